@@ -1,0 +1,201 @@
+"""What happens in a conversation, as frozen events. The terminal, the call record, replays and tests all read these.
+
+`at` is loop-clock time in seconds. Each event has a `type` name for JSON: its class name in snake case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "AgentHandoff",
+    "AgentMessage",
+    "AgentPaused",
+    "AgentResumed",
+    "AgentStartedSpeaking",
+    "AgentStoppedSpeaking",
+    "DigitReceived",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "ProviderFailed",
+    "SessionClosed",
+    "SessionEvent",
+    "SessionStarted",
+    "SilencePrompted",
+    "TurnLatency",
+    "UserMessage",
+    "UserStartedSpeaking",
+    "UserStoppedSpeaking",
+    "UserTurnEnded",
+    "event_from_dict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    at: float
+
+    @property
+    def type(self) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"type": self.type, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(SessionEvent):
+    persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserStartedSpeaking(SessionEvent):
+    """`at`: when speech began, as the audio shows it, which is before it was noticed."""
+
+    noticed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserStoppedSpeaking(SessionEvent):
+    """`at`: when speech ended, as the audio shows it; the end silence runs from here."""
+
+    noticed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurnEnded(SessionEvent):
+    """The turn machine decided that the caller is done."""
+
+    speech_ended_at: float
+    reason: Literal["silence", "digits", "forced"]
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage(SessionEvent):
+    """What the caller said, final. `started_at`..`ended_at`: its place in the audio. Empty text is not reported."""
+
+    text: str
+    started_at: float
+    ended_at: float
+    source: Literal["speech", "dtmf", "text"]
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived(SessionEvent):
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStartedSpeaking(SessionEvent):
+    """The first frame of a reply was taken by the leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPaused(SessionEvent):
+    """Output was paused at a first sign of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResumed(SessionEvent):
+    """It was no interruption after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStoppedSpeaking(SessionEvent):
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMessage(SessionEvent):
+    """A reply that is over. `text`: what was heard of it (all of it unless interrupted); `full_text`: what was made.
+    `kind`: where the words came from. `started_at`..`at` is its place in the audio."""
+
+    text: str
+    full_text: str
+    interrupted: bool
+    started_at: float
+    kind: Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell"]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall(SessionEvent):
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCallOutput(SessionEvent):
+    call_id: str
+    name: str
+    output: str
+    is_error: bool
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHandoff(SessionEvent):
+    from_persona: str
+    to_persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class SilencePrompted(SessionEvent):
+    """A rung of the silence ladder: 1 asks, 2 asks again, the last one ends the call."""
+
+    rung: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFailed(SessionEvent):
+    provider: str
+    part: Literal["vad", "stt", "llm", "tts"]
+    error: str
+    action: Literal["retry", "canned", "ignored"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLatency(SessionEvent):
+    """The waterfall of one reply, each as loop-clock time; None: did not happen in this turn."""
+
+    turn: int
+    speech_ended_at: float | None
+    decided_at: float | None
+    transcript_at: float | None
+    first_token_at: float | None
+    first_audio_at: float | None
+    first_packet_at: float | None
+
+    @property
+    def total_ms(self) -> float | None:
+        """End of speech to first packet out."""
+        if self.speech_ended_at is None or self.first_packet_at is None:
+            return None
+        return (self.first_packet_at - self.speech_ended_at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(SessionEvent):
+    """The last event. `reason`: agent_ended, caller_silent, max_length, leg_ended, drained, error."""
+
+    reason: str
+    error: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+_TYPES: dict[str, type[SessionEvent]] = {
+    cls.__name__: cls for cls in globals().values() if isinstance(cls, type) and issubclass(cls, SessionEvent)
+}
+
+
+def event_from_dict(data: Mapping[str, Any]) -> SessionEvent:
+    """The inverse of `SessionEvent.to_dict`. Raises ValueError for a type that is not known."""
+    fields = dict(data)
+    name = "".join(part.title() for part in str(fields.pop("type", "")).split("_"))
+    if name not in _TYPES:
+        raise ValueError(f"no session event is called {data.get('type')!r}")
+    return _TYPES[name](**fields)

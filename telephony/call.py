@@ -1,0 +1,164 @@
+"""The call protocol: what a call is, what happens to it, and what can be done with it.
+
+Every trunk driver (pjsua here, LiveKit SIP and Twilio later) speaks this protocol, so that rooms,
+agents and dialplans never know which one carried the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from telephony.rooms.protocol import LegAudio
+
+__all__ = [
+    "CallInfo",
+    "CallVerbs",
+    "DigitSource",
+    "Direction",
+    "EndedBy",
+    "FirstMedia",
+    "Leg",
+    "LegAnswered",
+    "LegDigit",
+    "LegEnded",
+    "LegEvent",
+    "LegHeld",
+    "LegResumed",
+    "MediaStatistics",
+]
+
+
+class Direction(StrEnum):
+    """Seen from us."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class EndedBy(StrEnum):
+    """Who ended a call."""
+
+    CALLER = "caller"
+    AGENT = "agent"  # end_call, silence ladder, length cap, drain
+    SYSTEM = "system"  # refused, worker lost, media never came
+
+
+class DigitSource(StrEnum):
+    RTP = "rfc4733"
+    INFO = "info"
+    INBAND = "inband"
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """One call attempt. Numbers are E.164 with `+` where they could be normalised, else as they came."""
+
+    call_id: str  # ours: in every log line, record and file name
+    direction: Direction
+    called: str
+    caller: str | None  # None: withheld
+    trunk: str
+    sip_call_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # X-… headers of the INVITE
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStatistics:
+    """RTP and jitter buffer figures of one leg. Counts are since answer; packets are of 20 ms."""
+
+    codec: str  # "PCMU", "PCMA", "G722"
+    packets_received: int
+    packets_lost: int  # never came
+    packets_discarded: int  # came too late, or the jitter buffer had no room
+    packets_reordered: int
+    packets_duplicated: int
+    packets_sent: int
+    remote_packets_lost: int  # as the peer's RTCP says
+    jitter_ms: float  # interarrival jitter, RFC 3550 section 6.4.1
+    jitter_max_ms: float
+    jitter_buffer_ms: float  # mean delay in the jitter buffer
+    jitter_buffer_max_ms: float
+    playout_empty: int  # frames for which the jitter buffer had nothing to play
+    round_trip_ms: float | None  # from RTCP; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    at: float  # seconds, loop clock, as everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMedia:
+    """The first RTP packet of the peer has come."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegDigit:
+    """The peer pressed a key: one of 0-9 * # A-D. Once a press, however many packets carried it."""
+
+    digit: str
+    at: float
+    source: DigitSource
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LegHeld:
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegResumed:
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """The last event of every leg, exactly once, whoever ended it."""
+
+    at: float
+    by_peer: bool
+    sip_status: int  # final status: 200 after a BYE, 487 after a CANCEL, …
+    reason: str  # the peer's Reason header or PJSIP's text
+    statistics: MediaStatistics | None  # None: there never was media
+
+
+LegEvent = LegAnswered | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
+
+
+class CallVerbs(Protocol):
+    """What tools and dialplans may do with a call."""
+
+    @property
+    def info(self) -> CallInfo: ...
+
+    async def hang_up(self, reason: str = "") -> None:
+        """End the leg now (what was to be said has been played out). Idempotent; returns when the peer has
+        confirmed, or after 2 s without confirmation."""
+
+    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Send DTMF as RFC 4733 events; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
+
+
+class Leg(CallVerbs, Protocol):
+    """One SIP leg. All methods and events belong to the asyncio loop; audio does not pass through them."""
+
+    async def ring(self) -> None:
+        """Answer 180."""
+
+    async def answer(self, audio: LegAudio) -> None:
+        """Answer 200 and join the leg's audio to `audio`, which is called on the media thread from then on."""
+
+    async def reject(self, sip_status: int, reason: str = "") -> None:
+        """Refuse an unanswered leg."""
+
+    def events(self) -> AsyncIterator[LegEvent]:
+        """What happens, in order; ends after `LegEnded`. One consumer."""
+
+    async def statistics(self) -> MediaStatistics | None:
+        """Figures so far; None before media."""

@@ -1,0 +1,66 @@
+"""What goes wrong on the telephony side, as types. Our misuse and the peer's misbehaviour are different classes."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CallLimitReached",
+    "LegEndedError",
+    "MediaPortsExhausted",
+    "PeerError",
+    "PjsipError",
+    "PortTaken",
+    "TelephonyError",
+    "TelephonyMisuse",
+]
+
+
+class TelephonyError(Exception):
+    """Base of all telephony errors. `sip_status` is what a caller should be answered because of it (0: nothing)."""
+
+    retryable = False
+    sip_status = 500
+
+
+class TelephonyMisuse(TelephonyError):
+    """Our own code used a leg, room or endpoint in a way its state does not allow."""
+
+
+class PeerError(TelephonyError):
+    """The other side sent something that cannot be used."""
+
+    sip_status = 400
+
+
+class PjsipError(TelephonyError):
+    """A PJSIP call failed. `status` is PJSIP's pj_status_t, `operation` what was being done."""
+
+    def __init__(self, operation: str, status: int, text: str) -> None:
+        super().__init__(f"{operation}: {text} ({status})")
+        self.operation = operation
+        self.status = status
+
+
+class CallLimitReached(TelephonyError):
+    """The endpoint has no free call slot."""
+
+    retryable = True
+    sip_status = 503
+
+
+class MediaPortsExhausted(TelephonyError):
+    """No free port pair is left in the configured RTP range."""
+
+    retryable = True
+    sip_status = 503
+
+
+class PortTaken(TelephonyError):
+    """A socket that settings ask for is in use. `where` names it, as in `udp://127.0.0.1:5060`."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} is already in use by another program")
+        self.where = where
+
+
+class LegEndedError(TelephonyError):
+    """A verb was used on a leg that has ended."""

@@ -1,0 +1,108 @@
+"""The room protocol: where a call's audio meets. See docs/architecture.md for the clock.
+
+A room has participants. A *leg* participant (a phone) pushes and pulls one frame every 20 ms on its own media
+thread. An *agent* participant hears frames on the asyncio loop and queues speech of any length, which the room
+plays out at the pace of the room's clock: the first leg's pull.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from telephony.media.frames import AudioFrame
+
+__all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room"]
+
+
+class LegAudio(Protocol):
+    """A leg's place in a room. Called on the leg's media thread, every 20 ms, for at most some tens of
+    microseconds; must not block, raise, or touch asyncio other than through call_soon_threadsafe."""
+
+    def push(self, pcm: bytes, at: float) -> None:
+        """The leg heard one 20 ms frame (FRAME_BYTES), at loop-clock time `at`."""
+
+    def pull(self, at: float) -> bytes:
+        """The next 20 ms frame for the leg to send: everybody else, mixed. Always FRAME_BYTES."""
+
+
+class AudioInput(Protocol):
+    """What an agent hears: everyone else, mixed, on the loop."""
+
+    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> None:
+        """Call `on_frame` on the loop for each 20 ms frame, in order. Frames heard before anyone subscribed
+        (up to 5 s of them) are delivered first. One subscriber; a second replaces the first."""
+
+
+class AudioOutput(Protocol):
+    """What an agent says: a queue of audio that the room plays out. All methods are called on the loop.
+
+    Positions are milliseconds of queued audio since the output was made: they grow only with audio, not with
+    silence, so `played_ms` says how much of what was pushed has really left for the phone.
+    """
+
+    @property
+    def queued_ms(self) -> float:
+        """Position of the end of what has been pushed (what was cleared counts as never pushed)."""
+
+    @property
+    def played_ms(self) -> float:
+        """Position up to which audio has been taken by the leg."""
+
+    def push(self, pcm: bytes) -> None:
+        """Queue 8 kHz 16-bit audio: any whole number of samples. A last partial frame waits for more, or for `flush`."""
+
+    def flush(self) -> None:
+        """Pad a partial last frame with silence so that it is played."""
+
+    def pause(self) -> None:
+        """Play silence from the next frame on; the queue is kept."""
+
+    def resume(self) -> None: ...
+
+    def clear(self) -> float:
+        """Drop what has not been played, end a pause, release all who wait; return `played_ms`."""
+
+    async def wait_played(self, position_ms: float) -> float | None:
+        """Wait until the frame that holds `position_ms` has been taken; return that loop-clock time,
+        or None if it was cleared before."""
+
+    async def drained(self) -> None:
+        """Wait until everything pushed has been played or cleared."""
+
+
+class Recorder(Protocol):
+    """Takes each 20 ms of a room, in step with its clock. Called on the media thread: must not block or raise."""
+
+    def write(self, caller: bytes, others: bytes) -> None: ...
+
+
+class Participant(Protocol):
+    """An agent's place in a room."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def audio_input(self) -> AudioInput: ...
+
+    @property
+    def audio_output(self) -> AudioOutput: ...
+
+    def leave(self) -> None: ...
+
+
+class Room(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def add_leg(self, identity: str) -> LegAudio:
+        """A phone joins. The first one is the room's clock and the left channel of its recording."""
+
+    def remove(self, identity: str) -> None:
+        """A participant goes; the clock passes on to the next leg. Idempotent."""
+
+    def add_agent(self, identity: str) -> Participant: ...
+
+    async def close(self) -> None:
+        """Everyone leaves; who waits for playout is released. Idempotent."""
