@@ -1,0 +1,1 @@
+"""The pytest plugin: fixtures that run conversations and recorded calls as tests."""

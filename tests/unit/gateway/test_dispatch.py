@@ -1,0 +1,57 @@
+import pytest
+
+from gateway.dispatch import Dispatcher
+
+
+@pytest.fixture
+def dispatcher() -> Dispatcher:
+    dispatcher = Dispatcher()
+    dispatcher.add("w1", 7001, 2)
+    dispatcher.add("w2", 7002, 1)
+    return dispatcher
+
+
+def test_calls_spread_to_the_worker_with_most_free_slots(dispatcher: Dispatcher) -> None:
+    taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(3)]
+    assert sorted(slot.worker for slot in taken if slot) == ["w1", "w1", "w2"]
+
+
+def test_full_is_none_and_a_released_slot_is_free_again(dispatcher: Dispatcher) -> None:
+    for i in range(3):
+        dispatcher.take(f"c{i}", now=0.0)
+    assert dispatcher.take("c3", now=0.0) is None
+    assert dispatcher.release("c1")
+    assert not dispatcher.release("c1")
+    assert dispatcher.take("c3", now=0.0) is not None
+    assert dispatcher.free == 0
+
+
+def test_one_call_cannot_take_two_slots(dispatcher: Dispatcher) -> None:
+    dispatcher.take("c", now=0.0)
+    with pytest.raises(ValueError, match="already has a slot"):
+        dispatcher.take("c", now=0.0)
+
+
+def test_a_lost_worker_gives_back_its_calls(dispatcher: Dispatcher) -> None:
+    slots = [dispatcher.take(f"c{i}", now=0.0) for i in range(3)]
+    of_w1 = [slot.call_id for slot in slots if slot and slot.worker == "w1"]
+    assert sorted(dispatcher.remove("w1")) == sorted(of_w1)
+    assert dispatcher.remove("w1") == []
+    assert dispatcher.busy == 1
+    assert not dispatcher.release(of_w1[0])
+
+
+def test_a_draining_worker_gets_nothing_new(dispatcher: Dispatcher) -> None:
+    dispatcher.stop_accepting("w1")
+    slot = dispatcher.take("a", now=0.0)
+    assert slot is not None
+    assert slot.worker == "w2"
+    assert dispatcher.take("b", now=0.0) is None
+
+
+def test_orphans_are_calls_that_their_worker_does_not_hold_after_the_grace(dispatcher: Dispatcher) -> None:
+    slot = dispatcher.take("a", now=10.0)
+    assert slot is not None
+    assert dispatcher.orphans(slot.worker, set(), now=12.0, grace_s=5.0) == []
+    assert dispatcher.orphans(slot.worker, {"a"}, now=16.0, grace_s=5.0) == []
+    assert dispatcher.orphans(slot.worker, set(), now=16.0, grace_s=5.0) == ["a"]
