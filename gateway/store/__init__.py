@@ -1,0 +1,17 @@
+"""Call records in a database: tables and migrations, queries, and the writer that keeps both off the calls' path."""
+
+from gateway.store.calls import CallStore
+from gateway.store.errors import BadCursor, SchemaTooNew, StoreError
+from gateway.store.queries import CallFilters, CallPage
+from gateway.store.writer import RecordSink, RecordWriter
+
+__all__ = [
+    "BadCursor",
+    "CallFilters",
+    "CallPage",
+    "CallStore",
+    "RecordSink",
+    "RecordWriter",
+    "SchemaTooNew",
+    "StoreError",
+]

@@ -1,0 +1,71 @@
+"""How keyed digits become a user turn. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
+
+
+@dataclass(frozen=True, slots=True)
+class DigitEntry:
+    """`length`: complete at once with that many (None: only the terminator or the timeout completes).
+    `terminator`: completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait for a next key."""
+
+    length: int | None = None
+    terminator: str = "#"
+    inter_digit_timeout_ms: float = 3000
+
+    def __post_init__(self) -> None:
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"length must be at least 1, not {self.length}")
+        if len(self.terminator) > 1 or self.terminator not in "0123456789*#ABCD":
+            raise ValueError(f"terminator must be one key or empty, not {self.terminator!r}")
+        if self.inter_digit_timeout_ms <= 0:
+            raise ValueError(f"inter_digit_timeout_ms must be positive, not {self.inter_digit_timeout_ms}")
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsEntered:
+    text: str
+    started_at: float
+    ended_at: float
+    reason: Literal["length", "terminator", "timeout"]
+
+
+class DigitCollector:
+    def __init__(self, entry: DigitEntry | None) -> None:
+        self.entry = entry
+        self._text = ""
+        self._started_at = 0.0
+        self._last_at = 0.0
+
+    @property
+    def collecting(self) -> bool:
+        return bool(self._text)
+
+    @property
+    def deadline(self) -> float | None:
+        if self.entry is None or not self._text:
+            return None
+        return self._last_at + self.entry.inter_digit_timeout_ms / 1000
+
+    def digit(self, digit: str, at: float) -> tuple[DigitsEntered, ...]:
+        if self.entry is None:
+            return ()
+        if not self._text:
+            self._started_at = at
+        self._last_at = at
+        if digit == self.entry.terminator:
+            return self._entered("terminator")
+        self._text += digit
+        return self._entered("length") if len(self._text) == self.entry.length else ()
+
+    def tick(self, now: float) -> tuple[DigitsEntered, ...]:
+        deadline = self.deadline
+        return () if deadline is None or now < deadline else self._entered("timeout")
+
+    def _entered(self, reason: Literal["length", "terminator", "timeout"]) -> tuple[DigitsEntered, ...]:
+        text, self._text = self._text, ""
+        return (DigitsEntered(text, self._started_at, self._last_at, reason),) if text else ()

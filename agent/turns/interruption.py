@@ -1,0 +1,143 @@
+"""The caller begins to speak while the agent talks, or is about to: pause at once, then judge. Pure.
+
+    calm --speech_started, agent interruptible--> judging, PauseOutput
+    judging --speech_ended, transcript, deadline--> calm, Interrupt or ResumeOutput
+
+Judged by what was said and how long it took, whichever is known first:
+
+    length                      words that are no backchannel   backchannel   no words
+    under min_duration_ms       Interrupt                       Resume        Resume
+    up to backchannel_max_ms    Interrupt                       Resume        Interrupt
+    longer                      Interrupt                       Interrupt     Interrupt
+
+The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without speech and
+without a verdict it goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.turns.backchannel import is_backchannel, normalized_words
+
+__all__ = ["Interrupt", "Interruption", "InterruptionAction", "InterruptionSettings", "PauseOutput", "ResumeOutput"]
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionSettings:
+    min_duration_ms: float = 400
+    backchannel_max_ms: float = 1000
+    max_pause_ms: float = 2000
+    has_transcripts: bool = True  # False: nothing recognises speech, so only its length counts
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOutput:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOutput:
+    """What was said in the pause is no turn, unless `keep_turn` (its words are still to come)."""
+
+    keep_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    pass
+
+
+InterruptionAction = PauseOutput | ResumeOutput | Interrupt
+
+
+class Interruption:
+    def __init__(self, settings: InterruptionSettings | None = None) -> None:
+        self.settings = settings or InterruptionSettings()
+        self.state: Literal["calm", "judging"] = "calm"
+        self._speaking = False
+        self._started_at = 0.0
+        self._paused_at = 0.0
+        self._ended_at = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        if self.state == "calm":
+            return None
+        if self._speaking:
+            return self._started_at + self._longest_s
+        return max(self._paused_at, self._ended_at) + self.settings.max_pause_ms / 1000
+
+    @property
+    def _longest_s(self) -> float:
+        """Speech this long is an interruption whatever its words."""
+        settings = self.settings
+        return (settings.backchannel_max_ms if settings.has_transcripts else settings.min_duration_ms) / 1000
+
+    def speech_started(self, at: float, now: float, *, interruptible: bool) -> tuple[InterruptionAction, ...]:
+        """`interruptible`: the agent talks or is about to, and may be interrupted."""
+        self._speaking = True
+        if self.state == "judging":
+            return self.tick(now)
+        if not interruptible:
+            return ()
+        self.state = "judging"
+        self._started_at = at
+        self._paused_at = now
+        return (PauseOutput(), *self.tick(now))
+
+    def agent_started(self, now: float, *, interruptible: bool) -> tuple[InterruptionAction, ...]:
+        """The agent is about to talk: if the caller is speaking just now, it waits for the verdict."""
+        if not self._speaking:
+            return ()
+        return self.speech_started(now, now, interruptible=interruptible)
+
+    def speech_ended(self, at: float, now: float) -> tuple[InterruptionAction, ...]:
+        self._speaking = False
+        self._ended_at = at
+        if self.state == "judging" and not self.settings.has_transcripts:
+            return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
+        return ()
+
+    def transcript(
+        self, text: str, now: float, *, final: bool, language: str, answer_expected: bool
+    ) -> tuple[InterruptionAction, ...]:
+        """`answer_expected`: the agent has just asked, so that "yes" is an answer and no backchannel."""
+        if self.state == "calm":
+            return ()
+        words = normalized_words(text)
+        if words and (answer_expected or not is_backchannel(text, language)):
+            return self._verdict(interrupt=True) if final or not _may_become_backchannel(text, language) else ()
+        if not final or self._speaking:
+            return ()
+        if words:
+            return self._verdict(interrupt=False)
+        return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
+
+    def agent_done(self) -> None:
+        """Nothing is left to interrupt."""
+        self.state = "calm"
+
+    def tick(self, now: float) -> tuple[InterruptionAction, ...]:
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return ()
+        if self._speaking:
+            return self._verdict(interrupt=True)
+        self.state = "calm"
+        return (ResumeOutput(keep_turn=True),)
+
+    @property
+    def _length_ms(self) -> float:
+        return (self._ended_at - self._started_at) * 1000
+
+    def _verdict(self, *, interrupt: bool) -> tuple[InterruptionAction, ...]:
+        self.state = "calm"
+        return (Interrupt(),) if interrupt else (ResumeOutput(),)
+
+
+def _may_become_backchannel(text: str, language: str) -> bool:
+    """An interim text such as "all" may still grow into "all right"."""
+    words = normalized_words(text)
+    return len(words) == 1 and any(is_backchannel(f"{words[0]} {more}", language) for more in ("right", "huh", "see", "it"))

@@ -1,0 +1,57 @@
+"""The silence ladder: neither side speaks, no tool runs, no reply is coming. Pure.
+
+    rung 1 after away_ms: "still_there"; rung 2 after away_ms more: "still_there_again"; rung 3: "goodbye_silence", end
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RUNGS", "SilenceLadder", "SilenceRung"]
+
+RUNGS = ("still_there", "still_there_again", "goodbye_silence")
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRung:
+    """`rung` counts from 1; `canned` is the key of what to say; `last`: then end the call."""
+
+    rung: int
+    canned: str
+    last: bool
+
+
+class SilenceLadder:
+    def __init__(self, *, away_ms: float | None) -> None:
+        """`away_ms` None: there is no ladder."""
+        self._away_s = None if away_ms is None else away_ms / 1000
+        self._idle_since: float | None = None
+        self.rung = 0
+
+    @property
+    def deadline(self) -> float | None:
+        if self._away_s is None or self._idle_since is None or self.rung >= len(RUNGS):
+            return None
+        return self._idle_since + self._away_s
+
+    def idle(self, now: float) -> None:
+        """Nothing goes on from now; a repeat changes nothing."""
+        if self._idle_since is None:
+            self._idle_since = now
+
+    def busy(self) -> None:
+        self._idle_since = None
+
+    def heard(self, now: float) -> None:
+        """The caller gave a sign of life: back to the foot of the ladder."""
+        self.rung = 0
+        if self._idle_since is not None:
+            self._idle_since = now
+
+    def tick(self, now: float) -> tuple[SilenceRung, ...]:
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return ()
+        self._idle_since = None
+        self.rung += 1
+        return (SilenceRung(self.rung, RUNGS[self.rung - 1], self.rung == len(RUNGS)),)

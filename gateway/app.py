@@ -1,0 +1,180 @@
+"""The gateway put together: start, drain, stop. The only place that knows all parts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from gateway.admission import Admission
+from gateway.api import ApiServer
+from gateway.config import Settings
+from gateway.control import Drain, EndCall, Prepare, Stop
+from gateway.dialplan import Dialplan
+from gateway.dispatch import Dispatcher
+from gateway.metrics import Metrics
+from gateway.record import CallClosed, CallEvents, CallOpened, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.store import CallStore, RecordWriter
+from gateway.supervisor import Supervisor
+from telephony.edge import Edge, RefusedInvite
+
+__all__ = ["Gateway", "Listener"]
+
+log = structlog.get_logger(__name__)
+
+Listener = Callable[[RecordMessage], None]
+
+ORPHAN_GRACE_S = 10.0  # an admitted call that its worker does not hold after this time has lost its owner
+POLITE_END_S = 15.0  # what a goodbye may take once the drain limit is over
+STOP_LIMIT_S = 4.0
+READY_LIMIT_S = 60.0
+EDGE_GRACE_S = 0.5  # for the last responses to BYEs
+
+
+class Gateway:
+    """One gateway process. `listeners` get every record message as it comes (terminal, bench, tests)."""
+
+    def __init__(self, settings: Settings, dialplan: Dialplan) -> None:
+        self.settings = settings
+        self.dialplan = dialplan
+        self.listeners: list[Listener] = []
+        self.dispatcher = Dispatcher()
+        self.supervisor = Supervisor(settings, self)
+        self.metrics = Metrics()
+        self._stopping = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind everything first (so that a taken port is said before anything runs), then start the workers.
+
+        Raises PortTaken, StoreError, TimeoutError when no worker becomes ready."""
+        loop = asyncio.get_running_loop()
+        self.admission = Admission(
+            self.settings, self.dialplan, self.dispatcher,
+            prepare=self.supervisor.send, opened=self._record, now=loop.time,
+        )  # fmt: skip
+        self.store = await CallStore.open(self.settings.store)
+        self.writer = RecordWriter(self.store)
+        self.edge = Edge(edge_settings(self.settings), self.admission, on_refused=self._refused)
+        self.api = ApiServer(self)
+        try:
+            await self.edge.start()
+            await self.api.start()
+            await self.store.fail_open("gateway_lost")
+            await self.writer.start()
+            await self.supervisor.start()
+            async with asyncio.timeout(READY_LIMIT_S):
+                await self._ready.wait()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def serve(self) -> None:
+        """Until SIGTERM or SIGINT: then drain. A second one ends at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        await self._stopping.wait()
+        await self.drain()
+
+    def stop(self) -> None:
+        """Ask once to drain, twice to end at once."""
+        if self._stopping.is_set():
+            self._stop_now.set()
+        self._stopping.set()
+
+    async def drain(self) -> None:
+        """Refuse new calls, let live ones finish up to `drain_s`, then end them with a goodbye, then stop."""
+        self.admission.draining = True
+        log.info("draining", calls=self.dispatcher.busy, limit_s=self.settings.drain_s)
+        if not await self._calls_ended(self.settings.drain_s) and not self._stop_now.is_set():
+            self.supervisor.broadcast(Drain("the gateway is shutting down"))
+            await self._calls_ended(POLITE_END_S)
+        await self.supervisor.stop(Stop(), STOP_LIMIT_S)
+        await asyncio.sleep(EDGE_GRACE_S if self.edge.dialogs else 0)
+        await self._close()
+
+    async def _calls_ended(self, limit_s: float) -> bool:
+        if not self.dispatcher.busy:
+            return True
+        self._idle.clear()
+        waits = [asyncio.ensure_future(self._idle.wait()), asyncio.ensure_future(self._stop_now.wait())]
+        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return not self.dispatcher.busy
+
+    async def _close(self) -> None:
+        await self.supervisor.stop(Stop(), STOP_LIMIT_S)
+        await self.edge.close()
+        await self.api.close()
+        await self.writer.close()
+        await self.store.close()
+
+    # --- SupervisorEvents ----------------------------------------------------------------------------------------
+
+    def worker_ready(self, name: str, sip_port: int, slots: int) -> None:
+        self.edge.add_worker(name, "127.0.0.1", sip_port)
+        self.dispatcher.add(name, sip_port, slots)
+        if len(self.dispatcher.workers) >= self.supervisor.wanted:
+            self._ready.set()
+
+    def worker_lost(self, name: str) -> None:
+        """Its phones get BYE from the edge, its calls a record, and nobody else notices."""
+        calls = self.dispatcher.remove(name)
+        self.edge.end_worker_calls(name)
+        self.edge.remove_worker(name)
+        if calls:
+            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC)))
+        self._check_idle()
+
+    def worker_record(self, name: str, body: Mapping[str, Any]) -> None:
+        try:
+            message = message_from_dict(body)
+        except ValueError as error:
+            log.error("record_message_refused", worker=name, error=str(error))
+            return
+        self._record(message)
+        if isinstance(message, CallClosed):
+            self.dispatcher.release(message.call_id)
+            self._check_idle()
+
+    def worker_heartbeat(self, name: str, calls: set[str]) -> None:
+        now = asyncio.get_running_loop().time()
+        for call_id in self.dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
+            log.error("call_without_owner", call_id=call_id, worker=name)
+            self.supervisor.send(name, EndCall(call_id, politely=False, reason="lost its owner"))
+            self.edge.end_call(call_id)
+            self.dispatcher.release(call_id)
+            self._record(WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call"))
+
+    # --- records -------------------------------------------------------------------------------------------------
+
+    def _refused(self, refused: RefusedInvite) -> None:
+        info = self.admission.info(refused.invite, refused.call_id)
+        self._record(
+            refused_record(
+                info, started_at=datetime.now(UTC), sip_status=refused.status,
+                refused_by=refused.cause_text, reason=refused.reason,
+            )  # fmt: skip
+        )
+
+    def _record(self, message: RecordMessage) -> None:
+        self.writer.put(message)
+        self.metrics.observe(message)
+        for listener in self.listeners:
+            listener(message)
+
+    def _check_idle(self) -> None:
+        if not self.dispatcher.busy:
+            self._idle.set()
+
+

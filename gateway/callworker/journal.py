@@ -1,0 +1,112 @@
+"""What a worker tells the gateway of one call while it happens, all on the axis of the recording.
+
+The axis begins with the first frame that the room hands to the leg: that is where the recording begins. Events are
+sent one by one as they happen, so that the record of a call whose worker is killed has everything up to then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent.events import SessionEvent
+from gateway.record import CallClosed, CallEvents, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
+from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["ClockedAudio", "Journal"]
+
+
+class ClockedAudio:
+    """A leg's audio that notes when its clock began. Passes everything on; called on the media thread."""
+
+    def __init__(self, audio: LegAudio) -> None:
+        self._audio = audio
+        self.began_at: float | None = None
+        self.push = audio.push
+
+    def pull(self, at: float) -> bytes:
+        # The first pull only: from then on the leg calls the room itself.
+        self.began_at = at
+        self.pull = self._audio.pull  # type: ignore[method-assign]  # keeps the 20 ms path free of a second call
+        return self._audio.pull(at)
+
+
+class Journal:
+    def __init__(self, call_id: str, send: Callable[[dict[str, Any]], None], now: Callable[[], float]) -> None:
+        """`now`: the loop clock in seconds."""
+        self._call_id = call_id
+        self._send = send
+        self._now = now
+        self._audio: ClockedAudio | None = None
+        self._answered_at: float | None = None
+        self._first_rtp_at: float | None = None
+        self._alarms: list[MediaAlarm] = []
+
+    def clocked(self, audio: LegAudio) -> ClockedAudio:
+        self._audio = ClockedAudio(audio)
+        return self._audio
+
+    def answered(self, at: float) -> None:
+        self._answered_at = at
+        self._send(CallEvents(call_id=self._call_id, answered_at=self._wall(at)).to_dict())
+
+    def first_media(self, at: float) -> None:
+        self._first_rtp_at = at
+
+    def event(self, event: SessionEvent) -> None:
+        self._send(CallEvents(call_id=self._call_id, events=(event_on_axis(event, self._origin),)).to_dict())
+
+    def leg_event(self, event: LegEvent) -> None:
+        """Hold and resumption are part of a call's story; the rest of a leg's events has its own place."""
+        if isinstance(event, LegHeld | LegResumed):
+            kind = "leg_held" if isinstance(event, LegHeld) else "leg_resumed"
+            entry = {"type": kind, "at": event.at, "t_ms": self._on_axis(event.at)}
+            self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
+
+    def alarm(self, kind: str, detail: str, at: float) -> None:
+        self._alarms.append(MediaAlarm(t_ms=self._on_axis(at), kind=kind, detail=detail))
+
+    def close(
+        self,
+        *,
+        outcome: Outcome,
+        ended: LegEnded | None,
+        by: EndedBy,
+        reason: str,
+        tokens: tuple[int, int],
+        recording: Recording | None,
+    ) -> None:
+        ended_at = ended.at if ended is not None else self._now()
+        first_rtp_ms = None
+        if self._first_rtp_at is not None and self._answered_at is not None:
+            first_rtp_ms = round((self._first_rtp_at - self._answered_at) * 1000, 1)
+        self._send(
+            CallClosed(
+                call_id=self._call_id,
+                outcome=outcome,
+                ended_by=by,
+                ended_at=self._wall(ended_at),
+                answered_at=None if self._answered_at is None else self._wall(self._answered_at),
+                sip_status=ended.sip_status if ended is not None else None,
+                end_reason=reason,
+                recording=recording,
+                media=ended.statistics if ended is not None else None,
+                first_rtp_ms=first_rtp_ms,
+                media_alarms=tuple(self._alarms),
+                tokens=Tokens(prompt=tokens[0], completion=tokens[1]),
+            ).to_dict()
+        )
+
+    @property
+    def _origin(self) -> float:
+        if self._audio is not None and self._audio.began_at is not None:
+            return self._audio.began_at
+        return self._answered_at if self._answered_at is not None else self._now()
+
+    def _on_axis(self, at: float) -> float:
+        return round((at - self._origin) * 1000, 1)
+
+    def _wall(self, at: float) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=self._now() - at)

@@ -1,0 +1,163 @@
+"""A call worker: one process, one PJSIP endpoint, one asyncio loop, a few calls.
+
+The gateway says over the control channel which call comes (`Prepare`), then its INVITE comes over loopback SIP with
+the call's id in `X-Trunkline-Call`. An INVITE that nobody announced is refused: nothing reaches a worker but
+through the edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+
+import structlog
+
+from gateway import logs
+from gateway.callworker.call import CallOwner
+from gateway.callworker.providers import ProviderSet, preload_providers
+from gateway.config import Settings
+from gateway.control import Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
+from gateway.dialplan import Dialplan, load_persona
+from telephony.errors import TelephonyError
+from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
+
+__all__ = ["CallWorker", "preload", "run"]
+
+log = structlog.get_logger(__name__)
+
+CALL_HEADER = "X-Trunkline-Call"
+PREPARE_WAIT_S = 1.0  # how long an INVITE may be ahead of its Prepare
+INVITE_WAIT_S = 8.0  # how long a Prepare may wait for its INVITE
+HEARTBEAT_S = 1.0
+
+
+def preload(settings: Settings) -> None:
+    """In the warm parent: load what every worker needs, without starting a thread."""
+    preload_providers(settings)
+    for persona in Dialplan.load(settings.dialplans).personas:
+        load_persona(persona)
+
+
+def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> int:
+    """In a freshly forked child: be a call worker until the gateway says stop or is gone."""
+    # Who ends a worker is its gateway, over the channel, so that calls can be ended politely.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logs.configure(settings.log.level, settings.log.format)
+    structlog.contextvars.bind_contextvars(worker=name)
+    gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
+    with asyncio.Runner() as runner:
+        return runner.run(CallWorker(settings, name, rtp_ports).serve(sock))
+
+
+class CallWorker:
+    def __init__(self, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> None:
+        self._settings = settings
+        self._name = name
+        self._providers = ProviderSet(settings)
+        self._endpoint = Endpoint(
+            EndpointSettings(rtp_ports=rtp_ports, public_address=settings.sip.public_address), self._incoming
+        )
+        self._prepared: dict[str, asyncio.Future[Prepare]] = {}
+        self._calls: dict[str, CallOwner] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._channel: Channel | None = None
+        self._loop_lag_ms = 0.0
+
+    async def serve(self, sock: socket.socket) -> int:
+        self._channel = await Channel.open(sock, self._received, self._gateway_gone)
+        try:
+            await self._endpoint.start()
+        except TelephonyError as error:
+            log.error("endpoint_failed", error=str(error))
+            return 1
+        self._channel.send(Ready(os.getpid(), self._endpoint.sip_port, self._endpoint.call_limit))
+        heartbeat = asyncio.create_task(self._heartbeat())
+        await self._stop.wait()
+        heartbeat.cancel()
+        for call in list(self._calls.values()):
+            call.end_now("gateway stopped")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=3.0)
+        await self._endpoint.close()
+        self._channel.close()
+        return 0
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Prepare):
+            self._prepare(message)
+        elif isinstance(message, EndCall):
+            call = self._calls.get(message.call_id)
+            if call is not None:
+                call.drain(message.reason) if message.politely else call.end_now(message.reason)
+        elif isinstance(message, Drain):
+            for call in self._calls.values():
+                call.drain(message.reason)
+        elif isinstance(message, Stop):
+            self._stop.set()
+
+    def _gateway_gone(self) -> None:
+        self._stop.set()
+
+    def _slot(self, call_id: str) -> asyncio.Future[Prepare]:
+        future = self._prepared.get(call_id)
+        if future is None:
+            future = self._prepared[call_id] = asyncio.get_running_loop().create_future()
+        return future
+
+    def _prepare(self, message: Prepare) -> None:
+        call_id = str(message.call["call_id"])
+        slot = self._slot(call_id)
+        if not slot.done():
+            slot.set_result(message)
+            asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, call_id)
+
+    def _forget(self, call_id: str) -> None:
+        """The INVITE of a prepared call never came: the heartbeat no longer lists it, and its slot is freed."""
+        if call_id not in self._calls:
+            self._prepared.pop(call_id, None)
+
+    def _incoming(self, leg: IncomingLeg) -> None:
+        task = asyncio.ensure_future(self._take(leg))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, leg: IncomingLeg) -> None:
+        call_id = leg.headers.get(CALL_HEADER, "")
+        if not call_id or call_id in self._calls:
+            await leg.reject(403, "Not announced")
+            return
+        try:
+            async with asyncio.timeout(PREPARE_WAIT_S):
+                prepared = await self._slot(call_id)
+        except TimeoutError:
+            self._prepared.pop(call_id, None)
+            log.warning("invite_not_announced", call_id=call_id)
+            await leg.reject(403, "Not announced")
+            return
+        structlog.contextvars.bind_contextvars(call_id=call_id)
+        owner = CallOwner(leg, prepared, self._settings, self._providers, self._record)
+        self._calls[call_id] = owner
+        try:
+            await owner.run()
+        finally:
+            self._calls.pop(call_id, None)
+            self._prepared.pop(call_id, None)
+
+    def _record(self, body: dict[str, object]) -> None:
+        if self._channel is not None:
+            self._channel.send(Record(body))
+
+    async def _heartbeat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + HEARTBEAT_S
+            await asyncio.sleep(HEARTBEAT_S)
+            self._loop_lag_ms = max(0.0, (loop.time() - due) * 1000)
+            held = sorted({*self._calls, *self._prepared})
+            if self._channel is not None:
+                self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1)))

@@ -1,0 +1,34 @@
+"""The `trunkline` command. Exit codes: 0 done, 1 it did not go as it should, 2 bad input (nothing was started)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+# Each module has add_parser(subparsers) and run(args) -> exit code. They import what they need in run(), so that
+# `trunkline explain` does not load a speech recogniser.
+COMMANDS = ("serve", "demo", "check", "explain", "call", "console", "replay", "record_fixture", "bench")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="trunkline", description="A telephony-first SIP voice-bot gateway: phone calls in, an AI agent talks."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f"gateway.commands.{name}").add_parser(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

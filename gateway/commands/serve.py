@@ -1,0 +1,74 @@
+"""`trunkline serve`: the gateway, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.config import Settings
+    from gateway.dialplan import Dialplan
+
+__all__ = ["add_parser", "load", "run", "start_gateway"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("serve", help="run the gateway", description=__doc__)
+    parser.add_argument("--config", required=True, metavar="FILE", help="settings (YAML)")
+    parser.add_argument("--show", action="store_true", help="show conversations on standard output as they go")
+    parser.set_defaults(run=run)
+
+
+def load(path: str) -> tuple[Settings, Dialplan]:
+    """Settings and dialplans, checked whole before anything starts. Raises ConfigError."""
+    from gateway.config import load_settings
+    from gateway.dialplan import Dialplan
+
+    settings = load_settings(path)
+    return settings, Dialplan.load(settings.dialplans)
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway import logs
+    from gateway.config import ConfigError
+
+    try:
+        settings, dialplan = load(args.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(settings.log.level, settings.log.format)
+    return asyncio.run(_serve(settings, dialplan, show=args.show))
+
+
+async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:
+    from gateway.app import Gateway
+    from gateway.live import follow
+    from gateway.terminal import Terminal
+
+    gateway = Gateway(settings, dialplan)
+    if show:
+        follow(gateway, Terminal())
+    if not await start_gateway(gateway):
+        return 1
+    print(f"ready: {', '.join(str(address) for address in gateway.edge.addresses)}  {gateway.api.url}", flush=True)
+    await gateway.serve()
+    return 0
+
+
+async def start_gateway(gateway: Gateway) -> bool:
+    """Start, or say in one line why it can't."""
+    from gateway.api import ExposureError
+    from gateway.store import StoreError
+    from telephony.errors import PortTaken
+
+    try:
+        await gateway.start()
+    except (PortTaken, StoreError, ExposureError, TimeoutError, OSError) as error:
+        reason = str(error) or "no call worker became ready; the log above says why"
+        print(f"trunkline cannot start: {reason}", file=sys.stderr)
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""Settings: one YAML file, typed, with every complaint naming its line. Nothing else reads files or environment.
+
+Relative paths (store, recordings, dialplans, secret files) start at the current directory of the program, not at
+the settings file. `python -m gateway.config` writes docs/settings.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config.checks import contradictions
+from gateway.config.fields import IPNetwork, PortRange, Secret, SecretMissing, SocketAddress
+from gateway.config.located_yaml import ConfigError, Problem, read_yaml
+from gateway.config.messages import validate_model
+from gateway.config.models import (
+    PROVIDERS,
+    CallSettings,
+    HttpSettings,
+    LogSettings,
+    OpenAISettings,
+    ProviderSettings,
+    RtpSettings,
+    SessionSettings,
+    Settings,
+    SipLimits,
+    SipSettings,
+    SpeechSettings,
+    TrunkSettings,
+)
+
+__all__ = [
+    "PROVIDERS",
+    "CallSettings",
+    "ConfigError",
+    "HttpSettings",
+    "IPNetwork",
+    "LogSettings",
+    "OpenAISettings",
+    "PortRange",
+    "Problem",
+    "ProviderSettings",
+    "RtpSettings",
+    "Secret",
+    "SecretMissing",
+    "SessionSettings",
+    "Settings",
+    "SipLimits",
+    "SipSettings",
+    "SocketAddress",
+    "SpeechSettings",
+    "TrunkSettings",
+    "load_settings",
+]
+
+
+def load_settings(path: Path | str, text: str | None = None) -> Settings:
+    """Read and check a settings file (or `text` in its name). Raises ConfigError with every problem at once."""
+    document = read_yaml(path, text)
+    settings = validate_model(document, (), Settings)
+    if settings is not None:
+        for place, message in contradictions(settings):
+            document.problem(place, message)
+    document.done()
+    if settings is None:  # cannot be: validation without a result leaves problems
+        raise ConfigError([Problem(document.file, 0, "", "cannot be used")])
+    return settings

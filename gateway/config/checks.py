@@ -1,0 +1,87 @@
+"""Settings that are each right and contradict one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from gateway.config.located_yaml import Located
+from gateway.config.models import Settings
+
+__all__ = ["contradictions"]
+
+Complaint = tuple[Located, str]
+
+
+def contradictions(settings: Settings) -> Iterator[Complaint]:
+    """Every contradiction, with the place to name."""
+    yield from _addresses(settings)
+    yield from _trunks(settings)
+    yield from _ports(settings)
+    yield from _providers(settings)
+    yield from _calls(settings)
+    for first, second in combinations(range(len(settings.dialplans)), 2):
+        if settings.dialplans[first] == settings.dialplans[second]:
+            yield ("dialplans", second), f"{settings.dialplans[second]} is in the list twice"
+
+
+def _addresses(settings: Settings) -> Iterator[Complaint]:
+    listen = settings.sip.listen
+    for first, second in combinations(range(len(listen)), 2):
+        if listen[first] == listen[second]:
+            yield ("sip", "listen", second), f"{listen[second]} is in the list twice"
+        elif listen[first].collides(listen[second]):
+            yield ("sip", "listen", second), f"{listen[second]} and {listen[first]} cannot both be used"
+    for index, address in enumerate(listen):
+        if address.any_address and settings.sip.public_address is None:
+            yield (
+                ("sip", "public_address"),
+                f"must be given with sip.listen[{index}] = {address}: phones cannot send to {address.host}",
+            )
+            break
+    http = settings.http
+    for address in listen:
+        if address.collides(http.listen):
+            yield ("http", "listen"), f"{http.listen.host}:{http.listen.port} is taken by sip.listen's {address}"
+    if not http.listen.loopback and not http.api_keys:
+        yield ("http", "api_keys"), f"must be given when HTTP listens beyond this machine ({http.listen.host})"
+
+
+def _trunks(settings: Settings) -> Iterator[Complaint]:
+    trunks = settings.sip.trunks
+    for first, second in combinations(range(len(trunks)), 2):
+        place: Located = ("sip", "trunks", second)
+        if trunks[first].name == trunks[second].name:
+            yield (*place, "name"), f'another trunk is called "{trunks[second].name}" too'
+        for index, network in enumerate(trunks[second].allow):
+            if network in trunks[first].allow:
+                yield (*place, "allow", index), f'{network} is in trunk "{trunks[first].name}" too'
+
+
+def _ports(settings: Settings) -> Iterator[Complaint]:
+    ports, slots, workers = settings.rtp.ports, settings.slots_per_worker, settings.worker_count()
+    if ports.pairs < workers * slots:
+        yield (
+            ("rtp", "ports"),
+            f"{ports} has room for {ports.pairs} calls, two ports each; "
+            f"{workers} workers with {slots} slots need {workers * slots * 2} ports",
+        )
+    for address in settings.sip.listen:
+        if address.transport == "udp" and address.port in ports:
+            yield ("rtp", "ports"), f"{ports} contains the port of sip.listen's {address}"
+
+
+def _providers(settings: Settings) -> Iterator[Complaint]:
+    if "openai" in settings.speech.names() and settings.providers.openai is None:
+        yield ("providers", "openai"), "must be given: speech uses openai"
+
+
+def _calls(settings: Settings) -> Iterator[Complaint]:
+    calls, session = settings.calls, settings.session
+    if calls.first_media_alarm_s >= calls.first_media_timeout_s:
+        yield (
+            ("calls", "first_media_alarm_s"),
+            f"the warning ({calls.first_media_alarm_s} s) would come after the end ({calls.first_media_timeout_s} s)",
+        )
+    if session.end_silence_ms >= session.away_ms:
+        yield ("session", "end_silence_ms"), f"must be less than session.away_ms ({session.away_ms})"

@@ -1,0 +1,262 @@
+"""What can be set, as typed models. Each field is documented where it stands; docs/settings.md is made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.config.fields import (
+    FilePath,
+    HttpAddress,
+    Network,
+    PortRange,
+    Ports,
+    Region,
+    Secret,
+    SecretMissing,
+    SipListen,
+    SocketAddress,
+    StoreUrl,
+)
+
+__all__ = [
+    "PROVIDERS",
+    "CallSettings",
+    "HttpSettings",
+    "LogSettings",
+    "OpenAISettings",
+    "ProviderSettings",
+    "RtpSettings",
+    "SessionSettings",
+    "Settings",
+    "SipLimits",
+    "SipSettings",
+    "SpeechSettings",
+    "TrunkSettings",
+]
+
+PROVIDERS: Mapping[str, tuple[str, ...]] = {
+    "vad": ("silero",),
+    "stt": ("pocketsphinx", "openai", "instant"),
+    "llm": ("rules", "openai", "instant"),
+    "tts": ("espeak", "openai", "instant"),
+}
+_WORKERS_PER_CORE = 4  # a talking call takes about 2 % of a core, so memory ends a machine before its cores do
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SipLimits(_Section):
+    """What one source address may send before it is answered 503. A token bucket for each."""
+
+    invites_per_s: float = Field(default=10.0, gt=0, description="New calls a second from one address, on average.")
+    invites_burst: int = Field(default=20, ge=1, description="New calls from one address at once.")
+    messages_per_s: float = Field(
+        default=200.0, gt=0, description="SIP messages of any kind a second from one address."
+    )
+    messages_burst: int = Field(default=400, ge=1, description="SIP messages of any kind from one address at once.")
+
+
+class TrunkSettings(_Section):
+    """Somebody who may send us calls."""
+
+    name: str = Field(min_length=1, description="Goes into call records and logs.")
+    allow: tuple[Network, ...] = Field(min_length=1, description="Networks its calls come from. Others get 403.")
+    region: Region | None = Field(
+        default=None, description="Where its numbers without a country code are; if not given, the dialplan's `region`."
+    )
+
+
+class SipSettings(_Section):
+    """The public SIP side."""
+
+    listen: tuple[SipListen, ...] = Field(min_length=1, description="UDP and TCP addresses. Port 0: any free one.")
+    public_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What phones are told to send to (Contact, Record-Route, SDP). "
+        "Needed with 0.0.0.0 or behind NAT; otherwise the first listen address.",
+    )
+    trunks: tuple[TrunkSettings, ...] = Field(min_length=1, description="Who may call us.")
+    limits: SipLimits = Field(default=SipLimits(), description="Rate limits for each source address.")
+
+
+class RtpSettings(_Section):
+    """Audio."""
+
+    ports: Ports = Field(
+        default=PortRange(20000, 29999),
+        description="UDP ports for audio, shared out among the workers; two for each call.",
+    )
+
+
+class HttpSettings(_Section):
+    """REST API, dashboard, metrics."""
+
+    listen: HttpAddress = Field(
+        default=SocketAddress("http", "127.0.0.1", 8080), description="Address. Port 0: any free one."
+    )
+    api_keys: tuple[Secret, ...] = Field(
+        default=(), description="Keys that may use the API. None: everyone may, which is allowed on loopback only."
+    )
+
+
+def _known(part: str, name: str) -> str:
+    vendor, _, model = name.partition("/")
+    if vendor not in PROVIDERS[part]:
+        raise ValueError(f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}')
+    if model and vendor != "openai":
+        raise ValueError(f'"{vendor}" has no models to choose from')
+    return name
+
+
+Vad = Annotated[str, BeforeValidator(lambda value: _known("vad", value) if isinstance(value, str) else value)]
+Stt = Annotated[str, BeforeValidator(lambda value: _known("stt", value) if isinstance(value, str) else value)]
+Llm = Annotated[str, BeforeValidator(lambda value: _known("llm", value) if isinstance(value, str) else value)]
+Tts = Annotated[str, BeforeValidator(lambda value: _known("tts", value) if isinstance(value, str) else value)]
+
+
+class SpeechSettings(_Section):
+    """Which providers hear, think and speak. Lists are in order of preference: the next one is the fallback.
+    `openai/name` asks for a model other than `providers.openai`'s."""
+
+    vad: Vad = Field(default="silero", description="Voice activity detection.")
+    stt: tuple[Stt, ...] = Field(default=("pocketsphinx",), min_length=1, description="Speech to text.")
+    llm: tuple[Llm, ...] = Field(default=("rules",), min_length=1, description="Language model.")
+    tts: tuple[Tts, ...] = Field(default=("espeak",), min_length=1, description="Text to speech.")
+
+    def names(self) -> set[str]:
+        """Vendors in use, without models."""
+        return {name.partition("/")[0] for name in (self.vad, *self.stt, *self.llm, *self.tts)}
+
+
+class OpenAISettings(_Section):
+    """OpenAI, or any server that speaks its protocol."""
+
+    base_url: str = Field(
+        default="https://api.openai.com/v1", pattern=r"^https?://\S+$", description="Where the API is."
+    )
+    api_key: Secret | None = Field(default=None, description="Where its key is kept. Local servers often need none.")
+    model: str = Field(default="gpt-4o-mini", min_length=1, description="Language model.")
+    stt_model: str = Field(default="gpt-4o-mini-transcribe", min_length=1, description="Model for speech to text.")
+    tts_model: str = Field(default="gpt-4o-mini-tts", min_length=1, description="Model for text to speech.")
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="A request without a first answer by then has failed."
+    )
+
+
+class ProviderSettings(_Section):
+    """Accounts. The offline providers need none."""
+
+    openai: OpenAISettings | None = Field(
+        default=None, description="Needed when `openai` is among the speech providers."
+    )
+
+
+class SessionSettings(_Section):
+    """How a conversation goes. A dialplan may set each of these for one number."""
+
+    end_silence_ms: int = Field(
+        default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
+    )
+    min_interruption_ms: int = Field(
+        default=500, ge=0, le=5000, description="Speech of this length stops the agent; shorter only pauses it."
+    )
+    resume_after_ms: int = Field(
+        default=800, ge=100, le=10000, description="An interrupted agent goes on after this silence if no words came."
+    )
+    away_ms: int = Field(
+        default=7000, ge=1000, le=120000, description="Silence after which the caller is asked if still there."
+    )
+    max_tool_steps: int = Field(default=3, ge=1, le=20, description="Rounds of tool calls in one reply.")
+    max_call_s: int = Field(default=1800, ge=10, le=86400, description="Longest call; then the agent says goodbye.")
+
+
+class CallSettings(_Section):
+    """Calls without audio. Silence is not meant: packets that do not come."""
+
+    first_media_alarm_s: float = Field(default=2.0, gt=0, description="No packet this long after answering: a warning.")
+    first_media_timeout_s: float = Field(
+        default=30.0, gt=0, description="No packet this long after answering: the call ends."
+    )
+    media_timeout_s: float = Field(default=15.0, gt=0, description="No packet for this long later on: the call ends.")
+
+
+class LogSettings(_Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is written."
+    )
+    format: Literal["console", "json"] = Field(default="console", description="For people or for machines.")
+
+
+def _rooms(value: Any) -> Any:
+    if value == "livekit":
+        raise ValueError("LiveKit rooms come in a later version; local is what there is")
+    return value
+
+
+def _workers(value: Any) -> Any:
+    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 256):
+        raise ValueError("must be auto or a whole number from 1 to 256")
+    return value
+
+
+class Settings(_Section):
+    """Everything that can be set. Relative paths start at the current directory of the program."""
+
+    sip: SipSettings = Field(description="The public SIP side.")
+    rtp: RtpSettings = Field(default=RtpSettings(), description="Audio.")
+    http: HttpSettings = Field(default=HttpSettings(), description="REST API, dashboard, metrics.")
+    rooms: Annotated[Literal["local"], BeforeValidator(_rooms)] = Field(
+        default="local", description="Where calls meet."
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+        default="auto",
+        description=f"Call workers. auto: {_WORKERS_PER_CORE} for each core, as far as the RTP ports reach.",
+    )
+    slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
+    store: StoreUrl = Field(default="sqlite:///var/trunkline.db", description="Where call records go.")
+    recordings: FilePath = Field(default=Path("var/recordings"), description="Folder for stereo recordings.")
+    record_calls: bool = Field(default=True, description="Whether calls are recorded if the dialplan does not say.")
+    dialplans: tuple[FilePath, ...] = Field(min_length=1, description="Files that say which number reaches whom.")
+    speech: SpeechSettings = Field(default=SpeechSettings(), description="Providers; a dialplan may differ.")
+    providers: ProviderSettings = Field(default=ProviderSettings(), description="Accounts of providers.")
+    session: SessionSettings = Field(default=SessionSettings(), description="How a conversation goes.")
+    calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
+    drain_s: float = Field(default=60.0, ge=0, description="How long calls may go on after a request to stop.")
+    log: LogSettings = Field(default=LogSettings(), description="What is written to standard error.")
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.store.removeprefix("sqlite:///"))
+
+    @property
+    def public_address(self) -> str:
+        return self.sip.public_address or self.sip.listen[0].host
+
+    def worker_count(self, cores: int | None = None) -> int:
+        """How many call workers to run on `cores` (None: this machine's)."""
+        if self.workers != "auto":
+            return self.workers
+        wanted = _WORKERS_PER_CORE * (cores or os.cpu_count() or 1)
+        return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
+
+    def missing_secrets(self) -> list[str]:
+        """What is not where it should be, in words; empty when the gateway can start."""
+        missing: list[str] = []
+        openai = self.providers.openai
+        for secret in (*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())):
+            try:
+                secret.read()
+            except SecretMissing as error:
+                missing.append(str(error))
+        return missing

@@ -1,0 +1,1 @@
+"""One module a schema revision; `down_revision` chains them."""

@@ -1,0 +1,98 @@
+"""The tables. A change here needs a migration in `migrations/versions`; a test holds the two together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+__all__ = ["UtcDateTime", "calls", "events", "metadata", "turns"]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes, kept as UTC: SQLite forgets time zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("call_id", String(128), primary_key=True),
+    Column("direction", String(16), nullable=False),
+    Column("trunk", String(64), nullable=False),
+    Column("called", String(256), nullable=False),
+    Column("caller", String(256)),
+    Column("sip_call_id", Text, nullable=False),
+    Column("persona", String(256), nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("worker", String(64), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("duration_ms", Integer),
+    Column("outcome", String(16)),  # NULL while the call goes on
+    Column("sip_status", Integer),
+    Column("ended_by", String(16)),
+    Column("end_reason", Text, nullable=False),
+    Column("refused_by", Text, nullable=False),
+    Column("recording", JSON(none_as_null=True)),
+    Column("media", JSON(none_as_null=True)),
+    Column("first_rtp_ms", Float),
+    Column("media_alarms", JSON(none_as_null=True)),
+    Column("tokens", JSON(none_as_null=True)),
+    Index(None, "started_at", "call_id"),
+    Index(None, "called", "started_at"),
+    Index(None, "caller", "started_at"),
+    Index(None, "persona", "started_at"),
+    Index(None, "outcome", "started_at"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("speaker", String(16), nullable=False),
+    Column("start_ms", Float, nullable=False),
+    Column("end_ms", Float, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("interrupted", Boolean, nullable=False),
+    Column("latency_ms", Float),  # end of the caller's speech to the reply's first packet
+    Column("turn", Text, nullable=False),  # the whole Turn as JSON text, decoded off the loop
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),  # the order in which they came
+    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("t_ms", Float),
+    Column("type", String(64), nullable=False),
+    Column("event", Text, nullable=False),  # JSON text, decoded off the loop
+    Index(None, "call_id", "id"),
+)

@@ -1,0 +1,306 @@
+"""Starts, watches, drains and replaces call workers.
+
+Workers are forked by a warm parent (gateway.callworker.warm). A worker is lost when its control channel closes or its
+heartbeat stays away; it is killed if it still runs, its calls are told to `SupervisorEvents.worker_lost`, and another
+one is forked in its place. When the warm parent itself dies its workers live on and a new warm parent is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.config import PortRange, Settings
+from gateway.control import Channel, Heartbeat, Message, Ready, Record
+
+__all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_LIMIT_S = 5.0
+READY_LIMIT_S = 20.0
+SETTLED_S = 10.0  # a worker that lived this long did not die of its start
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MOST_S = 10.0
+
+
+def rtp_slice(ports: PortRange, index: int, count: int) -> tuple[int, int]:
+    """The part of the RTP range (both ends included) that belongs to worker `index` of `count`; starts even."""
+    size = len(ports) // count // 2 * 2
+    start = ports.first + index * size
+    return start, start + size - 1
+
+
+class SupervisorEvents(Protocol):
+    """Who wants to know. Called on the loop."""
+
+    def worker_ready(self, name: str, sip_port: int, slots: int) -> None: ...
+
+    def worker_lost(self, name: str) -> None: ...
+
+    def worker_record(self, name: str, body: dict[str, Any]) -> None: ...
+
+    def worker_heartbeat(self, name: str, calls: set[str]) -> None: ...
+
+
+@dataclass(slots=True)
+class WorkerState:
+    name: str
+    index: int
+    channel: Channel
+    started_at: float
+    pid: int = 0
+    pidfd: int = -1  # a pid may be given to another process; this can't
+    ready: bool = False
+    heard_at: float = 0.0
+    loop_lag_ms: float = 0.0
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, events: SupervisorEvents) -> None:
+        self._settings = settings
+        self._events = events
+        self._count = settings.worker_count()
+        self._warm: _WarmParent | None = None
+        self._workers: dict[str, WorkerState] = {}
+        self._generation = 0
+        self._failures: dict[int, int] = {}
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._warm_lock = asyncio.Lock()
+        self.restarts = 0
+
+    @property
+    def workers(self) -> dict[str, WorkerState]:
+        """A view: name -> state."""
+        return self._workers
+
+    @property
+    def wanted(self) -> int:
+        return self._count
+
+    async def start(self) -> None:
+        """Start all workers; returns when they have been forked (each says itself when it is ready)."""
+        await self._warm_parent()
+        for index in range(self._count):
+            await self._fork(index)
+        self._spawn(self._watch())
+
+    def send(self, name: str, message: Message) -> bool:
+        """False when there is no such worker."""
+        worker = self._workers.get(name)
+        if worker is None:
+            return False
+        worker.channel.send(message)
+        return True
+
+    def broadcast(self, message: Message) -> None:
+        for worker in self._workers.values():
+            worker.channel.send(message)
+
+    async def stop(self, message: Message, limit_s: float) -> None:
+        """Send `message` to all, wait for them to exit, kill what is left after `limit_s`."""
+        self._stopping = True
+        self.broadcast(message)
+        waits = [asyncio.ensure_future(worker.channel.closed.wait()) for worker in self._workers.values()]
+        if waits:
+            await asyncio.wait(waits, timeout=limit_s)
+            for wait in waits:
+                wait.cancel()
+        for worker in list(self._workers.values()):
+            self._kill(worker)
+            worker.channel.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._warm is not None:
+            await self._warm.close()
+
+    async def _warm_parent(self) -> _WarmParent:
+        async with self._warm_lock:
+            if self._warm is None or self._warm.dead:
+                self._warm = await _WarmParent.start(self._settings, self._exited)
+            return self._warm
+
+    async def _fork(self, index: int) -> None:
+        warm = await self._warm_parent()
+        self._generation += 1
+        name = f"w{index + 1}-{self._generation}"
+        ours, theirs = socket.socketpair()
+        channel = await Channel.open(
+            ours, lambda message: self._received(name, message), lambda: self._channel_closed(name)
+        )
+        now = asyncio.get_running_loop().time()
+        worker = WorkerState(name, index, channel, started_at=now, heard_at=now)
+        self._workers[name] = worker
+        try:
+            worker.pid = await warm.fork(name, rtp_slice(self._settings.rtp.ports, index, self._count), theirs)
+            worker.pidfd = os.pidfd_open(worker.pid)
+        except OSError as error:
+            log.error("fork_failed", worker=name, error=str(error))
+            channel.close()
+        finally:
+            theirs.close()
+
+    def _received(self, name: str, message: Message) -> None:
+        worker = self._workers.get(name)
+        if worker is None:
+            return
+        worker.heard_at = asyncio.get_running_loop().time()
+        if isinstance(message, Ready):
+            worker.ready = True
+            worker.pid = message.pid
+            log.info("worker_ready", worker=name, pid=message.pid, slots=message.slots)
+            self._events.worker_ready(name, message.sip_port, message.slots)
+        elif isinstance(message, Heartbeat):
+            worker.loop_lag_ms = message.loop_lag_ms
+            self._events.worker_heartbeat(name, set(message.calls))
+        elif isinstance(message, Record):
+            self._events.worker_record(name, dict(message.body))
+
+    def _channel_closed(self, name: str) -> None:
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return
+        if not self._stopping:
+            log.warning("worker_lost", worker=name, pid=worker.pid)
+        self._kill(worker)
+        if worker.ready:
+            self._events.worker_lost(name)
+        if not self._stopping:
+            self.restarts += 1
+            self._spawn(self._replace(worker))
+
+    async def _replace(self, lost: WorkerState) -> None:
+        lived = asyncio.get_running_loop().time() - lost.started_at
+        failures = 0 if lost.ready and lived > SETTLED_S else self._failures.get(lost.index, 0) + 1
+        self._failures[lost.index] = failures
+        if failures > 1:
+            await asyncio.sleep(min(BACKOFF_FIRST_S * 2.0**failures, BACKOFF_MOST_S))
+        try:
+            await self._fork(lost.index)
+        except (OSError, TimeoutError) as error:
+            log.error("worker_not_replaced", index=lost.index, error=str(error))
+            await asyncio.sleep(BACKOFF_MOST_S)
+            await self._replace(lost)
+
+    async def _watch(self) -> None:
+        """Kill workers that have stopped answering."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = asyncio.get_running_loop().time()
+            for worker in list(self._workers.values()):
+                limit = HEARTBEAT_LIMIT_S if worker.ready else READY_LIMIT_S
+                if now - worker.heard_at > limit:
+                    log.error("worker_unresponsive", worker=worker.name, pid=worker.pid, silent_s=now - worker.heard_at)
+                    self._kill(worker)
+                    worker.channel.close()
+
+    def _exited(self, pid: int, status: int) -> None:
+        if status and not self._stopping:
+            log.warning("worker_exited", pid=pid, status=status)
+
+    def _kill(self, worker: WorkerState) -> None:
+        if worker.pidfd < 0:
+            return
+        try:
+            signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.close(worker.pidfd)
+        worker.pidfd = -1
+
+    def _spawn(self, coro: Any) -> None:
+        task = asyncio.ensure_future(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _WarmParent:
+    """Our side of the warm parent's socket."""
+
+    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket, on_exit: Any) -> None:
+        self._process = process
+        self._sock = sock
+        self._on_exit = on_exit
+        self._forks: dict[str, asyncio.Future[int]] = {}
+        self._warm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.dead = False
+        asyncio.get_running_loop().add_reader(sock, self._readable)
+
+    @classmethod
+    async def start(cls, settings: Settings, on_exit: Any) -> _WarmParent:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway.callworker.warm", str(theirs.fileno()),
+                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        warm = cls(process, ours, on_exit)
+        ours.send(pickle.dumps(settings))
+        try:
+            async with asyncio.timeout(60):
+                await warm._warm
+        except BaseException:
+            await warm.close()
+            raise
+        return warm
+
+    async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> int:
+        """Raises OSError when the warm parent is gone."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._forks[name] = done
+        socket.send_fds(self._sock, [json.dumps({"fork": name, "rtp": list(rtp)}).encode()], [worker_end.fileno()])
+        async with asyncio.timeout(10):
+            return await done
+
+    async def close(self) -> None:
+        self._died()
+        try:
+            async with asyncio.timeout(3):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._died()
+            return
+        message = json.loads(data)
+        if "warm" in message:
+            self._warm.set_result(None)
+        elif "forked" in message:
+            future = self._forks.pop(message["forked"], None)
+            if future is not None and not future.done():
+                future.set_result(int(message["pid"]))
+        elif "exited" in message:
+            self._on_exit(int(message["exited"]), int(message["status"]))
+
+    def _died(self) -> None:
+        if self.dead:
+            return
+        self.dead = True
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock.close()
+        gone = ConnectionResetError("the warm parent is gone")
+        for future in [*self._forks.values(), self._warm]:
+            if not future.done():
+                future.set_exception(gone)

@@ -1,0 +1,25 @@
+"""A scripted Admitter for tests of whatever stands before or behind the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from telephony.edge.protocol import Forward, GatewayStatus, InviteInfo, Refuse
+
+__all__ = ["FakeAdmitter"]
+
+
+class FakeAdmitter:
+    """Records the INVITEs that it is asked about, and answers with `decide` (or the same answer always)."""
+
+    def __init__(self, decide: Callable[[InviteInfo], Forward | Refuse] | Forward | Refuse) -> None:
+        self.decide = decide
+        self.invites: list[InviteInfo] = []
+        self.gateway_status = GatewayStatus()
+
+    def admit(self, invite: InviteInfo) -> Forward | Refuse:
+        self.invites.append(invite)
+        return self.decide(invite) if callable(self.decide) else self.decide
+
+    def status(self) -> GatewayStatus:
+        return self.gateway_status

@@ -1,0 +1,101 @@
+"""What the edge asks of the gateway, and what it tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+__all__ = [
+    "Admitter",
+    "Forward",
+    "GatewayStatus",
+    "InviteInfo",
+    "Refuse",
+    "RefusedInvite",
+    "Source",
+    "Transport",
+    "WorkerAddress",
+]
+
+Transport = Literal["udp", "tcp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a message really came from, whatever its Via says."""
+
+    ip: str
+    port: int
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAddress:
+    """A call worker's SIP address on loopback."""
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class InviteInfo:
+    """One new INVITE, as far as admission needs it. Nothing is normalised to E.164: that is the gateway's part."""
+
+    sip_call_id: str
+    called: str  # user part of the Request-URI, unescaped; of a tel: URI the number without visual separators
+    to_user: str
+    caller: str | None  # P-Asserted-Identity, else From; None: withheld (RFC 3323, RFC 3325) or anonymous
+    headers: Mapping[str, str]  # X-… headers, capped in number and size
+    trunk: str | None  # None: no trunk allows the source
+    source: Source
+    received_at: float  # seconds, loop clock
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Give the call to this worker. `call_id` is ours; `headers` are added to the INVITE."""
+
+    worker: WorkerAddress
+    call_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refuse the call. `cause_text` names the rule and goes into the Reason header (RFC 3326)."""
+
+    status: int  # 400-699
+    reason: str  # reason phrase
+    retry_after: int | None = None  # seconds; a 503 without it gets the edge's default
+    cause_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedInvite:
+    """An INVITE that was refused, by the edge or by the Admitter. Told once per attempt, not per retransmission."""
+
+    info: InviteInfo
+    status: int
+    reason: str
+    cause_text: str
+    rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "loop", "error"
+    at: float  # seconds, loop clock
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """Whether calls are taken now; OPTIONS is answered by it."""
+
+    accepting: bool = True
+    retry_after: int = 10  # seconds
+    reason: str = ""  # why not: "draining", "full"
+
+
+class Admitter(Protocol):
+    """Decides what becomes of a new INVITE. Called on the loop for each attempt once: must not block or await."""
+
+    def admit(self, invite: InviteInfo) -> Forward | Refuse: ...
+
+    def status(self) -> GatewayStatus: ...

@@ -1,0 +1,109 @@
+"""Settings of the edge. Contradictions are refused when they are made, not when a call comes."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from telephony.edge.protocol import Transport
+from telephony.errors import TelephonyMisuse
+
+__all__ = ["EdgeLimits", "EdgeSettings", "ListenAddress", "Trunk"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One public socket, as in `udp://127.0.0.1:5060`; port 0 lets the system choose (for tests)."""
+
+    transport: Transport
+    host: str  # IPv6 without brackets
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """Read `udp://host:port` or `tcp://host:port`. Raises TelephonyMisuse for anything else."""
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise TelephonyMisuse(f"{text!r} is not a listen address: {error}") from error
+        if parts.scheme not in ("udp", "tcp") or not host or port is None or parts.path or parts.query:
+            raise TelephonyMisuse(f"{text!r} is not a listen address; write udp://host:port or tcp://host:port")
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            raise TelephonyMisuse(f"{text!r} must name an IP address, not a host name") from error
+        return cls("tcp" if parts.scheme == "tcp" else "udp", host, port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Who may call. The first trunk whose networks hold the source address names the call's trunk."""
+
+    name: str
+    allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
+
+    def __post_init__(self) -> None:
+        for network in self.allow:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise TelephonyMisuse(f"trunk {self.name!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Bounds that keep one peer from harming the rest. Rates are per source address."""
+
+    invites_per_second: float = 30.0  # new calls; over it: 503 with Retry-After
+    invite_burst: int = 60
+    messages_per_second: float = 600.0  # everything; over it: requests outside a dialog get 503
+    message_burst: int = 1200
+    hard_factor: float = 4.0  # over this many times the message rate and burst: dropped unread
+    retry_after_s: int = 5  # Retry-After of a 503 that names none
+    tracked_sources: int = 10_000  # sources with a token bucket; the longest silent is forgotten first
+    message_bytes: int = 65_536
+    tcp_connections: int = 1_000
+    tcp_connections_per_source: int = 100
+    tcp_idle_s: float = 600.0
+    tcp_half_message_s: float = 10.0  # time for a message to become whole
+    tcp_write_buffer_bytes: int = 262_144  # a peer that lets more than this pile up is cut off
+    tcp_connect_s: float = 5.0
+    invite_timeout_s: float = 180.0  # unanswered and without a further provisional response (Timer C, RFC 3261 16.6)
+    dialog_idle_s: float = 43_200.0  # an answered dialog without any message is forgotten
+    remembered_attempts: int = 20_000  # INVITEs kept to recognise retransmissions; the oldest go first
+    header_count: int = 32  # X-… headers handed to the Admitter
+    header_bytes: int = 1_024  # of one such header
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise TelephonyMisuse(f"edge limit {name} must be more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """`public_address` is what callers can reach us at; empty: the address of the socket a call came in on."""
+
+    listen: tuple[str, ...]
+    trunks: tuple[Trunk, ...]
+    public_address: str = ""
+    limits: EdgeLimits = field(default_factory=EdgeLimits)
+
+    def __post_init__(self) -> None:
+        if not self.listen:
+            raise TelephonyMisuse("the edge has nothing to listen on")
+        for text in self.listen:
+            unspecified = ipaddress.ip_address(ListenAddress.parse(text).host).is_unspecified
+            if unspecified and not self.public_address:
+                raise TelephonyMisuse(f"{text} listens on every address, so public_address must be set")
+        names = [trunk.name for trunk in self.trunks]
+        if len(set(names)) != len(names):
+            raise TelephonyMisuse("two trunks have the same name")
+        if any(forbidden in self.public_address for forbidden in " \r\n;<>@/"):
+            raise TelephonyMisuse(f"public_address {self.public_address!r} is not a host name or IP address")

@@ -1,0 +1,153 @@
+"""SIP and tel URIs and name-addrs (RFC 3261 sections 19.1, 20.10, 25; RFC 3966).
+
+aiosipua's own URI reader splits at the first `;` and `?`, but both may stand in the user part (RFC 4475 section
+3.1.1.2), and its address reader takes a `<` inside a quoted display name for the URI's. So these two are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import unquote
+
+__all__ = ["NameAddr", "Uri", "as_ip", "bracketed", "parse_name_addr", "parse_uri", "phone_user", "split_params"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])\Z")
+_SEPARATORS = str.maketrans("", "", "-.() ")
+_PHONE = re.compile(r"\+?[0-9*#(][0-9A-D*#\-.()]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """`user` is escaped as it came; `host` of an IPv6 address keeps its brackets; a tel: URI has no host."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    params: str  # what follows the first `;` after the host, unread
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    uri: str
+    params: dict[str, str]  # names in lower case; a parameter without value maps to ""
+
+
+def parse_uri(text: str) -> Uri:
+    """Raises ValueError when it is no URI. Of an unknown scheme only `scheme` is read."""
+    match = _SCHEME.match(text)
+    if match is None:
+        raise ValueError("URI without scheme")
+    scheme, rest = match[1].lower(), text[match.end() :]
+    if scheme == "tel":
+        number, _, params = rest.partition(";")
+        return Uri(scheme, number, "", None, params)
+    if scheme not in ("sip", "sips"):
+        return Uri(scheme, "", "", None, "")
+    userinfo, at, hostpart = rest.partition("@")
+    if not at:
+        userinfo, hostpart = "", rest
+    hostport, _, params = hostpart.partition("?")[0].partition(";")
+    host, port = split_host_port(hostport)
+    return Uri(scheme, userinfo.partition(":")[0], host, port, params)
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """`host`, `host:port` or `[v6]:port`. Raises ValueError."""
+    host, _, port = text.strip().partition("]")
+    if host.startswith("["):
+        host, port = host + "]", port.strip().removeprefix(":") if port else ""
+    else:
+        host, _, port = text.strip().partition(":")
+    host, port = host.strip(), port.strip()
+    if not _HOST.match(host):
+        raise ValueError("bad host")
+    if not port:
+        return host, None
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise ValueError("bad port")
+    return host, int(port)
+
+
+def split_params(text: str) -> dict[str, str]:
+    """`;a=1;b` with quoted values kept whole."""
+    params: dict[str, str] = {}
+    parts = _split_unquoted(text, ";") if '"' in text else text.split(";")
+    for part in parts:
+        name, _, value = part.partition("=")
+        if name := name.strip().lower():
+            params.setdefault(name, value.strip())
+    return params
+
+
+def parse_name_addr(value: str) -> NameAddr:
+    """A From, To, Contact, Route or P-Asserted-Identity value. Raises ValueError."""
+    value = value.strip()
+    rest = value
+    if value.startswith('"'):
+        rest = value[_closing_quote(value) + 1 :].lstrip()
+        if not rest.startswith("<"):
+            raise ValueError("no <URI> after the display name")
+    display, bracket, tail = rest.partition("<")
+    if not bracket:
+        uri, _, params = rest.partition(";")
+        return NameAddr(uri.strip(), split_params(params))
+    if '"' in display:
+        raise ValueError("unbalanced quotes")
+    uri, bracket, params = tail.partition(">")
+    if not bracket:
+        raise ValueError("< without >")
+    return NameAddr(uri, split_params(params))
+
+
+def _closing_quote(value: str) -> int:
+    at = 1
+    while at < len(value):
+        if value[at] == "\\":
+            at += 1
+        elif value[at] == '"':
+            return at
+        at += 1
+    raise ValueError("unbalanced quotes")
+
+
+def _split_unquoted(text: str, separator: str) -> list[str]:
+    parts, start, quoted, at = [], 0, False, 0
+    while at < len(text):
+        char = text[at]
+        if quoted and char == "\\":
+            at += 1
+        elif char == '"':
+            quoted = not quoted
+        elif char == separator and not quoted:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    return [*parts, text[start:]]
+
+
+def phone_user(uri: Uri) -> str:
+    """The user part for people and dialplans: unescaped, and of a telephone-subscriber (RFC 3261 19.1.6) only the
+    number, without parameters and visual separators."""
+    user = unquote(uri.user, errors="replace")
+    number = user.partition(";")[0]
+    return number.translate(_SEPARATORS) if _PHONE.match(number) else user
+
+
+@lru_cache(maxsize=4096)
+def as_ip(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a host part spells, or None for a name."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def bracketed(host: str) -> str:
+    """IPv6 addresses stand in brackets in URIs and Via."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

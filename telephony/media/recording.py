@@ -1,0 +1,218 @@
+"""Stereo call recordings: 16-bit 8 kHz WAV, the caller left, everyone else right.
+
+The media thread only appends to a buffer. One writer thread a process flushes all recorders every 500 ms and sets the
+sizes in the header with each flush, so that a process that dies leaves files that play up to their last half second.
+A recorder that cannot write turns itself off and keeps the reason; the call goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from telephony.media.frames import FRAME_MS, SAMPLE_RATE, SILENCE
+from telephony.media.recording_writer import writer
+
+__all__ = ["PosixRecordingFile", "RecordingFile", "WavRecorder", "repair"]
+
+_HEADER_BYTES = 44
+_BLOCK_BYTES = 4  # one sample of both channels
+_FRAME_PAIR_BYTES = SAMPLE_RATE * FRAME_MS // 1000 * _BLOCK_BYTES
+_OPEN_ENDED = 0xFFFFFFFF  # what streaming readers take for "until the end of the file"
+_BUFFER_LIMIT_FRAMES = 60_000 // FRAME_MS  # a disk that stalls for a minute counts as broken
+
+
+class RecordingFile(Protocol):
+    """What a recorder needs of a file. Each method may raise OSError."""
+
+    def append(self, data: bytes) -> int:
+        """Write at the end; return how many bytes were taken."""
+
+    def patch(self, data: bytes, offset: int) -> None:
+        """Overwrite a few bytes at `offset`."""
+
+    def truncate(self, size: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PosixRecordingFile:
+    """A new file, readable by its owner only. Raises OSError, FileExistsError among them."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def append(self, data: bytes) -> int:
+        return os.write(self._fd, data)
+
+    def patch(self, data: bytes, offset: int) -> None:
+        os.pwrite(self._fd, data, offset)
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+        os.lseek(self._fd, size, os.SEEK_SET)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _sizes(data_bytes: int) -> tuple[int, int]:
+    """RIFF and data chunk sizes; files beyond what 32 bits can say stay open-ended."""
+    if data_bytes > _OPEN_ENDED - _HEADER_BYTES:
+        return _OPEN_ENDED, _OPEN_ENDED
+    return _HEADER_BYTES - 8 + data_bytes, data_bytes
+
+
+def _header(riff_size: int, data_size: int) -> bytes:
+    form = struct.pack("<HHIIHH", 1, 2, SAMPLE_RATE, SAMPLE_RATE * _BLOCK_BYTES, _BLOCK_BYTES, 16)
+    return struct.pack("<4sI4s4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16) + form + struct.pack("<4sI", b"data", data_size)
+
+
+class WavRecorder:
+    """Implements `Recorder`. Made on the loop when the call is answered; `await close()` when it is over.
+
+    Never raises: `error` says why there is no (or no further) recording, None while all is well.
+    """
+
+    def __init__(self, path: Path | str, *, open_file: Callable[[Path], RecordingFile] = PosixRecordingFile) -> None:
+        self.path = Path(path)
+        self._buffer: deque[tuple[bytes, bytes]] = deque()
+        self._frames = 0
+        self._written = 0  # bytes of audio in the file
+        self._paused = False
+        self._closing: Future[None] | None = None
+        self._file: RecordingFile | None = None
+        self.error: str | None = None
+        try:
+            self._file = open_file(self.path)
+            self._append(_header(_OPEN_ENDED, _OPEN_ENDED))
+        except OSError as error:
+            self._turn_off(error)
+        else:
+            writer().add(self.flush)
+
+    @property
+    def duration_ms(self) -> int:
+        """Length of what has been recorded, paused parts (which are silent) included."""
+        if self.error is not None:
+            return self._written // _FRAME_PAIR_BYTES * FRAME_MS
+        return self._frames * FRAME_MS
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def write(self, caller: bytes, others: bytes) -> None:
+        """Take 20 ms of both sides. On the media thread."""
+        if self.error is None and self._closing is None:
+            self._buffer.append((SILENCE, SILENCE) if self._paused else (caller, others))
+            self._frames += 1
+
+    def pause(self) -> None:
+        """Record silence from now on, so that the time axis stays that of the call (card numbers, say)."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    async def close(self) -> None:
+        """Write what is left and correct the header. Idempotent; returns when the file is complete."""
+        if self._closing is None:
+            self._closing = writer().finish(self.flush, self._finish) if self._file is not None else Future()
+            if self._file is None:
+                self._closing.set_result(None)
+        await asyncio.shield(asyncio.wrap_future(self._closing))
+
+    def flush(self) -> None:
+        """Write the buffer out. On the writer thread."""
+        if self._file is None:
+            self._buffer.clear()
+            return
+        frames = [self._buffer.popleft() for _ in range(len(self._buffer))]
+        if not frames:
+            return
+        try:
+            if len(frames) > _BUFFER_LIMIT_FRAMES:
+                raise TimeoutError("the disk has not kept up for a minute")
+            left = np.frombuffer(b"".join(caller for caller, _ in frames), dtype="<i2")
+            right = np.frombuffer(b"".join(others for _, others in frames), dtype="<i2")
+            stereo = np.column_stack((left, right)).tobytes()
+            self._append_audio(stereo)
+            self._patch_sizes()
+        except (OSError, ValueError) as error:  # ValueError: sides of different lengths
+            self._turn_off(error)
+
+    def _append_audio(self, data: bytes) -> None:
+        start = self._written
+        try:
+            for taken in self._append(data):
+                self._written = start + taken
+        except OSError:
+            self._written -= self._written % _BLOCK_BYTES
+            raise
+
+    def _append(self, data: bytes) -> list[int]:
+        assert self._file is not None
+        taken = 0
+        progress = []
+        while taken < len(data):
+            taken += self._file.append(data[taken:])
+            progress.append(taken)
+        return progress
+
+    def _patch_sizes(self) -> None:
+        assert self._file is not None
+        riff_size, data_size = _sizes(self._written)
+        self._file.patch(struct.pack("<I", riff_size), 4)
+        self._file.patch(struct.pack("<I", data_size), 40)
+
+    def _finish(self) -> None:
+        """Close the file. On the writer thread, after the last flush."""
+        if self._file is not None:
+            try:
+                self._patch_sizes()
+                self._file.close()
+            except OSError as error:
+                self.error = str(error)
+            self._file = None
+
+    def _turn_off(self, error: Exception) -> None:
+        self.error = f"{self.path.name}: {error}"
+        self._buffer.clear()
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.truncate(_HEADER_BYTES + self._written)
+            riff_size, data_size = _sizes(self._written)
+            file.patch(_header(riff_size, data_size), 0)
+        except OSError:
+            pass  # the first error is the one to tell
+        finally:
+            file.close()
+
+
+def repair(path: Path | str) -> int:
+    """Set a recording's sizes from its length, after its process died; return its duration in milliseconds.
+
+    Raises OSError, and ValueError for a file that is not one of our recordings.
+    """
+    with Path(path).open("r+b") as file:
+        start = file.read(_HEADER_BYTES)
+        if len(start) < _HEADER_BYTES or start[:4] != b"RIFF" or start[8:] [:28] != _header(0, 0)[8:36]:
+            raise ValueError(f"{path}: not a recording of ours (8 kHz 16-bit stereo WAV)")
+        size = file.seek(0, os.SEEK_END) - _HEADER_BYTES
+        size -= size % _BLOCK_BYTES
+        file.truncate(_HEADER_BYTES + size)
+        file.seek(0)
+        file.write(_header(*_sizes(size)))
+    return size * 1000 // (_BLOCK_BYTES * SAMPLE_RATE)

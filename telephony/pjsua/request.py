@@ -1,0 +1,107 @@
+"""What a leg can know of itself from its INVITE. Pure: text in, values out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of"]
+
+_COMPACT = {"f": "from", "t": "to", "i": "call-id", "m": "contact"}  # RFC 3261 section 7.3.3
+_USER = re.compile(r"(?:sips?|tel):(?:([^@;>:]*)(?::[^@>]*)?@|([^;>@]*))", re.IGNORECASE)
+_DISPLAY = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<')
+_REASON_TEXT = re.compile(r'text\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,\s]+))', re.IGNORECASE)
+_ESCAPED = re.compile(r"\\(.)")
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, whatever its case; iterates over the names as they came."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, str] | None = None) -> None:
+        self._items = {name.lower(): (name, value) for name, value in (items or {}).items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._items[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({dict(self)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """An INVITE as it came, before anyone has said what the call is."""
+
+    sip_call_id: str
+    request_user: str  # of the Request-URI: the number that was called
+    from_user: str  # empty: not given
+    from_display: str
+    to_user: str
+    headers: Mapping[str, str] = field(default_factory=Headers)  # the X-… fields
+
+
+def parse_invite(message: str) -> IncomingRequest:
+    """Read the start and the header fields of an INVITE that PJSIP has already accepted as well-formed."""
+    head = re.split(r"\r?\n\r?\n", message, maxsplit=1)[0]
+    lines = re.sub(r"\r?\n[ \t]+", " ", head).splitlines()  # folded lines, RFC 3261 section 7.3.1
+    start = lines[0].split(" ") if lines else []
+    fields: dict[str, str] = {}
+    extra: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        name, value = name.strip(), value.strip()
+        if not colon:
+            continue
+        key = _COMPACT.get(name.lower(), name.lower())
+        fields.setdefault(key, value)
+        if key.startswith("x-"):
+            extra.setdefault(name, value)
+    return IncomingRequest(
+        sip_call_id=fields.get("call-id", ""),
+        request_user=_user(start[1] if len(start) > 1 else ""),
+        from_user=_user(fields.get("from", "")),
+        from_display=_display(fields.get("from", "")),
+        to_user=_user(fields.get("to", "")),
+        headers=Headers(extra),
+    )
+
+
+def reason_of(message: str) -> str:
+    """The text of a request's Reason header field (RFC 3326), else its first value, else nothing."""
+    head = re.split(r"\r?\n\r?\n", message, maxsplit=1)[0]
+    for line in re.sub(r"\r?\n[ \t]+", " ", head).splitlines()[1:]:
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "reason":
+            text = _REASON_TEXT.search(value)
+            if text:
+                return _ESCAPED.sub(r"\1", text.group(1) if text.group(1) is not None else text.group(2))
+            return value.strip()
+    return ""
+
+
+def _user(field_value: str) -> str:
+    match = _USER.search(field_value)
+    if match is None:
+        return ""
+    if match.group(1) is not None:
+        return _PERCENT.sub(lambda found: chr(int(found.group(1), 16)), match.group(1))
+    # A tel: URI is all user; a sip: URI without @ has only a host.
+    return match.group(2) if match.group(0).lower().startswith("tel:") else ""
+
+
+def _display(field_value: str) -> str:
+    match = _DISPLAY.match(field_value)
+    if match is None:
+        return ""
+    if match.group(1) is not None:
+        return _ESCAPED.sub(r"\1", match.group(1))
+    return match.group(2).strip()

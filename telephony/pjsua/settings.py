@@ -1,0 +1,67 @@
+"""Settings of one PJSIP endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telephony.errors import TelephonyMisuse
+
+__all__ = ["CODECS", "EndpointSettings", "JitterBuffer"]
+
+CODECS = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1"}  # ours -> PJSIP's codec id
+
+
+@dataclass(frozen=True, slots=True)
+class JitterBuffer:
+    """An adaptive jitter buffer: starts empty, grows with the jitter it sees, shrinks when the line is calm.
+
+    On a clean line it holds no more than the frame that has just come. All in milliseconds.
+    """
+
+    initial_ms: int = 0  # held back before the first frame is played
+    max_prefetch_ms: int = 200  # what jitter can make it hold back
+    capacity_ms: int = 360  # a burst beyond this is discarded
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.initial_ms <= self.max_prefetch_ms < self.capacity_ms:
+            raise TelephonyMisuse("a jitter buffer needs 0 <= initial_ms <= max_prefetch_ms < capacity_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """One endpoint, one process. SIP stays on loopback (the edge speaks to the world); RTP does not."""
+
+    rtp_ports: tuple[int, int]  # first and last UDP port; a call takes an even RTP port and the RTCP port after it
+    public_address: str = ""  # goes into the SDP as the media address; empty: the address PJSIP finds
+    rtp_bind: str = ""  # local address of the RTP sockets; empty: all interfaces
+    sip_host: str = "127.0.0.1"
+    sip_port: int = 0  # 0: any free one
+    codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")  # in order of preference when we make the offer
+    jitter_buffer: JitterBuffer = JitterBuffer()
+    srtp: bool = True  # SRTP with SDES when the peer offers it; never demanded
+    log_level: int = 2  # PJSIP's: 1 errors, 2 warnings, 3 information, 4 and 5 debug
+    switch_interval_s: float | None = 0.001  # sys.setswitchinterval: bounds how long the loop delays a frame
+    call_limit: int | None = None  # fewer calls than PJSIP was compiled for; None: as many as it can
+
+    def __post_init__(self) -> None:
+        low, high = self.rtp_ports
+        if not 1024 <= low < high <= 65535:
+            raise TelephonyMisuse(f"rtp_ports {low}-{high} is not a range within 1024-65535")
+        if self.first_rtp + 1 > high:
+            raise TelephonyMisuse(f"rtp_ports {low}-{high} holds no even port with its neighbour")
+        unknown = [codec for codec in self.codecs if codec not in CODECS]
+        if unknown or not self.codecs:
+            raise TelephonyMisuse(f"codecs must be some of {', '.join(CODECS)}; got {', '.join(unknown) or 'none'}")
+        if self.call_limit is not None and self.call_limit < 1:
+            raise TelephonyMisuse("call_limit must be at least 1")
+
+    @property
+    def first_rtp(self) -> int:
+        """The first even port of the range (RFC 3550 section 11: RTP on even ports, RTCP on the next)."""
+        low = self.rtp_ports[0]
+        return low + low % 2
+
+    @property
+    def rtp_pairs(self) -> int:
+        """How many calls the range has ports for."""
+        return (self.rtp_ports[1] - self.first_rtp + 1) // 2

