@@ -74,7 +74,8 @@ def _sizes(data_bytes: int) -> tuple[int, int]:
 
 def _header(riff_size: int, data_size: int) -> bytes:
     form = struct.pack("<HHIIHH", 1, 2, SAMPLE_RATE, SAMPLE_RATE * _BLOCK_BYTES, _BLOCK_BYTES, 16)
-    return struct.pack("<4sI4s4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16) + form + struct.pack("<4sI", b"data", data_size)
+    start = struct.pack("<4sI4s4sI", b"RIFF", riff_size, b"WAVE", b"fmt ", 16)
+    return start + form + struct.pack("<4sI", b"data", data_size)
 
 
 class WavRecorder:
@@ -87,7 +88,7 @@ class WavRecorder:
         self.path = Path(path)
         self._buffer: deque[tuple[bytes, bytes]] = deque()
         self._frames = 0
-        self._written = 0  # bytes of audio in the file
+        self._file_bytes = 0
         self._paused = False
         self._closing: Future[None] | None = None
         self._file: RecordingFile | None = None
@@ -106,6 +107,12 @@ class WavRecorder:
         if self.error is not None:
             return self._written // _FRAME_PAIR_BYTES * FRAME_MS
         return self._frames * FRAME_MS
+
+    @property
+    def _written(self) -> int:
+        """Bytes of whole stereo samples in the file."""
+        audio = max(0, self._file_bytes - _HEADER_BYTES)
+        return audio - audio % _BLOCK_BYTES
 
     @property
     def paused(self) -> bool:
@@ -146,28 +153,17 @@ class WavRecorder:
             left = np.frombuffer(b"".join(caller for caller, _ in frames), dtype="<i2")
             right = np.frombuffer(b"".join(others for _, others in frames), dtype="<i2")
             stereo = np.column_stack((left, right)).tobytes()
-            self._append_audio(stereo)
+            self._append(stereo)
             self._patch_sizes()
         except (OSError, ValueError) as error:  # ValueError: sides of different lengths
             self._turn_off(error)
 
-    def _append_audio(self, data: bytes) -> None:
-        start = self._written
-        try:
-            for taken in self._append(data):
-                self._written = start + taken
-        except OSError:
-            self._written -= self._written % _BLOCK_BYTES
-            raise
-
-    def _append(self, data: bytes) -> list[int]:
+    def _append(self, data: bytes) -> None:
         assert self._file is not None
-        taken = 0
-        progress = []
-        while taken < len(data):
-            taken += self._file.append(data[taken:])
-            progress.append(taken)
-        return progress
+        while data:
+            taken = self._file.append(data)  # a disk that fills up takes a part and refuses the next
+            self._file_bytes += taken
+            data = data[taken:]
 
     def _patch_sizes(self) -> None:
         assert self._file is not None
@@ -208,7 +204,7 @@ def repair(path: Path | str) -> int:
     """
     with Path(path).open("r+b") as file:
         start = file.read(_HEADER_BYTES)
-        if len(start) < _HEADER_BYTES or start[:4] != b"RIFF" or start[8:] [:28] != _header(0, 0)[8:36]:
+        if len(start) < _HEADER_BYTES or start[:4] != b"RIFF" or start[8:36] != _header(0, 0)[8:36]:
             raise ValueError(f"{path}: not a recording of ours (8 kHz 16-bit stereo WAV)")
         size = file.seek(0, os.SEEK_END) - _HEADER_BYTES
         size -= size % _BLOCK_BYTES

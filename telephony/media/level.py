@@ -1,0 +1,38 @@
+"""How loud 16-bit audio is. dBFS is of the root mean square: 0 is a full-scale square wave, -3.01 a full-scale sine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from telephony.media.frames import FRAME_SAMPLES
+
+__all__ = ["FLOOR_DBFS", "dbfs", "frame_levels_dbfs", "gain"]
+
+FLOOR_DBFS = -96.0  # digital silence
+
+
+def dbfs(pcm: bytes) -> float:
+    """Level of a whole piece; FLOOR_DBFS for silence or nothing."""
+    if not pcm:
+        return FLOOR_DBFS
+    samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
+    mean_square = float(np.mean(samples**2))
+    return max(FLOOR_DBFS, 10 * math.log10(mean_square / 32768**2)) if mean_square else FLOOR_DBFS
+
+
+def frame_levels_dbfs(pcm: bytes, frame_samples: int = FRAME_SAMPLES) -> npt.NDArray[np.float64]:
+    """Level of each whole frame, in order."""
+    samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
+    frames = samples[: len(samples) - len(samples) % frame_samples].reshape(-1, frame_samples)
+    mean_square = np.mean(frames**2, axis=1) if len(frames) else np.zeros(0)
+    levels = 10 * np.log10(np.maximum(mean_square, 1e-9) / 32768**2)
+    return np.maximum(levels, FLOOR_DBFS)
+
+
+def gain(pcm: bytes, db: float) -> bytes:
+    """Louder or softer, saturated."""
+    samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64) * 10 ** (db / 20)
+    return np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()
