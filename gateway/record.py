@@ -178,8 +178,6 @@ class _Message:
     """A message that is a JSON object; its `message` key names the type."""
 
     __slots__ = ()
-        hide_input_in_errors=True
-    )  # errors are logged; words are not
     message: ClassVar[str]
 
     def to_dict(self) -> dict[str, Any]:

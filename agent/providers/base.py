@@ -102,10 +102,12 @@ class Expectations:
     """What the persona expects to hear just now: offline recognisers build a grammar of it, others use it as hints.
 
     `phrases`: sentences or words as they may be said. `slots`: name -> values as said, used in phrases as `{name}`.
+    `digits`: name -> (least, most) digits of a spoken run, used in phrases in the same way.
     """
 
     phrases: tuple[str, ...] = ()
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    digits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

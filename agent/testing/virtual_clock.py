@@ -19,7 +19,9 @@ class WouldBlockForever(RuntimeError):
     """Nothing is ready and no timer is set: what is awaited can never come."""
 
     def __init__(self, at: float, waiting: list[str]) -> None:
-        super().__init__(f"at {at:.3f} s of virtual time nothing is left to happen; waiting: {', '.join(waiting) or 'nobody'}")
+        super().__init__(
+            f"at {at:.3f} s of virtual time nothing is left to happen; waiting: {', '.join(waiting) or 'nobody'}"
+        )
 
 
 class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # the class is chosen at run time

@@ -77,11 +77,10 @@ def _providers(settings: Settings) -> Iterator[Complaint]:
 
 
 def _calls(settings: Settings) -> Iterator[Complaint]:
-    calls, session = settings.calls, settings.session
-    if calls.first_media_alarm_s >= calls.first_media_timeout_s:
-        yield (
-            ("calls", "first_media_alarm_s"),
-            f"the warning ({calls.first_media_alarm_s} s) would come after the end ({calls.first_media_timeout_s} s)",
-        )
-    if session.end_silence_ms >= session.away_ms:
-        yield ("session", "end_silence_ms"), f"must be less than session.away_ms ({session.away_ms})"
+    calls = settings.calls
+    if calls.media_alarm_s >= calls.first_media_s:
+        message = f"the warning ({calls.media_alarm_s} s) would come after the end ({calls.first_media_s} s)"
+        yield ("calls", "media_alarm_s"), message
+    wrong = settings.session.contradiction()
+    if wrong:
+        yield ("session", wrong[0]), wrong[1]

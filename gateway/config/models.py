@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,6 +22,9 @@ from gateway.config.fields import (
     SocketAddress,
     StoreUrl,
 )
+
+if TYPE_CHECKING:
+    from agent.options import SessionOptions
 
 __all__ = [
     "PROVIDERS",
@@ -55,12 +58,12 @@ class _Section(BaseModel):
 class SipLimits(_Section):
     """What one source address may send before it is answered 503. A token bucket for each."""
 
-    invites_per_s: float = Field(default=10.0, gt=0, description="New calls a second from one address, on average.")
-    invites_burst: int = Field(default=20, ge=1, description="New calls from one address at once.")
-    messages_per_s: float = Field(
-        default=200.0, gt=0, description="SIP messages of any kind a second from one address."
+    invites_per_second: float = Field(default=30.0, gt=0, description="New calls from one address, on average.")
+    invite_burst: int = Field(default=60, ge=1, description="New calls from one address at once.")
+    messages_per_second: float = Field(
+        default=600.0, gt=0, description="SIP messages of any kind from one address, on average."
     )
-    messages_burst: int = Field(default=400, ge=1, description="SIP messages of any kind from one address at once.")
+    message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address at once.")
 
 
 class TrunkSettings(_Section):
@@ -131,6 +134,11 @@ class SpeechSettings(_Section):
     llm: tuple[Llm, ...] = Field(default=("rules",), min_length=1, description="Language model.")
     tts: tuple[Tts, ...] = Field(default=("espeak",), min_length=1, description="Text to speech.")
 
+    def overridden(self, changes: Mapping[str, Any]) -> SpeechSettings:
+        """With a route's changes, which have been validated by the dialplan. Lists may come as any sequence."""
+        plain = {name: value if isinstance(value, str) else tuple(value) for name, value in changes.items()}
+        return self.model_copy(update=plain)
+
     def names(self) -> set[str]:
         """Vendors in use, without models."""
         return {name.partition("/")[0] for name in (self.vad, *self.stt, *self.llm, *self.tts)}
@@ -166,25 +174,46 @@ class SessionSettings(_Section):
         default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
     )
     min_interruption_ms: int = Field(
-        default=500, ge=0, le=5000, description="Speech of this length stops the agent; shorter only pauses it."
+        default=400, ge=0, le=5000, description="Wordless sounds shorter than this never stop the agent for good."
     )
-    resume_after_ms: int = Field(
-        default=800, ge=100, le=10000, description="An interrupted agent goes on after this silence if no words came."
+    backchannel_max_ms: int = Field(
+        default=1000, ge=0, le=5000, description='"Okay", "uh-huh" and the like up to this length let the agent go on.'
+    )
+    max_pause_ms: int = Field(
+        default=2000, ge=100, le=10000, description="A paused agent goes on after this if nothing came of it."
     )
     away_ms: int = Field(
         default=7000, ge=1000, le=120000, description="Silence after which the caller is asked if still there."
     )
-    max_tool_steps: int = Field(default=3, ge=1, le=20, description="Rounds of tool calls in one reply.")
+    max_tool_steps: int = Field(default=5, ge=1, le=20, description="Rounds of tool calls in one reply.")
     max_call_s: int = Field(default=1800, ge=10, le=86400, description="Longest call; then the agent says goodbye.")
+
+    def overridden(self, changes: Mapping[str, Any]) -> SessionSettings:
+        """With a route's changes, which have been validated by the dialplan."""
+        return self.model_copy(update=dict(changes))
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """The field to name and what is wrong with it."""
+        if self.end_silence_ms >= self.away_ms:
+            return "end_silence_ms", f"{self.end_silence_ms} must be less than away_ms ({self.away_ms})"
+        if self.backchannel_max_ms < self.min_interruption_ms:
+            least = self.min_interruption_ms
+            return "backchannel_max_ms", f"{self.backchannel_max_ms} must be at least min_interruption_ms ({least})"
+        return None
+
+    def options(self) -> SessionOptions:
+        """For the agent's session."""
+        from agent.options import SessionOptions  # here, so that reading settings does not load the agent
+
+        same = self.model_dump(exclude={"max_call_s"})
+        return SessionOptions(**same, max_call_ms=self.max_call_s * 1000)
 
 
 class CallSettings(_Section):
     """Calls without audio. Silence is not meant: packets that do not come."""
 
-    first_media_alarm_s: float = Field(default=2.0, gt=0, description="No packet this long after answering: a warning.")
-    first_media_timeout_s: float = Field(
-        default=30.0, gt=0, description="No packet this long after answering: the call ends."
-    )
+    media_alarm_s: float = Field(default=2.0, gt=0, description="No packet this long after answering: a warning.")
+    first_media_s: float = Field(default=30.0, gt=0, description="No packet this long after answering: the call ends.")
     media_timeout_s: float = Field(default=15.0, gt=0, description="No packet for this long later on: the call ends.")
 
 

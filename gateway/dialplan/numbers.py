@@ -28,12 +28,12 @@ def normalise(number: str, region: str | None) -> str:
     """
     user = number.strip().removeprefix("sip:").removeprefix("sips:").removeprefix("tel:")
     user = user.partition(";")[0].partition("@")[0].strip()
-    bare = _SEPARATORS.sub("", user)
+    bare = _SEPARATORS.sub("", user.replace("(0)", "") if user.startswith("+") else user)
     digits = bare.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         return user  # alphanumeric, or a code with * or #
     if bare.startswith("+"):
-        return _e164(_parsed(bare, None)) or bare
+        return bare  # E.164 as it stands: an unassigned number must not turn into another one
     if len(digits) <= EXTENSION_DIGITS:
         return digits
     return _without_plus(digits, region)
@@ -103,9 +103,9 @@ class NumberPattern:
 
     @property
     def specificity(self) -> tuple[int, int, int]:
-        """Higher is more specific: fewer `*`, then fewer `?`, then more characters that stand for themselves."""
+        """Higher is more specific: more characters that stand for themselves, then fewer `*`, then fewer `?`."""
         stars, marks = self.text.count("*"), self.text.count("?")
-        return -stars, -marks, len(self.text) - stars - marks
+        return len(self.text) - stars - marks, -stars, -marks
 
     def matches(self, number: str) -> bool:
         return _regex(self.text).fullmatch(number) is not None
@@ -118,7 +118,10 @@ class NumberPattern:
         """Whether what matches `other` matches this one (said only where it is certain)."""
         if other.exact:
             return self.matches(other.text)
-        return self.text in ("*", other.text)
+        prefix = self.text.removesuffix("*")
+        if prefix != self.text and not re.search(r"[?*]", prefix):
+            return other.text.startswith(prefix)
+        return self.text == other.text
 
 
 @lru_cache(maxsize=4096)

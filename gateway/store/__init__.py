@@ -1,17 +1,20 @@
 """Call records in a database: tables and migrations, queries, and the writer that keeps both off the calls' path."""
 
 from gateway.store.calls import CallStore
-from gateway.store.errors import BadCursor, SchemaTooNew, StoreError
+from gateway.store.errors import BadCursor, SchemaTooNew, StoreError, StoreUnavailable
 from gateway.store.queries import CallFilters, CallPage
-from gateway.store.writer import RecordSink, RecordWriter
+from gateway.store.writer import FakeSink, RecordSink, RecordWriter, WriterState
 
 __all__ = [
     "BadCursor",
     "CallFilters",
     "CallPage",
     "CallStore",
+    "FakeSink",
     "RecordSink",
     "RecordWriter",
     "SchemaTooNew",
     "StoreError",
+    "StoreUnavailable",
+    "WriterState",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BadCursor", "SchemaTooNew", "StoreError"]
+__all__ = ["BadCursor", "SchemaTooNew", "StoreError", "StoreUnavailable"]
 
 
 class StoreError(Exception):
@@ -19,6 +19,10 @@ class SchemaTooNew(StoreError):
         )
         self.found = found
         self.newest_known = newest_known
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be written or read just now: locked, disk full, I/O error. The same may work later."""
 
 
 class BadCursor(StoreError, ValueError):

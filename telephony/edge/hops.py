@@ -9,7 +9,6 @@ from telephony.edge.protocol import RefusedInvite, Transport
 __all__ = [
     "Action",
     "CallCancelled",
-    "CloseConnection",
     "DialogEnded",
     "Hop",
     "InviteRefused",
@@ -43,11 +42,6 @@ class SendWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseConnection:
-    connection: int
-
-
-@dataclass(frozen=True, slots=True)
 class InviteRefused:
     invite: RefusedInvite
 
@@ -62,4 +56,4 @@ class CallCancelled:
     call_id: str
 
 
-Action = SendPublic | SendWorker | CloseConnection | InviteRefused | DialogEnded | CallCancelled
+Action = SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled

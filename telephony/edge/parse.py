@@ -246,7 +246,7 @@ def _address(headers: CaseInsensitiveDict, name: str) -> NameAddr:
     return address
 
 
-def _via(value: str) -> Via:
+def _via(value: str, version: str = "SIP/2.0") -> Via:
     """aiosipua reads no white space around the slashes (RFC 4475 section 3.1.1.1), so that goes first."""
     via = parse_via(_SLASHES.sub("/", value, count=2).replace("\t", " "))
     branch = via.branch or ""
@@ -254,7 +254,7 @@ def _via(value: str) -> Via:
         host, port = split_host_port(_sent_by(via.host, via.port))
     except ValueError as error:
         raise Malformed("via", "Bad Via") from error
-    if via.protocol.upper() != "SIP/2.0" or not _TOKEN.match(via.transport):
+    if not via.protocol.upper().startswith(version) or not _TOKEN.match(via.transport):
         raise Malformed("via", "Bad Via")
     if branch == _COOKIE or len(branch) > 512 or not branch.isascii():  # a cookie alone tells nothing apart
         raise Malformed("via", "Bad branch in Via")
@@ -278,7 +278,7 @@ def _answerable(error: Malformed, start: str, lines: list[Line]) -> Malformed:
         return error
     try:
         unfolded = first["via"].text.partition(":")[2].replace("\r\n", " ").partition(",")[0].strip()
-        error.via = _via(unfolded)
+        error.via = _via(unfolded, "SIP/")
     except Exception:  # noqa: BLE001  (no readable Via: then there is nobody to answer)
         return error
     error.method = method

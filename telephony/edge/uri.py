@@ -12,7 +12,18 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import unquote
 
-__all__ = ["NameAddr", "Uri", "as_ip", "bracketed", "parse_name_addr", "parse_uri", "phone_user", "split_params"]
+__all__ = [
+    "NameAddr",
+    "Uri",
+    "as_ip",
+    "bracketed",
+    "contact_uri",
+    "parse_name_addr",
+    "parse_uri",
+    "phone_user",
+    "route_uri",
+    "split_params",
+]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])\Z")
@@ -102,6 +113,26 @@ def parse_name_addr(value: str) -> NameAddr:
     if not bracket:
         raise ValueError("< without >")
     return NameAddr(uri, split_params(params))
+
+
+def contact_uri(value: str) -> str:
+    """The URI of a Contact or Route value; nothing if there is no usable one."""
+    if not value:
+        return ""
+    try:
+        uri = parse_name_addr(value).uri
+        parse_uri(uri)
+    except ValueError:
+        return ""
+    return uri
+
+
+def route_uri(value: str) -> Uri | None:
+    """The URI of a Route or Record-Route value, read; None if it is unreadable."""
+    try:
+        return parse_uri(parse_name_addr(value).uri)
+    except ValueError:
+        return None
 
 
 def _closing_quote(value: str) -> int:

@@ -22,7 +22,8 @@ def _ulaw_to_linear() -> npt.NDArray[np.int16]:
     code = ~np.arange(256, dtype=np.int32) & 0xFF  # all bits are sent inverted
     segment, step = (code >> 4) & 7, code & 15
     magnitude = (((step << 3) + _ULAW_BIAS) << segment) - _ULAW_BIAS
-    return np.where(code & 0x80, -magnitude, magnitude).astype("<i2")
+    table: npt.NDArray[np.int16] = np.where(code & 0x80, -magnitude, magnitude).astype("<i2")
+    return table
 
 
 def _linear_to_ulaw() -> npt.NDArray[np.uint8]:
@@ -31,7 +32,8 @@ def _linear_to_ulaw() -> npt.NDArray[np.uint8]:
     segment = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     step = (magnitude >> (segment + 3)) & 15
     code = np.where(linear < 0, 0x80, 0) | segment << 4 | step
-    return (~code & 0xFF).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = (~code & 0xFF).astype(np.uint8)
+    return table
 
 
 def _alaw_to_linear() -> npt.NDArray[np.int16]:
@@ -39,7 +41,8 @@ def _alaw_to_linear() -> npt.NDArray[np.int16]:
     segment, step = (code >> 4) & 7, code & 15
     low = (step << 4) + 8
     magnitude = np.where(segment == 0, low, (low + 0x100) << np.maximum(segment - 1, 0))
-    return np.where(code & 0x80, magnitude, -magnitude).astype("<i2")
+    table: npt.NDArray[np.int16] = np.where(code & 0x80, magnitude, -magnitude).astype("<i2")
+    return table
 
 
 def _linear_to_alaw() -> npt.NDArray[np.uint8]:
@@ -49,7 +52,8 @@ def _linear_to_alaw() -> npt.NDArray[np.uint8]:
     segment = np.where(magnitude < 16, 0, segment)
     step = (magnitude >> np.maximum(segment - 1, 0)) & 15
     code = np.where(linear < 0, 0, 0x80) | segment << 4 | step
-    return (code ^ 0x55).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = (code ^ 0x55).astype(np.uint8)
+    return table
 
 
 _FROM_ULAW = _ulaw_to_linear()
@@ -60,19 +64,19 @@ _TO_ALAW = _linear_to_alaw()
 
 def decode_ulaw(payload: bytes) -> bytes:
     """mu-law to PCM."""
-    return _FROM_ULAW[np.frombuffer(payload, dtype=np.uint8)].tobytes()
+    return _FROM_ULAW.take(np.frombuffer(payload, dtype=np.uint8)).tobytes()
 
 
 def encode_ulaw(pcm: bytes) -> bytes:
     """PCM to mu-law."""
-    return _TO_ULAW[np.frombuffer(pcm, dtype="<u2")].tobytes()
+    return _TO_ULAW.take(np.frombuffer(pcm, dtype="<u2")).tobytes()
 
 
 def decode_alaw(payload: bytes) -> bytes:
     """A-law to PCM."""
-    return _FROM_ALAW[np.frombuffer(payload, dtype=np.uint8)].tobytes()
+    return _FROM_ALAW.take(np.frombuffer(payload, dtype=np.uint8)).tobytes()
 
 
 def encode_alaw(pcm: bytes) -> bytes:
     """PCM to A-law."""
-    return _TO_ALAW[np.frombuffer(pcm, dtype="<u2")].tobytes()
+    return _TO_ALAW.take(np.frombuffer(pcm, dtype="<u2")).tobytes()

@@ -28,8 +28,8 @@ def frame_levels_dbfs(pcm: bytes, frame_samples: int = FRAME_SAMPLES) -> npt.NDA
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
     frames = samples[: len(samples) - len(samples) % frame_samples].reshape(-1, frame_samples)
     mean_square = np.mean(frames**2, axis=1) if len(frames) else np.zeros(0)
-    levels = 10 * np.log10(np.maximum(mean_square, 1e-9) / 32768**2)
-    return np.maximum(levels, FLOOR_DBFS)
+    levels: npt.NDArray[np.float64] = 10 * np.log10(np.maximum(mean_square, 1e-9) / 32768**2)
+    return np.maximum(levels, FLOOR_DBFS, dtype=np.float64)
 
 
 def gain(pcm: bytes, db: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Tones a phone network plays, as 8 kHz 16-bit PCM. Levels are dBFS of the whole signal (a full-scale sine is -3.01)."""
+"""Tones a phone network plays, as 8 kHz 16-bit PCM. Levels are dBFS (a full-scale sine is -3.01)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 __all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of"]
 
@@ -13,7 +14,6 @@ _USER = re.compile(r"(?:sips?|tel):(?:([^@;>:]*)(?::[^@>]*)?@|([^;>@]*))", re.IG
 _DISPLAY = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<')
 _REASON_TEXT = re.compile(r'text\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,\s]+))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
-_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
 class Headers(Mapping[str, str]):
@@ -93,7 +93,7 @@ def _user(field_value: str) -> str:
     if match is None:
         return ""
     if match.group(1) is not None:
-        return _PERCENT.sub(lambda found: chr(int(found.group(1), 16)), match.group(1))
+        return unquote(match.group(1))
     # A tel: URI is all user; a sip: URI without @ has only a host.
     return match.group(2) if match.group(0).lower().startswith("tel:") else ""
 

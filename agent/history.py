@@ -1,0 +1,48 @@
+"""What the model is told of the conversation so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agent.providers.base import ChatMessage
+
+__all__ = ["Entry", "History"]
+
+
+class Entry:
+    """One message that may still change: an answer grows while it is made and is cut to what was heard."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: ChatMessage) -> None:
+        self.message = message
+
+    def update(self, **changes: object) -> None:
+        self.message = replace(self.message, **changes)  # type: ignore[arg-type]  # fields of ChatMessage by name
+
+
+class History:
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def add(self, message: ChatMessage) -> Entry:
+        entry = Entry(message)
+        self._entries.append(entry)
+        return entry
+
+    def attach(self, entry: Entry) -> None:
+        self._entries.append(entry)
+
+    def add_after(self, entry: Entry, messages: Iterable[ChatMessage]) -> None:
+        """Tool outputs belong right behind the message that called the tools, whatever was said meanwhile."""
+        position = self._entries.index(entry) + 1
+        self._entries[position:position] = [Entry(message) for message in messages]
+
+    def messages(self) -> list[ChatMessage]:
+        """Without answers of which nothing was heard."""
+        return [
+            entry.message
+            for entry in self._entries
+            if entry.message.text or entry.message.tool_calls or entry.message.role in ("user", "tool")
+        ]

@@ -1,0 +1,53 @@
+"""The settings of one session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["SessionOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Contradictions raise ValueError."""
+
+    # turns
+    end_silence_ms: float = 550  # from the end of speech in the audio to the decision that the caller is done
+    flush_after_ms: float = 160  # silence after which the recogniser is asked for the text, ahead of the decision
+    max_turn_ms: float = 60_000  # of uninterrupted talk; then the turn is decided all the same
+    preemptive: bool = True  # model and TTS begin before the turn is decided, unheard and without tools
+    inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without a word in it
+    inaudible_min_ms: float = 600  # shorter speech without a word is passed over
+
+    # interruption
+    min_interruption_ms: float = 400
+    backchannel_max_ms: float = 1000
+    max_pause_ms: float = 2000
+
+    # limits; None: none
+    away_ms: float | None = 7000  # a step of the silence ladder
+    max_call_ms: float | None = 30 * 60_000
+    max_tool_steps: int = 5
+    slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
+    farewell_margin_ms: float = 5000  # a farewell gets the time of its audio and this much more
+
+    # providers
+    llm_first_token_ms: float = 5000
+    llm_stall_ms: float = 5000
+    tts_first_audio_ms: float = 3000
+    tts_stall_ms: float = 5000
+    stt_final_ms: float = 2000
+    retries: int = 2  # after an error that may pass; after a timeout or an empty answer only one
+    retry_backoff_ms: float = 200
+    max_failures: int = 3  # failed replies in a row; then the call ends
+    queue_ahead_ms: float = 10_000  # of audio that waits in the output at most
+
+    def __post_init__(self) -> None:
+        for name in ("end_silence_ms", "max_turn_ms", "max_pause_ms", "llm_first_token_ms", "tts_first_audio_ms"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.backchannel_max_ms < self.min_interruption_ms:
+            raise ValueError("backchannel_max_ms must not be less than min_interruption_ms")
+        if self.max_tool_steps < 0 or self.retries < 0 or self.max_failures < 1:
+            raise ValueError("max_tool_steps and retries must be at least 0, max_failures at least 1")

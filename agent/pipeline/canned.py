@@ -1,0 +1,93 @@
+"""Sentences that must be there when nothing else works, made ahead, and a tone for when not even they are."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import cache
+
+from agent.options import SessionOptions
+from agent.persona import Agent
+from agent.pipeline.attempts import AttemptLimits, FailureReport, attempts
+from agent.providers.base import TTS, ProviderError, SpokenAudio
+from telephony.media.frames import SAMPLE_RATE
+
+__all__ = ["MADE_AHEAD", "CannedAudio", "apology_tone", "speak", "speak_canned"]
+
+MADE_AHEAD = ("unavailable", "goodbye_error")
+
+
+class CannedAudio:
+    """Speech of canned sentences by voice and words. Sessions of one process may share it."""
+
+    def __init__(self, max_bytes: int = 4_000_000) -> None:
+        self._audio: dict[tuple[str, str, str], bytes] = {}
+        self._room_left = max_bytes
+
+    def get(self, agent: Agent, text: str) -> bytes | None:
+        return self._audio.get((agent.voice, agent.language, text))
+
+    async def make(self, agent: Agent, tts: TTS) -> None:
+        """Make what is missing for this persona. Raises ProviderError."""
+        for text in (agent.say_canned(key) for key in MADE_AHEAD):
+            key = (agent.voice, agent.language, text)
+            if key in self._audio:
+                continue
+            pcm = bytearray()
+            async for audio in tts.synthesize(text, voice=agent.voice, language=agent.language):
+                pcm += audio.pcm
+            if 0 < len(pcm) <= self._room_left:
+                self._room_left -= len(pcm)
+                self._audio[key] = bytes(pcm)
+
+
+@cache
+def apology_tone() -> bytes:
+    """Three falling notes, 600 ms: heard as "that did not work" without a word."""
+    samples = array("h")
+    for hertz in (659, 523, 392):
+        count = SAMPLE_RATE // 5
+        for n in range(count):
+            fade = min(1.0, n / 80, (count - n) / 400)
+            samples.append(round(5000 * fade * math.sin(2 * math.pi * hertz * n / SAMPLE_RATE)))
+    return samples.tobytes()
+
+
+def limits_of(options: SessionOptions) -> AttemptLimits:
+    return AttemptLimits(options.tts_first_audio_ms, options.tts_stall_ms, options.retries, options.retry_backoff_ms)
+
+
+def speak(
+    tts: TTS, agent: Agent, text: str, options: SessionOptions, report: FailureReport
+) -> AsyncGenerator[SpokenAudio, None]:
+    """One piece of an ordinary utterance. Raises ProviderError."""
+    return attempts(
+        tts.name,
+        lambda: tts.synthesize(text, voice=agent.voice, language=agent.language),
+        limits_of(options),
+        report,
+        lambda audio: bool(audio.pcm),
+        may_be_empty=not any(character.isalnum() for character in text),
+    )
+
+
+async def speak_canned(
+    tts: TTS, agent: Agent, text: str, options: SessionOptions, report: FailureReport, canned: CannedAudio, fallback: str
+) -> AsyncGenerator[SpokenAudio, None]:
+    """A canned sentence: as made ahead, else from TTS, else the sentence `fallback` as made ahead, else a tone.
+    Never raises."""
+    made = canned.get(agent, text)
+    if made is not None:
+        yield SpokenAudio(made)
+        return
+    begun = False
+    try:
+        async with aclosing(speak(tts, agent, text, options, report)) as stream:
+            async for audio in stream:
+                begun = True
+                yield audio
+    except ProviderError:
+        if not begun:
+            yield SpokenAudio(canned.get(agent, fallback) or apology_tone())

@@ -1,0 +1,101 @@
+"""What the parts of one session share: who is active, what it runs on, what has been said and what has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.context import RunContext
+from agent.events import ProviderFailed, SessionEvent
+from agent.history import History
+from agent.options import SessionOptions
+from agent.persona import Agent, PersonaAware
+from agent.providers.base import LLM, TTS, Offload, ProviderError, ToolCall
+from agent.turns.limits import FailureCount
+
+if TYPE_CHECKING:
+    from agent.session import AgentSession
+    from telephony.call import CallVerbs
+    from telephony.rooms.protocol import AudioOutput
+
+__all__ = ["Conversation", "Part"]
+
+Part = Literal["vad", "stt", "llm", "tts"]
+_log = logging.getLogger(__name__)
+
+
+class Conversation:
+    def __init__(
+        self,
+        session: AgentSession,
+        agent: Agent,
+        *,
+        llm: LLM | None,
+        tts: TTS | None,
+        options: SessionOptions,
+        offload: Offload,
+        userdata: Any,
+        output: AudioOutput | None,
+        call: CallVerbs | None,
+        emit: Callable[[SessionEvent], None],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.session = session
+        self.options = options
+        self.offload = offload
+        self.userdata = userdata
+        self.output = output
+        self.tts = tts if output is not None else None
+        self.call = call
+        self.emit = emit
+        self.history = History()
+        self.failures = FailureCount(max_in_a_row=options.max_failures)
+        self.ending = False  # the farewell has begun: nothing else is taken up
+        self.user_speaking = False
+        self.turns = 0  # of the caller, so far
+        self._given_llm = llm
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.become(agent)
+
+    def become(self, agent: Agent) -> None:
+        """`agent` is active from now on."""
+        self.agent = agent
+        llm = self._given_llm
+        self.llm: LLM | None = llm.for_persona(agent) if isinstance(llm, PersonaAware) else llm
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    def context(self, function_call: ToolCall | None = None) -> RunContext:
+        return RunContext(self.session, self.agent, self.userdata, self.call, function_call)
+
+    def provider_failed(self, part: Part, error: ProviderError, action: Literal["retry", "canned", "ignored"]) -> None:
+        self.emit(ProviderFailed(self.now(), error.provider, part, str(error), action))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task of this session: it is cancelled when the session closes, and its failure is logged."""
+        task = self.loop.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def cancel_tasks(self) -> None:
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s failed", task.get_name(), exc_info=error)
+
+    async def run_hook(self, hook: Coroutine[Any, Any, None], name: str) -> None:
+        """A persona's hook: its failure, or taking longer than 10 s, ends nothing."""
+        try:
+            async with asyncio.timeout(10):
+                await hook
+        except Exception:  # noqa: BLE001  it is the user's code
+            _log.exception("%s.%s failed", self.agent.name, name)

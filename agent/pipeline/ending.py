@@ -1,0 +1,88 @@
+"""How a session ends politely: the last word is played out to its last frame, then the leg is hung up. Once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.talker import Talker
+from telephony.media.frames import FRAME_MS
+
+__all__ = ["Ending"]
+
+_log = logging.getLogger(__name__)
+
+
+class Ending:
+    def __init__(
+        self,
+        conversation: Conversation,
+        talker: Talker,
+        stop_hearing: Callable[[], None],
+        close: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._conversation = conversation
+        self._talker = talker
+        self._stop_hearing = stop_hearing
+        self._close = close
+        self._task: asyncio.Task[None] | None = None
+        self.hanging_up = False
+
+    def begin(self) -> None:
+        """Hear nothing more; what is being said is said to its end."""
+        if not self._conversation.ending:
+            self._conversation.ending = True
+            self._stop_hearing()
+            self._talker.speaker.keep_all()
+
+    def end(self, reason: str, farewell: str, *, cut: bool = False) -> asyncio.Task[None]:
+        """Say `farewell` after what is queued (`cut`: after the sentence that is being heard), hang up, close. A second
+        call changes nothing."""
+        if self._task is None:
+            self.begin()
+            self._task = self._conversation.spawn(self._run(reason, farewell, cut), "ending")
+        return self._task
+
+    async def _run(self, reason: str, farewell: str, cut: bool) -> None:
+        try:
+            if cut:
+                self._talker.stop_replies(force=True)
+                await self._talker.speaker.finish_sentence()
+            if farewell:
+                self._talker.say(farewell, "farewell", allow_interruptions=False)
+            await self._played_out()
+            await self._hang_up(reason)
+        finally:
+            await self._close(reason)
+
+    async def _played_out(self) -> None:
+        """Wait for the last frame; no longer than the audio that is there takes and the margin."""
+        output, loop = self._conversation.output, self._conversation.loop
+        margin_s = self._conversation.options.farewell_margin_ms / 1000
+        queued_ms = -1.0
+        while output is not None and output.queued_ms > queued_ms:
+            # More audio has come since: it gets its time, too.
+            queued_ms = output.queued_ms
+            until = loop.time() + (queued_ms - output.played_ms) / 1000 + margin_s
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._talker.speaker.idle()
+                    await output.drained()
+                    await asyncio.sleep(FRAME_MS / 1000)  # the last frame has been taken, not yet heard
+                    return
+            except TimeoutError:
+                continue
+        if output is None:
+            await self._talker.speaker.idle()
+
+    async def _hang_up(self, reason: str) -> None:
+        if self._conversation.call is None:
+            return
+        self.hanging_up = True
+        try:
+            async with asyncio.timeout(5):
+                await self._conversation.call.hang_up(reason)
+        except Exception:  # noqa: BLE001  the session ends all the same; the leg's owner makes sure of the leg
+            _log.exception("hanging up failed")

@@ -1,0 +1,35 @@
+"""What else a tool's value may mean: another persona, or the end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.end_call import EndCall
+from agent.persona import Agent
+from agent.tools import ToolOutcome
+
+__all__ = ["as_read_by_model", "end_of", "handoff_of"]
+
+
+def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
+    """The next persona and the words to say, if the tool returned an `Agent` or `(Agent, str)`."""
+    value = outcome.value
+    if isinstance(value, Agent):
+        return value, ""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Agent):
+        return value[0], str(value[1])
+    return None
+
+
+def end_of(outcomes: Sequence[ToolOutcome]) -> EndCall | None:
+    """The first end of the call among the outcomes."""
+    return next((outcome.value for outcome in outcomes if isinstance(outcome.value, EndCall)), None)
+
+
+def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:
+    """Words instead of objects that mean nothing to a model."""
+    if isinstance(outcome.value, EndCall):
+        return ToolOutcome("The call ends after your farewell.", value=outcome.value)
+    if (handoff := handoff_of(outcome)) is not None:
+        return ToolOutcome(f"The caller now talks to {handoff[0].name}.", value=outcome.value)
+    return outcome

@@ -1,0 +1,270 @@
+"""One answer of the model: asked, spoken while it is still being written, tools run, asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from agent.events import TurnLatency
+from agent.pipeline.attempts import AttemptLimits, attempts
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.outcomes import end_of, handoff_of
+from agent.pipeline.tool_runs import run_tools, tool_messages
+from agent.pipeline.utterance import Kind, Utterance
+from agent.persona import Agent
+from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
+from agent.speech_handle import SpeechHandle
+from agent.tools import ToolOutcome
+
+__all__ = ["Reply", "ReplyVoice", "Waterfall"]
+
+
+@dataclass(slots=True)
+class Waterfall:
+    """When each step of an answer happened; see `TurnLatency`."""
+
+    turn: int
+    speech_ended_at: float | None = None
+    decided_at: float | None = None
+    transcript_at: float | None = None
+    first_token_at: float | None = None
+    first_audio_at: float | None = None
+    first_packet_at: float | None = None
+
+    def event(self, at: float) -> TurnLatency:
+        return TurnLatency(
+            at,
+            self.turn,
+            self.speech_ended_at,
+            self.decided_at,
+            self.transcript_at,
+            self.first_token_at,
+            self.first_audio_at,
+            self.first_packet_at,
+        )
+
+
+class ReplyVoice(Protocol):
+    """What a reply needs of the talker."""
+
+    def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
+    def speak(self, utterance: Utterance) -> None: ...
+    def bridge(self) -> None: ...
+    def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None: ...
+    async def hand_over(self, agent: Agent, words: str) -> None: ...
+    def begin_ending(self) -> None: ...
+    def end(self, farewell: str) -> None: ...
+
+
+class Reply:
+    def __init__(
+        self,
+        conversation: Conversation,
+        voice: ReplyVoice,
+        *,
+        user: ChatMessage | None,
+        instructions: str,
+        waterfall: Waterfall,
+        allow_interruptions: bool,
+        over: Callable[[Reply], None],
+        handle: SpeechHandle,
+    ) -> None:
+        self._conversation = conversation
+        self._voice = voice
+        self._instructions = instructions
+        self._over = over
+        self._task: asyncio.Task[None] | None = None
+        self._decided = asyncio.Event()
+        self._phase: Literal["asking", "tools", "speaking"] = "asking"
+        self._utterances: list[Utterance] = []
+        self._stopped = False
+        self._latency_told = False
+        self.user = user
+        self.waterfall = waterfall
+        self.allow_interruptions = allow_interruptions
+        self.handle = handle
+        self.failed = False
+
+    def begin(self) -> None:
+        """Ask the model. Until `decide` nothing is heard, no tool runs and the history does not know of it."""
+        self._task = self._conversation.spawn(self._run(), "reply")
+
+    def decide(self) -> None:
+        """It counts: what is there goes out."""
+        if self.user is not None:
+            self._conversation.history.add(self.user)
+        self._decided.set()
+        for utterance in self._utterances:
+            self._attach(utterance)
+
+    def stop(self) -> None:
+        """No more of it. A tool that is running comes to its end and its output is kept, unspoken."""
+        self._stopped = True
+        if self._task is None:
+            if self.user is not None:
+                self._conversation.history.add(self.user)
+            self.handle.finish(interrupted=True)
+        elif self._phase != "tools":
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        steps = self._conversation.options.max_tool_steps
+        try:
+            for step in range(steps + 1):
+                calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
+                if calls is None or not calls:
+                    break
+                if not await self._use_tools(calls) or self._stopped:
+                    break
+            self._phase = "speaking"
+            for utterance in self._utterances:
+                await utterance.over.wait()
+                self._stopped = self._stopped or utterance.interrupted
+        finally:
+            for utterance in self._utterances:
+                if not self._decided.is_set():
+                    utterance.finish(heard="", interrupted=True)
+                elif not utterance.written.is_set():
+                    utterance.abort()
+            if self._decided.is_set():
+                self._tell_latency()
+                if not self.failed and not self._stopped:
+                    self._conversation.failures.succeeded()
+            self.handle.finish(interrupted=self._stopped)
+            self._over(self)
+
+    async def _ask(self, tools: Sequence[ToolSpec], *, first: bool, kind: Kind = "reply") -> list[ToolCall] | None:
+        """One request to the model; None: it failed (and that was dealt with)."""
+        self._phase = "asking"
+        utterance = self._new_utterance(kind, first=first)
+        calls: list[ToolCall] = []
+        try:
+            await self._read(utterance, calls, tools)
+        except ProviderError:
+            await utterance.end()
+            await self._decided.wait()
+            await self._apologize("unavailable", failure=True)
+            return None
+        await utterance.end()
+        await self._decided.wait()
+        offered = {spec.name for spec in tools}
+        if calls and not offered:
+            calls = []  # out of steps: it was not offered any
+        if calls:
+            utterance.entry.update(tool_calls=tuple(calls))
+        elif not self._said and not tools and kind == "reply":
+            await self._apologize("tool_failed", failure=False)
+        return calls
+
+    async def _read(self, utterance: Utterance, calls: list[ToolCall], tools: Sequence[ToolSpec]) -> None:
+        llm = self._conversation.llm
+        if llm is None:
+            raise ProviderError("session", "has no LLM")
+        options = self._conversation.options
+        limits = AttemptLimits(
+            options.llm_first_token_ms, options.llm_stall_ms, options.retries, options.retry_backoff_ms
+        )
+        stream = attempts(
+            llm.name,
+            lambda: llm.chat(self._messages(), tools),
+            limits,
+            lambda error, action: self._conversation.provider_failed("llm", error, action),
+            _is_content,
+            may_be_empty=bool(self._said) or utterance.kind == "farewell",
+        )
+        async with aclosing(stream):
+            async for event in stream:
+                if _is_content(event) and self.waterfall.first_token_at is None:
+                    self.waterfall.first_token_at = self._conversation.now()
+                if isinstance(event, TextDelta):
+                    await utterance.write(event.text)
+                elif isinstance(event, ToolCall):
+                    calls.append(event)
+
+    async def _use_tools(self, calls: list[ToolCall]) -> bool:
+        """Whether the model is to be asked again."""
+        self._phase = "tools"
+        entry = self._utterances[-1].entry
+        outcomes = await run_tools(self._conversation, calls, self._bridge)
+        self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
+        if (end := end_of(outcomes)) is not None:
+            await self._end(end.farewell)
+            return False
+        return not await self._hand_over(outcomes)
+
+    async def _hand_over(self, outcomes: Sequence[ToolOutcome]) -> bool:
+        for outcome in outcomes:
+            if (handoff := handoff_of(outcome)) is not None:
+                await self._voice.hand_over(*handoff)
+                return True
+        return False
+
+    async def _end(self, farewell: str) -> None:
+        self._voice.begin_ending()
+        self._stopped = False
+        if farewell or self._said:
+            self._voice.end(farewell)
+            return
+        asked = await self._ask((), first=False, kind="farewell")
+        said = asked is not None and self._said
+        self._voice.end("" if said else self._conversation.agent.say_canned("goodbye"))
+
+    async def _apologize(self, key: str, *, failure: bool) -> None:
+        self.failed = self.failed or failure
+        utterance = self._voice.apologize(key, self.handle, failure=failure)
+        if utterance is not None:
+            self._utterances.append(utterance)
+
+    def _bridge(self) -> None:
+        if not self._stopped:
+            self._voice.bridge()
+
+    @property
+    def _said(self) -> bool:
+        return any(utterance.full_text.strip() for utterance in self._utterances)
+
+    def _tool_specs(self) -> list[ToolSpec]:
+        return [tool.spec for tool in self._conversation.agent.tools.values()]
+
+    def _new_utterance(self, kind: Kind, *, first: bool) -> Utterance:
+        interruptible = self.allow_interruptions and kind != "farewell"
+        utterance = self._voice.new_utterance(kind, self.handle, allow_interruptions=interruptible)
+        utterance.on_first_audio = self._first_audio
+        utterance.on_started = self._first_packet
+        self._utterances.append(utterance)
+        if self._decided.is_set():
+            self._attach(utterance)
+        return utterance
+
+    def _attach(self, utterance: Utterance) -> None:
+        self._conversation.history.attach(utterance.entry)
+        self._voice.speak(utterance)
+
+    def _messages(self) -> list[ChatMessage]:
+        messages = [ChatMessage("system", self._conversation.agent.prompt), *self._conversation.history.messages()]
+        if self.user is not None and not self._decided.is_set():
+            messages.append(self.user)
+        if self._instructions:
+            messages.append(ChatMessage("system", self._instructions))
+        return messages
+
+    def _first_audio(self) -> None:
+        if self.waterfall.first_audio_at is None:
+            self.waterfall.first_audio_at = self._conversation.now()
+
+    def _first_packet(self, at: float) -> None:
+        if self.waterfall.first_packet_at is None:
+            self.waterfall.first_packet_at = at
+            self._tell_latency()
+
+    def _tell_latency(self) -> None:
+        if not self._latency_told:
+            self._latency_told = True
+            self._conversation.emit(self.waterfall.event(self._conversation.now()))
+
+
+def _is_content(event: LLMEvent) -> bool:
+    return isinstance(event, ToolCall) or (isinstance(event, TextDelta) and bool(event.text))

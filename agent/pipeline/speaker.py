@@ -1,0 +1,226 @@
+"""Plays utterances one after another into the output: start, pause, cut, end, and what was heard of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from agent.events import AgentMessage, AgentPaused, AgentResumed, AgentStartedSpeaking, AgentStoppedSpeaking
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.utterance import Utterance
+from agent.speech_handle import SpeechHandle
+from telephony.media.frames import FRAME_MS, duration_ms
+
+__all__ = ["Speaker"]
+
+
+class Speaker:
+    def __init__(
+        self, conversation: Conversation, changed: Callable[[], None], failed: Callable[[Utterance], None]
+    ) -> None:
+        """`changed` is called whenever an utterance begins or all are over, `failed` when one could not be made to
+        its end and what there was of it has been played."""
+        self._conversation = conversation
+        self._output = conversation.output
+        self._changed = changed
+        self._failed = failed
+        self._waiting: deque[Utterance] = deque()
+        self._playing: asyncio.Task[None] | None = None
+        self.current: Utterance | None = None
+        self.paused = False
+        self._pause_reported = False
+
+    @property
+    def busy(self) -> bool:
+        return self.current is not None
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether what is being said (if anything) may be interrupted."""
+        return self.current is None or self.current.allow_interruptions
+
+    @property
+    def answer_expected(self) -> bool:
+        """Whether a mere "yes" would mean something: a question is being asked, or nothing has been heard yet."""
+        utterance, output = self.current, self._output
+        if utterance is None or output is None or not utterance.pushed or utterance.began_at is None:
+            return True
+        return utterance.script.asks(output.played_ms - utterance.base_ms)
+
+    def add(self, utterance: Utterance) -> None:
+        if utterance.over.is_set():
+            return
+        self._waiting.append(utterance)
+        if self.current is None:
+            self._begin_next()
+
+    def pause(self) -> None:
+        if self._output is None or self.paused:
+            return
+        self.paused = True
+        self._output.pause()
+        if self.current is not None and self.current.began_at is not None:
+            self._pause_reported = True
+            self._conversation.emit(AgentPaused(self._conversation.now()))
+
+    def resume(self) -> None:
+        if self._output is None or not self.paused:
+            return
+        self.paused = False
+        self._output.resume()
+        if self._pause_reported:
+            self._pause_reported = False
+            self._conversation.emit(AgentResumed(self._conversation.now()))
+
+    def interrupt(self, *, force: bool = False) -> bool:
+        """Stop and drop everything that may be interrupted (`force`: everything); whether anything was."""
+        kept = deque(one for one in self._waiting if not (force or one.allow_interruptions))
+        dropped = [one for one in self._waiting if force or one.allow_interruptions]
+        self._waiting = kept
+        for utterance in dropped:
+            self._over(utterance, heard="", interrupted=True)
+        current = self.current
+        if current is None or not (force or current.allow_interruptions):
+            return bool(dropped)
+        if self._playing is not None:
+            self._playing.cancel()
+        self._cut(current)
+        self._begin_next()
+        return True
+
+    def drop_handle(self, handle: SpeechHandle) -> None:
+        """End what belongs to this handle."""
+        for utterance in [one for one in self._waiting if one.handle is handle]:
+            self._waiting.remove(utterance)
+            self._over(utterance, heard="", interrupted=True)
+        if self.current is not None and self.current.handle is handle:
+            if self._playing is not None:
+                self._playing.cancel()
+            self._cut(self.current)
+            self._begin_next()
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to say."""
+        while self.current is not None:
+            await self.current.over.wait()
+            await asyncio.sleep(0)
+
+    def keep_all(self) -> None:
+        """From now on nothing of what is queued may be interrupted."""
+        for utterance in (self.current, *self._waiting):
+            if utterance is not None:
+                utterance.allow_interruptions = False
+        self.resume()
+
+    async def finish_sentence(self) -> None:
+        """Let the sentence that is being heard end, then drop the rest. Waits at most 10 s."""
+        current, output = self.current, self._output
+        if current is None or output is None:
+            return
+        self.resume()
+        end_ms = current.script.sentence_end_ms(output.played_ms - current.base_ms)
+        if end_ms is not None:
+            try:
+                async with asyncio.timeout(10):
+                    await output.wait_played(current.base_ms + end_ms)
+            except TimeoutError:
+                pass
+        if self.current is current:
+            self.interrupt(force=True)
+
+    def close(self) -> None:
+        """What is being said is cut off here; nothing more is said."""
+        self.interrupt(force=True)
+
+    def _cut(self, utterance: Utterance) -> None:
+        heard = ""
+        if self._output is not None:
+            played_ms = self._output.clear()
+            self.paused = self._pause_reported = False
+            if utterance.pushed and played_ms > utterance.base_ms:
+                if utterance.began_at is None:
+                    self._started(utterance, self._conversation.now())
+                heard = utterance.script.heard(played_ms - utterance.base_ms)
+        self._over(utterance, heard=heard, interrupted=True)
+
+    def _begin_next(self) -> None:
+        self.current = self._waiting.popleft() if self._waiting else None
+        self._playing = None
+        if self.current is not None:
+            self._playing = self._conversation.spawn(self._play(self.current), "speaker")
+        self._changed()
+
+    async def _play(self, utterance: Utterance) -> None:
+        ended_at = None
+        if utterance.voiced and self._output is not None:
+            ended_at = await self._play_audio(utterance)
+            heard = "" if utterance.began_at is None else utterance.full_text
+            if utterance.error is not None or utterance.cut_short:
+                heard = utterance.script.heard(utterance.script.end_ms)
+        else:
+            await utterance.written.wait()
+            heard = utterance.full_text
+        self._over(utterance, heard=heard, interrupted=utterance.cut_short, at=ended_at)
+        if utterance.error is not None:
+            self._failed(utterance)
+        self._begin_next()
+
+    async def _play_audio(self, utterance: Utterance) -> float | None:
+        """Push all of its audio and wait until it has been played; when the last frame was taken."""
+        output = self._output
+        if output is None:
+            return None
+        utterance.base_ms = output.queued_ms
+        ahead_ms = self._conversation.options.queue_ahead_ms
+        watch: asyncio.Task[None] | None = None
+        try:
+            async for chunk in utterance.chunks():
+                if chunk.last:
+                    utterance.script.complete(chunk.piece)
+                if not chunk.audio.pcm:
+                    continue
+                if output.queued_ms - output.played_ms > ahead_ms:
+                    await output.wait_played(output.queued_ms - ahead_ms)
+                utterance.pushed = True
+                utterance.script.add(chunk.piece, duration_ms(chunk.audio.pcm), chunk.audio.marks)
+                output.push(chunk.audio.pcm)
+                if watch is None:
+                    watch = self._conversation.spawn(self._watch_start(utterance), "first packet")
+            output.flush()
+            ended_at = await output.wait_played(output.queued_ms) if utterance.pushed else None
+            if watch is not None:
+                await watch
+            return ended_at
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _watch_start(self, utterance: Utterance) -> None:
+        if self._output is None:
+            return
+        at = await self._output.wait_played(utterance.base_ms + 1)
+        if at is not None and utterance.began_at is None and not utterance.over.is_set():
+            self._started(utterance, at)
+
+    def _started(self, utterance: Utterance, at: float) -> None:
+        utterance.began_at = at
+        self._conversation.emit(AgentStartedSpeaking(at))
+        utterance.on_started(at)
+
+    def _over(self, utterance: Utterance, *, heard: str, interrupted: bool, at: float | None = None) -> None:
+        if utterance.over.is_set():
+            return
+        utterance.finish(heard=heard, interrupted=interrupted)
+        now = self._conversation.now() if at is None else at
+        began_at = utterance.began_at
+        if began_at is not None:
+            # The last frame is taken when it begins to be heard.
+            now = max(now, began_at) if interrupted else max(now, began_at) + FRAME_MS / 1000
+            self._conversation.emit(AgentStoppedSpeaking(now, interrupted))
+        if began_at is None and utterance.voiced:
+            return  # nothing of it was heard
+        if utterance.full_text:
+            full = utterance.full_text.strip()
+            started_at = now if began_at is None else began_at
+            self._conversation.emit(AgentMessage(now, heard, full, interrupted, started_at, utterance.kind))

@@ -1,0 +1,266 @@
+"""What the agent says and in which order: replies of the model one after another, and words said beside them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from agent.events import AgentHandoff
+from agent.persona import Agent
+from agent.pipeline.canned import CannedAudio, speak, speak_canned
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.reply import Reply, Waterfall
+from agent.pipeline.speaker import Speaker
+from agent.pipeline.utterance import Kind, Utterance
+from agent.providers.base import ChatMessage, ProviderError, SpokenAudio
+from agent.speech_handle import SpeechHandle
+
+__all__ = ["Talker", "TalkerOwner"]
+
+_CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
+
+
+class TalkerOwner(Protocol):
+    """What the talker asks of the session."""
+
+    def talk_changed(self) -> None:
+        """The agent begins or ends being busy."""
+
+    def agent_changed(self) -> None:
+        """Another persona is active."""
+
+    def begin_ending(self) -> None:
+        """The call is going to end: hear nothing more."""
+
+    def end(self, reason: str, farewell: str) -> None:
+        """Play out what is queued, then `farewell`, and hang up."""
+
+
+class Talker:
+    def __init__(self, conversation: Conversation, owner: TalkerOwner, canned: CannedAudio) -> None:
+        self._conversation = conversation
+        self._owner = owner
+        self._canned = canned
+        self._queue: deque[Reply] = deque()
+        self._active: Reply | None = None
+        self._prepared: Reply | None = None
+        self.speaker = Speaker(conversation, owner.talk_changed, self._utterance_failed)
+
+    @property
+    def busy(self) -> bool:
+        """Something is being said, or will be without the caller doing anything."""
+        return self.speaker.busy or self._active is not None or bool(self._queue)
+
+    @property
+    def interruptible(self) -> bool:
+        """Busy with what may be interrupted."""
+        if not self.busy or self._conversation.ending:
+            return False
+        return self.speaker.interruptible and (self._active is None or self._active.allow_interruptions)
+
+    # --- saying ---------------------------------------------------------------------------------------------------
+
+    def say(self, text: str, kind: Kind = "say", *, allow_interruptions: bool = True) -> SpeechHandle:
+        """Say these words after what is queued."""
+        handle = SpeechHandle(self._interrupt_handle)
+        utterance = self._fixed(text, kind, handle, allow_interruptions=allow_interruptions)
+        if self._conversation.ending and kind != "farewell":
+            utterance.finish(heard="", interrupted=True)
+            handle.finish(interrupted=True)
+            return handle
+        self._conversation.history.attach(utterance.entry)
+        self.speaker.add(utterance)
+        self._conversation.spawn(_finish_with(handle, utterance), "say")
+        return handle
+
+    def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
+        return self.say(self._conversation.agent.say_canned(key), kind)
+
+    def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
+        voiced = self._conversation.tts is not None
+        utterance = Utterance(kind, handle, allow_interruptions=allow_interruptions, voiced=voiced)
+        if voiced:
+            agent = self._conversation.agent
+            utterance.synthesis = self._conversation.spawn(
+                utterance.synthesize(lambda text: self._speak(agent, kind, text)), f"speak {kind}"
+            )
+        return utterance
+
+    def speak(self, utterance: Utterance) -> None:
+        self.speaker.add(utterance)
+
+    def _fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
+        utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
+        utterance.set_text(text, whole=kind in _CANNED_KINDS)
+        return utterance
+
+    def _speak(self, agent: Agent, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
+        tts, options = self._conversation.tts, self._conversation.options
+        if tts is None:
+            raise ProviderError("session", "has no TTS")
+        if kind not in _CANNED_KINDS:
+            return speak(tts, agent, text, options, lambda error, action: self._report(error, action))
+        fallback = agent.say_canned("goodbye_error" if kind == "farewell" else "unavailable")
+        return speak_canned(
+            tts, agent, text, options, lambda error, action: self._report(error, action), self._canned, fallback
+        )
+
+    def _report(self, error: ProviderError, action: str) -> None:
+        self._conversation.provider_failed("tts", error, "retry" if action == "retry" else "canned")
+
+    # --- replying -------------------------------------------------------------------------------------------------
+
+    def reply(
+        self,
+        user: ChatMessage | None,
+        waterfall: Waterfall,
+        *,
+        instructions: str = "",
+        allow_interruptions: bool = True,
+    ) -> SpeechHandle:
+        """Let the model answer, after the replies that are under way. One that was prepared for the same words is taken."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and user is not None and prepared.user == user and not self.busy and not instructions:
+            prepared.waterfall.turn = waterfall.turn
+            prepared.waterfall.decided_at = waterfall.decided_at
+            self._active = prepared
+            prepared.decide()
+            self._owner.talk_changed()
+            return prepared.handle
+        if prepared is not None:
+            prepared.stop()
+        reply = self._make(user, waterfall, instructions, allow_interruptions)
+        if self._conversation.ending:
+            reply.stop()
+            return reply.handle
+        self._queue.append(reply)
+        self._begin_next()
+        return reply.handle
+
+    def prepare(self, user: ChatMessage, waterfall: Waterfall) -> None:
+        """The caller is probably done: begin to answer, unheard. Only when nothing else is under way."""
+        if self.busy or self._conversation.ending:
+            return
+        self.drop_prepared()
+        self._prepared = self._make(user, waterfall, "", True)
+        self._prepared.begin()
+
+    def drop_prepared(self) -> None:
+        """The caller goes on."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.stop()
+
+    def interrupt(self, *, force: bool = False) -> bool:
+        """Stop what may be stopped; whether anything was."""
+        stopped = self.stop_replies(force=force)
+        return self.speaker.interrupt(force=force) or stopped
+
+    def stop_replies(self, *, force: bool = False) -> bool:
+        """No more of the replies; what is being said goes on."""
+        kept: deque[Reply] = deque()
+        waiting, self._queue = self._queue, kept
+        for reply in waiting:
+            if force or reply.allow_interruptions:
+                reply.stop()
+            else:
+                kept.append(reply)
+        self.drop_prepared()
+        if self._active is not None and (force or self._active.allow_interruptions):
+            self._active.stop()
+            return True
+        return len(kept) < len(waiting)
+
+    def _make(self, user: ChatMessage | None, waterfall: Waterfall, instructions: str, allow: bool) -> Reply:
+        return Reply(
+            self._conversation,
+            self,
+            user=user,
+            instructions=instructions,
+            waterfall=waterfall,
+            allow_interruptions=allow,
+            over=self._reply_over,
+            handle=SpeechHandle(self._interrupt_handle),
+        )
+
+    def _begin_next(self) -> None:
+        if self._active is None and self._queue:
+            self._active = self._queue.popleft()
+            self._active.begin()
+            self._active.decide()
+        self._owner.talk_changed()
+
+    def _reply_over(self, reply: Reply) -> None:
+        if reply is self._active:
+            self._active = None
+            self._begin_next()
+
+    def _interrupt_handle(self, handle: SpeechHandle) -> None:
+        for reply in (self._active, *self._queue):
+            if reply is not None and reply.handle is handle:
+                reply.stop()
+        self._queue = deque(reply for reply in self._queue if reply.handle is not handle)
+        self.speaker.drop_handle(handle)
+
+    # --- what replies ask for -------------------------------------------------------------------------------------
+
+    def bridge(self) -> None:
+        if not self.speaker.busy and not self._conversation.user_speaking and not self._conversation.ending:
+            self.say_canned("one_moment")
+
+    def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:
+        """Say canned words within a reply; after too many failures in a row the call ends instead (None)."""
+        agent = self._conversation.agent
+        if self._conversation.ending:
+            return None
+        if failure and self._conversation.failures.failed():
+            self._owner.end("error", agent.say_canned("goodbye_error"))
+            return None
+        utterance = self._fixed(agent.say_canned(key), "canned", handle, allow_interruptions=True)
+        self._conversation.history.attach(utterance.entry)
+        self.speaker.add(utterance)
+        return utterance
+
+    def fail(self) -> None:
+        """Something that was to be answered or said failed outside a reply."""
+        self.apologize("unavailable", SpeechHandle(), failure=True)
+
+    def _utterance_failed(self, utterance: Utterance) -> None:
+        if utterance.kind in _CANNED_KINDS:
+            return
+        if self._active is not None and self._active.handle is utterance.handle:
+            self._active.failed = True
+            self._active.stop()
+        self.fail()
+
+    async def hand_over(self, agent: Agent, words: str) -> None:
+        """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
+        its model is asked."""
+        old = self._conversation.agent
+        await self._conversation.run_hook(old.on_exit(self._conversation.context()), "on_exit")
+        self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
+        self._conversation.become(agent)
+        self._owner.agent_changed()
+        if words or agent.greeting:
+            self.say(words or agent.greeting, "reply" if words else "greeting")
+        self._conversation.spawn(self._enter(agent, asked=not (words or agent.greeting)), "on_enter")
+
+    async def _enter(self, agent: Agent, *, asked: bool) -> None:
+        turn = self._conversation.turns
+        await self._conversation.run_hook(agent.on_enter(self._conversation.context()), "on_enter")
+        if asked and not self._queue and not self.speaker.busy and self._conversation.turns == turn:
+            self.reply(None, Waterfall(turn))
+
+    def begin_ending(self) -> None:
+        self._owner.begin_ending()
+
+    def end(self, farewell: str) -> None:
+        self._owner.end("agent_ended", farewell)
+
+
+async def _finish_with(handle: SpeechHandle, utterance: Utterance) -> None:
+    await utterance.over.wait()
+    handle.finish(interrupted=utterance.interrupted)
+
+

@@ -1,0 +1,266 @@
+"""Whose turn it is: what the caller does (speech, keys, silence) is put to the pure machines, their verdicts are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, Protocol
+
+from agent.events import (
+    DigitReceived,
+    SilencePrompted,
+    UserMessage,
+    UserStartedSpeaking,
+    UserStoppedSpeaking,
+    UserTurnEnded,
+)
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.listener import Listener, SpokenTurn
+from agent.pipeline.reply import Waterfall
+from agent.pipeline.talker import Talker
+from agent.providers.base import STT, VAD, ChatMessage
+from agent.turns.backchannel import is_backchannel
+from agent.turns.digits import DigitCollector, DigitsEntered
+from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
+from agent.turns.silence import SilenceLadder, SilenceRung
+from agent.turns.voice import SpeechEnded, SpeechStarted
+
+__all__ = ["INAUDIBLE", "CallEnder", "TurnTaking"]
+
+INAUDIBLE = "[inaudible]"
+
+
+class CallEnder(Protocol):
+    def end(self, reason: str, farewell: str) -> None: ...
+
+
+class TurnTaking:
+    def __init__(
+        self, conversation: Conversation, talker: Talker, vad: VAD | None, stt: STT | None, ender: CallEnder
+    ) -> None:
+        options = conversation.options
+        self._conversation = conversation
+        self._talker = talker
+        self._ender = ender
+        self._interruption = Interruption(
+            InterruptionSettings(
+                options.min_interruption_ms, options.backchannel_max_ms, options.max_pause_ms, stt is not None
+            )
+        )
+        # Without a phone nobody can be silent: a text session waits for as long as it likes.
+        self._silence = SilenceLadder(away_ms=options.away_ms if conversation.output is not None else None)
+        self._digits = DigitCollector(conversation.agent.digits)
+        loop = conversation.loop
+        self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
+        self._silence_alarm = Alarm(loop, self._silence, self._prompt)
+        self._digits_alarm = Alarm(loop, self._digits, self._digits_entered)
+        self._waiting: list[asyncio.Future[str]] = []
+        self._spoke_over = False
+        self._stopped = False
+        self.listener = None if vad is None else Listener(conversation, vad, stt, self)
+
+    def stop(self) -> None:
+        """Take nothing more from the caller."""
+        self._stopped = True
+        if self.listener is not None:
+            self.listener.stop()
+        for alarm in (self._interruption_alarm, self._silence_alarm, self._digits_alarm):
+            alarm.cancel()
+        for waiting in self._waiting:
+            waiting.cancel()
+
+    def changed(self) -> None:
+        """The agent began or ended being busy, or the caller did something: who is idle now?"""
+        if self._stopped:
+            return
+        talker, now = self._talker, self._conversation.now()
+        if not talker.busy:
+            self._interruption.agent_done()
+            talker.speaker.resume()
+        elif self._conversation.user_speaking and self._interruption.state == "calm":
+            self._judge(self._interruption.agent_started(now, interruptible=talker.interruptible))
+        self._interruption_alarm.set()
+        listening = self.listener is not None and self.listener.busy
+        talking = talker.speaker.busy if self._waiting else talker.busy
+        if talking or listening or self._conversation.user_speaking or self._digits.collecting:
+            self._silence.busy()
+        else:
+            self._silence.idle(now)
+        self._silence_alarm.set()
+
+    def agent_changed(self) -> None:
+        """Another persona: its digit entry, its expectations."""
+        agent = self._conversation.agent
+        self._digits.entry = agent.digits
+        self._digits_alarm.set()
+        if self.listener is not None and agent.rules is not None:
+            self.listener.expect(agent.rules.expectations(), agent.language)
+
+    # --- speech (TurnObserver) ------------------------------------------------------------------------------------
+
+    def speech_started(self, event: SpeechStarted) -> None:
+        self._conversation.emit(UserStartedSpeaking(event.at, event.noticed_at))
+        self._silence.heard(self._conversation.now())
+        self._talker.drop_prepared()
+        interruptible = self._talker.interruptible
+        self._spoke_over = self._spoke_over or (self._talker.busy and not interruptible)
+        self._judge(self._interruption.speech_started(event.at, event.noticed_at, interruptible=interruptible))
+        self.changed()
+
+    def speech_ended(self, event: SpeechEnded) -> None:
+        self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
+        self._judge(self._interruption.speech_ended(event.at, event.noticed_at))
+        self.changed()
+
+    def words_heard(self, text: str, *, final: bool) -> None:
+        self._judge(
+            self._interruption.transcript(
+                text,
+                self._conversation.now(),
+                final=final,
+                language=self._conversation.agent.language,
+                answer_expected=self._talker.speaker.answer_expected,
+            )
+        )
+        self._interruption_alarm.set()
+
+    def turn_likely(self, turn: SpokenTurn) -> None:
+        if self._conversation.options.preemptive and turn.text and not turn.failed and not self._waiting:
+            self._talker.prepare(ChatMessage("user", turn.text), self._waterfall(turn))
+
+    def turn_decided(self, turn: SpokenTurn) -> None:
+        if self._interruption.state == "calm":
+            self._tell_decided(turn)
+
+    def turn_ready(self, turn: SpokenTurn) -> None:
+        spoke_over, self._spoke_over = self._spoke_over, False
+        if spoke_over and is_backchannel(turn.text, self._conversation.agent.language):
+            self.changed()
+            return
+        self._tell_decided(turn)
+        text, options = turn.text, self._conversation.options
+        if turn.failed and not text:
+            self._talker.drop_prepared()
+            self._talker.fail()
+        elif text:
+            self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
+        elif turn.voiced_ms >= options.inaudible_min_ms:
+            if options.inaudible == "tell_model":
+                self._answer(INAUDIBLE, turn)
+            elif not self._talker.busy:
+                self._talker.say_canned("didnt_catch")
+        self.changed()
+
+    def deaf(self) -> None:
+        self._ender.end("error", self._conversation.agent.say_canned("goodbye_error"))
+
+    def _tell_decided(self, turn: SpokenTurn) -> None:
+        if turn.decided_at is not None and not turn.told:
+            turn.told = True
+            self._conversation.emit(UserTurnEnded(turn.decided_at, turn.ended_at, turn.reason))
+
+    def _waterfall(self, turn: SpokenTurn) -> Waterfall:
+        return Waterfall(
+            self._conversation.turns,
+            speech_ended_at=turn.ended_at,
+            decided_at=turn.decided_at,
+            transcript_at=turn.transcript_at,
+        )
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    def _message(
+        self,
+        text: str,
+        started_at: float,
+        ended_at: float,
+        source: Literal["speech", "dtmf", "text"],
+        confidence: float = 1.0,
+        turn: SpokenTurn | None = None,
+    ) -> None:
+        now = self._conversation.now()
+        self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
+        self._answer(text, turn)
+
+    def _answer(self, text: str, turn: SpokenTurn | None) -> None:
+        self._conversation.turns += 1
+        waiting = [one for one in self._waiting if not one.done()]
+        if self._talker.interruptible:
+            self._interrupt()
+        if waiting:
+            self._conversation.history.add(ChatMessage("user", text))
+            waiting[0].set_result(text)
+            return
+        waterfall = Waterfall(self._conversation.turns, decided_at=self._conversation.now())
+        if turn is not None:
+            waterfall = self._waterfall(turn)
+        # Who talks without end is answered in the middle of it.
+        forced = turn is not None and turn.reason == "forced"
+        self._talker.reply(ChatMessage("user", text), waterfall, allow_interruptions=not forced)
+
+    async def next_message(self) -> str:
+        """The caller's next message, which then is not answered by the model."""
+        waiting: asyncio.Future[str] = self._conversation.loop.create_future()
+        self._waiting.append(waiting)
+        self.changed()
+        try:
+            return await waiting
+        finally:
+            self._waiting.remove(waiting)
+            self.changed()
+
+    # --- interruption ---------------------------------------------------------------------------------------------
+
+    def _judge(self, actions: tuple[InterruptionAction, ...]) -> None:
+        for action in actions:
+            if isinstance(action, PauseOutput):
+                self._talker.speaker.pause()
+            elif isinstance(action, ResumeOutput):
+                self._talker.speaker.resume()
+                if not action.keep_turn and self.listener is not None:
+                    self.listener.drop()
+            else:
+                self._interrupt()
+        if actions:
+            self.changed()
+
+    def _interrupt(self) -> None:
+        if any(not one.done() for one in self._waiting):
+            # A tool waits for what the caller is saying: only the speech stops.
+            self._talker.speaker.interrupt()
+        else:
+            self._talker.interrupt()
+        self._talker.speaker.resume()
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def digit(self, digit: str, at: float) -> None:
+        self._conversation.emit(DigitReceived(at, digit))
+        if self._stopped:
+            return
+        self._silence.heard(self._conversation.now())
+        self._talker.drop_prepared()
+        if self._talker.speaker.busy and self._talker.interruptible:
+            self._interrupt()
+        agent = self._conversation.agent
+        self._conversation.spawn(
+            self._conversation.run_hook(agent.on_digit(self._conversation.context(), digit), "on_digit"), "on_digit"
+        )
+        self._digits_entered(self._digits.digit(digit, at))
+        self._digits_alarm.set()
+
+    def _digits_entered(self, actions: tuple[DigitsEntered, ...]) -> None:
+        for entered in actions:
+            self._conversation.emit(UserTurnEnded(self._conversation.now(), entered.ended_at, "digits"))
+            self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
+        self.changed()
+
+    # --- silence --------------------------------------------------------------------------------------------------
+
+    def _prompt(self, actions: tuple[SilenceRung, ...]) -> None:
+        for rung in actions:
+            self._conversation.emit(SilencePrompted(self._conversation.now(), rung.rung))
+            if rung.last:
+                self._ender.end("caller_silent", self._conversation.agent.say_canned(rung.canned))
+            else:
+                self._talker.say_canned(rung.canned, "silence_prompt")

@@ -1,0 +1,295 @@
+"""One conversation: the asyncio shell that joins hearing, thinking and talking, and has one beginning and one end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.clock import ThreadOffload
+from agent.events import AgentMessage, SessionClosed, SessionEvent, SessionStarted, UserMessage
+from agent.options import SessionOptions
+from agent.persona import Agent
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.canned import CannedAudio
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.ending import Ending
+from agent.pipeline.reply import Waterfall
+from agent.pipeline.talker import Talker
+from agent.pipeline.turn_taking import TurnTaking
+from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
+from agent.speech_handle import SpeechHandle
+from agent.turns.limits import CallTooLong, LengthLimit
+
+if TYPE_CHECKING:
+    from telephony.call import CallVerbs
+    from telephony.rooms.protocol import Participant
+
+__all__ = ["AgentSession", "RunResult", "SessionMisuse"]
+
+_log = logging.getLogger(__name__)
+
+
+class SessionMisuse(RuntimeError):
+    """The session is not in a state, or was not given the parts, for what was asked of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of one text turn."""
+
+    events: tuple[SessionEvent, ...]
+
+    @property
+    def text(self) -> str:
+        """All that the agent said."""
+        return " ".join(event.text for event in self.events if isinstance(event, AgentMessage) and event.text)
+
+
+class AgentSession:
+    """Providers may be left out: without `vad` nothing is heard, without `tts` (or without a room) replies are text."""
+
+    def __init__(
+        self,
+        *,
+        llm: LLM | None = None,
+        vad: VAD | None = None,
+        stt: STT | None = None,
+        tts: TTS | None = None,
+        options: SessionOptions | None = None,
+        userdata: Any = None,
+        offload: Offload | None = None,
+        canned_audio: CannedAudio | None = None,
+    ) -> None:
+        """`canned_audio`: share one among the sessions of a process, so that each sentence is made only once."""
+        self._llm, self._vad, self._stt, self._tts = llm, vad, stt, tts
+        self._options = options or SessionOptions()
+        self._userdata = userdata
+        self._offload = offload or ThreadOffload()
+        self._canned_audio = canned_audio or CannedAudio()
+        self._callbacks: list[Callable[[SessionEvent], None]] = []
+        self._closed: asyncio.Future[SessionClosed] | None = None
+        self._closing = False
+        self._room: Participant | None = None
+        self._limit_alarm: Alarm[CallTooLong] | None = None
+        self._conversation: Conversation | None = None
+        self._talker: Talker | None = None
+        self._turns: TurnTaking | None = None
+        self._ending: Ending | None = None
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(
+        self, *, agent: Agent, room: Participant | None = None, call: CallVerbs | None = None
+    ) -> None:
+        """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`.
+
+        Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
+        """
+        if self._conversation is not None:
+            raise SessionMisuse("a session is started once")
+        if self._stt is not None and self._vad is None:
+            raise SessionMisuse("speech recognition needs a VAD to tell it when somebody speaks")
+        loop = asyncio.get_running_loop()
+        self._closed = loop.create_future()
+        self._room = room
+        conversation = Conversation(
+            self,
+            agent,
+            llm=self._llm,
+            tts=self._tts,
+            options=self._options,
+            offload=self._offload,
+            userdata=self._userdata,
+            output=room.audio_output if room is not None else None,
+            call=call,
+            emit=self._emit,
+        )
+        self._conversation = conversation
+        self._talker = Talker(conversation, self, self._canned_audio)
+        self._turns = TurnTaking(
+            conversation,
+            self._talker,
+            self._vad if room is not None else None,
+            self._stt if room is not None else None,
+            self,
+        )
+        self._ending = Ending(conversation, self._talker, self._turns.stop, self.aclose)
+        limit = LengthLimit(
+            max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time()
+        )
+        self._limit_alarm = Alarm(loop, limit, self._too_long)
+        self._limit_alarm.set()
+        self._emit(SessionStarted(loop.time(), agent.name))
+        if agent.greeting:
+            self._talker.say(agent.greeting, "greeting")
+        if room is not None and self._turns.listener is not None:
+            room.audio_input.subscribe(self._turns.listener.frame)
+        self._turns.changed()
+        if conversation.tts is not None:
+            conversation.spawn(self._make_canned(agent), "canned audio")
+        await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
+
+    @property
+    def closed(self) -> Awaitable[SessionClosed]:
+        """Await it for the last event."""
+        if self._closed is None:
+            raise SessionMisuse("the session was not started")
+        return asyncio.shield(self._closed)
+
+    def leg_ended(self) -> None:
+        """The caller has gone. The session closes by itself."""
+        conversation, ending, _, _ = self._parts()
+        if not self._closing and not ending.hanging_up:
+            conversation.loop.create_task(self.aclose("leg_ended"), name="close")
+
+    async def drain(self, farewell: str = "") -> None:
+        """A polite end by the operator: the sentence that is being said is finished, then `farewell` (default: canned
+        "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
+        conversation, ending, _, _ = self._parts()
+        if not self._closing:
+            ending.end("drained", farewell or conversation.agent.say_canned("goodbye_drain"), cut=True)
+        await self.closed
+
+    async def aclose(self, reason: str = "agent_ended", error: str = "") -> None:
+        """End at once, without a word and without hanging up. Idempotent; the first reason counts."""
+        conversation, _, talker, turns = self._parts()
+        if self._closing:
+            return
+        self._closing = conversation.ending = True
+        turns.stop()
+        if self._limit_alarm is not None:
+            self._limit_alarm.cancel()
+        talker.stop_replies(force=True)
+        talker.speaker.close()
+        await conversation.cancel_tasks()
+        await conversation.run_hook(conversation.agent.on_exit(conversation.context()), "on_exit")
+        closed = SessionClosed(conversation.now(), reason, error)
+        self._emit(closed)
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(closed)
+
+    # --- talking --------------------------------------------------------------------------------------------------
+
+    def say(self, text: str, *, allow_interruptions: bool = True) -> SpeechHandle:
+        """Say these words as they are, after what is being said."""
+        return self._parts()[2].say(text, allow_interruptions=allow_interruptions)
+
+    def generate_reply(
+        self, *, user_input: str = "", instructions: str = "", allow_interruptions: bool = True
+    ) -> SpeechHandle:
+        """Let the model speak. `instructions` hold for this reply only. Do not await it within a tool: a reply begins
+        when the one before it, with its tools, is over."""
+        conversation, _, talker, _ = self._parts()
+        user = ChatMessage("user", user_input) if user_input else None
+        waterfall = Waterfall(conversation.turns, decided_at=conversation.now())
+        return talker.reply(user, waterfall, instructions=instructions, allow_interruptions=allow_interruptions)
+
+    def interrupt(self, *, force: bool = False) -> bool:
+        """Stop talking, as if the caller had interrupted; `force`: also what may not be interrupted. Whether there
+        was anything to stop."""
+        return self._parts()[2].interrupt(force=force)
+
+    async def run(self, *, user_input: str) -> RunResult:
+        """One turn of text, as in a test or a console: returns when the agent is done with it."""
+        conversation, _, talker, _ = self._parts()
+        events: list[SessionEvent] = []
+        unsubscribe = self.subscribe(events.append)
+        try:
+            now = conversation.now()
+            self._emit(UserMessage(now, user_input, now, now, "text"))
+            conversation.turns += 1
+            self.generate_reply(user_input=user_input)
+            while (talker.busy or conversation.entering or conversation.ending) and not self._is_closed:
+                await asyncio.wait({self._changed_future(), self._closed_future()}, return_when="FIRST_COMPLETED")
+            return RunResult(tuple(events))
+        finally:
+            unsubscribe()
+
+    async def next_message(self) -> str:
+        """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
+        asked to answer. Give such a tool `timeout_s=None` or a time that a caller can meet."""
+        return await self._parts()[3].next_message()
+
+    # --- what the leg tells ---------------------------------------------------------------------------------------
+
+    def on_digit(self, digit: str, at: float) -> None:
+        """The caller pressed a key at loop-clock time `at`."""
+        if not self._closing:
+            self._parts()[3].digit(digit, at)
+
+    # --- watching -------------------------------------------------------------------------------------------------
+
+    def subscribe(self, callback: Callable[[SessionEvent], None]) -> Callable[[], None]:
+        """Call `callback` on the loop with each event from now on; the result ends that."""
+        self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    @property
+    def history(self) -> list[ChatMessage]:
+        """What the model is told of the conversation, without its instructions."""
+        return self._parts()[0].history.messages()
+
+    @property
+    def agent(self) -> Agent:
+        """Who is active."""
+        return self._parts()[0].agent
+
+    @property
+    def userdata(self) -> Any:
+        return self._userdata
+
+    @property
+    def options(self) -> SessionOptions:
+        return self._options
+
+    # --- what the parts ask for (TalkerOwner, CallEnder) ------------------------------------------------------------
+
+    def talk_changed(self) -> None:
+        if self._turns is not None:
+            self._turns.changed()
+
+    def agent_changed(self) -> None:
+        conversation, _, _, turns = self._parts()
+        turns.agent_changed()
+        if conversation.tts is not None:
+            conversation.spawn(self._make_canned(conversation.agent), "canned audio")
+
+    def begin_ending(self) -> None:
+        self._parts()[1].begin()
+
+    def end(self, reason: str, farewell: str) -> None:
+        self._parts()[1].end(reason, farewell)
+
+    def _too_long(self, actions: tuple[CallTooLong, ...]) -> None:
+        conversation, ending, _, _ = self._parts()
+        if actions:
+            ending.end("max_length", conversation.agent.say_canned("goodbye_max_length"), cut=True)
+
+    async def _make_canned(self, agent: Agent) -> None:
+        conversation = self._parts()[0]
+        if conversation.tts is None:
+            return
+        try:
+            await self._canned_audio.make(agent, conversation.tts)
+        except ProviderError as error:
+            conversation.provider_failed("tts", error, "ignored")
+
+    def _emit(self, event: SessionEvent) -> None:
+        for callback in tuple(self._callbacks):
+            try:
+                callback(event)
+            except Exception:  # noqa: BLE001  a watcher must not end the conversation that it watches
+                _log.exception("an event callback failed")
+
+    def _parts(self) -> tuple[Conversation, Ending, Talker, TurnTaking]:
+        if self._conversation is None or self._ending is None or self._talker is None or self._turns is None:
+            raise SessionMisuse("the session was not started")
+        return self._conversation, self._ending, self._talker, self._turns

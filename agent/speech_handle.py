@@ -1,0 +1,37 @@
+"""What `say` and `generate_reply` give back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+
+__all__ = ["SpeechHandle"]
+
+
+class SpeechHandle:
+    """Await it to wait until the speech is over: played out, interrupted or dropped. Awaiting gives the handle."""
+
+    def __init__(self, interrupt: Callable[[SpeechHandle], None] = lambda _: None) -> None:
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._interrupt = interrupt
+        self.interrupted = False
+        self.text = ""  # what was heard of it
+
+    def done(self) -> bool:
+        return self._done.done()
+
+    def interrupt(self) -> None:
+        """Stop it; nothing happens if it is over."""
+        if not self.done():
+            self._interrupt(self)
+
+    def finish(self, *, interrupted: bool = False) -> None:
+        """It is over. For the session's use."""
+        if not self._done.done():
+            self.interrupted = self.interrupted or interrupted
+            self._done.set_result(None)
+
+    def __await__(self) -> Generator[object, None, SpeechHandle]:
+        # Shielded: who gives up waiting must not end the speech for everybody else.
+        yield from asyncio.shield(self._done).__await__()
+        return self

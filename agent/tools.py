@@ -1,0 +1,227 @@
+"""Functions that a model may call: schema from type hints and docstring, validation, errors the model can read."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import re
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import pydantic
+import pydantic_core
+
+from agent.context import RunContext
+from agent.providers.base import Offload, ToolSpec
+
+if TYPE_CHECKING:
+    from agent.persona import Agent
+
+__all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "function_tool"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "__trunkline_tool__"
+_log = logging.getLogger(__name__)
+
+
+class ToolError(Exception):
+    """Raised by a tool for a failure that is to be expected; the model reads its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ToolOptions:
+    name: str
+    description: str
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What came of a call. `output`: for the model. `value`: what the function returned."""
+
+    output: str
+    is_error: bool = False
+    value: object = None
+
+
+@overload
+def function_tool(function: F) -> F: ...
+@overload
+def function_tool(
+    *, name: str = "", description: str = "", timeout_s: float | None = 10
+) -> Callable[[F], F]: ...
+def function_tool(
+    function: F | None = None, *, name: str = "", description: str = "", timeout_s: float | None = 10
+) -> F | Callable[[F], F]:
+    """Let models call this function or method. `timeout_s` None: it may take as long as it likes.
+
+    It returns text, anything that can be JSON, an `Agent` (a handoff), or `(Agent, words to say)`.
+    """
+
+    def mark(target: F) -> F:
+        setattr(target, _MARK, _ToolOptions(name or target.__name__, description, timeout_s))
+        return target
+
+    return mark if function is None else mark(function)
+
+
+class FunctionTool:
+    """One function as a tool. Raises TypeError for a signature of which no schema can be made."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        options: _ToolOptions = getattr(function, _MARK, None) or _ToolOptions(function.__name__, "", 10)
+        self.function = function
+        self.timeout_s = options.timeout_s
+        summary, parameter_texts = _read_docstring(inspect.getdoc(function) or "")
+        self._context_names, self._model = _argument_model(function, options.name, parameter_texts)
+        schema = _without_titles(self._model.model_json_schema())
+        schema.setdefault("properties", {})
+        self.spec = ToolSpec(options.name, options.description or summary, schema)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    async def call(self, ctx: RunContext, arguments: str, offload: Offload) -> ToolOutcome:
+        """Run with JSON arguments as a model wrote them. Never raises but CancelledError."""
+        try:
+            values = self._validated(arguments)
+        except ToolError as error:
+            return ToolOutcome(str(error), is_error=True)
+        values.update(dict.fromkeys(self._context_names, ctx))
+        try:
+            async with asyncio.timeout(self.timeout_s) as limit:
+                value = await self._run(values, offload)
+            return ToolOutcome(_as_text(value), value=value)
+        except ToolError as error:
+            return ToolOutcome(str(error), is_error=True)
+        except Exception as error:  # noqa: BLE001  a tool is the user's code: whatever it raises must not end the call
+            if isinstance(error, TimeoutError) and limit.expired():
+                _log.warning("tool %s took longer than %s s", self.name, self.timeout_s)
+                return ToolOutcome(f"{self.name} took too long and was given up.", is_error=True)
+            _log.error("tool %s failed", self.name, exc_info=error)
+            return ToolOutcome(f"{self.name} failed with an internal error.", is_error=True)
+
+    async def _run(self, values: dict[str, Any], offload: Offload) -> object:
+        if inspect.iscoroutinefunction(self.function):
+            return await self.function(**values)
+        # In a thread: a function that blocks must not stop the conversation.
+        value = await offload(lambda: self.function(**values), modelled_ms=0)
+        return await value if inspect.isawaitable(value) else value
+
+    def _validated(self, arguments: str) -> dict[str, Any]:
+        try:
+            raw = json.loads(arguments) if arguments.strip() else {}
+        except json.JSONDecodeError as error:
+            raise ToolError(f"The arguments of {self.name} are not valid JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise ToolError(f"The arguments of {self.name} must be a JSON object.")
+        try:
+            model = self._model.model_validate(raw)
+        except pydantic.ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise ToolError(f"The arguments of {self.name} are wrong: {wrong}") from error
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def collect_tools(agent: object, functions: Iterable[Callable[..., Any]] = ()) -> dict[str, FunctionTool]:
+    """The marked methods of `agent` in the order of their definition (base classes first), then `functions`.
+    Raises ValueError when two functions that are passed in have one name."""
+    found: dict[str, FunctionTool] = {}
+    for cls in reversed(type(agent).__mro__):
+        for attribute, value in vars(cls).items():
+            if hasattr(value, _MARK) and hasattr(getattr(agent, attribute, None), _MARK):
+                tool = FunctionTool(getattr(agent, attribute))
+                found[tool.name] = tool
+    passed: set[str] = set()
+    for function in functions:
+        tool = FunctionTool(function)
+        if tool.name in passed:
+            raise ValueError(f"two tools are called {tool.name!r}")
+        passed.add(tool.name)
+        found[tool.name] = tool
+    return found
+
+
+def _argument_model(
+    function: Callable[..., Any], name: str, texts: dict[str, str]
+) -> tuple[list[str], type[pydantic.BaseModel]]:
+    raw = inspect.unwrap(function)
+    raw = getattr(raw, "__func__", raw)
+    hints = _parameter_hints(raw, name)
+    contexts: list[str] = []
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise TypeError(f"tool {name}: parameter {parameter.name} must be an ordinary or keyword parameter")
+        if parameter.name not in hints:
+            raise TypeError(f"tool {name}: parameter {parameter.name} has no type")
+        if hints[parameter.name] is RunContext:
+            contexts.append(parameter.name)
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        text = texts.get(parameter.name)
+        fields[parameter.name] = (hints[parameter.name], pydantic.Field(default, description=text))
+    config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+    try:
+        return contexts, pydantic.create_model(name, __config__=config, **fields)
+    except pydantic.errors.PydanticSchemaGenerationError as error:
+        raise TypeError(f"tool {name}: no schema can be made of its parameters: {error.message}") from error
+
+
+def _parameter_hints(function: Any, name: str) -> dict[str, Any]:
+    # The return type may name classes that are defined later: it is left out.
+    annotations = {key: value for key, value in function.__annotations__.items() if key != "return"}
+    scope = {**function.__globals__, "RunContext": RunContext}
+    holder = type("Parameters", (), {"__annotations__": annotations})
+    try:
+        return typing.get_type_hints(holder, globalns=scope, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"tool {name}: {error} (parameter types must be importable at run time)") from error
+
+
+def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """A Google-style docstring as its text before "Args:" and the parameters' descriptions."""
+    summary, _, rest = re.sub(r"(?m)^(Args|Arguments):\s*$", "\0", text).partition("\0")
+    parameters: dict[str, str] = {}
+    current = ""
+    indent = 0
+    for line in rest.splitlines():
+        if line.strip() and not line.startswith((" ", "\t")):
+            break  # "Returns:" and other sections
+        match = re.match(r"(\s+)\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)", line)
+        if match and (not current or len(match[1]) <= indent):
+            current, indent = match[2], len(match[1])
+            parameters[current] = match[3].strip()
+        elif current and line.strip():
+            parameters[current] = f"{parameters[current]} {line.strip()}".strip()
+    summary = re.split(r"(?m)^(?:Returns|Raises|Yields):\s*$", summary)[0]
+    return " ".join(summary.split()), parameters
+
+
+def _without_titles(schema: Any) -> Any:
+    """Titles repeat the names and cost tokens. A property that is itself called "title" stays."""
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: _without_titles(value) for name, value in item.items()} if key in ("properties", "$defs") else _without_titles(item)
+        for key, item in schema.items()
+        if not (key == "title" and isinstance(item, str))
+    }
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "done"
+    if isinstance(value, str):
+        return value
+    try:
+        return pydantic_core.to_json(value).decode()
+    except pydantic_core.PydanticSerializationError:
+        return str(value)

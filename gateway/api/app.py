@@ -1,0 +1,28 @@
+"""The aiohttp application: the table of routes, behind keys and limits."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.api.deps import DEPS, ApiDeps
+from gateway.api.exposure import authorize, secure_headers
+from gateway.api.openapi import openapi
+from gateway.api.problems import problems
+from gateway.api.routes import ROUTES
+
+__all__ = ["make_app"]
+
+_BODY_LIMIT = 64 * 1024  # bytes; nothing here takes a body
+
+
+def make_app(deps: ApiDeps) -> web.Application:
+    """Raises ValueError for an empty key, which everyone would have."""
+    if any(not key.strip() for key in deps.api_keys):
+        raise ValueError("an API key is empty")
+    app = web.Application(middlewares=[problems, authorize], client_max_size=_BODY_LIMIT)
+    app[DEPS] = deps
+    app.on_response_prepare.append(secure_headers)
+    for route in ROUTES:
+        app.router.add_get(route.path, route.handler)
+    app.router.add_get("/openapi.json", openapi)
+    return app

@@ -1,0 +1,90 @@
+"""What the API needs of the gateway, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from aiohttp import web
+
+from gateway.metrics import Metrics
+from gateway.record import CallDetail, CallRecord
+from gateway.store import CallFilters, CallPage, WriterState
+
+__all__ = ["DEPS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
+
+HealthState = Literal["starting", "ready", "draining", "failing"]
+
+
+class CallReader(Protocol):
+    """The reading half of `CallStore`. All may raise StoreUnavailable."""
+
+    async def list_calls(
+        self, filters: CallFilters | None = None, limit: int = 50, cursor: str | None = None
+    ) -> CallPage: ...
+
+    async def get_record(self, call_id: str) -> CallRecord | None: ...
+
+    async def get_call(self, call_id: str) -> CallDetail | None: ...
+
+
+class FakeCalls:
+    """Calls in memory; of the filters it knows `live` only, and it has one page. `error` is raised when set."""
+
+    def __init__(self, *calls: CallDetail) -> None:
+        self.calls = list(calls)
+        self.asked: list[tuple[CallFilters | None, int, str | None]] = []
+        self.error: Exception | None = None
+
+    async def list_calls(
+        self, filters: CallFilters | None = None, limit: int = 50, cursor: str | None = None
+    ) -> CallPage:
+        self.asked.append((filters, limit, cursor))
+        if self.error:
+            raise self.error
+        live_only = filters is not None and filters.live
+        return CallPage(tuple(call for call in self.calls if not live_only or call.outcome is None)[:limit], None)
+
+    async def get_record(self, call_id: str) -> CallRecord | None:
+        return await self.get_call(call_id)
+
+    async def get_call(self, call_id: str) -> CallDetail | None:
+        if self.error:
+            raise self.error
+        return next((call for call in self.calls if call.call_id == call_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: what is wrong though they can."""
+
+    state: HealthState
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    figures: Mapping[str, int] = field(default_factory=dict)  # calls_active, slots_free, workers_ready, …
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiDeps:
+    """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: everyone may, from this machine.
+
+    `health` and `store_state` return at once. `recordings`: the only directory that recordings are served from.
+    """
+
+    calls: CallReader
+    health: Callable[[], HealthReport]
+    metrics: Metrics
+    recordings: Path
+    api_keys: Sequence[str] = ()
+    protect_metrics: bool = False
+    store_state: Callable[[], WriterState] | None = None
+    version: str = ""
+
+
+DEPS = web.AppKey("deps", ApiDeps)

@@ -1,0 +1,42 @@
+"""/healthz and /metrics: for load balancers and Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from gateway.api.calls import json_response
+from gateway.api.deps import DEPS, ApiDeps, HealthReport
+
+__all__ = ["healthz", "metrics", "report_of"]
+
+_report = TypeAdapter(HealthReport)
+
+
+def report_of(deps: ApiDeps) -> HealthReport:
+    """The gateway's report with the store's. A store that cannot be written is a warning: calls go on without it."""
+    report = deps.health()
+    if deps.store_state is None:
+        return report
+    store = deps.store_state()
+    warnings = [] if store.healthy else [f"call records cannot be written just now; {store.backlog} wait in memory"]
+    if store.dropped_records:
+        warnings.append(f"{store.dropped_records} call records were lost since the start")
+    return replace(
+        report,
+        warnings=(*report.warnings, *warnings),
+        figures={**report.figures, "store_backlog": store.backlog, "store_failures": store.failures},
+    )
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """200 once calls can be taken; else 503 and why. Open to all; query strings, as probes add them, are ignored."""
+    report = report_of(request.app[DEPS])
+    return await json_response(_report, report, 200 if report.ready else 503)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    body = request.app[DEPS].metrics.render()
+    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,0 +1,93 @@
+"""/openapi.json: made of the table of routes and of the models that validate requests and write answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from gateway.api.deps import DEPS
+from gateway.api.parameters import CALL_ID
+from gateway.api.problems import Problem
+from gateway.api.routes import ROUTES, Route
+
+__all__ = ["description", "openapi"]
+
+_REFS = "#/components/schemas/{model}"
+_PUBLIC = ("/healthz", "/")
+
+
+def description(
+    routes: Sequence[Route] = ROUTES, *, version: str = "", protect_metrics: bool = False
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    models = {model for route in routes for model in route.answers.values() if model is not None} | {Problem}
+    by_name = {model.__name__: model for model in models}
+    adapters = [(name, "serialization", TypeAdapter(by_name[name])) for name in sorted(by_name)]
+    _, schemas = TypeAdapter.json_schemas([(n, "serialization", a) for n, _, a in adapters], ref_template=_REFS)
+    public = {*_PUBLIC, *(() if protect_metrics else ("/metrics",))}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Trunkline", "version": version or "0"},
+        "security": [{"key": []}],
+        "paths": {route.path: {"get": _operation(route, public=route.path in public)} for route in routes},
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: Route, *, public: bool) -> dict[str, Any]:
+    ok = {
+        kind: {"schema": {"type": "string"} if model is None else {"$ref": _REFS.format(model=model.__name__)}}
+        for kind, model in route.answers.items()
+    }
+    responses: dict[str, Any] = {"200": {"description": "As asked.", "content": ok}}
+    if route.path == "/healthz":
+        responses["503"] = {"description": "Calls cannot be taken.", "content": ok}
+    errors = dict(route.errors)
+    if route.path.startswith("/v1"):
+        errors |= {
+            400: "A parameter is unknown or wrong.",
+            401: "No key, or a wrong one.",
+            503: "Records cannot be read now.",
+        }
+    for status, when in sorted(errors.items()):
+        problem = {"schema": {"$ref": _REFS.format(model="Problem")}}
+        responses[str(status)] = {"description": when, "content": {"application/problem+json": problem}}
+    operation: dict[str, Any] = {"summary": route.summary, "parameters": _parameters(route), "responses": responses}
+    return operation | ({"security": []} if public else {})
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": CALL_ID}}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    schema = route.query.model_json_schema(ref_template=_REFS)
+    inline = schema.get("$defs", {})
+    query = []
+    for name, each in schema.get("properties", {}).items():
+        text = each.pop("description", "")
+        query.append({"name": name, "in": "query", "description": text, "schema": _without_refs(each, inline)})
+    return path + query
+
+
+def _without_refs(schema: dict[str, Any], inline: dict[str, Any]) -> dict[str, Any]:
+    """Parameters stand alone: what they refer to is put in place. They cannot be null, only absent."""
+    variants = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    found = {key: value for key, value in schema.items() if key != "anyOf"} | (variants[0] if variants else {})
+    if "$ref" in found:
+        found |= inline[found.pop("$ref").rsplit("/", 1)[1]]
+    return {key: value for key, value in found.items() if not (key == "default" and value is None)}
+
+
+async def openapi(request: web.Request) -> web.Response:
+    deps = request.app[DEPS]
+    document = description(version=deps.version, protect_metrics=deps.protect_metrics)
+    return web.Response(text=json.dumps(document, ensure_ascii=False), content_type="application/json")

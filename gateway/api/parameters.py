@@ -1,0 +1,83 @@
+"""What may be asked: the models that validate requests, of which OpenAPI is made as well."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gateway.api.problems import ProblemError
+from gateway.record import Outcome
+
+__all__ = ["CALL_ID", "ListQuery", "NoQuery", "TranscriptQuery", "call_id_of", "query_of"]
+
+CALL_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _plus(value: Any) -> Any:
+    """`+` in a query string means a space: `called=+1555` is a number all the same."""
+    return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
+
+
+def _plus_offset(value: Any) -> Any:
+    return re.sub(r" (\d\d:?\d\d)$", r"+\1", value) if isinstance(value, str) and "T" in value else value
+
+
+Number = Annotated[str, BeforeValidator(_plus), Field(min_length=1, max_length=256)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_plus_offset)]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoQuery(_Query):
+    """Takes no parameters."""
+
+
+class ListQuery(_Query):
+    called: Number | None = Field(default=None, description="The number that was called, as recorded.")
+    caller: Number | None = Field(default=None, description="The number that called, as recorded.")
+    outcome: Outcome | None = Field(default=None, description="How the attempt came out.")
+    persona: str | None = Field(default=None, min_length=1, max_length=256, description="The persona that answered.")
+    since: Moment | None = Field(default=None, description="Started at or after: ISO 8601 with a time zone.")
+    until: Moment | None = Field(default=None, description="Started before: ISO 8601 with a time zone.")
+    limit: int = Field(default=50, ge=1, le=200, description="Calls a page.")
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=512, description="`next_cursor` of the page before."
+    )
+
+
+class TranscriptQuery(_Query):
+    format: Literal["json", "text"] = Field(default="json", description="JSON, or one line an entry.")
+
+
+def query_of(request: web.Request, model: type[Model]) -> Model:
+    """The query string as `model`. Raises ProblemError 400 naming each parameter that is unknown, wrong or repeated."""
+    given = request.query
+    repeated = sorted({name for name in given if len(given.getall(name)) > 1})
+    if repeated:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"Given more than once: {', '.join(repeated)[:200]}.")
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        known = ", ".join(model.model_fields) or "none"
+        wrong = [
+            f"unknown parameter {str(each['loc'][0])[:50]!r} (there are: {known})"
+            if each["type"] == "extra_forbidden"
+            else f"{each['loc'][0]}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False, include_context=False)[:10]
+        ]
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "; ".join(wrong)) from None
+
+
+def call_id_of(request: web.Request) -> str:
+    """Raises ProblemError 400 for what cannot be a call's id."""
+    call_id = request.match_info["call_id"]
+    if not re.match(CALL_ID, call_id):
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "A call id has letters, digits, `_`, `.` and `-`, at most 128.")
+    return call_id

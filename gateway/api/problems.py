@@ -1,0 +1,71 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.store import StoreUnavailable
+
+__all__ = ["Problem", "ProblemError", "problem_response", "problems"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """`title` is the HTTP status in words, `detail` says what is wrong with this request."""
+
+    title: str
+    status: int
+    detail: str
+
+
+class ProblemError(Exception):
+    """Raised by handlers: answered with `status` and a Problem. `detail` is shown to the client."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers or {}
+
+
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = asdict(Problem(title=HTTPStatus(status).phrase, status=status, detail=detail))
+    return web.Response(status=status, text=json.dumps(body), content_type="application/problem+json", headers=headers)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong in a handler is answered as a problem; what we did not foresee is logged and not shown."""
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return problem_response(error.status, error.detail, error.headers)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return problem_response(error.status, _explained(request, error), allow)
+    except StoreUnavailable as error:
+        log.warning("store_unavailable", path=request.path, error=str(error))
+        return problem_response(503, "The call records cannot be read just now.", {"Retry-After": "2"})
+    except Exception:  # the boundary: no handler's mistake may show its inside to a client
+        log.exception("request_failed", method=request.method, path=request.path)
+        return problem_response(500, "The gateway failed to answer; its log says why.")
+
+
+def _explained(request: web.Request, error: web.HTTPException) -> str:
+    match error.status:
+        case 404:
+            return f"There is nothing at {request.path[:200]}."
+        case 405:
+            return f"{request.method} is not allowed here."
+        case 413:
+            return "The request is too large."
+        case _:
+            return error.reason

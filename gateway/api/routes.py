@@ -1,0 +1,78 @@
+"""Every path of the API, once: the application serves this table and OpenAPI describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from gateway.api import calls, health, page, recordings, transcripts
+from gateway.api.deps import HealthReport
+from gateway.api.parameters import ListQuery, NoQuery, TranscriptQuery
+from gateway.record import CallDetail
+
+__all__ = ["ROUTES", "Route"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A GET. `answers`: content type -> model of the body (None: not JSON). `errors`: status -> when."""
+
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    answers: Mapping[str, type[Any] | None]
+    query: type[BaseModel] = NoQuery
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+
+_NO_CALL = {404: "There is no such call."}
+
+ROUTES = (
+    Route(
+        path="/v1/calls",
+        handler=calls.calls,
+        summary="Calls, newest first",
+        query=ListQuery,
+        answers={"application/json": calls.CallList},
+    ),
+    Route(
+        path="/v1/calls/live",
+        handler=calls.live_calls,
+        summary="Calls that go on now, newest first, at most 200",
+        answers={"application/json": calls.CallList},
+    ),
+    Route(
+        path="/v1/calls/{call_id}",
+        handler=calls.call,
+        summary="One call with its transcript and events",
+        answers={"application/json": CallDetail},
+        errors=_NO_CALL,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/recording",
+        handler=recordings.recording,
+        summary="The recording: stereo, caller left, everyone else right. Range is honored",
+        answers={"audio/wav": None},
+        errors={404: "There is no such call, it still goes on, or it has no recording."},
+    ),
+    Route(
+        path="/v1/calls/{call_id}/transcript",
+        handler=transcripts.transcript,
+        summary="The transcript, on the recording's time axis",
+        query=TranscriptQuery,
+        answers={"application/json": transcripts.Transcript, "text/plain": None},
+        errors=_NO_CALL,
+    ),
+    Route(
+        path="/healthz",
+        handler=health.healthz,
+        summary="200 once calls can be taken, else 503 and why",
+        answers={"application/json": HealthReport},
+    ),
+    Route(path="/metrics", handler=health.metrics, summary="Figures for Prometheus", answers={"text/plain": None}),
+    Route(path="/", handler=page.page, summary="A plain page with the state and links", answers={"text/html": None}),
+)

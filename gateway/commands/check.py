@@ -1,0 +1,103 @@
+"""`trunkline check`: settings, dialplans and personas, with every problem at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.config import Problem, Settings
+    from gateway.dialplan import Dialplan
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="check settings, dialplans and personas",
+        description="Check settings, dialplans and personas. Exit code 0: all good; 2: problems, each with its line.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings (YAML), with the dialplans that they name")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("dialplans", nargs="*", metavar="DIALPLAN", help="dialplans to check without settings")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 or 2."""
+    if not args.config and not args.dialplans:
+        print("trunkline check: nothing to check: give --config FILE, or a dialplan", file=sys.stderr)
+        return 2
+    problems: list[Problem] = []
+    settings = _settings(args.config, problems) if args.config else None
+    paths = [Path(path) for path in args.dialplans]
+    if settings is not None:
+        paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
+    plan = _plan(paths, settings, problems)
+    warnings = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
+    if args.json:
+        print(json.dumps(_report(problems, warnings, plan), indent=2))
+    else:
+        _print(problems, warnings, plan, paths)
+    return 2 if problems else 0
+
+
+def _settings(path: str, problems: list[Problem]) -> Settings | None:
+    from gateway.config import ConfigError, load_settings
+
+    try:
+        return load_settings(path)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _missing(settings: Settings | None) -> Iterable[str]:
+    return settings.missing_secrets() if settings is not None else ()
+
+
+def _plan(paths: list[Path], settings: Settings | None, problems: list[Problem]) -> Dialplan | None:
+    from gateway.config import ConfigError
+    from gateway.dialplan import Dialplan
+    from gateway.dialplan.persona_check import persona_problems
+
+    if not paths:
+        return None
+    try:
+        plan = Dialplan.load(paths, settings)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+    for persona in plan.personas:
+        problems += persona_problems(persona)
+    return plan
+
+
+def _report(problems: list[Problem], warnings: list[str], plan: Dialplan | None) -> dict[str, Any]:
+    return {
+        "ok": not problems,
+        "problems": [asdict(problem) for problem in problems],
+        "warnings": warnings,
+        "numbers": [entry.pattern.text for entry in plan.entries] if plan else [],
+        "personas": [str(persona) for persona in plan.personas] if plan else [],
+    }
+
+
+def _print(problems: list[Problem], warnings: list[str], plan: Dialplan | None, paths: list[Path]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found", file=sys.stderr)
+    elif plan is not None:
+        names = ", ".join(map(str, plan.personas))
+        print(f"{', '.join(map(str, paths))}: good. {len(plan.entries)} numbers, personas {names}")
+    else:
+        print("good")

@@ -1,0 +1,126 @@
+"""`trunkline explain`: which rule takes a call, which persona answers, or why nobody does. Nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.dialplan import Dialplan, NoRoute, Route
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "explain",
+        help="which rule and persona a call would get, or why none",
+        description="Say which rule takes a call and which persona answers, or why not. "
+        "Exit code 0: answered; 1: refused; 2: bad input.",
+    )
+    parser.add_argument("number", metavar="NUMBER", help="the number that is called, as a phone would send it")
+    parser.add_argument("--from", dest="caller", metavar="N", help='the caller\'s number; "withheld" or none: hidden')
+    parser.add_argument("--at", metavar="TIME", help='as in "2026-12-24 10:00", where the dialplan is; default: now')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", metavar="FILE", help="settings that name the dialplans")
+    source.add_argument("--dialplan", metavar="FILE", action="append", help="a dialplan; may be given several times")
+    parser.add_argument("--trunk", metavar="NAME", help="the trunk that the call comes from (with --config)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 (a route), 1 (no route) or 2 (bad input)."""
+    from gateway.config import ConfigError
+    from gateway.dialplan import Route
+
+    try:
+        plan, region = _load(args)
+        at = _time(args.at, plan)
+    except (ConfigError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    decision = plan.decide(args.number, args.caller, at, region)
+    if args.json:
+        print(json.dumps(_report(decision, at), indent=2, default=str))
+    else:
+        print(_text(decision, at))
+    return 0 if isinstance(decision, Route) else 1
+
+
+def _load(args: argparse.Namespace) -> tuple[Dialplan, str | None]:
+    """The dialplan and the trunk's region. Without --trunk, a single trunk is meant."""
+    from gateway.config import load_settings
+    from gateway.dialplan import Dialplan
+
+    if args.dialplan:
+        if args.trunk:
+            raise ValueError("trunkline explain: --trunk goes with --config, where the trunks are")
+        return Dialplan.load(map(Path, args.dialplan)), None
+    settings = load_settings(args.config)
+    trunks = {trunk.name: trunk.region for trunk in settings.sip.trunks}
+    if args.trunk and args.trunk not in trunks:
+        raise ValueError(f'trunkline explain: no trunk is called "{args.trunk}"; there are: {", ".join(trunks)}')
+    only = next(iter(trunks)) if len(trunks) == 1 else ""
+    return Dialplan.load(settings.dialplans, settings), trunks.get(args.trunk or only)
+
+
+def _time(text: str | None, plan: Dialplan) -> datetime:
+    """Raises ValueError for a time that cannot be read, or needs a time zone that the dialplan does not have."""
+    if text is None:
+        return datetime.now(UTC).astimezone(plan.timezone or UTC)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'trunkline explain: --at "{text}" is no time; write it as in "2026-12-24 10:00"') from None
+    if at.tzinfo is not None:
+        return at
+    if plan.timezone is None and plan.uses_time:
+        raise ValueError(f'trunkline explain: the dialplans have different time zones; write --at "{text}+00:00"')
+    return at.replace(tzinfo=plan.timezone or UTC)
+
+
+def _text(decision: Route | NoRoute, at: datetime) -> str:
+    from gateway.dialplan import Route
+
+    lines = [f"{decision.called} called by {decision.caller or 'a withheld number'} at {at:%a %Y-%m-%d %H:%M %Z}"]
+    where = max((len(step.where) for step in decision.steps), default=0)
+    what = max((len(step.what) for step in decision.steps), default=0)
+    for step in decision.steps:
+        verdict = "yes" if step.matched else "no "
+        lines.append(f"  {step.where:{where}}  {step.what:{what}}  {verdict}  {step.why}")
+    if isinstance(decision, Route):
+        lines.append(f"-> {decision.persona} ({decision.persona.file})")
+        changes = {"speech": decision.speech, "session": decision.session, "recording": decision.recording}
+        lines += [f"   {name}: {_plain(value)}" for name, value in changes.items() if value not in ({}, None)]
+    else:
+        lines.append(f"-> refused with {decision.sip_status}: {decision.reason}")
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {' then '.join(v) if isinstance(v, tuple) else v}" for name, v in value.items())
+    return "on" if value else "off"
+
+
+def _report(decision: Route | NoRoute, at: datetime) -> dict[str, Any]:
+    from gateway.dialplan import Route
+
+    report: dict[str, Any] = {
+        "called": decision.called,
+        "caller": decision.caller,
+        "at": at.isoformat(),
+        "rule": decision.rule,
+        "steps": [asdict(step) for step in decision.steps],
+    }
+    if isinstance(decision, Route):
+        persona = {"name": str(decision.persona), "file": str(decision.persona.file)}
+        changes = {"speech": decision.speech, "session": decision.session, "recording": decision.recording}
+        return {"answered": True, "persona": persona, **changes, **report}
+    return {"answered": False, "sip_status": decision.sip_status, "reason": decision.reason, **report}

@@ -1,0 +1,133 @@
+"""A dialplan as read: which number reaches whom, and what a decision about one call looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from gateway.dialplan.calendar import HolidayCalendar
+from gateway.dialplan.numbers import NumberPattern
+from gateway.dialplan.times import TimeSpec
+
+__all__ = ["Entry", "NoRoute", "Options", "PersonaRef", "PlanFile", "Refusal", "Route", "Rule", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaRef:
+    """A persona's class and the file it is in. `where`: the line of the dialplan that names it."""
+
+    file: Path
+    name: str
+    where: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.file.stem}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The call is answered with this SIP status instead of a persona."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a route changes of the settings: only the fields that are given. `recording` None: as the settings say."""
+
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    recording: bool | None = None
+
+    def over(self, below: Options) -> Options:
+        """These options, and those of `below` where these say nothing."""
+        recording = below.recording if self.recording is None else self.recording
+        return Options({**below.speech, **self.speech}, {**below.session, **self.session}, recording)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a number's rules. Without `when` and `callers` and `withheld` it takes every call.
+
+    `where` as in `clinic.yaml:5`; `text` says its conditions in the file's own words.
+    """
+
+    where: str
+    text: str
+    to: PersonaRef | Refusal
+    when: TimeSpec | None = None
+    callers: tuple[NumberPattern, ...] = ()
+    withheld: bool = False
+    options: Options = field(default_factory=Options)
+
+    @property
+    def any_caller(self) -> bool:
+        return not self.callers and not self.withheld
+
+    @property
+    def unconditional(self) -> bool:
+        return self.when is None and self.any_caller
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """What holds for all numbers of one file. `timezone` None: no rule of the file looks at the time."""
+
+    file: str
+    timezone: ZoneInfo | None
+    region: str | None
+    calendar: HolidayCalendar
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A number, or a pattern of numbers, and its rules: the first that matches decides."""
+
+    pattern: NumberPattern
+    rules: tuple[Rule, ...]
+    where: str
+    plan: PlanFile
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was considered: a number pattern or a rule, and why it did or did not match."""
+
+    where: str
+    what: str
+    matched: bool
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {'yes' if self.matched else 'no'}, {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The call goes to `persona`. `rule` names the line that said so; `called` and `caller` are normalised."""
+
+    persona: PersonaRef
+    rule: str
+    called: str
+    caller: str | None
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    recording: bool | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """The call is refused with `sip_status`. `reason` is one printable ASCII line that can go into a SIP header.
+    `rule` names the line that refused it; empty: no line knows the number."""
+
+    reason: str
+    rule: str
+    called: str
+    caller: str | None
+    sip_status: int = 404
+    steps: tuple[Step, ...] = ()

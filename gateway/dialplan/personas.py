@@ -1,0 +1,115 @@
+"""From `clinic.Reception` in a dialplan to the class: looked for without running its file, and loaded.
+
+Each dialplan folder is a package of its own under a made-up name, so that two folders may both have an `orders.py`,
+files in one folder can use each other with `from . import orders`, and nothing is added to sys.path.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from gateway.config.located_yaml import ConfigError, Problem
+from gateway.dialplan.model import PersonaRef
+
+if TYPE_CHECKING:
+    from agent import Agent
+
+__all__ = ["PersonaSource", "classes_in", "load_persona"]
+
+PersonaSource = Mapping[str, int] | Problem  # class names -> lines, or why the file cannot be read
+
+
+def classes_in(file: Path) -> PersonaSource:
+    """What could be a persona in a file, found by reading it: classes, and names that are imported or assigned."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    except FileNotFoundError:
+        return Problem(str(file), 0, "", "no such file")
+    except (OSError, UnicodeDecodeError) as error:
+        return Problem(str(file), 0, "", f"cannot be read: {error}")
+    except SyntaxError as error:
+        return Problem(str(file), error.lineno or 0, "", f"not valid Python: {error.msg}")
+    names: dict[str, int] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef):
+            names[statement.name] = statement.lineno
+        elif isinstance(statement, ast.ImportFrom):
+            names.update({alias.asname or alias.name: statement.lineno for alias in statement.names})
+        elif isinstance(statement, ast.Assign):
+            names.update({target.id: statement.lineno for target in statement.targets if isinstance(target, ast.Name)})
+    return names
+
+
+def load_persona(ref: PersonaRef, base: type | None = None) -> type[Agent]:
+    """Import the file (once a process) and return the class. Raises ConfigError naming file and line.
+
+    `base`: what it must be derived from; None: `agent.Agent`, which is imported only now.
+    """
+    required = base or _agent()
+    module = _module(ref.file)
+    persona = getattr(module, ref.name, None)
+    file = str(ref.file)
+    named = f" (named in {ref.where})" if ref.where else ""
+    if persona is None:
+        raise ConfigError([Problem(file, 0, "", f"has no class {ref.name}{named}")])
+    if not (isinstance(persona, type) and issubclass(persona, required)) or persona is required:
+        found = classes_in(ref.file)
+        line = found.get(ref.name, 0) if not isinstance(found, Problem) else 0
+        what = f"{ref.name} is no persona: it must be a class derived from agent.Agent{named}"
+        raise ConfigError([Problem(file, line, "", what)])
+    return cast("type[Agent]", persona)
+
+
+def _agent() -> type[Agent]:
+    from agent import Agent  # here, so that a dry run of a dialplan does not load the agent
+
+    return Agent
+
+
+def _module(file: Path) -> types.ModuleType:
+    package = _package(file.parent.resolve())
+    name = f"{package}.{file.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not file.is_file():
+        raise ConfigError([Problem(str(file), 0, "", "no such file")])
+    importlib.invalidate_caches()  # the folder may be younger than what the import system remembers of it
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:
+        broken = error.filename or str(file)
+        raise ConfigError([Problem(broken, error.lineno or 0, "", f"not valid Python: {error.msg}")]) from error
+    except Exception as error:
+        line, hint = _line_in(file, error), ""
+        if isinstance(error, ModuleNotFoundError) and error.name and (file.parent / f"{error.name}.py").is_file():
+            hint = f'; files beside it are imported with a dot: "from .{error.name} import …"'
+        said = f"cannot be imported: {type(error).__name__}: {error}{hint}"
+        raise ConfigError([Problem(str(file), line, "", said)]) from error
+
+
+def _package(folder: Path) -> str:
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    name = f"trunkline_dialplan_{digest}"
+    if name not in sys.modules:
+        package = types.ModuleType(name, f"Personas in {folder}")
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return name
+
+
+def _line_in(file: Path, error: BaseException) -> int:
+    """The last line of `file` that the error came through; 0: none."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == file.resolve():
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,80 @@
+"""What can never be reached: rules behind rules that take all their calls, numbers that stand twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.config.located_yaml import Problem
+from gateway.dialplan.model import Entry, Rule
+from gateway.dialplan.times import MINUTES_A_WEEK
+
+__all__ = ["duplicate_numbers", "unreachable_rules"]
+
+_WHOLE_WEEK = (1 << MINUTES_A_WEEK) - 1
+
+
+def unreachable_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
+    """Rules of one number that no call can come to. Opening hours are compared minute by minute of the week."""
+    problems: list[Problem] = []
+    for index, rule in enumerate(rules):
+        if rule.text == "otherwise" and not any(earlier.unconditional for earlier in rules[:index]):
+            continue  # a last rule is asked for even where opening hours leave nothing to it
+        earlier = _covering(rule, rules[:index])
+        if earlier:
+            lines = " and ".join(dict.fromkeys(cover.where.rpartition(":")[2] for cover in earlier))
+            who = f"line {lines} takes" if " and " not in lines else f"lines {lines} take"
+            message = f'"{rule.text}" is never reached: {who} all its calls'
+            problems.append(Problem(file, int(rule.where.rpartition(":")[2]), "", message))
+    return problems
+
+
+def duplicate_numbers(entries: Sequence[Entry]) -> list[Problem]:
+    """Patterns that stand twice, or match a common number without one being more specific."""
+    problems: list[Problem] = []
+    by_rank: dict[tuple[int, int, int], list[Entry]] = {}
+    exact: dict[str, Entry] = {}
+    for entry in entries:
+        file, _, line = entry.where.rpartition(":")
+        text = entry.pattern.text
+        if text in exact:
+            message = f'"{text}" is in {exact[text].where} already: a number has one place'
+            problems.append(Problem(file, int(line), "numbers", message))
+            continue
+        exact[text] = entry
+        if entry.pattern.exact:
+            continue
+        rivals = by_rank.setdefault(entry.pattern.specificity, [])
+        for rival in rivals:
+            if rival.pattern.overlaps(entry.pattern):
+                message = (
+                    f'"{text}" and "{rival.pattern.text}" ({rival.where}) match common numbers, '
+                    "and neither is more specific"
+                )
+                problems.append(Problem(file, int(line), "numbers", message))
+        rivals.append(entry)
+    return problems
+
+
+def _covering(rule: Rule, earlier: Sequence[Rule]) -> list[Rule]:
+    """The earlier rules that together take every call of `rule`; empty if some call is left to it."""
+    covers = [other for other in earlier if _callers_cover(other, rule)]
+    for other in covers:
+        if other.when is None or (rule.when is not None and set(rule.when.items) <= set(other.when.items)):
+            return [other]
+    used: list[Rule] = []
+    # Dates and holidays may fall on any minute of the week.
+    left = rule.when.week() if rule.when is not None and rule.when.plain else _WHOLE_WEEK
+    for other in covers:
+        week = other.when.week() if other.when is not None else _WHOLE_WEEK
+        if week & left:
+            used.append(other)
+            left &= ~week
+    return used if left == 0 else []
+
+
+def _callers_cover(cover: Rule, rule: Rule) -> bool:
+    if cover.any_caller:
+        return True
+    if rule.any_caller or (rule.withheld and not cover.withheld):
+        return False
+    return all(any(mine.covers(theirs) for mine in cover.callers) for theirs in rule.callers)

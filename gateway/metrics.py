@@ -1,0 +1,187 @@
+"""What Prometheus sees: typed, named `trunkline_…`, in a registry of its own. All methods belong to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, Outcome, RecordMessage, WorkerLost
+from gateway.store.writer import WriterState
+from telephony.call import MediaStatistics
+
+__all__ = ["LoopLag", "Metrics", "Snapshots", "sample_loop_lag"]
+
+_ANSWER_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40)
+_TURN_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
+_JITTER_MS = (1, 2, 5, 10, 20, 40, 80, 160)
+_STAGES = ("decided", "transcript", "first_token", "first_audio", "first_packet")
+
+
+class Snapshots(Collector):
+    """Figures that others keep, read when Prometheus asks. Each is a callable that returns at once."""
+
+    def __init__(self) -> None:
+        self.workers: Callable[[], Mapping[str, int]] | None = None  # state -> how many
+        self.slots_free: Callable[[], int] | None = None
+        self.edge: Callable[[], Mapping[str, float]] | None = None  # counter name, as in requests_refused -> count
+        self.store: Callable[[], WriterState] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        if self.workers is not None:
+            family = GaugeMetricFamily("trunkline_workers", "Call workers by state", labels=["state"])
+            for state, count in self.workers().items():
+                family.add_metric([state], count)
+            yield family
+        if self.slots_free is not None:
+            yield GaugeMetricFamily("trunkline_slots_free", "Calls that could be taken now", self.slots_free())
+        if self.edge is not None:
+            for name, total in self.edge().items():
+                yield CounterMetricFamily(f"trunkline_edge_{name}", f"SIP edge: {name.replace('_', ' ')}", total)
+        if self.store is not None:
+            yield from _store_metrics(self.store())
+
+
+def _store_metrics(state: WriterState) -> Iterable[Metric]:
+    yield GaugeMetricFamily("trunkline_store_backlog", "Record messages that wait to be written", state.backlog)
+    yield GaugeMetricFamily("trunkline_store_up", "1 unless the last write failed", int(state.healthy))
+    yield CounterMetricFamily("trunkline_store_written", "Record messages written", state.written)
+    yield CounterMetricFamily("trunkline_store_failures", "Writes that failed and were tried again", state.failures)
+    dropped = CounterMetricFamily("trunkline_store_dropped", "Lost for want of room", labels=["what"])
+    dropped.add_metric(["events"], state.dropped_events)
+    dropped.add_metric(["records"], state.dropped_records)
+    yield dropped
+
+
+class Metrics:
+    """Feed it every record message (`observe`); set `snapshots` for the rest."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.snapshots = Snapshots()
+        self.registry.register(self.snapshots)
+        ProcessCollector(namespace="trunkline", registry=self.registry)
+        self._open: dict[str, tuple[str, datetime | None]] = {}  # call id -> trunk, start (None: answer was counted)
+
+        self.calls = self._counter("calls", "Attempts that are over", "outcome", "trunk")
+        self.calls_active = self._gauge("calls_active", "Attempts that go on")
+        self.calls_active.set_function(lambda: len(self._open))
+        self.answer = self._histogram("invite_to_answer_seconds", "INVITE to 200 OK", _ANSWER_S)
+        self.turn = self._histogram("turn_latency_seconds", "End of speech to first packet", _TURN_S)
+        self.stage = self._histogram("turn_stage_seconds", "End of speech to each stage of a reply", _TURN_S, "stage")
+        self.lost = self._counter("rtp_packets_lost", "RTP packets that never came, by direction", "direction")
+        self.received = self._counter("rtp_packets_received", "RTP packets that came")
+        self.jitter = self._histogram("rtp_jitter_ms", "Interarrival jitter of a call, RFC 3550 6.4.1", _JITTER_MS)
+        self.media_alarms = self._counter("media_alarms", "Audio that went wrong in calls", "kind")
+        self.provider_failures = self._counter("provider_failures", "Speech and language failures", "provider", "part")
+        self.worker_restarts = self._counter("worker_restarts", "Workers replaced after they died")
+        self.loop_lag = self._gauge("loop_lag_seconds", "Worst delay of the event loop in the last 10 s")
+
+    def render(self) -> bytes:
+        """Prometheus text format 0.0.4."""
+        return generate_latest(self.registry)
+
+    def observe(self, message: RecordMessage) -> None:
+        """Count what a record message tells. Each call counts once, by its first end."""
+        match message:
+            case CallOpened():
+                self._open.setdefault(message.call_id, (message.trunk, message.started_at))
+            case CallEvents():
+                self._answered(message.call_id, message.answered_at)
+                for event in message.events:
+                    self._event(event)
+            case CallClosed():
+                self._answered(message.call_id, message.answered_at)
+                if self._ended(message.call_id, message.outcome):
+                    self._media(message.media)
+                    for alarm in message.media_alarms:
+                        self.media_alarms.labels(kind=alarm.kind).inc()
+            case WorkerLost():
+                for call_id in message.call_ids:
+                    self._ended(call_id, Outcome.WORKER_LOST)
+            case CallRecord():
+                self._open.setdefault(message.call_id, (message.trunk, None))
+                self._ended(message.call_id, message.outcome or Outcome.REFUSED)
+
+    def _answered(self, call_id: str, answered_at: datetime | None) -> None:
+        trunk, started_at = self._open.get(call_id, ("", None))
+        if answered_at is None or started_at is None:
+            return
+        self.answer.observe(max(0.0, (answered_at - started_at).total_seconds()))
+        self._open[call_id] = (trunk, None)
+
+    def _ended(self, call_id: str, outcome: Outcome) -> bool:
+        if call_id not in self._open:
+            return False
+        trunk, _ = self._open.pop(call_id)
+        self.calls.labels(outcome=outcome.value, trunk=trunk or "none").inc()
+        return True
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        if event.get("type") == "provider_failed":
+            provider, part = str(event.get("provider", "")), str(event.get("part", ""))
+            self.provider_failures.labels(provider=provider, part=part).inc()
+        elif event.get("type") == "turn_latency" and isinstance(event.get("speech_ended_at"), int | float):
+            for stage in _STAGES:
+                at = event.get(f"{stage}_at")
+                if isinstance(at, int | float):
+                    self.stage.labels(stage=stage).observe(max(0.0, at - event["speech_ended_at"]))
+            if isinstance(event.get("first_packet_at"), int | float):
+                self.turn.observe(max(0.0, event["first_packet_at"] - event["speech_ended_at"]))
+
+    def _media(self, media: MediaStatistics | None) -> None:
+        if media is None:
+            return
+        self.lost.labels(direction="in").inc(max(0, media.packets_lost))
+        self.lost.labels(direction="out").inc(max(0, media.remote_packets_lost))
+        self.received.inc(max(0, media.packets_received))
+        self.jitter.observe(media.jitter_ms)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"trunkline_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"trunkline_{name}", text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"trunkline_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+
+class LoopLag:
+    """The worst delay within a window. Pure: times are loop-clock seconds."""
+
+    def __init__(self, window_s: float = 10.0) -> None:
+        self._window_s = window_s
+        self._delays: deque[tuple[float, float]] = deque()  # falling delays: a later, larger one replaces those before
+
+    def add(self, delay_s: float, now: float) -> float:
+        """Note a delay; return the worst of the window."""
+        while self._delays and self._delays[-1][1] <= delay_s:
+            self._delays.pop()
+        self._delays.append((now, delay_s))
+        while self._delays[0][0] < now - self._window_s:
+            self._delays.popleft()
+        return self._delays[0][1]
+
+
+async def sample_loop_lag(
+    metrics: Metrics,
+    *,
+    every_s: float = 0.1,
+    now: Callable[[], float] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Run as a task for as long as the process lives: how late the loop wakes a sleeper."""
+    clock = now or asyncio.get_running_loop().time
+    lag = LoopLag()
+    while True:
+        before = clock()
+        await sleep(every_s)
+        after = clock()
+        metrics.loop_lag.set(lag.add(max(0.0, after - before - every_s), after))

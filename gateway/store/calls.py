@@ -1,0 +1,184 @@
+"""`CallStore`: the call records of one database. Every method is a coroutine; SQLite runs in aiosqlite's threads.
+
+Exactly one record an attempt, whatever comes twice or late:
+
+- the first outcome stands. `finish` after another `finish`, `worker_lost` or `fail_open` changes no outcome, end or
+  reason; it only adds what is still missing (answer time, recording, media figures, tokens);
+- a second `begin` of a call changes nothing; events that come after the end are kept and the transcript is made anew;
+- events and an end for a call that never began are refused with a log line: they never make up a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from sqlalchemy import exc, func, make_url, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.record import (
+    CallClosed,
+    CallDetail,
+    CallEvents,
+    CallOpened,
+    CallRecord,
+    Outcome,
+    RecordMessage,
+    WorkerLost,
+)
+from gateway.store import migrate
+from gateway.store.database import open_engine
+from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
+from gateway.store.schema import calls, events, turns
+from gateway.store.writes import Transaction, decode_conversation
+
+__all__ = ["CallStore"]
+
+log = structlog.get_logger(__name__)
+
+
+class CallStore:
+    """Made by `CallStore.open`."""
+
+    def __init__(self, engine: AsyncEngine, *, mask_digits: bool = False) -> None:
+        self._engine = engine
+        self._mask_digits = mask_digits
+        self._writing = asyncio.Lock()  # one writer at a time, so that ours never wait for each other inside SQLite
+
+    @classmethod
+    async def open(cls, url: str, *, mask_digits: bool = False, busy_timeout_s: float = 5.0) -> Self:
+        """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be.
+
+        `mask_digits`: keep what callers type out of the records. Raises SchemaTooNew, StoreError for another kind of
+        URL, StoreUnavailable when the file cannot be opened.
+        """
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+            raise StoreError(f"the store is a SQLite file, as in sqlite:///var/trunkline.db, not {parsed}")
+        path = Path(str(parsed.database))
+        try:
+            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(migrate.upgrade, f"sqlite:///{path}")
+            engine = open_engine(path, busy_timeout_s=busy_timeout_s)
+            async with engine.connect() as connection:  # a first connection proves the settings
+                await connection.execute(text("SELECT 1"))
+        except (exc.DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"{path} cannot be opened as the store: {_cause(error)}") from error
+        return cls(engine, mask_digits=mask_digits)
+
+    async def close(self) -> None:
+        """Idempotent. Waits for a write that is under way."""
+        async with self._writing:
+            await self._engine.dispose()
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    async def apply(self, messages: Sequence[RecordMessage]) -> None:
+        """Store `messages` in order, in one transaction: all of them or none.
+
+        Raises StoreUnavailable when the same may work later, ValueError or another error for a message that cannot be
+        stored at all.
+        """
+        async with self._transaction() as transaction:
+            for message in messages:
+                await transaction.apply(message)
+            await transaction.flush()
+
+    async def begin(self, opened: CallOpened) -> None:
+        await self.apply([opened])
+
+    async def append_events(self, call_id: str, events: Iterable[dict[str, Any]]) -> None:
+        await self.apply([CallEvents(call_id=call_id, events=tuple(events))])
+
+    async def finish(self, closed: CallClosed) -> None:
+        await self.apply([closed])
+
+    async def refused(self, record: CallRecord) -> None:
+        """A whole record of an attempt that never reached a worker. Raises ValueError when it has no outcome."""
+        await self.apply([record])
+
+    async def worker_lost(self, call_ids: Sequence[str], *, at: datetime | None = None) -> None:
+        """These calls' worker died: those still open end now, as `worker_lost`."""
+        await self.apply([WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC))])
+
+    async def fail_open(self, reason: str = "gateway_lost") -> int:
+        """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
+        sign of life (last event, answer or start), as nobody knows how long the line stood after that."""
+        async with self._transaction() as transaction:
+            last = select(events.c.call_id, func.max(events.c.t_ms).label("t_ms")).group_by(events.c.call_id).subquery()
+            query = (
+                select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.c.t_ms)
+                .join_from(calls, last, calls.c.call_id == last.c.call_id, isouter=True)
+                .where(calls.c.outcome.is_(None))
+            )
+            left = (await transaction.connection.execute(query)).all()
+            for call in left:
+                await transaction.end_lost(call, Outcome.GATEWAY_LOST, reason)
+        if left:
+            log.warning("calls_left_open", calls=len(left), reason=reason)
+        return len(left)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def list_calls(
+        self, filters: CallFilters | None = None, limit: int = 50, cursor: str | None = None
+    ) -> CallPage:
+        """Newest first, `limit` (1..200) a page. Raises BadCursor, StoreUnavailable."""
+        if not 1 <= limit <= 200:
+            raise ValueError(f"limit is 1 to 200, not {limit}")
+        query = select_calls(filters or CallFilters(), limit, cursor)
+        async with self._reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        page = tuple(record_of(dict(row)) for row in rows[:limit])
+        more = len(rows) > limit
+        return CallPage(page, encode_cursor(page[-1].started_at, page[-1].call_id) if more else None)
+
+    async def get_record(self, call_id: str) -> CallRecord | None:
+        """One record without its conversation; None when there is no such call."""
+        async with self._reading() as connection:
+            row = (await connection.execute(select(calls).where(calls.c.call_id == call_id))).mappings().first()
+        return None if row is None else record_of(dict(row))
+
+    async def get_call(self, call_id: str) -> CallDetail | None:
+        """One call with its transcript and events; None when there is no such call."""
+        async with self._reading() as connection:
+            row = (await connection.execute(select(calls).where(calls.c.call_id == call_id))).mappings().first()
+            if row is None:
+                return None
+            in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
+            happened = (await connection.execute(in_order)).scalars().all()
+            by_place = select(turns.c.turn).where(turns.c.call_id == call_id).order_by(turns.c.place)
+            said = (await connection.execute(by_place)).scalars().all()
+        live = row["outcome"] is None
+        conversation = await asyncio.to_thread(decode_conversation, happened, None if live else said)
+        return detail_of(dict(row), *conversation)
+
+    # --- connections --------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (exc.OperationalError, exc.TimeoutError) as error:
+            raise StoreUnavailable(f"the store cannot be read: {_cause(error)}") from error
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        try:
+            async with self._writing, self._engine.connect() as connection:
+                await connection.execution_options(trunkline_write=True)
+                async with connection.begin():
+                    yield Transaction(connection, mask_digits=self._mask_digits)
+        except (exc.OperationalError, exc.TimeoutError) as error:
+            raise StoreUnavailable(f"the store cannot be written: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    return str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)

@@ -1,0 +1,103 @@
+"""Reading calls: filters, keyset pages, and rows as records. No I/O here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Select, select, tuple_
+
+from gateway.record import CallDetail, CallRecord, Outcome, Turn
+from gateway.store.errors import BadCursor
+from gateway.store.schema import calls
+
+__all__ = ["CallFilters", "CallPage", "decode_cursor", "encode_cursor", "record_of", "select_calls"]
+
+_detail = TypeAdapter(CallDetail)
+_record = TypeAdapter(CallRecord)
+_turn = TypeAdapter(Turn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilters:
+    """Which calls to list; None: any. `since` <= started_at < `until`. `live`: only calls that still go on."""
+
+    called: str | None = None
+    caller: str | None = None
+    outcome: Outcome | None = None
+    persona: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """Calls, newest first. `next_cursor` continues after them; None: there are no more."""
+
+    calls: tuple[CallRecord, ...]
+    next_cursor: str | None
+
+
+def select_calls(filters: CallFilters, limit: int, cursor: str | None) -> Select[Any]:
+    """Newest first; one row more than `limit`, which says whether there is a next page. Raises BadCursor."""
+    query = select(calls).order_by(calls.c.started_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
+    for column in ("called", "caller", "outcome", "persona"):
+        wanted = getattr(filters, column)
+        if wanted is not None:
+            query = query.where(calls.c[column] == wanted)
+    if filters.live:
+        query = query.where(calls.c.outcome.is_(None))
+    if filters.since is not None:
+        query = query.where(calls.c.started_at >= filters.since)
+    if filters.until is not None:
+        query = query.where(calls.c.started_at < filters.until)
+    if cursor is not None:
+        started_at, call_id = decode_cursor(cursor)
+        query = query.where(tuple_(calls.c.started_at, calls.c.call_id) < tuple_(started_at, call_id))
+    return query
+
+
+def encode_cursor(started_at: datetime, call_id: str) -> str:
+    text = json.dumps([started_at.astimezone(UTC).isoformat(), call_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    """Raises BadCursor for anything that `encode_cursor` did not make."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        started_at, call_id = json.loads(text)
+        at = datetime.fromisoformat(started_at)
+        if at.tzinfo is None or not isinstance(call_id, str):
+            raise ValueError("not a place in the list")
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise BadCursor("the cursor is not one that this list gave out") from error
+    return at, call_id
+
+
+def record_of(row: Mapping[str, Any]) -> CallRecord:
+    return _record.validate_python(_fields(row))
+
+
+def detail_of(row: Mapping[str, Any], turns: list[Turn], events: list[dict[str, Any]]) -> CallDetail:
+    return _detail.validate_python({**_fields(row), "turns": turns, "events": events})
+
+
+def turn_from_json(text: str) -> Turn:
+    return _turn.validate_json(text)
+
+
+def turn_to_json(turn: Turn) -> str:
+    return _turn.dump_json(turn, warnings=False).decode()
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `calls` as the model's fields: what has not come yet is left to the model's defaults."""
+    return {name: value for name, value in row.items() if value is not None or name == "caller"}

@@ -1,0 +1,238 @@
+"""`RecordWriter`: takes record messages without waiting and writes them in batches, beside the calls' path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, RecordMessage, WorkerLost
+from gateway.store.backlog import Backlog
+from gateway.store.errors import StoreUnavailable
+
+__all__ = ["FakeSink", "RecordSink", "RecordWriter", "WriterState"]
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # the last one repeats
+log = structlog.get_logger(__name__)
+
+
+class RecordSink(Protocol):
+    """Where records go: `CallStore`."""
+
+    async def apply(self, messages: Sequence[RecordMessage]) -> None:
+        """All in order, or none. Raises StoreUnavailable when the same may work later."""
+
+
+class FakeSink:
+    """Keeps what it is given; `fail_next` holds errors to raise first, one a call."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[RecordMessage]] = []
+        self.fail_next: list[Exception] = []
+
+    @property
+    def messages(self) -> list[RecordMessage]:
+        return [message for batch in self.batches for message in batch]
+
+    async def apply(self, messages: Sequence[RecordMessage]) -> None:
+        if self.fail_next:
+            raise self.fail_next.pop(0)
+        self.batches.append(list(messages))
+
+
+@dataclass(frozen=True, slots=True)
+class WriterState:
+    """For metrics and health. `error` is empty unless the last write failed; counts are since the start."""
+
+    backlog: int  # events and other messages that wait, one each
+    written: int
+    failures: int  # writes that failed and were tried again
+    dropped_events: int
+    dropped_records: int  # beginnings or ends of calls that were lost: each a call without a true record
+    error: str
+
+    @property
+    def healthy(self) -> bool:
+        return not self.error
+
+
+class RecordWriter:
+    """Gathers for `every_s`, then writes one transaction a batch. While the store cannot be written, messages are kept
+    up to `bound` and tried again with growing pauses; calls never wait for it. All methods belong to the loop."""
+
+    def __init__(
+        self,
+        sink: RecordSink,
+        *,
+        every_s: float = 0.2,
+        bound: int = 20_000,
+        batch: int = 500,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sink = sink
+        self._every_s = every_s
+        self._batch = batch
+        self._sleep = sleep
+        self._backlog = Backlog(bound)
+        self._wake = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._written = self._failures = self._unstorable = self._streak = 0
+        self._error = ""
+        self._told_of_drops = False
+
+    # --- what is to be written ----------------------------------------------------------------------------------
+
+    def put(self, message: RecordMessage) -> None:
+        """Never waits and never raises; after `close` the message is counted as dropped."""
+        if self._closed:
+            self._unstorable += 1
+            log.error("record_after_close", call_id=getattr(message, "call_id", ""))
+            return
+        self._backlog.put(message)
+        self._empty.clear()
+        self._wake.set()
+        if self._backlog.dropped_events and not self._told_of_drops:
+            self._told_of_drops = True
+            log.error("store_backlog_full", backlog=self._backlog.size)
+
+    def begin(self, opened: CallOpened) -> None:
+        self.put(opened)
+
+    def append_events(self, call_id: str, events: Iterable[dict[str, Any]]) -> None:
+        self.put(CallEvents(call_id=call_id, events=tuple(events)))
+
+    def finish(self, closed: CallClosed) -> None:
+        self.put(closed)
+
+    def refused(self, record: CallRecord) -> None:
+        self.put(record)
+
+    def worker_lost(self, call_ids: Sequence[str], *, at: datetime | None = None) -> None:
+        self.put(WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC)))
+
+    @property
+    def state(self) -> WriterState:
+        return WriterState(
+            backlog=self._backlog.size,
+            written=self._written,
+            failures=self._failures,
+            dropped_events=self._backlog.dropped_events,
+            dropped_records=self._backlog.dropped_records + self._unstorable,
+            error=self._error,
+        )
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to write. Idempotent; messages put before are kept."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="record-writer")
+
+    async def flush(self) -> None:
+        """Wait until all that was put has been written (or found unstorable). Needs `start`."""
+        await self._empty.wait()
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Write what is left, for at most `timeout_s`; what then remains is lost, and logged. Idempotent."""
+        if self._closed:
+            return
+        await self.start()
+        self._closing.set()
+        self._wake.set()
+        task = self._task
+        assert task is not None
+        await asyncio.wait({task}, timeout=timeout_s)
+        self._closed = True
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if len(self._backlog):
+            lost = self._backlog.take(self._backlog.size)
+            call_ids = sorted({m.call_id for m in lost if not isinstance(m, WorkerLost)})
+            log.error("records_lost_at_stop", messages=len(lost), call_ids=call_ids, error=self._error)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._closing.is_set():
+                await self._pause(self._every_s)
+            while len(self._backlog):
+                await self._write_batch()
+            self._empty.set()
+            if self._closing.is_set():
+                return
+
+    async def _write_batch(self) -> None:
+        batch = self._backlog.take(self._batch)
+        try:
+            await self._write(batch)
+        except StoreUnavailable as error:
+            self._backlog.put_back(batch)
+            self._failed(error)
+            await self._pause(_BACKOFF_S[min(self._streak, len(_BACKOFF_S)) - 1])
+        except asyncio.CancelledError:
+            self._backlog.put_back(batch)
+            raise
+
+    async def _write(self, batch: list[RecordMessage]) -> None:
+        """Takes what was written out of `batch`, so that what is left on an error can be put back."""
+        try:
+            await self._sink.apply(batch)
+            self._worked(len(batch))
+            batch.clear()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad message must not cost the others their record
+            log.warning("record_batch_refused", error=repr(error), messages=len(batch))
+            while batch:
+                await self._write_alone(batch[0])
+                del batch[0]
+
+    async def _write_alone(self, message: RecordMessage) -> None:
+        try:
+            await self._sink.apply([message])
+            self._worked(1)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            self._unstorable += 1
+            log.exception(
+                "record_unstorable", call_id=getattr(message, "call_id", ""), kind=type(message).__name__
+            )
+
+    def _worked(self, messages: int) -> None:
+        self._written += messages
+        if self._error:
+            log.info("store_works_again", failures=self._streak, backlog=self._backlog.size)
+        self._error, self._streak, self._told_of_drops = "", 0, False
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        self._failures += 1
+        self._streak += 1
+        if not self._error:  # once a trouble, not once a try
+            log.error(
+                "store_failing", error=str(error), backlog=self._backlog.size
+            )
+        self._error = str(error)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep; cut short by the closing, and short once it has begun."""
+        if self._closing.is_set():
+            await self._sleep(min(seconds, 0.1))
+            return
+        nap = asyncio.ensure_future(self._sleep(seconds))
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait({nap, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            nap.cancel()
+            closing.cancel()

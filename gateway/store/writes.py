@@ -1,0 +1,206 @@
+"""What each message does to the tables, inside one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.record import (
+    CallClosed,
+    CallEvents,
+    CallOpened,
+    CallRecord,
+    Outcome,
+    RecordMessage,
+    Turn,
+    WorkerLost,
+    closed_part,
+    duration_between,
+    opened_part,
+)
+from gateway.store.queries import turn_from_json, turn_to_json
+from gateway.store.schema import calls, events, turns
+from gateway.transcript import build_turns, mask_typed_digits
+from telephony.call import EndedBy
+
+__all__ = ["Transaction", "decode_conversation"]
+
+_ROWS_AT_ONCE = 200  # bounds the loop time that one statement's parameters cost (about 1 ms)
+_LATE = ("answered_at", "recording", "media", "first_rtp_ms", "media_alarms", "tokens")  # what a late end may add
+log = structlog.get_logger(__name__)
+
+
+class Transaction:
+    """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
+
+    def __init__(self, connection: AsyncConnection, *, mask_digits: bool) -> None:
+        self.connection = connection
+        self._mask_digits = mask_digits
+        self._event_rows: list[dict[str, Any]] = []
+
+    async def apply(self, message: RecordMessage) -> None:
+        match message:
+            case CallOpened():
+                await self._begin(message)
+            case CallEvents():
+                await self._append(message)
+            case CallClosed():
+                await self._finish(message)
+            case WorkerLost():
+                await self._worker_lost(message)
+            case CallRecord():
+                end = closed_part(message)
+                await self._begin(opened_part(message))
+                await self._finish(end)
+
+    async def flush(self) -> None:
+        """Write the events gathered so far; the transcripts of calls that had already ended are made anew."""
+        rows, self._event_rows = self._event_rows, []
+        if not rows:
+            return
+        call_ids = list({row["call_id"] for row in rows})
+        query = select(calls.c.call_id, calls.c.outcome).where(calls.c.call_id.in_(call_ids))
+        outcomes = {row.call_id: row.outcome for row in await self.connection.execute(query)}
+        for call_id in call_ids:
+            if call_id not in outcomes:
+                log.warning("events_of_unknown_call", call_id=call_id)
+        rows = [row for row in rows if row["call_id"] in outcomes]
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            await self.connection.execute(insert(events), rows[first : first + _ROWS_AT_ONCE])
+        for call_id, outcome in outcomes.items():
+            if outcome is not None:
+                await self._make_turns(call_id)
+
+    async def end_lost(self, call: Any, outcome: Outcome, reason: str) -> None:
+        """End an open call (a row with call_id, started_at, answered_at, t_ms) at its last sign of life."""
+        ended_at: datetime = call.answered_at or call.started_at
+        if call.answered_at is not None and call.t_ms is not None:
+            ended_at += timedelta(milliseconds=max(0.0, call.t_ms))
+        await self._finish(
+            CallClosed(
+                call_id=call.call_id, outcome=outcome, ended_by=EndedBy.SYSTEM, ended_at=ended_at, end_reason=reason
+            )
+        )
+
+    async def _begin(self, opened: CallOpened) -> None:
+        row = {name: _encodable(value) for name, value in asdict(opened).items()}
+        row |= {"end_reason": "", "refused_by": ""}
+        await self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
+
+    async def _append(self, message: CallEvents) -> None:
+        if message.answered_at is not None:
+            await self.connection.execute(
+                update(calls)
+                .where(calls.c.call_id == message.call_id, calls.c.answered_at.is_(None))
+                .values(answered_at=message.answered_at)
+            )
+        for event in message.events:
+            kept = mask_typed_digits(event) if self._mask_digits else event
+            self._event_rows.append(
+                {
+                    "call_id": message.call_id,
+                    "t_ms": _number(kept.get("t_ms")),
+                    "type": str(kept.get("type", ""))[:64],
+                    "event": _json(kept),
+                }
+            )
+        if len(self._event_rows) >= _ROWS_AT_ONCE:
+            await self.flush()
+
+    async def _finish(self, closed: CallClosed) -> None:
+        await self.flush()
+        row = (await self.connection.execute(select(calls).where(calls.c.call_id == closed.call_id))).mappings().first()
+        if row is None:
+            log.warning("end_of_unknown_call", call_id=closed.call_id, outcome=closed.outcome)
+            return
+        come = {name: value for name, value in _end_columns(closed).items() if value is not None}
+        if row["outcome"] is not None:
+            come = {name: come[name] for name in _LATE if name in come and row[name] is None}
+        answered_at, ended_at = come.get("answered_at", row["answered_at"]), come.get("ended_at", row["ended_at"])
+        if "duration_ms" not in come and (row["duration_ms"] is None or "answered_at" in come):
+            come["duration_ms"] = duration_between(answered_at, ended_at)
+        if come:
+            await self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
+        if row["outcome"] is None:
+            await self._make_turns(closed.call_id)
+
+    async def _worker_lost(self, lost: WorkerLost) -> None:
+        await self.flush()
+        query = select(calls.c.call_id).where(calls.c.call_id.in_(lost.call_ids), calls.c.outcome.is_(None))
+        for call_id in (await self.connection.execute(query)).scalars().all():
+            await self._finish(
+                CallClosed(
+                    call_id=call_id,
+                    outcome=Outcome.WORKER_LOST,
+                    ended_by=EndedBy.SYSTEM,
+                    ended_at=lost.at,
+                    end_reason=lost.reason,
+                )
+            )
+
+    async def _make_turns(self, call_id: str) -> None:
+        in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
+        happened = (await self.connection.execute(in_order)).scalars().all()
+        rows = await asyncio.to_thread(_turn_rows, call_id, happened)
+        await self.connection.execute(delete(turns).where(turns.c.call_id == call_id))
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            await self.connection.execute(insert(turns), rows[first : first + _ROWS_AT_ONCE])
+
+
+def decode_conversation(happened: Iterable[str], said: Sequence[str] | None) -> tuple[list[Turn], list[dict[str, Any]]]:
+    """Turns and events of their stored JSON; without `said` (a live call) the turns are made of the events."""
+    decoded: list[dict[str, Any]] = [json.loads(text) for text in happened]
+    return (build_turns(decoded) if said is None else [turn_from_json(text) for text in said]), decoded
+
+
+def _turn_rows(call_id: str, happened: Iterable[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "call_id": call_id,
+            "place": place,
+            "speaker": turn.speaker,
+            "start_ms": turn.start_ms,
+            "end_ms": turn.end_ms,
+            "text": turn.text,
+            "interrupted": turn.interrupted,
+            "latency_ms": turn.latency.first_packet_ms if turn.latency else None,
+            "turn": turn_to_json(turn),
+        }
+        for place, turn in enumerate(build_turns(json.loads(text) for text in happened))
+    ]
+
+
+def _end_columns(closed: CallClosed) -> dict[str, Any]:
+    """An end as columns of `calls`; None: not known."""
+    columns = {name: _encodable(value) for name, value in asdict(closed).items() if name != "call_id"}
+    columns["media_alarms"] = list(columns["media_alarms"])
+    return columns
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _json(event: Mapping[str, Any]) -> str:
+    """JSON that every reader takes: no NaN, no lone surrogates, and what JSON has no form for as text."""
+    try:
+        text = json.dumps(event, allow_nan=False, default=str, ensure_ascii=False)
+    except ValueError:
+        finite = json.loads(json.dumps(event, default=str), parse_constant=lambda _: None)
+        text = json.dumps(finite, ensure_ascii=False)
+    return str(_encodable(text))
+
+
+def _encodable(value: Any) -> Any:
+    """SIP headers and models can hold half a character, which SQLite does not take."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

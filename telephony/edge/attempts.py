@@ -1,0 +1,68 @@
+"""INVITEs that were seen, so that a retransmission, its ACK and its CANCEL get the treatment of the first.
+
+Not a transaction layer: no timer runs here. A retransmission of an INVITE with a final answer gets that answer again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from telephony.edge.dialogs import Dialog
+from telephony.edge.parse import Message, Via
+
+__all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key"]
+
+AttemptKey = tuple[str, int, str, str, str]
+KEPT_S = 64.0  # after the final answer: twice 64 x T1 (RFC 3261 section 17.1.1.2), for what is late in the network
+
+
+def attempt_key(message: Message, via: Via) -> AttemptKey:
+    """INVITE, its ACK (if not answered 2xx) and its CANCEL share these (RFC 3261 sections 9.1, 17.1.1.3)."""
+    return (message.call_id, message.cseq, message.from_tag, via.branch, via.sent_by)
+
+
+@dataclass(slots=True)
+class Attempt:
+    dialog: Dialog | None  # None: refused by us
+    branch: str  # ours, towards the worker
+    seen_at: float
+    final: bytes = b""  # the final answer as it was sent to the caller
+    answered_by_us: bool = False
+    cancelled: bool = False
+
+
+class AttemptTable:
+    """Bounded: the oldest go first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._attempts: OrderedDict[AttemptKey, Attempt] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def get(self, key: AttemptKey) -> Attempt | None:
+        return self._attempts.get(key)
+
+    def add(self, key: AttemptKey, attempt: Attempt) -> None:
+        self._attempts[key] = attempt
+        self._attempts.move_to_end(key)
+        if len(self._attempts) > self._limit:
+            self._attempts.popitem(last=False)
+
+    def finished(self, key: AttemptKey, now: float) -> None:
+        """It has its final answer: from now on it is kept for KEPT_S."""
+        self._attempts[key].seen_at = now
+        self._attempts.move_to_end(key)
+
+    def expire(self, now: float) -> None:
+        """Forget what is old; an attempt whose call is still without an answer goes to the end of the line."""
+        while self._attempts:
+            key, attempt = next(iter(self._attempts.items()))
+            if now - attempt.seen_at < KEPT_S:
+                return
+            del self._attempts[key]
+            if not attempt.final and attempt.dialog is not None and attempt.dialog.live:
+                attempt.seen_at = now
+                self._attempts[key] = attempt

@@ -1,0 +1,181 @@
+"""The edge without its sockets: (message, where from, now) -> actions. Time is an argument throughout.
+
+Nothing that arrives may raise: what a part cannot handle is counted and dropped here.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from telephony.edge import rewrite
+from telephony.edge.dialogs import DialogState
+from telephony.edge.ending import EndingCalls
+from telephony.edge.ground import Ground, reply_hop
+from telephony.edge.hops import Action, Hop, SendPublic
+from telephony.edge.inbound import InboundRequests
+from telephony.edge.outbound import CallerResponses, WorkerMessages
+from telephony.edge.parse import Malformed, Request, parse
+from telephony.edge.protocol import WorkerAddress
+from telephony.errors import TelephonyMisuse
+
+__all__ = ["EdgeCore"]
+
+log = structlog.get_logger(__name__)
+
+_LOG_EVERY_S = 1.0
+_METHODS = frozenset(rewrite.ALLOW.split(", ")) | {"REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH"}
+
+
+class EdgeCore:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._inbound = InboundRequests(ground)
+        self._from_worker = WorkerMessages(ground)
+        self._from_caller = CallerResponses(ground)
+        self._ending = EndingCalls(ground)
+        self._next_log_at = 0.0
+        self._next_error_log_at = 0.0
+        self._unlogged = 0
+
+    def receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:
+        """A datagram, or a framed message of a TCP connection, from outside."""
+        try:
+            return self._receive(data, hop, now)
+        except Exception:  # noqa: BLE001  (a fault of ours must cost one message, not the socket; it is logged)
+            return self._failed(len(data), now)
+
+    def receive_from_worker(self, data: bytes, address: tuple[str, int], now: float) -> list[Action]:
+        """A datagram on the loopback socket."""
+        try:
+            return self._receive_from_worker(data, address, now)
+        except Exception:  # noqa: BLE001  (as above)
+            return self._failed(len(data), now)
+
+    def _failed(self, size: int, now: float) -> list[Action]:
+        self._ground.counters.add("internal_errors")
+        if now >= self._next_error_log_at:
+            self._next_error_log_at = now + _LOG_EVERY_S
+            log.exception("message could not be handled", size=size)
+        return []
+
+    def _receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:
+        ground = self._ground
+        if not ground.rates.anything.allow(hop.ip, now):
+            ground.counters.add("rate_limited.dropped")
+            return []
+        if len(data) > ground.limits.message_bytes:
+            return self._malformed(Malformed("too-large", "Message too large"), hop, now)
+        if not data.strip(b"\r\n\0 "):
+            ground.counters.add("keepalives")
+            return []
+        over_rate = not ground.rates.messages.allow(hop.ip, now)
+        try:
+            message = parse(data, stream=hop.transport == "tcp")
+        except Malformed as error:
+            return self._malformed(error, hop, now)
+        if isinstance(message, Request):
+            ground.counters.add(f"received.{_method(message)}")
+            return self._inbound.handle(message, hop, now, over_rate=over_rate)
+        ground.counters.add(f"received.{message.status // 100}xx")
+        return self._from_caller.handle(message, hop, now)
+
+    def _receive_from_worker(self, data: bytes, address: tuple[str, int], now: float) -> list[Action]:
+        ground = self._ground
+        worker = ground.worker_addresses.get(address)
+        if worker is None:
+            ground.counters.add("dropped.not_a_worker")
+            return []
+        if not data.strip(b"\r\n\0 "):
+            return []
+        try:
+            message = parse(data)
+        except Malformed as error:
+            ground.counters.add("malformed_from_worker")
+            self._log_garbage("malformed message from a worker", error.kind, worker.name, now)
+            return []
+        if isinstance(message, Request):
+            ground.counters.add(f"from_workers.{_method(message)}")
+            return self._from_worker.request(message, worker, now)
+        ground.counters.add(f"from_workers.{message.status // 100}xx")
+        return self._from_worker.response(message, worker, now)
+
+    def _malformed(self, error: Malformed, hop: Hop, now: float) -> list[Action]:
+        """Answered when it was a request with readable Via, From, To, Call-ID and CSeq; never forwarded."""
+        ground = self._ground
+        ground.counters.add(f"malformed.{error.kind}")
+        self._log_garbage("malformed message", error.kind, hop.ip, now)
+        if not error.lines or error.via is None:
+            return []
+        texts = {line.name: line.text for line in error.lines}
+        tagged = ";tag=" in "".join(texts["to"].lower().split())
+        tag = "" if tagged else ground.branches.to_tag(texts["call-id"], texts["from"], error.via)
+        data = rewrite.respond(
+            error.lines, error.via, (hop.ip, hop.port), error.status, reason=error.reason, to_tag=tag
+        )
+        ground.counters.add(f"answered.{error.status}")
+        return [SendPublic(reply_hop(error.via, hop), data)]
+
+    def _log_garbage(self, event: str, kind: str, source: str, now: float) -> None:
+        """At most one line a second, and nothing of the message itself."""
+        if now < self._next_log_at:
+            self._unlogged += 1
+            return
+        self._next_log_at = now + _LOG_EVERY_S
+        log.warning(event, kind=kind, source=source, not_logged=self._unlogged)
+        self._unlogged = 0
+
+    # Workers and calls
+
+    def add_worker(self, worker: WorkerAddress) -> None:
+        ground = self._ground
+        address = (worker.host, worker.port)
+        if ground.workers.get(worker.name) == worker:
+            return
+        if worker.name in ground.workers or address in ground.worker_addresses:
+            raise TelephonyMisuse(f"worker {worker.name!r} or its address {worker.host}:{worker.port} is already there")
+        ground.workers[worker.name] = worker
+        ground.worker_addresses[address] = worker
+
+    def remove_worker(self, name: str, now: float) -> list[Action]:
+        """What calls it still has are ended first. Idempotent."""
+        _, actions = self.end_worker_calls(name, now)
+        worker = self._ground.workers.pop(name, None)
+        if worker is not None:
+            del self._ground.worker_addresses[(worker.host, worker.port)]
+        return actions
+
+    def end_worker_calls(self, name: str, now: float) -> tuple[list[str], list[Action]]:
+        ended: list[str] = []
+        actions: list[Action] = []
+        for dialog in self._ground.dialogs.of_worker(name):
+            if dialog.live:
+                ended.append(dialog.call_id)
+                actions += self._ending.end(dialog, "worker lost", now, tell_worker=False)
+            elif dialog.state is DialogState.ENDED:
+                dialog.state = DialogState.LOST  # nobody is left to answer what is repeated
+        return ended, actions
+
+    def end_call(self, call_id: str, cause: str, now: float) -> list[Action]:
+        """Empty when there is no such live call."""
+        dialog = self._ground.dialogs.of_call(call_id)
+        return [] if dialog is None else self._ending.end(dialog, cause, now, tell_worker=True)
+
+    def tick(self, now: float) -> list[Action]:
+        """Retransmissions and expiry; to be called every 100 ms or so."""
+        ground = self._ground
+        actions: list[Action] = [*ground.resends.due(now)]
+        for dialog in ground.dialogs.expired(now):
+            if dialog.state is DialogState.INVITING:
+                actions += self._ending.no_answer(dialog, now)
+                continue
+            if dialog.live:
+                actions += ground.end_dialog(dialog, DialogState.ENDED, now)
+                ground.counters.add("dialogs_expired")
+            ground.dialogs.remove(dialog)
+        ground.attempts.expire(now)
+        return actions
+
+
+def _method(request: Request) -> str:
+    """For counts: a stranger must not be able to make up names."""
+    return request.method if request.method in _METHODS else "other"

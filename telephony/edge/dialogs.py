@@ -1,0 +1,164 @@
+"""The live dialogs: what in-dialog routing needs, and what it takes to end a call in a worker's stead.
+
+Every look-up is by key; expiry is a heap with one live entry a dialog, so no message costs a walk over all dialogs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from telephony.edge.hops import Hop
+from telephony.edge.parse import Line, Via
+from telephony.edge.protocol import Source, WorkerAddress
+
+__all__ = ["Dialog", "DialogInfo", "DialogState", "DialogTable", "Reply"]
+
+
+class DialogState(StrEnum):
+    INVITING = "inviting"  # no final answer yet
+    CONFIRMED = "confirmed"
+    ENDING = "ending"  # BYE seen, its answer not
+    ENDED = "ended"  # kept for retransmissions only
+    LOST = "lost"  # ended by the edge; what the caller still sends is answered by the edge
+
+
+_LIVE = frozenset({DialogState.INVITING, DialogState.CONFIRMED, DialogState.ENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class DialogInfo:
+    """One live dialog, for metrics and pages."""
+
+    call_id: str
+    sip_call_id: str
+    worker: str
+    trunk: str
+    source: Source
+    state: DialogState
+    since: float  # seconds, loop clock: start of the dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What it takes to answer a request later."""
+
+    lines: Sequence[Line]
+    via: Via
+    received_from: tuple[str, int]
+    hop: Hop
+
+
+@dataclass(slots=True)
+class Dialog:
+    call_id: str  # ours
+    sip_call_id: str
+    caller_tag: str
+    worker: WorkerAddress
+    trunk: str
+    hop: Hop  # where the caller's last request came from
+    caller_address: str  # From value of the INVITE, with tag
+    worker_address: str  # To value; with tag once the worker has answered with one
+    caller_contact: str  # URI
+    invite_uri: str  # Request-URI of the INVITE
+    invite_cseq: int
+    branch: str  # ours, on the INVITE towards the worker
+    created_at: float
+    expires_at: float
+    invite: Reply | None  # until the INVITE has a final answer
+    routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
+    worker_tag: str = ""
+    worker_contact: str = ""
+    caller_cseq: int = 0
+    worker_cseq: int = 0
+    state: DialogState = DialogState.INVITING
+    ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
+    told: bool = field(default=False)  # its end has been reported
+
+    @property
+    def live(self) -> bool:
+        return self.state in _LIVE
+
+
+class DialogTable:
+    def __init__(self) -> None:
+        self._dialogs: dict[tuple[str, str], Dialog] = {}
+        self._by_call: dict[str, Dialog] = {}
+        self._by_worker: dict[str, dict[tuple[str, str], Dialog]] = {}
+        self._heap: list[tuple[float, int, Dialog]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._dialogs)
+
+    def find(self, sip_call_id: str, caller_tag: str) -> Dialog | None:
+        return self._dialogs.get((sip_call_id, caller_tag))
+
+    def of_call(self, call_id: str) -> Dialog | None:
+        return self._by_call.get(call_id)
+
+    def of_worker(self, name: str) -> list[Dialog]:
+        return list(self._by_worker.get(name, {}).values())
+
+    def add(self, dialog: Dialog) -> None:
+        """Replaces a dead dialog of the same key."""
+        key = (dialog.sip_call_id, dialog.caller_tag)
+        if (old := self._dialogs.get(key)) is not None:
+            self.remove(old)
+        self._dialogs[key] = dialog
+        self._by_call[dialog.call_id] = dialog
+        self._by_worker.setdefault(dialog.worker.name, {})[key] = dialog
+        self._push(dialog)
+
+    def remove(self, dialog: Dialog) -> None:
+        key = (dialog.sip_call_id, dialog.caller_tag)
+        if self._dialogs.get(key) is not dialog:
+            return
+        del self._dialogs[key]
+        if self._by_call.get(dialog.call_id) is dialog:
+            del self._by_call[dialog.call_id]
+        of_worker = self._by_worker[dialog.worker.name]
+        of_worker.pop(key, None)
+        if not of_worker:
+            del self._by_worker[dialog.worker.name]
+
+    def expire_at(self, dialog: Dialog, at: float) -> None:
+        """A later time is noticed when the old one comes up; only an earlier one needs an entry of its own."""
+        earlier = at < dialog.expires_at
+        dialog.expires_at = at
+        if earlier:
+            self._push(dialog)
+
+    def expired(self, now: float) -> Iterator[Dialog]:
+        """Dialogs whose time has come. Each has to be removed, or given a new time, before the next is asked for."""
+        while self._heap and self._heap[0][0] <= now:
+            _, _, dialog = heapq.heappop(self._heap)
+            if self._dialogs.get((dialog.sip_call_id, dialog.caller_tag)) is not dialog:
+                continue
+            if dialog.expires_at > now:
+                self._push(dialog)
+                continue
+            yield dialog
+            if self._dialogs.get((dialog.sip_call_id, dialog.caller_tag)) is dialog:
+                self._push(dialog)
+
+    def _push(self, dialog: Dialog) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (dialog.expires_at, self._count, dialog))
+
+    def live(self) -> tuple[DialogInfo, ...]:
+        return tuple(
+            DialogInfo(
+                dialog.call_id,
+                dialog.sip_call_id,
+                dialog.worker.name,
+                dialog.trunk,
+                Source(dialog.hop.ip, dialog.hop.port, dialog.hop.transport),
+                dialog.state,
+                dialog.created_at,
+            )
+            for dialog in self._dialogs.values()
+            if dialog.live
+        )

@@ -1,0 +1,234 @@
+"""The edge with its sockets: a thin shell around core."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import structlog
+
+from telephony.edge.core import EdgeCore
+from telephony.edge.counters import EdgeCounters
+from telephony.edge.dialogs import DialogInfo
+from telephony.edge.ground import LOOPBACK, Ground, PublicSocket
+from telephony.edge.hops import (
+    Action,
+    CallCancelled,
+    DialogEnded,
+    Hop,
+    InviteRefused,
+    SendPublic,
+    SendWorker,
+)
+from telephony.edge.protocol import Admitter, RefusedInvite, WorkerAddress
+from telephony.edge.settings import EdgeSettings, ListenAddress
+from telephony.edge.tcp import TcpConnections
+from telephony.edge.udp import UdpPort
+from telephony.errors import PortTaken, TelephonyMisuse
+
+__all__ = ["Edge"]
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+_TICK_S = 0.1
+
+
+class Edge:
+    """The public SIP sockets of the gateway and the loopback socket towards its workers.
+
+    All methods belong to the asyncio loop. `on_refused` is called once for each refused INVITE, `on_dialog_ended` once
+    for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        admitter: Admitter,
+        *,
+        on_refused: Callable[[RefusedInvite], None] | None = None,
+        on_dialog_ended: Callable[[str], None] | None = None,
+        on_call_cancelled: Callable[[str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._admitter = admitter
+        self._on_refused = on_refused
+        self._on_dialog_ended = on_dialog_ended
+        self._on_call_cancelled = on_call_cancelled
+        self.counters = EdgeCounters()
+        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public)
+        self._udp: dict[int, UdpPort] = {}
+        self._servers: list[asyncio.Server] = []
+        self._worker_socket: UdpPort | None = None
+        self._addresses: list[ListenAddress] = []
+        self._ground: Ground | None = None
+        self._core: EdgeCore | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Open all sockets. Raises PortTaken, after closing what was opened."""
+        if self._core is not None:
+            raise TelephonyMisuse("the edge has been started already")
+        self._loop = asyncio.get_running_loop()
+        try:
+            for index, text in enumerate(self._settings.listen):
+                await self._listen(index, ListenAddress.parse(text))
+            worker_port = await self._open_worker_socket()
+        except BaseException:
+            await self.close()
+            raise
+        sockets = [
+            PublicSocket(a.transport, (a.host, a.port), self._settings.public_address or a.host)
+            for a in self._addresses
+        ]
+        key = secrets.token_bytes(32)
+        self._ground = Ground(self._settings, self._admitter, self.counters, sockets, worker_port, key)
+        self._core = EdgeCore(self._ground)
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        log.info("edge listens", addresses=[str(address) for address in self._addresses])
+
+    async def _listen(self, index: int, address: ListenAddress) -> None:
+        try:
+            if address.transport == "udp":
+                port = await UdpPort.open(address.host, address.port, self._datagram_from(index), self.counters)
+                self._udp[index] = port
+                bound = port.bound
+            else:
+                server = await self._loop.create_server(
+                    lambda: self._tcp.accept(index), address.host, address.port, backlog=512
+                )
+                self._servers.append(server)
+                bound = server.sockets[0].getsockname()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(str(address)) from error
+            raise
+        self._addresses.append(ListenAddress(address.transport, address.host, bound[1]))
+
+    async def _open_worker_socket(self) -> int:
+        self._worker_socket = await UdpPort.open(LOOPBACK, 0, self._from_worker, self.counters)
+        return self._worker_socket.bound[1]
+
+    @property
+    def addresses(self) -> tuple[ListenAddress, ...]:
+        """What it really listens on, in the order of the settings."""
+        return tuple(self._addresses)
+
+    @property
+    def worker_address(self) -> tuple[str, int]:
+        """Where workers send to: what is Via and Record-Route to them."""
+        return (LOOPBACK, self._running_ground().worker_port)
+
+    @property
+    def tcp_connections(self) -> int:
+        return len(self._tcp)
+
+    @property
+    def dialogs(self) -> tuple[DialogInfo, ...]:
+        """The live dialogs, as they are now."""
+        return self._ground.dialogs.live() if self._ground is not None else ()
+
+    def add_worker(self, name: str, host: str, port: int) -> WorkerAddress:
+        """From now on the worker may be given calls and may send. Raises TelephonyMisuse when the name or the address
+        is another worker's."""
+        worker = WorkerAddress(name, host, port)
+        self._running_core().add_worker(worker)
+        return worker
+
+    def remove_worker(self, name: str) -> None:
+        """End the calls that it still has, and take nothing from its address any more. Idempotent."""
+        self._perform(self._running_core().remove_worker(name, self._loop.time()))
+
+    def end_worker_calls(self, name: str) -> list[str]:
+        """The worker is lost: BYE its answered calls and refuse its unanswered ones. Returns their call ids."""
+        ended, actions = self._running_core().end_worker_calls(name, self._loop.time())
+        self._perform(actions)
+        return ended
+
+    def end_call(self, call_id: str, cause: str = "ended by the gateway") -> bool:
+        """End one call towards the caller and its worker. False: there is no such live call."""
+        actions = self._running_core().end_call(call_id, cause, self._loop.time())
+        self._perform(actions)
+        return bool(actions)
+
+    async def close(self) -> None:
+        """Close all sockets. Calls are not ended: that is for the gateway to do before. Idempotent."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        for server in self._servers:
+            server.close()
+        for port in (*self._udp.values(), self._worker_socket):
+            if port is not None:
+                port.close()
+        dialing = self._tcp.close()
+        await asyncio.gather(*dialing, return_exceptions=True)
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        self._udp.clear()
+        self._worker_socket = None
+        await asyncio.sleep(0)  # the transports close their sockets in the next turn of the loop
+
+    def _running_core(self) -> EdgeCore:
+        if self._core is None:
+            raise TelephonyMisuse("the edge has not been started")
+        return self._core
+
+    def _running_ground(self) -> Ground:
+        if self._ground is None:
+            raise TelephonyMisuse("the edge has not been started")
+        return self._ground
+
+    # What arrives
+
+    def _datagram_from(self, index: int) -> Callable[[bytes, tuple[str, int]], None]:
+        return lambda data, address: self._from_public(data, Hop("udp", address[0], address[1], index))
+
+    def _from_public(self, data: bytes, hop: Hop) -> None:
+        if self._core is not None:
+            self._perform(self._core.receive(data, hop, self._loop.time()))
+
+    def _from_worker(self, data: bytes, address: tuple[str, int]) -> None:
+        if self._core is not None:
+            self._perform(self._core.receive_from_worker(data, address, self._loop.time()))
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        self._perform(self._running_core().tick(self._loop.time()))
+
+    # What is to be done
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case SendPublic(hop, data):
+                    self._send_public(hop, data)
+                case SendWorker(host, port, data):
+                    if self._worker_socket is not None:
+                        self._worker_socket.send(data, (host, port))
+                case InviteRefused(invite):
+                    self._tell(self._on_refused, invite)
+                case DialogEnded(call_id):
+                    self._tell(self._on_dialog_ended, call_id)
+                case CallCancelled(call_id):
+                    self._tell(self._on_call_cancelled, call_id)
+
+    def _send_public(self, hop: Hop, data: bytes) -> None:
+        if hop.transport == "tcp":
+            self._tcp.send(hop, data)
+        elif (port := self._udp.get(hop.listener)) is not None:
+            port.send(data, (hop.ip, hop.port))
+
+    def _tell(self, callback: Callable[[_T], None] | None, what: _T) -> None:
+        if callback is None:
+            return
+        try:
+            callback(what)
+        except Exception:  # the gateway's fault must not cost the caller an answer
+            self.counters.add("callback_errors")
+            log.exception("callback failed")

@@ -1,0 +1,170 @@
+"""What all deciding parts of the edge share: settings, tables, addresses, and the answers that any of them may give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from telephony.edge import rewrite
+from telephony.edge.admission import SourceRates, TrunkTable
+from telephony.edge.attempts import AttemptTable
+from telephony.edge.branches import Branches
+from telephony.edge.counters import EdgeCounters
+from telephony.edge.dialogs import Dialog, DialogState, DialogTable
+from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
+from telephony.edge.parse import Request, Via
+from telephony.edge.protocol import Admitter, Transport, WorkerAddress
+from telephony.edge.resend import ResendTable
+from telephony.edge.settings import EdgeSettings
+from telephony.edge.uri import Uri, as_ip, bracketed
+
+__all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop", "via_hop"]
+
+AFTER_BYE_S = 32.0  # 64 x T1: as long as retransmissions can come
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSocket:
+    """A public socket: what it is bound to, and what callers know it as."""
+
+    transport: Transport
+    bound: tuple[str, int]
+    advertised: str
+
+    @property
+    def port(self) -> int:
+        return self.bound[1]
+
+
+class Ground:
+    """Made when the sockets are open, since Record-Route and Via name their ports."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        admitter: Admitter,
+        counters: EdgeCounters,
+        sockets: Sequence[PublicSocket],
+        worker_port: int,
+        key: bytes,
+    ) -> None:
+        self.settings = settings
+        self.limits = settings.limits
+        self.admitter = admitter
+        self.counters = counters
+        self.sockets = tuple(sockets)
+        self.worker_port = worker_port
+        self.branches = Branches(key)
+        self.trunks = TrunkTable(settings.trunks)
+        self.rates = SourceRates(settings.limits)
+        self.dialogs = DialogTable()
+        self.attempts = AttemptTable(settings.limits.remembered_attempts)
+        self.resends = ResendTable()
+        self.workers: dict[str, WorkerAddress] = {}
+        self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
+        self._ours = {(LOOPBACK, worker_port)}
+        for socket in sockets:
+            self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
+
+    def is_ours(self, uri: Uri) -> bool:
+        return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours
+
+    def is_public_via(self, via: Via) -> bool:
+        return (via.host, via.port or 5060) in self._ours
+
+    def record_routes(self, listener: int) -> list[str]:
+        """Two entries, the worker's side on top (RFC 5658), so that each side finds its own transport."""
+        socket = self.sockets[listener]
+        return [
+            rewrite.route_value(LOOPBACK, self.worker_port, "udp"),
+            rewrite.route_value(socket.advertised, socket.port, socket.transport),
+        ]
+
+    def worker_via(self, branch: str) -> str:
+        return f"SIP/2.0/UDP {LOOPBACK}:{self.worker_port};branch={branch}"
+
+    def public_via(self, hop: Hop, branch: str) -> str:
+        socket = self.sockets[hop.listener]
+        return f"SIP/2.0/{socket.transport.upper()} {bracketed(socket.advertised)}:{socket.port};branch={branch};rport"
+
+    def answer(
+        self,
+        request: Request,
+        hop: Hop,
+        status: int,
+        *,
+        reason: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> SendPublic:
+        """An answer of our own to a caller. Its To tag comes out the same for each retransmission."""
+        data = self.answer_bytes(request, (hop.ip, hop.port), status, reason=reason, headers=headers)
+        return SendPublic(reply_hop(request.via, hop), data)
+
+    def answer_worker(self, request: Request, address: tuple[str, int], status: int) -> SendWorker:
+        """An answer of our own to a worker, whose socket is where its request came from."""
+        return SendWorker(*address, self.answer_bytes(request, address, status))
+
+    def answer_bytes(
+        self,
+        request: Request,
+        received_from: tuple[str, int],
+        status: int,
+        *,
+        reason: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        tag = ""
+        if status > 100 and not request.to_tag:
+            tag = self.branches.to_tag(request.call_id, request.from_tag, request.via)
+        if status > 100:
+            self.counters.add(f"answered.{status}")
+        return rewrite.respond(
+            request.lines, request.via, received_from, status, reason=reason, to_tag=tag, headers=headers
+        )
+
+    def end_dialog(self, dialog: Dialog, state: DialogState, now: float, kept_s: float = AFTER_BYE_S) -> list[Action]:
+        """The dialog is over; it stays known for retransmissions. Tells of its end once."""
+        dialog.state = state
+        dialog.invite = None
+        self.dialogs.expire_at(dialog, now + kept_s)
+        if dialog.told:
+            return []
+        dialog.told = True
+        return [DialogEnded(dialog.call_id)]
+
+    def caller_hop(self, dialog: Dialog, target: Uri | None, *, is_route: bool) -> Hop:
+        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
+
+        A Route that names an IP address is obeyed. A Contact is, if it names the address that the caller's messages
+        come from; else the caller is behind a NAT, and only that address reaches it. Host names are not looked up:
+        the source stands for them.
+        """
+        hop = dialog.hop
+        address = as_ip(target.host) if target is not None else None
+        if target is None or address is None:
+            return hop
+        if is_route or address == as_ip(hop.ip):
+            return Hop(hop.transport, str(address), target.port or 5060, hop.listener, hop.connection)
+        if hop.transport == "tcp" and self.trunks.trunk_of(str(address)) is not None:
+            return Hop("tcp", str(address), target.port or 5060, hop.listener, hop.connection)
+        return hop
+
+
+def reply_hop(via: Via, hop: Hop) -> Hop:
+    """Where an answer to what came from `hop` goes (RFC 3261 section 18.2.2, RFC 3581): the connection, or for UDP the
+    source address, at the source port only when `rport` asked for it. maddr is not obeyed: a stranger could aim us."""
+    if hop.transport == "udp" and via.rport is not None:
+        return hop
+    return Hop(hop.transport, hop.ip, via.port or 5060, hop.listener, hop.connection)
+
+
+def via_hop(via: Via, socket: PublicSocket, listener: int, connection: int) -> Hop | None:
+    """The same from a Via that we stamped when its request passed. None: it holds no usable address."""
+    address = as_ip(via.received or via.host)
+    if address is None:
+        return None
+    port = via.port or 5060
+    if socket.transport == "udp" and via.rport and via.rport.isdigit():
+        port = int(via.rport)
+    return Hop(socket.transport, str(address), port, listener, connection)

@@ -1,0 +1,180 @@
+"""The TCP shell: connections, their limits and timeouts. What messages mean is decided in core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from telephony.edge.counters import EdgeCounters
+from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
+from telephony.edge.hops import Hop
+from telephony.edge.settings import EdgeLimits
+
+__all__ = ["TcpConnections"]
+
+_PONG = b"\r\n"
+
+
+class TcpConnections:
+    """All TCP connections of the edge, accepted and made, by number."""
+
+    def __init__(self, limits: EdgeLimits, counters: EdgeCounters, on_message: Callable[[bytes, Hop], None]) -> None:
+        self.limits = limits
+        self.counters = counters
+        self.on_message = on_message
+        self._connections: dict[int, _Connection] = {}
+        self._per_source: Counter[str] = Counter()
+        self._last = 0
+        self._dialing: dict[tuple[str, int], tuple[asyncio.Task[None], list[bytes]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def accept(self, listener: int) -> asyncio.Protocol:
+        """The protocol factory of a listening socket."""
+        return _Connection(self, listener)
+
+    def send(self, hop: Hop, data: bytes) -> None:
+        """On the hop's connection if it lives, else on a new one to its address. Never waits."""
+        connection = self._connections.get(hop.connection)
+        if connection is not None:
+            connection.send(data)
+            return
+        key = (hop.ip, hop.port)
+        if key not in self._dialing:
+            if len(self._connections) + len(self._dialing) >= self.limits.tcp_connections:
+                self.counters.add("tcp.refused")
+                return
+            self._dialing[key] = (asyncio.get_running_loop().create_task(self._dial(hop)), [])
+        queue = self._dialing[key][1]
+        if sum(map(len, queue)) + len(data) > self.limits.tcp_write_buffer_bytes:
+            self.counters.add("tcp.overrun")
+            return
+        queue.append(data)
+
+    async def _dial(self, hop: Hop) -> None:
+        loop = asyncio.get_running_loop()
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(self.limits.tcp_connect_s):
+                _, connection = await loop.create_connection(lambda: _Connection(self, hop.listener), hop.ip, hop.port)
+        except OSError:  # TimeoutError is one
+            self.counters.add("tcp.connect_failed")
+        finally:
+            _, queue = self._dialing.pop((hop.ip, hop.port))
+        if connection is not None:
+            for data in queue:
+                connection.send(data)
+
+    def admit(self, connection: _Connection) -> int:
+        """A number for a new connection; 0 when there are too many."""
+        limits = self.limits
+        full = len(self._connections) >= limits.tcp_connections
+        if full or self._per_source[connection.ip] >= limits.tcp_connections_per_source:
+            self.counters.add("tcp.refused")
+            return 0
+        self._last += 1
+        self._connections[self._last] = connection
+        self._per_source[connection.ip] += 1
+        self.counters.add("tcp.opened")
+        return self._last
+
+    def forget(self, number: int, ip: str) -> None:
+        if self._connections.pop(number, None) is not None:
+            self._per_source[ip] -= 1
+            if not self._per_source[ip]:
+                del self._per_source[ip]
+
+    def close(self) -> list[asyncio.Task[None]]:
+        """Cut all connections; the returned tasks have been cancelled and are to be awaited."""
+        for connection in list(self._connections.values()):
+            connection.cut("closed")
+        tasks = [task for task, _ in self._dialing.values()]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, connections: TcpConnections, listener: int) -> None:
+        self._all = connections
+        self._listener = listener
+        self._framer = StreamFramer(connections.limits.message_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._number = 0
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._partial_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.ip = ""
+        self._port = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # gone already
+            transport.abort()
+            return
+        self.ip, self._port = peer[0], peer[1]
+        self._number = self._all.admit(self)
+        if not self._number:
+            transport.abort()
+            return
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._all.forget(self._number, self.ip)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._number:
+            return
+        self._heard_at = self._loop.time()
+        hop = Hop("tcp", self.ip, self._port, self._listener, self._number)
+        try:
+            for frame in self._framer.feed(data):
+                if frame is KEEPALIVE or frame == KEEPALIVE:
+                    self._all.counters.add("keepalives")
+                    self.send(_PONG)
+                else:
+                    self._all.on_message(frame, hop)
+                    self._partial_since = None
+        except FramingError as error:
+            self._all.counters.add(f"malformed.{error.kind}")
+            self.cut("framing")
+            return
+        if not self._framer.partial:
+            self._partial_since = None
+        elif self._partial_since is None:
+            self._partial_since = self._heard_at
+            self._watch()
+
+    def send(self, data: bytes) -> None:
+        """Queue without waiting; a peer that does not read is cut off, since others must not pay for it."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(data)
+        if transport.get_write_buffer_size() > self._all.limits.tcp_write_buffer_bytes:
+            self.cut("overrun")
+
+    def cut(self, why: str) -> None:
+        self._all.counters.add(f"tcp.{why}")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _watch(self) -> None:
+        """One timer a connection: the nearer of idle and half-message timeout."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now, limits = self._loop.time(), self._all.limits
+        due = self._heard_at + limits.tcp_idle_s
+        if self._partial_since is not None:
+            due = min(due, self._partial_since + limits.tcp_half_message_s)
+        if now >= due:
+            self.cut("half_message" if self._partial_since is not None else "idle")
+            return
+        self._timer = self._loop.call_at(due, self._watch)

@@ -1,0 +1,168 @@
+"""A leg without SIP: what was done to it is recorded, what happens to it is told by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from telephony.call import (
+    CallInfo,
+    DigitSource,
+    Direction,
+    FirstMedia,
+    LegAnswered,
+    LegDigit,
+    LegEnded,
+    LegEvent,
+    MediaStatistics,
+)
+from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["FakeLeg", "statistics"]
+
+_KEYS = frozenset("0123456789*#ABCDW")
+
+
+def statistics(codec: str = "PCMU", *, packets_received: int = 0, packets_sent: int = 0) -> MediaStatistics:
+    """Figures of a clean line."""
+    return MediaStatistics(
+        codec=codec,
+        packets_received=packets_received,
+        packets_lost=0,
+        packets_discarded=0,
+        packets_reordered=0,
+        packets_duplicated=0,
+        packets_sent=packets_sent,
+        remote_packets_lost=0,
+        jitter_ms=0.0,
+        jitter_max_ms=0.0,
+        jitter_buffer_ms=20.0,
+        jitter_buffer_max_ms=20.0,
+        playout_empty=0,
+        round_trip_ms=None,
+    )
+
+
+class FakeLeg:
+    """Implements `telephony.call.Leg`.
+
+    `verbs` lists what was done, in order, as tuples: ("ring",), ("answer",), ("reject", 486, "Busy"),
+    ("hang_up", "reason"), ("send_digits", "12"). A failure put into `failures` under a verb's name is raised by it
+    once. `answer` posts LegAnswered; `hang_up` and `reject` post LegEnded; all else is injected by the test.
+    """
+
+    def __init__(
+        self,
+        info: CallInfo | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._info = info or CallInfo("call-1", Direction.INBOUND, "+15550100", "+15550123", "test")
+        self._now = now
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._consumed = False
+        self.headers: Mapping[str, str] = headers if headers is not None else self._info.headers
+        self.verbs: list[tuple[object, ...]] = []
+        self.failures: dict[str, Exception] = {}
+        self.audio: LegAudio | None = None
+        self.answered = False
+        self.ended: LegEnded | None = None
+        self.figures: MediaStatistics | None = None
+        self.heard = bytearray()  # everything that was pulled: what the peer hears
+
+    @property
+    def info(self) -> CallInfo:
+        return self._info
+
+    def adopt(self, info: CallInfo) -> None:
+        self._info = info
+
+    async def ring(self) -> None:
+        self._verb("ring")
+        self._alive()
+
+    async def answer(self, audio: LegAudio) -> None:
+        self._verb("answer")
+        self._alive()
+        if self.answered:
+            raise TelephonyMisuse("the leg has been answered already")
+        self.answered, self.audio, self.figures = True, audio, statistics()
+        self.inject(LegAnswered(self._now()))
+
+    async def reject(self, sip_status: int, reason: str = "") -> None:
+        self._verb("reject", sip_status, reason)
+        if self.answered:
+            raise TelephonyMisuse("an answered leg cannot be refused")
+        self.end(sip_status=sip_status, reason=reason, by_peer=False)
+
+    async def hang_up(self, reason: str = "") -> None:
+        self._verb("hang_up", reason)
+        self.end(sip_status=200 if self.answered else 480, reason=reason, by_peer=False)
+
+    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        if not set(digits.upper()) <= _KEYS:
+            raise TelephonyMisuse(f"{digits!r} cannot be sent as DTMF")
+        self._verb("send_digits", digits)
+        self._alive()
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        if self._consumed:
+            raise TelephonyMisuse("a leg's events have one consumer")
+        self._consumed = True
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, LegEnded):
+                return
+
+    async def statistics(self) -> MediaStatistics | None:
+        return self.figures
+
+    def inject(self, event: LegEvent) -> None:
+        """Let something happen. After LegEnded, nothing does."""
+        if self.ended is None:
+            if isinstance(event, LegEnded):
+                self.ended, self.audio = event, None
+            self._events.put_nowait(event)
+
+    def media(self) -> None:
+        """The first RTP packet came."""
+        self.inject(FirstMedia(self._now()))
+
+    def press(self, digits: str, source: DigitSource = DigitSource.RTP) -> None:
+        for digit in digits:
+            self.inject(LegDigit(digit, self._now(), source))
+
+    def end(self, *, sip_status: int = 200, reason: str = "", by_peer: bool = True) -> None:
+        """By default, the peer hangs up. Once."""
+        self.inject(LegEnded(self._now(), by_peer, sip_status, reason, self.figures))
+
+    def tick(self, pcm: bytes = SILENCE, at: float | None = None) -> bytes:
+        """One 20 ms of the media clock, in PJSIP's order: the peer is sent a frame (returned), then `pcm` is heard."""
+        if self.audio is None:
+            raise TelephonyMisuse("only an answered leg that has not ended has a clock")
+        when = self._now() if at is None else at
+        sent = self.audio.pull(when)
+        self.heard += sent
+        self.audio.push(pcm, when)
+        return sent
+
+    def say(self, pcm: bytes, at: float) -> bytes:
+        """Hear `pcm` (whole frames) at the pace of the media clock, the first frame at `at`; returns what was sent."""
+        sent = bytearray()
+        for index in range(0, len(pcm), FRAME_BYTES):
+            sent += self.tick(pcm[index : index + FRAME_BYTES], at + index // FRAME_BYTES * FRAME_MS / 1000)
+        return bytes(sent)
+
+    def _verb(self, name: str, *arguments: object) -> None:
+        self.verbs.append((name, *arguments))
+        failure = self.failures.pop(name, None)
+        if failure is not None:
+            raise failure
+
+    def _alive(self) -> None:
+        if self.ended is not None:
+            raise LegEndedError("the leg has ended")

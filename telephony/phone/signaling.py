@@ -1,0 +1,63 @@
+"""What a call and its phone know of each other, and what a call reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from aiosipua import SipRequest, SipResponse
+
+from telephony.phone.sdp import CodecName
+from telephony.phone.transaction import ClientTransaction
+
+if TYPE_CHECKING:
+    from telephony.phone.call import PhoneCall
+
+__all__ = ["CallEnded", "InDialogRequest", "Signaling"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """`by`: "us" (hang_up, cancel, reject), "peer" (BYE, CANCEL) or "failed" (never answered).
+
+    `status`: of the BYE's answer (408 without one), 200 for the peer's BYE, or the INVITE's final status.
+    `reason`: the peer's Reason header or reason phrase.
+    """
+
+    by: Literal["us", "peer", "failed"]
+    at: float  # seconds, loop clock
+    status: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InDialogRequest:
+    """Something that the peer asked during the call: INFO, REFER, re-INVITE, UPDATE, BYE ..."""
+
+    at: float
+    method: str
+    headers: Mapping[str, str]
+    body: str
+
+
+class Signaling(Protocol):
+    """What a call needs of its phone."""
+
+    host: str
+    reliable: bool
+    codecs: Sequence[CodecName]
+
+    def transact(
+        self, request: SipRequest, call: PhoneCall, on_response: Callable[[SipResponse], None] | None = None
+    ) -> ClientTransaction: ...
+
+    def send(self, request: SipRequest, call: PhoneCall) -> None:
+        """Without a transaction: ACK."""
+
+    def reply(self, request: SipRequest, response: SipResponse) -> None: ...
+
+    def authorize(self, request: SipRequest, challenge: SipResponse) -> bool:
+        """Put credentials into `request`; False when there are none for this challenge."""
+
+    def forget(self, call: PhoneCall) -> None: ...

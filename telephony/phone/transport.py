@@ -1,0 +1,167 @@
+"""SIP over UDP, TCP and TLS for the phone. Messages are parsed here; what cannot be parsed is dropped and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from aiosipua import SipMessage, SipRequest, SipResponse
+
+__all__ = ["Address", "SipTransport", "TcpTransport", "TransportName", "UdpTransport", "open_transport"]
+
+Address = tuple[str, int]
+TransportName = Literal["udp", "tcp", "tls"]
+OnMessage = Callable[[SipRequest | SipResponse, Address], None]
+_log = logging.getLogger(__name__)
+
+
+class SipTransport(Protocol):
+    reliable: bool
+    local: Address
+
+    async def connect(self, to: Address) -> None:
+        """Make sure that `send` to this address works. Raises OSError."""
+
+    def send(self, data: bytes, to: Address) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def _parsed(data: bytes) -> SipRequest | SipResponse | None:
+    if not data.strip(b"\r\n\0 "):  # keep-alives
+        return None
+    try:
+        return SipMessage.parse(data)
+    except ValueError as error:
+        _log.warning("a message that is no SIP: %s", error)
+        return None
+
+
+class UdpTransport(asyncio.DatagramProtocol):
+    reliable = False
+
+    def __init__(self, on_message: OnMessage) -> None:
+        self._on_message = on_message
+        self._transport: asyncio.DatagramTransport | None = None
+        self.local: Address = ("", 0)
+
+    async def open(self, host: str, port: int) -> None:
+        """Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
+        self.local = self._transport.get_extra_info("sockname")[:2]
+
+    async def connect(self, to: Address) -> None:
+        pass
+
+    def send(self, data: bytes, to: Address) -> None:
+        if self._transport is not None:
+            self._transport.sendto(data, to)
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        message = _parsed(data)
+        if message is not None:
+            self._on_message(message, (addr[0], addr[1]))
+
+    def error_received(self, exc: Exception) -> None:
+        _log.info("SIP peer: %s", exc)  # ICMP port unreachable; the transaction times out
+
+
+class TcpTransport:
+    """Also TLS. One connection a peer, kept; requests from the peer come over it or over the listening port."""
+
+    reliable = True
+
+    def __init__(self, on_message: OnMessage, tls: ssl.SSLContext | None) -> None:
+        self._on_message = on_message
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._writers: dict[Address, asyncio.StreamWriter] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+        self.local: Address = ("", 0)
+
+    async def open(self, host: str, port: int) -> None:
+        """Listens for TCP; the listening side of TLS would need a certificate, and gateways reuse the connection."""
+        self._server = await asyncio.start_server(self._accepted, host, port)
+        self.local = self._server.sockets[0].getsockname()[:2]
+
+    async def connect(self, to: Address) -> None:
+        if to in self._writers:
+            return
+        reader, writer = await asyncio.open_connection(*to, ssl=self._tls, local_addr=(self.local[0], 0))
+        self._writers[to] = writer
+        task = asyncio.create_task(self._read(reader, writer, to))
+        self._readers.add(task)
+        task.add_done_callback(self._readers.discard)
+
+    def send(self, data: bytes, to: Address) -> None:
+        """To the connection with this peer; after it was lost, to nobody (the transaction then times out)."""
+        writer = self._writers.get(to)
+        if writer is not None:
+            writer.write(data)
+
+    async def close(self) -> None:
+        for task in tuple(self._readers):
+            task.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        writers = list(self._writers.values())
+        for writer in writers:
+            writer.close()
+        if self._server is not None:
+            self._server.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._readers.add(task)
+        task.add_done_callback(self._readers.discard)
+        peer = writer.get_extra_info("peername")[:2]
+        self._writers[peer] = writer
+        try:
+            await self._read(reader, writer, peer)
+        except asyncio.CancelledError:
+            pass  # closing; asyncio would log a cancelled connection handler
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Address) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(_content_length(head))
+                message = _parsed(head.lstrip(b"\r\n") + body)
+                if message is not None:
+                    self._on_message(message, peer)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+            pass  # gone, or no SIP: either way the connection is of no more use
+        finally:
+            self._writers.pop(peer, None)
+            writer.close()
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() in (b"content-length", b"l"):
+            return int(value)
+    return 0
+
+
+async def open_transport(
+    name: TransportName, host: str, port: int, on_message: OnMessage, tls: ssl.SSLContext | None = None
+) -> SipTransport:
+    """Raises OSError."""
+    if name == "udp":
+        udp = UdpTransport(on_message)
+        await udp.open(host, port)
+        return udp
+    tcp = TcpTransport(on_message, tls if name == "tls" else None)
+    await tcp.open(host, port)
+    return tcp

@@ -1,0 +1,112 @@
+"""The endpoint of a call worker: one PJSIP in one process, seen from asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from telephony.call import LegEvent
+from telephony.errors import TelephonyError, TelephonyMisuse
+from telephony.pjsua.engine import Engine
+from telephony.pjsua.leg import IncomingLeg
+from telephony.pjsua.line import Line
+from telephony.pjsua.owner import OwnerThread
+from telephony.pjsua.request import IncomingRequest
+from telephony.pjsua.settings import EndpointSettings
+
+__all__ = ["Endpoint"]
+
+log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Takes calls on a loopback SIP port. `on_incoming` is called on the loop for each; it answers or refuses, later.
+
+    A process can have one at a time; after `close`, another may start. PJSIP does not survive a fork: start after it.
+    """
+
+    _running = False  # PJSIP has one set of globals a process
+
+    def __init__(self, settings: EndpointSettings, on_incoming: Callable[[IncomingLeg], None]) -> None:
+        self._settings = settings
+        self._on_incoming = on_incoming
+        self._engine = Engine(settings, self._new_leg)
+        self._owner: OwnerThread | None = None
+        self._legs: set[IncomingLeg] = set()
+        self._refusals: set[asyncio.Task[None]] = set()
+
+    @property
+    def sip_port(self) -> int:
+        """The UDP port that was bound; 0 before `start`."""
+        return self._engine.sip_port
+
+    @property
+    def call_limit(self) -> int:
+        """How many calls PJSIP can hold, probed at `start`. One more is answered 486 by PJSIP."""
+        return min(self._engine.call_limit, self._settings.rtp_pairs)
+
+    @property
+    def slots_in_use(self) -> int:
+        """Calls that PJSIP holds now, those included whose BYE the peer has not answered (up to 32 s)."""
+        return self._engine.slots_in_use
+
+    @property
+    def audio_faults(self) -> int:
+        """Exceptions and wrong frame sizes of rooms so far; each was replaced by 20 ms of silence."""
+        return self._engine.faults
+
+    async def start(self) -> None:
+        """Raises PortTaken when the SIP port is in use, PjsipError for the rest."""
+        if Endpoint._running:
+            raise TelephonyMisuse("a process has one PJSIP endpoint at a time")
+        Endpoint._running = True
+        owner = self._owner = OwnerThread(self._engine)
+        try:
+            await owner.start()
+        except BaseException:
+            self._owner = None
+            Endpoint._running = False
+            raise
+
+    async def close(self) -> None:
+        """Hang up what is left, at most 2 s, and stop PJSIP. Idempotent."""
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
+        ends = [leg.hang_up("endpoint closes") for leg in list(self._legs)]
+        for failure in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                log.warning("a leg did not end cleanly: %s", failure)
+        await owner.stop()
+        Endpoint._running = False
+
+    def _new_leg(self, line: Line, request: IncomingRequest) -> Callable[[LegEvent], None]:
+        """On the PJSIP thread."""
+        owner = self._owner
+        if owner is None:
+            return lambda event: None
+        leg = IncomingLeg(request, line, owner.call)
+        owner.post(self._announce, leg)
+        return lambda event: owner.post(self._deliver, leg, event)
+
+    def _announce(self, leg: IncomingLeg) -> None:
+        self._legs.add(leg)
+        try:
+            self._on_incoming(leg)
+        except Exception:
+            log.exception("a call could not be taken")
+            refusal = asyncio.ensure_future(self._refuse(leg))
+            self._refusals.add(refusal)
+            refusal.add_done_callback(self._refusals.discard)
+
+    def _deliver(self, leg: IncomingLeg, event: LegEvent) -> None:
+        leg.deliver(event)
+        if leg.ended:
+            self._legs.discard(leg)
+
+    async def _refuse(self, leg: IncomingLeg) -> None:
+        try:
+            await leg.reject(500, "Server Internal Error")
+        except TelephonyError as error:
+            log.error("a call could not even be refused: %s", error)

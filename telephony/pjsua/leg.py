@@ -1,0 +1,160 @@
+"""A leg on the asyncio side: verbs go to the PJSIP thread, events come from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from telephony.call import CallInfo, LegEnded, LegEvent, MediaStatistics
+from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.pjsua.digits import PAUSE_S, dial_plan
+from telephony.pjsua.request import IncomingRequest
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["IncomingLeg", "PjsipLine"]
+
+_CONFIRMATION_S = 2.0
+_LEAST_DIGIT_MS = 40  # ITU-T Q.24: shorter is not recognised
+_MOST_DIGIT_MS = 8000  # the RFC 4733 duration field holds 8.19 s at 8 kHz
+
+
+class PjsipLine(Protocol):
+    """What a leg needs of its line; called on the PJSIP thread."""
+
+    def ring(self) -> None: ...
+    def answer(self, audio: LegAudio) -> None: ...
+    def end(self, sip_status: int, reason: str) -> None: ...
+    def dial(self, key: str, duration_ms: int) -> None: ...
+    def statistics(self) -> MediaStatistics | None: ...
+    def finish(self, sip_status: int, reason: str) -> None: ...
+
+
+class Perform(Protocol):
+    """Runs a command on the PJSIP thread."""
+
+    def __call__(self, command: Callable[[], object], /) -> Awaitable[object]: ...
+
+
+class IncomingLeg:
+    """An INVITE that came in; implements `telephony.call.Leg`. Nobody answers it but its owner.
+
+    `request` is what the INVITE says. Who knows what call it is gives it its `info` by `adopt`.
+    """
+
+    def __init__(self, request: IncomingRequest, line: PjsipLine, perform: Perform) -> None:
+        self.request = request
+        self._line = line
+        self._perform = perform
+        self._info: CallInfo | None = None
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._over = asyncio.Event()
+        self._consumed = False
+        self._hanging_up: asyncio.Task[None] | None = None
+        self._statistics: MediaStatistics | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The X-… header fields of the INVITE, by name in any case."""
+        return self.request.headers
+
+    @property
+    def sip_call_id(self) -> str:
+        return self.request.sip_call_id
+
+    @property
+    def info(self) -> CallInfo:
+        """Raises TelephonyMisuse before `adopt`."""
+        if self._info is None:
+            raise TelephonyMisuse("the leg has not been adopted: nobody has said what call it is")
+        return self._info
+
+    @property
+    def ended(self) -> bool:
+        return self._over.is_set()
+
+    def adopt(self, info: CallInfo) -> None:
+        """Say what call this leg is."""
+        self._info = info
+
+    async def ring(self) -> None:
+        await self._on_line(self._line.ring)
+
+    async def answer(self, audio: LegAudio) -> None:
+        """Raises LegEndedError when the caller has given up, MediaPortsExhausted or PjsipError when PJSIP cannot."""
+        await self._on_line(partial(self._line.answer, audio))
+
+    async def reject(self, sip_status: int, reason: str = "") -> None:
+        """`sip_status` is 300-699. Has no effect on a leg that has ended."""
+        if not 300 <= sip_status <= 699:
+            raise TelephonyMisuse(f"{sip_status} does not refuse a call")
+        await self._end(sip_status, reason)
+
+    async def hang_up(self, reason: str = "") -> None:
+        await self._end(0, reason)
+
+    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Returns when the last digit has been sent. Raises LegEndedError when the leg ends before."""
+        plan = dial_plan(digits)
+        if not _LEAST_DIGIT_MS <= duration_ms <= _MOST_DIGIT_MS or gap_ms < 0:
+            raise TelephonyMisuse(f"a digit lasts {_LEAST_DIGIT_MS}-{_MOST_DIGIT_MS} ms, and a gap is not negative")
+        for key in plan:
+            if key is None:
+                await asyncio.sleep(PAUSE_S)
+            else:
+                await self._on_line(partial(self._line.dial, key, duration_ms))
+                await asyncio.sleep((duration_ms + gap_ms) / 1000)
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        """Raises TelephonyMisuse for a second consumer."""
+        if self._consumed:
+            raise TelephonyMisuse("a leg's events have one consumer")
+        self._consumed = True
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, LegEnded):
+                return
+
+    async def statistics(self) -> MediaStatistics | None:
+        if not self.ended:
+            found: list[MediaStatistics | None] = []
+            await self._perform(lambda: found.append(self._line.statistics()))
+            if not self.ended:
+                return found[0]
+        return self._statistics
+
+    def deliver(self, event: LegEvent) -> None:
+        """On the loop: what the line posted."""
+        if self.ended:
+            return
+        self._events.put_nowait(event)
+        if isinstance(event, LegEnded):
+            self._statistics = event.statistics
+            self._over.set()
+
+    async def _on_line(self, command: Callable[[], object]) -> None:
+        if self.ended:
+            raise LegEndedError("the leg has ended")
+        await self._perform(command)
+
+    async def _end(self, sip_status: int, reason: str) -> None:
+        if self.ended:
+            return
+        if self._hanging_up is None:
+            self._hanging_up = asyncio.create_task(self._end_and_wait(sip_status, reason))
+        await asyncio.shield(self._hanging_up)  # who gives up waiting does not stop the BYE
+
+    async def _end_and_wait(self, sip_status: int, reason: str) -> None:
+        try:
+            await self._perform(partial(self._line.end, sip_status, reason))
+        except BaseException:
+            self._hanging_up = None  # it may be tried again
+            raise
+        try:
+            async with asyncio.timeout(_CONFIRMATION_S):
+                await self._over.wait()
+        except TimeoutError:
+            await self._perform(partial(self._line.finish, 408, "the peer did not confirm the end"))
+            await self._over.wait()

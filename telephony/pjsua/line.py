@@ -1,0 +1,317 @@
+"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, but for received digits (media thread).
+
+`SipCall` is PJSIP's object and its callbacks; `Line` is what outlives it. PJSIP reuses a call slot as soon as it is
+free, and a SipCall that is destroyed later would hang up the slot's next call. So the line lets go of it within the
+callback that says the call is over, and nothing else ever refers to it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from time import monotonic
+from typing import TypeVar
+
+from telephony.call import (
+    DigitSource,
+    FirstMedia,
+    LegAnswered,
+    LegDigit,
+    LegEnded,
+    LegEvent,
+    LegHeld,
+    LegResumed,
+    MediaStatistics,
+)
+from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.pjsua._api import (
+    PJMEDIA_DIR_ENCODING,
+    PJMEDIA_TYPE_AUDIO,
+    PJSIP_EVENT_RX_MSG,
+    PJSIP_EVENT_TSX_STATE,
+    PJSIP_INV_STATE_DISCONNECTED,
+    PJSUA_CALL_MEDIA_ACTIVE,
+    PJSUA_CALL_MEDIA_LOCAL_HOLD,
+    PJSUA_CALL_MEDIA_REMOTE_HOLD,
+    PJSUA_DTMF_METHOD_SIP_INFO,
+    Account,
+    Call,
+    CallOpParam,
+    CallSendDtmfParam,
+    Error,
+    OnCallMediaStateParam,
+    OnCallStateParam,
+    OnDtmfEventParam,
+    OnStreamDestroyedParam,
+    SipHeader,
+)
+from telephony.pjsua.bridge import AudioPort, Bridge
+from telephony.pjsua.digits import PressFilter
+from telephony.pjsua.request import reason_of
+from telephony.pjsua.statistics import combine, read_stream
+from telephony.pjsua.translate import pjsip_operation
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["Line", "SipCall", "guarded"]
+
+log = logging.getLogger(__name__)
+
+_DURATION_UNKNOWN = 0xFFFFFFFF  # PJSUA_UNKNOWN_DTMF_DURATION
+_HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
+
+_S = TypeVar("_S")
+_P = TypeVar("_P")
+
+
+def guarded(method: Callable[[_S, _P], None]) -> Callable[[_S, _P], None]:
+    """For callbacks from PJSIP: an exception that leaves a SWIG director aborts the process."""
+
+    @wraps(method)
+    def call(self: _S, prm: _P) -> None:
+        try:
+            method(self, prm)
+        except BaseException:
+            log.exception("%s failed", method.__qualname__)
+
+    return call
+
+
+class SipCall(Call):
+    """PJSIP's call object. `line` is None once the call is over."""
+
+    def __init__(self, account: Account, call_id: int, line: Line) -> None:
+        super().__init__(account, call_id)
+        self.line: Line | None = line
+
+    @guarded
+    def onCallState(self, prm: OnCallStateParam) -> None:
+        if self.line is not None:
+            self.line.state_changed(prm)
+
+    @guarded
+    def onCallMediaState(self, prm: OnCallMediaStateParam) -> None:
+        if self.line is not None:
+            self.line.media_changed()
+
+    @guarded
+    def onStreamDestroyed(self, prm: OnStreamDestroyedParam) -> None:
+        if self.line is not None:
+            self.line.stream_ends(prm.streamIdx)
+
+    @guarded
+    def onDtmfEvent(self, prm: OnDtmfEventParam) -> None:
+        line = self.line
+        if line is not None:
+            line.digit_received(prm)
+
+
+class Line:
+    """The life of one PJSIP call. `post` takes what happens to the loop; the last event is LegEnded."""
+
+    def __init__(self, slot: int, bridge: Bridge, closing: Callable[[Line], None]) -> None:
+        self.slot = slot
+        self.post: Callable[[LegEvent], None] = lambda event: None
+        self._bridge = bridge
+        self._closing = closing
+        self._call: SipCall | None = None
+        self._port: AudioPort | None = None
+        self._stream: int | None = None
+        self._finished: MediaStatistics | None = None  # of the streams that are gone
+        self._answered = False
+        self._first_media = False
+        self._held = False
+        self._ending: tuple[int, str] | None = None  # what we end it with
+        self._ended = False
+        self._presses = PressFilter()
+
+    def begin(self, account: Account) -> None:
+        self._call = SipCall(account, self.slot, self)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def awaits_media(self) -> bool:
+        return self._answered and not self._first_media and self._call is not None
+
+    # Verbs. Each raises LegEndedError when the call is over.
+
+    def ring(self) -> None:
+        call = self._alive()
+        prm = CallOpParam()
+        prm.statusCode = 180
+        with pjsip_operation("ring"):
+            call.answer(prm)
+
+    def answer(self, audio: LegAudio) -> None:
+        call = self._alive()
+        if self._answered:
+            raise TelephonyMisuse("the leg has been answered already")
+        prm = CallOpParam()
+        prm.statusCode = 200
+        with pjsip_operation("answer"):
+            self._answered = True
+            self._port = self._bridge.take(audio)
+            call.answer(prm)
+        if self._call is None:
+            raise LegEndedError("the leg ended while it was being answered")
+        self.post(LegAnswered(monotonic()))
+
+    def end(self, sip_status: int, reason: str) -> None:
+        """Refuse, or hang up. `sip_status` 0: 480 before the answer, BYE after it. No effect when it is over."""
+        call = self._call
+        if call is None:
+            return
+        if self._answered and sip_status:
+            raise TelephonyMisuse("an answered leg cannot be refused")
+        status = sip_status or (200 if self._answered else 480)
+        prm = CallOpParam()
+        if not self._answered:
+            prm.statusCode = status
+            if sip_status:
+                prm.reason = reason
+        if reason:
+            header = SipHeader()
+            header.hName, header.hValue = "Reason", f'SIP;cause={status};text="{_quotable(reason)}"'
+            prm.txOption.headers.push_back(header)
+        self._ending = (status, reason or "Normal call clearing")
+        with pjsip_operation("hang up"):
+            call.hangup(prm)
+
+    def dial(self, key: str, duration_ms: int) -> None:
+        call = self._alive()
+        prm = CallSendDtmfParam()
+        prm.digits, prm.duration = key, duration_ms
+        with pjsip_operation("send digit"):
+            call.sendDtmf(prm)
+
+    def statistics(self) -> MediaStatistics | None:
+        call = self._call
+        if call is None or self._stream is None:
+            return self._finished
+        try:
+            return combine(self._finished, read_stream(call, self._stream))
+        except Error:
+            return self._finished
+
+    def look_for_media(self) -> None:
+        """Post FirstMedia once the stream has received something."""
+        statistics = self.statistics()
+        if statistics is not None and statistics.packets_received and not self._first_media:
+            self._first_media = True
+            self.post(FirstMedia(monotonic()))
+
+    def finish(self, sip_status: int | None = None, reason: str | None = None, *, by_peer: bool = False) -> None:
+        """Post LegEnded, once. Without arguments: as we ended it."""
+        if self._ended:
+            return
+        self._ended = True
+        own_status, own_reason = self._ending or (0, "")
+        self.post(
+            LegEnded(
+                at=monotonic(),
+                by_peer=by_peer,
+                sip_status=own_status if sip_status is None else sip_status,
+                reason=own_reason if reason is None else reason,
+                statistics=self._finished,
+            )
+        )
+
+    # What PJSIP tells us.
+
+    def state_changed(self, prm: OnCallStateParam) -> None:
+        call = self._call
+        if call is None:
+            return
+        info = call.getInfo()
+        if info.state != PJSIP_INV_STATE_DISCONNECTED:
+            return
+        self.release()
+        if self._ending is not None:
+            self._closing(self)  # LegEnded comes when PJSIP has the peer's answer and frees the slot
+            return
+        status = info.lastStatusCode
+        by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
+        self.finish(status, _peer_reason(prm) or info.lastReason, by_peer=by_peer)
+
+    def media_changed(self) -> None:
+        call = self._call
+        if call is None:
+            return
+        info = call.getInfo()  # kept by name: what is inside it dies with it
+        for media in info.media:
+            if media.type != PJMEDIA_TYPE_AUDIO or media.status not in (PJSUA_CALL_MEDIA_ACTIVE, *_HELD):
+                continue
+            self._stream = media.index
+            held = media.status in _HELD or not media.dir & PJMEDIA_DIR_ENCODING
+            self._join(call, media.index, joined=not held)
+            self._note_hold(held)
+            return
+
+    def stream_ends(self, index: int) -> None:
+        if index != self._stream or self._call is None:
+            return
+        if self.awaits_media:
+            self.look_for_media()
+        self._finished = self.statistics()
+        self._stream = None
+
+    def digit_received(self, prm: OnDtmfEventParam) -> None:
+        """On the media thread (RFC 4733) or the PJSIP thread (INFO)."""
+        info = prm.method == PJSUA_DTMF_METHOD_SIP_INFO
+        source = DigitSource.INFO if info else DigitSource.RTP
+        digit = self._presses.accept(source, prm.digit, prm.timestamp)
+        if digit is not None:
+            known = info and prm.duration != _DURATION_UNKNOWN
+            self.post(LegDigit(digit, monotonic(), source, prm.duration if known else 0))
+
+    def release(self) -> None:
+        """Let go of PJSIP's objects: the SipCall is destroyed when its callback returns."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.line = None
+        port, self._port = self._port, None
+        if port is not None:
+            self._bridge.give_back(port, monotonic())
+
+    def _alive(self) -> SipCall:
+        if self._call is None:
+            raise LegEndedError("the leg has ended")
+        return self._call
+
+    def _join(self, call: SipCall, index: int, *, joined: bool) -> None:
+        port = self._port
+        if port is None:
+            return
+        try:
+            media = call.getAudioMedia(index)
+            if joined:
+                media.startTransmit(port)
+                port.startTransmit(media)
+            else:  # hold music is not for the agent to hear; the port ticks on with silence
+                media.stopTransmit(port)
+                port.stopTransmit(media)
+        except Error as error:
+            # An inactive stream has no place in the bridge, which is what hold asks for.
+            if joined:
+                log.error("cannot join the call to the bridge: %s", error.reason)
+
+    def _note_hold(self, held: bool) -> None:
+        if held != self._held:
+            self._held = held
+            now = monotonic()
+            self.post(LegHeld(now) if held else LegResumed(now))
+
+
+def _peer_reason(prm: OnCallStateParam) -> str:
+    if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
+        return ""
+    return reason_of(prm.e.body.tsxState.src.rdata.wholeMsg)
+
+
+def _quotable(text: str) -> str:
+    """For a quoted-string (RFC 3261 section 25.1): no control characters, quotes and backslashes escaped."""
+    printable = "".join(character for character in text if character.isprintable())
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,261 @@
+"""Two phones, and phones against peers that lose, repeat and challenge."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from aiosipua import SipMessage, SipRequest, SipResponse
+
+from telephony.errors import TelephonyMisuse
+from telephony.media.tones import tone
+from telephony.phone import CallFailed, Phone, PhoneCall, analysis
+from telephony.phone.dialog import respond
+from telephony.phone.sdp import describe
+
+
+async def connected(caller: Phone, callee: Phone) -> tuple[PhoneCall, PhoneCall]:
+    call = await caller.dial(callee.uri, caller="+15551234567", headers={"X-Campaign": "7"})
+    incoming = await callee.incoming()
+    await incoming.ring()
+    await incoming.answer()
+    await call.answered()
+    return call, incoming
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+async def test_both_hear_each_other_and_keys(transport: str, codec: str) -> None:
+    tcp = transport == "tcp"
+    async with Phone(transport="tcp" if tcp else "udp", codec="PCMA" if codec == "PCMA" else "PCMU") as a:
+        async with Phone(transport="tcp" if tcp else "udp", codec=("PCMU", "PCMA")) as b:
+            call, incoming = await connected(a, b)
+            assert incoming.invite is not None and incoming.invite.get_header("X-Campaign") == "7"
+            assert "+15551234567" in (incoming.invite.get_header("From") or "")
+            assert call.audio.codec.name == incoming.audio.codec.name == codec
+            clips = call.play(tone(440, 200)), incoming.play(tone(600, 200))
+            assert all([await clip.done for clip in clips])
+            await call.send_digits("1w#", duration_ms=100, gap_ms=60)
+            ended = await incoming.hang_up()
+            assert (ended.by, ended.status) == ("us", 200)
+            assert (await call.wait_bye()).by == "peer"
+    for side in (call, incoming):
+        onset = analysis.onset_after(side.received, 0)
+        assert onset is not None
+        spans = analysis.loud_spans(side.received)
+        assert spans[0][1] - spans[0][0] == pytest.approx(0.2, abs=0.03)
+        assert analysis.packet_counts(side.received).lost == 0
+    keys = analysis.digits_heard(incoming.received)
+    assert [(key.digit, key.duration_ms) for key in keys] == [("1", 100), ("#", 100)]
+    assert keys[1].at - keys[0].at == pytest.approx(0.1 + 0.04 + 0.06 + 0.5, abs=0.05)
+
+
+async def test_hold_and_resume() -> None:
+    async with Phone() as a, Phone() as b:
+        call, incoming = await connected(a, b)
+        await call.hold("inactive")
+        assert incoming.direction == "inactive"
+        await asyncio.sleep(0.05)
+        before = len(call.received), len(incoming.received)
+        await asyncio.sleep(0.1)
+        assert (len(call.received), len(incoming.received)) == before
+        await call.resume()
+        await asyncio.sleep(0.1)
+        assert len(call.received) > before[0] and len(incoming.received) > before[1]
+        assert [request.method for request in incoming.requests] == ["ACK", "INVITE", "ACK", "INVITE", "ACK"]
+        await call.hang_up()
+
+
+async def test_with_dtx_only_clips_are_sent() -> None:
+    async with Phone(dtx=True) as a, Phone(dtx=True) as b:
+        call, incoming = await connected(a, b)
+        await asyncio.sleep(0.1)
+        assert len(incoming.received) == 0
+        await call.play(tone(440, 100)).done
+        await asyncio.sleep(0.05)
+        assert len(incoming.received) == 5
+        assert [packet.marker for packet in incoming.received] == [True] + [False] * 4
+        await call.hang_up()
+
+
+async def test_a_clip_can_be_stopped_and_ends_with_the_call() -> None:
+    async with Phone() as a, Phone() as b:
+        call, _ = await connected(a, b)
+        first, second = call.play(tone(440, 5000)), call.play(tone(440, 5000))
+        await asyncio.sleep(0.05)
+        first.stop()
+        assert await first.done is False
+        await call.hang_up()
+        assert await second.done is False
+        with pytest.raises(TelephonyMisuse, match="ended"):
+            call.play(tone(440, 20))
+
+
+async def test_cancel_reject_and_timeout() -> None:
+    async with Phone() as a, Phone() as b:
+        call = await a.dial(b.uri)
+        incoming = await b.incoming()
+        await incoming.ring()
+        assert (await call.cancel()).status == 487
+        ended = await incoming.wait_bye()
+        assert (ended.by, ended.status) == ("peer", 487)
+        with pytest.raises(TelephonyMisuse):
+            call.play(b"")
+        call = await a.dial(b.uri)
+        await (await b.incoming()).reject(486, "Busy Here")
+        with pytest.raises(CallFailed, match="486 Busy Here"):
+            await call.answered()
+        with pytest.raises(CallFailed, match=r"not answered in 0\.1 s"):
+            await a.call(b.uri, timeout=0.1)
+
+
+async def test_nobody_listens_on_tcp() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with Phone(transport="tcp") as phone:
+        with pytest.raises(CallFailed) as failed:
+            await phone.call(f"sip:x@127.0.0.1:{port}")
+    assert failed.value.status == 503
+
+
+class Peer(asyncio.DatagramProtocol):
+    """A SIP peer by hand."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[tuple[SipRequest | SipResponse, tuple[str, int]]] = asyncio.Queue()
+        self.transport: asyncio.DatagramTransport | None = None
+
+    async def open(self) -> str:
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        return f"sip:bot@127.0.0.1:{self.transport.get_extra_info('sockname')[1]}"
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.messages.put_nowait((SipMessage.parse(data), addr))
+
+    async def request(self, method: str) -> tuple[SipRequest, tuple[str, int]]:
+        async with asyncio.timeout(3):
+            while True:
+                message, addr = await self.messages.get()
+                if isinstance(message, SipRequest) and message.method == method:
+                    return message, addr
+
+    def answer(self, request: SipRequest, addr: tuple[str, int], status: int, reason: str, **headers: str) -> None:
+        assert self.transport is not None
+        port = self.transport.get_extra_info("sockname")[1]
+        body = describe("127.0.0.1", 40000, ["PCMU"]) if (request.method, status) == ("INVITE", 200) else b""
+        to = f"{request.get_header('To')}" + ("" if "tag=" in (request.get_header("To") or "") else ";tag=peer")
+        response = respond(request, status, reason, to=to, contact=f"<sip:bot@127.0.0.1:{port}>", body=body)
+        for name, value in headers.items():
+            response.set_header(name.replace("_", "-"), value)
+        self.transport.sendto(bytes(response), addr)
+
+    def close(self) -> None:
+        assert self.transport is not None
+        self.transport.close()
+
+
+async def test_a_lost_invite_a_lost_ack_and_a_lost_bye_are_repeated() -> None:
+    peer = Peer()
+    uri = await peer.open()
+    async with Phone() as phone:
+        call = await phone.dial(uri)
+        first, _ = await peer.request("INVITE")
+        again, addr = await peer.request("INVITE")
+        assert bytes(first) == bytes(again)
+        peer.answer(again, addr, 200, "OK")
+        ack, _ = await peer.request("ACK")
+        peer.answer(again, addr, 200, "OK")  # as if the ACK had been lost
+        assert bytes((await peer.request("ACK"))[0]) == bytes(ack)
+        await call.answered()
+        ending = asyncio.create_task(call.hang_up())
+        bye, _ = await peer.request("BYE")
+        same, addr = await peer.request("BYE")
+        assert bytes(bye) == bytes(same)
+        peer.answer(same, addr, 200, "OK")
+        assert (await ending).status == 200
+    peer.close()
+
+
+async def test_requests_follow_the_route_set() -> None:
+    peer, proxy = Peer(), Peer()
+    uri, proxy_uri = await peer.open(), await proxy.open()
+    route = f"<{proxy_uri};lr>"
+    async with Phone() as phone:
+        call = await phone.dial(uri)
+        invite, addr = await peer.request("INVITE")
+        peer.answer(invite, addr, 200, "OK", Record_Route=route)
+        ack, _ = await proxy.request("ACK")
+        assert ack.get_header("Route") == route and ack.uri == uri
+        ending = asyncio.create_task(call.hang_up())
+        bye, addr = await proxy.request("BYE")
+        proxy.answer(bye, addr, 200, "OK")
+        await ending
+    peer.close()
+    proxy.close()
+
+
+async def test_a_challenge_is_answered_once() -> None:
+    peer = Peer()
+    uri = await peer.open()
+    async with Phone(credentials=("alice", "secret")) as phone:
+        call = await phone.dial(uri, headers={"X-Campaign": "7"})
+        invite, addr = await peer.request("INVITE")
+        peer.answer(invite, addr, 401, "Unauthorized", WWW_Authenticate='Digest realm="r", nonce="n", qop="auth"')
+        await peer.request("ACK")
+        again, addr = await peer.request("INVITE")
+        assert 'username="alice"' in (again.get_header("Authorization") or "")
+        assert again.get_header("X-Campaign") == "7"
+        assert again.call_id == invite.call_id and again.get_header("CSeq") == "2 INVITE"
+        peer.answer(again, addr, 401, "Unauthorized", WWW_Authenticate='Digest realm="r", nonce="n2", qop="auth"')
+        with pytest.raises(CallFailed, match="401"):
+            await call.answered()
+    peer.close()
+
+
+async def test_a_cancel_that_crosses_the_answer_hangs_up() -> None:
+    peer = Peer()
+    uri = await peer.open()
+    async with Phone() as phone:
+        call = await phone.dial(uri)
+        invite, addr = await peer.request("INVITE")
+        ending = asyncio.create_task(call.cancel())  # must wait for a provisional, which never comes
+        await asyncio.sleep(0)
+        peer.answer(invite, addr, 200, "OK")
+        bye, addr = await peer.request("BYE")
+        peer.answer(bye, addr, 200, "OK")
+        assert (await ending).by == "us"
+    peer.close()
+
+
+async def test_in_dialog_requests_are_answered_and_kept() -> None:
+    peer = Peer()
+    uri = await peer.open()
+    async with Phone() as phone:
+        call = await phone.dial(uri)
+        invite, addr = await peer.request("INVITE")
+        peer.answer(invite, addr, 200, "OK")
+        await call.answered()
+        replies = {}
+        for number, method in enumerate(("OPTIONS", "INFO", "REFER", "UPDATE", "BYE"), 1):
+            request = SipRequest(method=method, uri=phone.uri)
+            request.set_header("Via", f"SIP/2.0/UDP 127.0.0.1:{uri.rpartition(':')[2]};branch=z9hG4bKx{number}")
+            request.set_header("From", f"{invite.get_header('To')};tag=peer")
+            request.set_header("To", invite.get_header("From") or "")
+            request.set_header("Call-ID", invite.call_id or "")
+            request.set_header("CSeq", f"{number} {method}")
+            assert peer.transport is not None
+            for _ in range(2):  # once more, as if the answer had been lost
+                peer.transport.sendto(bytes(request), addr)
+                async with asyncio.timeout(2):
+                    while True:
+                        response, _ = await peer.messages.get()
+                        if isinstance(response, SipResponse):
+                            replies[method] = response.status_code
+                            break
+        assert replies == {"OPTIONS": 200, "INFO": 200, "REFER": 202, "UPDATE": 200, "BYE": 200}
+        assert [request.method for request in call.requests] == ["OPTIONS", "INFO", "REFER", "UPDATE", "BYE"]
+        assert (await call.wait_bye()).by == "peer"
+    peer.close()

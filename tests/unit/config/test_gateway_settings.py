@@ -1,0 +1,164 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError, PortRange, SecretMissing, Settings, SocketAddress, load_settings
+
+SMALLEST = """\
+sip:
+  listen: ["udp://127.0.0.1:5060"]
+  trunks: [{name: local, allow: ["127.0.0.0/8"]}]
+dialplans: [demo.yaml]
+workers: 2
+"""
+
+
+def complaints(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings("s.yaml", text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_settings_get_the_documented_defaults():
+    settings = load_settings("s.yaml", SMALLEST)
+    assert settings.sip.listen == (SocketAddress("udp", "127.0.0.1", 5060),)
+    assert settings.rtp.ports == PortRange(20000, 29999)
+    assert settings.session.end_silence_ms == 550
+    assert settings.store_path == Path("var/trunkline.db")
+    assert settings.public_address == "127.0.0.1"
+    assert settings.speech.llm == ("rules",)
+    assert settings.record_calls
+
+
+def test_settings_survive_pickling_for_worker_processes():
+    settings = load_settings("s.yaml", SMALLEST)
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_every_problem_is_named_at_once_with_its_line():
+    text = """\
+sip:
+  listen: ["udp://127.0.0.1:5060", "tls://127.0.0.1:5061", 5060]
+  public_adress: 127.0.0.1
+  trunks: [{name: +15550100, allow: ["127.0.0.1/8"], region: USA}]
+rtp: {ports: 20001-29999}
+rooms: livekit
+workers: 0
+drain_s: soon
+store: "sqlite://"
+speech: {stt: [deepgram/nova]}
+"""
+    assert complaints(text) == [
+        "s.yaml:1: dialplans: must be given",
+        "s.yaml:2: sip.listen[1]: TLS comes in a later version; "
+        "listen on udp:// or tcp:// behind a TLS proxy until then",
+        's.yaml:2: sip.listen[2]: 5060 is a number here, not text: write "5060" in quotes',
+        's.yaml:3: sip.public_adress: there is no such setting; did you mean "public_address"?',
+        's.yaml:4: sip.trunks[0].name: +15550100 is a number here, not text: write "+15550100" in quotes',
+        's.yaml:4: sip.trunks[0].allow[0]: "127.0.0.1/8" is no network: 127.0.0.1/8 has host bits set; '
+        'write it as in "203.0.113.0/24"',
+        's.yaml:4: sip.trunks[0].region: "USA" is no region; write two capital letters of ISO 3166, as in "US" or "GB"',
+        's.yaml:5: rtp.ports: "20001-29999" must begin with an even port: '
+        "RTP takes even ports, RTCP the odd ones after them",
+        "s.yaml:6: rooms: LiveKit rooms come in a later version; local is what there is",
+        "s.yaml:7: workers: must be auto or a whole number from 1 to 256",
+        "s.yaml:8: drain_s: must be a number",
+        's.yaml:9: store: "sqlite://" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"',
+        's.yaml:10: speech.stt[0]: no stt provider is called "deepgram"; there are: pocketsphinx, openai, instant',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        ("rtp: {ports: 20000-20009}", "rtp.ports", "2 workers with 4 slots need 16 ports"),
+        ("rtp: {ports: 5000-5999}", "rtp.ports", "contains the port of sip.listen's udp://127.0.0.1:5060"),
+        ("speech: {llm: [openai/gpt-4o-mini, rules]}", "providers.openai", "speech uses openai"),
+        ("http: {listen: '0.0.0.0:8080'}", "http.api_keys", "beyond this machine"),
+        ("calls: {media_alarm_s: 40}", "calls.media_alarm_s", "would come after the end"),
+        ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
+        ("session: {min_interruption_ms: 2000}", "session.backchannel_max_ms", "at least min_interruption_ms"),
+    ],
+)
+def test_contradictions_are_refused(change, place, words):
+    (complaint,) = complaints(SMALLEST + change)
+    assert complaint.split(": ")[1] == place
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("listen", "words"),
+    [
+        ('"udp://127.0.0.1:5060", "udp://127.0.0.1:5060"', "is in the list twice"),
+        ('"udp://127.0.0.1:5060", "udp://0.0.0.0:5060"', "cannot both be used"),
+        ('"udp://0.0.0.0:5060"', "phones cannot send to 0.0.0.0"),
+        ('"tcp://127.0.0.1:8080"', "127.0.0.1:8080 is taken by sip.listen's tcp://127.0.0.1:8080"),
+    ],
+)
+def test_addresses_that_cannot_be(listen, words):
+    text = SMALLEST.replace('"udp://127.0.0.1:5060"', listen)
+    assert any(words in complaint for complaint in complaints(text))
+
+
+def test_free_ports_never_collide():
+    text = SMALLEST.replace('"udp://127.0.0.1:5060"', '"tcp://127.0.0.1:0", "udp://127.0.0.1:0"')
+    assert load_settings("s.yaml", text + 'http: {listen: "127.0.0.1:0"}').http.listen.port == 0
+
+
+def test_a_trunk_name_or_network_has_one_place():
+    text = SMALLEST.replace('"127.0.0.0/8"]}', '"127.0.0.0/8"]}, {name: local, allow: ["127.0.0.0/8"]}')
+    assert [line.split(": ", 1)[1] for line in complaints(text)] == [
+        'sip.trunks[1].name: another trunk is called "local" too',
+        'sip.trunks[1].allow[0]: 127.0.0.0/8 is in trunk "local" too',
+    ]
+
+
+def test_a_literal_secret_is_refused_and_not_repeated():
+    (complaint,) = complaints(SMALLEST + "http: {api_keys: [hunter2]}")
+    assert "say where it is" in complaint
+    assert "hunter2" not in complaint
+
+
+def test_secrets_come_from_environment_or_file(tmp_path, monkeypatch):
+    key = tmp_path / "key"
+    key.write_text("from-file\n")
+    text = SMALLEST + f"http: {{api_keys: [{{env: TRUNKLINE_TEST_KEY}}, {{file: '{key}'}}]}}"
+    settings = load_settings("s.yaml", text)
+    monkeypatch.delenv("TRUNKLINE_TEST_KEY", raising=False)
+    assert settings.missing_secrets() == ["environment variable TRUNKLINE_TEST_KEY is not set or empty"]
+    with pytest.raises(SecretMissing):
+        settings.http.api_keys[0].read()
+    monkeypatch.setitem(os.environ, "TRUNKLINE_TEST_KEY", "from-env")
+    assert [key.read() for key in settings.http.api_keys] == ["from-env", "from-file"]
+    assert settings.missing_secrets() == []
+
+
+def test_a_secret_has_exactly_one_source():
+    (complaint,) = complaints(SMALLEST + "http: {api_keys: [{env: A, file: b}]}")
+    assert complaint.endswith("must be exactly one of {env: NAME} and {file: path}")
+
+
+def test_automatic_workers_follow_cores_and_ports():
+    settings = load_settings("s.yaml", SMALLEST.replace("workers: 2", "workers: auto"))
+    assert settings.worker_count(cores=2) == 8
+    few = settings.model_copy(update={"rtp": settings.rtp.model_copy(update={"ports": PortRange(20000, 20031)})})
+    assert few.worker_count(cores=2) == 4
+
+
+def test_session_settings_become_session_options():
+    options = load_settings("s.yaml", SMALLEST + "session: {max_call_s: 60, end_silence_ms: 400}").session.options()
+    assert (options.max_call_ms, options.end_silence_ms) == (60_000, 400)
+
+
+def test_overrides_of_a_route():
+    settings = load_settings("s.yaml", SMALLEST)
+    assert settings.session.overridden({"end_silence_ms": 300}).end_silence_ms == 300
+    assert settings.speech.overridden({"stt": ["instant"]}).stt == ("instant",)
+    assert settings.speech.overridden({"stt": ["instant"]}).tts == ("espeak",)
+
+
+@pytest.mark.parametrize("file", ["demo.yaml", "bench/gateway.yaml"])
+def test_the_settings_in_the_tree_are_good(file):
+    assert isinstance(load_settings(Path(__file__).parents[3] / file), Settings)

@@ -1,0 +1,158 @@
+"""A whole edge core with a caller and a worker that exist only as addresses, on a clock that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from telephony.edge.core import EdgeCore
+from telephony.edge.counters import EdgeCounters
+from telephony.edge.fakes import FakeAdmitter
+from telephony.edge.ground import Ground, PublicSocket
+from telephony.edge.hops import Action, CallCancelled, DialogEnded, Hop, InviteRefused, SendPublic, SendWorker
+from telephony.edge.parse import Request, Response, parse
+from telephony.edge.protocol import Forward, InviteInfo, Refuse, WorkerAddress
+from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
+
+WORKER = WorkerAddress("w1", "127.0.0.1", 40001)
+WORKER_PORT = 39999
+PUBLIC = "192.0.2.1"
+CALLER = Hop("udp", "10.1.2.3", 5060, 0)
+SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.2.3\r\n"
+
+
+def sip(start: str, *headers: str, body: bytes = b"") -> bytes:
+    return "\r\n".join((start, *headers, f"Content-Length: {len(body)}", "", "")).encode() + body
+
+
+def call_request(
+    method: str = "INVITE",
+    *,
+    call: str = "call-1",
+    cseq: int = 1,
+    branch: str = "z9hG4bKa",
+    to_tag: str = "",
+    more: tuple[str, ...] = (),
+    uri: str = "sip:+15550199@192.0.2.1:5060",
+    via: str = "SIP/2.0/UDP 10.1.2.3:5060;rport",
+    forwards: str = "Max-Forwards: 70",
+    contact: str = "Contact: <sip:alice@10.1.2.3:5060>",
+    body: bytes = SDP,
+) -> bytes:
+    """A request as the caller sends it."""
+    tag = f";tag={to_tag}" if to_tag else ""
+    return sip(
+        f"{method} {uri} SIP/2.0",
+        f"Via: {via};branch={branch}",
+        *((forwards,) if forwards else ()),
+        "From: Alice <sip:+15550123@10.1.2.3>;tag=alice",
+        f"To: <sip:+15550199@192.0.2.1>{tag}",
+        f"Call-ID: {call}",
+        f"CSeq: {cseq} {method}",
+        contact,
+        *more,
+        body=body,
+    )
+
+
+@dataclass
+class World:
+    """Feeds the core and sorts what it wants done."""
+
+    core: EdgeCore
+    ground: Ground
+    admitter: FakeAdmitter
+    now: float = 100.0
+    public: list[SendPublic] = field(default_factory=list)
+    workers: list[SendWorker] = field(default_factory=list)
+    told: list[Action] = field(default_factory=list)
+
+    def perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, SendPublic):
+                self.public.append(action)
+            elif isinstance(action, SendWorker):
+                self.workers.append(action)
+            else:
+                self.told.append(action)
+
+    def caller(self, data: bytes, hop: Hop = CALLER) -> None:
+        self.perform(self.core.receive(data, hop, self.now))
+
+    def worker(self, data: bytes, address: tuple[str, int] = (WORKER.host, WORKER.port)) -> None:
+        self.perform(self.core.receive_from_worker(data, address, self.now))
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass as the shell does: in steps of 100 ms."""
+        until = self.now + seconds
+        while self.now < until - 1e-9:
+            self.now = min(until, self.now + 0.1)
+            self.perform(self.core.tick(self.now))
+
+    def to_caller(self) -> list[Request | Response]:
+        """What was sent to callers since it was last asked for."""
+        messages = [parse(action.data) for action in self.public]
+        self.public.clear()
+        return messages
+
+    def to_worker(self) -> list[Request | Response]:
+        messages = [parse(action.data) for action in self.workers]
+        self.workers.clear()
+        return messages
+
+    @property
+    def ended(self) -> list[str]:
+        return [event.call_id for event in self.told if isinstance(event, DialogEnded)]
+
+    @property
+    def cancelled(self) -> list[str]:
+        return [event.call_id for event in self.told if isinstance(event, CallCancelled)]
+
+    @property
+    def refused(self) -> list[InviteRefused]:
+        return [event for event in self.told if isinstance(event, InviteRefused)]
+
+    def answer(self, request: Request, status: int, *, to_tag: str = "bob", more: tuple[str, ...] = ()) -> bytes:
+        """The worker's, or a caller's, response to a request that it was sent."""
+        to = next(line.text for line in request.lines if line.name == "to")
+        return sip(
+            f"SIP/2.0 {status} Whatever",
+            *[line.text for line in request.lines if line.name in ("via", "record-route")],
+            next(line.text for line in request.lines if line.name == "from"),
+            to if request.to_tag or status == 100 else f"{to};tag={to_tag}",
+            f"Call-ID: {request.call_id}",
+            f"CSeq: {request.cseq} {request.cseq_method}",
+            "Contact: <sip:bob@127.0.0.1:40001>",
+            *more,
+        )
+
+    def established(self, **how: object) -> Request:
+        """A call up to its ACK; returns the INVITE as the worker got it."""
+        hop = how.pop("hop", CALLER)
+        assert isinstance(hop, Hop)
+        self.caller(call_request(**how), hop)  # type: ignore[arg-type]  # keyword arguments of call_request
+        invite = self.to_worker()[0]
+        assert isinstance(invite, Request)
+        self.worker(self.answer(invite, 200))
+        how = {k: v for k, v in how.items() if k != "more"}
+        self.caller(call_request("ACK", to_tag="bob", **{**how, "branch": "z9hG4bKack", "body": b""}), hop)  # type: ignore[arg-type]
+        self.workers.clear()
+        self.public.clear()
+        return invite
+
+
+def make_world(limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("10.0.0.0/8",)) -> World:
+    numbers = iter(range(1, 10_000))
+
+    def decide(invite: InviteInfo) -> Forward | Refuse:
+        call_id = f"c{next(numbers)}"
+        return Forward(WORKER, call_id, {"X-Trunkline-Call": call_id})
+
+    admitter = FakeAdmitter(decide)
+    settings = EdgeSettings(
+        ("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), (Trunk("carrier", allow),), limits=limits or EdgeLimits()
+    )
+    sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
+    ground = Ground(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)
+    core = EdgeCore(ground)
+    core.add_worker(WORKER)
+    return World(core, ground, admitter)

@@ -1,0 +1,79 @@
+"""Records to test with: one conversation, and the messages of calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent.events import (
+    AgentHandoff,
+    AgentMessage,
+    DigitReceived,
+    FunctionCall,
+    FunctionCallOutput,
+    ProviderFailed,
+    SessionClosed,
+    SessionEvent,
+    SessionStarted,
+    TurnLatency,
+    UserMessage,
+)
+from gateway.record import CallClosed, CallOpened, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
+from telephony.call import CallInfo, Direction, EndedBy, MediaStatistics
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+ANSWER = 1000.0  # loop clock
+
+MEDIA = MediaStatistics("PCMU", 500, 3, 1, 0, 0, 501, 2, 4.5, 9.0, 60.0, 80.0, 4, 21.5)
+
+
+def opened(call_id: str = "c1", *, minutes: float = 0, **changes: Any) -> CallOpened:
+    info = CallInfo(
+        call_id,
+        changes.pop("direction", Direction.INBOUND),
+        changes.pop("called", "+15550100"),
+        changes.pop("caller", "+15557777"),
+        changes.pop("trunk", "local"),
+        sip_call_id=f"{call_id}@trunk",
+    )
+    fields = {"persona": "clinic.Reception", "rule": "numbers[+15550100][0]", "worker": "w1"} | changes
+    return CallOpened.of(info, started_at=START + timedelta(minutes=minutes), **fields)
+
+
+def closed(call_id: str = "c1", **changes: Any) -> CallClosed:
+    fields: dict[str, Any] = {
+        "outcome": Outcome.ANSWERED,
+        "ended_by": EndedBy.CALLER,
+        "ended_at": START + timedelta(seconds=32),
+        "answered_at": START + timedelta(seconds=2),
+        "sip_status": 200,
+        "end_reason": "caller hung up",
+        "recording": Recording(path=f"{call_id}.wav", duration_ms=30_000),
+        "media": MEDIA,
+        "first_rtp_ms": 12.5,
+        "media_alarms": (MediaAlarm(t_ms=4000, kind="loss", detail="3 %"),),
+        "tokens": Tokens(prompt=120, completion=30),
+    }
+    return CallClosed(call_id=call_id, **fields | changes)
+
+
+CONVERSATION: tuple[SessionEvent, ...] = (
+    SessionStarted(ANSWER, "clinic.Reception"),
+    TurnLatency(ANSWER + 0.3, 0, None, None, None, None, ANSWER + 0.2, ANSWER + 0.3),
+    AgentMessage(ANSWER + 2.0, "Hello.", "Hello.", False, ANSWER + 0.3, "greeting"),
+    UserMessage(ANSWER + 4.2, "a slot tomorrow", ANSWER + 2.5, ANSWER + 4.0, "speech"),
+    FunctionCall(ANSWER + 4.3, "t1", "free_slots", {"day": "tomorrow"}),
+    FunctionCallOutput(ANSWER + 4.4, "t1", "free_slots", "9:30", False, 100.0),
+    TurnLatency(ANSWER + 4.6, 1, ANSWER + 4.0, ANSWER + 4.15, ANSWER + 4.2, ANSWER + 4.25, ANSWER + 4.45, ANSWER + 4.6),
+    AgentMessage(ANSWER + 5.5, "There is nine", "There is nine thirty.", True, ANSWER + 4.6, "reply"),
+    DigitReceived(ANSWER + 6.0, "4"),
+    DigitReceived(ANSWER + 6.2, "2"),
+    UserMessage(ANSWER + 6.5, "42#", ANSWER + 6.0, ANSWER + 6.2, "dtmf"),
+    AgentHandoff(ANSWER + 7.0, "clinic.Reception", "clinic.Billing"),
+    ProviderFailed(ANSWER + 8.0, "espeak", "tts", "no voice", "canned"),
+    SessionClosed(ANSWER + 9.0, "leg_ended"),
+)
+
+
+def conversation() -> list[dict[str, Any]]:
+    return [event_on_axis(event, ANSWER) for event in CONVERSATION]
