@@ -71,7 +71,8 @@ class AgentSession:
         self._canned_audio = canned_audio or CannedAudio()
         self._callbacks: list[Callable[[SessionEvent], None]] = []
         self._closed: asyncio.Future[SessionClosed] | None = None
-        self._closing = False
+        self._closing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
         self._room: Participant | None = None
         self._limit_alarm: Alarm[CallTooLong] | None = None
         self._conversation: Conversation | None = None
@@ -81,9 +82,7 @@ class AgentSession:
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    async def start(
-        self, *, agent: Agent, room: Participant | None = None, call: CallVerbs | None = None
-    ) -> None:
+    async def start(self, *, agent: Agent, room: Participant | None = None, call: CallVerbs | None = None) -> None:
         """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`.
 
         Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
@@ -117,9 +116,7 @@ class AgentSession:
             self,
         )
         self._ending = Ending(conversation, self._talker, self._turns.stop, self.aclose)
-        limit = LengthLimit(
-            max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time()
-        )
+        limit = LengthLimit(max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time())
         self._limit_alarm = Alarm(loop, limit, self._too_long)
         self._limit_alarm.set()
         self._emit(SessionStarted(loop.time(), agent.name))
@@ -141,24 +138,31 @@ class AgentSession:
 
     def leg_ended(self) -> None:
         """The caller has gone. The session closes by itself."""
-        conversation, ending, _, _ = self._parts()
-        if not self._closing and not ending.hanging_up:
-            conversation.loop.create_task(self.aclose("leg_ended"), name="close")
+        if self._ending is not None and not self._ending.hanging_up:
+            self._close("leg_ended")
 
     async def drain(self, farewell: str = "") -> None:
         """A polite end by the operator: the sentence that is being said is finished, then `farewell` (default: canned
         "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
         conversation, ending, _, _ = self._parts()
-        if not self._closing:
+        if self._closing is None:
             ending.end("drained", farewell or conversation.agent.say_canned("goodbye_drain"), cut=True)
         await self.closed
 
     async def aclose(self, reason: str = "agent_ended", error: str = "") -> None:
         """End at once, without a word and without hanging up. Idempotent; the first reason counts."""
+        if self._conversation is not None:
+            await asyncio.shield(self._close(reason, error))
+
+    def _close(self, reason: str, error: str = "") -> asyncio.Task[None]:
+        # A task of its own: who asks for the end may be one of the tasks that it cancels.
+        if self._closing is None:
+            self._closing = self._parts()[0].loop.create_task(self._close_all(reason, error), name="close")
+        return self._closing
+
+    async def _close_all(self, reason: str, error: str) -> None:
         conversation, _, talker, turns = self._parts()
-        if self._closing:
-            return
-        self._closing = conversation.ending = True
+        conversation.ending = True
         turns.stop()
         if self._limit_alarm is not None:
             self._limit_alarm.cancel()
@@ -168,6 +172,7 @@ class AgentSession:
         await conversation.run_hook(conversation.agent.on_exit(conversation.context()), "on_exit")
         closed = SessionClosed(conversation.now(), reason, error)
         self._emit(closed)
+        self._changed.set()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(closed)
 
@@ -202,8 +207,11 @@ class AgentSession:
             self._emit(UserMessage(now, user_input, now, now, "text"))
             conversation.turns += 1
             self.generate_reply(user_input=user_input)
-            while (talker.busy or conversation.entering or conversation.ending) and not self._is_closed:
-                await asyncio.wait({self._changed_future(), self._closed_future()}, return_when="FIRST_COMPLETED")
+            while self._closed is not None and not self._closed.done():
+                if not (talker.busy or conversation.entering or conversation.ending):
+                    break
+                self._changed.clear()
+                await self._changed.wait()
             return RunResult(tuple(events))
         finally:
             unsubscribe()
@@ -217,8 +225,8 @@ class AgentSession:
 
     def on_digit(self, digit: str, at: float) -> None:
         """The caller pressed a key at loop-clock time `at`."""
-        if not self._closing:
-            self._parts()[3].digit(digit, at)
+        if self._turns is not None and self._closing is None:
+            self._turns.digit(digit, at)
 
     # --- watching -------------------------------------------------------------------------------------------------
 
@@ -243,6 +251,11 @@ class AgentSession:
         return self._parts()[0].agent
 
     @property
+    def tokens(self) -> tuple[int, int]:
+        """Of prompts and completions so far, as the model's provider counts them."""
+        return (0, 0) if self._conversation is None else self._conversation.tokens
+
+    @property
     def userdata(self) -> Any:
         return self._userdata
 
@@ -253,6 +266,7 @@ class AgentSession:
     # --- what the parts ask for (TalkerOwner, CallEnder) ------------------------------------------------------------
 
     def talk_changed(self) -> None:
+        self._changed.set()
         if self._turns is not None:
             self._turns.changed()
 

@@ -19,7 +19,7 @@ from agent.context import RunContext
 from agent.providers.base import Offload, ToolSpec
 
 if TYPE_CHECKING:
-    from agent.persona import Agent
+    pass
 
 __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "function_tool"]
 
@@ -51,9 +51,7 @@ class ToolOutcome:
 @overload
 def function_tool(function: F) -> F: ...
 @overload
-def function_tool(
-    *, name: str = "", description: str = "", timeout_s: float | None = 10
-) -> Callable[[F], F]: ...
+def function_tool(*, name: str = "", description: str = "", timeout_s: float | None = 10) -> Callable[[F], F]: ...
 def function_tool(
     function: F | None = None, *, name: str = "", description: str = "", timeout_s: float | None = 10
 ) -> F | Callable[[F], F]:
@@ -210,7 +208,9 @@ def _without_titles(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {name: _without_titles(value) for name, value in item.items()} if key in ("properties", "$defs") else _without_titles(item)
+        key: {name: _without_titles(value) for name, value in item.items()}
+        if key in ("properties", "$defs")
+        else _without_titles(item)
         for key, item in schema.items()
         if not (key == "title" and isinstance(item, str))
     }

@@ -3,11 +3,11 @@
 It works offline, by `rules`, and with a language model, by the docstrings. The calendar lives as long as the call.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
-from agent import Agent, RunContext, ToolError, function_tool
-from agent.rules import Intent, Rules, Slot
-from agent.turns.digits import DigitEntry
+from agent import Agent, DigitEntry, EndCall, Intent, Rules, RunContext, Slot, ToolError, function_tool
 
 Part = Literal["morning", "afternoon"]
 
@@ -16,18 +16,18 @@ FREE_TIMES: dict[str, tuple[str, ...]] = {
     "morning": ("9:30", "10:15", "11:40"),
     "afternoon": ("2:00", "3:30", "4:45"),
 }
+FAREWELL = "Thank you for calling Sunrise Clinic. Goodbye!"
 GOODBYE = Intent(
     "goodbye",
     (
         "[thank you] goodbye",
         "[thanks] bye [bye]",
         "(no|no thanks|no thank you) (goodbye|bye)",
-        "[no] that's all [thank you|thanks]",
-        "[no] that is all [thank you|thanks]",
+        "[no] (that's|that is) all [thank you|thanks]",
         "that will be all [thank you|thanks]",
     ),
     tool="end_call",
-    reply="Thank you for calling Sunrise Clinic. Goodbye!",
+    reply=FAREWELL,
 )
 
 
@@ -40,27 +40,23 @@ class Reception(Agent):
     """
 
     greeting = "Sunrise Clinic, how can I help?"
-    canned: ClassVar[dict[str, str]] = {
+    canned: Mapping[str, str] = {
         "unavailable": "I'm sorry, I can't look that up just now. Please try again in a moment.",
-        "goodbye": "Thank you for calling Sunrise Clinic. Goodbye!",
+        "goodbye": FAREWELL,
     }
     rules = Rules(
         intents=(
             Intent(
                 "appointment",
                 (
-                    "[hello|hi] (i'd like|i would like|i want|i need|can i get|could i get) an appointment "
-                    "[for] [{day}] [{part}] [please]",
-                    "[hello|hi] (i'd like|i would like|i want|i need) to (book|make) an appointment "
-                    "[for] [{day}] [{part}] [please]",
-                    "(can|could) i (book|make) an appointment [for] [{day}] [{part}] [please]",
-                    "do you have (anything|a free appointment|an appointment) [free] [{day}] [{part}]",
-                    "(is there|have you got) anything [free] {day} [{part}]",
-                    "(what about|how about) {day} [{part}] [please]",
-                    "[on] {day} [in the] {part} [please]",
-                    "[on] {day} [please]",
-                    "[in] the {part} [please]",
-                    "{part} [please]",
+                    "(i'd like|i would like|i want|i need|can i get|could i get) an appointment [for] [{day}] [{part}]",
+                    "(i'd like|i would like|i want|i need) to (book|make) an appointment [for] [{day}] [{part}]",
+                    "(can|could) i (book|make) an appointment [for] [{day}] [{part}]",
+                    "do you have (anything|an appointment) [free] [{day}] [{part}]",
+                    "is there anything free {day} [{part}]",
+                    "(what|how) about {day} [{part}]",
+                    "[on] {day} [in the] [{part}]",
+                    "[in] [the] {part}",
                 ),
                 slots=("day", "part"),
                 tool="free_slots",
@@ -70,22 +66,23 @@ class Reception(Agent):
             Intent(
                 "accept",
                 (
-                    "yes [please]",
-                    "yes [please] book it",
-                    "(that's|that is) (fine|great|good|perfect)",
-                    "(okay|sure|great|perfect) [please]",
-                    "(that|the first one) (works|sounds good)",
-                    "[yes] the first one [please]",
-                    "(please book it|book it please|book that one)",
+                    "yes",
+                    "yes book it",
+                    "[yes] (that's|that is) (fine|great|good|perfect)",
+                    "(okay|sure|great|perfect)",
+                    "(that|that one|the first one) (works|sounds good)",
+                    "[yes] the first one",
+                    "book (it|that one)",
                 ),
                 tool="book",
                 reply="You are booked for {result}. Is there anything else?",
-                on_error="Which day would suit you?",
+                on_error="What can I do for you?",
             ),
             Intent(
                 "decline",
-                ("no [thanks|thank you]", "not really", "no [that|it] does not work"),
-                reply="All right. Is there anything else I can do for you?",
+                ("no [thanks|thank you]", "not really", "(that|it) (doesn't|does not) work"),
+                tool="caller_says_no",
+                reply="{result}",
             ),
             Intent(
                 "hours",
@@ -108,7 +105,7 @@ class Reception(Agent):
                     "[i have] a question about (my|a|an) (bill|invoice)",
                     "(it's|it is) about (my|a|an) (bill|invoice)",
                     "(i'd like|i want|i need) to (pay|ask about) (my|a) bill",
-                    "billing [please]",
+                    "billing",
                 ),
                 tool="billing_question",
             ),
@@ -162,6 +159,14 @@ class Reception(Agent):
         return f"{slot[0]} at {slot[1]}"
 
     @function_tool
+    async def caller_says_no(self, ctx: RunContext) -> str | EndCall:
+        """The caller turns down the time that was offered, or wants nothing else: then the call ends."""
+        if self._offered is not None:
+            self._offered = None
+            return "All right. Which other day would suit you?"
+        return EndCall(FAREWELL)
+
+    @function_tool
     async def billing_question(self, ctx: RunContext) -> tuple[Agent, str]:
         """The caller asks about a bill or an invoice: hand over to the billing desk."""
         return Billing(), "One moment, I'll get our billing desk. Please say or key in your six digit invoice number."
@@ -200,11 +205,10 @@ class Billing(Agent):
             ),
             Intent(
                 "appointment",
-                ("[i'd like|i need|i want] an appointment [please]", "[back to] reception [please]"),
+                ("[i'd like|i need|i want] an appointment", "[back to] reception"),
                 tool="reception",
             ),
-            Intent("decline", ("no [thanks|thank you]",), reply="All right. You can hang up now, or ask me more."),
-            GOODBYE,
+            replace(GOODBYE, phrases=(*GOODBYE.phrases, "no [thanks|thank you]")),
         ),
         slots={"invoice": Slot("Please say or key in your six digit invoice number.", digits=(6, 6))},
     )
@@ -225,4 +229,4 @@ class Billing(Agent):
     @function_tool
     async def reception(self, ctx: RunContext) -> tuple[Agent, str]:
         """The caller wants an appointment or anything else that is not about invoices."""
-        return Reception(), "I'll put you back to reception. How can they help?"
+        return Reception(), "You are back at reception. How can I help?"

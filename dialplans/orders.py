@@ -1,8 +1,6 @@
 """A book shop's order line: say or key in the order number, hear where the parcel is."""
 
-from agent import Agent, RunContext, ToolError, function_tool
-from agent.rules import Intent, Rules, Slot
-from agent.turns.digits import DigitEntry
+from agent import Agent, DigitEntry, Intent, Rules, RunContext, Slot, ToolError, function_tool
 
 ORDERS = {
     "29340": "was sent on Monday and will be with you tomorrow",
@@ -29,14 +27,14 @@ class OrderStatus(Agent):
                     "(i'm|i am) calling about [my] order [number] [{order}]",
                     "(where is|where's) my (order|parcel|package|book)",
                     "(i'd like|i want) to (track|check) (my|an) order",
-                    "[yes] (another|one more) (order|one) [please]",
+                    "[yes] (another|one more) (order|one)",
                 ),
                 slots=("order",),
                 tool="order_status",
                 reply="Your order {result}. Can I check another one for you?",
                 on_error="I can't find that number. Please say or key in the five digits again.",
             ),
-            Intent("again", ("yes [please]", "(sure|okay)"), reply="Please say or key in the order number."),
+            Intent("again", ("yes", "(sure|okay)"), reply="Please say or key in the order number."),
             Intent(
                 "goodbye",
                 (

@@ -9,18 +9,16 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
-from gateway.callworker.main import CALL_HEADER
 from gateway.config import Settings
-from gateway.control import Prepare
-from gateway.dialplan import Dialplan, NoRoute, Route, normalise
+from gateway.control import CALL_HEADER, Prepare
+from gateway.dialplan import Dialplan, NoRoute, Route, normalise, normalise_caller
 from gateway.dispatch import Dispatcher
 from gateway.record import CallOpened
 from telephony.call import CallInfo, Direction
-from telephony.edge import Forward, InviteInfo, Refuse, WorkerAddress
+from telephony.edge import Forward, GatewayStatus, InviteInfo, Refuse, WorkerAddress
 
 __all__ = ["Admission"]
 
@@ -53,52 +51,69 @@ class Admission:
         self._wall = wall
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
         self.draining = False
+        self.recordings: dict[str, str] = {}  # live call -> its recording, relative to the folder of recordings
 
-    def info(self, invite: InviteInfo, call_id: str) -> CallInfo:
+    def status(self) -> GatewayStatus:
+        if self.draining:
+            return GatewayStatus(False, RETRY_AFTER_S, "draining")
+        if self._dispatcher.free == 0:
+            return GatewayStatus(False, RETRY_AFTER_S, "full")
+        return GatewayStatus()
+
+    def info(self, invite: InviteInfo, call_id: str = "") -> CallInfo:
         """The attempt as records and agents know it."""
-        region = self._regions.get(invite.trunk) or self._dialplan.region
+        region = self._region(invite)
         return CallInfo(
-            call_id=call_id,
+            call_id=call_id or secrets.token_hex(8),
             direction=Direction.INBOUND,
             called=normalise(invite.called, region),
-            caller=None if invite.caller is None else normalise(invite.caller, region),
-            trunk=invite.trunk,
+            caller=normalise_caller(invite.caller, region),
+            trunk=invite.trunk or "",
             sip_call_id=invite.sip_call_id,
             headers=dict(invite.headers),
         )
 
     def admit(self, invite: InviteInfo) -> Forward | Refuse:
         if self.draining:
-            return Refuse(503, "Shutting down", retry_after=RETRY_AFTER_S, cause_text="the gateway is shutting down")
-        call_id = secrets.token_hex(8)
-        info = self.info(invite, call_id)
-        decision = self._dialplan.decide(info.called, info.caller, self._wall())
+            return _busy("the gateway is shutting down")
+        info = self.info(invite)
+        decision = self._dialplan.decide(invite.called, invite.caller, self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
             return Refuse(decision.sip_status, decision.reason, cause_text=decision.reason)
-        slot = self._dispatcher.take(call_id, self._now())
+        slot = self._dispatcher.take(info.call_id, self._now())
         if slot is None:
-            text = f"all {self._dispatcher.total} call slots are taken" if self._dispatcher.total else "no worker is ready"
-            return Refuse(503, "Busy", retry_after=RETRY_AFTER_S, cause_text=text)
+            total = self._dispatcher.total
+            return _busy(f"all {total} call slots are taken" if total else "no call worker is ready")
         if not self._prepare(slot.worker, self._prepared(info, decision)):
-            self._dispatcher.release(call_id)
-            return Refuse(503, "Busy", retry_after=1, cause_text="the worker has just gone")
+            self._dispatcher.release(info.call_id)
+            return _busy("the call worker has just gone")
+        persona = str(decision.persona)
         self._opened(
-            CallOpened.of(
-                info, started_at=self._wall(), persona=str(decision.persona), rule=decision.rule, worker=slot.worker
-            )
+            CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
         )
-        log.info("call_admitted", call_id=call_id, called=info.called, persona=str(decision.persona), worker=slot.worker)
-        return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), call_id, {CALL_HEADER: call_id})
+        log.info("call_admitted", call_id=info.call_id, called=info.called, persona=persona, worker=slot.worker)
+        return Forward(
+            WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), info.call_id, {CALL_HEADER: info.call_id}
+        )
+
+    def _region(self, invite: InviteInfo) -> str | None:
+        return self._regions.get(invite.trunk or "") or self._dialplan.region
 
     def _prepared(self, info: CallInfo, route: Route) -> Prepare:
         record = route.recording if route.recording is not None else self._settings.record_calls
-        recording = self._settings.recordings / self._wall().strftime("%Y-%m-%d") / f"{info.call_id}.wav"
+        name = f"{self._wall():%Y-%m-%d}/{info.call_id}.wav"
+        if record:
+            self.recordings[info.call_id] = name
         return Prepare(
             call=asdict(info),
             persona_file=str(route.persona.file),
             persona_class=route.persona.name,
             rule=route.rule,
-            recording=str(Path(recording).resolve()) if record else "",
+            recording=str((self._settings.recordings / name).resolve()) if record else "",
             session=dict(route.session),
             speech=dict(route.speech),
         )
+
+
+def _busy(why: str) -> Refuse:
+    return Refuse(503, "Service Unavailable", retry_after=RETRY_AFTER_S, cause_text=why)

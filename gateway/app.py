@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import structlog
 
 from gateway.admission import Admission
-from gateway.api import ApiServer
+from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
 from gateway.config import Settings
-from gateway.control import Drain, EndCall, Prepare, Stop
+from gateway.control import Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
-from gateway.metrics import Metrics
-from gateway.record import CallClosed, CallEvents, CallOpened, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.metrics import Metrics, sample_loop_lag
+from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
 from gateway.store import CallStore, RecordWriter
 from gateway.supervisor import Supervisor
-from telephony.edge import Edge, RefusedInvite
+from telephony.call import EndedBy
+from telephony.edge import Edge, EdgeLimits, EdgeSettings, RefusedInvite, Trunk
+from telephony.media.recording import repair
 
-__all__ = ["Gateway", "Listener"]
+__all__ = ["Gateway", "Listener", "edge_settings"]
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,8 @@ class Gateway:
         self._stop_now = asyncio.Event()
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lag: asyncio.Task[None] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -64,12 +69,19 @@ class Gateway:
         self.store = await CallStore.open(self.settings.store)
         self.writer = RecordWriter(self.store)
         self.edge = Edge(edge_settings(self.settings), self.admission, on_refused=self._refused)
-        self.api = ApiServer(self)
+        listen = self.settings.http.listen
+        self.api = ApiServer(self._api_deps(), host=listen.host, port=listen.port)
+        snapshots = self.metrics.snapshots
+        snapshots.workers = self._workers_by_state
+        snapshots.slots_free = lambda: self.dispatcher.free
+        snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in self.edge.counters.snapshot().items()}
+        snapshots.store = lambda: self.writer.state
         try:
             await self.edge.start()
             await self.api.start()
             await self.store.fail_open("gateway_lost")
             await self.writer.start()
+            self._lag = asyncio.create_task(sample_loop_lag(self.metrics))
             await self.supervisor.start()
             async with asyncio.timeout(READY_LIMIT_S):
                 await self._ready.wait()
@@ -114,10 +126,47 @@ class Gateway:
 
     async def _close(self) -> None:
         await self.supervisor.stop(Stop(), STOP_LIMIT_S)
+        if self._lag is not None:
+            self._lag.cancel()
         await self.edge.close()
         await self.api.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
         await self.writer.close()
         await self.store.close()
+
+    # --- what others ask -----------------------------------------------------------------------------------------
+
+    def health(self) -> HealthReport:
+        figures = {
+            "calls_active": self.dispatcher.busy,
+            "slots_free": self.dispatcher.free,
+            "slots": self.dispatcher.total,
+            "workers_ready": len(self.dispatcher.workers),
+            "workers_wanted": self.supervisor.wanted,
+        }
+        warnings = () if self.writer.state.healthy else (f"call records wait to be written: {self.writer.state.error}",)
+        if self.admission.draining:
+            return HealthReport(state="draining", reasons=("the gateway is shutting down",), figures=figures)
+        if not self.dispatcher.workers:
+            state: HealthState = "failing" if self._ready.is_set() else "starting"
+            return HealthReport(state=state, reasons=("no call worker is ready",), warnings=warnings, figures=figures)
+        return HealthReport(state="ready", warnings=warnings, figures=figures)
+
+    def _api_deps(self) -> ApiDeps:
+        return ApiDeps(
+            calls=self.store,
+            health=self.health,
+            metrics=self.metrics,
+            recordings=self.settings.recordings,
+            api_keys=[key.read() for key in self.settings.http.api_keys],
+            store_state=lambda: self.writer.state,
+            version=version("trunkline"),
+        )
+
+    def _workers_by_state(self) -> dict[str, int]:
+        ready = len(self.dispatcher.workers)
+        return {"ready": ready, "starting": len(self.supervisor.workers) - ready}
 
     # --- SupervisorEvents ----------------------------------------------------------------------------------------
 
@@ -134,7 +183,27 @@ class Gateway:
         self.edge.remove_worker(name)
         if calls:
             self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC)))
+            self._spawn(self._save_recordings(calls))
         self._check_idle()
+
+    async def _save_recordings(self, calls: list[str]) -> None:
+        """What a lost worker had recorded is mended, so that it plays, and put on record."""
+        for call_id in calls:
+            name = self.admission.recordings.pop(call_id, None)
+            if name is None:
+                continue
+            path = self.settings.recordings / name
+            try:
+                duration_ms = await asyncio.to_thread(repair, path)
+            except (OSError, ValueError) as error:
+                recording = Recording(path="", error=f"not saved: {error}")
+            else:
+                recording = Recording(path=name, duration_ms=round(duration_ms), error="the worker was lost")
+            lost = CallClosed(
+                call_id=call_id, outcome=Outcome.WORKER_LOST, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
+                end_reason="the worker's process ended", recording=recording,
+            )  # fmt: skip
+            self._record(lost)
 
     def worker_record(self, name: str, body: Mapping[str, Any]) -> None:
         try:
@@ -145,6 +214,7 @@ class Gateway:
         self._record(message)
         if isinstance(message, CallClosed):
             self.dispatcher.release(message.call_id)
+            self.admission.recordings.pop(message.call_id, None)
             self._check_idle()
 
     def worker_heartbeat(self, name: str, calls: set[str]) -> None:
@@ -154,17 +224,18 @@ class Gateway:
             self.supervisor.send(name, EndCall(call_id, politely=False, reason="lost its owner"))
             self.edge.end_call(call_id)
             self.dispatcher.release(call_id)
-            self._record(WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call"))
+            self._record(
+                WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
+            )
 
     # --- records -------------------------------------------------------------------------------------------------
 
     def _refused(self, refused: RefusedInvite) -> None:
-        info = self.admission.info(refused.invite, refused.call_id)
+        info = self.admission.info(refused.info)
+        cause = refused.cause_text or refused.rule
+        now = datetime.now(UTC)
         self._record(
-            refused_record(
-                info, started_at=datetime.now(UTC), sip_status=refused.status,
-                refused_by=refused.cause_text, reason=refused.reason,
-            )  # fmt: skip
+            refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
         )
 
     def _record(self, message: RecordMessage) -> None:
@@ -173,8 +244,23 @@ class Gateway:
         for listener in self.listeners:
             listener(message)
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _check_idle(self) -> None:
         if not self.dispatcher.busy:
             self._idle.set()
 
 
+def edge_settings(settings: Settings) -> EdgeSettings:
+    """The edge's part of the settings."""
+    sip = settings.sip
+    limits = {name: getattr(sip.limits, name) for name in type(sip.limits).model_fields}
+    return EdgeSettings(
+        listen=tuple(str(address) for address in sip.listen),
+        trunks=tuple(Trunk(trunk.name, tuple(str(network) for network in trunk.allow)) for trunk in sip.trunks),
+        public_address=sip.public_address or "",
+        limits=EdgeLimits(**limits),
+    )

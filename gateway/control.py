@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 __all__ = [
+    "CALL_HEADER",
     "MAX_FRAME_BYTES",
     "Channel",
     "ChannelError",
@@ -32,6 +33,7 @@ __all__ = [
     "encode",
 ]
 
+CALL_HEADER = "X-Trunkline-Call"  # of the INVITE on loopback: which prepared call it is
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 log = structlog.get_logger(__name__)

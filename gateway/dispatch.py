@@ -1,4 +1,4 @@
-"""Which worker gets a call. Slots are taken before anything is answered, in one step, so that no two calls share one."""
+"""Which worker gets a call. Slots are taken in one step, before anything is answered: no two calls share one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ def follow(gateway: Gateway, terminal: Terminal) -> None:
     def show(message: RecordMessage) -> None:
         match message:
             case CallOpened():
-                terminal.line(f"call {message.call_id}: {message.caller or 'withheld'} -> {message.called}, {message.persona}")
+                terminal.line(
+                    f"call {message.call_id}: {message.caller or 'withheld'} -> {message.called}, {message.persona}"
+                )
             case CallEvents():
                 for event in message.events:
                     terminal.event(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -43,7 +44,8 @@ class Snapshots(Collector):
             yield GaugeMetricFamily("trunkline_slots_free", "Calls that could be taken now", self.slots_free())
         if self.edge is not None:
             for name, total in self.edge().items():
-                yield CounterMetricFamily(f"trunkline_edge_{name}", f"SIP edge: {name.replace('_', ' ')}", total)
+                metric = re.sub(r"[^a-zA-Z0-9_]", "_", name)  # counters may be called as in refused.source
+                yield CounterMetricFamily(f"trunkline_edge_{metric}", f"SIP edge: {name.replace('_', ' ')}", total)
         if self.store is not None:
             yield from _store_metrics(self.store())
 

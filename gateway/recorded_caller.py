@@ -43,8 +43,8 @@ class HeardFrames:
 
 
 async def play_timeline(call: PhoneCall, fixture: Fixture) -> TimelineCaller:
-    """Follow the fixture's timeline on an answered call until it is over; hang up when the timeline says so, or after the
-    fixture's limit. Returns the caller, whose `waiting_for` is None if it came to the end of its timeline."""
+    """Follow the fixture's timeline on an answered call until it is over; hang up when the timeline says so, or after
+    the fixture's limit. Returns the caller, whose `waiting_for` is None if it came to the end of its timeline."""
     loop = asyncio.get_running_loop()
     caller = TimelineCaller(fixture.timeline, fixture.line_noise)
     heard = HeardFrames(call)

@@ -301,6 +301,8 @@ class _WarmParent:
         asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
         gone = ConnectionResetError("the warm parent is gone")
-        for future in [*self._forks.values(), self._warm]:
-            if not future.done():
-                future.set_exception(gone)
+        for fork in self._forks.values():
+            if not fork.done():
+                fork.set_exception(gone)
+        if not self._warm.done():
+            self._warm.set_exception(gone)

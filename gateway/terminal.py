@@ -26,7 +26,10 @@ def _user_message(event: Mapping[str, Any]) -> tuple[str, str]:
 def _agent_message(event: Mapping[str, Any]) -> tuple[str, str]:
     if not event["interrupted"]:
         return "agent", f"agent: {event['text']}"
-    return "agent", f"agent: {event['text']} - (interrupted; not heard: {event['full_text'][len(event['text']) :].strip()})"
+    return (
+        "agent",
+        f"agent: {event['text']} - (interrupted; not heard: {event['full_text'][len(event['text']) :].strip()})",
+    )
 
 
 def _function_call(event: Mapping[str, Any]) -> tuple[str, str]:

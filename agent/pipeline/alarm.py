@@ -1,4 +1,4 @@
-"""Calls a pure machine's `tick` when its deadline has come: the only place where turn taking meets the loop's timers."""
+"""Calls a pure machine's `tick` when its deadline has come: where turn taking meets the loop's timers."""
 
 from __future__ import annotations
 

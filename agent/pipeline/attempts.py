@@ -33,8 +33,8 @@ async def attempts(
     *,
     may_be_empty: bool = False,
 ) -> AsyncGenerator[T, None]:
-    """The items of the first attempt that gives any. Each failure is reported with what follows from it; the last one is
-    raised as `ProviderError`. `counts`: whether an item is more than bookkeeping."""
+    """The items of the first attempt that gives any. Each failure is reported with what follows from it; the last
+    one is raised as `ProviderError`. `counts`: whether an item is more than bookkeeping."""
     failed = slow = 0
     while True:
         begun = False
@@ -86,7 +86,7 @@ async def _timed(
             raise
         except TimeoutError as error:
             raise ProviderTimeout(provider, what) from error
-        except Exception as error:  # noqa: BLE001  an adapter that lets a vendor's exception through must not end the call
+        except Exception as error:
             raise ProviderError(provider, f"{type(error).__name__}: {error}") from error
     finally:
         if stream is not None and hasattr(stream, "aclose"):

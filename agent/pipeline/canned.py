@@ -74,7 +74,13 @@ def speak(
 
 
 async def speak_canned(
-    tts: TTS, agent: Agent, text: str, options: SessionOptions, report: FailureReport, canned: CannedAudio, fallback: str
+    tts: TTS,
+    agent: Agent,
+    text: str,
+    options: SessionOptions,
+    report: FailureReport,
+    canned: CannedAudio,
+    fallback: str,
 ) -> AsyncGenerator[SpokenAudio, None]:
     """A canned sentence: as made ahead, else from TTS, else the sentence `fallback` as made ahead, else a tone.
     Never raises."""

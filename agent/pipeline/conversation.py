@@ -54,6 +54,8 @@ class Conversation:
         self.failures = FailureCount(max_in_a_row=options.max_failures)
         self.ending = False  # the farewell has begun: nothing else is taken up
         self.user_speaking = False
+        self.tokens = (0, 0)  # of prompts and completions
+        self.entering = 0  # personas whose `on_enter` is running after a handoff
         self.turns = 0  # of the caller, so far
         self._given_llm = llm
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -138,6 +138,10 @@ class Listener:
         if self._vad_stream is not None:
             self._vad_stream.close()
 
+    def _is_stopped(self) -> bool:
+        """Asked again after each call to the observer, which may have ended it all."""
+        return self._stopped
+
     def frame(self, frame: AudioFrame) -> None:
         """One 20 ms frame was heard."""
         if self._stopped or self._vad_stream is None:
@@ -158,7 +162,7 @@ class Listener:
                     self._speech_started(event)
                 else:
                     self._speech_ended(event)
-                if self._stopped:
+                if self._is_stopped():
                     return
 
     def _vad_failed(self, error: Exception) -> None:
@@ -180,7 +184,7 @@ class Listener:
         if self._turn is None:
             self._turn = SpokenTurn(event.at, event.at)
         self._observer.speech_started(event)
-        if self._stopped:
+        if self._is_stopped():
             return
         self._begin_piece(event.at)
         self._perform(self._endpointing.speech_started(event.at, event.noticed_at))
@@ -264,7 +268,7 @@ class Listener:
             if transcript.text:
                 turn.confidences.append(transcript.confidence)
             self._observer.words_heard(turn.text, final=True)
-        if turn.dropped or self._stopped:
+        if turn.dropped or self._is_stopped():
             return
         if turn is self._turn and not turn.awaited and self._endpointing.state == "silence":
             self._observer.turn_likely(turn)

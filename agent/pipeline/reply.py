@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agent.events import TurnLatency
+from agent.persona import Agent
 from agent.pipeline.attempts import AttemptLimits, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.outcomes import end_of, handoff_of
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.utterance import Kind, Utterance
-from agent.persona import Agent
 from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
 from agent.speech_handle import SpeechHandle
 from agent.tools import ToolOutcome
@@ -183,6 +183,9 @@ class Reply:
                     await utterance.write(event.text)
                 elif isinstance(event, ToolCall):
                     calls.append(event)
+                else:
+                    prompt, completion = self._conversation.tokens
+                    self._conversation.tokens = (prompt + event.prompt_tokens, completion + event.completion_tokens)
 
     async def _use_tools(self, calls: list[ToolCall]) -> bool:
         """Whether the model is to be asked again."""

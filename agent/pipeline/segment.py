@@ -1,7 +1,7 @@
 """Cuts a model's text, as it streams in, into pieces that can be spoken. Pure.
 
-Whole sentences; the very first piece may be a clause of at least four words, so that speech begins early. What is cut off
-is never cut within "3.50", "Dr. Lee", "a.m." or "555-0100".
+Whole sentences; the very first piece may be a clause of at least four words, so that speech begins early. Nothing is
+cut within "3.50", "Dr. Lee", "a.m." or "555-0100".
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import re
 __all__ = ["Segmenter"]
 
 _ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof sr jr st vs etc no nr inc ltd co corp dept est approx ext fig apt ave blvd rd "
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun e.g i.e a.m p.m u.s z.b".split()
+    ["apt", "ave", "approx", "blvd", "co", "corp", "dept", "dr", "e.g", "est", "etc", "ext", "i.e", "inc", "jr", "ltd"]
+    + ["mr", "mrs", "ms", "nr", "prof", "rd", "sr", "st", "vs", "z.b"]
+    + ["jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"]
 )
+_MAY_END = ("a.m", "etc", "p.m", "u.s")  # abbreviations that end a sentence as often as not
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)")
 _MIN_CLAUSE_WORDS = 4
@@ -60,12 +62,14 @@ class Segmenter:
             return True
         word = self._text[: match.start()].rsplit(None, 1)[-1].lstrip("(\"'“‘").lower() if match.start() else ""
         following = self._text[match.end() :].lstrip()
-        if word in ("a.m", "p.m", "etc", "u.s"):
+        if word in _MAY_END:
             return following[:1].isupper()  # nothing there yet: wait for more
         if word in _ABBREVIATIONS:
             return False
         # An initial, as in "J. Smith"; "I." and list numbers "1." do not end a sentence either.
-        return not (len(word) == 1 and word.isalpha()) and not (word.isdigit() and len(word) <= 2 and match.start() == len(word))
+        return not (len(word) == 1 and word.isalpha()) and not (
+            word.isdigit() and len(word) <= 2 and match.start() == len(word)
+        )
 
     def _clause_end(self) -> int | None:
         for match in _CLAUSE_END.finditer(self._text):

@@ -119,7 +119,7 @@ class Talker:
         instructions: str = "",
         allow_interruptions: bool = True,
     ) -> SpeechHandle:
-        """Let the model answer, after the replies that are under way. One that was prepared for the same words is taken."""
+        """Let the model answer, after the replies under way. One that was prepared for the same words is taken."""
         prepared, self._prepared = self._prepared, None
         if prepared is not None and user is not None and prepared.user == user and not self.busy and not instructions:
             prepared.waterfall.turn = waterfall.turn
@@ -244,13 +244,18 @@ class Talker:
         self._owner.agent_changed()
         if words or agent.greeting:
             self.say(words or agent.greeting, "reply" if words else "greeting")
+        self._conversation.entering += 1
         self._conversation.spawn(self._enter(agent, asked=not (words or agent.greeting)), "on_enter")
 
     async def _enter(self, agent: Agent, *, asked: bool) -> None:
         turn = self._conversation.turns
-        await self._conversation.run_hook(agent.on_enter(self._conversation.context()), "on_enter")
+        try:
+            await self._conversation.run_hook(agent.on_enter(self._conversation.context()), "on_enter")
+        finally:
+            self._conversation.entering -= 1
         if asked and not self._queue and not self.speaker.busy and self._conversation.turns == turn:
             self.reply(None, Waterfall(turn))
+        self._owner.talk_changed()
 
     def begin_ending(self) -> None:
         self._owner.begin_ending()
@@ -262,5 +267,3 @@ class Talker:
 async def _finish_with(handle: SpeechHandle, utterance: Utterance) -> None:
     await utterance.over.wait()
     handle.finish(interrupted=utterance.interrupted)
-
-

@@ -1,4 +1,4 @@
-"""Whose turn it is: what the caller does (speech, keys, silence) is put to the pure machines, their verdicts are carried out."""
+"""Whose turn it is: what the caller does is put to the pure machines, and their verdicts are carried out."""
 
 from __future__ import annotations
 

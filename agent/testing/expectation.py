@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.testing.happened import Happened, describe, spoken_text
 
-__all__ = ["EventMatcher", "Expectation", "Problem", "compare", "normalized", "transcript_lines"]
+__all__ = ["Deviation", "EventMatcher", "Expectation", "compare", "normalized", "transcript_lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class EventMatcher:
     """One expected event. `line`: where it stands in the fixture.
 
     `contains`: all of these, `any_of`: at least one of these, in the event's words (whole words; case and punctuation
-    do not count). `arguments`: of a function call; others may be there too. `equal`: any other field. `within_ms`: for a
-    turn_latency the whole latency; for every other event the time since the expected event before it (for the first:
+    do not count). `arguments`: of a function call; others may be there too. `equal`: any other field. `within_ms`: for
+    a turn_latency the whole latency; for every other event the time since the expected event before it (for the first:
     since the answer).
     """
 
@@ -82,7 +82,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Deviation:
     """Something that went another way. `line`: of the fixture; 0: none."""
 
     line: int
@@ -107,15 +107,15 @@ def _same(found: Any, wanted: Any) -> bool:
 
 def compare(
     expectation: Expectation, events: Sequence[Happened], ended_by: str, end_reason: str
-) -> tuple[Problem, ...]:
+) -> tuple[Deviation, ...]:
     """Everything that is not as expected."""
-    problems: list[Problem] = []
+    problems: list[Deviation] = []
     found = _in_order(expectation.events, events)
     if len(found) < len(expectation.events):
         problems.append(_missing(expectation.events, events, found))
     for matcher in expectation.never:
         problems += [
-            Problem(matcher.line, f"must never happen, but did: {event}")
+            Deviation(matcher.line, f"must never happen, but did: {event}")
             for event in events
             if not matcher.mismatch(event)
         ]
@@ -123,7 +123,7 @@ def compare(
         types = {matcher.type for matcher in expectation.events}
         taken = set(found)
         problems += [
-            Problem(0, f"strict, and this is one too many: {event}")
+            Deviation(0, f"strict, and this is one too many: {event}")
             for index, event in enumerate(events)
             if event.type in types and index not in taken
         ]
@@ -132,7 +132,7 @@ def compare(
         ("end_reason", expectation.end_reason, end_reason),
     ):
         if wanted and wanted != was:
-            problems.append(Problem(0, f"{name} should be {wanted}, was {was or 'nothing'}"))
+            problems.append(Deviation(0, f"{name} should be {wanted}, was {was or 'nothing'}"))
     return tuple(problems)
 
 
@@ -170,7 +170,7 @@ def _in_order(matchers: Sequence[EventMatcher], events: Sequence[Happened]) -> l
     return best
 
 
-def _missing(matchers: Sequence[EventMatcher], events: Sequence[Happened], found: Sequence[int]) -> Problem:
+def _missing(matchers: Sequence[EventMatcher], events: Sequence[Happened], found: Sequence[int]) -> Deviation:
     """What did not come, and what came instead."""
     wanted = matchers[len(found)]
     before = found[-1] if found else -1
@@ -183,7 +183,7 @@ def _missing(matchers: Sequence[EventMatcher], events: Sequence[Happened], found
     if not near:
         earlier = [event for event in events[: before + 1] if wanted.mismatch(event) is None]
         lines.append(f"   but no {wanted.type} came" + (f"; one came before: {earlier[-1]}" if earlier else ""))
-    return Problem(wanted.line, "\n".join(lines))
+    return Deviation(wanted.line, "\n".join(lines))
 
 
 def transcript_lines(events: Sequence[Happened]) -> list[str]:

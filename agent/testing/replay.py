@@ -20,7 +20,7 @@ from agent.persona import Agent
 from agent.providers.base import LLM, STT, TTS, VAD, Offload
 from agent.session import AgentSession
 from agent.testing.caller import TimelineCaller
-from agent.testing.expectation import Problem, compare, transcript_lines
+from agent.testing.expectation import Deviation, compare, transcript_lines
 from agent.testing.fixture import Fixture
 from agent.testing.fixture_format import load_fixture
 from agent.testing.happened import Happened, digest, from_session
@@ -55,11 +55,11 @@ class Speech:
 def offline_speech(offload: Offload) -> Speech:
     """The providers that need no network and no key. Imported here: they take half a second to load."""
     from agent.providers.espeak import EspeakTTS
-    from agent.providers.pocketsphinx import PocketsphinxSTT
+    from agent.providers.pocketsphinx import PocketSphinxSTT
     from agent.providers.rules import RulesLLM
     from agent.providers.silero import SileroVAD
 
-    return Speech(SileroVAD(), PocketsphinxSTT(offload), RulesLLM(), EspeakTTS(offload))
+    return Speech(SileroVAD(), PocketSphinxSTT(offload), RulesLLM(), EspeakTTS(offload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ReplayResult:
     events: tuple[Happened, ...]
     ended_by: str
     end_reason: str
-    problems: tuple[Problem, ...]
+    problems: tuple[Deviation, ...]
     audio: tuple[bytes, bytes] = (b"", b"")
     took_s: float = 0.0
 
@@ -180,7 +180,7 @@ class _Run:
         self._events: list[SessionEvent] = []
         self._answered_at = 0.0
         self.tape = _Tape()
-        self.problems: list[Problem] = []
+        self.problems: list[Deviation] = []
         self.ended_by = ""
         self.end_reason = ""
         self.happened: list[Happened] = []
@@ -258,14 +258,14 @@ class _Run:
             step = caller.waiting_for
             what = f"the caller was still waiting for the step in line {step.line}" if step else "nobody had hung up"
             self.problems.append(
-                Problem(step.line if step else 0, f"not over after {self._fixture.limit_s:g} s: {what}")
+                Deviation(step.line if step else 0, f"not over after {self._fixture.limit_s:g} s: {what}")
             )
         session.leg_ended()
 
     def _end(self, closed: SessionClosed | None) -> None:
         if closed is None:
             self.problems.append(
-                Problem(0, f"the session had not closed {_CLOSE_LIMIT_S:g} s after the caller had gone")
+                Deviation(0, f"the session had not closed {_CLOSE_LIMIT_S:g} s after the caller had gone")
             )
         elif not self.ended_by:
             self.ended_by = "system" if closed.reason == "error" else "agent"

@@ -24,7 +24,7 @@ class WouldBlockForever(RuntimeError):
         )
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # the class is chosen at run time
+class _JumpingSelector(selectors.DefaultSelector):
     """Instead of sleeping, moves the clock on."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ Judged by what was said and how long it took, whichever is known first:
     up to backchannel_max_ms    Interrupt                       Resume        Interrupt
     longer                      Interrupt                       Interrupt     Interrupt
 
-The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without speech and
-without a verdict it goes on.
+The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without
+speech and without a verdict it goes on.
 """
 
 from __future__ import annotations
@@ -140,4 +140,6 @@ class Interruption:
 def _may_become_backchannel(text: str, language: str) -> bool:
     """An interim text such as "all" may still grow into "all right"."""
     words = normalized_words(text)
-    return len(words) == 1 and any(is_backchannel(f"{words[0]} {more}", language) for more in ("right", "huh", "see", "it"))
+    return len(words) == 1 and any(
+        is_backchannel(f"{words[0]} {more}", language) for more in ("right", "huh", "see", "it")
+    )

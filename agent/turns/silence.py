@@ -1,6 +1,6 @@
 """The silence ladder: neither side speaks, no tool runs, no reply is coming. Pure.
 
-    rung 1 after away_ms: "still_there"; rung 2 after away_ms more: "still_there_again"; rung 3: "goodbye_silence", end
+rung 1 after away_ms: "still_there"; rung 2 after away_ms more: "still_there_again"; rung 3: "goodbye_silence", end
 """
 
 from __future__ import annotations

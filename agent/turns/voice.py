@@ -111,22 +111,22 @@ class VoiceActivity:
         return level_db >= least
 
     def _onset(self, window_start: float) -> float:
-        """The start of the loud frames that lead without a gap into the first sure window, at most 200 ms before it."""
+        """The start of the run of loud frames that reaches into the first sure window, at most 200 ms before it."""
         self._peak_db = -100.0
-        onset = window_start
+        onset: float | None = None
         for when, level in reversed(self._levels):
-            if when > window_start + FRAME_S:
-                continue
-            if not self._is_loud(level) or when - FRAME_S < window_start - 0.2:
+            starts_at = when - FRAME_S
+            if self._is_loud(level) and starts_at >= window_start - 0.2:
+                onset = starts_at
+            elif starts_at < window_start:
                 break
-            onset = min(onset, when - FRAME_S)
-        return onset
+        return window_start if onset is None else onset
 
     def _end(self) -> float:
         earliest = max(self._started_at, self._last_sure_at - self.settings.max_lag_ms / 1000)
         for when, level in reversed(self._levels):
             if when <= earliest:
                 return earliest
-            if when <= self._last_sure_at + 1e-9 and self._is_loud(level):
+            if when - FRAME_S < self._last_sure_at - 1e-6 and self._is_loud(level):
                 return when
         return self._last_sure_at

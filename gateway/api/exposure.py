@@ -19,7 +19,6 @@ from gateway.api.problems import ProblemError
 __all__ = ["ExposureError", "HttpExposure", "authorize", "check_exposure", "is_loopback", "secure_headers"]
 
 _HEADERS = {
-    "Server": "trunkline",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -102,5 +101,6 @@ def _has_key(header: str, keys: Sequence[str]) -> bool:
 
 async def secure_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """On every response, also of files and errors; a handler's own value stands."""
+    response.headers["Server"] = "trunkline"  # by itself it would name the versions of Python and aiohttp
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

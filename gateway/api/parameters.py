@@ -78,6 +78,6 @@ def query_of(request: web.Request, model: type[Model]) -> Model:
 def call_id_of(request: web.Request) -> str:
     """Raises ProblemError 400 for what cannot be a call's id."""
     call_id = request.match_info["call_id"]
-    if not re.match(CALL_ID, call_id):
+    if not re.fullmatch(CALL_ID, call_id):
         raise ProblemError(HTTPStatus.BAD_REQUEST, "A call id has letters, digits, `_`, `.` and `-`, at most 128.")
     return call_id

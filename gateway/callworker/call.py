@@ -23,7 +23,18 @@ from gateway.config import Settings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import Outcome, Recording
-from telephony.call import CallInfo, Direction, EndedBy, FirstMedia, Leg, LegAnswered, LegDigit, LegEnded, LegHeld, LegResumed
+from telephony.call import (
+    CallInfo,
+    Direction,
+    EndedBy,
+    FirstMedia,
+    Leg,
+    LegAnswered,
+    LegDigit,
+    LegEnded,
+    LegHeld,
+    LegResumed,
+)
 from telephony.errors import TelephonyError
 from telephony.media.recording import WavRecorder
 from telephony.rooms.local import LocalRoom
@@ -58,7 +69,9 @@ class CallOwner:
         self._answered = asyncio.Event()
         self._media = asyncio.Event()
         self._ended: asyncio.Future[LegEnded] = asyncio.get_running_loop().create_future()
-        self._watch = MediaWatch(settings.calls.media_alarm_s, settings.calls.first_media_s, settings.calls.media_timeout_s)
+        self._watch = MediaWatch(
+            settings.calls.media_alarm_s, settings.calls.first_media_s, settings.calls.media_timeout_s
+        )
         self._cause: tuple[EndedBy, str] | None = None
         self._draining = ""
 
@@ -85,7 +98,7 @@ class CallOwner:
         """Say goodbye and end."""
         self._draining = reason
         if self._session is not None:
-            asyncio.ensure_future(self._session.drain(reason)).add_done_callback(_log_failure)
+            asyncio.ensure_future(self._session.drain()).add_done_callback(_log_failure)
         else:
             self.end_now(reason)
 
@@ -110,7 +123,7 @@ class CallOwner:
             async with asyncio.timeout(self._settings.session.max_call_s + LENGTH_MARGIN_S):
                 await session.start(agent=persona, room=room.add_agent("agent"), call=self._leg)
                 if self._draining:
-                    await session.drain(self._draining)
+                    await session.drain()
                 closed = await session.closed
         finally:
             watch.cancel()
@@ -119,7 +132,7 @@ class CallOwner:
     async def _prepare_session(self) -> tuple[Agent, AgentSession]:
         cls = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
         persona = cls()
-        session = self._providers.session(persona, self._prepared.speech, self._prepared.session)
+        session = self._providers.session(self._prepared.speech, self._prepared.session)
         try:
             async with asyncio.timeout(WARM_LIMIT_S):
                 await self._providers.warm(self._prepared.speech)
@@ -131,7 +144,8 @@ class CallOwner:
     async def _until(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for `event`, the end of the leg or the limit; whether the event came."""
         waiting = asyncio.ensure_future(event.wait())
-        await asyncio.wait([waiting, self._ended], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [waiting, self._ended]
+        await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         return event.is_set()
 
@@ -207,6 +221,12 @@ class CallOwner:
     def _recorder(self) -> WavRecorder | None:
         return WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
 
+    def _recording_name(self) -> str:
+        """As records have it: relative to the folder of recordings."""
+        path = Path(self._prepared.recording)
+        folder = self._settings.recordings.resolve()
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
+
     def _close_record(self, recorder: WavRecorder | None) -> None:
         ended = self._ended.result() if self._ended.done() else None
         by, reason = self._cause or (EndedBy.SYSTEM, "unknown")
@@ -221,8 +241,8 @@ class CallOwner:
             ended=ended,
             by=by,
             reason=reason,
-            tokens=self._session.tokens if self._session is not None else (0, 0),
-            recording=_recording(recorder, self._prepared.recording, self._answered.is_set()),
+            tokens=(0, 0),
+            recording=_recording(recorder, self._recording_name(), self._answered.is_set()),
         )
 
 
@@ -230,11 +250,11 @@ def _call_info(fields: Mapping[str, Any]) -> CallInfo:
     return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
 
 
-def _recording(recorder: WavRecorder | None, path: str, answered: bool) -> Recording | None:
+def _recording(recorder: WavRecorder | None, name: str, answered: bool) -> Recording | None:
     if recorder is None or not answered:
         return None
     return Recording(
-        path="" if recorder.error and not recorder.duration_ms else Path(path).name,
+        path="" if recorder.error and not recorder.duration_ms else name,
         duration_ms=round(recorder.duration_ms),
         error=recorder.error or "",
     )
@@ -243,5 +263,3 @@ def _recording(recorder: WavRecorder | None, path: str, answered: bool) -> Recor
 def _log_failure(task: asyncio.Future[Any]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("call_task_failed", error=repr(task.exception()))
-
-

@@ -19,7 +19,7 @@ from gateway import logs
 from gateway.callworker.call import CallOwner
 from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.config import Settings
-from gateway.control import Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
+from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
 from gateway.dialplan import Dialplan, load_persona
 from telephony.errors import TelephonyError
 from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
@@ -28,7 +28,6 @@ __all__ = ["CallWorker", "preload", "run"]
 
 log = structlog.get_logger(__name__)
 
-CALL_HEADER = "X-Trunkline-Call"
 PREPARE_WAIT_S = 1.0  # how long an INVITE may be ahead of its Prepare
 INVITE_WAIT_S = 8.0  # how long a Prepare may wait for its INVITE
 HEARTBEAT_S = 1.0
@@ -59,7 +58,7 @@ class CallWorker:
         self._name = name
         self._providers = ProviderSet(settings)
         self._endpoint = Endpoint(
-            EndpointSettings(rtp_ports=rtp_ports, public_address=settings.sip.public_address), self._incoming
+            EndpointSettings(rtp_ports=rtp_ports, public_address=settings.public_address), self._incoming
         )
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
         self._calls: dict[str, CallOwner] = {}

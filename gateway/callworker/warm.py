@@ -22,6 +22,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from typing import Any
 
 from gateway.config import Settings
@@ -67,6 +68,7 @@ def _serve(control: socket.socket, settings: Settings) -> int:
                 continue
             data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 1)
             if not data:
+                signal.set_wakeup_fd(-1)
                 return 0
             request = json.loads(data)
             pid = os.fork()
@@ -89,9 +91,7 @@ def _become_worker(fd: int, settings: Settings, request: dict[str, Any]) -> None
 
         low, high = request["rtp"]
         status = run(socket.socket(fileno=fd), settings, request["fork"], (low, high))
-    except BaseException:
-        import traceback
-
+    except BaseException:  # noqa: BLE001 - a child must never return into its parent's loop
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -78,6 +78,8 @@ def _time(text: str | None, plan: Dialplan) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f'trunkline explain: --at "{text}" is no time; write it as in "2026-12-24 10:00"') from None
+    if not 1900 <= at.year <= 2200:
+        raise ValueError(f'trunkline explain: --at "{text}" is too far away')
     if at.tzinfo is not None:
         return at
     if plan.timezone is None and plan.uses_time:

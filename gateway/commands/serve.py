@@ -28,7 +28,7 @@ def load(path: str) -> tuple[Settings, Dialplan]:
     from gateway.dialplan import Dialplan
 
     settings = load_settings(path)
-    return settings, Dialplan.load(settings.dialplans)
+    return settings, Dialplan.load(settings.dialplans, settings)
 
 
 def run(args: argparse.Namespace) -> int:

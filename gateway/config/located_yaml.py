@@ -157,7 +157,7 @@ class _Reader:
                 continue
             document.key_lines[here] = line
             if key_node.style is None and not isinstance(_plain(key), str):
-                document.problem(here, f'{key} is a number here, not text: write "{key}" in quotes')
+                document.problem(here, _not_text(key))
             elif key == "<<" and key_node.style is None:
                 document.problem(here, "merge keys are not part of YAML 1.2")
             result[key] = self.value(value_node, here, above)
@@ -192,8 +192,10 @@ def _plain(text: str) -> str | int | float | bool | None:
 def number_as_text(written: Mapping[Located, str], path: Located) -> str | None:
     """The complaint about a plain scalar that stands where text belongs; None if there is none at `path`."""
     text = written.get(path)
-    if text is None:
-        return None
+    return None if text is None else _not_text(text)
+
+
+def _not_text(text: str) -> str:
     if text in _NULL:
         return "is empty"
     kind = "a yes/no value" if text in _BOOL else "a number"

@@ -44,9 +44,9 @@ __all__ = [
 
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "vad": ("silero",),
-    "stt": ("pocketsphinx", "openai", "instant"),
+    "stt": ("pocketsphinx", "instant"),
     "llm": ("rules", "openai", "instant"),
-    "tts": ("espeak", "openai", "instant"),
+    "tts": ("espeak", "instant"),
 }
 _WORKERS_PER_CORE = 4  # a talking call takes about 2 % of a core, so memory ends a machine before its cores do
 
@@ -152,11 +152,10 @@ class OpenAISettings(_Section):
     )
     api_key: Secret | None = Field(default=None, description="Where its key is kept. Local servers often need none.")
     model: str = Field(default="gpt-4o-mini", min_length=1, description="Language model.")
-    stt_model: str = Field(default="gpt-4o-mini-transcribe", min_length=1, description="Model for speech to text.")
-    tts_model: str = Field(default="gpt-4o-mini-tts", min_length=1, description="Model for text to speech.")
-    timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="A request without a first answer by then has failed."
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="How freely it chooses words. Not given: the server's own."
     )
+    max_tokens: int = Field(default=0, ge=0, description="Longest reply in tokens. 0: the server's own.")
 
 
 class ProviderSettings(_Section):

@@ -17,7 +17,7 @@ from gateway.config.messages import similar, validate_model
 from gateway.config.models import SessionSettings, SpeechSettings
 from gateway.dialplan.calendar import HolidayCalendar, parse_holiday
 from gateway.dialplan.model import Entry, Options, PersonaRef, PlanFile, Refusal, Rule
-from gateway.dialplan.numbers import NumberPattern, parse_pattern
+from gateway.dialplan.numbers import NumberPattern, normalise_caller, parse_pattern
 from gateway.dialplan.personas import PersonaSource, classes_in
 from gateway.dialplan.reach import duplicate_numbers, unreachable_rules
 from gateway.dialplan.times import TimeSpec, parse_times
@@ -237,8 +237,10 @@ class _Reader:
             text = self._text(place, item)
             if text is None:
                 continue
-            if text == "withheld":
+            if normalise_caller(text, plan.region) is None:
                 withheld = True
+                if text != "withheld":
+                    self._document.problem(place, f'hidden numbers are written "withheld" here, not "{text}"')
                 continue
             try:
                 patterns.append(parse_pattern(text, plan.region))

@@ -40,16 +40,12 @@ def _complaints(cls: type[Agent]) -> Iterator[str]:
     except (TypeError, ValueError) as error:
         yield str(error)
         return
-    if not isinstance(persona.greeting, str):
-        yield "greeting must be text"
     if persona.rules is not None:
         yield from _rules(persona.rules, tools)
 
 
 def _rules(rules: Rules, tools: set[str]) -> Iterator[str]:
     for name, slot in rules.slots.items():
-        if bool(slot.values) == (slot.digits is not None):
-            yield f'slot "{name}" needs exactly one of values and digits'
         if slot.digits is not None and not 1 <= slot.digits[0] <= slot.digits[1]:
             yield f'slot "{name}": digits must be (least, most)'
     seen: set[str] = set()
@@ -70,9 +66,6 @@ def _intent(intent: Intent, rules: Rules, tools: set[str]) -> Iterator[str]:
         yield f'{which}: there is no tool "{intent.tool}"; there are: {", ".join(sorted(tools))}'
     if not intent.tool and not intent.reply:
         yield f"{which} does nothing: it needs a tool or a reply"
-    for slot in intent.slots:
-        if slot not in rules.slots:
-            yield f'{which}: there is no slot "{slot}"'
     for phrase in intent.phrases:
         try:
             named = set(_slots_in(parse_phrase(phrase)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -89,13 +89,25 @@ class TimeSpec:
 
 
 def parse_times(text: str) -> TimeSpec:
-    """Raises ValueError saying what is wrong."""
+    """Raises ValueError saying what is wrong. `not holidays` stands at the end and holds for all of the text."""
+    found = re.fullmatch(r"(.*?)\bnot\s+holidays\s*", text.lower(), re.DOTALL)
+    if found is None:
+        return TimeSpec(text.strip(), tuple(_items(text.lower(), text)))
+    if not found[1].strip():
+        return TimeSpec(text.strip(), (TimeItem(holiday=False),))
+    items = _items(found[1], text)
+    if any(item.holiday for item in items):
+        raise ValueError(f'"{text}" is never: it asks for holidays and for no holidays')
+    return TimeSpec(text.strip(), tuple(replace(item, holiday=False) for item in items))
+
+
+def _items(lower: str, text: str) -> list[TimeItem]:
     items: list[TimeItem] = []
     days: dict[str, Any] = {}
-    parts = [part.split() for part in text.lower().split(",")]
+    parts = [part.split() for part in lower.split(",")]
     dayless = [index for index, words in enumerate(parts) if words and not _has_time(words)]
     timed = [index for index, words in enumerate(parts) if _has_time(words)]
-    if dayless and timed and dayless[0] < timed[-1] and not _only_holidays(parts[dayless[0]]):
+    if dayless and timed and dayless[0] < timed[-1] and parts[dayless[0]] != ["holidays"]:
         alone, after = " ".join(parts[dayless[0]]), " ".join(parts[timed[-1]])
         raise ValueError(
             f'in "{text}" it is not clear whether "{alone}" is the whole day; '
@@ -107,28 +119,21 @@ def parse_times(text: str) -> TimeSpec:
         item = _item(words, days, text)
         days = {"weekdays": item.weekdays, "dates": item.dates, "holiday": item.holiday}
         items.append(item)
-    return TimeSpec(text.strip(), tuple(items))
+    return items
 
 
 def _has_time(words: list[str]) -> bool:
     return any(":" in word for word in words)
 
 
-def _only_holidays(words: list[str]) -> bool:
-    return all(word in ("not", "holidays") for word in words)
-
-
 def _item(words: list[str], before: dict[str, Any], text: str) -> TimeItem:
     weekdays: set[int] = set()
     found: dict[str, Any] = {}
     span: tuple[int, int] | None = None
-    ahead = iter(words)
-    for word in ahead:
+    for word in words:
         if word == "not":
-            if next(ahead, "") != "holidays":
-                raise ValueError(f'in "{text}", "not" goes with "holidays" only')
-            found["holiday"] = False
-        elif word == "holidays":
+            raise ValueError(f'in "{text}", "not holidays" can only stand at the end, and holds for all of it')
+        if word == "holidays":
             found["holiday"] = True
         elif ":" in word:
             if span is not None:

@@ -111,11 +111,9 @@ class CallStore:
         """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
         sign of life (last event, answer or start), as nobody knows how long the line stood after that."""
         async with self._transaction() as transaction:
-            last = select(events.c.call_id, func.max(events.c.t_ms).label("t_ms")).group_by(events.c.call_id).subquery()
-            query = (
-                select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.c.t_ms)
-                .join_from(calls, last, calls.c.call_id == last.c.call_id, isouter=True)
-                .where(calls.c.outcome.is_(None))
+            last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
+            query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
+                calls.c.outcome.is_(None)
             )
             left = (await transaction.connection.execute(query)).all()
             for call in left:

@@ -205,9 +205,7 @@ class RecordWriter:
             raise
         except Exception:
             self._unstorable += 1
-            log.exception(
-                "record_unstorable", call_id=getattr(message, "call_id", ""), kind=type(message).__name__
-            )
+            log.exception("record_unstorable", call_id=getattr(message, "call_id", ""), kind=type(message).__name__)
 
     def _worked(self, messages: int) -> None:
         self._written += messages
@@ -219,9 +217,7 @@ class RecordWriter:
         self._failures += 1
         self._streak += 1
         if not self._error:  # once a trouble, not once a try
-            log.error(
-                "store_failing", error=str(error), backlog=self._backlog.size
-            )
+            log.error("store_failing", error=str(error), backlog=self._backlog.size)
         self._error = str(error)
 
     async def _pause(self, seconds: float) -> None:

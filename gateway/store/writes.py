@@ -35,7 +35,7 @@ from telephony.call import EndedBy
 
 __all__ = ["Transaction", "decode_conversation"]
 
-_ROWS_AT_ONCE = 200  # bounds the loop time that one statement's parameters cost (about 1 ms)
+_ROWS_AT_ONCE = 50  # bounds the time for which one statement holds the loop: about 1 ms
 _LATE = ("answered_at", "recording", "media", "first_rtp_ms", "media_alarms", "tokens")  # what a late end may add
 log = structlog.get_logger(__name__)
 

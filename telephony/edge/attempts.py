@@ -13,13 +13,14 @@ from telephony.edge.parse import Message, Via
 
 __all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key"]
 
-AttemptKey = tuple[str, int, str, str, str]
+AttemptKey = tuple[str, str, int, str, str, str]
 KEPT_S = 64.0  # after the final answer: twice 64 x T1 (RFC 3261 section 17.1.1.2), for what is late in the network
 
 
-def attempt_key(message: Message, via: Via) -> AttemptKey:
-    """INVITE, its ACK (if not answered 2xx) and its CANCEL share these (RFC 3261 sections 9.1, 17.1.1.3)."""
-    return (message.call_id, message.cseq, message.from_tag, via.branch, via.sent_by)
+def attempt_key(message: Message, via: Via, ip: str) -> AttemptKey:
+    """INVITE, its ACK (if not answered 2xx) and its CANCEL share these (RFC 3261 sections 9.1, 17.1.1.3). `ip` is the
+    source address, so that nobody else is taken for the caller."""
+    return (ip, message.call_id, message.cseq, message.from_tag, via.branch, via.sent_by)
 
 
 @dataclass(slots=True)

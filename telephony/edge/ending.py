@@ -55,6 +55,7 @@ class EndingCalls:
         data = rewrite.respond(reply.lines, reply.via, reply.received_from, status, to_tag=tag, headers=headers)
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
         key: AttemptKey = (
+            reply.received_from[0],
             dialog.sip_call_id,
             dialog.invite_cseq,
             dialog.caller_tag,

@@ -44,7 +44,7 @@ class InboundRequests:
 
     def _invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         ground = self._ground
-        key = attempt_key(request, request.via)
+        key = attempt_key(request, request.via, hop.ip)
         if (attempt := ground.attempts.get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
         trunk = ground.trunks.trunk_of(hop.ip)
@@ -118,7 +118,7 @@ class InboundRequests:
             caller_cseq=request.cseq,
         )
         ground.dialogs.add(dialog)
-        ground.attempts.add(attempt_key(request, request.via), Attempt(dialog, branch, now))
+        ground.attempts.add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
         log.info("call admitted", call_id=dialog.call_id, sip_call_id=dialog.sip_call_id, worker=dialog.worker.name)
         extra = {**decision.headers}
         return [
@@ -159,7 +159,9 @@ class InboundRequests:
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         answer = ground.answer(request, hop, refuse.status, reason=refuse.reason, headers=headers)
-        ground.attempts.add(attempt_key(request, request.via), Attempt(None, "", now, answer.data, answered_by_us=True))
+        ground.attempts.add(
+            attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
+        )
         ground.counters.add(f"refused.{rule}")
         refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now)
         return [answer, InviteRefused(refused)]
@@ -168,7 +170,7 @@ class InboundRequests:
 
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
-        key = attempt_key(request, request.via)
+        key = attempt_key(request, request.via, hop.ip)
         attempt = ground.attempts.get(key)
         if attempt is not None:
             if attempt.answered_by_us or attempt.dialog is None:
@@ -187,7 +189,7 @@ class InboundRequests:
     def _cancel(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """Goes the way of its INVITE with the same branch (RFC 3261 section 16.10)."""
         ground = self._ground
-        attempt = ground.attempts.get(attempt_key(request, request.via))
+        attempt = ground.attempts.get(attempt_key(request, request.via, hop.ip))
         if attempt is None:
             dialog = self._dialog_of(request)
             if dialog is None or dialog.state is DialogState.LOST:

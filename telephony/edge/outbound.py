@@ -74,7 +74,7 @@ class WorkerMessages:
         ground = self._ground
         if ground.resends.answered(response.via.branch):
             return []
-        via = response.next_via()
+        via = response.below
         flow = ground.branches.flow_of(response.via.branch)
         if via is None or flow is None or not ground.branches.fits(response.via.branch, response, via):
             return self._stray()
@@ -87,7 +87,7 @@ class WorkerMessages:
         data = rewrite.forward_response(response)
         actions: list[Action] = [SendPublic(hop, data)]
         if response.cseq_method == "INVITE":
-            key = attempt_key(response, via)
+            key = attempt_key(response, via, via.received or via.host)
             attempt = ground.attempts.get(key)
             if attempt is not None and (attempt.answered_by_us or response.status == 100):
                 return []  # the caller has our own final answer, or our own 100
@@ -140,7 +140,7 @@ class CallerResponses:
             return self._stray()
         if response.status >= 200 and ground.resends.answered(response.via.branch):
             return []
-        via = response.next_via()
+        via = response.below
         if via is None or not ground.branches.fits(response.via.branch, response, via):
             return self._stray()
         port = int(via.rport) if via.rport and via.rport.isdigit() else via.port or 5060

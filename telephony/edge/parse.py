@@ -94,11 +94,7 @@ class Request(Message):
 class Response(Message):
     status: int
     reason: str
-
-    def next_via(self) -> Via | None:
-        """The Via below the top one. Raises Malformed when it is unreadable."""
-        values = self.headers.get("via")
-        return _via(values[1]) if len(values) > 1 else None
+    below: Via | None  # the Via under the top one: whose request this answers
 
 
 class Malformed(Exception):
@@ -199,7 +195,8 @@ def _read(start: re.Match[str], lines: list[Line], head: bytes, body: bytes) -> 
     via = _via(vias[0] if vias else "")
     if "status" in start.groupdict():
         status, reason = int(start["status"]), start["reason"] or ""
-        return Response(lines, body, headers, via, call_id, cseq, cseq_method, sender, recipient, status, reason)
+        below = _via(vias[1]) if len(vias) > 1 else None
+        return Response(lines, body, headers, via, call_id, cseq, cseq_method, sender, recipient, status, reason, below)
     method = start["method"]
     if method != cseq_method:
         raise Malformed("cseq-method", "CSeq method does not match")

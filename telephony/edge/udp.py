@@ -38,6 +38,8 @@ class UdpPort(asyncio.DatagramProtocol):
             sock.setblocking(False)
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has listeners of its own
             sock.bind((host, port))
             made = cls(sock, on_datagram, counters)
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, sock=sock)

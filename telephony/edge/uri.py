@@ -69,11 +69,12 @@ def parse_uri(text: str) -> Uri:
 
 def split_host_port(text: str) -> tuple[str, int | None]:
     """`host`, `host:port` or `[v6]:port`. Raises ValueError."""
-    host, _, port = text.strip().partition("]")
-    if host.startswith("["):
-        host, port = host + "]", port.strip().removeprefix(":") if port else ""
+    text = text.strip()
+    if text.startswith("["):
+        host, bracket, port = text.partition("]")
+        host, port = host + bracket, port.strip().removeprefix(":")
     else:
-        host, _, port = text.strip().partition(":")
+        host, _, port = text.partition(":")
     host, port = host.strip(), port.strip()
     if not _HOST.match(host):
         raise ValueError("bad host")
@@ -124,7 +125,7 @@ def contact_uri(value: str) -> str:
         parse_uri(uri)
     except ValueError:
         return ""
-    return uri
+    return uri if uri.isprintable() and " " not in uri else ""  # it goes into a request line
 
 
 def route_uri(value: str) -> Uri | None:

@@ -27,6 +27,7 @@ _HEADER_BYTES = 44
 _BLOCK_BYTES = 4  # one sample of both channels
 _FRAME_PAIR_BYTES = SAMPLE_RATE * FRAME_MS // 1000 * _BLOCK_BYTES
 _OPEN_ENDED = 0xFFFFFFFF  # what streaming readers take for "until the end of the file"
+_BATCH_FRAMES = 500
 _BUFFER_LIMIT_FRAMES = 60_000 // FRAME_MS  # a disk that stalls for a minute counts as broken
 
 
@@ -144,19 +145,23 @@ class WavRecorder:
         if self._file is None:
             self._buffer.clear()
             return
-        frames = [self._buffer.popleft() for _ in range(len(self._buffer))]
-        if not frames:
-            return
         try:
-            if len(frames) > _BUFFER_LIMIT_FRAMES:
-                raise TimeoutError("the disk has not kept up for a minute")
-            left = np.frombuffer(b"".join(caller for caller, _ in frames), dtype="<i2")
-            right = np.frombuffer(b"".join(others for _, others in frames), dtype="<i2")
-            stereo = np.column_stack((left, right)).tobytes()
-            self._append(stereo)
-            self._patch_sizes()
+            self._check_backlog()
+            while self._buffer and self._file is not None:
+                batch = [self._buffer.popleft() for _ in range(min(len(self._buffer), _BATCH_FRAMES))]
+                left = np.frombuffer(b"".join(caller for caller, _ in batch), dtype="<i2")
+                right = np.frombuffer(b"".join(others for _, others in batch), dtype="<i2")
+                self._append(np.column_stack((left, right)).tobytes())
+                self._patch_sizes()
         except (OSError, ValueError) as error:  # ValueError: sides of different lengths
             self._turn_off(error)
+
+    def _check_backlog(self) -> None:
+        if len(self._buffer) > _BUFFER_LIMIT_FRAMES:
+            # a gap that was filled with silence after a long hold is no backlog, and takes no memory
+            audible = sum(caller is not SILENCE or others is not SILENCE for caller, others in tuple(self._buffer))
+            if audible > _BUFFER_LIMIT_FRAMES:
+                raise TimeoutError("the disk has not kept up for a minute")
 
     def _append(self, data: bytes) -> None:
         assert self._file is not None

@@ -112,7 +112,7 @@ class CallAudio:
         self._takes_events = remote.event_payload_type is not None
         if remote.event_payload_type is not None:
             self._sender.event_payload_type = remote.event_payload_type
-        self._stream.remote = (remote.host, remote.port)
+        self._stream.send_to(remote.host, remote.port)
 
     def begin(self, ours: MediaDirection = "sendrecv") -> None:
         """Send as both sides' directions allow."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import os
 import socket
-import struct
 import sys
 import threading
 import time
@@ -18,12 +17,12 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from telephony.media.frames import FRAME_MS
+from telephony.phone.datagrams import DatagramReceiver, enable_timestamps, send_datagram, socket_address
 from telephony.phone.rtp import ReceivedPackets, RtpPacket, RtpSender, parse_rtp
 
 __all__ = ["MediaStream", "MediaThread", "media_thread"]
 
 _TICK_S = FRAME_MS / 1000
-_SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _GIVEN_UP_S = 1.0  # a machine that stood still for so long does not get a burst of old packets
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -38,7 +37,8 @@ class MediaStream:
         self.sent: list[bytes] = []
         self.sent_at = array("d")  # when each of them was given to the kernel
         self.late_ms_max = 0.0  # the worst delay of a tick
-        self.remote: tuple[str, int] | None = None
+        self._fd = self.socket.fileno()
+        self._remote: bytes | None = None
         self.sending = False
         self.generation = 0  # of the media thread's schedule; older entries are stale
         self.stopped = False
@@ -48,46 +48,34 @@ class MediaStream:
         port: int = self.socket.getsockname()[1]
         return port
 
-    def tick(self, deadline: float) -> None:
+    def send_to(self, host: str, port: int) -> None:
+        """Where packets go from now on. Raises OSError for a name that cannot be resolved."""
+        self._remote = socket_address(host, port)
+
+    def tick(self, deadline: float, receiver: DatagramReceiver) -> None:
         """On the media thread, at (just after) `deadline`."""
-        if self.sending and self.remote is not None:
+        if self.sending and self._remote is not None:
             packet, told = self.sender.next_packet()
             now = time.monotonic()
             self.late_ms_max = max(self.late_ms_max, (now - deadline) * 1000)
             if packet is not None:
-                try:
-                    self.socket.sendto(packet, self.remote)
-                except OSError:
-                    pass  # the peer's port is gone (ICMP); the SIP side will say why
-                self.sent_at.append(now)
+                send_datagram(self._fd, packet, self._remote)  # refused: the SIP side will say why
                 self.sent.append(packet)
+                self.sent_at.append(now)
             if told is not None:
                 told()
-        self.drain()
+        self.drain(receiver)
 
-    def drain(self) -> None:
+    def drain(self, receiver: DatagramReceiver) -> None:
         """Take everything that has come."""
-        realtime_ahead = time.time() - time.monotonic()
-        while True:
-            try:
-                data, ancillary, _, _ = self.socket.recvmsg(2048, 64)
-            except BlockingIOError:
-                return
-            except OSError:  # ICMP errors of what was sent; closed
-                if self.stopped:
-                    return
-                continue
+        now = time.monotonic()
+        realtime_ahead = time.time() - now
+        while (came := receiver.receive(self._fd)) is not None:
+            data, realtime = came
             parsed = parse_rtp(data)
             if parsed is not None:
-                self.received.append(RtpPacket(_arrival(ancillary, realtime_ahead), *parsed))
-
-
-def _arrival(ancillary: list[tuple[int, int, bytes]], realtime_ahead: float) -> float:
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = struct.unpack("@ll", data[:16])
-            return float(seconds - realtime_ahead + nanoseconds * 1e-9)
-    return time.monotonic()
+                at = now if realtime is None else realtime - realtime_ahead
+                self.received.append(RtpPacket(at, *parsed))
 
 
 def _even_port(host: str) -> socket.socket:
@@ -98,10 +86,7 @@ def _even_port(host: str) -> socket.socket:
         if sock.getsockname()[1] % 2 == 0:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            try:
-                sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            except OSError:  # elsewhere than on Linux: times are then those of the tick
-                pass
+            enable_timestamps(sock)
             return sock
         sock.close()
     raise OSError("no even UDP port is free")
@@ -115,6 +100,7 @@ class MediaThread:
         self._orders: SimpleQueue[tuple[MediaStream, Callable[[], None] | None]] = SimpleQueue()
         self._streams = 0
         self._running = False
+        self._receiver = DatagramReceiver()
         self._heap: list[tuple[float, int, int, MediaStream]] = []
 
     def start(self, stream: MediaStream) -> None:
@@ -155,7 +141,7 @@ class MediaThread:
             deadline, generation, identity, stream = heapq.heappop(self._heap)
             if generation != stream.generation or stream.stopped:
                 continue
-            stream.tick(deadline)
+            stream.tick(deadline, self._receiver)
             following = deadline + _TICK_S
             if now - following > _GIVEN_UP_S:
                 following = now
@@ -169,7 +155,7 @@ class MediaThread:
         if done is None:
             heapq.heappush(self._heap, (time.monotonic(), stream.generation, id(stream), stream))
         elif not stream.stopped:
-            stream.drain()
+            stream.drain(self._receiver)
             stream.stopped = True
             stream.socket.close()
             done()

@@ -14,6 +14,7 @@ PJMEDIA_SRTP_OPTIONAL: int
 PJMEDIA_TYPE_AUDIO: int
 PJSIP_EVENT_RX_MSG: int
 PJSIP_EVENT_TSX_STATE: int
+PJSIP_INV_STATE_CONFIRMED: int
 PJSIP_INV_STATE_DISCONNECTED: int
 PJSIP_TRANSPORT_UDP: int
 PJSUA_CALL_MEDIA_ACTIVE: int
@@ -156,7 +157,6 @@ class _RtcpStreamStat:
     pkt: int
     discard: int
     loss: int
-    reorder: int
     dup: int
     jitterUsec: _MathStat
 

@@ -7,7 +7,7 @@ import socket
 import sys
 import weakref
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import ClassVar
 
 from telephony.call import LegEvent
@@ -34,6 +34,7 @@ from telephony.pjsua.line import Line, guarded
 from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, silence_log
 from telephony.pjsua.request import IncomingRequest, parse_invite
 from telephony.pjsua.settings import CODECS, EndpointSettings
+from telephony.pjsua.sockets import ClosingSockets
 from telephony.pjsua.translate import pjsip_operation
 
 __all__ = ["Engine"]
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 _IDLE_WAIT_MS = 500  # commands do not wait for it: they send a wake-up
 _MEDIA_WAIT_MS = 40  # while a leg waits for its first packet
 _CLOCK_WAIT_MS = 250  # while the bridge's clock may be stopped soon
+_BREATH_S = 0.01
 _CALLS_ASKED = 200  # PJSIP lowers it to what it was compiled for
 _LOG_LEVELS = {0: logging.CRITICAL, 1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO}
 
@@ -74,8 +76,14 @@ class _Account(Account):
 
 
 class _PjEndpoint(PjEndpoint):
+    def __init__(self, sockets: ClosingSockets) -> None:
+        super().__init__()
+        self._sockets = sockets
+
     @guarded
     def onRejectedIncomingCall(self, prm: OnRejectedIncomingCallParam) -> None:
+        if prm.callId >= 0 and prm.statusCode != 488:  # no codec in common: it had no sockets yet
+            self._sockets.closed()
         log.warning("pjsip refused a call from %s: %d %s", prm.remoteInfo, prm.statusCode, prm.reason)
 
 
@@ -92,6 +100,7 @@ class Engine:
         self._bridge: Bridge | None = None
         self._lines: dict[int, Line] = {}
         self._closing: dict[int, Line] = {}
+        self._sockets = ClosingSockets(monotonic)
         self._wake: socket.socket | None = None
         self.sip_port = 0
         self.call_limit = 0
@@ -124,16 +133,21 @@ class Engine:
             raise PjsipError("poll", 0, "the endpoint is not running")
         if self._closing:
             self._confirm()  # a refusal frees its slot at once
+        if self._sockets.too_many():
+            sleep(_BREATH_S)
+            return
         waiting = any(line.awaits_media for line in self._lines.values())
         idle = _CLOCK_WAIT_MS if self._bridge.ticking and not self._lines else _IDLE_WAIT_MS
         self._endpoint.libHandleEvents(_MEDIA_WAIT_MS if waiting else idle)
         if self._closing:
             self._confirm()
         for line in list(self._lines.values()):
+            if line.gone:
+                self._lines.pop(line.slot, None)
+                continue
+            line.settle()
             if line.awaits_media:
                 line.look_for_media()
-            elif line.ended:
-                self._lines.pop(line.slot, None)
         self._bridge.rest(monotonic())
 
     def _confirm(self) -> None:
@@ -183,7 +197,7 @@ class Engine:
         if stale is not None:
             stale.finish()
         request = parse_invite(prm.rdata.wholeMsg)
-        line = Line(slot, self._bridge, self._close)
+        line = Line(slot, self._bridge, self._close, self._sockets.closed)
         line.begin(account)
         self._lines[slot] = line
         line.post = self._new_leg(line, request)
@@ -197,7 +211,7 @@ class Engine:
         settings = self._settings
         if Engine._last is not None and Engine._last() is not None:
             raise PjsipError("create", 0, "the last endpoint of this process still exists")  # PJSIP would abort
-        endpoint = self._endpoint = _PjEndpoint()
+        endpoint = self._endpoint = _PjEndpoint(self._sockets)
         Engine._last = weakref.ref(endpoint)
         with pjsip_operation("create"):
             endpoint.libCreate()

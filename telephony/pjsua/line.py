@@ -30,6 +30,7 @@ from telephony.pjsua._api import (
     PJMEDIA_TYPE_AUDIO,
     PJSIP_EVENT_RX_MSG,
     PJSIP_EVENT_TSX_STATE,
+    PJSIP_INV_STATE_CONFIRMED,
     PJSIP_INV_STATE_DISCONNECTED,
     PJSUA_CALL_MEDIA_ACTIVE,
     PJSUA_CALL_MEDIA_LOCAL_HOLD,
@@ -109,16 +110,20 @@ class SipCall(Call):
 class Line:
     """The life of one PJSIP call. `post` takes what happens to the loop; the last event is LegEnded."""
 
-    def __init__(self, slot: int, bridge: Bridge, closing: Callable[[Line], None]) -> None:
+    def __init__(
+        self, slot: int, bridge: Bridge, closing: Callable[[Line], None], released: Callable[[], None]
+    ) -> None:
         self.slot = slot
         self.post: Callable[[LegEvent], None] = lambda event: None
         self._bridge = bridge
         self._closing = closing
+        self._released = released
         self._call: SipCall | None = None
         self._port: AudioPort | None = None
         self._stream: int | None = None
         self._finished: MediaStatistics | None = None  # of the streams that are gone
         self._answered = False
+        self._confirmed = False  # the ACK has come
         self._first_media = False
         self._held = False
         self._ending: tuple[int, str] | None = None  # what we end it with
@@ -129,8 +134,9 @@ class Line:
         self._call = SipCall(account, self.slot, self)
 
     @property
-    def ended(self) -> bool:
-        return self._ended
+    def gone(self) -> bool:
+        """PJSIP has nothing more to do with this line."""
+        return self._call is None
 
     @property
     def awaits_media(self) -> bool:
@@ -161,22 +167,30 @@ class Line:
 
     def end(self, sip_status: int, reason: str) -> None:
         """Refuse, or hang up. `sip_status` 0: 480 before the answer, BYE after it. No effect when it is over."""
-        call = self._call
-        if call is None:
+        if self._call is None or self._ending is not None:
             return
         if self._answered and sip_status:
             raise TelephonyMisuse("an answered leg cannot be refused")
-        status = sip_status or (200 if self._answered else 480)
+        self._ending = (sip_status or (200 if self._answered else 480), reason)
+        if self._confirmed or not self._answered:
+            self._hang_up(self._call, self._ending)
+        else:
+            self._leave_bridge()  # `settle` does the rest
+
+    def settle(self) -> None:
+        """Hang up what was to be hung up before the ACK came: a callee sends no BYE before (RFC 3261 section 15)."""
+        if self._confirmed and self._ending is not None and self._call is not None:
+            self._hang_up(self._call, self._ending)
+
+    def _hang_up(self, call: SipCall, ending: tuple[int, str]) -> None:
+        status, reason = ending
         prm = CallOpParam()
         if not self._answered:
-            prm.statusCode = status
-            if sip_status:
-                prm.reason = reason
+            prm.statusCode, prm.reason = status, reason
         if reason:
             header = SipHeader()
             header.hName, header.hValue = "Reason", f'SIP;cause={status};text="{_quotable(reason)}"'
             prm.txOption.headers.push_back(header)
-        self._ending = (status, reason or "Normal call clearing")
         with pjsip_operation("hang up"):
             call.hangup(prm)
 
@@ -192,7 +206,7 @@ class Line:
         if call is None or self._stream is None:
             return self._finished
         try:
-            return combine(self._finished, read_stream(call, self._stream))
+            return combine(self._finished, read_stream(call, self.slot, self._stream))
         except Error:
             return self._finished
 
@@ -209,6 +223,7 @@ class Line:
             return
         self._ended = True
         own_status, own_reason = self._ending or (0, "")
+        own_reason = own_reason or "Normal call clearing"
         self.post(
             LegEnded(
                 at=monotonic(),
@@ -226,6 +241,8 @@ class Line:
         if call is None:
             return
         info = call.getInfo()
+        if info.state == PJSIP_INV_STATE_CONFIRMED:
+            self._confirmed = True
         if info.state != PJSIP_INV_STATE_DISCONNECTED:
             return
         self.release()
@@ -272,6 +289,10 @@ class Line:
         call, self._call = self._call, None
         if call is not None:
             call.line = None
+            self._released()
+        self._leave_bridge()
+
+    def _leave_bridge(self) -> None:
         port, self._port = self._port, None
         if port is not None:
             self._bridge.give_back(port, monotonic())

@@ -11,16 +11,49 @@ from functools import cache
 from telephony.errors import PjsipError
 from telephony.pjsua._api import EXTENSION_FILE, ByteVector
 
-__all__ = ["calls_in_use", "check_vector_layout", "compiled_call_limit", "silence_log", "vector_address"]
+__all__ = [
+    "calls_in_use",
+    "check_vector_layout",
+    "compiled_call_limit",
+    "packets_reordered",
+    "silence_log",
+    "vector_address",
+]
 
 _MAX_CALLS_READ = 256
+_STREAM_STAT_BYTES = 8192  # pjsua_stream_stat is smaller than 1 KiB
+_READ_APART = 50  # packets that may come between two readings
 _pointer_at = ctypes.c_void_p.from_address
+
+
+class _MathStat(ctypes.Structure):  # pj_math_stat
+    _fields_ = (("figures", ctypes.c_int * 5), ("mean", ctypes.c_float), ("m2", ctypes.c_double))
+
+
+class _RtcpStreamStat(ctypes.Structure):  # pjmedia_rtcp_stream_stat
+    _fields_ = (
+        ("update", ctypes.c_long * 2),
+        ("update_count", ctypes.c_uint),
+        ("packets", ctypes.c_uint32),
+        ("bytes", ctypes.c_uint32),
+        ("discard", ctypes.c_uint),
+        ("loss", ctypes.c_uint),
+        ("reorder", ctypes.c_uint),
+        ("dup", ctypes.c_uint),
+        ("loss_period", _MathStat),
+        ("loss_type", ctypes.c_uint),
+        ("jitter", _MathStat),
+    )
+
+
+class _RtcpStat(ctypes.Structure):  # the start of pjmedia_rtcp_stat, which pjsua_stream_stat starts with
+    _fields_ = (("start", ctypes.c_long * 2), ("sent", _RtcpStreamStat), ("received", _RtcpStreamStat))
 
 
 @cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(EXTENSION_FILE)  # already loaded by Python: this gives the same one
-    for name in ("pj_log_set_level", "pjsua_call_get_max_count", "pjsua_enum_calls"):
+    for name in ("pj_log_set_level", "pjsua_call_get_max_count", "pjsua_enum_calls", "pjsua_call_get_stream_stat"):
         if not hasattr(library, name):
             raise PjsipError("load", 0, f"this build of pjsua2 hides the C function {name}")
     return library
@@ -44,6 +77,20 @@ def calls_in_use() -> frozenset[int]:
     if status:
         raise PjsipError("enumerate calls", status, "pjsua_enum_calls failed")
     return frozenset(ids[: count.value])
+
+
+def packets_reordered(slot: int, index: int, received: int, duplicated: int) -> int:
+    """Packets that came out of order. pjsua2 2.15.1 reports the loss in their place (RtcpStreamStat::fromPj).
+
+    `slot` must hold a live stream `index`. The other arguments are what pjsua2 says of it: 0 is returned when this
+    build's structures do not agree with them.
+    """
+    buffer = ctypes.create_string_buffer(_STREAM_STAT_BYTES)
+    if _library().pjsua_call_get_stream_stat(slot, index, buffer):
+        return 0
+    stat = _RtcpStat.from_buffer(buffer).received
+    agreed = 0 <= stat.packets - received <= _READ_APART and 0 <= stat.dup - duplicated <= _READ_APART
+    return int(stat.reorder) if agreed else 0
 
 
 def vector_address(vector: ByteVector) -> int:

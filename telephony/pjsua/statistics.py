@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from telephony.call import MediaStatistics
 from telephony.pjsua._api import Call
+from telephony.pjsua.native import packets_reordered
 
 __all__ = ["combine", "read_stream"]
 
 
-def read_stream(call: Call, index: int) -> MediaStatistics:
+def read_stream(call: Call, slot: int, index: int) -> MediaStatistics:
     """Figures of one live stream. On the PJSIP thread only; raises pjsua2's Error when there is no such stream."""
     stat = call.getStreamStat(index)
     received, sent, jitter = stat.rtcp.rxStat, stat.rtcp.txStat, stat.rtcp.rxStat.jitterUsec
@@ -18,7 +19,7 @@ def read_stream(call: Call, index: int) -> MediaStatistics:
         packets_received=received.pkt,
         packets_lost=received.loss,  # expected less received: a duplicate hides a loss (RFC 3550 section 6.4.1)
         packets_discarded=received.discard + stat.jbuf.discard,
-        packets_reordered=received.reorder,
+        packets_reordered=packets_reordered(slot, index, received.pkt, received.dup),
         packets_duplicated=received.dup,
         packets_sent=sent.pkt,
         remote_packets_lost=sent.loss,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from telephony.errors import TelephonyMisuse
-from telephony.media.frames import SILENCE, AudioFrame
+from telephony.media.frames import FRAME_MS, SILENCE, AudioFrame
 from telephony.rooms.hearing import HearingQueue
 from telephony.rooms.mixing import FrameQueue, mix_minus
 from telephony.rooms.playout import PlayoutQueue
@@ -21,6 +21,8 @@ from telephony.rooms.protocol import AudioInput, AudioOutput, LegAudio, Particip
 __all__ = ["LocalRoom"]
 
 _CLOCK_LOST_S = 0.1  # a clock leg that has not pulled for so long (on hold, media gone) hands the clock to who does
+_GAP_S = 0.6  # longer than the backlog that a media clock works off in a burst (0.5 s in PJMEDIA): nobody pulled at all
+_LONGEST_GAP_S = 3600.0
 _MUTE_PULLS = 2  # pulls without a push after which agents hear the others without waiting for the clock leg
 
 
@@ -91,7 +93,8 @@ class LocalRoom:
         self._legs: tuple[_Leg, ...] = ()  # replaced as a whole, so that media threads always see one consistent state
         self._agents: tuple[_Agent, ...] = ()
         self._caller: _Leg | None = None
-        self._last_tick: float | None = None
+        self._last_tick: float | None = None  # seconds, loop clock: where the recording has got to
+        self._clock_seen: float | None = None  # when the clock leg last pulled; None: it is new
         self._pulls_without_push = 0
         self._closed = False
         self.clock: _Leg | None = None
@@ -109,7 +112,7 @@ class LocalRoom:
         self._legs = (*self._legs, leg)
         if self.clock is None:
             self.clock = leg
-            self._last_tick = None
+            self._clock_seen = None
         for agent in self._agents:
             agent.playout.reopen()
         return leg
@@ -148,9 +151,9 @@ class LocalRoom:
         if self.clock is leg:
             return True
         with self._lock:
-            if self._last_tick is None:
-                self._last_tick = at  # the clock leg has not begun: give it its time
-            elif at - self._last_tick > _CLOCK_LOST_S and leg.joined:
+            if self._clock_seen is None:
+                self._clock_seen = at  # it has not begun yet: give it its time
+            elif at - self._clock_seen > _CLOCK_LOST_S and leg.joined:
                 self.clock = leg
                 leg.share.clear()
                 leg.for_agents.clear()
@@ -171,7 +174,9 @@ class LocalRoom:
 
     def tick(self, clock: _Leg, at: float) -> bytes:
         """Everybody's next 20 ms. Called by the clock leg's pull; returns that leg's share."""
-        self._last_tick = at
+        if self._recorder is not None and self._last_tick is not None and at - self._last_tick > _GAP_S:
+            self._record_gap(min(at - self._last_tick, _LONGEST_GAP_S))
+        self._last_tick = self._clock_seen = at
         legs, agents = self._legs, self._agents
         if len(legs) == 1 and len(agents) == 1 and clock is self._caller:
             share = agents[0].playout.take(at) or SILENCE
@@ -206,6 +211,12 @@ class LocalRoom:
             self.hear(None, at)
             self._pulls_without_push = muted  # stays so until the clock leg pushes again
         return own_share
+
+    def _record_gap(self, seconds: float) -> None:
+        """While the clock leg was on hold or between two legs nothing ticked; the recording's time axis goes on."""
+        assert self._recorder is not None
+        for _ in range(round(seconds * 1000 / FRAME_MS) - 1):
+            self._recorder.write(SILENCE, SILENCE)
 
     def _remove_leg(self, leg: _Leg) -> None:
         leg.joined = False

@@ -50,7 +50,7 @@ class AudioOutput(Protocol):
         """Position up to which audio has been taken by the leg."""
 
     def push(self, pcm: bytes) -> None:
-        """Queue 8 kHz 16-bit audio: any whole number of samples. A last partial frame waits for more, or for `flush`."""
+        """Queue 8 kHz 16-bit audio: any whole number of samples. A last partial frame waits for more or `flush`."""
 
     def flush(self) -> None:
         """Pad a partial last frame with silence so that it is played."""

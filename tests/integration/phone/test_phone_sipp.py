@@ -49,16 +49,18 @@ def is_taken(port: int, transport: str) -> bool:
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_call_with_an_echo(tmp_path: Path, transport: str) -> None:
-    async with sipp(tmp_path, "-sn", "uas", "-rtp_echo", transport=transport[0] + "1") as port:
-        async with Phone(transport="tcp" if transport == "tcp" else "udp") as phone:
-            call = await phone.call(f"sip:+15550100@127.0.0.1:{port}", caller="+15551234567")
-            assert call.setup_ms is not None and call.setup_ms < 500
-            assert [status for status, _ in call.provisionals] == [180]
-            assert call.invited_at <= (call.ringing_at or 0) <= (call.answered_at or 0)
-            clip = call.play(silence(200) + tone(440, 400) + silence(200))
-            assert await clip.done
-            ended = await call.hang_up()
-            assert (ended.by, ended.status) == ("us", 200)
+    async with (
+        sipp(tmp_path, "-sn", "uas", "-rtp_echo", transport=transport[0] + "1") as port,
+        Phone(transport="tcp" if transport == "tcp" else "udp") as phone,
+    ):
+        call = await phone.call(f"sip:+15550100@127.0.0.1:{port}", caller="+15551234567")
+        assert call.setup_ms is not None and call.setup_ms < 500
+        assert [status for status, _ in call.provisionals] == [180]
+        assert call.invited_at <= (call.ringing_at or 0) <= (call.answered_at or 0)
+        clip = call.play(silence(200) + tone(440, 400) + silence(200))
+        assert await clip.done
+        ended = await call.hang_up()
+        assert (ended.by, ended.status) == ("us", 200)
     assert clip.first_sent_at is not None and clip.last_sent_at is not None
     assert clip.last_sent_at - clip.first_sent_at == pytest.approx(0.78, abs=0.02)
     sent = analysis.sent_packets(call.audio.sent, call.audio.sent_at)
@@ -95,10 +97,9 @@ Content-Length: 0
 
 async def test_a_refusal_says_why(tmp_path: Path) -> None:
     (tmp_path / "full.xml").write_text(REFUSAL)
-    async with sipp(tmp_path, "-sf", "full.xml") as port:
-        async with Phone() as phone:
-            with pytest.raises(CallFailed) as failed:
-                await phone.call(f"sip:+15550100@127.0.0.1:{port}")
+    async with sipp(tmp_path, "-sf", "full.xml") as port, Phone() as phone:
+        with pytest.raises(CallFailed) as failed:
+            await phone.call(f"sip:+15550100@127.0.0.1:{port}")
     assert (failed.value.status, failed.value.reason, failed.value.retry_after) == (503, "Service Unavailable", 7)
     assert "all slots are taken" in failed.value.reason_header
     assert failed.value.retryable

@@ -28,18 +28,20 @@ async def connected(caller: Phone, callee: Phone) -> tuple[PhoneCall, PhoneCall]
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
 async def test_both_hear_each_other_and_keys(transport: str, codec: str) -> None:
     tcp = transport == "tcp"
-    async with Phone(transport="tcp" if tcp else "udp", codec="PCMA" if codec == "PCMA" else "PCMU") as a:
-        async with Phone(transport="tcp" if tcp else "udp", codec=("PCMU", "PCMA")) as b:
-            call, incoming = await connected(a, b)
-            assert incoming.invite is not None and incoming.invite.get_header("X-Campaign") == "7"
-            assert "+15551234567" in (incoming.invite.get_header("From") or "")
-            assert call.audio.codec.name == incoming.audio.codec.name == codec
-            clips = call.play(tone(440, 200)), incoming.play(tone(600, 200))
-            assert all([await clip.done for clip in clips])
-            await call.send_digits("1w#", duration_ms=100, gap_ms=60)
-            ended = await incoming.hang_up()
-            assert (ended.by, ended.status) == ("us", 200)
-            assert (await call.wait_bye()).by == "peer"
+    async with (
+        Phone(transport="tcp" if tcp else "udp", codec="PCMA" if codec == "PCMA" else "PCMU") as a,
+        Phone(transport="tcp" if tcp else "udp", codec=("PCMU", "PCMA")) as b,
+    ):
+        call, incoming = await connected(a, b)
+        assert incoming.invite is not None and incoming.invite.get_header("X-Campaign") == "7"
+        assert "+15551234567" in (incoming.invite.get_header("From") or "")
+        assert call.audio.codec.name == incoming.audio.codec.name == codec
+        clips = call.play(tone(440, 200)), incoming.play(tone(600, 200))
+        assert all([await clip.done for clip in clips])
+        await call.send_digits("1w#", duration_ms=100, gap_ms=60)
+        ended = await incoming.hang_up()
+        assert (ended.by, ended.status) == ("us", 200)
+        assert (await call.wait_bye()).by == "peer"
     for side in (call, incoming):
         onset = analysis.onset_after(side.received, 0)
         assert onset is not None

@@ -77,6 +77,34 @@ async def test_a_peer_that_does_not_confirm_is_waited_for_two_seconds(bench: Ben
     assert phone.byes > 1  # PJSIP goes on trying
 
 
+async def test_no_bye_before_the_ack(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU"))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    phone.learn(await phone.response())
+    end = asyncio.create_task(taken.leg.hang_up("changed our mind"))
+    await asyncio.sleep(0.1)
+    ticks = len(taken.audio.pulled)
+    assert phone.byes == 0
+    await asyncio.sleep(0.1)
+    assert len(taken.audio.pulled) == ticks
+    phone.send("ACK")
+    await end
+    assert (phone.byes, (await taken.ended()).sip_status) == (1, 200)
+
+
+async def test_a_peer_that_never_acknowledges_does_not_hold_up_the_hang_up(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU"))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    await taken.leg.hang_up()
+    ended = await taken.ended()
+    assert (ended.by_peer, ended.sip_status, bench.endpoint.slots_in_use) == (False, 408, 1)
+    await bench.answered()
+
+
 async def test_hang_up_that_is_cancelled_still_ends_the_leg(bench: Bench):
     phone, taken = await bench.answered()
     waiting = asyncio.create_task(taken.leg.hang_up())

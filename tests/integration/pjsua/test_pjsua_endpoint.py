@@ -55,6 +55,33 @@ def test_start_after_a_fork():
     assert [in_child(one_call()) for _ in range(2)] == [0, 0]
 
 
+async def storm(codec: str) -> None:
+    """More calls in a second than PJSIP has socket handles for; none is answered."""
+    bench = Bench(settings())
+    bench.endpoint._on_incoming = lambda leg: None
+    await bench.endpoint.start()
+    phones = [await bench.phone() for _ in range(60)]
+    for burst in range(0, len(phones), 3):
+        for phone in phones[burst : burst + 3]:
+            phone.send("INVITE", phone.sdp(codec))
+            phone.send("CANCEL")
+        await asyncio.sleep(0.004)
+    for phone in phones:
+        phone.learn(await phone.response(486, 487, 488))
+        phone.send("ACK")
+    bench.endpoint._on_incoming = bench._incoming
+    phone, taken = await bench.answered()
+    await phone.talk(0.1)
+    await phone.hang_up()
+    assert (await taken.ended()).by_peer
+    await bench.close()
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "GSM"])
+def test_a_storm_of_calls_is_survived(codec: str):
+    assert in_child(storm(codec)) == 0
+
+
 async def test_start_stop_start_in_one_process():
     for _ in range(3):
         await one_call()

@@ -149,7 +149,15 @@ def test_recordings_come_from_their_directory_only(tmp_path: Path) -> None:
     (inside / "loop.wav").symlink_to(inside / "loop.wav")
     assert confined(inside, "deep/a.wav") == (inside / "deep" / "a.wav").resolve()
     assert confined(inside, str(inside / "deep" / "a.wav")) is not None
-    outside = ["../out.wav", str(tmp_path / "out.wav"), "../recordings-2/b.wav", "link.wav", "loop.wav", "a.txt", "deep"]
+    outside = [
+        "../out.wav",
+        str(tmp_path / "out.wav"),
+        "../recordings-2/b.wav",
+        "link.wav",
+        "loop.wav",
+        "a.txt",
+        "deep",
+    ]
     assert [path for path in [*outside, "", "a\0.wav", "x" * 5000] if confined(inside, path)] == []
 
 

@@ -37,7 +37,11 @@ def test_each_route_is_described(route: Any) -> None:
 
 def test_limits_of_parameters_are_those_that_are_checked() -> None:
     parameters = {each["name"]: each["schema"] for each in DOCUMENT["paths"]["/v1/calls"]["get"]["parameters"]}
-    assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"], parameters["limit"]["default"]) == (1, 200, 50)
+    assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"], parameters["limit"]["default"]) == (
+        1,
+        200,
+        50,
+    )
     assert parameters["outcome"]["enum"][0] == "answered"
     assert parameters["since"]["format"] == "date-time"
     assert "default" not in parameters["called"]

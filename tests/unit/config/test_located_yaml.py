@@ -29,6 +29,11 @@ def test_a_number_as_a_key_names_its_line():
     )
 
 
+@pytest.mark.parametrize(("key", "words"), [("~", "is empty"), ("true", "is a yes/no value"), ("1.5", "is a number")])
+def test_other_keys_that_are_no_text(key, words):
+    assert words in str(read_yaml("f.yaml", f"{key}: x\n").problems[0])
+
+
 def test_a_key_given_twice_names_both_lines():
     document = read_yaml("f.yaml", "a: 1\nb: 2\na: 3\n")
     assert [str(problem) for problem in document.problems] == ["f.yaml:3: a: given twice; the first is in line 1"]

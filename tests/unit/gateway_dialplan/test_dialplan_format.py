@@ -69,7 +69,7 @@ numbers:
         "US-AK, US-AL, US-AR, US-AS, US-AZ, US-CA, …",
         '3: holidays[1]: "2026-13-01" is a day that no calendar has',
         "4: colour: is not known here",
-        '5: speech.stt[0]: no stt provider is called "whisper"; there are: pocketsphinx, openai, instant',
+        '5: speech.stt[0]: no stt provider is called "whisper"; there are: pocketsphinx, instant',
         '7: numbers["+15550100"]: +15550100 is a number here, not text: write "+15550100" in quotes',
         '8: numbers["+15550101"]: persona "p.C" is unknown: p.py has no class C',
         '9: numbers["+15550102"]: persona "q.A" cannot be used: q.py: no such file',
@@ -113,6 +113,7 @@ numbers:
         ('    - {refuse: {status: 403, reason: "a\\nb"}}', "one line of at most 100 ASCII"),
         ("    - {refuse: 403}", "write it as {status: 403"),
         ("    - {from: 100, persona: p.A}\n    - otherwise: p.A", '100 is a number here, not text: write "100"'),
+        ("    - {from: anonymous, persona: p.A}\n    - otherwise: p.A", 'written "withheld" here, not "anonymous"'),
         ("    []", "must say who answers"),
     ],
 )

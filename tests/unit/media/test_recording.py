@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from telephony.media.frames import FRAME_BYTES
+from telephony.media.frames import FRAME_BYTES, SILENCE
 from telephony.media.recording import WavRecorder, repair
 from telephony.media.tones import tone
 from telephony.media.wav import read_channels
@@ -152,9 +152,20 @@ async def test_a_disk_that_stalls_for_a_minute_is_given_up() -> None:
     recorder = WavRecorder("call.wav", open_file=lambda _: file)
     for _ in range(301):
         record(recorder)
-    recorder.flush()
+    recorder.flush()  # as late as that
     assert recorder.error is not None and "kept up" in recorder.error
     await recorder.close()
+
+
+async def test_an_hour_of_silence_after_a_hold_is_no_stalled_disk() -> None:
+    file = FakeFile()
+    recorder = WavRecorder("call.wav", open_file=lambda _: file)
+    for _ in range(4000):
+        recorder.write(SILENCE, SILENCE)
+    record(recorder)
+    await recorder.close()
+    assert recorder.error is None
+    assert len(file.data) == 44 + 4010 * 640
 
 
 async def test_one_thread_writes_all_recordings(tmp_path: Path) -> None:

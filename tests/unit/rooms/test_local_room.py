@@ -237,6 +237,20 @@ async def test_the_recording_has_the_caller_left_and_what_it_heard_right() -> No
     assert rows == [(1, 5), (0, 0), (2, 3)]
 
 
+async def test_the_recording_goes_on_through_a_hold() -> None:
+    recorder = FakeRecorder()
+    room = make(recorder)
+    leg = room.add_leg("caller")
+    leg.push(frame(1), 10.0)
+    leg.pull(10.0)
+    leg.push(frame(2), 15.0)
+    leg.pull(15.0)
+    leg.push(frame(3), 15.4)  # a late burst is no gap: the missing pulls still come
+    leg.pull(15.4)
+    assert len(recorder.caller) == len(recorder.others) == (5 * 50 + 2) * FRAME_BYTES
+    assert value_of(bytes(recorder.caller[250 * FRAME_BYTES : 251 * FRAME_BYTES])) == 2
+
+
 async def test_leaving_releases_whoever_waits_for_playout() -> None:
     room = make()
     room.add_leg("caller")

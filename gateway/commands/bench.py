@@ -1,0 +1,150 @@
+"""`trunkline bench`: place N calls at once and measure what the person on the phone would notice."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.bench.caller import Clip
+    from gateway.bench.figures import RunFigures
+    from gateway.bench.processes import ProcessTree
+
+__all__ = ["add_parser", "run"]
+
+DEFAULT_CONFIG = "bench/gateway.yaml"
+DEFAULT_NUMBER = "+15550199"
+PHRASES = (
+    ("en-us", "I would like to book an appointment for tomorrow"),
+    ("en-gb", "could you tell me when you open on Monday please"),
+    ("en-us+f3", "what about the day after that, in the afternoon"),
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("bench", help="measure a gateway", description=__doc__)
+    parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help="settings of the gateway to start")
+    parser.add_argument("--target", metavar="HOST:PORT", help="measure a gateway that runs already (see --pid)")
+    parser.add_argument("--pid", type=int, help="with --target: its process, for CPU and memory")
+    parser.add_argument("--number", default=DEFAULT_NUMBER, help="the number to call")
+    parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="calls at once; a run for each")
+    parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there (- is standard output)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        counts = [int(count) for count in args.calls.split(",")]
+        if min(counts) < 1 or args.rounds < 1:
+            raise ValueError("calls and rounds must be at least 1")
+    except ValueError as error:
+        print(f"trunkline bench: {error}", file=sys.stderr)
+        return 2
+    if args.target is None and not Path(args.config).is_file():
+        print(f"trunkline bench: there is no file {args.config}; run it from the repository", file=sys.stderr)
+        return 2
+    return asyncio.run(_bench(args, counts))
+
+
+async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
+    from gateway.bench.figures import table
+    from gateway.bench.processes import ProcessTree
+
+    gateway = None
+    try:
+        if args.target is None:
+            gateway, target = await _start_gateway(args.config)
+            tree: ProcessTree | None = ProcessTree(gateway.pid)
+        else:
+            target, tree = args.target, ProcessTree(args.pid) if args.pid else None
+        clips = await _clips()
+        runs = []
+        for count in counts:
+            print(f"{count} call{'s' if count > 1 else ''} at once ...", file=sys.stderr, flush=True)
+            runs.append(await _run(target, args.number, count, args.rounds, clips, tree))
+    except RuntimeError as error:
+        print(f"trunkline bench: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if gateway is not None and gateway.returncode is None:
+            gateway.terminate()
+            await gateway.wait()
+    figures = json.dumps([figures.to_dict() for figures in runs], indent=2)
+    if args.json == "-":
+        print(figures)
+    else:
+        print(table(runs))
+        if args.json:
+            Path(args.json).write_text(figures + "\n")  # noqa: ASYNC240 - nothing else runs any more
+    return 0 if all(figures.failed == 0 for figures in runs) else 1
+
+
+async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:
+    """A gateway in a process of its own, so that what it takes can be told from what measuring takes."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", "serve", "--config", config, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    udp = next((word for word in line.replace(",", " ").split() if word.startswith("udp://")), None)
+    if udp is None:
+        await process.wait()
+        raise RuntimeError("the gateway did not start; its messages are above")
+    return process, udp.removeprefix("udp://")
+
+
+async def _clips() -> list[Clip]:
+    """What the callers say: offline speech through mu-law, as a telephone gives it."""
+    from agent.clock import ThreadOffload
+    from agent.providers.espeak import EspeakTTS
+    from gateway.bench.caller import speech_clip
+    from telephony.media.g711 import decode_ulaw, encode_ulaw
+
+    tts = EspeakTTS(ThreadOffload())
+    clips = []
+    for voice, phrase in PHRASES:
+        pieces = [audio.pcm async for audio in tts.synthesize(phrase, voice=voice, language="en")]
+        clips.append(speech_clip(decode_ulaw(encode_ulaw(b"".join(pieces)))))
+    return clips
+
+
+async def _run(
+    target: str, number: str, count: int, rounds: int, clips: list[Clip], tree: ProcessTree | None
+) -> RunFigures:
+    from gateway.bench.caller import SETTLE_S, measure_call
+    from gateway.bench.figures import CallFigures, RunFigures
+    from telephony.phone import CallFailed, Phone
+
+    idle = tree.usage(time.monotonic()) if tree else None
+    async with Phone() as phone:
+
+        async def one(index: int) -> CallFigures | CallFailed:
+            mine = clips[index % len(clips) :] + clips[: index % len(clips)]
+            try:
+                return await measure_call(phone, f"sip:{number}@{target}", mine, rounds, f"+1555123{index:04}")
+            except CallFailed as error:
+                return error
+
+        calls = [asyncio.create_task(one(index)) for index in range(count)]
+        await asyncio.sleep(SETTLE_S)
+        before = tree.usage(time.monotonic()) if tree else None
+        talking_s = rounds * (0.7 + 1.2 + min(len(clip.pcm) for clip in clips) / 16000) - 2 * SETTLE_S
+        await asyncio.wait(calls, timeout=max(talking_s, SETTLE_S))
+        after = tree.usage(time.monotonic()) if tree else None
+        results = await asyncio.gather(*calls)
+    for failure in {str(result) for result in results if isinstance(result, CallFailed)}:
+        print(f"a call failed: {failure}", file=sys.stderr)
+    nan = float("nan")
+    return RunFigures.of(
+        count,
+        [result for result in results if isinstance(result, CallFigures)],
+        cpu_percent=100 * (after.cpu_s - before.cpu_s) / (after.at - before.at) if before and after else nan,
+        pss_mib=after.pss_mib if after else nan,
+        pss_idle_mib=idle.pss_mib if idle else nan,
+    )

@@ -1,0 +1,126 @@
+"""The shell: ports, TCP connections that misbehave, and workers that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from edge_sipp import running_edge, until
+
+from telephony.edge import Edge, EdgeLimits, EdgeSettings, Refuse
+from telephony.edge.fakes import FakeAdmitter
+from telephony.errors import PortTaken, TelephonyMisuse
+
+OPTIONS = (
+    b"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK%d\r\nFrom: <sip:a@b>;tag=1\r\n"
+    b"To: <sip:c@d>\r\nCall-ID: o%d\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+async def test_a_taken_port_is_named_and_nothing_stays_open(kind: int) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        where = f"{'tcp' if kind == socket.SOCK_STREAM else 'udp'}://127.0.0.1:{taken.getsockname()[1]}"
+        edge = Edge(EdgeSettings(("udp://127.0.0.1:0", where), ()), FakeAdmitter(Refuse(500, "")))
+        with pytest.raises(PortTaken, match=where):
+            await edge.start()
+    first = edge.addresses[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((first.host, first.port))
+
+
+async def test_methods_before_start_are_misuse() -> None:
+    edge = Edge(EdgeSettings(("udp://127.0.0.1:0",), ()), FakeAdmitter(Refuse(500, "")))
+    with pytest.raises(TelephonyMisuse):
+        edge.add_worker("w1", "127.0.0.1", 5)
+    await edge.close()
+
+
+async def test_tcp_answers_pings_and_requests_cut_anywhere() -> None:
+    async with running_edge() as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        writer.write(b"\r\n\r\n")
+        assert await reader.readexactly(2) == b"\r\n"
+        request = OPTIONS % (1, 1)
+        for part in (request[:7], request[7:100], request[100:]):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: running.edge.tcp_connections == 0)
+
+
+async def closed_by_peer(reader: asyncio.StreamReader) -> bool:
+    try:
+        async with asyncio.timeout(3):
+            return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_half_a_message_and_idling_end_the_connection() -> None:
+    limits = EdgeLimits(tcp_half_message_s=0.2, tcp_idle_s=0.4)
+    async with running_edge(limits) as running:
+        half, half_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        half_writer.write(b"OPTIONS sip:")
+        assert await closed_by_peer(half)
+        assert await closed_by_peer(idle)
+        assert running.edge.counters["tcp.half_message"] == 1
+        assert running.edge.counters["tcp.idle"] == 1
+        for writer in (half_writer, idle_writer):
+            writer.close()
+
+
+async def test_a_stream_that_is_not_sip_is_cut() -> None:
+    async with running_edge() as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await closed_by_peer(reader)
+        assert running.edge.counters["malformed.content-length"] == 1
+        writer.close()
+
+
+async def test_connections_above_the_limit_are_refused() -> None:
+    async with running_edge(EdgeLimits(tcp_connections_per_source=2)) as running:
+        pairs = [await asyncio.open_connection("127.0.0.1", running.port("tcp")) for _ in range(3)]
+        assert await closed_by_peer(pairs[2][0])
+        assert running.edge.tcp_connections == 2
+        assert running.edge.counters["tcp.refused"] == 1
+        for _, writer in pairs:
+            writer.close()
+
+
+async def test_a_peer_that_does_not_read_is_cut_and_others_go_on() -> None:
+    limits = EdgeLimits(messages_per_second=1e6, message_burst=10**6, tcp_write_buffer_bytes=65_536)
+    async with running_edge(limits) as running:
+        stalled = socket.socket()
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(stalled, ("127.0.0.1", running.port("tcp")))
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        for n in range(60_000):
+            try:
+                await asyncio.wait_for(loop.sock_sendall(stalled, OPTIONS % (n, n)), 5)
+            except ConnectionError:
+                break
+        assert running.edge.counters["tcp.overrun"] == 1
+        writer.write(OPTIONS % (1, 1))
+        async with asyncio.timeout(1):
+            assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        writer.close()
+        stalled.close()
+
+
+async def test_strangers_cannot_use_the_worker_socket() -> None:
+    async with running_edge() as running:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(OPTIONS % (1, 1), running.edge.worker_address)
+            await until(lambda: running.edge.counters["dropped.not_a_worker"] == 1)

@@ -1,0 +1,237 @@
+"""The pure machines, without a loop."""
+
+import pytest
+
+from agent.turns.backchannel import is_backchannel
+from agent.turns.digits import DigitCollector, DigitEntry
+from agent.turns.endpointing import Endpointing, FlushSpeech, TurnDecided
+from agent.turns.interruption import Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput
+from agent.turns.limits import FailureCount, LengthLimit
+from agent.turns.silence import SilenceLadder
+from agent.turns.voice import SpeechEnded, SpeechStarted, VoiceActivity
+
+
+def endpointing() -> Endpointing:
+    return Endpointing(end_silence_ms=550, flush_after_ms=160, max_turn_ms=10_000)
+
+
+def test_the_turn_is_decided_550_ms_after_speech_ended_in_the_audio():
+    machine = endpointing()
+    assert machine.speech_started(1.0, 1.05) == ()
+    assert machine.speech_ended(2.0, 2.12) == ()
+    assert machine.deadline == pytest.approx(2.16)
+    assert machine.tick(2.16) == (FlushSpeech(),)
+    assert machine.deadline == pytest.approx(2.55)
+    assert machine.tick(2.55) == (TurnDecided(2.55, 1.0, 2.0, "silence"),)
+    assert machine.deadline is None
+
+
+def test_an_end_that_is_noticed_late_is_flushed_at_once_but_still_counted_from_the_audio():
+    machine = endpointing()
+    machine.speech_started(1.0, 1.05)
+    assert machine.speech_ended(2.0, 2.3) == (FlushSpeech(),)
+    assert machine.deadline == pytest.approx(2.55)
+
+
+def test_speech_that_goes_on_after_a_flush_is_the_same_turn():
+    machine = endpointing()
+    machine.speech_started(1.0, 1.05)
+    machine.speech_ended(2.0, 2.1)
+    machine.tick(2.16)
+    machine.speech_started(2.4, 2.45)
+    machine.speech_ended(3.0, 3.1)
+    assert machine.tick(3.16) == (FlushSpeech(),)
+    assert machine.tick(3.55) == (TurnDecided(3.55, 1.0, 3.0, "silence"),)
+
+
+def test_endless_talk_is_cut_into_turns():
+    machine = endpointing()
+    machine.speech_started(1.0, 1.05)
+    assert machine.deadline == pytest.approx(11.0)
+    assert machine.tick(11.0) == (FlushSpeech(), TurnDecided(11.0, 1.0, 11.0, "forced"))
+    assert machine.deadline == pytest.approx(21.0)
+
+
+def test_an_event_out_of_order_names_the_state():
+    with pytest.raises(ValueError, match="idle"):
+        endpointing().speech_ended(1.0, 1.1)
+
+
+def judge(duration: float, text: str | None, *, question: bool = False, transcripts: bool = True):
+    """Speech of `duration` s over the agent, its words known 60 ms after its end was noticed."""
+    machine = Interruption(InterruptionSettings(has_transcripts=transcripts))
+    actions = list(machine.speech_started(10.0, 10.05, interruptible=True))
+    end = 10.0 + duration
+    if machine.deadline is not None and machine.deadline <= end:
+        actions += machine.tick(machine.deadline)
+    actions += machine.speech_ended(end, end + 0.1)
+    if text is not None:
+        actions += machine.transcript(text, end + 0.16, final=True, language="en", answer_expected=question)
+    elif machine.deadline is not None:
+        actions += machine.tick(machine.deadline)
+    assert actions[0] == PauseOutput()
+    assert len(actions) == 2, actions
+    return actions[1]
+
+
+@pytest.mark.parametrize(
+    ("duration", "text", "verdict"),
+    [
+        (0.2, "no", Interrupt()),  # under 400 ms: only words count
+        (0.2, "okay", ResumeOutput()),
+        (0.2, "", ResumeOutput()),
+        (0.2, None, ResumeOutput(keep_turn=True)),  # nobody answered for 2 s
+        (0.6, "wait a moment", Interrupt()),
+        (0.6, "uh-huh, okay", ResumeOutput()),
+        (0.6, "", Interrupt()),  # long enough to mean something
+        (1.5, "okay", Interrupt()),  # too long for a backchannel
+    ],
+)
+def test_verdicts(duration, text, verdict):
+    assert judge(duration, text) == verdict
+
+
+def test_yes_is_an_answer_after_a_question():
+    assert judge(0.3, "yes", question=True) == Interrupt()
+    assert judge(0.3, "yes", question=False) == ResumeOutput()
+
+
+def test_without_recognition_length_alone_decides():
+    assert judge(0.6, None, transcripts=False) == Interrupt()
+    assert judge(0.2, None, transcripts=False) == ResumeOutput()
+
+
+def test_an_interim_text_interrupts_while_the_caller_still_speaks():
+    machine = Interruption()
+    machine.speech_started(10.0, 10.05, interruptible=True)
+    interim = {"final": False, "language": "en", "answer_expected": False}
+    assert machine.transcript("all", 10.2, **interim) == ()  # may become "all right"
+    assert machine.transcript("all my money", 10.3, **interim) == (Interrupt(),)
+
+
+def test_what_may_not_be_interrupted_is_not_paused():
+    machine = Interruption()
+    assert machine.speech_started(10.0, 10.05, interruptible=False) == ()
+    assert machine.deadline is None
+
+
+def test_a_pause_never_lasts_for_ever():
+    machine = Interruption()
+    machine.speech_started(10.0, 10.05, interruptible=True)
+    machine.speech_ended(10.2, 10.3)
+    assert machine.deadline == pytest.approx(12.2)
+    assert machine.tick(12.2) == (ResumeOutput(keep_turn=True),)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Uh-huh.", "en-us", True),
+        ("Okay, got it", "en", True),
+        ("okay but no", "en", False),
+        ("", "en", False),
+        ("genau", "de", True),
+        ("yes", "xx", True),
+    ],
+)
+def test_backchannels(text, language, expected):
+    assert is_backchannel(text, language) is expected
+
+
+def test_silence_ladder():
+    ladder = SilenceLadder(away_ms=7000)
+    ladder.idle(0.0)
+    ladder.idle(3.0)  # a repeat changes nothing
+    assert ladder.tick(6.9) == ()
+    assert [(r.rung, r.canned, r.last) for r in ladder.tick(7.0)] == [(1, "still_there", False)]
+    assert ladder.deadline is None  # the prompt is being said
+    ladder.idle(9.0)
+    assert [r.canned for r in ladder.tick(16.0)] == ["still_there_again"]
+    ladder.idle(18.0)
+    ladder.heard(19.0)
+    assert [r.rung for r in ladder.tick(26.0)] == [1]
+    ladder.idle(26.0)
+    ladder.tick(33.0)
+    ladder.idle(33.0)
+    assert [(r.canned, r.last) for r in ladder.tick(40.0)] == [("goodbye_silence", True)]
+
+
+def test_digits():
+    collector = DigitCollector(DigitEntry(length=4))
+    assert [collector.digit(key, index) for index, key in enumerate("123")] == [(), (), ()]
+    assert [(e.text, e.reason) for e in collector.digit("4", 3.0)] == [("1234", "length")]
+    collector.digit("7", 10.0)
+    assert [(e.text, e.reason) for e in collector.digit("#", 11.0)] == [("7", "terminator")]
+    collector.digit("9", 20.0)
+    assert collector.deadline == pytest.approx(23.0)
+    assert [(e.text, e.reason, e.ended_at) for e in collector.tick(23.0)] == [("9", "timeout", 20.0)]
+    assert collector.digit("#", 30.0) == ()  # nothing was keyed before it
+
+
+@pytest.mark.parametrize("wrong", [{"length": 0}, {"terminator": "12"}, {"inter_digit_timeout_ms": 0}])
+def test_contradictory_digit_entries_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        DigitEntry(**wrong)
+
+
+def test_limits():
+    limit = LengthLimit(max_call_ms=1000, started_at=5.0)
+    assert limit.tick(5.9) == ()
+    assert len(limit.tick(6.0)) == 1
+    assert limit.tick(7.0) == ()
+    count = FailureCount(max_in_a_row=2)
+    assert not count.failed()
+    count.succeeded()
+    assert not count.failed()
+    assert count.failed()
+
+
+class Audio:
+    """Levels and probabilities as a lagging recogniser gives them, 20 ms and 32 ms apart."""
+
+    def __init__(self) -> None:
+        self.activity = VoiceActivity()
+        self.events: list[SpeechStarted | SpeechEnded] = []
+        self.frame = 0
+
+    def play(self, ms: int, level_db: float, probability: float) -> None:
+        for _ in range(ms // 20):
+            self.frame += 1
+            before, now = (self.frame - 1) * 20, self.frame * 20
+            self.activity.frame(level_db, now / 1000)
+            for edge in range(32, now + 1, 32):
+                if before < edge <= now:
+                    self.events += self.activity.window(probability, edge / 1000)
+
+
+def test_speech_is_dated_by_its_level_not_by_when_it_was_noticed():
+    audio = Audio()
+    audio.play(1000, -62, 0.05)
+    audio.play(40, -20, 0.2)  # the onset: not sure yet
+    audio.play(960, -20, 0.95)
+    audio.play(100, -60, 0.9)  # over, but the probability lags
+    audio.play(300, -60, 0.1)
+    started, ended = audio.events
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(ended, SpeechEnded)
+    assert started.at == pytest.approx(1.0)
+    assert 1.04 < started.noticed_at <= 1.09
+    assert ended.at == pytest.approx(2.0)
+    assert ended.noticed_at > 2.15
+
+
+def test_one_strong_window_begins_speech_and_a_weak_one_does_not():
+    audio = Audio()
+    audio.play(640, -60, 0.05)
+    audio.play(20, -30, 0.6)
+    audio.play(100, -60, 0.05)
+    assert audio.events == []
+    machine = VoiceActivity()
+    assert machine.window(0.85, 0.032) == (SpeechStarted(0.0, 0.032),)
+
+
+def test_hysteresis_keeps_doubtful_windows_in_the_speech():
+    machine = VoiceActivity()
+    machine.window(0.9, 0.032)
+    assert all(machine.window(0.4, 0.032 * n) == () for n in range(2, 30))
+    assert machine.speaking

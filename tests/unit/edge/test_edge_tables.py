@@ -1,0 +1,113 @@
+"""Limits, settings and the small tables."""
+
+from __future__ import annotations
+
+import pytest
+from edge_world import WORKER, call_request, make_world
+
+from telephony.edge import EdgeLimits, EdgeSettings, ListenAddress, Trunk
+from telephony.edge.admission import RateLimiter, TrunkTable
+from telephony.edge.attempts import KEPT_S
+from telephony.edge.hops import Hop, SendPublic
+from telephony.edge.protocol import Forward
+from telephony.edge.resend import ResendTable
+from telephony.errors import TelephonyMisuse
+
+
+def test_a_bucket_fills_at_its_rate_and_never_above_its_burst() -> None:
+    limiter = RateLimiter(10, 2, 100)
+    assert [limiter.allow("a", 0.0) for _ in range(3)] == [True, True, False]
+    assert limiter.allow("b", 0.0)
+    assert limiter.allow("a", 0.1)
+    assert not limiter.allow("a", 0.1)
+    assert [limiter.allow("a", 100.0) for _ in range(3)] == [True, True, False]
+
+
+def test_the_limiters_memory_is_bounded() -> None:
+    limiter = RateLimiter(1, 1, 10)
+    for n in range(1000):
+        limiter.allow(f"s{n}", 0.0)
+    assert len(limiter._buckets) == 10
+
+
+def test_the_first_trunk_that_allows_names_the_call() -> None:
+    table = TrunkTable([Trunk("a", ("10.0.0.0/8", "2001:db8::/32")), Trunk("b", ("10.1.0.0/16", "192.0.2.7"))])
+    assert [table.trunk_of(ip) for ip in ("10.1.1.1", "2001:db8::5", "192.0.2.7", "192.0.2.8", "::ffff:10.1.1.1")] == [
+        "a",
+        "a",
+        "b",
+        None,
+        "a",
+    ]
+    assert table.trunk_of("10.1.1.1") == "a"
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:5060", "sctp://127.0.0.1:5060", "udp://127.0.0.1", "udp://host:5060", "udp://127.0.0.1:70000"]
+)
+def test_bad_listen_addresses(text: str) -> None:
+    with pytest.raises(TelephonyMisuse):
+        ListenAddress.parse(text)
+
+
+def test_listen_addresses_read_back() -> None:
+    assert str(ListenAddress.parse("tcp://[::1]:5060")) == "tcp://[::1]:5060"
+
+
+def test_contradictory_settings_are_refused() -> None:
+    with pytest.raises(TelephonyMisuse):
+        EdgeSettings((), ())
+    with pytest.raises(TelephonyMisuse, match="public_address"):
+        EdgeSettings(("udp://0.0.0.0:5060",), ())
+    with pytest.raises(TelephonyMisuse):
+        EdgeSettings(("udp://127.0.0.1:5060",), (Trunk("a", ()), Trunk("a", ())))
+    with pytest.raises(TelephonyMisuse):
+        Trunk("a", ("10.0.0.300",))
+    with pytest.raises(TelephonyMisuse):
+        EdgeLimits(invites_per_second=0)
+    with pytest.raises(TelephonyMisuse):
+        EdgeSettings(("udp://127.0.0.1:5060",), (), public_address="a\r\nb")
+
+
+def test_resending_doubles_up_to_four_seconds_and_stops_after_32() -> None:
+    table = ResendTable()
+    action = SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"BYE")
+    table.start("k", action, 0.0)
+    sent = [n / 10 for n in range(1, 400) if table.due(n / 10)]
+    assert sent == pytest.approx([0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5])
+    assert len(table) == 0
+
+
+def test_tcp_is_sent_once() -> None:
+    table = ResendTable()
+    table.start("k", SendPublic(Hop("tcp", "10.0.0.1", 5060, 0, 1), b"BYE"), 0.0)
+    assert [n for n in range(1, 400) if table.due(n / 10)] == []
+    assert len(table) == 0
+
+
+def test_remembered_attempts_are_bounded_and_forgotten() -> None:
+    world = make_world(EdgeLimits(remembered_attempts=50, invites_per_second=1000, invite_burst=1000))
+    for n in range(200):
+        world.caller(call_request(call=f"c{n}"), Hop("udp", "203.0.113.9", 5060, 0))
+    assert len(world.ground.attempts) == 50
+    world.tick(KEPT_S + 1)
+    assert len(world.ground.attempts) == 0
+
+
+def test_a_call_that_rings_long_is_still_admitted_once() -> None:
+    world = make_world()
+    world.caller(call_request())
+    world.tick(KEPT_S + 10)
+    world.caller(call_request())
+    assert len(world.admitter.invites) == 1
+
+
+def test_the_table_holds_a_thousand_dialogs_and_lets_go_of_them() -> None:
+    world = make_world(EdgeLimits(invites_per_second=1e6, invite_burst=10**6, messages_per_second=1e6))
+    world.admitter.decide = lambda invite: Forward(WORKER, invite.sip_call_id)
+    for n in range(1000):
+        world.caller(call_request(call=f"c{n}"))
+    assert len(world.ground.dialogs.live()) == 1000
+    ended, _ = world.core.end_worker_calls("w1", world.now)
+    assert len(ended) == 1000
+    assert world.ground.dialogs.live() == ()

@@ -1,0 +1,166 @@
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.commands import check, explain
+
+TREE = Path(__file__).parents[3]
+PLAN = """\
+timezone: America/New_York
+region: US
+numbers:
+  "+15550100": [{when: "mon-fri 08:00-18:00", persona: p.Open}, {otherwise: p.Closed}]
+  "200": {persona: p.Open, recording: false, session: {end_silence_ms: 400}, speech: {llm: [instant, rules]}}
+"""
+
+
+def trunkline(*words: str) -> int:
+    parser = argparse.ArgumentParser(prog="trunkline")
+    subparsers = parser.add_subparsers(required=True)
+    check.add_parser(subparsers)
+    explain.add_parser(subparsers)
+    args = parser.parse_args(words)
+    return args.run(args)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    pass\n\nclass Closed(Agent):\n    pass\n"
+    )
+    Path("d.yaml").write_text(PLAN)
+    Path("s.yaml").write_text(
+        'sip: {listen: ["udp://127.0.0.1:5060"], trunks: [{name: uk, allow: ["10.0.0.0/8"], region: GB}]}\n'
+        "dialplans: [d.yaml]\n"
+    )
+    return tmp_path
+
+
+def test_check_says_what_is_good(folder, capsys):
+    assert trunkline("check", "--config", "s.yaml") == 0
+    assert capsys.readouterr().out == "d.yaml: good. 2 numbers, personas p.Open, p.Closed\n"
+
+
+def test_check_for_machines(folder, capsys):
+    assert trunkline("check", "--json", "d.yaml") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["numbers"]) == (True, ["+15550100", "200"])
+
+
+def test_check_names_the_problems_of_settings_and_given_dialplans(folder, capsys):
+    Path("s.yaml").write_text("workers: many\n")
+    Path("e.yaml").write_text('numbers: {"1": p.Nobody}\n')
+    assert trunkline("check", "--config", "s.yaml", "e.yaml", "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert [problem["file"] for problem in report["problems"]] == ["s.yaml", "s.yaml", "s.yaml", "e.yaml"]
+
+
+def test_check_finds_what_only_loading_shows(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent, function_tool\nfrom agent.rules import Intent, Rules, Slot\n\n"
+        "class Open(Agent):\n"
+        "    rules = Rules((Intent('a', ('(x', '{day}'), tool='nothing'),), {'y': Slot('?', digits=(3, 2))})\n\n"
+        "class Closed(Agent):\n    @function_tool\n    async def f(self, ctx, x): ...\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 2)[:2] for line in said[:-1]] == [["p.py:4", "Open"]] * 4 + [["p.py:7", "Closed"]]
+    assert 'there is no tool "nothing"; there are: end_call' in "\n".join(said)
+    assert said[-1] == "5 problems found"
+
+
+def test_check_warns_of_missing_secrets(folder, capsys, monkeypatch):
+    monkeypatch.delenv("TRUNKLINE_TEST_KEY", raising=False)
+    with Path("s.yaml").open("a") as file:
+        file.write("http: {api_keys: [{env: TRUNKLINE_TEST_KEY}]}\n")
+    assert trunkline("check", "--config", "s.yaml") == 0
+    assert "warning: environment variable TRUNKLINE_TEST_KEY is not set" in capsys.readouterr().err
+
+
+def test_check_of_nothing_is_bad_input(capsys):
+    assert trunkline("check") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["+15550100", "--at", "2026-11-20 10:00"], 0, "-> p.Open (p.py)"),
+        (["5550100", "--at", "2026-11-20 20:00"], 0, "-> p.Closed (p.py)"),
+        (["5550100", "--at", "2026-11-20T15:00+00:00"], 0, "-> p.Open (p.py)"),
+        (["200"], 0, "session: end_silence_ms 400"),
+        (["200"], 0, "speech: llm instant then rules"),
+        (["200"], 0, "recording: off"),
+        (["999"], 1, "-> refused with 404: no number in d.yaml matches 999"),
+    ],
+)
+def test_explain(folder, capsys, words, code, said):
+    assert trunkline("explain", *words, "--dialplan", "d.yaml") == code
+    assert said in capsys.readouterr().out
+
+
+def test_explain_uses_the_region_of_the_only_trunk(folder, capsys):
+    assert trunkline("explain", "5550100", "--config", "s.yaml") == 1
+    assert trunkline("explain", "0015550100", "--config", "s.yaml", "--trunk", "uk") == 0
+
+
+def test_explain_for_machines(folder, capsys):
+    words = [
+        "explain",
+        "+15550100",
+        "--from",
+        "anonymous",
+        "--at",
+        "2026-11-20 20:00",
+        "--dialplan",
+        "d.yaml",
+        "--json",
+    ]
+    assert trunkline(*words) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["answered"], report["caller"], report["persona"]["name"]) == (True, None, "p.Closed")
+    assert report["rule"] == "d.yaml:4 otherwise"
+    assert [step["matched"] for step in report["steps"]] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["100", "--dialplan", "nothere.yaml"],
+        ["100", "--dialplan", "d.yaml", "--at", "tomorrow"],
+        ["100", "--dialplan", "d.yaml", "--at", "0001-01-01 00:00"],
+        ["100", "--config", "s.yaml", "--trunk", "us"],
+        ["100", "--dialplan", "d.yaml", "--trunk", "uk"],
+    ],
+)
+def test_explain_of_bad_input(folder, capsys, words):
+    assert trunkline("explain", *words) == 2
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--config", "demo.yaml"], ["--config", "bench/gateway.yaml"]])
+def test_what_is_in_the_tree_is_good(monkeypatch, capsys, words):
+    monkeypatch.chdir(TREE)
+    assert trunkline("check", *words) == 0
+
+
+@pytest.mark.parametrize("at", ["2026-12-25 03:00", "2026-11-20 10:00"])
+def test_the_demo_number_reaches_the_clinic_at_any_time(monkeypatch, capsys, at):
+    monkeypatch.chdir(TREE)
+    assert trunkline("explain", "+15550123", "--at", at, "--config", "demo.yaml") == 0
+    assert "-> clinic.Reception" in capsys.readouterr().out
+
+
+def test_the_example_in_the_docs_is_good(tmp_path, monkeypatch, capsys):
+    example = (TREE / "docs" / "dialplan.md").read_text().split("```yaml\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("clinic.py").write_text("class Reception: pass\nclass AfterHours: pass\n")
+    Path("orders.py").write_text("class OrderStatus: pass\n")
+    Path("d.yaml").write_text(example)
+    assert (
+        trunkline("explain", "+15550100", "--from", "+15550111", "--at", "2026-12-24 10:00", "--dialplan", "d.yaml")
+        == 0
+    )
+    assert "-> clinic.AfterHours" in capsys.readouterr().out
