@@ -1,16 +1,26 @@
-"""What thinks and talks. Knows nothing of SIP; the public names are these."""
+"""What thinks and talks. Knows nothing of SIP; the public names are these.
 
-from agent.context import RunContext
-from agent.end_call import EndCall
-from agent.events import SessionClosed, SessionEvent
-from agent.options import SessionOptions
-from agent.persona import Agent, PersonaAware
-from agent.providers.base import ChatMessage
-from agent.rules import Intent, Rules, Slot
-from agent.session import AgentSession, RunResult, SessionMisuse
-from agent.speech_handle import SpeechHandle
-from agent.tools import FunctionTool, ToolError, function_tool
-from agent.turns.digits import DigitEntry
+They are loaded when they are first used: the gateway process reads `agent.events` and `agent.rules`, and must not pay
+for the speech pipeline, which runs in its call workers only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.context import RunContext
+    from agent.end_call import EndCall
+    from agent.events import SessionClosed, SessionEvent
+    from agent.options import SessionOptions
+    from agent.persona import Agent, PersonaAware
+    from agent.providers.base import ChatMessage
+    from agent.rules import Intent, Rules, Slot
+    from agent.session import AgentSession, RunResult, SessionMisuse
+    from agent.speech_handle import SpeechHandle
+    from agent.tools import FunctionTool, ToolError, function_tool
+    from agent.turns.digits import DigitEntry
 
 __all__ = [
     "Agent",
@@ -33,3 +43,33 @@ __all__ = [
     "ToolError",
     "function_tool",
 ]
+
+_HOMES = {
+    "Agent": "agent.persona",
+    "AgentSession": "agent.session",
+    "ChatMessage": "agent.providers.base",
+    "DigitEntry": "agent.turns.digits",
+    "EndCall": "agent.end_call",
+    "FunctionTool": "agent.tools",
+    "Intent": "agent.rules",
+    "PersonaAware": "agent.persona",
+    "Rules": "agent.rules",
+    "RunContext": "agent.context",
+    "RunResult": "agent.session",
+    "SessionClosed": "agent.events",
+    "SessionEvent": "agent.events",
+    "SessionMisuse": "agent.session",
+    "SessionOptions": "agent.options",
+    "Slot": "agent.rules",
+    "SpeechHandle": "agent.speech_handle",
+    "ToolError": "agent.tools",
+    "function_tool": "agent.tools",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

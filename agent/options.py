@@ -30,7 +30,7 @@ class SessionOptions:
     max_call_ms: float | None = 30 * 60_000
     max_tool_steps: int = 5
     slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
-    farewell_margin_ms: float = 5000  # a farewell gets the time of its audio and this much more
+    farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
 
     # providers
     llm_first_token_ms: float = 5000

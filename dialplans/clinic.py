@@ -11,7 +11,7 @@ from agent import Agent, DigitEntry, EndCall, Intent, Rules, RunContext, Slot, T
 
 Part = Literal["morning", "afternoon"]
 
-DAYS = ("today", "tomorrow", "monday", "tuesday", "wednesday", "thursday", "friday")
+DAYS = ("today", "tomorrow", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 FREE_TIMES: dict[str, tuple[str, ...]] = {
     "morning": ("9:30", "10:15", "11:40"),
     "afternoon": ("2:00", "3:30", "4:45"),
@@ -29,6 +29,13 @@ GOODBYE = Intent(
     tool="end_call",
     reply=FAREWELL,
 )
+
+
+def _day(said: str) -> str:
+    for day in DAYS:
+        if day.lower() == said.strip().lower():
+            return day
+    raise ToolError(f"There are no appointments on {said}. Days are: {', '.join(DAYS)}.")
 
 
 class Reception(Agent):
@@ -112,7 +119,7 @@ class Reception(Agent):
             GOODBYE,
         ),
         slots={
-            "day": Slot("Which day would you like?", {day: day for day in DAYS}),
+            "day": Slot("Which day would you like?", {day.lower(): day for day in DAYS}),
             "part": Slot("Morning or afternoon?", {"morning": "morning", "afternoon": "afternoon"}),
         },
         fallback="Sorry, I didn't catch that. I can book an appointment or answer a question about opening hours.",
@@ -131,9 +138,7 @@ class Reception(Agent):
             day: "today", "tomorrow", or a day of the week in English.
             part: Which half of the day.
         """
-        name = day.strip().lower()
-        if name not in DAYS:
-            raise ToolError(f"There are no appointments on {day}. Days are: {', '.join(DAYS)}.")
+        name = _day(day)
         free = [time for time in FREE_TIMES[part] if (name, time) not in self._booked]
         if name == "today" or not free:
             raise ToolError(f"Nothing is free {day} in the {part}.")
@@ -150,9 +155,8 @@ class Reception(Agent):
         """
         if self._offered is None:
             raise ToolError("Nothing has been offered yet: ask for the day and use free_slots first.")
-        slot = (day.strip().lower() or self._offered[0], time.strip() or self._offered[1])
-        known = slot[0] in DAYS and any(slot[1] in times for times in FREE_TIMES.values())
-        if not known or slot in self._booked:
+        slot = (_day(day) if day else self._offered[0], time.strip() or self._offered[1])
+        if slot in self._booked or not any(slot[1] in times for times in FREE_TIMES.values()):
             raise ToolError(f"{slot[1]} on {slot[0]} is not free.")
         self._booked.append(slot)
         self._offered = None

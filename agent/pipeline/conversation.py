@@ -55,6 +55,7 @@ class Conversation:
         self.ending = False  # the farewell has begun: nothing else is taken up
         self.user_speaking = False
         self.tokens = (0, 0)  # of prompts and completions
+        self.asking = False  # a tool waits for the caller's next message
         self.entering = 0  # personas whose `on_enter` is running after a handoff
         self.turns = 0  # of the caller, so far
         self._given_llm = llm

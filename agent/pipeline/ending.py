@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.talker import Talker
 from telephony.media.frames import FRAME_MS
+from telephony.rooms.protocol import AudioOutput
 
 __all__ = ["Ending"]
 
@@ -58,24 +59,28 @@ class Ending:
             await self._close(reason)
 
     async def _played_out(self) -> None:
-        """Wait for the last frame; no longer than the audio that is there takes and the margin."""
+        """Wait for the last frame; give up when nothing has moved for `farewell_margin_ms`."""
         output, loop = self._conversation.output, self._conversation.loop
-        margin_s = self._conversation.options.farewell_margin_ms / 1000
-        queued_ms = -1.0
-        while output is not None and output.queued_ms > queued_ms:
-            # More audio has come since: it gets its time, too.
-            queued_ms = output.queued_ms
-            until = loop.time() + (queued_ms - output.played_ms) / 1000 + margin_s
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._talker.speaker.idle()
-                    await output.drained()
-                    await asyncio.sleep(FRAME_MS / 1000)  # the last frame has been taken, not yet heard
-                    return
-            except TimeoutError:
-                continue
         if output is None:
             await self._talker.speaker.idle()
+            return
+        silent = self._conversation.spawn(self._silent(output), "playing out")
+        seen = (-1.0, -1.0)
+        stuck_since = loop.time()
+        while not silent.done():
+            await asyncio.wait({silent}, timeout=0.5)
+            progress = (output.queued_ms, output.played_ms)
+            if progress != seen:
+                seen, stuck_since = progress, loop.time()
+            elif (loop.time() - stuck_since) * 1000 >= self._conversation.options.farewell_margin_ms:
+                _log.warning("the farewell was not played out: the leg takes no audio")
+                silent.cancel()
+                return
+
+    async def _silent(self, output: AudioOutput) -> None:
+        await self._talker.speaker.idle()
+        await output.drained()
+        await asyncio.sleep(FRAME_MS / 1000)  # the last frame has been taken, not yet heard
 
     async def _hang_up(self, reason: str) -> None:
         if self._conversation.call is None:

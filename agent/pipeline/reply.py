@@ -53,10 +53,11 @@ class ReplyVoice(Protocol):
     def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
     def speak(self, utterance: Utterance) -> None: ...
     def bridge(self) -> None: ...
+    def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None: ...
-    async def hand_over(self, agent: Agent, words: str) -> None: ...
+    async def hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None: ...
     def begin_ending(self) -> None: ...
-    def end(self, farewell: str) -> None: ...
+    def end(self) -> None: ...
 
 
 class Reply:
@@ -201,24 +202,32 @@ class Reply:
     async def _hand_over(self, outcomes: Sequence[ToolOutcome]) -> bool:
         for outcome in outcomes:
             if (handoff := handoff_of(outcome)) is not None:
-                await self._voice.hand_over(*handoff)
+                self._follow(await self._voice.hand_over(*handoff, self.handle))
                 return True
         return False
 
     async def _end(self, farewell: str) -> None:
         self._voice.begin_ending()
         self._stopped = False
-        if farewell or self._said:
-            self._voice.end(farewell)
-            return
-        asked = await self._ask((), first=False, kind="farewell")
-        said = asked is not None and self._said
-        self._voice.end("" if said else self._conversation.agent.say_canned("goodbye"))
+        if not farewell and not self._said:
+            asked = await self._ask((), first=False, kind="farewell")
+            if asked is None or not self._said:
+                farewell = self._conversation.agent.say_canned("goodbye")
+        if farewell:
+            utterance = self._voice.fixed(farewell, "farewell", self.handle, allow_interruptions=False)
+            self._follow(utterance)
+            self._attach(utterance)
+        self._voice.end()
 
     async def _apologize(self, key: str, *, failure: bool) -> None:
         self.failed = self.failed or failure
-        utterance = self._voice.apologize(key, self.handle, failure=failure)
+        self._follow(self._voice.apologize(key, self.handle, failure=failure))
+
+    def _follow(self, utterance: Utterance | None) -> None:
+        """It is part of this answer: it counts for its latency, and the answer is not over before it."""
         if utterance is not None:
+            utterance.on_first_audio = self._first_audio
+            utterance.on_started = self._first_packet
             self._utterances.append(utterance)
 
     def _bridge(self) -> None:
@@ -235,9 +244,7 @@ class Reply:
     def _new_utterance(self, kind: Kind, *, first: bool) -> Utterance:
         interruptible = self.allow_interruptions and kind != "farewell"
         utterance = self._voice.new_utterance(kind, self.handle, allow_interruptions=interruptible)
-        utterance.on_first_audio = self._first_audio
-        utterance.on_started = self._first_packet
-        self._utterances.append(utterance)
+        self._follow(utterance)
         if self._decided.is_set():
             self._attach(utterance)
         return utterance

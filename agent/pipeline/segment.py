@@ -10,11 +10,11 @@ import re
 
 __all__ = ["Segmenter"]
 
-_ABBREVIATIONS = frozenset(
-    ["apt", "ave", "approx", "blvd", "co", "corp", "dept", "dr", "e.g", "est", "etc", "ext", "i.e", "inc", "jr", "ltd"]
-    + ["mr", "mrs", "ms", "nr", "prof", "rd", "sr", "st", "vs", "z.b"]
-    + ["jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"]
-)
+_TITLES = ("dr", "jr", "mr", "mrs", "ms", "prof", "sr", "st")
+_PLACES = ("apt", "ave", "blvd", "dept", "ext", "rd")
+_MONTHS = ("jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec")
+_OTHERS = ("approx", "co", "corp", "e.g", "est", "etc", "i.e", "inc", "ltd", "nr", "vs", "z.b")
+_ABBREVIATIONS = frozenset((*_TITLES, *_PLACES, *_MONTHS, *_OTHERS))
 _MAY_END = ("a.m", "etc", "p.m", "u.s")  # abbreviations that end a sentence as often as not
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)")

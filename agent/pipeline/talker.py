@@ -64,7 +64,7 @@ class Talker:
     def say(self, text: str, kind: Kind = "say", *, allow_interruptions: bool = True) -> SpeechHandle:
         """Say these words after what is queued."""
         handle = SpeechHandle(self._interrupt_handle)
-        utterance = self._fixed(text, kind, handle, allow_interruptions=allow_interruptions)
+        utterance = self.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
         if self._conversation.ending and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
             handle.finish(interrupted=True)
@@ -90,7 +90,7 @@ class Talker:
     def speak(self, utterance: Utterance) -> None:
         self.speaker.add(utterance)
 
-    def _fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
+    def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
         utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
         utterance.set_text(text, whole=kind in _CANNED_KINDS)
         return utterance
@@ -206,7 +206,8 @@ class Talker:
     # --- what replies ask for -------------------------------------------------------------------------------------
 
     def bridge(self) -> None:
-        if not self.speaker.busy and not self._conversation.user_speaking and not self._conversation.ending:
+        conversation = self._conversation
+        if not (self.speaker.busy or conversation.user_speaking or conversation.ending or conversation.asking):
             self.say_canned("one_moment")
 
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:
@@ -217,7 +218,7 @@ class Talker:
         if failure and self._conversation.failures.failed():
             self._owner.end("error", agent.say_canned("goodbye_error"))
             return None
-        utterance = self._fixed(agent.say_canned(key), "canned", handle, allow_interruptions=True)
+        utterance = self.fixed(agent.say_canned(key), "canned", handle, allow_interruptions=True)
         self._conversation.history.attach(utterance.entry)
         self.speaker.add(utterance)
         return utterance
@@ -234,7 +235,7 @@ class Talker:
             self._active.stop()
         self.fail()
 
-    async def hand_over(self, agent: Agent, words: str) -> None:
+    async def hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
         """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
         its model is asked."""
         old = self._conversation.agent
@@ -242,10 +243,14 @@ class Talker:
         self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
         self._conversation.become(agent)
         self._owner.agent_changed()
-        if words or agent.greeting:
-            self.say(words or agent.greeting, "reply" if words else "greeting")
+        utterance = None
+        if text := words or agent.greeting:
+            utterance = self.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
+            self._conversation.history.attach(utterance.entry)
+            self.speaker.add(utterance)
         self._conversation.entering += 1
-        self._conversation.spawn(self._enter(agent, asked=not (words or agent.greeting)), "on_enter")
+        self._conversation.spawn(self._enter(agent, asked=not text), "on_enter")
+        return utterance
 
     async def _enter(self, agent: Agent, *, asked: bool) -> None:
         turn = self._conversation.turns
@@ -260,8 +265,8 @@ class Talker:
     def begin_ending(self) -> None:
         self._owner.begin_ending()
 
-    def end(self, farewell: str) -> None:
-        self._owner.end("agent_ended", farewell)
+    def end(self) -> None:
+        self._owner.end("agent_ended", "")
 
 
 async def _finish_with(handle: SpeechHandle, utterance: Utterance) -> None:

@@ -202,11 +202,13 @@ class TurnTaking:
         """The caller's next message, which then is not answered by the model."""
         waiting: asyncio.Future[str] = self._conversation.loop.create_future()
         self._waiting.append(waiting)
+        self._conversation.asking = True
         self.changed()
         try:
             return await waiting
         finally:
             self._waiting.remove(waiting)
+            self._conversation.asking = bool(self._waiting)
             self.changed()
 
     # --- interruption ---------------------------------------------------------------------------------------------

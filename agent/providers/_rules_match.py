@@ -12,10 +12,14 @@ __all__ = ["Match", "best_intent", "find_value"]
 
 _THRESHOLD = 0.6  # least overlap, 0..1
 # Words that tell intents apart less than others do.
-_LIGHT = frozenset(
-    "a an the my your our i we you me us it is are am was be do does did to of for on in at and or can could will would "
-    "like want need have has please get some any this that with about hello hi hey yes there just".split()  # noqa: SIM905
-)
+# fmt: off
+_LIGHT = frozenset({
+    "a", "an", "the", "my", "your", "our", "i", "we", "you", "me", "us", "it", "is", "are", "am", "was", "be", "do",
+    "does", "did", "to", "of", "for", "on", "in", "at", "and", "or", "can", "could", "will", "would", "like",
+    "want", "need", "have", "has", "please", "get", "some", "any", "this", "that", "with", "about", "hello", "hi",
+    "hey", "yes", "there", "just",
+})
+# fmt: on
 _LIGHT_WEIGHT = 0.2
 
 

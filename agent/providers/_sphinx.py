@@ -41,7 +41,7 @@ _GRAMMAR = {"lm": None, "wip": 0.05, "beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-
 _PHONES = {"lm": None, "lw": 2.0, "beam": 1e-20, "pbeam": 1e-20}
 _DICTATION = {"fwdflat": False, "bestpath": True, "maxhmmpf": 10000, "ds": 2}
 # The mean cepstrum of telephone speech, from which each call's own is learned.
-_TELEPHONE_CMN = "49,20,-46,37,-24,2,5,-28,14,-19,1,2,-12"
+_TELEPHONE_CMN = "50,22,-47,42,-26,3,8,-30,17,-19,2,2,-13"
 
 # Score difference a frame: over the words, and over all of the utterance; together, where half of the doubt lies.
 _WORDS_WEIGHT = 0.3

@@ -19,6 +19,7 @@ __all__ = ["ProviderSet", "preload_providers"]
 def preload_providers(settings: Settings) -> None:
     """In the warm parent, before any fork: imports, models, one VAD a slot."""
     import soxr, numpy, pjsua2.pjsua2  # noqa
+
     SileroVAD.prepare(4)
 
 
@@ -54,5 +55,3 @@ class ProviderSet:
         if speech not in self._made:
             self._made[speech] = (SileroVAD(), InstantSTT(), InstantLLM(), InstantTTS())
         return self._made[speech]
-
-

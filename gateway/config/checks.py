@@ -72,8 +72,11 @@ def _ports(settings: Settings) -> Iterator[Complaint]:
 
 
 def _providers(settings: Settings) -> Iterator[Complaint]:
-    if "openai" in settings.speech.names() and settings.providers.openai is None:
+    openai = settings.providers.openai
+    if openai is None and "openai" in settings.speech.names():
         yield ("providers", "openai"), "must be given: speech uses openai"
+    if openai is not None and openai.base_url is None and openai.api_key is None:
+        yield ("providers", "openai", "api_key"), "must be given, or base_url for a server that needs no key"
 
 
 def _calls(settings: Settings) -> Iterator[Complaint]:

@@ -25,6 +25,7 @@ from gateway.config.fields import (
 
 if TYPE_CHECKING:
     from agent.options import SessionOptions
+    from agent.providers.registry import ProviderSettings as VendorSettings
 
 __all__ = [
     "PROVIDERS",
@@ -42,11 +43,12 @@ __all__ = [
     "TrunkSettings",
 ]
 
-PROVIDERS: Mapping[str, tuple[str, ...]] = {
-    "vad": ("silero",),
-    "stt": ("pocketsphinx", "instant"),
-    "llm": ("rules", "openai", "instant"),
-    "tts": ("espeak", "instant"),
+# Vendors, and what may stand behind a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
+PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "vad": {"silero": ()},
+    "stt": {"pocketsphinx": ("grammar", "dictation"), "instant": ()},
+    "llm": {"rules": (), "openai": ("*",), "instant": ()},
+    "tts": {"espeak": ("*",), "instant": ()},
 }
 _WORKERS_PER_CORE = 4  # a talking call takes about 2 % of a core, so memory ends a machine before its cores do
 
@@ -110,24 +112,31 @@ class HttpSettings(_Section):
     )
 
 
-def _known(part: str, name: str) -> str:
-    vendor, _, model = name.partition("/")
-    if vendor not in PROVIDERS[part]:
-        raise ValueError(f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}')
-    if model and vendor != "openai":
-        raise ValueError(f'"{vendor}" has no models to choose from')
-    return name
+def _provider(part: str) -> BeforeValidator:
+    def known(name: Any) -> Any:
+        if not isinstance(name, str):
+            return name  # the field's own type says what is wrong
+        vendor, slash, detail = name.partition("/")
+        if vendor not in PROVIDERS[part]:
+            raise ValueError(f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}')
+        details = PROVIDERS[part][vendor]
+        if slash and (not detail or (detail not in details and "*" not in details)):
+            choice = f"one of {', '.join(details)}" if details and "*" not in details else "nothing"
+            raise ValueError(f'"{name}": behind "{vendor}" stands {"a name" if "*" in details else choice}')
+        return name
+
+    return BeforeValidator(known)
 
 
-Vad = Annotated[str, BeforeValidator(lambda value: _known("vad", value) if isinstance(value, str) else value)]
-Stt = Annotated[str, BeforeValidator(lambda value: _known("stt", value) if isinstance(value, str) else value)]
-Llm = Annotated[str, BeforeValidator(lambda value: _known("llm", value) if isinstance(value, str) else value)]
-Tts = Annotated[str, BeforeValidator(lambda value: _known("tts", value) if isinstance(value, str) else value)]
+Vad = Annotated[str, _provider("vad")]
+Stt = Annotated[str, _provider("stt")]
+Llm = Annotated[str, _provider("llm")]
+Tts = Annotated[str, _provider("tts")]
 
 
 class SpeechSettings(_Section):
-    """Which providers hear, think and speak. Lists are in order of preference: the next one is the fallback.
-    `openai/name` asks for a model other than `providers.openai`'s."""
+    """Which providers hear, think and speak. Lists are in order of preference: the next one is the fallback. Behind a
+    slash: a mode (`pocketsphinx/dictation`), a voice (`espeak/en-gb`), a model (`openai/gpt-4o-mini`)."""
 
     vad: Vad = Field(default="silero", description="Voice activity detection.")
     stt: tuple[Stt, ...] = Field(default=("pocketsphinx",), min_length=1, description="Speech to text.")
@@ -147,11 +156,14 @@ class SpeechSettings(_Section):
 class OpenAISettings(_Section):
     """OpenAI, or any server that speaks its protocol."""
 
-    base_url: str = Field(
-        default="https://api.openai.com/v1", pattern=r"^https?://\S+$", description="Where the API is."
+    base_url: str | None = Field(
+        default=None, pattern=r"^https?://\S+$", description="Where the API is. Not given: OpenAI itself."
     )
     api_key: Secret | None = Field(default=None, description="Where its key is kept. Local servers often need none.")
-    model: str = Field(default="gpt-4o-mini", min_length=1, description="Language model.")
+    model: str = Field(default="gpt-4o-mini", min_length=1, description="The model of `openai` without a slash.")
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="A reply without a first word by then has failed, or without a next one."
+    )
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="How freely it chooses words. Not given: the server's own."
     )
@@ -277,6 +289,23 @@ class Settings(_Section):
             return self.workers
         wanted = _WORKERS_PER_CORE * (cores or os.cpu_count() or 1)
         return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
+
+    def provider(self, name: str) -> tuple[str, VendorSettings]:
+        """A speech provider's full name and what its vendor needs, for `agent.providers.registry`."""
+        from agent.providers.registry import ProviderSettings as VendorSettings
+
+        openai = self.providers.openai
+        if openai is None or name.partition("/")[0] != "openai":
+            return name, VendorSettings()
+        key = openai.api_key
+        return name if "/" in name else f"openai/{openai.model}", VendorSettings(
+            base_url=openai.base_url or "",
+            key_file=Path(key.file) if key and key.file else None,
+            key_env=(key.env or "") if key else "",
+            timeout_s=openai.timeout_s,
+            temperature=openai.temperature,
+            max_tokens=openai.max_tokens,
+        )
 
     def missing_secrets(self) -> list[str]:
         """What is not where it should be, in words; empty when the gateway can start."""

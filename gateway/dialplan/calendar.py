@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-import holidays
-
 __all__ = ["HolidayCalendar", "parse_holiday"]
 
 
@@ -33,6 +31,8 @@ def parse_holiday(text: str) -> str | date:
             return date.fromisoformat(text)
         except ValueError:
             raise ValueError(f'"{text}" is a day that no calendar has') from None
+    import holidays  # here, for it is large and few dialplans need it
+
     country, dash, subdivision = text.partition("-")
     known = holidays.list_supported_countries(include_aliases=True)
     if country not in known or not re.fullmatch(r"[A-Z]{2}", country):
@@ -45,5 +45,7 @@ def parse_holiday(text: str) -> str | date:
 
 @lru_cache(maxsize=256)
 def _public(region: str, year: int) -> frozenset[date]:
+    import holidays
+
     country, _, subdivision = region.partition("-")
     return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=year))

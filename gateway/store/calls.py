@@ -11,6 +11,7 @@ Exactly one record an attempt, whatever comes twice or late:
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -31,10 +32,10 @@ from gateway.record import (
     RecordMessage,
     WorkerLost,
 )
-from gateway.store import migrate
 from gateway.store.database import open_engine
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
+from gateway.store.revision import bring_up_to_date
 from gateway.store.schema import calls, events, turns
 from gateway.store.writes import Transaction, decode_conversation
 
@@ -52,11 +53,13 @@ class CallStore:
         self._writing = asyncio.Lock()  # one writer at a time, so that ours never wait for each other inside SQLite
 
     @classmethod
-    async def open(cls, url: str, *, mask_digits: bool = False, busy_timeout_s: float = 5.0) -> Self:
+    async def open(
+        cls, url: str, *, mask_digits: bool = False, busy_timeout_s: float = 5.0, migrate_apart: bool = False
+    ) -> Self:
         """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be.
 
-        `mask_digits`: keep what callers type out of the records. Raises SchemaTooNew, StoreError for another kind of
-        URL, StoreUnavailable when the file cannot be opened.
+        `mask_digits`: keep what callers type out of the records. `migrate_apart`: see `bring_up_to_date`. Raises
+        SchemaTooNew, StoreError for another kind of URL, StoreUnavailable when the file cannot be opened.
         """
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
@@ -64,11 +67,11 @@ class CallStore:
         path = Path(str(parsed.database))
         try:
             await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-            await asyncio.to_thread(migrate.upgrade, f"sqlite:///{path}")
+            await asyncio.to_thread(bring_up_to_date, path, apart=migrate_apart)
             engine = open_engine(path, busy_timeout_s=busy_timeout_s)
             async with engine.connect() as connection:  # a first connection proves the settings
                 await connection.execute(text("SELECT 1"))
-        except (exc.DBAPIError, OSError) as error:
+        except (exc.DBAPIError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{path} cannot be opened as the store: {_cause(error)}") from error
         return cls(engine, mask_digits=mask_digits)
 

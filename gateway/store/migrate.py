@@ -1,14 +1,19 @@
-"""Bring a database to the newest schema. Blocking: run it in a thread."""
+"""Bring a database to the newest schema. Blocking: run it in a thread.
+
+As `python -m gateway.store.migrate URL` it exits with 3 and prints both revisions when the database is newer than this
+program.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from gateway.store.errors import SchemaTooNew
@@ -51,3 +56,13 @@ def _leave_transactions_to_us(connection: DBAPIConnection, _record: object) -> N
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+if __name__ == "__main__":
+    try:
+        upgrade(sys.argv[1])
+    except SchemaTooNew as error:
+        print(error.found, error.newest_known)
+        sys.exit(3)
+    except exc.SQLAlchemyError as error:
+        sys.exit(" ".join(str(error).splitlines()[:1]))

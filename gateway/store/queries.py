@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Select, select, tuple_
 
 from gateway.record import CallDetail, CallRecord, Outcome, Turn
@@ -22,6 +22,8 @@ __all__ = ["CallFilters", "CallPage", "decode_cursor", "encode_cursor", "record_
 _detail = TypeAdapter(CallDetail)
 _record = TypeAdapter(CallRecord)
 _turn = TypeAdapter(Turn)
+_JSON_COLUMNS = frozenset({"recording", "media", "media_alarms", "tokens"})
+Record = TypeVar("Record", bound=CallRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +85,26 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
 
 
 def record_of(row: Mapping[str, Any]) -> CallRecord:
-    return _record.validate_python(_fields(row))
+    return _validated(_record, _fields(row))
 
 
 def detail_of(row: Mapping[str, Any], turns: list[Turn], events: list[dict[str, Any]]) -> CallDetail:
-    return _detail.validate_python({**_fields(row), "turns": turns, "events": events})
+    return _validated(_detail, {**_fields(row), "turns": turns, "events": events})
+
+
+def _validated(model: TypeAdapter[Record], fields: dict[str, Any]) -> Record:
+    """A JSON column that another version wrote in another form is left out: one old call must not break a list."""
+    try:
+        return model.validate_python(fields)
+    except ValidationError as error:
+        foreign = {str(each["loc"][0]) for each in error.errors()}
+        if not foreign <= _JSON_COLUMNS:
+            raise
+        return model.validate_python({name: value for name, value in fields.items() if name not in foreign})
 
 
 def turn_from_json(text: str) -> Turn:
+    """Raises ValueError for a turn that another version wrote in another form."""
     return _turn.validate_json(text)
 
 

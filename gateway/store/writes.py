@@ -158,9 +158,15 @@ class Transaction:
 
 
 def decode_conversation(happened: Iterable[str], said: Sequence[str] | None) -> tuple[list[Turn], list[dict[str, Any]]]:
-    """Turns and events of their stored JSON; without `said` (a live call) the turns are made of the events."""
+    """Turns and events of their stored JSON. Turns are made of the events where there are none stored (`said` is None,
+    a live call) or where another version stored them in another form."""
     decoded: list[dict[str, Any]] = [json.loads(text) for text in happened]
-    return (build_turns(decoded) if said is None else [turn_from_json(text) for text in said]), decoded
+    if said is not None:
+        try:
+            return [turn_from_json(text) for text in said], decoded
+        except ValueError:
+            log.info("turns_of_another_version")
+    return build_turns(decoded), decoded
 
 
 def _turn_rows(call_id: str, happened: Iterable[str]) -> list[dict[str, Any]]:

@@ -58,10 +58,12 @@ class RateLimiter:
 
 
 class SourceRates:
-    """The three limits of each source: new calls, messages, and the point from which nothing is even read."""
+    """The limits of each source: new calls, messages, and the point from which nothing is even read; and the one that
+    all strangers share, since they can forge as many sources as they like."""
 
     def __init__(self, limits: EdgeLimits) -> None:
         tracked, hard = limits.tracked_sources, limits.hard_factor
         self.invites = RateLimiter(limits.invites_per_second, limits.invite_burst, tracked)
+        self.strangers = RateLimiter(limits.strangers_per_second, limits.stranger_burst, 1)
         self.messages = RateLimiter(limits.messages_per_second, limits.message_burst, tracked)
         self.anything = RateLimiter(limits.messages_per_second * hard, limits.message_burst * hard, tracked)

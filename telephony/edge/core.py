@@ -172,7 +172,7 @@ class EdgeCore:
                 actions += ground.end_dialog(dialog, DialogState.ENDED, now)
                 ground.counters.add("dialogs_expired")
             ground.dialogs.remove(dialog)
-        ground.attempts.expire(now)
+        ground.expire_attempts(now)
         return actions
 
 

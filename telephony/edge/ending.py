@@ -62,11 +62,12 @@ class EndingCalls:
             reply.via.branch,
             reply.via.sent_by,
         )
-        attempt = ground.attempts.get(key)
+        attempts = ground.attempts_of(reply.received_from[0])
+        attempt = attempts.get(key)
         if attempt is not None:
             attempt.final = data
             attempt.answered_by_us = True
-            ground.attempts.finished(key, now)
+            attempts.finished(key, now)
         ground.counters.add(f"answered.{status}")
         ground.resends.start(key, action, now)  # the caller has had a 100 and does not repeat its INVITE any more
         return [action]

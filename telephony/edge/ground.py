@@ -59,13 +59,27 @@ class Ground:
         self.trunks = TrunkTable(settings.trunks)
         self.rates = SourceRates(settings.limits)
         self.dialogs = DialogTable()
-        self.attempts = AttemptTable(settings.limits.remembered_attempts)
+        self._attempts = AttemptTable(settings.limits.remembered_attempts)
+        self._strangers = AttemptTable(max(1, settings.limits.remembered_attempts // 10))
         self.resends = ResendTable()
         self.workers: dict[str, WorkerAddress] = {}
         self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
         self._ours = {(LOOPBACK, worker_port)}
         for socket in sockets:
             self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
+
+    def attempts_of(self, ip: str) -> AttemptTable:
+        """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""
+        return self._attempts if self.trunks.trunk_of(ip) is not None else self._strangers
+
+    def expire_attempts(self, now: float) -> None:
+        self._attempts.expire(now)
+        self._strangers.expire(now)
+
+    @property
+    def remembered(self) -> int:
+        """INVITEs that are known at present."""
+        return len(self._attempts) + len(self._strangers)
 
     def is_ours(self, uri: Uri) -> bool:
         return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours

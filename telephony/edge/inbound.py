@@ -45,13 +45,15 @@ class InboundRequests:
     def _invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         ground = self._ground
         key = attempt_key(request, request.via, hop.ip)
-        if (attempt := ground.attempts.get(key)) is not None:
+        if (attempt := ground.attempts_of(hop.ip).get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
         trunk = ground.trunks.trunk_of(hop.ip)
         info = invite_info(request, hop, trunk, ground.limits, now)
         allowed = ground.rates.invites.allow(hop.ip, now) and not over_rate
         if trunk is None:
-            if not allowed:  # a stranger who floods gets neither an answer nor a call record each
+            if not (
+                allowed and ground.rates.strangers.allow("", now)
+            ):  # a stranger who floods gets neither an answer nor a call record each
                 ground.counters.add("dropped.stranger")
                 return []
             refuse = Refuse(403, "Source not allowed by any trunk", cause_text=f"no trunk allows source {hop.ip}")
@@ -118,12 +120,11 @@ class InboundRequests:
             caller_cseq=request.cseq,
         )
         ground.dialogs.add(dialog)
-        ground.attempts.add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
+        ground.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
         log.info("call admitted", call_id=dialog.call_id, sip_call_id=dialog.sip_call_id, worker=dialog.worker.name)
-        extra = {**decision.headers}
         return [
             ground.answer(request, hop, 100),
-            self._to_worker(request, hop, dialog, branch, ground.record_routes(hop.listener), extra),
+            self._to_worker(request, hop, dialog, branch, ground.record_routes(hop.listener), decision.headers),
         ]
 
     def _unusable(self, request: Request) -> tuple[Refuse, str, dict[str, str]] | None:
@@ -159,7 +160,7 @@ class InboundRequests:
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         answer = ground.answer(request, hop, refuse.status, reason=refuse.reason, headers=headers)
-        ground.attempts.add(
+        ground.attempts_of(hop.ip).add(
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
         ground.counters.add(f"refused.{rule}")
@@ -171,7 +172,7 @@ class InboundRequests:
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
         key = attempt_key(request, request.via, hop.ip)
-        attempt = ground.attempts.get(key)
+        attempt = ground.attempts_of(hop.ip).get(key)
         if attempt is not None:
             if attempt.answered_by_us or attempt.dialog is None:
                 ground.resends.answered(key)
@@ -189,7 +190,7 @@ class InboundRequests:
     def _cancel(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """Goes the way of its INVITE with the same branch (RFC 3261 section 16.10)."""
         ground = self._ground
-        attempt = ground.attempts.get(attempt_key(request, request.via, hop.ip))
+        attempt = ground.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
         if attempt is None:
             dialog = self._dialog_of(request)
             if dialog is None or dialog.state is DialogState.LOST:

@@ -72,11 +72,13 @@ class WorkerMessages:
 
     def response(self, response: Response, worker: WorkerAddress, now: float) -> list[Action]:
         ground = self._ground
-        if ground.resends.answered(response.via.branch):
+        if response.below is None:  # an answer to a request of our own
+            if response.status < 200 or not ground.resends.answered(response.via.branch):
+                ground.counters.add("absorbed.response")
             return []
         via = response.below
         flow = ground.branches.flow_of(response.via.branch)
-        if via is None or flow is None or not ground.branches.fits(response.via.branch, response, via):
+        if flow is None or not ground.branches.fits(response.via.branch, response, via):
             return self._stray()
         listener, connection = flow
         if not 0 <= listener < len(ground.sockets):
@@ -87,17 +89,43 @@ class WorkerMessages:
         data = rewrite.forward_response(response)
         actions: list[Action] = [SendPublic(hop, data)]
         if response.cseq_method == "INVITE":
-            key = attempt_key(response, via, via.received or via.host)
-            attempt = ground.attempts.get(key)
-            if attempt is not None and (attempt.answered_by_us or response.status == 100):
-                return []  # the caller has our own final answer, or our own 100
+            ip = via.received or via.host
+            attempts, key = ground.attempts_of(ip), attempt_key(response, via, ip)
+            attempt = attempts.get(key)
+            if attempt is not None and attempt.answered_by_us:
+                return self._late(response, attempt.dialog, now)
+            if attempt is not None and response.status == 100:
+                return []  # the caller has had our own
             if attempt is not None and response.status >= 200:
                 attempt.final = data
-                ground.attempts.finished(key, now)
+                attempts.finished(key, now)
         dialog = ground.dialogs.find(response.call_id, response.from_tag)
         if dialog is not None and dialog.worker == worker:
             actions += self._learn(response, dialog, now)
         ground.counters.add(f"responses_out.{response.status // 100}xx")
+        return actions
+
+    def _late(self, response: Response, dialog: Dialog | None, now: float) -> list[Action]:
+        """The caller has already had our own final answer. The worker gets what the caller would send: an ACK, and a
+        BYE if it has answered, so that no agent talks to nobody."""
+        ground = self._ground
+        if response.status < 200 or dialog is None:
+            return []
+        answered = response.status < 300
+        target = contact_uri(response.value("contact")) or dialog.invite_uri
+        shared = [("From", response.value("from")), ("To", response.value("to")), ("Call-ID", response.call_id)]
+        branch = ground.branches.own(f"ack {response.call_id}", response.cseq) if answered else response.via.branch
+        ack = [("Via", ground.worker_via(branch)), *shared, ("CSeq", f"{response.cseq} ACK")]
+        to = (dialog.worker.host, dialog.worker.port)
+        actions: list[Action] = [
+            SendWorker(*to, rewrite.own_request("ACK", target if answered else dialog.invite_uri, ack))
+        ]
+        bye_branch = ground.branches.own(f"late {response.call_id}", response.cseq)
+        if answered and bye_branch not in ground.resends:
+            bye = [("Via", ground.worker_via(bye_branch)), *shared, ("CSeq", f"{response.cseq + 1000} BYE")]
+            sent = SendWorker(*to, rewrite.own_request("BYE", target, bye))
+            ground.resends.start(bye_branch, sent, now)
+            actions.append(sent)
         return actions
 
     def _stray(self) -> list[Action]:

@@ -33,6 +33,9 @@ class ResendTable:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._waiting
+
     def start(self, key: Hashable, action: SendPublic | SendWorker, now: float) -> None:
         """`action` has just been done for the first time."""
         reliable = isinstance(action, SendPublic) and action.hop.transport == "tcp"

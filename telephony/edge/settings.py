@@ -62,6 +62,8 @@ class EdgeLimits:
 
     invites_per_second: float = 30.0  # new calls; over it: 503 with Retry-After
     invite_burst: int = 60
+    strangers_per_second: float = 10.0  # INVITEs of all sources without a trunk together; over it: no answer, no record
+    stranger_burst: int = 50
     messages_per_second: float = 600.0  # everything; over it: requests outside a dialog get 503
     message_burst: int = 1200
     hard_factor: float = 4.0  # over this many times the message rate and burst: dropped unread

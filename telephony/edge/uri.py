@@ -76,7 +76,7 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     else:
         host, _, port = text.partition(":")
     host, port = host.strip(), port.strip()
-    if not _HOST.match(host):
+    if len(host) > 255 or not _HOST.match(host):
         raise ValueError("bad host")
     if not port:
         return host, None
@@ -167,7 +167,9 @@ def phone_user(uri: Uri) -> str:
     number, without parameters and visual separators."""
     user = unquote(uri.user, errors="replace")
     number = user.partition(";")[0]
-    return number.translate(_SEPARATORS) if _PHONE.match(number) else user
+    if _PHONE.match(number):
+        return number.translate(_SEPARATORS)
+    return "".join(char for char in user if char.isprintable())  # what was escaped may be a line break
 
 
 @lru_cache(maxsize=4096)

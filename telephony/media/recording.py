@@ -16,8 +16,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from telephony.media.frames import FRAME_MS, SAMPLE_RATE, SILENCE
 from telephony.media.recording_writer import writer
 
@@ -149,6 +147,8 @@ class WavRecorder:
             self._check_backlog()
             while self._buffer and self._file is not None:
                 batch = [self._buffer.popleft() for _ in range(min(len(self._buffer), _BATCH_FRAMES))]
+                import numpy as np  # here, so that a process that only repairs recordings does not load it
+
                 left = np.frombuffer(b"".join(caller for caller, _ in batch), dtype="<i2")
                 right = np.frombuffer(b"".join(others for _, others in batch), dtype="<i2")
                 self._append(np.column_stack((left, right)).tobytes())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from telephony.errors import TelephonyMisuse
 from telephony.media.frames import FRAME_BYTES, FRAME_SAMPLES
+from telephony.phone.errors import BadPeerMessage
 from telephony.phone.media_thread import MediaStream, media_thread
 from telephony.phone.rtp import Clip, Digit, ReceivedPackets, RtpSender
 from telephony.phone.sdp import CODECS, Codec, CodecName, MediaDirection, RemoteMedia
@@ -104,7 +105,11 @@ class CallAudio:
         return self._stream.late_ms_max
 
     def use(self, remote: RemoteMedia) -> None:
-        """What was negotiated, first or again."""
+        """What was negotiated, first or again. Raises BadPeerMessage for an address that does not exist."""
+        try:
+            self._stream.send_to(remote.host, remote.port)
+        except OSError as error:
+            raise BadPeerMessage(f"the SDP's address {remote.host} is not known: {error.strerror}") from error
         self.remote = remote
         self.codec = remote.codec
         self._sender.payload_type = remote.codec.payload_type
@@ -112,7 +117,6 @@ class CallAudio:
         self._takes_events = remote.event_payload_type is not None
         if remote.event_payload_type is not None:
             self._sender.event_payload_type = remote.event_payload_type
-        self._stream.send_to(remote.host, remote.port)
 
     def begin(self, ours: MediaDirection = "sendrecv") -> None:
         """Send as both sides' directions allow."""

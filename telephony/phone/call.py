@@ -356,23 +356,23 @@ class PhoneCall:
 
     def _renegotiated(self, request: SipRequest) -> None:
         self.dialog.retargeted(request)
-        body = b""
+        status, reason, body = 200, "OK", b""
         if request.body:
             try:
                 remote = understand(request.text, self._phone.codecs)
-            except BadPeerMessage as error:
-                self.respond_until_ack(request, 488, str(error))
-                return
-            self.audio.use(remote)
-            self.direction = _MIRRORED[remote.direction]
-            body = self.describe()
-            self.audio.begin(self.direction)
+                self.audio.use(remote)
+            except BadPeerMessage:
+                status, reason = 488, "Not Acceptable Here"
+            else:
+                self.direction = _MIRRORED[remote.direction]
+                body = self.describe()
+                self.audio.begin(self.direction)
         elif request.method == "INVITE":
             body = self.describe()
         if request.method == "INVITE":
-            self.respond_until_ack(request, 200, "OK", body)
+            self.respond_until_ack(request, status, reason, body)
         else:
-            response = respond(request, 200, "OK", to=self.dialog.local, contact=self.dialog.contact, body=body)
+            response = respond(request, status, reason, to=self.dialog.local, contact=self.dialog.contact, body=body)
             self._phone.reply(request, response)
 
     def on_cancel(self) -> None:

@@ -7,6 +7,7 @@ It does not share the asyncio loop, so a busy loop does not bend what is measure
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import socket
 import sys
@@ -24,7 +25,8 @@ __all__ = ["MediaStream", "MediaThread", "media_thread"]
 
 _TICK_S = FRAME_MS / 1000
 _GIVEN_UP_S = 1.0  # a machine that stood still for so long does not get a burst of old packets
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.0002
+_PHASES_S = 0.0025  # ticks of all phones fall on this grid: each waking up may cost a wait for the interpreter lock
 
 
 class MediaStream:
@@ -93,7 +95,7 @@ def _even_port(host: str) -> socket.socket:
 
 
 class MediaThread:
-    """Ticks all streams. Runs while there are any; meanwhile Python switches threads every 0.5 ms instead of 5."""
+    """Ticks all streams. Runs while there are any; meanwhile Python switches threads after 0.2 ms instead of 5."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -144,7 +146,7 @@ class MediaThread:
             stream.tick(deadline, self._receiver)
             following = deadline + _TICK_S
             if now - following > _GIVEN_UP_S:
-                following = now
+                following = math.ceil(now / _PHASES_S) * _PHASES_S
             heapq.heappush(self._heap, (following, generation, identity, stream))
         with self._lock:
             self._running = bool(self._heap) or not self._orders.empty()
@@ -153,7 +155,8 @@ class MediaThread:
     def _obey(self, stream: MediaStream, done: Callable[[], None] | None) -> None:
         stream.generation += 1
         if done is None:
-            heapq.heappush(self._heap, (time.monotonic(), stream.generation, id(stream), stream))
+            deadline = math.ceil(time.monotonic() / _PHASES_S) * _PHASES_S
+            heapq.heappush(self._heap, (deadline, stream.generation, id(stream), stream))
         elif not stream.stopped:
             stream.drain(self._receiver)
             stream.stopped = True

@@ -14,11 +14,11 @@ _KEYS = frozenset("0123456789*#ABCD")
 def dial_plan(digits: str) -> list[str | None]:
     """Keys in upper case, None for each pause. Raises TelephonyMisuse for what is neither."""
     plan: list[str | None] = []
-    for character in digits.upper():
-        if character == "W":
+    for character in digits:
+        if character in "wW":
             plan.append(None)
-        elif character in _KEYS:
-            plan.append(character)
+        elif character.upper() in _KEYS:
+            plan.append(character.upper())
         else:
             raise TelephonyMisuse(f"{character!r} cannot be sent as DTMF: use 0-9 * # A-D, and w for a pause")
     return plan

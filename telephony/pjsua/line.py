@@ -42,7 +42,9 @@ from telephony.pjsua._api import (
     CallSendDtmfParam,
     Error,
     OnCallMediaStateParam,
+    OnCallReplaceRequestParam,
     OnCallStateParam,
+    OnCallTransferRequestParam,
     OnDtmfEventParam,
     OnStreamDestroyedParam,
     SipHeader,
@@ -58,6 +60,7 @@ __all__ = ["Line", "SipCall", "guarded"]
 
 log = logging.getLogger(__name__)
 
+_DECLINE = 603
 _DURATION_UNKNOWN = 0xFFFFFFFF  # PJSUA_UNKNOWN_DTMF_DURATION
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
@@ -101,6 +104,16 @@ class SipCall(Call):
             self.line.stream_ends(prm.streamIdx)
 
     @guarded
+    def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None:
+        """A peer's REFER. Left alone, PJSIP would call whatever number the peer names."""
+        prm.statusCode = _DECLINE
+
+    @guarded
+    def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None:
+        """An INVITE with Replaces. Left alone, PJSIP would put its sender in place of the caller."""
+        prm.statusCode = _DECLINE
+
+    @guarded
     def onDtmfEvent(self, prm: OnDtmfEventParam) -> None:
         line = self.line
         if line is not None:
@@ -123,6 +136,7 @@ class Line:
         self._stream: int | None = None
         self._finished: MediaStatistics | None = None  # of the streams that are gone
         self._answered = False
+        self._announced = False
         self._confirmed = False  # the ACK has come
         self._first_media = False
         self._held = False
@@ -140,7 +154,7 @@ class Line:
 
     @property
     def awaits_media(self) -> bool:
-        return self._answered and not self._first_media and self._call is not None
+        return self._announced and not self._first_media and self._call is not None
 
     # Verbs. Each raises LegEndedError when the call is over.
 
@@ -163,7 +177,10 @@ class Line:
             call.answer(prm)
         if self._call is None:
             raise LegEndedError("the leg ended while it was being answered")
+        self._announced = True
         self.post(LegAnswered(monotonic()))
+        if self._held:
+            self.post(LegHeld(monotonic()))
 
     def end(self, sip_status: int, reason: str) -> None:
         """Refuse, or hang up. `sip_status` 0: 480 before the answer, BYE after it. No effect when it is over."""
@@ -323,7 +340,8 @@ class Line:
         if held != self._held:
             self._held = held
             now = monotonic()
-            self.post(LegHeld(now) if held else LegResumed(now))
+            if self._announced:
+                self.post(LegHeld(now) if held else LegResumed(now))
 
 
 def _peer_reason(prm: OnCallStateParam) -> str:

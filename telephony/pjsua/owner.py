@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from threading import Thread
+from time import sleep
 from typing import Any, Protocol, TypeVar
 
 from telephony.errors import PjsipError, TelephonyError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _JOIN_S = 5.0
+_PAUSE_S = 0.05  # so that a failure that repeats does not take the core and the log
 
 
 class Driven(Protocol):
@@ -88,6 +90,7 @@ class OwnerThread:
                 self._driven.poll()
             except BaseException:  # other calls go on; nothing may end this thread
                 log.exception("the PJSIP thread failed in one round")
+                sleep(_PAUSE_S)
         self._perform_all()
         try:
             self._driven.stop()

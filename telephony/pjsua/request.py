@@ -10,7 +10,8 @@ from urllib.parse import unquote
 __all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of"]
 
 _COMPACT = {"f": "from", "t": "to", "i": "call-id", "m": "contact"}  # RFC 3261 section 7.3.3
-_USER = re.compile(r"(?:sips?|tel):(?:([^@;>:]*)(?::[^@>]*)?@|([^;>@]*))", re.IGNORECASE)
+_SIP_USER = re.compile(r"""sips?:([^@<>\s"]*)@""", re.IGNORECASE)
+_TEL_USER = re.compile(r"""tel:([^;<>\s"]*)""", re.IGNORECASE)
 _DISPLAY = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<')
 _REASON_TEXT = re.compile(r'text\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,\s]+))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
@@ -89,13 +90,9 @@ def reason_of(message: str) -> str:
 
 
 def _user(field_value: str) -> str:
-    match = _USER.search(field_value)
-    if match is None:
-        return ""
-    if match.group(1) is not None:
-        return unquote(match.group(1))
-    # A tel: URI is all user; a sip: URI without @ has only a host.
-    return match.group(2) if match.group(0).lower().startswith("tel:") else ""
+    """The user of a SIP URI or the number of a tel: URI, without password and parameters such as `;npdi`."""
+    match = _SIP_USER.search(field_value) or _TEL_USER.search(field_value)
+    return unquote(re.split("[:;]", match.group(1), maxsplit=1)[0]) if match else ""
 
 
 def _display(field_value: str) -> str:

@@ -27,12 +27,9 @@ def translated(operation: str, status: int, text: str) -> TelephonyError:
 
 @contextmanager
 def pjsip_operation(operation: str) -> Iterator[None]:
-    """Turn pjsua2's Error into ours. The original is not chained: its traceback would carry PJSIP objects to other
-    threads, and they must be destroyed on PJSIP's own."""
+    """Turn pjsua2's Error into ours. Not chained: tracebacks hold PJSIP's objects, which must not leave its thread
+    (`OwnerThread` strips what Python chains by itself)."""
     try:
         yield
     except Error as error:
-        failure = translated(operation, error.status, error.reason or error.title)
-    else:
-        return
-    raise failure
+        raise translated(operation, error.status, error.reason or error.title) from None

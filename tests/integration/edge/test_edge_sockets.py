@@ -124,3 +124,37 @@ async def test_strangers_cannot_use_the_worker_socket() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(OPTIONS % (1, 1), running.edge.worker_address)
             await until(lambda: running.edge.counters["dropped.not_a_worker"] == 1)
+
+
+async def test_a_caller_whose_connection_is_gone_is_called_at_its_contact() -> None:
+    async with running_edge() as running:
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        contact = server.sockets[0].getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as worker:
+            worker.bind(("127.0.0.1", 0))
+            worker.setblocking(False)
+            running.worker_port = worker.getsockname()[1]
+            running.edge.add_worker("w1", "127.0.0.1", running.worker_port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+            invite = OPTIONS.replace(b"OPTIONS", b"INVITE") % (1, 1)
+            writer.write(invite.replace(b"Max-F", b"Contact: <sip:me@127.0.0.1:%d;transport=tcp>\r\nMax-F" % contact))
+            received = (await asyncio.get_running_loop().sock_recv(worker, 65_536)).decode()
+            kept = [
+                line for line in received.split("\r\n")[1:] if line.split(":")[0] in ("Via", "From", "Call-ID", "CSeq")
+            ]
+            answer = "\r\n".join(["SIP/2.0 200 OK", *kept, "To: <sip:c@d>;tag=2", "Content-Length: 0", "", ""])
+            worker.sendto(answer.encode(), running.edge.worker_address)
+            await until(lambda: running.edge.counters["responses_out.2xx"] == 1)
+        writer.close()
+        await until(lambda: running.edge.tcp_connections == 0)
+        assert running.edge.end_worker_calls("w1") == ["c1"]
+        async with asyncio.timeout(2):
+            bye = await heard.get()
+        assert bye.startswith(b"BYE sip:me@127.0.0.1:%d;transport=tcp SIP/2.0\r\n" % contact)
+        server.close()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 _tags = itertools.count(1)
 
-LINEAR_FULL = b"\x80" * 160  # mu-law full scale negative
 MULAW_SILENCE = b"\xff" * 160
 RTPMAP = {"PCMU": "0 PCMU/8000", "PCMA": "8 PCMA/8000", "G722": "9 G722/8000", "GSM": "3 GSM/8000"}
 
@@ -186,6 +185,8 @@ class Phone:
         self.rtp.sendto(header + payload, self.media_at)
 
     def _on_sip(self, data: bytes, addr) -> None:
+        if data[0] & 0xC0 == 0x80:
+            return  # RTCP for another phone: its port is the one after an RTP port
         message = parse(data)
         if message.method == "BYE":
             self.byes += 1
@@ -203,6 +204,8 @@ class Phone:
         self.sip.sendto(("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0"]) + "\r\n\r\n").encode(), addr)
 
     def _on_rtp(self, data: bytes, addr) -> None:
+        if 200 <= data[1] <= 207:
+            return  # RTCP, as above
         _, second, sequence, timestamp, _ = struct.unpack("!BBHII", data[:12])
         packet = RtpPacket(time.monotonic(), second & 0x7F, bool(second & 0x80), sequence, timestamp, data[12:])
         self.packets.append(packet)

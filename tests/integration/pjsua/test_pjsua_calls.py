@@ -8,7 +8,7 @@ import time
 import pytest
 from pjsua_bench import Bench
 
-from telephony.call import LegAnswered, LegEnded
+from telephony.call import LegAnswered, LegEnded, LegHeld
 from telephony.errors import LegEndedError, TelephonyMisuse
 
 BUSY = 486
@@ -205,6 +205,30 @@ async def test_a_slot_that_is_reused_at_once_keeps_its_new_call(bench: Bench):
         await following.hang_up()
         await after.ended()
     assert all(taken.of(LegEnded) == [] for _, taken in others)
+
+
+async def test_a_peer_cannot_make_us_call_others(bench: Bench):
+    phone, taken = await bench.answered()
+    victim = await bench.phone()
+    phone.send("REFER", extra=(f"Refer-To: <sip:+19005550100@127.0.0.1:{victim.sip_port}>",))
+    assert (await phone.response()).status == 603
+    tags = f"from-tag={phone.tag};to-tag={phone.to_tag.removeprefix(';tag=')}"
+    victim.send("INVITE", victim.sdp("PCMU"), extra=(f"Replaces: {phone.call_id};{tags}",))
+    assert (await victim.response()).status == 603
+    await asyncio.sleep(0.1)
+    assert bench.quiet()
+    assert bench.endpoint.slots_in_use == 1
+    assert taken.of(LegEnded) == []
+
+
+async def test_a_call_that_starts_on_hold(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU", direction="sendonly"))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    await phone.established()
+    await taken.seen(LegHeld)
+    assert [type(event) for event in taken.events] == [LegAnswered, LegHeld]
 
 
 async def test_delayed_offer(bench: Bench):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, PortRange, SecretMissing, Settings, SocketAddress, load_settings
+from agent.providers import registry
+from gateway.config import PROVIDERS, ConfigError, PortRange, SecretMissing, Settings, SocketAddress, load_settings
 
 SMALLEST = """\
 sip:
@@ -76,6 +77,10 @@ speech: {stt: [deepgram/nova]}
         ("rtp: {ports: 20000-20009}", "rtp.ports", "2 workers with 4 slots need 16 ports"),
         ("rtp: {ports: 5000-5999}", "rtp.ports", "contains the port of sip.listen's udp://127.0.0.1:5060"),
         ("speech: {llm: [openai/gpt-4o-mini, rules]}", "providers.openai", "speech uses openai"),
+        ("providers: {openai: {}}", "providers.openai.api_key", "or base_url for a server that needs no key"),
+        ("speech: {stt: [pocketsphinx/fast]}", "speech.stt[0]", "stands one of grammar, dictation"),
+        ("speech: {llm: [openai/]}", "speech.llm[0]", "stands a name"),
+        ("speech: {vad: silero/8k}", "speech.vad", "stands nothing"),
         ("http: {listen: '0.0.0.0:8080'}", "http.api_keys", "beyond this machine"),
         ("calls: {media_alarm_s: 40}", "calls.media_alarm_s", "would come after the end"),
         ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
@@ -162,3 +167,23 @@ def test_overrides_of_a_route():
 @pytest.mark.parametrize("file", ["demo.yaml", "bench/gateway.yaml"])
 def test_the_settings_in_the_tree_are_good(file):
     assert isinstance(load_settings(Path(__file__).parents[3] / file), Settings)
+
+
+def test_providers_are_those_that_can_be_built():
+    built = {"vad": registry.VAD_NAMES, "stt": registry.STT_NAMES, "llm": registry.LLM_NAMES, "tts": registry.TTS_NAMES}
+    for part, names in built.items():
+        assert set(PROVIDERS[part]) == {name.partition("/")[0] for name in names}, part
+        for vendor, details in PROVIDERS[part].items():
+            behind = {name.partition("/")[2] for name in names if name.startswith(f"{vendor}/")}
+            assert bool(details) == bool(behind), vendor
+            assert details == ("*",) or set(details) == behind
+
+
+def test_what_a_vendor_needs():
+    settings = load_settings(
+        "s.yaml", SMALLEST + "providers: {openai: {api_key: {file: var/key}, model: small, max_tokens: 80}}"
+    )
+    name, vendor = settings.provider("openai")
+    assert (name, vendor.key_file, vendor.key_env, vendor.max_tokens) == ("openai/small", Path("var/key"), "", 80)
+    assert settings.provider("openai/large")[0] == "openai/large"
+    assert settings.provider("rules")[0] == "rules"

@@ -116,6 +116,7 @@ def test_who_calls(world: World, more: tuple[str, ...], caller: str | None) -> N
         ("sip:+15550199;npdi@192.0.2.1", "+15550199"),
         ("sip:front.desk-2@192.0.2.1", "front.desk-2"),
         ("sip:192.0.2.1", ""),
+        ("sip:a%0D%0AX:%201@192.0.2.1", "aX: 1"),
     ],
 )
 def test_who_is_called(world: World, uri: str, called: str) -> None:
@@ -485,6 +486,27 @@ def test_end_call_before_the_answer_cancels_at_the_worker(world: World) -> None:
     assert (cancel.method, cancel.via.branch, cancel.cseq) == ("CANCEL", invite.via.branch, 1)
 
 
+@pytest.mark.parametrize(("status", "methods"), [(487, ["ACK"]), (200, ["ACK", "BYE"])])
+def test_a_worker_that_answers_too_late_gets_its_ack_and_is_not_left_talking(
+    world: World, status: int, methods: list[str]
+) -> None:
+    world.caller(call_request())
+    invite = first_request(world.to_worker())
+    world.perform(world.core.end_call("c1", "reaped", world.now))
+    cancel = first_request(world.to_worker())
+    world.worker(world.answer(cancel, 200))
+    world.public.clear()
+    world.worker(world.answer(invite, status))
+    sent = world.to_worker()
+    assert [message.method for message in sent if isinstance(message, Request)] == methods
+    assert (sent[0].via.branch == invite.via.branch) == (status == 487)
+    for message in sent[1:]:
+        assert isinstance(message, Request)
+        world.worker(world.answer(message, 200))
+    world.tick(5.0)
+    assert world.workers == []
+
+
 # Time
 
 
@@ -513,7 +535,7 @@ def test_nothing_is_kept_for_ever(world: World) -> None:
     world.caller(call_request("BYE", cseq=2, to_tag="bob", branch="z9hG4bKb", body=b""))
     world.worker(world.answer(first_request(world.to_worker()), 200))
     world.tick(70.0)
-    assert (len(world.ground.dialogs), len(world.ground.attempts), len(world.ground.resends)) == (0, 0, 0)
+    assert (len(world.ground.dialogs), world.ground.remembered, len(world.ground.resends)) == (0, 0, 0)
 
 
 def test_dialogs_can_be_seen(world: World) -> None:

@@ -57,6 +57,7 @@ def changed(old: str, new: str) -> bytes:
         (changed("Alice <sip", "Alice sip"), "address"),
         (changed(" SIP/2.0\r", " SIP/4.0\r"), "version"),
         (changed("INVITE sip:+1555", "INVITE +1555"), "request-uri"),
+        (changed("Contact:", "X: " + "1" * 16_384 + "\r\nContact:"), "too-large"),
         (changed("Contact:", "X: 1\r\n" * 300 + "Contact:"), "too-many-headers"),
     ],
 )

@@ -86,12 +86,17 @@ def test_tcp_is_sent_once() -> None:
 
 
 def test_remembered_attempts_are_bounded_and_forgotten() -> None:
-    world = make_world(EdgeLimits(remembered_attempts=50, invites_per_second=1000, invite_burst=1000))
+    world = make_world(EdgeLimits(remembered_attempts=50, stranger_burst=150))
+    world.caller(call_request(call="friend"))
     for n in range(200):
-        world.caller(call_request(call=f"c{n}"), Hop("udp", "203.0.113.9", 5060, 0))
-    assert len(world.ground.attempts) == 50
+        world.caller(call_request(call=f"c{n}"), Hop("udp", f"203.0.113.{n}", 5060, 0))
+    assert world.ground.remembered == 5 + 1
+    assert len(world.refused) == 150
+    assert world.ground.counters["dropped.stranger"] == 50
+    world.caller(call_request(call="friend"))
+    assert len(world.admitter.invites) == 1
     world.tick(KEPT_S + 1)
-    assert len(world.ground.attempts) == 0
+    assert world.ground.remembered == 1  # it still rings
 
 
 def test_a_call_that_rings_long_is_still_admitted_once() -> None:

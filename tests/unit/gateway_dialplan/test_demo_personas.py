@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent, EndCall, RunContext
+from agent import Agent, AgentSession, EndCall, RunContext
 from agent.providers.grammar import compile_grammar
+from agent.providers.rules import RulesLLM
 from gateway.dialplan import Dialplan, PersonaRef, load_persona
 
 TREE = Path(__file__).parents[3]
@@ -79,6 +80,71 @@ async def test_no_turns_down_an_offer_and_later_ends_the_call():
     await call(reception, "free_slots", day="monday", part="morning")
     assert (await call(reception, "caller_says_no")).output == "All right. Which other day would suit you?"
     assert isinstance((await call(reception, "caller_says_no")).value, EndCall)
+
+
+CONVERSATIONS = [
+    (
+        "clinic.py",
+        "Reception",
+        [
+            (
+                "hello i'd like an appointment tomorrow morning please",
+                "For tomorrow morning I have 9:30, 10:15 and 11:40.",
+            ),
+            ("yes please", "You are booked for tomorrow at 9:30. Is there anything else?"),
+            ("no thanks", "Thank you for calling Sunrise Clinic. Goodbye!"),
+        ],
+    ),
+    (
+        "clinic.py",
+        "Reception",
+        [
+            ("I need to book an appointment", "Which day would you like?"),
+            ("on friday", "Morning or afternoon?"),
+            ("the afternoon please", "For Friday afternoon I have 2:00, 3:30 and 4:45. Shall I book the first one?"),
+            ("no thank you", "All right. Which other day would suit you?"),
+            ("what about today in the morning", "I'm sorry, we have nothing free then. What about another day?"),
+            ("what about monday morning", "For Monday morning I have 9:30, 10:15 and 11:40."),
+            ("that's perfect", "You are booked for Monday at 9:30. Is there anything else?"),
+            ("when are you open", "We are open Monday to Friday, from eight to six."),
+            ("no that's all thank you", "Thank you for calling Sunrise Clinic. Goodbye!"),
+        ],
+    ),
+    (
+        "clinic.py",
+        "Reception",
+        [
+            ("I have a question about my bill", "One moment, I'll get our billing desk."),
+            ("it's one two three four five six", "That invoice is open."),
+            ("reception please", "You are back at reception. How can I help?"),
+            ("goodbye", "Thank you for calling Sunrise Clinic. Goodbye!"),
+        ],
+    ),
+    (
+        "orders.py",
+        "OrderStatus",
+        [
+            ("where's my order", "What is your five digit order number?"),
+            ("two nine three four oh", "Your order was sent on Monday and will be with you tomorrow."),
+            ("yes please", "Please say or key in the order number."),
+            ("11111", "I can't find that number."),
+            ("48115", "Your order is being packed and goes out today."),
+            ("no thanks", "Thank you for calling Corner Books. Goodbye!"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "name", "turns"), CONVERSATIONS)
+async def test_a_conversation_by_rules_goes_as_people_expect(file, name, turns):
+    session = AgentSession(llm=RulesLLM())
+    agent = persona(file, name)
+    agent.greeting = ""
+    await session.start(agent=agent)
+    for said, answer in turns:
+        result = await session.run(user_input=said)
+        assert result.text.startswith(answer), (said, result.events)
+    assert (await session.closed).reason == "agent_ended"
 
 
 async def test_billing_is_a_handoff_there_and_back():

@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import threading
+import warnings
 import wave
 from pathlib import Path
 
@@ -181,7 +182,11 @@ async def test_a_forked_child_has_a_writer_of_its_own(tmp_path: Path) -> None:
     recorder = WavRecorder(tmp_path / "parent.wav")
     record(recorder)
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of forks beside threads: that is the test
+        child = os.fork()
     if child == 0:
         try:
             own = WavRecorder(tmp_path / "child.wav")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -232,8 +233,6 @@ async def test_a_place_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None
 
 
 async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-
     url = f"sqlite:///{tmp_path}/calls.db"
     await (await CallStore.open(url)).close()
     connection = sqlite3.connect(tmp_path / "calls.db")
@@ -243,3 +242,19 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
         await CallStore.open(url)
     assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0099",)
     connection.close()
+
+
+async def test_what_another_version_wrote_does_not_break_the_rest(tmp_path: Path) -> None:
+    store = await CallStore.open(f"sqlite:///{tmp_path}/calls.db")
+    await store.apply([opened(), CallEvents(call_id="c1", events=tuple(conversation())), closed()])
+    connection = sqlite3.connect(tmp_path / "calls.db")
+    with connection:
+        connection.execute("""UPDATE calls SET media = '{"codec": "opus"}'""")
+        connection.execute("""UPDATE turns SET turn = '{"who": "caller"}' WHERE place = 1""")
+    connection.close()
+    (listed,) = (await store.list_calls()).calls
+    call = await store.get_call("c1")
+    await store.close()
+    assert (listed.media, listed.recording) == (None, closed().recording)
+    assert call is not None
+    assert [turn.speaker for turn in call.turns][:2] == ["agent", "caller"]

@@ -1,0 +1,175 @@
+"""The conversation that `agent.rules.Rules` describe, as a pure machine: what was said -> what to do next.
+
+Nothing is kept between replies: the machine is run over the messages of the conversation anew. So a reply that was
+interrupted, cancelled or asked for again leads to the same state, whatever was heard of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from agent.providers._rules_match import best_intent, find_value
+from agent.providers.base import ChatMessage
+from agent.providers.phrases import spoken_digits, words
+from agent.rules import Intent, Rules
+
+__all__ = ["Call", "Failed", "Say", "decide"]
+
+_HELLO = frozenset({"hello", "hi", "hey", "good", "morning", "afternoon", "evening", "there"})
+_END_CALL = "end_call"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a tool. `say_first`: words that go before it."""
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, str]
+    say_first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A tool failed: `text`, or the persona's own words if it is empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """`intent`: what is being done; `asking`: the slot that was asked for; `calling`: the id of the running tool call;
+    `partial`: digits of a number that came in pieces."""
+
+    intent: Intent | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    asking: str = ""
+    confirming: bool = False
+    calling: str = ""
+    partial: str = ""
+
+
+Action = Say | Call | Failed
+
+
+def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
+    """What follows from the last of `messages`; only "user" and "tool" messages count."""
+    state = _State()
+    action: Action = Say(rules.fallback)
+    for number, message in enumerate(messages):
+        if message.role == "user":
+            state, action = _heard(rules, state, message.text, f"rules_{number}")
+        elif message.role == "tool" and state.calling and message.tool_call_id == state.calling:
+            state, action = _done(state, message)
+    return action
+
+
+def _done(state: _State, message: ChatMessage) -> tuple[_State, Action]:
+    intent = state.intent
+    assert intent is not None
+    if message.is_error:
+        return _State(), Failed(intent.on_error)
+    if intent.tool == _END_CALL:
+        return _State(), Say("")
+    reply = intent.reply or "{result}"
+    return _State(), Say(_render(reply, {**_shown(state.values), "result": message.text}))
+
+
+def _heard(rules: Rules, state: _State, text: str, call_id: str) -> tuple[_State, Action]:
+    tokens = words(text)
+    state = replace(state, calling="")
+    if state.confirming:
+        answer = _yes_or_no(rules, tokens)
+        if answer is not None:
+            return _confirmed(rules, state, answer, call_id)
+    if state.asking:
+        filled = _fill(rules, state, tokens)
+        if filled is not None:
+            return _next(rules, filled, call_id)
+    match = best_intent(rules, tokens)
+    # While something is asked, only a whole phrase changes the subject: single words may belong to the answer.
+    if match is not None and (match.exact or not (state.asking or state.confirming)):
+        return _next(rules, _State(match.intent, match.values), call_id)
+    if state.intent is not None and state.asking:
+        slot = rules.slots[state.asking]
+        partial = "".join(spoken_digits(tokens)) if slot.digits is not None else ""
+        return replace(state, partial=state.partial + partial), Say(slot.retry or slot.prompt)
+    if state.intent is not None and state.confirming:
+        return state, Say(_render(state.intent.confirm, _shown(state.values)))
+    if tokens and all(token in _HELLO for token in tokens):
+        return state, Say(rules.hello)
+    return _State(), Say(rules.fallback)
+
+
+def _yes_or_no(rules: Rules, tokens: Sequence[str]) -> bool | None:
+    """A no wins: "that's not right"."""
+    said = set(tokens)
+    if said & set(rules.no):
+        return False
+    return True if said & set(rules.yes) else None
+
+
+def _confirmed(rules: Rules, state: _State, answer: bool, call_id: str) -> tuple[_State, Action]:
+    if not answer:
+        return _State(), Say(rules.dropped)
+    return _perform(replace(state, confirming=False), call_id)
+
+
+def _fill(rules: Rules, state: _State, tokens: Sequence[str]) -> _State | None:
+    """The state with the slot that was asked for, and any other that was named on the way; None: it was not there."""
+    assert state.intent is not None
+    found = {
+        name: value
+        for name in state.intent.slots
+        if (name == state.asking or name not in state.values)
+        and (value := find_value(rules.slots[name], tokens)) is not None
+    }
+    slot = rules.slots[state.asking]
+    if state.asking not in found and slot.digits is not None and state.partial:
+        together = state.partial + "".join(spoken_digits(tokens))
+        if slot.digits[0] <= len(together) <= slot.digits[1] and together != state.partial:
+            found[state.asking] = together
+    if state.asking not in found:
+        return None
+    return replace(state, values={**state.values, **found}, asking="", partial="")
+
+
+def _next(rules: Rules, state: _State, call_id: str) -> tuple[_State, Action]:
+    """Ask for what is missing, then confirm, then do it."""
+    intent = state.intent
+    assert intent is not None
+    for name in intent.slots:
+        if name not in state.values:
+            return replace(state, asking=name, partial=""), Say(_render(rules.slots[name].prompt, _shown(state.values)))
+    if intent.confirm:
+        return replace(state, confirming=True), Say(_render(intent.confirm, _shown(state.values)))
+    return _perform(state, call_id)
+
+
+def _perform(state: _State, call_id: str) -> tuple[_State, Action]:
+    intent = state.intent
+    assert intent is not None
+    if not intent.tool:
+        return _State(), Say(_render(intent.reply, _shown(state.values)))
+    if intent.tool == _END_CALL:
+        first = _render(intent.reply, _shown(state.values))
+        return replace(state, calling=call_id), Call(call_id, intent.tool, {}, first)
+    return replace(state, calling=call_id), Call(call_id, intent.tool, dict(state.values))
+
+
+def _shown(values: Mapping[str, str]) -> dict[str, str]:
+    """Values as they are read out: digits one by one."""
+    return {name: " ".join(value) if value.isdecimal() else value for name, value in values.items()}
+
+
+def _render(template: str, values: Mapping[str, str]) -> str:
+    """Only known names are replaced; a brace that stands for itself stays."""
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template

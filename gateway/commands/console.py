@@ -1,0 +1,100 @@
+"""`trunkline console`: talk to a persona in the terminal, as text."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent import Agent
+    from agent.events import SessionEvent
+    from agent.providers.base import LLM
+    from agent.testing.text_call import TextCall
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "console",
+        help="talk to a persona in the terminal, as text",
+        description="Talk to a persona in the terminal: a line in, its answer out, with the tools it calls. "
+        "An empty line or Ctrl-D ends. Exit code 2: there is no such persona.",
+    )
+    parser.add_argument("persona", metavar="PERSONA", help="path/to/file.py:Class")
+    parser.add_argument(
+        "--model", metavar="NAME", help="a model of an OpenAI-compatible server instead of the persona's rules"
+    )
+    parser.add_argument(
+        "--base-url", default="http://127.0.0.1:11434/v1", metavar="URL", help="with --model: the server"
+    )
+    parser.add_argument("--key-file", metavar="FILE", help="with --model: the file that holds the server's key")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.testing.personas import PersonaNotFound, load_persona
+
+    try:
+        persona = load_persona(args.persona)
+        llm = _llm(args)
+    except (PersonaNotFound, OSError) as error:
+        print(f"trunkline console: {error}", file=sys.stderr)
+        return 2
+    return asyncio.run(_talk(persona, llm))
+
+
+def _llm(args: argparse.Namespace) -> LLM:
+    if not args.model:
+        from agent.providers.rules import RulesLLM
+
+        return RulesLLM()
+    from pathlib import Path
+
+    from agent.providers.openai_chat import OpenAIChat
+
+    key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else "none"
+    return OpenAIChat(model=args.model, base_url=args.base_url, api_key=key)
+
+
+async def _talk(persona: type[Agent], llm: LLM) -> int:
+    from agent.testing.text_call import TextCall
+
+    call = TextCall(persona, llm)
+    _show_as_it_goes(call)
+    await call.start()
+    try:
+        while (line := await asyncio.to_thread(_read_line)).strip():
+            turn = await call.run(user_input=line.strip())
+            if turn.closed is not None:
+                break
+    finally:
+        await call.aclose()
+    return 0
+
+
+def _read_line() -> str:
+    """Empty at the end of the input."""
+    if sys.stdin.isatty():
+        print("you: ", end="", flush=True)
+    line = sys.stdin.readline()
+    if line and not sys.stdin.isatty():
+        print(f"you: {line.rstrip()}", flush=True)
+    return line
+
+
+def _show_as_it_goes(call: TextCall) -> None:
+    from gateway.terminal import Terminal, describe
+
+    terminal = Terminal()
+
+    def show(event: SessionEvent) -> None:
+        if event.type == "user_message":  # it stands there already
+            return
+        found = describe(event.to_dict())
+        if found is not None:
+            terminal.line(found[1], found[0])
+
+    call.session.subscribe(show)
