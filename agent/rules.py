@@ -15,7 +15,8 @@ __all__ = ["Intent", "Rules", "Slot"]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A value that an intent needs. `values`: as said -> as passed to the tool. `prompt`: asked when it is missing.
+    """A value that an intent needs. `values`: as said -> as passed to the tool; where it is read out it is the first
+    name that has the value. `prompt`: asked when it is missing.
 
     `digits`: the slot is a run of digits, spoken ("two nine three") or keyed; its length must be in this
     (least, most) range. Exactly one of `values` and `digits` is given.

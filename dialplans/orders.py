@@ -31,7 +31,7 @@ class OrderStatus(Agent):
                 ),
                 slots=("order",),
                 tool="order_status",
-                reply="Your order {result}. Can I check another one for you?",
+                reply="Order {order} {result}. Can I check another one for you?",
                 on_error="I can't find that number. Please say or key in the five digits again.",
             ),
             Intent("again", ("yes", "(sure|okay)"), reply="Please say or key in the order number."),

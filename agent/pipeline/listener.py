@@ -12,7 +12,7 @@ import numpy as np
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.recognizer import Piece, Recognizer
-from agent.providers.base import STT, VAD, Expectations, ProviderError, Transcript, VADStream
+from agent.providers.base import STT, VAD, ProviderError, Transcript, VADStream
 from agent.turns.endpointing import EndpointAction, Endpointing, FlushSpeech
 from agent.turns.voice import SpeechEnded, SpeechStarted, VoiceActivity
 from telephony.media.frames import AudioFrame
@@ -54,7 +54,7 @@ class SpokenTurn:
 class TurnObserver(Protocol):
     def speech_started(self, event: SpeechStarted) -> None: ...
     def speech_ended(self, event: SpeechEnded) -> None: ...
-    def words_heard(self, text: str, *, final: bool) -> None: ...
+    def words_heard(self, text: str, *, final: bool, confidence: float) -> None: ...
     def turn_likely(self, turn: SpokenTurn) -> None:
         """All words so far are there and the caller is silent, but the turn is not decided."""
 
@@ -99,9 +99,10 @@ class Listener:
         """The caller speaks, or what was said is not yet answered for."""
         return self._turn is not None or bool(self._unready)
 
-    def expect(self, expectations: Expectations, language: str) -> None:
+    def agent_changed(self) -> None:
+        """Another persona expects other words."""
         if self._recognizer is not None:
-            self._recognizer.expect(expectations, language)
+            self._recognizer.agent_changed()
 
     def drop(self) -> None:
         """What has been said up to now is no turn."""
@@ -251,7 +252,7 @@ class Listener:
             self._settle()
 
     def _interim(self, text: str) -> None:
-        self._observer.words_heard(text, final=False)
+        self._observer.words_heard(text, final=False, confidence=1.0)
 
     def _piece_done(self, piece: Piece, transcript: Transcript | None) -> None:
         turn = self._pieces.pop(piece)
@@ -264,10 +265,11 @@ class Listener:
         else:
             if self._whole_turns:
                 turn.texts.clear()
+                turn.confidences.clear()
             turn.texts.append(transcript.text)
             if transcript.text:
                 turn.confidences.append(transcript.confidence)
-            self._observer.words_heard(turn.text, final=True)
+            self._observer.words_heard(turn.text, final=True, confidence=turn.confidence)
         if turn.dropped or self._is_stopped():
             return
         if turn is self._turn and not turn.awaited and self._endpointing.state == "silence":

@@ -47,6 +47,7 @@ class Recognizer:
         self._reopening: asyncio.TimerHandle | None = None
         self._failed = 0  # in a row
         self._slow = 0
+        self._language = ""
         self._closed = False
 
     def begin(self, piece: Piece) -> None:
@@ -73,10 +74,17 @@ class Recognizer:
             return
         self._flush_stream()
 
-    def expect(self, expectations: Expectations, language: str) -> None:
-        if self._stream is not None:
-            with self._guard():
-                self._stream.expect(expectations)
+    def agent_changed(self) -> None:
+        """Another persona expects other words, or speaks another language."""
+        if self._stream is None:
+            return
+        idle = self._open is None and not self._awaiting
+        if idle and self._conversation.agent.language != self._language:
+            self._disconnect()
+            self._connect()
+            return
+        with self._guard():
+            self._stream.expect(self._expectations())
 
     def start(self) -> None:
         """Open the stream ahead of the first speech."""
@@ -95,11 +103,14 @@ class Recognizer:
 
     def _connect(self) -> None:
         self._reopening = None
-        agent = self._conversation.agent
-        expectations = agent.rules.expectations() if agent.rules is not None else Expectations()
+        self._language = self._conversation.agent.language
         with self._guard():
-            self._stream = self._stt.stream(language=agent.language, expectations=expectations)
+            self._stream = self._stt.stream(language=self._language, expectations=self._expectations())
             self._reader = self._conversation.spawn(self._read(self._stream), "recognizer")
+
+    def _expectations(self) -> Expectations:
+        rules = self._conversation.agent.rules
+        return Expectations() if rules is None else rules.expectations()
 
     def _reconnect(self) -> None:
         self._connect()

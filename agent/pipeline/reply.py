@@ -92,6 +92,7 @@ class Reply:
     def begin(self) -> None:
         """Ask the model. Until `decide` nothing is heard, no tool runs and the history does not know of it."""
         self._task = self._conversation.spawn(self._run(), "reply")
+        self._task.add_done_callback(self._finished)
 
     def decide(self) -> None:
         """It counts: what is there goes out."""
@@ -113,29 +114,31 @@ class Reply:
 
     async def _run(self) -> None:
         steps = self._conversation.options.max_tool_steps
-        try:
-            for step in range(steps + 1):
-                calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
-                if calls is None or not calls:
-                    break
-                if not await self._use_tools(calls) or self._stopped:
-                    break
-            self._phase = "speaking"
-            for utterance in self._utterances:
-                await utterance.over.wait()
-                self._stopped = self._stopped or utterance.interrupted
-        finally:
-            for utterance in self._utterances:
-                if not self._decided.is_set():
-                    utterance.finish(heard="", interrupted=True)
-                elif not utterance.written.is_set():
-                    utterance.abort()
-            if self._decided.is_set():
-                self._tell_latency()
-                if not self.failed and not self._stopped:
-                    self._conversation.failures.succeeded()
-            self.handle.finish(interrupted=self._stopped)
-            self._over(self)
+        for step in range(steps + 1):
+            calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
+            if not calls or not await self._use_tools(calls) or self._stopped:
+                break
+        self._phase = "speaking"
+        for utterance in self._utterances:
+            await utterance.over.wait()
+            self._stopped = self._stopped or utterance.interrupted
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+        decided = self._decided.is_set()
+        for utterance in self._utterances:
+            if not decided:
+                utterance.finish(heard="", interrupted=True)
+            elif not utterance.written.is_set():
+                utterance.abort()
+        if decided:
+            self._tell_latency()
+            if not task.cancelled() and task.exception() is not None:
+                self._voice.apologize("unavailable", self.handle, failure=True)
+            elif not self.failed and not self._stopped:
+                self._conversation.failures.succeeded()
+        self.handle.finish(interrupted=self._stopped)
+        self._over(self)
 
     async def _ask(self, tools: Sequence[ToolSpec], *, first: bool, kind: Kind = "reply") -> list[ToolCall] | None:
         """One request to the model; None: it failed (and that was dealt with)."""

@@ -164,7 +164,8 @@ class Speaker:
         self._over(utterance, heard=heard, interrupted=utterance.cut_short, at=ended_at)
         if utterance.error is not None:
             self._failed(utterance)
-        self._begin_next()
+        if self.current is utterance:  # a watcher of events may have interrupted it just now
+            self._begin_next()
 
     async def _play_audio(self, utterance: Utterance) -> float | None:
         """Push all of its audio and wait until it has been played; when the last frame was taken."""

@@ -65,13 +65,12 @@ class Talker:
         """Say these words after what is queued."""
         handle = SpeechHandle(self._interrupt_handle)
         utterance = self.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
+        utterance.sole = True
         if self._conversation.ending and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
-            handle.finish(interrupted=True)
             return handle
         self._conversation.history.attach(utterance.entry)
         self.speaker.add(utterance)
-        self._conversation.spawn(_finish_with(handle, utterance), "say")
         return handle
 
     def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
@@ -91,6 +90,7 @@ class Talker:
         self.speaker.add(utterance)
 
     def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
+        """An utterance of which all words are known; it is yet to be put into the history and to the speaker."""
         utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
         utterance.set_text(text, whole=kind in _CANNED_KINDS)
         return utterance
@@ -267,8 +267,3 @@ class Talker:
 
     def end(self) -> None:
         self._owner.end("agent_ended", "")
-
-
-async def _finish_with(handle: SpeechHandle, utterance: Utterance) -> None:
-    await utterance.over.wait()
-    handle.finish(interrupted=utterance.interrupted)

@@ -44,7 +44,10 @@ class TurnTaking:
         self._ender = ender
         self._interruption = Interruption(
             InterruptionSettings(
-                options.min_interruption_ms, options.backchannel_max_ms, options.max_pause_ms, stt is not None
+                min_duration_ms=options.min_interruption_ms,
+                backchannel_max_ms=options.backchannel_max_ms,
+                max_pause_ms=options.max_pause_ms,
+                has_transcripts=stt is not None,
             )
         )
         # Without a phone nobody can be silent: a text session waits for as long as it likes.
@@ -93,8 +96,8 @@ class TurnTaking:
         agent = self._conversation.agent
         self._digits.entry = agent.digits
         self._digits_alarm.set()
-        if self.listener is not None and agent.rules is not None:
-            self.listener.expect(agent.rules.expectations(), agent.language)
+        if self.listener is not None:
+            self.listener.agent_changed()
 
     # --- speech (TurnObserver) ------------------------------------------------------------------------------------
 
@@ -112,12 +115,13 @@ class TurnTaking:
         self._judge(self._interruption.speech_ended(event.at, event.noticed_at))
         self.changed()
 
-    def words_heard(self, text: str, *, final: bool) -> None:
+    def words_heard(self, text: str, *, final: bool, confidence: float) -> None:
         self._judge(
             self._interruption.transcript(
                 text,
                 self._conversation.now(),
                 final=final,
+                confidence=confidence,
                 language=self._conversation.agent.language,
                 answer_expected=self._talker.speaker.answer_expected,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +38,7 @@ class Utterance:
         self.handle = handle
         self.allow_interruptions = allow_interruptions
         self.voiced = voiced
+        self.sole = False  # the handle is over with it
         self.entry = Entry(ChatMessage("assistant"))
         self.script = Script()
         self.full_text = ""
@@ -55,6 +56,7 @@ class Utterance:
         self._segmenter = Segmenter()
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
         self._chunks: asyncio.Queue[SpokenChunk | None] = asyncio.Queue()
+        self._any_audio = False
         self._room = asyncio.Semaphore(_CHUNKS_AHEAD)
 
     async def write(self, text: str) -> None:
@@ -64,8 +66,7 @@ class Utterance:
         self.full_text += text
         self.entry.update(text=self.full_text.strip())
         if self.voiced:
-            for piece in self._segmenter.push(text):
-                await self._pieces.put(piece)
+            await self._hand_on(self._segmenter.push(text))
 
     async def end(self) -> None:
         """The text is complete."""
@@ -74,8 +75,13 @@ class Utterance:
         self.written.set()
         self.full_text = self.full_text.strip()
         if self.voiced:
-            for piece in (*self._segmenter.flush(), None):
-                await self._pieces.put(piece)
+            await self._hand_on((*self._segmenter.flush(), None))
+
+    async def _hand_on(self, pieces: Iterable[str | None]) -> None:
+        for piece in pieces:
+            if self.over.is_set():
+                return  # nobody takes them any more
+            await self._pieces.put(piece)
 
     def set_text(self, text: str, *, whole: bool) -> None:
         """All of the text at once. `whole`: spoken in one piece, as canned sentences are."""
@@ -90,26 +96,30 @@ class Utterance:
 
     async def synthesize(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]]) -> None:
         """Make audio of the text until it ends; after a failure the rest of the text is taken in unspoken."""
-        heard_any = False
-        while (text := await self._pieces.get()) is not None:
-            if self.error is not None:
-                continue
-            number = self.script.begin(text)
-            try:
-                async with aclosing(speak(text)) as stream:
-                    async for audio in stream:
-                        if not heard_any:
-                            heard_any = True
-                            self.on_first_audio()
-                        await self._room.acquire()
-                        self._chunks.put_nowait(SpokenChunk(number, audio))
-                await self._room.acquire()
-                self._chunks.put_nowait(SpokenChunk(number, SpokenAudio(b""), last=True))
-            except ProviderError as error:
-                self.error = error
-                self._chunks.put_nowait(None)
-        if self.error is None:
+        try:
+            while (text := await self._pieces.get()) is not None:
+                if self.error is None:
+                    await self._speak_piece(speak, text)
+        finally:
             self._chunks.put_nowait(None)
+
+    async def _speak_piece(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]], text: str) -> None:
+        number = self.script.begin(text)
+        try:
+            async with aclosing(speak(text)) as stream:
+                async for audio in stream:
+                    if not self._any_audio:
+                        self._any_audio = True
+                        self.on_first_audio()
+                    await self._put(SpokenChunk(number, audio))
+            await self._put(SpokenChunk(number, SpokenAudio(b""), last=True))
+        except ProviderError as error:
+            self.error = error
+            self._chunks.put_nowait(None)
+
+    async def _put(self, chunk: SpokenChunk) -> None:
+        await self._room.acquire()
+        self._chunks.put_nowait(chunk)
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
         while (chunk := await self._chunks.get()) is not None:
@@ -134,5 +144,9 @@ class Utterance:
         self.written.set()
         if self.synthesis is not None:
             self.synthesis.cancel()
+        while not self._pieces.empty():
+            self._pieces.get_nowait()  # lets go of a writer that waits for room
         self.entry.update(text=heard, interrupted=interrupted)
         self.handle.text = f"{self.handle.text} {heard}".strip()
+        if self.sole:
+            self.handle.finish(interrupted=interrupted)

@@ -66,11 +66,11 @@ def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
         if message.role == "user":
             state, action = _heard(rules, state, message.text, f"rules_{number}")
         elif message.role == "tool" and state.calling and message.tool_call_id == state.calling:
-            state, action = _done(state, message)
+            state, action = _done(rules, state, message)
     return action
 
 
-def _done(state: _State, message: ChatMessage) -> tuple[_State, Action]:
+def _done(rules: Rules, state: _State, message: ChatMessage) -> tuple[_State, Action]:
     intent = state.intent
     assert intent is not None
     if message.is_error:
@@ -78,7 +78,7 @@ def _done(state: _State, message: ChatMessage) -> tuple[_State, Action]:
     if intent.tool == _END_CALL:
         return _State(), Say("")
     reply = intent.reply or "{result}"
-    return _State(), Say(_render(reply, {**_shown(state.values), "result": message.text}))
+    return _State(), Say(_render(reply, {**_shown(rules, state.values), "result": message.text}))
 
 
 def _heard(rules: Rules, state: _State, text: str, call_id: str) -> tuple[_State, Action]:
@@ -101,7 +101,7 @@ def _heard(rules: Rules, state: _State, text: str, call_id: str) -> tuple[_State
         partial = "".join(spoken_digits(tokens)) if slot.digits is not None else ""
         return replace(state, partial=state.partial + partial), Say(slot.retry or slot.prompt)
     if state.intent is not None and state.confirming:
-        return state, Say(_render(state.intent.confirm, _shown(state.values)))
+        return state, Say(_render(state.intent.confirm, _shown(rules, state.values)))
     if tokens and all(token in _HELLO for token in tokens):
         return state, Say(rules.hello)
     return _State(), Say(rules.fallback)
@@ -118,7 +118,7 @@ def _yes_or_no(rules: Rules, tokens: Sequence[str]) -> bool | None:
 def _confirmed(rules: Rules, state: _State, answer: bool, call_id: str) -> tuple[_State, Action]:
     if not answer:
         return _State(), Say(rules.dropped)
-    return _perform(replace(state, confirming=False), call_id)
+    return _perform(rules, replace(state, confirming=False), call_id)
 
 
 def _fill(rules: Rules, state: _State, tokens: Sequence[str]) -> _State | None:
@@ -146,26 +146,32 @@ def _next(rules: Rules, state: _State, call_id: str) -> tuple[_State, Action]:
     assert intent is not None
     for name in intent.slots:
         if name not in state.values:
-            return replace(state, asking=name, partial=""), Say(_render(rules.slots[name].prompt, _shown(state.values)))
+            return replace(state, asking=name, partial=""), Say(
+                _render(rules.slots[name].prompt, _shown(rules, state.values))
+            )
     if intent.confirm:
-        return replace(state, confirming=True), Say(_render(intent.confirm, _shown(state.values)))
-    return _perform(state, call_id)
+        return replace(state, confirming=True), Say(_render(intent.confirm, _shown(rules, state.values)))
+    return _perform(rules, state, call_id)
 
 
-def _perform(state: _State, call_id: str) -> tuple[_State, Action]:
+def _perform(rules: Rules, state: _State, call_id: str) -> tuple[_State, Action]:
     intent = state.intent
     assert intent is not None
     if not intent.tool:
-        return _State(), Say(_render(intent.reply, _shown(state.values)))
+        return _State(), Say(_render(intent.reply, _shown(rules, state.values)))
     if intent.tool == _END_CALL:
-        first = _render(intent.reply, _shown(state.values))
+        first = _render(intent.reply, _shown(rules, state.values))
         return replace(state, calling=call_id), Call(call_id, intent.tool, {}, first)
     return replace(state, calling=call_id), Call(call_id, intent.tool, dict(state.values))
 
 
-def _shown(values: Mapping[str, str]) -> dict[str, str]:
-    """Values as they are read out: digits one by one."""
-    return {name: " ".join(value) if value.isdecimal() else value for name, value in values.items()}
+def _shown(rules: Rules, values: Mapping[str, str]) -> dict[str, str]:
+    """Values as they are read out: digits one by one, others as the rules first name them."""
+    shown = {}
+    for name, value in values.items():
+        said = next((said for said, passed in rules.slots[name].values.items() if passed == value), None)
+        shown[name] = said if said is not None else " ".join(value)
+    return shown
 
 
 def _render(template: str, values: Mapping[str, str]) -> str:

@@ -43,8 +43,9 @@ _DICTATION = {"fwdflat": False, "bestpath": True, "maxhmmpf": 10000, "ds": 2}
 # The mean cepstrum of telephone speech, from which each call's own is learned.
 _TELEPHONE_CMN = "50,22,-47,42,-26,3,8,-30,17,-19,2,2,-13"
 
-# Score difference a frame: over the words, and over all of the utterance; together, where half of the doubt lies.
-_WORDS_WEIGHT = 0.3
+# Score difference a frame: over the words; and over all speech, where what the grammar passed over as silence counts
+# and short utterances get the benefit of the doubt. `_MIDDLE` is where the mean of both says neither yes nor no.
+_BENEFIT_FRAMES = 80
 _MIDDLE = -30.5
 _SLOPE = 3.0
 _LOG_BASE = math.log(1.0001)  # of the decoder's scores
@@ -200,15 +201,20 @@ def _confidence(words: Sequence[_Segment], phones: Sequence[_Segment]) -> float:
     """0..1 from how much worse the words fit than free phones do."""
     frames = 1 + max((last for _, _, last, _ in (*words, *phones)), default=0)
     difference = np.zeros(frames)
-    spoken = np.zeros(frames, bool)
+    in_words = np.zeros(frames, bool)
+    in_speech = np.zeros(frames, bool)
     for sign, segments in ((1, words), (-1, phones)):
         for name, first, last, score in segments:
             difference[first : last + 1] += sign * score / (last - first + 1)
-            if sign == 1 and name[0] not in "<+[":
-                spoken[first : last + 1] = True
-    if not spoken.any():
+            if name[0] not in "<+[" and name != "SIL":
+                in_speech[first : last + 1] = True
+                if sign == 1:
+                    in_words[first : last + 1] = True
+    if not in_words.any():
         return 0.0
-    score = _WORDS_WEIGHT * difference[spoken].mean() + (1 - _WORDS_WEIGHT) * difference.mean()
+    first, last = np.flatnonzero(in_speech)[[0, -1]]
+    whole = difference[first : last + 1].sum() / (last + 1 - first + _BENEFIT_FRAMES)
+    score = (difference[in_words].mean() + whole) / 2
     return float(1 / (1 + math.exp(min(50.0, (_MIDDLE - score) / _SLOPE))))
 
 

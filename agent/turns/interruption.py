@@ -6,7 +6,7 @@
 Judged by what was said and how long it took, whichever is known first:
 
     length                      words that are no backchannel   backchannel   no words
-    under min_duration_ms       Interrupt                       Resume        Resume
+    under min_duration_ms       Interrupt, if sure              Resume        Resume
     up to backchannel_max_ms    Interrupt                       Resume        Interrupt
     longer                      Interrupt                       Interrupt     Interrupt
 
@@ -29,6 +29,7 @@ class InterruptionSettings:
     min_duration_ms: float = 400
     backchannel_max_ms: float = 1000
     max_pause_ms: float = 2000
+    sure_confidence: float = 0.85  # less sure words do not make an interruption of speech under min_duration_ms
     has_transcripts: bool = True  # False: nothing recognises speech, so only its length counts
 
 
@@ -101,19 +102,22 @@ class Interruption:
         return ()
 
     def transcript(
-        self, text: str, now: float, *, final: bool, language: str, answer_expected: bool
+        self, text: str, now: float, *, final: bool, language: str, answer_expected: bool, confidence: float = 1.0
     ) -> tuple[InterruptionAction, ...]:
         """`answer_expected`: the agent has just asked, so that "yes" is an answer and no backchannel."""
         if self.state == "calm":
             return ()
         words = normalized_words(text)
+        short = not self._speaking and self._length_ms < self.settings.min_duration_ms
+        if short and confidence < self.settings.sure_confidence:
+            words = []  # a cough or "uh huh" that sounded like some word
         if words and (answer_expected or not is_backchannel(text, language)):
             return self._verdict(interrupt=True) if final or not _may_become_backchannel(text, language) else ()
         if not final or self._speaking:
             return ()
         if words:
             return self._verdict(interrupt=False)
-        return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
+        return self._verdict(interrupt=not short)
 
     def agent_done(self) -> None:
         """Nothing is left to interrupt."""

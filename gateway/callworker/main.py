@@ -35,8 +35,10 @@ HEARTBEAT_S = 1.0
 
 def preload(settings: Settings) -> None:
     """In the warm parent: load what every worker needs, without starting a thread."""
-    preload_providers(settings)
-    for persona in Dialplan.load(settings.dialplans).personas:
+    dialplan = Dialplan.load(settings.dialplans, settings)
+    rules = [rule for entry in dialplan.entries for rule in entry.rules]
+    preload_providers(settings, [rule.options.speech for rule in rules])
+    for persona in dialplan.personas:
         load_persona(persona)
 
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from agent import Agent, AgentSession
 from agent.clock import ThreadOffload
 from agent.pipeline.canned import CannedAudio
 from agent.providers.base import LLM, STT, TTS, VAD
-from agent.providers.instant import InstantLLM, InstantSTT, InstantTTS
-from agent.providers.silero import SileroVAD
+from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload
+from agent.session import AgentSession
 from gateway.config import Settings, SpeechSettings
 
 __all__ = ["ProviderSet", "preload_providers"]
 
+# Loaded late by those who use them, so that other processes don't; in a worker that would be memory of its own.
+_LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.media.recording_writer", "zoneinfo")
 
-def preload_providers(settings: Settings) -> None:
-    """In the warm parent, before any fork: imports, models, one VAD a slot."""
-    import soxr, numpy, pjsua2.pjsua2  # noqa
 
-    SileroVAD.prepare(4)
+def preload_providers(settings: Settings, speeches: list[Mapping[str, Any]]) -> None:
+    """In the warm parent, before any fork: imports, models, one VAD a slot. `speeches`: what routes change."""
+    for name in _LATE:
+        import_module(name)
+    names: set[str] = set()
+    for changes in [{}, *speeches]:
+        speech = settings.speech.overridden(changes)
+        names |= {speech.vad, *speech.stt, *speech.llm, *speech.tts}
+    preload(sorted(names), calls=settings.slots_per_worker)
 
 
 class ProviderSet:
@@ -31,7 +38,7 @@ class ProviderSet:
         self._made: dict[SpeechSettings, tuple[VAD, STT, LLM, TTS]] = {}
 
     def session(self, speech: Mapping[str, Any], session: Mapping[str, Any]) -> AgentSession:
-        """A session with a route's changes over the settings."""
+        """A session with a route's changes over the settings. Raises ValueError for a key that is missing."""
         vad, stt, llm, tts = self._of(speech)
         return AgentSession(
             vad=vad,
@@ -53,5 +60,10 @@ class ProviderSet:
     def _of(self, changes: Mapping[str, Any]) -> tuple[VAD, STT, LLM, TTS]:
         speech = self._settings.speech.overridden(changes)
         if speech not in self._made:
-            self._made[speech] = (SileroVAD(), InstantSTT(), InstantLLM(), InstantTTS())
+            self._made[speech] = (
+                build_vad(speech.vad),
+                build_stt(*self._settings.provider(speech.stt[0]), self._offload),
+                build_llm(*self._settings.provider(speech.llm[0]), self._offload),
+                build_tts(*self._settings.provider(speech.tts[0]), self._offload),
+            )
         return self._made[speech]

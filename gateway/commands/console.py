@@ -53,10 +53,10 @@ def _llm(args: argparse.Namespace) -> LLM:
         return RulesLLM()
     from pathlib import Path
 
-    from agent.providers.openai_chat import OpenAIChat
+    from agent.providers.openai_chat import OpenAIChat, OpenAISettings
 
-    key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else "none"
-    return OpenAIChat(model=args.model, base_url=args.base_url, api_key=key)
+    key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else ""
+    return OpenAIChat(OpenAISettings(model=args.model, base_url=args.base_url, api_key=key))
 
 
 async def _talk(persona: type[Agent], llm: LLM) -> int:

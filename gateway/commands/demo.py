@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         "demo",
         help="start the gateway and let a recorded caller call it",
         description="Start the gateway, place a call to it over real SIP and RTP with a recorded caller, and show the "
-        "conversation. Exit code 0: it went as its fixture says; 1: it did not, or nothing could be started; 2: bad input.",
+        "conversation. Exit code 0: it went as its fixture says; 1: it did not, or nothing started; 2: bad input.",
     )
     parser.add_argument("--stay", action="store_true", help="stay up afterwards, for calls of your own, until Ctrl-C")
     parser.add_argument("--config", default="demo.yaml", metavar="FILE", help="settings (default: demo.yaml)")

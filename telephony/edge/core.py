@@ -8,6 +8,7 @@ from __future__ import annotations
 import structlog
 
 from telephony.edge import rewrite
+from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.ground import Ground, reply_hop
@@ -23,7 +24,6 @@ __all__ = ["EdgeCore"]
 log = structlog.get_logger(__name__)
 
 _LOG_EVERY_S = 1.0
-_METHODS = frozenset(rewrite.ALLOW.split(", ")) | {"REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH"}
 
 
 class EdgeCore:
@@ -74,7 +74,7 @@ class EdgeCore:
         except Malformed as error:
             return self._malformed(error, hop, now)
         if isinstance(message, Request):
-            ground.counters.add(f"received.{_method(message)}")
+            ground.counters.add(f"received.{counted_method(message.method)}")
             return self._inbound.handle(message, hop, now, over_rate=over_rate)
         ground.counters.add(f"received.{message.status // 100}xx")
         return self._from_caller.handle(message, hop, now)
@@ -94,7 +94,7 @@ class EdgeCore:
             self._log_garbage("malformed message from a worker", error.kind, worker.name, now)
             return []
         if isinstance(message, Request):
-            ground.counters.add(f"from_workers.{_method(message)}")
+            ground.counters.add(f"from_workers.{counted_method(message.method)}")
             return self._from_worker.request(message, worker, now)
         ground.counters.add(f"from_workers.{message.status // 100}xx")
         return self._from_worker.response(message, worker, now)
@@ -174,8 +174,3 @@ class EdgeCore:
             ground.dialogs.remove(dialog)
         ground.expire_attempts(now)
         return actions
-
-
-def _method(request: Request) -> str:
-    """For counts: a stranger must not be able to make up names."""
-    return request.method if request.method in _METHODS else "other"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-__all__ = ["EdgeCounters"]
+__all__ = ["EdgeCounters", "counted_method"]
+
+_METHODS = frozenset(
+    {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS"}
+    | {"PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"}
+)
+
+
+def counted_method(method: str) -> str:
+    """The name under which a method is counted: a stranger must not be able to make up names."""
+    return method if method in _METHODS else "other"
 
 
 class EdgeCounters:

@@ -94,7 +94,7 @@ class EndingCalls:
     def _tell_worker(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
         """A worker that lives gets a BYE as from its caller, or the CANCEL of its INVITE."""
         ground = self._ground
-        if dialog.worker.name not in ground.workers:
+        if ground.workers.get(dialog.worker.name) != dialog.worker:
             return []
         inviting = dialog.state is DialogState.INVITING
         method = "CANCEL" if inviting else "BYE"

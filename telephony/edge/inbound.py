@@ -8,6 +8,7 @@ import structlog
 
 from telephony.edge import rewrite
 from telephony.edge.attempts import Attempt, attempt_key
+from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogState, Reply
 from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
 from telephony.edge.hops import Action, CallCancelled, Hop, InviteRefused, SendPublic, SendWorker
@@ -83,7 +84,7 @@ class InboundRequests:
 
     def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
         ground = self._ground
-        rule = "admitter"
+        rule, call_id = "admitter", ""
         try:
             decision = ground.admitter.admit(info)
         except Exception:  # whatever the gateway's fault is, the caller gets an answer
@@ -91,9 +92,10 @@ class InboundRequests:
             decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
         if isinstance(decision, Forward) and decision.worker != ground.workers.get(decision.worker.name):
             log.error("call given to an unknown worker", call_id=decision.call_id, worker=decision.worker.name)
-            decision, rule = Refuse(500, "Server Internal Error", cause_text="the call's worker is gone"), "error"
+            rule, call_id = "error", decision.call_id
+            decision = Refuse(500, "Server Internal Error", cause_text="the call's worker is gone")
         if isinstance(decision, Refuse):
-            return self._refuse(request, hop, info, decision, rule)
+            return self._refuse(request, hop, info, decision, rule, call_id=call_id)
         return self._forward_new(request, hop, info, decision)
 
     def _forward_new(self, request: Request, hop: Hop, info: InviteInfo, decision: Forward) -> list[Action]:
@@ -150,6 +152,7 @@ class InboundRequests:
         refuse: Refuse,
         rule: str,
         extra: Mapping[str, str] | None = None,
+        call_id: str = "",
     ) -> list[Action]:
         ground, now = self._ground, info.received_at
         cause = refuse.cause_text or refuse.reason
@@ -164,7 +167,7 @@ class InboundRequests:
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
         ground.counters.add(f"refused.{rule}")
-        refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now)
+        refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, call_id)
         return [answer, InviteRefused(refused)]
 
     # What belongs to an INVITE
@@ -283,7 +286,7 @@ class InboundRequests:
             record_routes=record_routes or (),
             extra=extra,
         )
-        ground.counters.add(f"forwarded_in.{request.method}")
+        ground.counters.add(f"forwarded_in.{counted_method(request.method)}")
         return SendWorker(dialog.worker.host, dialog.worker.port, data)
 
     def _worker_uri(self, request: Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telephony.edge import rewrite
 from telephony.edge.attempts import attempt_key
+from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ground import AFTER_BYE_S, Ground, via_hop
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
@@ -67,7 +68,7 @@ class WorkerMessages:
             uri=uri_text,
             routes=routes,
         )
-        ground.counters.add(f"forwarded_out.{request.method}")
+        ground.counters.add(f"forwarded_out.{counted_method(request.method)}")
         return SendPublic(hop, data)
 
     def response(self, response: Response, worker: WorkerAddress, now: float) -> list[Action]:

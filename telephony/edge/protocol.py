@@ -82,6 +82,7 @@ class RefusedInvite:
     cause_text: str
     rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "loop", "error"
     at: float  # seconds, loop clock
+    call_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,17 @@ CODECS = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1"} 
 
 @dataclass(frozen=True, slots=True)
 class JitterBuffer:
-    """An adaptive jitter buffer: starts empty, grows with the jitter it sees, shrinks when the line is calm.
+    """PJSIP's adaptive jitter buffer. All in milliseconds.
 
-    On a clean line it holds no more than the frame that has just come. All in milliseconds.
+    With `initial_ms` 0 nothing is held back in advance: on a clean line a frame is played at the next tick. A tick
+    that finds the buffer empty plays silence and the rest later, so one late packet makes the buffer as deep as the
+    line needs; when bursts have become smaller, frames are left out one by one until it is shallow again.
+    A positive `initial_ms` waits for that much audio at the start and after each gap (at most `max_prefetch_ms`, as
+    jitter grows): it also puts packets in order that overtook each other, at the price of that much delay.
     """
 
-    initial_ms: int = 0  # held back before the first frame is played
-    max_prefetch_ms: int = 200  # what jitter can make it hold back
+    initial_ms: int = 0
+    max_prefetch_ms: int = 200
     capacity_ms: int = 360  # a burst beyond this is discarded
 
     def __post_init__(self) -> None:

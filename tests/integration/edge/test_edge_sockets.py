@@ -141,7 +141,7 @@ async def test_a_caller_whose_connection_is_gone_is_called_at_its_contact() -> N
             worker.setblocking(False)
             running.worker_port = worker.getsockname()[1]
             running.edge.add_worker("w1", "127.0.0.1", running.worker_port)
-            reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+            _, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
             invite = OPTIONS.replace(b"OPTIONS", b"INVITE") % (1, 1)
             writer.write(invite.replace(b"Max-F", b"Contact: <sip:me@127.0.0.1:%d;transport=tcp>\r\nMax-F" % contact))
             received = (await asyncio.get_running_loop().sock_recv(worker, 65_536)).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+import random
 import struct
 import time
 from itertools import pairwise
@@ -168,6 +169,22 @@ async def test_a_burst_beyond_the_jitter_buffer_is_discarded_and_its_delay_is_wo
     statistics = (await taken.ended()).statistics
     assert statistics is not None
     assert statistics.packets_discarded >= 10
+
+
+async def test_jitter_makes_the_buffer_deeper_and_loses_nothing(bench: Bench):
+    phone, taken = await bench.answered()
+    loop, dice, due = asyncio.get_running_loop(), random.Random(7), 0.0
+    start = loop.time()
+    for index in range(50):
+        due = max(due + 0.001, 0.02 * index + 0.06 * dice.random())  # late, but in order
+        loop.call_at(start + due, phone.send_rtp)
+    await asyncio.sleep(1.1)
+    await taken.leg.hang_up()
+    statistics = (await taken.ended()).statistics
+    assert statistics is not None
+    assert (statistics.packets_received, statistics.packets_discarded) == (50, 0)
+    assert statistics.jitter_ms > 3
+    assert 20 < statistics.jitter_buffer_ms < 100
 
 
 async def test_rtp_of_a_peer_behind_nat_is_answered_where_it_comes_from(bench: Bench):

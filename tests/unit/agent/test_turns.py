@@ -91,6 +91,20 @@ def test_verdicts(duration, text, verdict):
     assert judge(duration, text) == verdict
 
 
+def test_short_speech_that_was_hardly_understood_is_no_interruption():
+    def verdict(confidence: float) -> object:
+        machine = Interruption()
+        machine.speech_started(10.0, 10.05, interruptible=True)
+        machine.speech_ended(10.3, 10.4)
+        [action] = machine.transcript(
+            "no", 10.5, final=True, language="en", answer_expected=False, confidence=confidence
+        )
+        return action
+
+    assert verdict(0.8) == ResumeOutput()
+    assert verdict(0.95) == Interrupt()
+
+
 def test_yes_is_an_answer_after_a_question():
     assert judge(0.3, "yes", question=True) == Interrupt()
     assert judge(0.3, "yes", question=False) == ResumeOutput()

@@ -116,7 +116,7 @@ def test_who_calls(world: World, more: tuple[str, ...], caller: str | None) -> N
         ("sip:+15550199;npdi@192.0.2.1", "+15550199"),
         ("sip:front.desk-2@192.0.2.1", "front.desk-2"),
         ("sip:192.0.2.1", ""),
-        ("sip:a%0D%0AX:%201@192.0.2.1", "aX: 1"),
+        ("sip:a%0D%0AX%3A%201@192.0.2.1", "aX: 1"),
     ],
 )
 def test_who_is_called(world: World, uri: str, called: str) -> None:
@@ -169,7 +169,7 @@ def test_an_admitter_that_fails_or_names_an_unknown_worker_leads_to_500(world: W
     world.admitter.decide = Forward(WorkerAddress("w9", "127.0.0.1", 1), "c9")
     world.caller(call_request(call="call-2"))
     assert statuses(world) == [500, 500]
-    assert [event.invite.rule for event in world.refused] == ["error", "error"]
+    assert [(event.invite.rule, event.invite.call_id) for event in world.refused] == [("error", ""), ("error", "c9")]
 
 
 def test_new_calls_above_the_rate_get_503_and_strangers_nothing() -> None:
@@ -302,6 +302,14 @@ def test_requests_of_the_caller_lose_their_route_and_reach_the_worker(world: Wor
     assert statuses(world) == [200]
     assert world.ended == ["c1"]
     assert world.ground.dialogs.live() == ()
+
+
+def test_made_up_methods_pass_in_a_dialog_and_make_no_counter_names(world: World) -> None:
+    world.established()
+    world.caller(call_request("XYZZY", cseq=2, to_tag="bob"))
+    assert first_request(world.to_worker()).method == "XYZZY"
+    assert world.ground.counters["forwarded_in.other"] == 1
+    assert not any("XYZZY" in name for name in world.ground.counters.snapshot())
 
 
 def test_a_strict_router_before_us_is_tolerated(world: World) -> None:

@@ -125,10 +125,10 @@ CONVERSATIONS = [
         "OrderStatus",
         [
             ("where's my order", "What is your five digit order number?"),
-            ("two nine three four oh", "Your order was sent on Monday and will be with you tomorrow."),
+            ("two nine three four oh", "Order 2 9 3 4 0 was sent on Monday and will be with you tomorrow."),
             ("yes please", "Please say or key in the order number."),
             ("11111", "I can't find that number."),
-            ("48115", "Your order is being packed and goes out today."),
+            ("48115", "Order 4 8 1 1 5 is being packed and goes out today."),
             ("no thanks", "Thank you for calling Corner Books. Goodbye!"),
         ],
     ),

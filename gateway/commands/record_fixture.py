@@ -1,0 +1,141 @@
+"""`trunkline record-fixture`: make a recorded call, a test, of a call that a gateway took."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+_WARNING = (
+    "The fixture holds a person's voice and what was said: use it only as that person and the law allow, "
+    "and keep it out of public places."
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "record-fixture",
+        help="make a test of a call that was taken",
+        description="Make a recorded call (docs/recorded-calls.md) of a call that a gateway took, and replay it once. "
+        "Exit code 0: written, and it replays; 1: written, but it replays another way, or the gateway cannot be asked; "
+        "2: bad input.",
+        epilog=_WARNING,
+    )
+    parser.add_argument("call_id", metavar="CALL_ID", help="the call, as its record names it")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make; it must not exist")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
+    source.add_argument("--config", metavar="FILE", help="settings of a gateway: read its store and recordings instead")
+    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
+    parser.add_argument("--persona", metavar="FILE:CLASS", help="if the record's rule does not lead to it")
+    parser.add_argument(
+        "--digits", default="", metavar="DIGITS", help="what the caller keyed in, if the record hides it"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway.config import ConfigError
+    from gateway.fixtures import CannotBeFixture
+    from gateway.rest_client import RestError
+    from gateway.store import StoreError
+    from telephony.media.wav import BadWavFile
+
+    out = Path(args.out)
+    if out.exists():
+        print(f"trunkline record-fixture: {out} exists already", file=sys.stderr)
+        return 2
+    try:
+        record, caller = _from_store(args) if args.config else _from_rest(args)
+        notes = _write(out, record, caller, args)
+    except (ConfigError, CannotBeFixture, BadWavFile, ValueError) as error:
+        print(f"trunkline record-fixture: {error}", file=sys.stderr)
+        return 2
+    except (RestError, StoreError, OSError) as error:
+        print(f"trunkline record-fixture: {error}", file=sys.stderr)
+        return 1
+    print(f"written: {out / 'fixture.yaml'}\n{_WARNING}")
+    for note in notes:
+        print(f"note: {note}")
+    return _replays(out)
+
+
+def _from_rest(args: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
+    from gateway.rest_client import RestClient
+
+    client = RestClient(args.url, args.key)
+    record = client.call(args.call_id)
+    with NamedTemporaryFile(suffix=".wav") as file:
+        file.write(client.recording(args.call_id))
+        file.flush()
+        return record, _left(Path(file.name))
+
+
+def _from_store(args: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
+    from pydantic import TypeAdapter
+
+    from gateway.config import load_settings
+    from gateway.record import CallDetail
+    from gateway.store import CallStore
+
+    settings = load_settings(args.config)
+
+    async def read() -> CallDetail | None:
+        store = await CallStore.open(settings.store)
+        try:
+            return await store.get_call(args.call_id)
+        finally:
+            await store.close()
+
+    detail = asyncio.run(read())
+    if detail is None:
+        raise ValueError(f"there is no call {args.call_id} in {settings.store}")
+    if detail.recording is None or not detail.recording.path:
+        raise ValueError(f"call {args.call_id} has no recording")
+    record: dict[str, Any] = TypeAdapter(CallDetail).dump_python(detail, mode="json")
+    return record, _left(settings.recordings / detail.recording.path)
+
+
+def _left(file: Path) -> bytes:
+    """The caller's channel."""
+    from telephony.media.wav import read_channels
+
+    return read_channels(file)[0]
+
+
+def _write(out: Path, record: dict[str, Any], caller: bytes, args: argparse.Namespace) -> tuple[str, ...]:
+    """The folder's notes. Raises ValueError when nobody says which persona it was."""
+    from agent.testing.clips import write_ulaw_wav
+    from gateway.fixtures import draft_fixture, persona_of_rule
+
+    persona = args.persona or persona_of_rule(record["persona"], record["rule"])
+    if not persona:
+        raise ValueError(f"the record does not say where persona {record['persona']!r} is: give --persona FILE:CLASS")
+    draft = draft_fixture(record, caller, persona=persona, digits=args.digits)
+    out.mkdir(parents=True)
+    (out / "fixture.yaml").write_text(draft.text, encoding="utf-8")
+    for name, pcm in draft.clips.items():
+        write_ulaw_wav(out / name, pcm)
+    return draft.notes
+
+
+def _replays(out: Path) -> int:
+    from agent.testing.personas import PersonaNotFound
+    from agent.testing.replay import replay
+
+    try:
+        result = replay(out)
+    except PersonaNotFound as error:
+        print(f"trunkline record-fixture: {error}", file=sys.stderr)
+        return 2
+    if result.passed:
+        print(f"it replays as recorded ({result.duration_s:.1f} s in {result.took_s:.1f} s)")
+        return 0
+    print("it does not replay as recorded; edit its expectations, or see whether it found a fault:", file=sys.stderr)
+    print(result.report(), file=sys.stderr)
+    return 1
