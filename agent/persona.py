@@ -43,7 +43,7 @@ class Agent:
     voice: str = "en-us"
     language: str = "en"
     greeting: str = ""
-    canned: Mapping[str, str] = {}
+    canned: ClassVar[Mapping[str, str]] = {}
     rules: Rules | None = None
     digits: DigitEntry | None = None
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)

@@ -83,7 +83,8 @@ class AgentSession:
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def start(self, *, agent: Agent, room: Participant | None = None, call: CallVerbs | None = None) -> None:
-        """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`.
+        """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`. Without a room it
+        returns when all of that has been said.
 
         Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
         """
@@ -128,6 +129,8 @@ class AgentSession:
         if conversation.tts is not None:
             conversation.spawn(self._make_canned(agent), "canned audio")
         await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
+        if room is None:
+            await self._settled()
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:
@@ -199,7 +202,7 @@ class AgentSession:
 
     async def run(self, *, user_input: str) -> RunResult:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
-        conversation, _, talker, _ = self._parts()
+        conversation, _, _, _ = self._parts()
         events: list[SessionEvent] = []
         unsubscribe = self.subscribe(events.append)
         try:
@@ -207,14 +210,19 @@ class AgentSession:
             self._emit(UserMessage(now, user_input, now, now, "text"))
             conversation.turns += 1
             self.generate_reply(user_input=user_input)
-            while self._closed is not None and not self._closed.done():
-                if not (talker.busy or conversation.entering or conversation.ending):
-                    break
-                self._changed.clear()
-                await self._changed.wait()
+            await self._settled()
             return RunResult(tuple(events))
         finally:
             unsubscribe()
+
+    async def _settled(self) -> None:
+        """Wait until the agent has nothing left to say or do, or the session has closed."""
+        conversation, _, talker, _ = self._parts()
+        while self._closed is not None and not self._closed.done():
+            if not (talker.busy or conversation.entering or conversation.ending):
+                break
+            self._changed.clear()
+            await self._changed.wait()
 
     async def next_message(self) -> str:
         """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not

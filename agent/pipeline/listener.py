@@ -20,6 +20,7 @@ from telephony.media.frames import AudioFrame
 __all__ = ["Listener", "SpokenTurn", "TurnObserver"]
 
 _PRE_ROLL_S = 0.3
+_WHOLE_TURN_FRAMES = 750  # 15 s: beyond that, hearing all of it again would take too long
 _RECENT_FRAMES = 60  # 1.2 s: the pre-roll and what it takes to notice speech
 
 
@@ -209,7 +210,8 @@ class Listener:
         piece = Piece(self._piece_done)
         since = max(speech_at - _PRE_ROLL_S, self._fed_until)
         fresh = [frame for frame in self._recent if frame.at > since + 1e-6]
-        if self._whole_turns:
+        if self._whole_turns and len(self._turn.frames) <= _WHOLE_TURN_FRAMES:
+            piece.whole = True
             piece.frames.extend(self._turn.frames)
         piece.frames.extend(fresh)
         self._turn.frames.extend(fresh)
@@ -263,7 +265,7 @@ class Listener:
         if transcript is None:
             turn.failed = True
         else:
-            if self._whole_turns:
+            if piece.whole:
                 turn.texts.clear()
                 turn.confidences.clear()
             turn.texts.append(transcript.text)

@@ -32,6 +32,7 @@ class Piece:
 
     done: Callable[[Piece, Transcript | None], None]
     frames: list[AudioFrame] = field(default_factory=list)
+    whole: bool = False  # it holds the turn from its beginning: its text replaces what came before
 
 
 class Recognizer:

@@ -154,6 +154,8 @@ class Reply:
             return None
         await utterance.end()
         await self._decided.wait()
+        if not utterance.voiced:
+            await utterance.over.wait()  # text takes no time: it comes before the tools that follow it
         offered = {spec.name for spec in tools}
         if calls and not offered:
             calls = []  # out of steps: it was not offered any

@@ -24,7 +24,7 @@ import soxr
 
 from agent.providers.base import Expectations
 from agent.providers.g2p import pronounce
-from agent.providers.grammar import Grammar, compile_grammar
+from agent.providers.grammar import FILLERS, Grammar, compile_grammar
 from telephony.media.frames import SAMPLE_RATE
 
 __all__ = ["Heard", "Recogniser", "borrow", "give_back", "pooled", "prepare"]
@@ -49,6 +49,7 @@ _BENEFIT_FRAMES = 80
 _MIDDLE = -30.5
 _SLOPE = 3.0
 _LOG_BASE = math.log(1.0001)  # of the decoder's scores
+_FILLER_PROBABILITY = 0.05  # "please" and the like are short, and would be heard in any noise around a phrase
 _GRAMMARS_KEPT = 16  # a recogniser; the persona's own rarely are more
 
 
@@ -120,13 +121,15 @@ class Recogniser:
         name = f"g{len(self._names)}_{abs(hash(key))}"
         model = pocketsphinx.FsgModel(name, decoder.logmath, _LANGUAGE_WEIGHT, grammar.states + 1)
         end = grammar.states
+        filler_cost = int(decoder.logmath.log(_FILLER_PROBABILITY) * _LANGUAGE_WEIGHT)
         for source, word, target in grammar.arcs:
             if word in unknown:
                 continue
             number = model.word_add(word)
-            model.trans_add(source, target, 0, number)
+            cost = filler_cost if word in FILLERS else 0
+            model.trans_add(source, target, cost, number)
             if target in grammar.final:
-                model.trans_add(source, end, 0, number)
+                model.trans_add(source, end, cost, number)
         model.set_start_state(0)
         model.set_final_state(end)
         decoder.add_fsg(name, model)

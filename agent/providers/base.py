@@ -138,6 +138,10 @@ class SpeechStream(Protocol):
 
 
 class STT(Protocol):
+    """A class attribute `whole_turns = True` (default False) asks for the whole turn again, from its first sound, when
+    the caller goes on after a flush: for recognizers that need the sentence, such as those with a grammar. The final
+    text then replaces the earlier ones of the turn; else the texts are joined."""
+
     name: str
 
     def stream(self, *, language: str, expectations: Expectations) -> SpeechStream: ...

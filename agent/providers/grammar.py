@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from agent.providers.base import Expectations
 from agent.providers.phrases import DIGIT_WORDS, Choice, Node, SlotRef, parse_phrase, sounds
 
-__all__ = ["Grammar", "compile_grammar"]
+__all__ = ["FILLERS", "Grammar", "compile_grammar"]
 
 _ANY_DIGITS = (1, 16)  # of a slot about which nothing is known
 _MOST_DIGITS = 32
 # Said before or after anything, and of no account.
 _BEFORE = ("hello", "yes")
 _AFTER = ("please", "thank you")
+FILLERS = frozenset(word for said in (*_BEFORE, *_AFTER) for word in said.split()) - {"yes"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,11 @@ class PocketSphinxStream:
         self._closed = False
         self._task = asyncio.create_task(self._run(), name="pocketsphinx")
 
+    @property
+    def backlog(self) -> int:
+        """How many frames and commands wait to be decoded."""
+        return len(self._waiting)
+
     def push(self, frame: AudioFrame) -> None:
         self._put(frame.pcm)
 

@@ -104,7 +104,7 @@ class VoiceActivity:
         # Falls fast, rises slowly: the first loud frames of speech come before it is noticed and must not lift it.
         difference = level_db - self.noise_floor_db
         self.noise_floor_db += min(0.3, 0.02 * difference) if difference > 0 else 0.2 * difference
-        self.noise_floor_db = min(-35.0, max(-75.0, self.noise_floor_db))
+        self.noise_floor_db = min(-35.0, max(-62.0, self.noise_floor_db))
 
     def _is_loud(self, level_db: float) -> bool:
         least = max(self.noise_floor_db + self.settings.above_floor_db, self._peak_db - self.settings.below_peak_db)

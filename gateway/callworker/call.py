@@ -39,7 +39,7 @@ from telephony.errors import TelephonyError
 from telephony.media.recording import WavRecorder
 from telephony.rooms.local import LocalRoom
 
-__all__ = ["CallOwner"]
+__all__ = ["CallOwner", "call_info"]
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,7 @@ class CallOwner:
     def __init__(
         self,
         leg: Leg,
+        info: CallInfo,
         prepared: Prepare,
         settings: Settings,
         providers: ProviderSet,
@@ -63,7 +64,7 @@ class CallOwner:
         self._prepared = prepared
         self._settings = settings
         self._providers = providers
-        self._info = _call_info(prepared.call)
+        self._info = info
         self._journal = Journal(self._info.call_id, send, asyncio.get_running_loop().time)
         self._session: AgentSession | None = None
         self._answered = asyncio.Event()
@@ -246,7 +247,8 @@ class CallOwner:
         )
 
 
-def _call_info(fields: Mapping[str, Any]) -> CallInfo:
+def call_info(fields: Mapping[str, Any]) -> CallInfo:
+    """The inverse of `dataclasses.asdict`, after JSON."""
     return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
 
 

@@ -16,7 +16,7 @@ import socket
 import structlog
 
 from gateway import logs
-from gateway.callworker.call import CallOwner
+from gateway.callworker.call import CallOwner, call_info
 from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.config import Settings
 from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
@@ -141,7 +141,9 @@ class CallWorker:
             await leg.reject(403, "Not announced")
             return
         structlog.contextvars.bind_contextvars(call_id=call_id)
-        owner = CallOwner(leg, prepared, self._settings, self._providers, self._record)
+        info = call_info(prepared.call)
+        leg.adopt(info)
+        owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record)
         self._calls[call_id] = owner
         try:
             await owner.run()

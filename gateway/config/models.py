@@ -50,7 +50,7 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"espeak": ("*",), "instant": ()},
 }
-_WORKERS_PER_CORE = 4  # a talking call takes about 2 % of a core, so memory ends a machine before its cores do
+_WORKERS_PER_CORE = 3  # 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more
 
 
 class _Section(BaseModel):

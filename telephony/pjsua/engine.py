@@ -262,7 +262,7 @@ def _endpoint_config(settings: EndpointSettings) -> EpConfig:
     media.ecTailLen = 0
     media.sndAutoCloseTime = -1  # the bridge stops its clock itself
     buffer = settings.jitter_buffer
-    media.jbInit, media.jbMinPre = buffer.initial_ms, 0
+    media.jbInit = media.jbMinPre = buffer.initial_ms
     media.jbMaxPre, media.jbMax = buffer.max_prefetch_ms, buffer.capacity_ms
     return config
 

@@ -18,8 +18,8 @@ class JitterBuffer:
     With `initial_ms` 0 nothing is held back in advance: on a clean line a frame is played at the next tick. A tick
     that finds the buffer empty plays silence and the rest later, so one late packet makes the buffer as deep as the
     line needs; when bursts have become smaller, frames are left out one by one until it is shallow again.
-    A positive `initial_ms` waits for that much audio at the start and after each gap (at most `max_prefetch_ms`, as
-    jitter grows): it also puts packets in order that overtook each other, at the price of that much delay.
+    A positive `initial_ms` waits for that much audio at the start and after each gap, and for more, up to
+    `max_prefetch_ms`, as jitter grows: packets that overtook each other are then put in order again.
     """
 
     initial_ms: int = 0

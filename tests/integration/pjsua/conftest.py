@@ -10,9 +10,5 @@ from telephony.pjsua import EndpointSettings
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench(EndpointSettings(rtp_ports=rtp_range(), public_address="127.0.0.1"))
-    await bench.endpoint.start()
-    try:
+    async with Bench(EndpointSettings(rtp_ports=rtp_range(), public_address="127.0.0.1")) as bench:
         yield bench
-    finally:
-        await bench.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
 from collections import deque
 from typing import TypeVar
@@ -17,11 +19,17 @@ _E = TypeVar("_E")
 
 
 def rtp_range(pairs: int = 20) -> tuple[int, int]:
-    """A range whose first ports are free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        low = min(probe.getsockname()[1] & ~1, 65000)
-    return low, low + 2 * pairs - 1
+    """Free UDP ports in a row, from below those that the system hands out by itself."""
+    while True:
+        low = random.randrange(10000, 31000, 2)
+        try:
+            with contextlib.ExitStack() as probes:
+                for port in range(low, low + 2 * pairs):
+                    probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    probe.bind(("", port))
+        except OSError:
+            continue
+        return low, low + 2 * pairs - 1
 
 
 class Echo:
@@ -81,6 +89,13 @@ class Bench:
         self.endpoint = Endpoint(settings, self._incoming)
         self._legs: asyncio.Queue[Taken] = asyncio.Queue()
         self._phones: list[Phone] = []
+
+    async def __aenter__(self) -> Bench:
+        await self.endpoint.start()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.close()
 
     def _incoming(self, leg: IncomingLeg) -> None:
         self._legs.put_nowait(Taken(leg))

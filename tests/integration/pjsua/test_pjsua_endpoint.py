@@ -40,15 +40,13 @@ def in_child(work: Coroutine[object, object, None]) -> int:
 
 
 async def one_call() -> None:
-    bench = Bench(settings())
-    await bench.endpoint.start()
-    phone, taken = await bench.answered()
-    await phone.talk(0.2)
-    await taken.leg.hang_up()
-    ended = await taken.ended()
-    assert ended.statistics is not None
-    assert ended.statistics.packets_received
-    await bench.close()
+    async with Bench(settings()) as bench:
+        phone, taken = await bench.answered()
+        await phone.talk(0.2)
+        await taken.leg.hang_up()
+        ended = await taken.ended()
+        assert ended.statistics is not None
+        assert ended.statistics.packets_received
 
 
 def test_start_after_a_fork():
@@ -57,24 +55,22 @@ def test_start_after_a_fork():
 
 async def storm(codec: str) -> None:
     """More calls in a second than PJSIP has socket handles for; none is answered."""
-    bench = Bench(settings())
-    bench.endpoint._on_incoming = lambda leg: None
-    await bench.endpoint.start()
-    phones = [await bench.phone() for _ in range(60)]
-    for burst in range(0, len(phones), 3):
-        for phone in phones[burst : burst + 3]:
-            phone.send("INVITE", phone.sdp(codec))
-            phone.send("CANCEL")
-        await asyncio.sleep(0.004)
-    for phone in phones:
-        phone.learn(await phone.response(486, 487, 488))
-        phone.send("ACK")
-    bench.endpoint._on_incoming = bench._incoming
-    phone, taken = await bench.answered()
-    await phone.talk(0.1)
-    await phone.hang_up()
-    assert (await taken.ended()).by_peer
-    await bench.close()
+    async with Bench(settings()) as bench:
+        bench.endpoint._on_incoming = lambda leg: None
+        phones = [await bench.phone() for _ in range(60)]
+        for burst in range(0, len(phones), 3):
+            for phone in phones[burst : burst + 3]:
+                phone.send("INVITE", phone.sdp(codec))
+                phone.send("CANCEL")
+            await asyncio.sleep(0.004)
+        for phone in phones:
+            phone.learn(await phone.response(486, 487, 488))
+            phone.send("ACK")
+        bench.endpoint._on_incoming = bench._incoming
+        phone, taken = await bench.answered()
+        await phone.talk(0.1)
+        await phone.hang_up()
+        assert (await taken.ended()).by_peer
 
 
 @pytest.mark.parametrize("codec", ["PCMU", "GSM"])
@@ -125,52 +121,46 @@ async def test_the_call_limit_is_probed():
 
 async def test_without_rtp_ports_a_call_is_refused_and_the_next_works():
     low, _ = rtp_range()
-    bench = Bench(settings(rtp_ports=(low, low + 1)))
-    await bench.endpoint.start()
-    assert bench.endpoint.call_limit == 1
-    first, taken = await bench.answered()
-    assert first.media_at == ("127.0.0.1", low)
-    second = await bench.phone()
-    assert (await second.call()).status >= 400
-    assert bench.quiet()
-    await first.hang_up()
-    await taken.ended()
-    third, _ = await bench.answered()
-    assert third.media_at == ("127.0.0.1", low)
-    await bench.close()
+    async with Bench(settings(rtp_ports=(low, low + 1))) as bench:
+        assert bench.endpoint.call_limit == 1
+        first, taken = await bench.answered()
+        assert first.media_at == ("127.0.0.1", low)
+        second = await bench.phone()
+        assert (await second.call()).status >= 400
+        assert bench.quiet()
+        await first.hang_up()
+        await taken.ended()
+        third, _ = await bench.answered()
+        assert third.media_at == ("127.0.0.1", low)
 
 
 async def test_rtp_ports_stay_in_their_range():
     low, _ = rtp_range()
-    bench = Bench(settings(rtp_ports=(low, low + 5)))
-    await bench.endpoint.start()
-    used = set()
-    for _ in range(8):
-        phone, taken = await bench.answered()
-        used.add(phone.media_at[1])
-        await phone.hang_up()
-        await taken.ended()
-    assert used <= {low, low + 2, low + 4}
-    await bench.close()
+    async with Bench(settings(rtp_ports=(low, low + 5))) as bench:
+        used = set()
+        for _ in range(8):
+            phone, taken = await bench.answered()
+            used.add(phone.media_at[1])
+            await phone.hang_up()
+            await taken.ended()
+        assert used <= {low, low + 2, low + 4}
 
 
 async def test_closing_ends_calls_and_refuses_commands():
-    bench = Bench(settings())
-    await bench.endpoint.start()
-    phone, taken = await bench.answered()
-    ringing = await bench.phone()
-    ringing.send("INVITE", ringing.sdp("PCMU"))
-    unanswered = await bench.leg()
-    await bench.endpoint.close()
-    assert phone.byes == 1
-    assert (await ringing.response()).status == 480
-    assert not (await taken.ended()).by_peer
-    await unanswered.ended()
-    await bench.close()
-    owner = bench.endpoint._owner
-    assert owner is None
-    with pytest.raises(PjsipError):
-        await taken.leg._perform(lambda: None)
+    async with Bench(settings()) as bench:
+        phone, taken = await bench.answered()
+        ringing = await bench.phone()
+        ringing.send("INVITE", ringing.sdp("PCMU"))
+        unanswered = await bench.leg()
+        await bench.endpoint.close()
+        assert phone.byes == 1
+        assert (await ringing.response()).status == 480
+        assert not (await taken.ended()).by_peer
+        await unanswered.ended()
+        owner = bench.endpoint._owner
+        assert owner is None
+        with pytest.raises(PjsipError):
+            await taken.leg._perform(lambda: None)
 
 
 def test_nothing_is_printed_and_an_unclosed_endpoint_exits():

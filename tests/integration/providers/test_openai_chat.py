@@ -45,6 +45,7 @@ def tool_piece(index: int, arguments: str = "", **more: Any) -> dict[str, Any]:
 
 class Server:
     def __init__(self) -> None:
+        self.url = ""
         self.requests: list[dict[str, Any]] = []
         self.authorization: list[str] = []
         self.disconnected = asyncio.Event()
@@ -83,7 +84,7 @@ async def server() -> AsyncIterator[Server]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"  # type: ignore[attr-defined]
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     yield server
     await runner.cleanup()
 
@@ -97,7 +98,7 @@ async def llm(server: Server) -> AsyncIterator[OpenAIChat]:
         first_event_s=0.3,
         next_event_s=0.3,
         temperature=0.2,
-        max_tokens=99,  # type: ignore[attr-defined]
+        max_tokens=99,
     )
     llm = OpenAIChat(settings)
     await llm.warm()

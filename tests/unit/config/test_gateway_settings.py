@@ -147,7 +147,7 @@ def test_a_secret_has_exactly_one_source():
 
 def test_automatic_workers_follow_cores_and_ports():
     settings = load_settings("s.yaml", SMALLEST.replace("workers: 2", "workers: auto"))
-    assert settings.worker_count(cores=2) == 8
+    assert settings.worker_count(cores=2) == 6
     few = settings.model_copy(update={"rtp": settings.rtp.model_copy(update={"ports": PortRange(20000, 20031)})})
     assert few.worker_count(cores=2) == 4
 

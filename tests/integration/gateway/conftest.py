@@ -1,0 +1,60 @@
+"""Gateways for the tests of the whole system. Those that only take calls share one for the whole session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_process import RunningGateway
+
+from agent.clock import ThreadOffload
+from agent.providers.espeak import EspeakTTS
+from telephony.media.g711 import decode_ulaw, encode_ulaw
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """24 slots; whoever calls it leaves it idle and well."""
+    running = RunningGateway(tmp_path_factory.mktemp("gateway"), workers=6).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """Gateways for one test, which may do to them what it likes."""
+    started: list[RunningGateway] = []
+
+    def start(**changes: Any) -> RunningGateway:
+        running = RunningGateway(tmp_path / f"gateway{len(started)}", **changes)
+        started.append(running)
+        return running.start()
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def speech() -> bytes:
+    """About a second of speech through mu-law, as a telephone gives it; 8 kHz 16-bit."""
+
+    async def speak() -> bytes:
+        tts = EspeakTTS(ThreadOffload())
+        pieces = [a.pcm async for a in tts.synthesize("I would like an appointment", voice="en-us", language="en")]
+        return b"".join(pieces)
+
+    return decode_ulaw(encode_ulaw(asyncio.run(speak())))
+
+
+_callers = count(1)
+
+
+@pytest.fixture
+def caller() -> str:
+    """A number that no other test calls from."""
+    return f"+1555200{next(_callers):04}"

@@ -1,0 +1,92 @@
+"""Personas that the tests of the whole system call: each shows one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from agent import Agent, DigitEntry, Intent, Rules, RunContext, function_tool
+
+HEARD = "this is what the caller said"  # what the instant recognizer hears, whatever is said
+
+
+class Talker(Agent):
+    """Greets for five seconds (the instant voice is a tone of that length)."""
+
+    greeting = "Hello."
+
+
+class Listener(Agent):
+    """Waits for the caller to begin."""
+
+    greeting = ""
+
+
+class Ender(Agent):
+    """Ends the call after the caller's first words."""
+
+    greeting = ""
+    rules = Rules(intents=(Intent("end", (HEARD,), tool="end_call", reply="Goodbye now."),))
+
+
+class Keys(Agent):
+    """Says the keyed digits back, and ends on 999."""
+
+    greeting = ""
+    digits = DigitEntry(length=3)
+    rules = Rules(
+        intents=(
+            Intent("end", ("9 9 9", "999"), tool="end_call", reply="Goodbye now."),
+            Intent("heard", (HEARD,), reply="I hear you."),
+        ),
+        fallback="Thank you.",
+    )
+
+
+class Model(Agent):
+    """You look up orders for a shop. Use the tools."""
+
+    greeting = ""
+    canned = {"unavailable": "Sorry, my system does not answer."}
+
+    @function_tool
+    async def order_status(self, order: str) -> str:
+        """Look up an order.
+
+        Args:
+            order: The order number.
+        """
+        return f"order {order} is on its way"
+
+    @function_tool
+    async def broken(self) -> str:
+        """A tool that throws."""
+        raise RuntimeError("the tool's own fault")
+
+    @function_tool(timeout_s=0.5)
+    async def hangs(self) -> str:
+        """A tool that never comes back."""
+        await asyncio.Event().wait()
+        return "never"
+
+    @function_tool(timeout_s=0.5)
+    def blocks(self) -> str:
+        """A tool that blocks its thread."""
+        time.sleep(2)
+        return "late"
+
+
+class Faulty(Agent):
+    """Cannot even be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no persona today")
+
+
+class FaultyHook(Agent):
+    """Throws as it enters."""
+
+    greeting = "Hello."
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        raise RuntimeError("the hook's own fault")
