@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -299,10 +300,14 @@ class AgentSession:
         conversation = self._parts()[0]
         if conversation.tts is None:
             return
-        try:
-            await self._canned_audio.make(agent, conversation.tts)
-        except ProviderError as error:
-            conversation.provider_failed("tts", error, "ignored")
+        # Nobody waits for it: a failure matters only when the sentence is needed, and is met then.
+        with suppress(ProviderError):
+            await self._canned_audio.make(
+                agent,
+                conversation.tts,
+                self._options,
+                lambda error, _: conversation.provider_failed("tts", error, "ignored"),
+            )
 
     def _emit(self, event: SessionEvent) -> None:
         for callback in tuple(self._callbacks):

@@ -29,15 +29,16 @@ class CannedAudio:
     def get(self, agent: Agent, text: str) -> bytes | None:
         return self._audio.get((agent.voice, agent.language, text))
 
-    async def make(self, agent: Agent, tts: TTS) -> None:
+    async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
         """Make what is missing for this persona. Raises ProviderError."""
         for text in (agent.say_canned(key) for key in MADE_AHEAD):
             key = (agent.voice, agent.language, text)
             if key in self._audio:
                 continue
             pcm = bytearray()
-            async for audio in tts.synthesize(text, voice=agent.voice, language=agent.language):
-                pcm += audio.pcm
+            async with aclosing(speak(tts, agent, text, options, report)) as stream:
+                async for audio in stream:
+                    pcm += audio.pcm
             if 0 < len(pcm) <= self._room_left:
                 self._room_left -= len(pcm)
                 self._audio[key] = bytes(pcm)

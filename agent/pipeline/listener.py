@@ -35,7 +35,8 @@ class SpokenTurn:
     voiced_ms: float = 0.0
     awaited: int = 0  # pieces whose text has not come yet
     frames: list[AudioFrame] = field(default_factory=list)  # for recognizers that want the whole turn again
-    over_agent: bool = False  # it began while the agent talked and could not be interrupted
+    over_agent: bool = False  # the agent talked on, since it could not be interrupted
+    interrupted_agent: bool = False
     decided_at: float | None = None
     reason: Literal["silence", "forced"] = "silence"
     transcript_at: float | None = None
@@ -94,6 +95,11 @@ class Listener:
         self._stopped = False
         if self._recognizer is not None:
             self._recognizer.start()
+
+    @property
+    def turn(self) -> SpokenTurn | None:
+        """What the caller is saying, until it is decided."""
+        return self._turn
 
     @property
     def busy(self) -> bool:

@@ -58,8 +58,8 @@ class TurnTaking:
         self._silence_alarm = Alarm(loop, self._silence, self._prompt)
         self._digits_alarm = Alarm(loop, self._digits, self._digits_entered)
         self._waiting: list[asyncio.Future[str]] = []
-        self._spoke_over = False
         self._stopped = False
+        self._recognizes = stt is not None
         self.listener = None if vad is None else Listener(conversation, vad, stt, self)
 
     def stop(self) -> None:
@@ -106,7 +106,8 @@ class TurnTaking:
         self._silence.heard(self._conversation.now())
         self._talker.drop_prepared()
         interruptible = self._talker.interruptible
-        self._spoke_over = self._spoke_over or (self._talker.busy and not interruptible)
+        if self.listener is not None and self.listener.turn is not None:
+            self.listener.turn.over_agent |= self._talker.busy and not interruptible
         self._judge(self._interruption.speech_started(event.at, event.noticed_at, interruptible=interruptible))
         self.changed()
 
@@ -137,8 +138,7 @@ class TurnTaking:
             self._tell_decided(turn)
 
     def turn_ready(self, turn: SpokenTurn) -> None:
-        spoke_over, self._spoke_over = self._spoke_over, False
-        if spoke_over and is_backchannel(turn.text, self._conversation.agent.language):
+        if turn.over_agent and is_backchannel(turn.text, self._conversation.agent.language):
             self.changed()
             return
         self._tell_decided(turn)
@@ -148,10 +148,10 @@ class TurnTaking:
             self._talker.fail()
         elif text:
             self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
-        elif turn.voiced_ms >= options.inaudible_min_ms:
+        elif turn.interrupted_agent or turn.voiced_ms >= options.inaudible_min_ms:
             if options.inaudible == "tell_model":
                 self._answer(INAUDIBLE, turn)
-            elif not self._talker.busy:
+            elif self._recognizes and not self._talker.speaker.busy:
                 self._talker.say_canned("didnt_catch")
         self.changed()
 
@@ -227,6 +227,8 @@ class TurnTaking:
                     self.listener.drop()
             else:
                 self._interrupt()
+                if self.listener is not None and self.listener.turn is not None:
+                    self.listener.turn.interrupted_agent = True
         if actions:
             self.changed()
 

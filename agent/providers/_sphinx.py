@@ -46,10 +46,10 @@ _TELEPHONE_CMN = "50,22,-47,42,-26,3,8,-30,17,-19,2,2,-13"
 # Score difference a frame: over the words; and over all speech, where what the grammar passed over as silence counts
 # and short utterances get the benefit of the doubt. `_MIDDLE` is where the mean of both says neither yes nor no.
 _BENEFIT_FRAMES = 80
-_MIDDLE = -30.5
+_MIDDLE = -28.5
 _SLOPE = 3.0
 _LOG_BASE = math.log(1.0001)  # of the decoder's scores
-_FILLER_PROBABILITY = 0.05  # "please" and the like are short, and would be heard in any noise around a phrase
+_FILLER_PROBABILITY = 0.03  # "please" and the like are short, and would be heard in any noise around a phrase
 _GRAMMARS_KEPT = 16  # a recogniser; the persona's own rarely are more
 
 

@@ -129,15 +129,14 @@ class PocketSphinxStream:
                 _sphinx.give_back(recogniser)
 
     async def _step(self) -> None:
-        """Decode what waits up to the next flush or change of expectations."""
+        """Decode a batch, or do what stands next: a flush, a change of expectations."""
         frames: list[bytes] = []
-        while self._waiting and isinstance(self._waiting[0], bytes):
+        while self._waiting and isinstance(self._waiting[0], bytes) and len(frames) < _BATCH_FRAMES:
             frame = self._waiting.popleft()
             assert isinstance(frame, bytes)
             frames.append(frame)
         if frames:
             await self._offload(lambda: self._decode(frames), modelled_ms=0.0)
-        if not self._waiting:
             return
         item = self._waiting.popleft()
         if isinstance(item, Expectations):

@@ -1,0 +1,43 @@
+"""Tests of agents: conversations in text, recorded calls on a virtual clock, mocked tools. Manual: docs/testing.md.
+
+The names are looked up when they are used: the pytest plugin lies in this package, and each pytest run imports it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.testing.fixture_format import FixtureError, find_fixtures, load_fixture
+    from agent.testing.replay import NotAsRecorded, ReplayResult, replay_fixture
+    from agent.testing.text_call import EventExpectation, RunExpectation, TextCall, TurnResult
+    from agent.testing.tool_mocks import mock_tools
+
+__all__ = [
+    "EventExpectation",
+    "FixtureError",
+    "NotAsRecorded",
+    "ReplayResult",
+    "RunExpectation",
+    "TextCall",
+    "TurnResult",
+    "find_fixtures",
+    "load_fixture",
+    "mock_tools",
+    "replay_fixture",
+]
+
+_HOMES = {
+    "fixture_format": ("FixtureError", "find_fixtures", "load_fixture"),
+    "replay": ("NotAsRecorded", "ReplayResult", "replay_fixture"),
+    "text_call": ("EventExpectation", "RunExpectation", "TextCall", "TurnResult"),
+    "tool_mocks": ("mock_tools",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"agent.testing.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

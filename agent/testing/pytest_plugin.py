@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from agent.testing.text_call import TextCall
 
 _NO_PERSONA = (
-    'which persona? Mark the test with @pytest.mark.persona("path/to/file.py:Class"), or override the fixture `persona`'
+    'which persona? Mark the test with @pytest.mark.persona("path/to/file.py:Class") or persona(cls=Class), '
+    "or override the fixture `persona`"
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "persona(reference): the persona under test, a class or path/to/file.py:Class")
+    config.addinivalue_line(
+        "markers", 'persona("path/to/file.py:Class"), or persona(cls=Class): the persona under test'
+    )
     config.addinivalue_line(
         "markers", "recorded_calls(folder): run the test for each recorded call in the folder, as `recorded_call`"
     )
@@ -72,14 +75,15 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayResult]:
 def persona(request: pytest.FixtureRequest) -> Agent | type[Agent]:
     """The persona under test: what the marker says. Override it for a persona that needs arguments."""
     marker = request.node.get_closest_marker("persona")
+    if marker is not None and "cls" in marker.kwargs:
+        # A class as the only argument would turn the marker into a decorator of that class (pytest's rule).
+        given: type[Agent] = marker.kwargs["cls"]
+        return given
     if marker is None or not marker.args:
         raise pytest.UsageError(f"{request.node.nodeid}: {_NO_PERSONA}")
-    reference: str | type[Agent] = marker.args[0]
-    if not isinstance(reference, str):
-        return reference
     from agent.testing.personas import load_persona
 
-    return load_persona(reference, request.path)
+    return load_persona(marker.args[0], request.path)
 
 
 @pytest.fixture

@@ -90,7 +90,8 @@ class WavRecorder:
         self._file_bytes = 0
         self._paused = False
         self._closing: Future[None] | None = None
-        self._file: RecordingFile | None = None
+        self._file: RecordingFile | None = None  # the writer thread's, once registered
+        self._registered = False
         self.error: str | None = None
         try:
             self._file = open_file(self.path)
@@ -98,6 +99,7 @@ class WavRecorder:
         except OSError as error:
             self._turn_off(error)
         else:
+            self._registered = True
             writer().add(self.flush)
 
     @property
@@ -133,8 +135,11 @@ class WavRecorder:
     async def close(self) -> None:
         """Write what is left and correct the header. Idempotent; returns when the file is complete."""
         if self._closing is None:
-            self._closing = writer().finish(self.flush, self._finish) if self._file is not None else Future()
-            if self._file is None:
+            # The writer forgets a recorder only here, also one that has turned itself off.
+            if self._registered:
+                self._closing = writer().finish(self.flush, self._finish)
+            else:
+                self._closing = Future()
                 self._closing.set_result(None)
         await asyncio.shield(asyncio.wrap_future(self._closing))
 

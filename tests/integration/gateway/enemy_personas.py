@@ -90,3 +90,23 @@ class FaultyHook(Agent):
 
     async def on_enter(self, ctx: RunContext) -> None:
         raise RuntimeError("the hook's own fault")
+
+
+class SlowToAnswer(Agent):
+    """Rings for a while: it takes its time to be made."""
+
+    greeting = ""
+
+    def __init__(self) -> None:
+        time.sleep(0.8)
+        super().__init__()
+
+
+class LeavesAtOnce(Agent):
+    """Hangs up by itself, without a word from the caller."""
+
+    greeting = ""
+    rules = Rules(intents=(Intent("end", (HEARD,), tool="end_call", reply="Goodbye now."),))
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        ctx.session.generate_reply(user_input=HEARD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from phone import Phone, call
 
-from agent import Agent, function_tool
+from agent import Agent, RunContext, function_tool
 from agent.events import (
     AgentMessage,
     AgentPaused,
@@ -183,3 +183,41 @@ def test_endless_talk_is_answered_over():
     phone = call(script, llm=FakeLLM("May I say something?", "Thanks."), max_turn_ms=4000)
     assert phone.of(AgentMessage)[0].text == "May I say something?"
     assert not phone.of(AgentMessage)[0].interrupted
+
+
+def test_noise_that_interrupts_without_a_word_is_asked_about():
+    phone = speech_over_greeting(500, "")
+    greeting, question = phone.of(AgentMessage)
+    assert greeting.interrupted
+    assert question.text == "Sorry, I didn't catch that. Could you say it again?"
+
+
+def test_a_backchannel_over_what_may_not_be_interrupted_is_no_turn():
+    class Disclosing(Agent):
+        async def on_enter(self, ctx: RunContext) -> None:
+            ctx.session.say("This call is recorded for training and quality purposes.", allow_interruptions=False)
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(500)
+        await phone.speak(300, 3000)
+        await phone.speak(500, 3000)
+
+    phone = call(script, Disclosing(), stt=FakeSTT("okay", "yes"))
+    assert [message.text for message in phone.of(UserMessage)] == ["yes"]
+    assert phone.of(AgentPaused) == []
+
+
+def test_no_more_than_ten_seconds_of_speech_wait_in_the_output():
+    longest = 0.0
+
+    async def script(phone: Phone) -> None:
+        nonlocal longest
+        await phone.speak(600, 700)
+        for _ in range(300):
+            await phone.wait(100)
+            longest = max(longest, phone.room.output.queued_ms - phone.room.output.played_ms)
+
+    text = "These are five more words. " * 40  # 40 s of audio, made at once
+    phone = call(script, llm=FakeLLM(text), away_ms=None)
+    assert 9_000 < longest <= 10_200
+    assert phone.one(AgentMessage).interrupted  # by the end of the test

@@ -10,12 +10,15 @@ import struct
 import threading
 import warnings
 import wave
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from telephony.media.frames import FRAME_BYTES, SILENCE
 from telephony.media.recording import WavRecorder, repair
+from telephony.media.recording_writer import writer
 from telephony.media.tones import tone
 from telephony.media.wav import read_channels
 from telephony.rooms.protocol import Recorder
@@ -176,6 +179,37 @@ async def test_one_thread_writes_all_recordings(tmp_path: Path) -> None:
         record(recorder)
     await asyncio.gather(*(recorder.close() for recorder in recorders))
     assert all(read_channels(recorder.path) == [LEFT, RIGHT] for recorder in recorders)
+
+
+async def test_the_end_may_be_written_before_close_has_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer thread can be faster than the loop: the recording is finished once all the same."""
+
+    def at_once(flush: Callable[[], None], close: Callable[[], None]) -> Future[None]:
+        flush()
+        close()
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    recorder = WavRecorder(tmp_path / "call.wav")
+    monkeypatch.setattr(writer(), "finish", at_once)
+    record(recorder)
+    await recorder.close()
+    monkeypatch.undo()
+    assert read_channels(recorder.path) == [LEFT, RIGHT]
+    writer().finish(recorder.flush, lambda: None).result(1.0)  # the writer forgets it after all
+
+
+async def test_a_recorder_that_turned_itself_off_is_forgotten_with_its_call() -> None:
+    recorder = WavRecorder("full.wav", open_file=lambda _: FakeFile(room=100))
+    record(recorder)
+    recorder.flush()
+    assert recorder.error is not None
+    before = len(writer()._flushes)
+    await recorder.close()
+    assert len(writer()._flushes) == before - 1
 
 
 async def test_a_forked_child_has_a_writer_of_its_own(tmp_path: Path) -> None:

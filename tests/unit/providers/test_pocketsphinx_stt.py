@@ -204,3 +204,14 @@ def test_grammar_mode_without_phrases_hears_nothing() -> None:
 
     audio = say("yes")
     assert run_virtual(run()) == ""
+
+
+def test_old_grammars_make_room_for_new_ones() -> None:
+    audio = say("where is my order")
+    assert hear(audio).text == "where is my order"
+    recogniser = _sphinx.borrow()
+    for number in range(40):
+        recogniser.add_grammar(Expectations((f"flight {number}",)))
+    assert len(recogniser._grammars) <= 16
+    _sphinx.give_back(recogniser)
+    assert hear(audio).text == "where is my order"

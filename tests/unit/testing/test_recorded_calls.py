@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.providers.espeak import EspeakTTS
 from agent.testing.expectation import EventMatcher
 from agent.testing.fixture import Pause, Step, When
 from agent.testing.fixture_format import load_fixture
 from agent.testing.happened import Happened
 from agent.testing.replay import NotAsRecorded, ReplayResult, replay_fixture
+from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from telephony.media.level import dbfs
 from telephony.media.wav import read_channels
 
@@ -47,14 +49,20 @@ def test_the_same_each_time(name: str) -> None:
     assert first.audio == second.audio
 
 
-def test_the_farewell_is_not_cut() -> None:
+def test_the_farewell_is_heard_to_its_last_sample() -> None:
     result = replay_fixture(load_fixture(AUDIO / "silence"))
-    closed = result.events[-1]
     farewell = spoken(result)[-1]
-    assert closed.type == "session_closed" and closed.at >= farewell.at
-    assert result.duration_s >= farewell.at
-    # Its last word fades into the voice's own pause, not into a cut: the last 40 ms are quiet.
-    assert dbfs(at(result, 1, result.duration_s - 0.04, result.duration_s)) < -45
+    made = run_virtual(speak(farewell.fields["text"]))
+    assert result.audio[1].rfind(made) == round(farewell.fields["started_at"] * 50) * 320, (
+        "not where the transcript says"
+    )
+    assert result.events[-1].type == "session_closed"
+    assert result.duration_s >= farewell.fields["started_at"] + len(made) / 16000
+
+
+async def speak(text: str) -> bytes:
+    voice = EspeakTTS(VirtualOffload())
+    return b"".join([piece.pcm async for piece in voice.synthesize(text, voice="en-us", language="en")])
 
 
 def test_nobody_talks_over_the_caller() -> None:
