@@ -41,7 +41,7 @@ class Intent:
     `slots`: names (of `Rules.slots`) that must be known before anything happens; asked for one by one.
     `confirm`: a yes/no question asked when all slots are known; "no" drops the intent with `Rules.dropped`.
     `tool`: called with the slots as arguments. `reply`: spoken; may use `{slot}`s and `{result}` (the tool's output).
-    `on_error`: spoken when the tool failed (default: the persona's canned "unavailable").
+    `on_error`: spoken when the tool failed (default: the persona's canned "tool_failed").
     """
 
     name: str

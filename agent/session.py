@@ -74,7 +74,6 @@ class AgentSession:
         self._closed: asyncio.Future[SessionClosed] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._room: Participant | None = None
         self._limit_alarm: Alarm[CallTooLong] | None = None
         self._conversation: Conversation | None = None
         self._talker: Talker | None = None
@@ -95,7 +94,6 @@ class AgentSession:
             raise SessionMisuse("speech recognition needs a VAD to tell it when somebody speaks")
         loop = asyncio.get_running_loop()
         self._closed = loop.create_future()
-        self._room = room
         conversation = Conversation(
             self,
             agent,

@@ -101,7 +101,7 @@ class Recogniser:
         self._resampler = soxr.ResampleStream(SAMPLE_RATE, _MODEL_RATE, 1, dtype="float32")
 
     def load_dictation(self) -> None:
-        """Load the language model (74 MiB, 0.4 s)."""
+        """Load the language model (88 MiB, 0.4 s)."""
         if self._dictation is None:
             self._dictation = _Searching(pocketsphinx.Decoder(**{**_COMMON, **_DICTATION}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from typing import Any
 
 from agent.testing.happened import Happened, describe, spoken_text
@@ -12,19 +13,23 @@ from agent.testing.happened import Happened, describe, spoken_text
 __all__ = ["Deviation", "EventMatcher", "Expectation", "compare", "normalized", "transcript_lines"]
 
 
+_ALIKE = 0.6  # of the letters, in order: "no thank you goodbye" is like "no thanks bye", and unlike "yes please"
+
+
 @dataclass(frozen=True, slots=True)
 class EventMatcher:
     """One expected event. `line`: where it stands in the fixture.
 
     `contains`: all of these, `any_of`: at least one of these, in the event's words (whole words; case and punctuation
-    do not count). `arguments`: of a function call; others may be there too. `equal`: any other field. `within_ms`: for
-    a turn_latency the whole latency; for every other event the time since the expected event before it (for the first:
-    since the answer).
+    do not count). `like`: words so similar that they could be another hearing of the same. `arguments`: of a function
+    call; others may be there too. `equal`: any other field. `within_ms`: for a turn_latency the whole latency; for every
+    other event the time since the expected event before it (for the first: since the answer).
     """
 
     type: str
     contains: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    like: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     equal: Mapping[str, Any] = field(default_factory=dict)
     within_ms: float | None = None
@@ -40,6 +45,8 @@ class EventMatcher:
                 return f'does not contain "{text}"'
         if self.any_of and not any(f" {normalized(text)} " in words for text in self.any_of):
             return "contains none of " + ", ".join(f'"{text}"' for text in self.any_of)
+        if self.like and _similarity(self.like, words) < _ALIKE:
+            return f'is not like "{self.like}"'
         given = event.fields.get("arguments", {})
         for name, value in self.arguments.items():
             if name not in given:
@@ -64,6 +71,8 @@ class EventMatcher:
             parts.append("containing " + " and ".join(f'"{text}"' for text in self.contains))
         if self.any_of:
             parts.append("containing " + " or ".join(f'"{text}"' for text in self.any_of))
+        if self.like:
+            parts.append(f'like "{self.like}"')
         parts += [f"{name}={value!r}" for name, value in self.arguments.items()]
         if self.within_ms is not None:
             parts.append(f"within {self.within_ms:g} ms")
@@ -95,6 +104,10 @@ class Deviation:
 def normalized(text: str) -> str:
     """Words in lower case with single spaces, so that punctuation and line ends do not count."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
+
+
+def _similarity(text: str, other: str) -> float:
+    return SequenceMatcher(None, normalized(text), normalized(other), autojunk=False).ratio()
 
 
 def _same(found: Any, wanted: Any) -> bool:

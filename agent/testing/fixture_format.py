@@ -257,17 +257,18 @@ def _matcher(item: Entry) -> EventMatcher:
 def _details(named: str, details: Entry, kind: type[SessionEvent], line: int) -> EventMatcher:
     fields = [each.name for each in dataclasses.fields(kind) if each.name != "at"]
     has_words = bool({"text", "output", "error"} & set(fields))
-    known = [*fields, "within_ms", *(("contains", "any_of") if has_words else ())]
+    known = [*fields, "within_ms", *(("contains", "any_of", "like") if has_words else ())]
     entries = details.mapping(known)
     arguments = entries["arguments"].plain() if "arguments" in entries else {}
     if not isinstance(arguments, dict):
         entries["arguments"].wrong("must be a group of `name: value`")
         arguments = {}
-    special = ("contains", "any_of", "arguments", "within_ms")
+    special = ("contains", "any_of", "like", "arguments", "within_ms")
     return EventMatcher(
         type=named,
         contains=entries["contains"].texts() if "contains" in entries else (),
         any_of=entries["any_of"].texts() if "any_of" in entries else (),
+        like=_text(entries, "like"),
         arguments=arguments,
         equal={name: entry.plain() for name, entry in entries.items() if name not in special},
         within_ms=entries["within_ms"].number(0, 600_000) if "within_ms" in entries else None,

@@ -114,3 +114,10 @@ def test_sessions_and_records_give_the_same() -> None:
 
 def test_every_event_has_a_name() -> None:
     assert {"session_started", "user_message", "turn_latency", "function_call_output"} <= set(event_types())
+
+
+def test_another_hearing_of_the_same_words() -> None:
+    for text, alike in (("an appointment for tomorrow", True), ("appointments tomorrow", True), ("yes please", False)):
+        problems = texts(EventMatcher("user_message", like=text))
+        assert (problems == []) is alike
+    assert 'is not like "yes please"' in texts(EventMatcher("user_message", like="yes please"))[0]
