@@ -115,7 +115,7 @@ class AgentSession:
             self._stt if room is not None else None,
             self,
         )
-        self._ending = Ending(conversation, self._talker, self._turns.stop, self.aclose)
+        self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)
         limit = LengthLimit(max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time())
         self._limit_alarm = Alarm(loop, limit, self._too_long)
         self._limit_alarm.set()

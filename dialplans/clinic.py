@@ -119,7 +119,7 @@ class Reception(Agent):
             GOODBYE,
         ),
         slots={
-            "day": Slot("Which day would you like?", {day.lower(): day for day in DAYS}),
+            "day": Slot("Which day would you like?", {day: day for day in DAYS}),
             "part": Slot("Morning or afternoon?", {"morning": "morning", "afternoon": "afternoon"}),
         },
         fallback="Sorry, I didn't catch that. I can book an appointment or answer a question about opening hours.",

@@ -86,6 +86,7 @@ class Admission:
             return _busy(f"all {total} call slots are taken" if total else "no call worker is ready")
         if not self._prepare(slot.worker, self._prepared(info, decision)):
             self._dispatcher.release(info.call_id)
+            self.recordings.pop(info.call_id, None)
             return _busy("the call worker has just gone")
         persona = str(decision.persona)
         self._opened(

@@ -36,6 +36,7 @@ ORPHAN_GRACE_S = 10.0  # an admitted call that its worker does not hold after th
 POLITE_END_S = 15.0  # what a goodbye may take once the drain limit is over
 STOP_LIMIT_S = 4.0
 READY_LIMIT_S = 60.0
+CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
 EDGE_GRACE_S = 0.5  # for the last responses to BYEs
 
 
@@ -69,7 +70,10 @@ class Gateway:
         )  # fmt: skip
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
         self.writer = RecordWriter(self.store)
-        self.edge = Edge(edge_settings(self.settings), self.admission, on_refused=self._refused)
+        self.edge = Edge(
+            edge_settings(self.settings), self.admission,
+            on_refused=self._refused, on_dialog_ended=self._dialog_ended,
+        )  # fmt: skip
         listen = self.settings.http.listen
         self.api = ApiServer(self._api_deps(), host=listen.host, port=listen.port)
         snapshots = self.metrics.snapshots
@@ -229,16 +233,36 @@ class Gateway:
             self.supervisor.send(name, EndCall(call_id, politely=False, reason="lost its owner"))
             self.edge.end_call(call_id)
             self.dispatcher.release(call_id)
+            self.admission.recordings.pop(call_id, None)
             self._record(
                 WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
             )
 
     # --- records -------------------------------------------------------------------------------------------------
 
+    def _dialog_ended(self, call_id: str) -> None:
+        """The worker's closing record follows at once, as a rule."""
+        asyncio.get_running_loop().call_later(CLOSING_GRACE_S, self._see_closed, call_id)
+
+    def _see_closed(self, call_id: str) -> None:
+        """PJSIP refuses some INVITEs by itself (an SDP that it cannot use), and then no call comes of them."""
+        worker = self.dispatcher.worker_of(call_id)
+        if worker is not None:
+            self.supervisor.send(worker, EndCall(call_id, politely=False, reason="its INVITE could not be used"))
+
     def _refused(self, refused: RefusedInvite) -> None:
         info = self.admission.info(refused.info)
         cause = refused.cause_text or refused.rule
         now = datetime.now(UTC)
+        if refused.call_id:  # it had been admitted: its record is open, and its slot taken
+            self.admission.recordings.pop(refused.call_id, None)
+            self.dispatcher.release(refused.call_id)
+            closed = CallClosed(
+                call_id=refused.call_id, outcome=Outcome.REFUSED, ended_by=EndedBy.SYSTEM, ended_at=now,
+                sip_status=refused.status, end_reason=refused.reason, refused_by=cause,
+            )  # fmt: skip
+            self._record(closed)
+            return
         self._record(
             refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.talker import Talker
@@ -22,8 +22,9 @@ class Ending:
         conversation: Conversation,
         talker: Talker,
         stop_hearing: Callable[[], None],
-        close: Callable[[str], Awaitable[None]],
+        close: Callable[[str], object],
     ) -> None:
+        """`close` begins to close the session; its end is not waited for here, since closing waits for this task."""
         self._conversation = conversation
         self._talker = talker
         self._stop_hearing = stop_hearing
@@ -56,7 +57,7 @@ class Ending:
             await self._played_out()
             await self._hang_up(reason)
         finally:
-            await self._close(reason)
+            self._close(reason)
 
     async def _played_out(self) -> None:
         """Wait for the last frame; give up when nothing has moved for `farewell_margin_ms`."""

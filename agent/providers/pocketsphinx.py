@@ -37,6 +37,7 @@ class PocketSphinxSTT:
     becomes an empty transcript, as speech outside the grammar."""
 
     name = _NAME
+    whole_turns = True  # a grammar fits whole sentences, not the pieces that pauses make of them
 
     def __init__(self, offload: Offload, *, mode: Mode = "auto", least_confidence: float = _LEAST_CONFIDENCE) -> None:
         self._offload = offload

@@ -22,7 +22,7 @@ class EventMatcher:
 
     `contains`: all of these, `any_of`: at least one of these, in the event's words (whole words; case and punctuation
     do not count). `like`: words so similar that they could be another hearing of the same. `arguments`: of a function
-    call; others may be there too. `equal`: any other field. `within_ms`: for a turn_latency the whole latency; for every
+    call; others may be there too. `equal`: any other field. `within_ms`: for a turn_latency the whole latency; for any
     other event the time since the expected event before it (for the first: since the answer).
     """
 

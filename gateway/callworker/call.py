@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from agent import Agent, AgentSession
-from agent.events import SessionClosed
+from agent.events import SessionClosed, SessionEvent
 from agent.providers.base import ProviderError
 from gateway.callworker.journal import Journal
 from gateway.callworker.media_watch import MediaLost, MediaWatch
@@ -32,10 +32,11 @@ from telephony.call import (
     LegAnswered,
     LegDigit,
     LegEnded,
+    LegEvent,
     LegHeld,
     LegResumed,
 )
-from telephony.errors import TelephonyError
+from telephony.errors import LegEndedError, TelephonyError
 from telephony.media.recording import WavRecorder
 from telephony.rooms.local import LocalRoom
 
@@ -46,11 +47,16 @@ log = structlog.get_logger(__name__)
 WARM_LIMIT_S = 2.0  # the phone rings on while providers are warmed, but not for longer than this
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
-END_LIMIT_S = 5.0
+END_LIMIT_S = 5.0  # for the leg to confirm its end
+SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
+RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
 LENGTH_MARGIN_S = 60.0  # beyond the session's own cap, the reaper ends the call
 
 
 class CallOwner:
+    """`run` waits for whatever comes first: the conversation is over, the leg has ended, somebody wants the end.
+    Nothing but `_wind_up` ends anything; all others say why and let it."""
+
     def __init__(
         self,
         leg: Leg,
@@ -66,69 +72,114 @@ class CallOwner:
         self._providers = providers
         self._info = info
         self._journal = Journal(self._info.call_id, send, asyncio.get_running_loop().time)
+        self._recorder: WavRecorder | None = None
+        self._recording_trouble = ""
+        self._room: LocalRoom | None = None
         self._session: AgentSession | None = None
+        self._answering = False  # a 200 is on its way: the leg can't be refused any more
         self._answered = asyncio.Event()
         self._media = asyncio.Event()
+        self._over = asyncio.Event()  # the leg has ended, or is to be ended
         self._ended: asyncio.Future[LegEnded] = asyncio.get_running_loop().create_future()
         self._watch = MediaWatch(
             settings.calls.media_alarm_s, settings.calls.first_media_s, settings.calls.media_timeout_s
         )
         self._cause: tuple[EndedBy, str] | None = None
-        self._draining = ""
+        self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
+        self._goodbye: asyncio.Task[None] | None = None
+
+    @property
+    def info(self) -> CallInfo:
+        """What call it is."""
+        return self._info
 
     async def run(self) -> None:
         """From the INVITE to the closing record. Never raises, unless cancelled."""
-        events = asyncio.create_task(self._follow_leg())
-        recorder = self._recorder()
-        room = LocalRoom(self._info.call_id, asyncio.get_running_loop(), recorder)
+        following = asyncio.create_task(self._follow_leg(), name="leg events")
+        conversing = asyncio.create_task(self._converse(), name="conversation")
+        over = asyncio.create_task(self._over.wait(), name="end of the call")
         try:
-            await self._converse(room)
-        except (TelephonyError, ProviderError, OSError, ValueError, TimeoutError) as error:
-            self._failed(error)
-        except Exception as error:  # noqa: BLE001 - the caller must not be left on a dead line, whatever it was
-            self._failed(error)
+            await asyncio.wait({conversing, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await self._end_leg()
-            await room.close()
-            if recorder is not None:
-                await recorder.close()
-            events.cancel()
-            self._close_record(recorder)
+            try:
+                await self._wind_up(conversing)
+            finally:
+                for task in (over, conversing, following):
+                    task.cancel()
+                self._close_record()
 
     def drain(self, reason: str) -> None:
         """Say goodbye and end."""
-        self._draining = reason
-        if self._session is not None:
-            asyncio.ensure_future(self._session.drain()).add_done_callback(_log_failure)
-        else:
+        if self._session is None:
             self.end_now(reason)
+        elif self._goodbye is None:
+            self._goodbye = asyncio.create_task(self._say_goodbye(self._session, reason), name="goodbye")
 
     def end_now(self, reason: str) -> None:
         """Hang up without a word."""
         self._because(EndedBy.SYSTEM, reason)
-        asyncio.ensure_future(self._leg.hang_up(reason)).add_done_callback(_log_failure)
+        self._over.set()
 
-    async def _converse(self, room: LocalRoom) -> None:
+    async def _say_goodbye(self, session: AgentSession, reason: str) -> None:
+        try:
+            await session.drain()
+        except Exception as error:  # noqa: BLE001 - then without a goodbye
+            log.error("goodbye_failed", error=repr(error), exc_info=error)
+            self.end_now(reason)
+
+    # --- the call ------------------------------------------------------------------------------------------------
+
+    async def _converse(self) -> None:
+        """From ringing to the end of the conversation. Cancelled when the leg ends before there is one."""
         await self._leg.ring()
         persona, session = await self._prepare_session()
-        if self._ended.done():
-            return
-        await self._leg.answer(self._journal.clocked(room.add_leg("caller")))
-        if not await self._until(self._answered, ANSWER_LIMIT_S) or self._ended.done():
-            return
-        await self._until(self._media, MEDIA_GRACE_S)
-        self._session = session
-        session.subscribe(self._journal.event)
-        watch = asyncio.create_task(self._watch_media())
+        self._recorder = WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
+        self._room = LocalRoom(self._info.call_id, asyncio.get_running_loop(), self._recorder)
+        audio = self._journal.clocked(self._room.add_leg("caller"))
+        self._answering = True
         try:
-            async with asyncio.timeout(self._settings.session.max_call_s + LENGTH_MARGIN_S):
-                await session.start(agent=persona, room=room.add_agent("agent"), call=self._leg)
-                if self._draining:
-                    await session.drain()
-                closed = await session.closed
+            await self._leg.answer(audio)
+        except TelephonyError:
+            self._answering = False  # not even begun: the caller is told what is the matter
+            raise
+        if not await _comes(self._answered, ANSWER_LIMIT_S):
+            self._because(EndedBy.SYSTEM, "no ACK came for the answer")
+            return
+        await _comes(self._media, MEDIA_GRACE_S)
+        watch = asyncio.create_task(self._watch_media(), name="media watch")
+        try:
+            self._session_closed(await self._hold(session, persona, self._room))
         finally:
             watch.cancel()
-        self._session_closed(closed)
+
+    async def _hold(self, session: AgentSession, persona: Agent, room: LocalRoom) -> SessionClosed:
+        """The session from its start to its last event, which a persona that hangs in `on_enter` does not delay."""
+        closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
+
+        def note(event: SessionEvent) -> None:
+            if isinstance(event, SessionClosed) and not closed.done():
+                closed.set_result(event)
+
+        async def start() -> None:
+            # In one step with the start: from here on, and not before, the session is told that the leg has ended.
+            self._session = session
+            verbs = _AgentsVerbs(self._leg, self._agent_hangs_up)
+            await session.start(agent=persona, room=room.add_agent("agent"), call=verbs)
+
+        session.subscribe(self._journal.event)
+        session.subscribe(note)
+        starting = asyncio.create_task(start(), name="session start")
+        limit_s = (session.options.max_call_ms or 0) / 1000 + LENGTH_MARGIN_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.wait({starting, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if starting.done():
+                    await starting  # raises what it raised
+                return await closed
+        except TimeoutError as error:
+            raise TimeoutError(f"the conversation did not end by itself within {limit_s:.0f} s") from error
+        finally:
+            starting.cancel()
 
     async def _prepare_session(self) -> tuple[Agent, AgentSession]:
         cls = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
@@ -142,47 +193,57 @@ class CallOwner:
             log.warning("provider_not_warm", error=str(error))
         return persona, session
 
-    async def _until(self, event: asyncio.Event, limit_s: float) -> bool:
-        """Wait for `event`, the end of the leg or the limit; whether the event came."""
-        waiting = asyncio.ensure_future(event.wait())
-        either: list[asyncio.Future[Any]] = [waiting, self._ended]
-        await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        return event.is_set()
+    # --- what happens to the leg ---------------------------------------------------------------------------------
 
     async def _follow_leg(self) -> None:
-        async for event in self._leg.events():
-            self._journal.leg_event(event)
-            match event:
-                case LegAnswered(at=at):
-                    self._journal.answered(at)
-                    self._watch.answered(at)
-                    self._answered.set()
-                case FirstMedia(at=at):
-                    self._journal.first_media(at)
-                    self._watch.first_media(at)
-                    self._media.set()
-                case LegDigit(digit=digit, at=at):
-                    if self._session is not None:
-                        self._session.on_digit(digit, at)
-                case LegHeld(at=at):
-                    self._watch.held(at)
-                case LegResumed(at=at):
-                    self._watch.resumed(at)
-                case LegEnded():
-                    if event.by_peer:
-                        self._because(EndedBy.CALLER, event.reason or "hung up")
-                    if not self._ended.done():
-                        self._ended.set_result(event)
-                    if self._session is not None:
-                        self._session.leg_ended()
+        try:
+            async for event in self._leg.events():
+                try:
+                    self._leg_event(event)
+                except Exception as error:  # noqa: BLE001 - what comes next, the end above all, must not be missed
+                    log.error("leg_event_failed", leg_event=event, error=repr(error), exc_info=error)
+            if not self._ended.done():
+                self._because(EndedBy.SYSTEM, "the leg has gone without a word")
+        except Exception as error:  # noqa: BLE001 - a leg that can't be followed is ended
+            self._failed(error)
+        self._over.set()
+
+    def _leg_event(self, event: LegEvent) -> None:
+        match event:
+            case LegAnswered(at=at):
+                self._watch.answered(at)
+                self._answered.set()
+                self._journal.answered(at)
+            case FirstMedia(at=at):
+                self._journal.first_media(at)
+                self._watch.first_media(at)
+                self._media.set()
+            case LegDigit(digit=digit, at=at):
+                if self._session is not None:
+                    self._session.on_digit(digit, at)
+            case LegHeld(at=at):
+                self._watch.held(at)
+                self._journal.leg_event(event)
+            case LegResumed(at=at):
+                self._watch.resumed(at)
+                self._journal.leg_event(event)
+            case LegEnded():
+                if event.by_peer:
+                    self._because(EndedBy.CALLER, event.reason or "hung up")
+                if not self._ended.done():
+                    self._ended.set_result(event)
+                self._over.set()
 
     async def _watch_media(self) -> None:
         """No RTP and silence are different things: this is about RTP."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
-            statistics = await self._leg.statistics()
+            try:
+                statistics = await self._leg.statistics()
+            except TelephonyError as error:
+                log.warning("no_statistics", error=repr(error))
+                continue
             received = statistics.packets_received if statistics is not None else 0
             for finding in self._watch.poll(received, loop.time()):
                 self._journal.alarm("no_rtp", finding.text, finding.at)
@@ -190,37 +251,83 @@ class CallOwner:
                 if isinstance(finding, MediaLost):
                     self.end_now(finding.text)
 
+    # --- why it ends ---------------------------------------------------------------------------------------------
+
     def _session_closed(self, closed: SessionClosed) -> None:
         if closed.reason != "leg_ended":
-            self._because(EndedBy.SYSTEM if closed.reason == "error" else EndedBy.AGENT, closed.reason)
+            self._agent_hangs_up(closed.reason)
+
+    def _agent_hangs_up(self, reason: str) -> None:
+        self._because(EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT, reason or "hung up")
 
     def _because(self, by: EndedBy, reason: str) -> None:
         """The first cause is the cause."""
         if self._cause is None:
             self._cause = (by, reason)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         log.error("call_failed", error=repr(error), exc_info=error)
         self._because(EndedBy.SYSTEM, f"{type(error).__name__}: {error}")
+        if not (isinstance(error, TelephonyError) and error.sip_status == 503):
+            self._refusal = (500, "Internal error")
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
+        """Whatever happened: the leg ends, then the conversation, then the room and its recording."""
+        error = conversing.exception() if conversing.done() and not conversing.cancelled() else None
+        if isinstance(error, LegEndedError):
+            # The caller was faster than we were; the leg's last event says how it ended.
+            await asyncio.wait({self._ended}, timeout=END_LIMIT_S)
+        elif error is not None:
+            self._failed(error)
+        if self._session is None:
+            conversing.cancel()  # it rings, or waits for the ACK
+        await self._end_leg()
+        await self._close_session(conversing)
+        if self._room is not None:
+            await self._room.close()
+        await self._close_recorder()
 
     async def _end_leg(self) -> None:
-        """Whatever happened, the leg ends: BYE, CANCEL or a final response, and its confirmation."""
+        """BYE or a final response, and its confirmation."""
+        for _ in range(2):
+            if self._ended.done():
+                return
+            try:
+                async with asyncio.timeout(END_LIMIT_S):
+                    if self._answering:
+                        await self._leg.hang_up(self._cause[1] if self._cause else "")
+                    else:
+                        await self._leg.reject(*self._refusal)
+                    await asyncio.wait({self._ended})
+            except Exception as error:  # noqa: BLE001 - the rest has to be ended all the same
+                log.error("leg_not_confirmed_ended", error=repr(error))
+
+    async def _close_session(self, conversing: asyncio.Task[None]) -> None:
         if self._session is not None:
-            await self._session.aclose("leg_ended")
-        if self._ended.done():
+            self._session.leg_ended()  # no effect when it is ending by itself
+        await asyncio.wait({conversing}, timeout=SESSION_LIMIT_S)
+        if not conversing.done():
+            log.error("session_not_closed")
+        conversing.cancel()
+        if self._session is not None:
+            try:
+                async with asyncio.timeout(END_LIMIT_S):
+                    await self._session.aclose("error")  # if its start has failed half way
+            except Exception as error:  # noqa: BLE001 - the record has to be closed all the same
+                log.error("session_not_closed", error=repr(error))
+
+    async def _close_recorder(self) -> None:
+        if self._recorder is None:
             return
         try:
-            if self._answered.is_set():
-                await self._leg.hang_up(self._cause[1] if self._cause else "")
-            else:
-                await self._leg.reject(500, "Internal error")
-            async with asyncio.timeout(END_LIMIT_S):
-                await asyncio.shield(self._ended)
-        except (TelephonyError, TimeoutError) as error:
-            log.error("leg_not_confirmed_ended", error=repr(error))
-
-    def _recorder(self) -> WavRecorder | None:
-        return WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
+            async with asyncio.timeout(RECORDING_LIMIT_S):
+                await self._recorder.close()
+        except TimeoutError:
+            self._recording_trouble = "the recording was not complete when the call was over"
+        if not self._answered.is_set():
+            self._recorder.path.unlink(missing_ok=True)  # nothing was said
 
     def _recording_name(self) -> str:
         """As records have it: relative to the folder of recordings."""
@@ -228,9 +335,20 @@ class CallOwner:
         folder = self._settings.recordings.resolve()
         return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
-    def _close_record(self, recorder: WavRecorder | None) -> None:
+    def _recording(self) -> Recording | None:
+        recorder = self._recorder
+        if recorder is None or not self._answered.is_set():
+            return None
+        return Recording(
+            path="" if recorder.error and not recorder.duration_ms else self._recording_name(),
+            duration_ms=round(recorder.duration_ms),
+            error=recorder.error or self._recording_trouble,
+        )
+
+    def _close_record(self) -> None:
         ended = self._ended.result() if self._ended.done() else None
-        by, reason = self._cause or (EndedBy.SYSTEM, "unknown")
+        # Without a cause of ours and without the caller's it was PJSIP: no ACK came, no codec in common.
+        by, reason = self._cause or (EndedBy.SYSTEM, ended.reason if ended is not None else "the leg never ended")
         if self._answered.is_set():
             outcome = Outcome.ANSWERED
         elif by is EndedBy.CALLER:
@@ -242,9 +360,26 @@ class CallOwner:
             ended=ended,
             by=by,
             reason=reason,
-            tokens=(0, 0),
-            recording=_recording(recorder, self._recording_name(), self._answered.is_set()),
+            tokens=self._session.tokens if self._session is not None else (0, 0),
+            recording=self._recording(),
         )
+
+
+class _AgentsVerbs:
+    """What the agent may do with the leg (implements `CallVerbs`): who hangs up has ended the call."""
+
+    def __init__(self, leg: Leg, hangs_up: Callable[[str], None]) -> None:
+        self._leg = leg
+        self._hangs_up = hangs_up
+        self.send_digits = leg.send_digits
+
+    @property
+    def info(self) -> CallInfo:
+        return self._leg.info
+
+    async def hang_up(self, reason: str = "") -> None:
+        self._hangs_up(reason)
+        await self._leg.hang_up(reason)
 
 
 def call_info(fields: Mapping[str, Any]) -> CallInfo:
@@ -252,16 +387,11 @@ def call_info(fields: Mapping[str, Any]) -> CallInfo:
     return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
 
 
-def _recording(recorder: WavRecorder | None, name: str, answered: bool) -> Recording | None:
-    if recorder is None or not answered:
-        return None
-    return Recording(
-        path="" if recorder.error and not recorder.duration_ms else name,
-        duration_ms=round(recorder.duration_ms),
-        error=recorder.error or "",
-    )
-
-
-def _log_failure(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("call_task_failed", error=repr(task.exception()))
+async def _comes(event: asyncio.Event, limit_s: float) -> bool:
+    """Whether the event comes within the limit."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+    return event.is_set()

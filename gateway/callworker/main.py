@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import socket
+from datetime import UTC, datetime
 
 import structlog
 
@@ -21,6 +22,8 @@ from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.config import Settings
 from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
 from gateway.dialplan import Dialplan, load_persona
+from gateway.record import CallClosed, Outcome
+from telephony.call import EndedBy
 from telephony.errors import TelephonyError
 from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
 
@@ -93,8 +96,12 @@ class CallWorker:
             self._prepare(message)
         elif isinstance(message, EndCall):
             call = self._calls.get(message.call_id)
-            if call is not None:
-                call.drain(message.reason) if message.politely else call.end_now(message.reason)
+            if call is None:
+                self._forget(message.call_id, message.reason)
+            elif message.politely:
+                call.drain(message.reason)
+            else:
+                call.end_now(message.reason)
         elif isinstance(message, Drain):
             for call in self._calls.values():
                 call.drain(message.reason)
@@ -115,12 +122,19 @@ class CallWorker:
         slot = self._slot(call_id)
         if not slot.done():
             slot.set_result(message)
-            asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, call_id)
+            asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, call_id, "its INVITE never came")
 
-    def _forget(self, call_id: str) -> None:
-        """The INVITE of a prepared call never came: the heartbeat no longer lists it, and its slot is freed."""
-        if call_id not in self._calls:
-            self._prepared.pop(call_id, None)
+    def _forget(self, call_id: str, reason: str) -> None:
+        """A prepared call will not come: PJSIP refused its INVITE by itself, or it was lost. Its record is closed from
+        here, which frees its slot."""
+        if call_id in self._calls or self._prepared.pop(call_id, None) is None:
+            return
+        log.warning("prepared_call_never_came", call_id=call_id, reason=reason)
+        closed = CallClosed(
+            call_id=call_id, outcome=Outcome.FAILED, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
+            end_reason=reason,
+        )  # fmt: skip
+        self._record(closed.to_dict())
 
     def _incoming(self, leg: IncomingLeg) -> None:
         task = asyncio.ensure_future(self._take(leg))

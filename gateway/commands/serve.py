@@ -40,6 +40,10 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    missing = settings.missing_secrets()
+    if missing:
+        print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
+        return 2
     logs.configure(settings.log.level, settings.log.format)
     return asyncio.run(_serve(settings, dialplan, show=args.show))
 

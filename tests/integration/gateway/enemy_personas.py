@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import ClassVar
 
 from agent import Agent, DigitEntry, Intent, Rules, RunContext, function_tool
 
@@ -47,7 +48,7 @@ class Model(Agent):
     """You look up orders for a shop. Use the tools."""
 
     greeting = ""
-    canned = {"unavailable": "Sorry, my system does not answer."}
+    canned: ClassVar[dict[str, str]] = {"unavailable": "Sorry, my system does not answer."}
 
     @function_tool
     async def order_status(self, order: str) -> str:

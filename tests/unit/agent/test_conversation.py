@@ -542,6 +542,21 @@ def test_leg_ended_in_mid_sentence_closes_at_once_and_hangs_nothing_up():
     assert phone.session.history[-1].interrupted
 
 
+def test_a_caller_who_hangs_up_during_the_farewell_closes_the_session_at_once():
+    async def script(phone: Phone) -> None:
+        await phone.wait(1500)
+        draining = asyncio.create_task(phone.session.drain("A farewell of quite a few words, to be hung up in."))
+        await phone.wait(600)
+        phone.session.leg_ended()
+        closed = await phone.closed()
+        assert (closed.reason, closed.at - phone.began_at) == ("leg_ended", pytest.approx(2.1, abs=0.05))
+        await draining
+
+    phone = call(script, Greeter())
+    assert phone.call.hung_up == []
+    assert phone.types().count("session_closed") == 1
+
+
 def test_drain_finishes_the_sentence_and_says_goodbye():
     class Talker(Agent):
         greeting = "This is the first sentence. This second one is never heard."

@@ -1,0 +1,112 @@
+"""Recorded callers over real SIP and RTP, against gateways of their own with the real offline providers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.testing.fixture_format import load_fixture
+from agent.testing.replay import replay
+from gateway.rest_client import RestClient, RestError
+from gateway.sip_replay import OwnGateway, SipTarget, own_gateway, replay_over_sip
+from telephony.media.level import dbfs
+from telephony.media.wav import read_channels
+
+ROOT = Path(__file__).parents[3]
+AUDIO = ROOT / "tests" / "fixtures" / "audio"
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[OwnGateway]:
+    async with own_gateway(load_fixture(AUDIO / "dtmf_order")) as own:
+        yield own
+
+
+async def trunkline(*arguments: str, stdin: bytes | None = None) -> tuple[int, str, str]:
+    """The command in a process of its own: the gateway shares this one's loop."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", *arguments, cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate(stdin)
+    assert process.returncode is not None
+    return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+async def test_a_call_is_judged_by_the_gateways_own_events(gateway: OwnGateway) -> None:
+    result = await replay_over_sip(load_fixture(AUDIO / "hangs_up"), gateway)
+    result.assert_as_recorded()
+    assert result.ended_by == "caller"
+    assert dbfs(result.audio[0]) > -40 and dbfs(result.audio[1]) > -40, "both sides were heard"
+    digits = await replay_over_sip(load_fixture(AUDIO / "dtmf_order"), gateway)
+    digits.assert_as_recorded()
+
+
+async def test_a_refused_call_is_told(gateway: OwnGateway) -> None:
+    fixture = load_fixture(AUDIO / "hangs_up")
+    result = await replay_over_sip(replace(fixture, number="+15559999"), gateway)
+    assert not result.passed and "not answered: 404" in result.report()
+
+
+async def test_a_running_gateway_is_judged_by_its_records_and_makes_fixtures(
+    gateway: OwnGateway, tmp_path: Path
+) -> None:
+    url = gateway.gateway.api.url
+    code, out, err = await trunkline(
+        "replay", str(AUDIO / "dtmf_order"), "--sip", "--target", gateway.host, "--url", url, "--json"
+    )
+    assert code == 0, out + err
+    assert json.loads(out)["calls"][0]["passed"] is True
+
+    rest = RestClient(url)
+    (call,) = (await asyncio.to_thread(rest.json, "/v1/calls"))["calls"]
+    made = tmp_path / "made"
+    code, out, err = await trunkline("record-fixture", call["call_id"], "--url", url, "--out", str(made))
+    assert code == 0, out + err
+    assert "it replays as recorded" in out and "holds a person's voice" in out
+    again = await asyncio.to_thread(replay, made)
+    again.assert_as_recorded()
+    calls = [event.fields["arguments"] for event in again.events if event.type == "function_call"]
+    assert {"order": "48115"} in calls
+
+    code, _, err = await trunkline("record-fixture", "nothing", "--url", url, "--out", str(tmp_path / "none"))
+    assert code == 1 and "404" in err
+    with pytest.raises(RestError):
+        await asyncio.to_thread(rest.call, "nothing")
+
+
+async def test_a_target_that_is_not_there_is_told() -> None:
+    target = SipTarget("127.0.0.1:9", RestClient("http://127.0.0.1:9"))
+    fixture = load_fixture(AUDIO / "hangs_up")
+    async with asyncio.timeout(60):
+        result = await replay_over_sip(fixture, target)
+    assert "not answered" in result.report()
+
+
+async def test_call_plays_presses_and_writes(gateway: OwnGateway, tmp_path: Path) -> None:
+    wav = tmp_path / "both.wav"
+    number = "+15550201"
+    code, _, err = await trunkline(
+        "call", number, "--target", gateway.host, "--from", "+12025550146",
+        "--fixture", str(AUDIO / "spoken_order_number"), "--wav", str(wav),
+    )  # fmt: skip
+    assert code == 0 and "answered after" in err and "ended by us" in err, err
+    ours, theirs = read_channels(wav)
+    assert dbfs(ours) > -45 and dbfs(theirs) > -40
+
+
+async def test_call_with_a_live_caller(gateway: OwnGateway) -> None:
+    silence = bytes(2 * 8000 * 3)
+    process = await trunkline(
+        "call", "sip:+15550201@" + gateway.host, "--live", "-", "--from", "+12025550146", stdin=silence
+    )
+    assert process[0] == 0 and "ended by us" in process[2], process[2]
+    assert len(process[1]) > 10_000, "what was heard went to standard output"
