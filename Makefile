@@ -41,7 +41,7 @@ types: setup
 check: lint types test
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra livekit --group dev pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) var
