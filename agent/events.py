@@ -152,10 +152,12 @@ class SilencePrompted(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProviderFailed(SessionEvent):
+    """`action`: what was done about it; "fallback": the next provider of the list was asked."""
+
     provider: str
     part: Literal["vad", "stt", "llm", "tts"]
     error: str
-    action: Literal["retry", "canned", "ignored"]
+    action: Literal["retry", "canned", "ignored", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)

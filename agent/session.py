@@ -112,7 +112,7 @@ class AgentSession:
             conversation,
             self._talker,
             self._vad if room is not None else None,
-            self._stt if room is not None else None,
+            conversation.reporting_fallbacks("stt", self._stt) if self._stt is not None and room is not None else None,
             self,
         )
         self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)

@@ -79,7 +79,7 @@ class Admission:
         info = self.info(invite)
         decision = self._dialplan.decide(invite.called, invite.caller, self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
-            return Refuse(decision.sip_status, decision.reason, cause_text=decision.reason)
+            return Refuse(decision.sip_status, decision.phrase, cause_text=self._without_folders(decision.reason))
         slot = self._dispatcher.take(info.call_id, self._now())
         if slot is None:
             total = self._dispatcher.total
@@ -96,6 +96,12 @@ class Admission:
         return Forward(
             WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), info.call_id, {CALL_HEADER: info.call_id}
         )
+
+    def _without_folders(self, reason: str) -> str:
+        """A caller is told which rule refused the call, but not where on this machine it stands."""
+        for path in self._settings.dialplans:
+            reason = reason.replace(str(path), path.name)
+        return reason
 
     def _region(self, invite: InviteInfo) -> str | None:
         return self._regions.get(invite.trunk or "") or self._dialplan.region

@@ -31,7 +31,7 @@ class RestClient:
         self._key = key
         self.url = url
 
-    def bytes(self, path: str) -> bytes:
+    def get_bytes(self, path: str) -> bytes:
         """The body of an answer with status 200. Raises RestError."""
         connection = self._connect(self._host, self._port, timeout=_TIMEOUT_S)
         try:
@@ -48,25 +48,25 @@ class RestClient:
             raise RestError(f"{self.url}{path}: {response.status} {_detail(body) or response.reason}", response.status)
         return body
 
-    def json(self, path: str) -> Any:
+    def get_json(self, path: str) -> Any:
         """Raises RestError."""
         try:
-            return json.loads(self.bytes(path))
+            return json.loads(self.get_bytes(path))
         except ValueError as error:
             raise RestError(f"{self.url}{path} is not the API of a gateway: {error}") from error
 
     def call(self, call_id: str) -> dict[str, Any]:
         """One call's record with its turns and events."""
-        found: dict[str, Any] = self.json(f"/v1/calls/{quote(call_id, safe='')}")
+        found: dict[str, Any] = self.get_json(f"/v1/calls/{quote(call_id, safe='')}")
         return found
 
     def call_by_sip_id(self, sip_call_id: str) -> dict[str, Any] | None:
         """The record (without its conversation) of a recent call; None: not among the last 200."""
-        calls: list[dict[str, Any]] = self.json("/v1/calls?limit=200")["calls"]
+        calls: list[dict[str, Any]] = self.get_json("/v1/calls?limit=200")["calls"]
         return next((call for call in calls if call.get("sip_call_id") == sip_call_id), None)
 
     def recording(self, call_id: str) -> bytes:
-        return self.bytes(f"/v1/calls/{quote(call_id, safe='')}/recording")
+        return self.get_bytes(f"/v1/calls/{quote(call_id, safe='')}/recording")
 
 
 def _detail(body: bytes) -> str:

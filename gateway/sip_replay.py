@@ -31,6 +31,7 @@ from telephony.phone.analysis import on_time_axis, sent_packets
 
 __all__ = ["OwnGateway", "SipTarget", "own_gateway", "replay_over_sip"]
 
+ANSWER_LIMIT_S = 10.0
 _RECORD_LIMIT_S = 15.0  # the closing record comes within seconds of the end
 _RTP_PORTS = 40
 
@@ -81,12 +82,17 @@ async def replay_over_sip(fixture: Fixture, target: SipTarget | OwnGateway) -> R
         try:
             call = await phone.dial(f"sip:{fixture.number}@{target.host}", caller=fixture.caller or "anonymous")
             placed.append(call)
-            await call.answered()
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                await call.answered()
             caller = await play_timeline(call, fixture)
             await call.wait_bye()
             audio = _stereo(call)
         except CallFailed as error:
             outcome = _Outcome(problem=f"the call was not answered: {error}")
+        except TimeoutError:
+            outcome = _Outcome(
+                problem=f"the call was not answered: nothing for {ANSWER_LIMIT_S:g} s from {target.host}"
+            )
         else:
             outcome = await (_from_rest(target, call) if isinstance(target, SipTarget) else _from_watch(watch))
     if isinstance(target, OwnGateway):

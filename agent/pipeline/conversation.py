@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from agent.context import RunContext
 from agent.events import ProviderFailed, SessionEvent
 from agent.history import History
 from agent.options import SessionOptions
 from agent.persona import Agent, PersonaAware
-from agent.providers.base import LLM, TTS, Offload, ProviderError, ToolCall
+from agent.providers.base import LLM, STT, TTS, Offload, ProviderError, ToolCall
+from agent.providers.fallback import reporting
 from agent.turns.limits import FailureCount
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Conversation", "Part"]
 
 Part = Literal["vad", "stt", "llm", "tts"]
+P = TypeVar("P", LLM, STT, TTS)
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ class Conversation:
         self.offload = offload
         self.userdata = userdata
         self.output = output
-        self.tts = tts if output is not None else None
+        self.tts = self.reporting_fallbacks("tts", tts) if tts is not None and output is not None else None
         self.call = call
         self.emit = emit
         self.history = History()
@@ -58,7 +60,7 @@ class Conversation:
         self.asking = False  # a tool waits for the caller's next message
         self.entering = 0  # personas whose `on_enter` is running after a handoff
         self.turns = 0  # of the caller, so far
-        self._given_llm = llm
+        self._given_llm = self.reporting_fallbacks("llm", llm) if llm is not None else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.become(agent)
 
@@ -74,7 +76,13 @@ class Conversation:
     def context(self, function_call: ToolCall | None = None) -> RunContext:
         return RunContext(self.session, self.agent, self.userdata, self.call, function_call)
 
-    def provider_failed(self, part: Part, error: ProviderError, action: Literal["retry", "canned", "ignored"]) -> None:
+    def reporting_fallbacks(self, part: Part, provider: P) -> P:
+        """`provider`, which tells this session when it asks another one by itself."""
+        return reporting(provider, lambda error: self.provider_failed(part, error, "fallback"))
+
+    def provider_failed(
+        self, part: Part, error: ProviderError, action: Literal["retry", "canned", "ignored", "fallback"]
+    ) -> None:
         self.emit(ProviderFailed(self.now(), error.provider, part, str(error), action))
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

@@ -88,8 +88,8 @@ class RunFigures:
             packets=sum(call.packets for call in done),
             packets_lost=sum(call.packets_lost for call in done),
             packets_late=sum(call.packets_late for call in done),
-            cpu_percent_per_call=cpu_percent / calls,
-            pss_mib_per_call=pss_mib / calls,
+            cpu_percent_per_call=cpu_percent / max(1, len(done)),
+            pss_mib_per_call=pss_mib / max(1, len(done)),
             pss_mib=pss_mib,
             pss_idle_mib=pss_idle_mib,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from agent.providers.base import ProviderError
 from gateway.callworker.journal import Journal
 from gateway.callworker.media_watch import MediaLost, MediaWatch
 from gateway.callworker.providers import ProviderSet
+from gateway.callworker.verbs import AgentsVerbs
 from gateway.config import Settings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
@@ -76,6 +78,7 @@ class CallOwner:
         self._recording_trouble = ""
         self._room: LocalRoom | None = None
         self._session: AgentSession | None = None
+        self._early_digits: list[tuple[str, float]] | None = []  # None: the session takes them itself
         self._answering = False  # a 200 is on its way: the leg can't be refused any more
         self._answered = asyncio.Event()
         self._media = asyncio.Event()
@@ -87,11 +90,6 @@ class CallOwner:
         self._cause: tuple[EndedBy, str] | None = None
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
-
-    @property
-    def info(self) -> CallInfo:
-        """What call it is."""
-        return self._info
 
     async def run(self) -> None:
         """From the INVITE to the closing record. Never raises, unless cancelled."""
@@ -123,7 +121,8 @@ class CallOwner:
     async def _say_goodbye(self, session: AgentSession, reason: str) -> None:
         try:
             await session.drain()
-        except Exception as error:  # noqa: BLE001 - then without a goodbye
+        except Exception as error:
+            # Then without a goodbye.
             log.error("goodbye_failed", error=repr(error), exc_info=error)
             self.end_now(reason)
 
@@ -131,8 +130,19 @@ class CallOwner:
 
     async def _converse(self) -> None:
         """From ringing to the end of the conversation. Cancelled when the leg ends before there is one."""
+        try:
+            await self._answer_and_talk()
+        except LegEndedError:
+            # The caller was faster than we were; the leg's last event says how it ended.
+            await asyncio.wait({self._ended}, timeout=END_LIMIT_S)
+        except Exception as error:  # noqa: BLE001 - the caller must not be left on a dead line, whatever it was
+            self._failed(error)
+
+    async def _answer_and_talk(self) -> None:
         await self._leg.ring()
         persona, session = await self._prepare_session()
+        if self._over.is_set():
+            return
         self._recorder = WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
         self._room = LocalRoom(self._info.call_id, asyncio.get_running_loop(), self._recorder)
         audio = self._journal.clocked(self._room.add_leg("caller"))
@@ -163,23 +173,34 @@ class CallOwner:
         async def start() -> None:
             # In one step with the start: from here on, and not before, the session is told that the leg has ended.
             self._session = session
-            verbs = _AgentsVerbs(self._leg, self._agent_hangs_up)
+            # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
+            asyncio.get_running_loop().call_soon(self._hand_over_digits)
+            verbs = AgentsVerbs(self._leg, self._agent_hangs_up)
             await session.start(agent=persona, room=room.add_agent("agent"), call=verbs)
 
         session.subscribe(self._journal.event)
         session.subscribe(note)
         starting = asyncio.create_task(start(), name="session start")
-        limit_s = (session.options.max_call_ms or 0) / 1000 + LENGTH_MARGIN_S
+        longest_ms = session.options.max_call_ms
+        limit_s = None if longest_ms is None else longest_ms / 1000 + LENGTH_MARGIN_S
+        either: list[asyncio.Future[Any]] = [starting, closed]
         try:
             async with asyncio.timeout(limit_s):
-                await asyncio.wait({starting, closed}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if starting.done():
                     await starting  # raises what it raised
                 return await closed
         except TimeoutError as error:
-            raise TimeoutError(f"the conversation did not end by itself within {limit_s:.0f} s") from error
+            raise TimeoutError("the conversation did not end by itself") from error
         finally:
             starting.cancel()
+
+    def _hand_over_digits(self) -> None:
+        """Keys that were pressed while the session was not there yet."""
+        early, self._early_digits = self._early_digits or [], None
+        for digit, at in early:
+            if self._session is not None:
+                self._session.on_digit(digit, at)
 
     async def _prepare_session(self) -> tuple[Agent, AgentSession]:
         cls = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
@@ -200,7 +221,8 @@ class CallOwner:
             async for event in self._leg.events():
                 try:
                     self._leg_event(event)
-                except Exception as error:  # noqa: BLE001 - what comes next, the end above all, must not be missed
+                except Exception as error:
+                    # What comes next, the end above all, must not be missed.
                     log.error("leg_event_failed", leg_event=event, error=repr(error), exc_info=error)
             if not self._ended.done():
                 self._because(EndedBy.SYSTEM, "the leg has gone without a word")
@@ -219,7 +241,9 @@ class CallOwner:
                 self._watch.first_media(at)
                 self._media.set()
             case LegDigit(digit=digit, at=at):
-                if self._session is not None:
+                if self._early_digits is not None:
+                    self._early_digits.append((digit, at))
+                elif self._session is not None:
                     self._session.on_digit(digit, at)
             case LegHeld(at=at):
                 self._watch.held(at)
@@ -275,12 +299,6 @@ class CallOwner:
 
     async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
         """Whatever happened: the leg ends, then the conversation, then the room and its recording."""
-        error = conversing.exception() if conversing.done() and not conversing.cancelled() else None
-        if isinstance(error, LegEndedError):
-            # The caller was faster than we were; the leg's last event says how it ended.
-            await asyncio.wait({self._ended}, timeout=END_LIMIT_S)
-        elif error is not None:
-            self._failed(error)
         if self._session is None:
             conversing.cancel()  # it rings, or waits for the ACK
         await self._end_leg()
@@ -365,23 +383,6 @@ class CallOwner:
         )
 
 
-class _AgentsVerbs:
-    """What the agent may do with the leg (implements `CallVerbs`): who hangs up has ended the call."""
-
-    def __init__(self, leg: Leg, hangs_up: Callable[[str], None]) -> None:
-        self._leg = leg
-        self._hangs_up = hangs_up
-        self.send_digits = leg.send_digits
-
-    @property
-    def info(self) -> CallInfo:
-        return self._leg.info
-
-    async def hang_up(self, reason: str = "") -> None:
-        self._hangs_up(reason)
-        await self._leg.hang_up(reason)
-
-
 def call_info(fields: Mapping[str, Any]) -> CallInfo:
     """The inverse of `dataclasses.asdict`, after JSON."""
     return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
@@ -389,9 +390,7 @@ def call_info(fields: Mapping[str, Any]) -> CallInfo:
 
 async def _comes(event: asyncio.Event, limit_s: float) -> bool:
     """Whether the event comes within the limit."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await event.wait()
-    except TimeoutError:
-        pass
     return event.is_set()

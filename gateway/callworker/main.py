@@ -12,7 +12,10 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -23,17 +26,19 @@ from gateway.config import Settings
 from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
 from gateway.dialplan import Dialplan, load_persona
 from gateway.record import CallClosed, Outcome
-from telephony.call import EndedBy
+from telephony.call import CallInfo, EndedBy, Leg
 from telephony.errors import TelephonyError
-from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
+from telephony.pjsua import Endpoint, EndpointSettings
 
-__all__ = ["CallWorker", "preload", "run"]
+__all__ = ["AnnouncedLeg", "CallWorker", "SipEndpoint", "preload", "run"]
 
 log = structlog.get_logger(__name__)
 
 PREPARE_WAIT_S = 1.0  # how long an INVITE may be ahead of its Prepare
 INVITE_WAIT_S = 8.0  # how long a Prepare may wait for its INVITE
 HEARTBEAT_S = 1.0
+END_LIMIT_S = 3.0  # for calls to end when the gateway stops, before it kills
+CLOSE_LIMIT_S = 0.5
 
 
 def preload(settings: Settings) -> None:
@@ -53,27 +58,56 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     logs.configure(settings.log.level, settings.log.format)
     structlog.contextvars.bind_contextvars(worker=name)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
+    endpoint = EndpointSettings(rtp_ports=rtp_ports, public_address=settings.public_address)
+    worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint))
     with asyncio.Runner() as runner:
-        return runner.run(CallWorker(settings, name, rtp_ports).serve(sock))
+        return runner.run(worker.serve(sock))
+
+
+class AnnouncedLeg(Leg, Protocol):
+    """A leg whose INVITE says which call it is, and that is told."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def adopt(self, info: CallInfo) -> None: ...
+
+
+class SipEndpoint(Protocol):
+    """What a worker needs of `telephony.pjsua.Endpoint`."""
+
+    @property
+    def sip_port(self) -> int: ...
+
+    @property
+    def call_limit(self) -> int: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class CallWorker:
-    def __init__(self, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        providers: ProviderSet,
+        endpoint: Callable[[Callable[[AnnouncedLeg], None]], SipEndpoint],
+    ) -> None:
+        """`endpoint` makes the SIP endpoint, given what is to be called with each leg that comes in."""
         self._settings = settings
-        self._name = name
-        self._providers = ProviderSet(settings)
-        self._endpoint = Endpoint(
-            EndpointSettings(rtp_ports=rtp_ports, public_address=settings.public_address), self._incoming
-        )
+        self._providers = providers
+        self._endpoint = endpoint(self._incoming)
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
         self._calls: dict[str, CallOwner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._closing = ""  # why no call is taken any more
         self._channel: Channel | None = None
         self._loop_lag_ms = 0.0
 
     async def serve(self, sock: socket.socket) -> int:
-        self._channel = await Channel.open(sock, self._received, self._gateway_gone)
+        self._channel = await Channel.open(sock, self._received, self._stop.set)
         try:
             await self._endpoint.start()
         except TelephonyError as error:
@@ -83,33 +117,43 @@ class CallWorker:
         heartbeat = asyncio.create_task(self._heartbeat())
         await self._stop.wait()
         heartbeat.cancel()
-        for call in list(self._calls.values()):
-            call.end_now("gateway stopped")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=3.0)
+        await self._end_calls("gateway stopped")
         await self._endpoint.close()
         self._channel.close()
+        await asyncio.wait({asyncio.create_task(self._channel.closed.wait())}, timeout=CLOSE_LIMIT_S)  # records first
         return 0
+
+    async def _end_calls(self, reason: str) -> None:
+        self._closing = reason
+        for call in list(self._calls.values()):
+            call.end_now(reason)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+        for task in self._tasks:
+            task.cancel()  # whatever holds it up, its record is sent now
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_LIMIT_S)
 
     def _received(self, message: Message) -> None:
         if isinstance(message, Prepare):
             self._prepare(message)
         elif isinstance(message, EndCall):
-            call = self._calls.get(message.call_id)
-            if call is None:
-                self._forget(message.call_id, message.reason)
-            elif message.politely:
-                call.drain(message.reason)
-            else:
-                call.end_now(message.reason)
+            self._end_call(message)
         elif isinstance(message, Drain):
+            self._closing = message.reason
             for call in self._calls.values():
                 call.drain(message.reason)
         elif isinstance(message, Stop):
             self._stop.set()
 
-    def _gateway_gone(self) -> None:
-        self._stop.set()
+    def _end_call(self, message: EndCall) -> None:
+        call = self._calls.get(message.call_id)
+        if call is None:
+            self._forget(message.call_id, message.reason)
+        elif message.politely:
+            call.drain(message.reason)
+        else:
+            call.end_now(message.reason)
 
     def _slot(self, call_id: str) -> asyncio.Future[Prepare]:
         future = self._prepared.get(call_id)
@@ -136,21 +180,20 @@ class CallWorker:
         )  # fmt: skip
         self._record(closed.to_dict())
 
-    def _incoming(self, leg: IncomingLeg) -> None:
+    def _incoming(self, leg: AnnouncedLeg) -> None:
         task = asyncio.ensure_future(self._take(leg))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._taken)
 
-    async def _take(self, leg: IncomingLeg) -> None:
+    def _taken(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call_not_taken", error=repr(error), exc_info=error)
+
+    async def _take(self, leg: AnnouncedLeg) -> None:
         call_id = leg.headers.get(CALL_HEADER, "")
-        if not call_id or call_id in self._calls:
-            await leg.reject(403, "Not announced")
-            return
-        try:
-            async with asyncio.timeout(PREPARE_WAIT_S):
-                prepared = await self._slot(call_id)
-        except TimeoutError:
-            self._prepared.pop(call_id, None)
+        prepared = await self._announced(call_id)
+        if prepared is None or call_id in self._calls:
             log.warning("invite_not_announced", call_id=call_id)
             await leg.reject(403, "Not announced")
             return
@@ -159,11 +202,26 @@ class CallWorker:
         leg.adopt(info)
         owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record)
         self._calls[call_id] = owner
+        if self._closing:
+            owner.end_now(self._closing)
         try:
             await owner.run()
         finally:
             self._calls.pop(call_id, None)
             self._prepared.pop(call_id, None)
+
+    async def _announced(self, call_id: str) -> Prepare | None:
+        """What the gateway said of this call; None when it says nothing in time."""
+        if not call_id or call_id in self._calls:
+            return None
+        slot = self._slot(call_id)
+        try:
+            async with asyncio.timeout(PREPARE_WAIT_S):
+                return await asyncio.shield(slot)  # another INVITE of the same call may wait for it too
+        except TimeoutError:
+            if self._prepared.get(call_id) is slot:
+                del self._prepared[call_id]
+            return None
 
     def _record(self, body: dict[str, object]) -> None:
         if self._channel is not None:

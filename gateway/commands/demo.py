@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -127,9 +126,3 @@ def _invite(terminal: Terminal, gateway: Gateway, fixture: Fixture) -> None:
     host = gateway.settings.public_address
     terminal.line(f"call it from a softphone: sip:{fixture.number}@{host}:{address.port}")
     terminal.line(f"calls, recordings, metrics: {gateway.api.url}/  (Ctrl-C ends)")
-
-
-def fixture_folder(name: str) -> Path:
-    """A recorded call by path, or by its name in tests/fixtures/audio."""
-    path = Path(name)
-    return path if path.exists() else Path(_CALL).parent / name

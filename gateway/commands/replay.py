@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agent.testing.expectation import Deviation
     from agent.testing.fixture import Fixture
     from agent.testing.replay import ReplayResult
 
@@ -97,10 +98,41 @@ class _CannotReplay(Exception):
 
 
 def _virtual(fixtures: list[Fixture]) -> Iterator[ReplayResult]:
+    """Without a line no dialplan is in the way, so it is asked whether the call would have come to its persona."""
+    from dataclasses import replace
+
     from agent.testing.replay import replay_fixture
 
     for fixture in fixtures:
-        yield replay_fixture(fixture)
+        result = replay_fixture(fixture)
+        yield replace(result, problems=(*_misrouted(fixture), *result.problems))
+
+
+def _misrouted(fixture: Fixture) -> Iterator[Deviation]:
+    """Raises ConfigError for a dialplan that cannot be used."""
+    from datetime import UTC, datetime
+
+    from agent.testing.expectation import Deviation
+    from agent.testing.personas import find_file
+    from gateway.config import ConfigError, Problem
+    from gateway.dialplan import Dialplan, Route
+
+    if not fixture.dialplan:
+        return
+    file = find_file(fixture.dialplan, fixture.folder)
+    if file is None:
+        raise ConfigError([Problem(str(fixture.file), 0, "dialplan", f"there is no {fixture.dialplan}")])
+    plan = Dialplan.load([file])
+    at = fixture.time or datetime.now(UTC)
+    at = at if at.tzinfo is not None else at.replace(tzinfo=plan.timezone or UTC)
+    decision = plan.decide(fixture.number, fixture.caller, at)
+    name, _, class_name = fixture.persona.rpartition(":")
+    wanted = (find_file(name, fixture.folder), class_name)
+    if not isinstance(decision, Route):
+        yield Deviation(0, f"{fixture.dialplan} refuses the call: {decision.reason}")
+    elif (decision.persona.file.resolve(), decision.persona.name) != wanted:
+        hint = "" if fixture.time else " (at this time; give the fixture a `time`, if that matters)"
+        yield Deviation(0, f"{fixture.dialplan} sends the call to {decision.persona}: {decision.rule}{hint}")
 
 
 def _over_sip(args: argparse.Namespace) -> Callable[[list[Fixture]], Iterator[ReplayResult]]:

@@ -56,7 +56,8 @@ def _result(rule: Rule, called: str, caller: str | None, steps: tuple[Step, ...]
     if isinstance(rule.to, PersonaRef):
         options = rule.options
         return Route(rule.to, name, called, caller, options.speech, options.session, options.recording, steps)
-    return NoRoute(f"{rule.to.reason} ({rule.where})", name, called, caller, rule.to.status, steps)
+    reason = f"{rule.to.reason} ({rule.where})"
+    return NoRoute(reason, name, called, caller, rule.to.status, steps, phrase=rule.to.reason)
 
 
 def _unknown(entries: Sequence[Entry], called: str, caller: str | None, region: str | None) -> NoRoute:

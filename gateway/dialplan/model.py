@@ -131,3 +131,4 @@ class NoRoute:
     caller: str | None
     sip_status: int = 404
     steps: tuple[Step, ...] = ()
+    phrase: str = ""  # the reason phrase that the rule asks for; empty: SIP's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 
@@ -135,6 +136,8 @@ class InboundRequests:
             return Refuse(416, "", cause_text=f"URI scheme {request.uri.scheme} is not known"), "scheme", {}
         if request.max_forwards == 0:
             return Refuse(483, "", cause_text="Max-Forwards is 0"), "max-forwards", {}
+        if rewrite.too_large(request):
+            return Refuse(513, "", cause_text="the message is too large"), "too-large", {}
         if extensions := request.headers.get("proxy-require"):
             unsupported = ", ".join(extensions)
             return (
@@ -278,7 +281,8 @@ class InboundRequests:
         """The Route set ends here: whatever names its entries carry, behind the edge there are only workers."""
         ground = self._ground
         branch = branch or ground.branches.forwarded(request, request.via, hop.listener, hop.connection)
-        data = rewrite.forward_request(
+        forward = partial(
+            rewrite.forward_request,
             request,
             via=ground.worker_via(branch),
             received_from=(hop.ip, hop.port),
@@ -286,6 +290,9 @@ class InboundRequests:
             record_routes=record_routes or (),
             extra=extra,
         )
+        data = forward()
+        if len(data) > rewrite.WORKER_MESSAGE_BYTES:
+            data = forward(lines=rewrite.needed_lines(request))
         ground.counters.add(f"forwarded_in.{counted_method(request.method)}")
         return SendWorker(dialog.worker.host, dialog.worker.port, data)
 

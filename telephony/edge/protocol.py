@@ -80,7 +80,7 @@ class RefusedInvite:
     status: int
     reason: str
     cause_text: str
-    rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "loop", "error"
+    rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "too-large", "loop", "error"
     at: float  # seconds, loop clock
     call_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
 

@@ -1,7 +1,8 @@
 """The bytes of what the edge sends: forwarded messages (RFC 3261 section 16.6, 16.7) and its own answers and requests.
 
 Forwarding touches Via, Record-Route, Route, Max-Forwards and the Request-URI, drops X-Trunkline-… of outsiders, adds a
-missing Content-Length, and leaves every other line and the body byte for byte.
+missing Content-Length, and leaves every other line and the body byte for byte. A request that is too long for a worker
+loses the lines that the worker does not need.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ _RECEIVED = re.compile(r"\s*;\s*received\s*=[^;,]*", re.IGNORECASE)
 _RPORT = re.compile(r"\s*;\s*rport(\s*=[^;,]*)?(?=\s*(;|$))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
+WORKER_MESSAGE_BYTES = 4000  # PJSIP_MAX_PKT_LEN: PJSIP cuts off what is longer, and reads what is left
+_OURS_BYTES = 700  # what forwarding adds at most: Via, its stamp, two Record-Routes, the call's id
+_NEEDED = frozenset(
+    {"via", "from", "to", "call-id", "cseq", "contact", "record-route", "content-type", "content-encoding"}
+    | {"content-disposition", "content-length", "allow", "supported", "require", "session-expires", "min-se"}
+    | {"rack", "event", "info-package", "refer-to", "referred-by", "replaces", "target-dialog", "subscription-state"}
+    | {"max-forwards", "reason", "user-agent"}
+)  # of a request that is too long; callers' X-... headers have reached the gateway by then
+
 _REASONS = {
     100: "Trying",
     200: "OK",
     400: "Bad Request",
     403: "Forbidden",
+    404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
     416: "Unsupported URI Scheme",
@@ -35,6 +46,7 @@ _REASONS = {
     500: "Server Internal Error",
     503: "Service Unavailable",
     505: "Version Not Supported",
+    513: "Message Too Large",
 }
 
 
@@ -84,6 +96,17 @@ def _assemble(start: str, texts: Iterable[str], body: bytes = b"") -> bytes:
     return "\r\n".join((start, *texts, "", "")).encode("utf-8", "surrogateescape") + body
 
 
+def needed_lines(request: Request) -> list[Line]:
+    """What a worker cannot do without."""
+    return [line for line in request.lines if line.name in _NEEDED]
+
+
+def too_large(request: Request) -> bool:
+    """Not even these and the body fit into what a worker reads."""
+    size = sum(len(line.text.encode(errors="surrogateescape")) + 2 for line in needed_lines(request))
+    return size + len(request.body) + _OURS_BYTES > WORKER_MESSAGE_BYTES
+
+
 def forward_request(
     request: Request,
     *,
@@ -93,15 +116,16 @@ def forward_request(
     record_routes: Sequence[str] = (),
     routes: Sequence[str] = (),
     extra: Mapping[str, str] | None = None,
+    lines: Sequence[Line] | None = None,
 ) -> bytes:
-    """The request for the next hop. `routes` is what is left of the Route set."""
+    """The request for the next hop. `routes`: what is left of the Route set. `lines`: instead of the request's own."""
     texts = [f"Via: {via}"]
     texts += [f"Record-Route: {value}" for value in record_routes]
     texts += [f"Route: {value}" for value in routes]
     left = 70 if request.max_forwards is None else request.max_forwards - 1
     texts.append(f"Max-Forwards: {left}")
     first_via = True
-    for line in request.lines:
+    for line in request.lines if lines is None else lines:
         if line.name == "via" and first_via:
             first_via = False
             value, rest = split_first(line)

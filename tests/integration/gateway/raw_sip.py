@@ -49,6 +49,13 @@ class Message:
         return f"<{self.start} | {self.cseq}>"
 
 
+def rtp_address(answer: Message) -> tuple[str, int]:
+    """Where a message's SDP wants audio."""
+    host, port = re.search(r"c=IN IP4 (\S+)", answer.body), re.search(r"m=audio (\d+)", answer.body)
+    assert host and port, answer.body
+    return host[1], int(port[1])
+
+
 class RawSip:
     """One socket. `came` keeps everything; `expect` takes what fits, in order of arrival."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from itertools import count
 from typing import Any
 
 import pytest
 from gateway_process import RunningGateway, free_port, until
-from raw_sip import RawSip, raw_sip, sdp
+from raw_sip import RawSip, raw_sip, rtp_address, sdp
 from sipp_runner import TRANSPORTS, sipp
 
 both = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -138,14 +141,23 @@ async def test_a_lost_ack_ends_the_call_after_32_seconds(gateway: RunningGateway
     async with raw_sip(gateway.udp) as sip:
         call = sip.call("+15550101", caller)
         sip.send(call.request("INVITE", sdp()))
-        await sip.expect(200, "1 INVITE")
+        answer = await sip.expect(200, "1 INVITE")
+        audio = asyncio.create_task(_some_packets(rtp_address(answer)))  # so that only the ACK is missing
         bye = await sip.expect("BYE", seconds=40)
+        audio.cancel()
         sip.send(call.ok(bye))
         assert sip.count(200, "1 INVITE") >= 8
         record = await gateway.record(call.call_id)
         assert (record["outcome"], record["ended_by"], record["sip_status"]) == ("answered", "system", 408)
         assert record["end_reason"] not in ("", "unknown")
     await gateway.idle()
+
+
+async def _some_packets(to: tuple[str, int]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for sequence in count():
+            sock.sendto(struct.pack("!BBHII", 0x80, 0, sequence, 160 * sequence, 7) + b"\xff" * 160, to)
+            await asyncio.sleep(1)
 
 
 async def test_no_complaints_so_far(gateway: RunningGateway) -> None:

@@ -46,6 +46,26 @@ def test_a_new_invite_gets_100_and_goes_to_the_worker_with_both_record_routes(wo
     assert info.source.ip == "10.1.2.3"
 
 
+def test_a_request_that_is_too_long_for_a_worker_loses_what_it_does_not_need(world: World) -> None:
+    long = tuple(f"X-Long-{n}: {'x' * 500}" for n in range(12))
+    world.caller(call_request(more=(*long, "Supported: timer", "Subject: dinner")))
+    invite = first_request(world.to_worker())
+    assert len(world.admitter.invites[0].headers) == 12
+    texts = [line.text for line in invite.lines]
+    assert not any(text.startswith("X-Long") for text in texts) and "Subject: dinner" not in texts
+    assert "Supported: timer" in texts and invite.body == SDP
+    assert values(invite, "x-trunkline-call") == ["c1"]
+
+
+def test_a_body_that_is_too_long_for_a_worker_is_refused_and_told(world: World) -> None:
+    world.caller(call_request(body=SDP + b"a=x\r\n" * 1000))
+    assert statuses(world) == [513] and world.workers == []
+    assert [event.invite.rule for event in world.refused] == ["too-large"]
+    world.established(call="call-2")
+    world.caller(call_request("INFO", call="call-2", cseq=2, to_tag="bob", branch="z9hG4bKi", body=b"x" * 4000))
+    assert statuses(world) == [513] and world.workers == []
+
+
 def test_max_forwards_counts_down(world: World) -> None:
     world.caller(call_request(forwards="Max-Forwards: 9"))
     assert first_request(world.to_worker()).max_forwards == 8

@@ -14,8 +14,8 @@ def test_a_run_counts_calls_that_failed_and_divides_what_they_share() -> None:
     call = CallFigures(10.0, (600.0, 610.0), (150.0,), 1, (20.0, 21.0), 100, 2, 1)
     run = RunFigures.of(4, [call, call], cpu_percent=8.0, pss_mib=60.0, pss_idle_mib=40.0)
     assert (run.failed, run.missed, run.packets_lost) == (2, 2, 4)
-    assert run.cpu_percent_per_call == 2.0
-    assert run.pss_mib_per_call == 15.0
+    assert run.cpu_percent_per_call == 4.0  # a call that failed took nothing
+    assert run.pss_mib_per_call == 30.0
     assert run.answer_p50_ms == 600.0
 
 

@@ -73,6 +73,21 @@ def test_a_bad_fixture_is_2(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"+15550123"', '"+15550100"\ntime: 2026-11-22T12:00', "demo.yaml sends the call to clinic.AfterHours: "),
+        ('"+15550123"', '"+15559999"', "demo.yaml refuses the call: "),
+    ],
+)
+def test_a_dialplan_that_would_not_have_answered_is_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    folder = copy_of("hangs_up", tmp_path / "astray", old, new)
+    assert main(["replay", str(folder)]) == 1
+    assert told in capsys.readouterr().out
+
+
 def test_a_clip_of_another_rate_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = copy_of("hangs_up", tmp_path / "bad", "Nothing", "Nothing")
     data = bytearray((folder / "appointment.wav").read_bytes())

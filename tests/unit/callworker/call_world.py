@@ -1,0 +1,149 @@
+"""A call owner on virtual time: a fake leg with a media clock, real room and session, scripted providers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from agent import AgentSession
+from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
+from agent.testing.virtual_clock import run_virtual
+from gateway.callworker.call import CallOwner
+from gateway.config import Settings, load_settings
+from gateway.control import Prepare
+from gateway.record import CallClosed, CallEvents, message_from_dict
+from telephony.call import CallInfo, Direction
+from telephony.fakes import FakeLeg, statistics
+from telephony.media.frames import SILENCE
+
+PERSONAS = Path(__file__).with_name("personas_called.py")
+SETTINGS = """\
+sip:
+  listen: ["udp://127.0.0.1:5060"]
+  trunks: [{name: local, allow: ["127.0.0.0/8"]}]
+dialplans: [demo.yaml]
+workers: 2
+calls: {media_alarm_s: 2.0, first_media_s: 6.0, media_timeout_s: 5.0}
+"""
+INFO = CallInfo("call-1", Direction.INBOUND, "+15550100", "+15550123", "local")
+
+
+def settings(more: str = "") -> Settings:
+    return load_settings("s.yaml", SETTINGS + more)
+
+
+class ScriptedProviders:
+    """In place of `ProviderSet`."""
+
+    def __init__(self, settings: Settings, **parts: Any) -> None:
+        self._settings = settings
+        self._parts = {"llm": FakeLLM(), "stt": FakeSTT(), "tts": FakeTTS(), "vad": FakeVAD(), **parts}
+        self.warming: Callable[[], Awaitable[None]] | None = None
+        self.sessions: list[AgentSession] = []
+
+    def session(self, speech: Mapping[str, Any], session: Mapping[str, Any]) -> AgentSession:
+        options = self._settings.session.overridden(session).options()
+        self.sessions.append(AgentSession(**self._parts, options=options, offload=FakeOffload()))
+        return self.sessions[-1]
+
+    async def warm(self, speech: Mapping[str, Any]) -> None:
+        if self.warming is not None:
+            await self.warming()
+
+
+class CallWorld:
+    """One call. `sent` is what the gateway gets, in order."""
+
+    def __init__(
+        self,
+        persona: str = "Greeter",
+        *,
+        recording: str = "",
+        session: Mapping[str, Any] | None = None,
+        media: bool = True,
+        more: str = "",
+        **parts: Any,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began_at = self.loop.time()
+        self.leg = FakeLeg(INFO, now=self.loop.time)
+        self.providers = ScriptedProviders(settings(more), **parts)
+        self.sent: list[Any] = []
+        self._media = media
+        self._speech = bytearray()
+        self.prepared = Prepare(asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
+        self.owner = CallOwner(self.leg, INFO, self.prepared, settings(more), self.providers, self._take)
+
+    def _take(self, body: dict[str, Any]) -> None:
+        self.sent.append(message_from_dict(body))
+
+    @property
+    def now(self) -> float:
+        """Seconds since the INVITE."""
+        return self.loop.time() - self.began_at
+
+    async def run(self) -> None:
+        clock = asyncio.create_task(self._clock(), name="media clock")
+        await self.owner.run()
+        self.ended_after = self.now
+        clock.cancel()
+
+    async def _clock(self) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            if self.leg.audio is None:
+                continue
+            if self._media and self.leg.figures is not None and self.leg.figures.packets_received == 0:
+                self.leg.media()
+            if self._media:
+                received = 1 + (self.leg.figures.packets_received if self.leg.figures else 0)
+                self.leg.figures = statistics(packets_received=received)
+            pcm, self._speech = bytes(self._speech[:320]).ljust(320, b"\0"), self._speech[320:]
+            self.leg.tick(pcm if pcm.strip(b"\0") else SILENCE)
+
+    def speak(self, ms: float) -> None:
+        self._speech += loud(ms)
+
+    def stop_media(self) -> None:
+        self._media = False
+
+    @property
+    def closed(self) -> CallClosed:
+        """The closing record, of which there is exactly one, and nothing comes after it."""
+        found = [message for message in self.sent if isinstance(message, CallClosed)]
+        assert len(found) == 1, self.sent
+        assert self.sent[-1] is found[0]
+        return found[0]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [event for message in self.sent if isinstance(message, CallEvents) for event in message.events]
+
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    def done(self) -> list[str]:
+        """The verbs that the leg was used with."""
+        return [str(verb[0]) for verb in self.leg.verbs]
+
+    @property
+    def outcome(self) -> tuple[str, str, str]:
+        closed = self.closed
+        return closed.outcome.value, closed.ended_by.value, closed.end_reason
+
+
+def call(script: Callable[[CallWorld], Awaitable[None]], persona: str = "Greeter", **how: Any) -> CallWorld:
+    """Run one call beside `script`, until both are over."""
+
+    async def run() -> CallWorld:
+        world = CallWorld(persona, **how)
+        running = asyncio.create_task(world.run(), name="call")
+        await script(world)
+        async with asyncio.timeout(3600):
+            await running
+        return world
+
+    return run_virtual(run())

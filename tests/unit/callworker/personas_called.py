@@ -1,0 +1,58 @@
+"""Personas of the tests of call owners: each shows one thing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from agent import Agent, RunContext, function_tool
+
+
+class Greeter(Agent):
+    greeting = "Hello and welcome to the house."
+
+
+class Silent(Agent):
+    """Says nothing first."""
+
+
+class Faulty(Agent):
+    def __init__(self) -> None:
+        raise RuntimeError("no persona today")
+
+
+class HangsEntering(Agent):
+    greeting = "Hello."
+    cancelled: ClassVar[list[str]] = []
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.cancelled.append("on_enter")
+            raise
+
+
+class HangsLeaving(Agent):
+    greeting = "Hello."
+
+    async def on_exit(self, ctx: RunContext) -> None:
+        await asyncio.sleep(3600)
+
+
+class BadGreeting(Agent):
+    @property
+    def greeting(self) -> str:
+        raise RuntimeError("the greeting's own fault")
+
+
+class HangsUpItself(Agent):
+    async def on_enter(self, ctx: RunContext) -> None:
+        await ctx.call.hang_up("had enough")
+
+
+class Helpful(Agent):
+    @function_tool
+    async def look_up(self) -> str:
+        """Look something up."""
+        return "found"
