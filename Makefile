@@ -1,13 +1,14 @@
 # make run    answers a first call from one command and stays up
 # make demo   the same, then exits: 0 only when the conversation went as its fixture says
 # make setup  the environment in .venv, with the `trunkline` command in it
+# make livekit   LiveKit server, LiveKit SIP and Redis on free loopback ports, until Ctrl-C; builds them once
 # make test   all tests;  make check adds ruff, mypy --strict and the import arrows
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || (command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11) || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run demo setup test unit check lint types lock clean
+.PHONY: run demo setup test unit check lint types lock livekit clean
 
 run: setup
 	$(BIN)/trunkline demo --stay
@@ -42,6 +43,9 @@ check: lint types test
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra livekit --group dev pyproject.toml -o requirements.lock
+
+livekit:
+	@$(PYTHON) deploy/livekit/stack.py
 
 clean:
 	rm -rf $(VENV) var

@@ -20,7 +20,7 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
-from gateway.store import CallStore, RecordWriter
+from gateway.store import CallStore, RecordWriter, StoreLock
 from gateway.supervisor import Supervisor
 from telephony.call import EndedBy
 from telephony.edge import Edge, EdgeLimits, EdgeSettings, RefusedInvite, Trunk
@@ -60,7 +60,7 @@ class Gateway:
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Bind everything first (so that a taken port is said before anything runs), then start the workers.
+        """Open the store, bind everything (so that a taken port is said before anything runs), start the workers.
 
         Raises PortTaken, StoreError, TimeoutError when no worker becomes ready."""
         loop = asyncio.get_running_loop()
@@ -68,6 +68,7 @@ class Gateway:
             self.settings, self.dialplan, self.dispatcher,
             prepare=self.supervisor.send, opened=self._record, now=loop.time,
         )  # fmt: skip
+        self._store_lock = StoreLock.take(self.settings.store_path)
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
         self.writer = RecordWriter(self.store)
         self.edge = Edge(
@@ -142,6 +143,7 @@ class Gateway:
             await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
         await self.writer.close()
         await self.store.close()
+        self._store_lock.release()
 
     # --- what others ask -----------------------------------------------------------------------------------------
 
@@ -237,6 +239,7 @@ class Gateway:
             self._record(
                 WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
             )
+        self._check_idle()
 
     # --- records -------------------------------------------------------------------------------------------------
 
@@ -257,6 +260,7 @@ class Gateway:
         if refused.call_id:  # it had been admitted: its record is open, and its slot taken
             self.admission.recordings.pop(refused.call_id, None)
             self.dispatcher.release(refused.call_id)
+            self._check_idle()
             closed = CallClosed(
                 call_id=refused.call_id, outcome=Outcome.REFUSED, ended_by=EndedBy.SYSTEM, ended_at=now,
                 sip_status=refused.status, end_reason=refused.reason, refused_by=cause,
@@ -271,7 +275,10 @@ class Gateway:
         self.writer.put(message)
         self.metrics.observe(message)
         for listener in self.listeners:
-            listener(message)
+            try:
+                listener(message)
+            except Exception as error:  # noqa: BLE001 - a terminal that is gone must not cost a worker its channel
+                log.error("listener_failed", error=repr(error))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -186,11 +186,17 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for message in self._decoder.feed(data):
-                self._on_message(message)
+            messages = self._decoder.feed(data)
         except ChannelError as error:
             log.error("control_channel_broken", error=str(error))
             self.close()
+            return
+        for message in messages:
+            try:
+                self._on_message(message)
+            except Exception as error:
+                # One message that can't be dealt with must not cost a worker and all its calls.
+                log.error("control_message_failed", kind=type(message).__name__, error=repr(error), exc_info=error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()

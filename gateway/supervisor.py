@@ -8,12 +8,8 @@ one is forked in its place. When the warm parent itself dies its workers live on
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import pickle
-import signal
 import socket
-import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +17,7 @@ import structlog
 
 from gateway.config import PortRange, Settings
 from gateway.control import Channel, Heartbeat, Message, Ready, Record
+from gateway.warm_parent import OnExit, WarmParent, WorkerProcess, WorkerSource
 
 __all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
 
@@ -58,19 +55,28 @@ class WorkerState:
     index: int
     channel: Channel
     started_at: float
-    pid: int = 0
-    pidfd: int = -1  # a pid may be given to another process; this can't
+    process: WorkerProcess | None = None  # None: it is being forked
     ready: bool = False
     heard_at: float = 0.0
     loop_lag_ms: float = 0.0
 
+    @property
+    def pid(self) -> int:
+        return 0 if self.process is None else self.process.pid
+
 
 class Supervisor:
-    def __init__(self, settings: Settings, events: SupervisorEvents) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        events: SupervisorEvents,
+        start_source: Callable[[Settings, OnExit], Awaitable[WorkerSource]] = WarmParent.start,
+    ) -> None:
         self._settings = settings
         self._events = events
         self._count = settings.worker_count()
-        self._warm: _WarmParent | None = None
+        self._start_source = start_source
+        self._warm: WorkerSource | None = None
         self._workers: dict[str, WorkerState] = {}
         self._generation = 0
         self._failures: dict[int, int] = {}
@@ -124,10 +130,13 @@ class Supervisor:
         if self._warm is not None:
             await self._warm.close()
 
-    async def _warm_parent(self) -> _WarmParent:
+    async def _warm_parent(self) -> WorkerSource:
         async with self._warm_lock:
             if self._warm is None or self._warm.dead:
-                self._warm = await _WarmParent.start(self._settings, self._exited)
+                dead, self._warm = self._warm, None
+                if dead is not None:
+                    await dead.close()
+                self._warm = await self._start_source(self._settings, self._exited)
             return self._warm
 
     async def _fork(self, index: int) -> None:
@@ -142,13 +151,14 @@ class Supervisor:
         worker = WorkerState(name, index, channel, started_at=now, heard_at=now)
         self._workers[name] = worker
         try:
-            worker.pid = await warm.fork(name, rtp_slice(self._settings.rtp.ports, index, self._count), theirs)
-            worker.pidfd = os.pidfd_open(worker.pid)
+            worker.process = await warm.fork(name, rtp_slice(self._settings.rtp.ports, index, self._count), theirs)
         except OSError as error:
             log.error("fork_failed", worker=name, error=str(error))
             channel.close()
         finally:
             theirs.close()
+        if self._workers.get(name) is not worker:
+            self._kill(worker)  # lost while it was being forked: it has been replaced already
 
     def _received(self, name: str, message: Message) -> None:
         worker = self._workers.get(name)
@@ -157,7 +167,6 @@ class Supervisor:
         worker.heard_at = asyncio.get_running_loop().time()
         if isinstance(message, Ready):
             worker.ready = True
-            worker.pid = message.pid
             log.info("worker_ready", worker=name, pid=message.pid, slots=message.slots)
             self._events.worker_ready(name, message.sip_port, message.slots)
         elif isinstance(message, Heartbeat):
@@ -185,12 +194,13 @@ class Supervisor:
         self._failures[lost.index] = failures
         if failures > 1:
             await asyncio.sleep(min(BACKOFF_FIRST_S * 2.0**failures, BACKOFF_MOST_S))
-        try:
-            await self._fork(lost.index)
-        except (OSError, TimeoutError) as error:
-            log.error("worker_not_replaced", index=lost.index, error=str(error))
+        while True:
+            try:
+                await self._fork(lost.index)
+                return
+            except OSError as error:  # no warm parent; TimeoutError is one of them
+                log.error("worker_not_replaced", index=lost.index, error=repr(error))
             await asyncio.sleep(BACKOFF_MOST_S)
-            await self._replace(lost)
 
     async def _watch(self) -> None:
         """Kill workers that have stopped answering."""
@@ -209,100 +219,10 @@ class Supervisor:
             log.warning("worker_exited", pid=pid, status=status)
 
     def _kill(self, worker: WorkerState) -> None:
-        if worker.pidfd < 0:
-            return
-        try:
-            signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        os.close(worker.pidfd)
-        worker.pidfd = -1
+        if worker.process is not None:
+            worker.process.kill()
 
     def _spawn(self, coro: Any) -> None:
         task = asyncio.ensure_future(coro)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _WarmParent:
-    """Our side of the warm parent's socket."""
-
-    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket, on_exit: Any) -> None:
-        self._process = process
-        self._sock = sock
-        self._on_exit = on_exit
-        self._forks: dict[str, asyncio.Future[int]] = {}
-        self._warm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.dead = False
-        asyncio.get_running_loop().add_reader(sock, self._readable)
-
-    @classmethod
-    async def start(cls, settings: Settings, on_exit: Any) -> _WarmParent:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.callworker.warm", str(theirs.fileno()),
-                pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        warm = cls(process, ours, on_exit)
-        ours.send(pickle.dumps(settings))
-        try:
-            async with asyncio.timeout(60):
-                await warm._warm
-        except BaseException:
-            await warm.close()
-            raise
-        return warm
-
-    async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> int:
-        """Raises OSError when the warm parent is gone."""
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._forks[name] = done
-        socket.send_fds(self._sock, [json.dumps({"fork": name, "rtp": list(rtp)}).encode()], [worker_end.fileno()])
-        async with asyncio.timeout(10):
-            return await done
-
-    async def close(self) -> None:
-        self._died()
-        try:
-            async with asyncio.timeout(3):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-    def _readable(self) -> None:
-        try:
-            data = self._sock.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._died()
-            return
-        message = json.loads(data)
-        if "warm" in message:
-            self._warm.set_result(None)
-        elif "forked" in message:
-            future = self._forks.pop(message["forked"], None)
-            if future is not None and not future.done():
-                future.set_result(int(message["pid"]))
-        elif "exited" in message:
-            self._on_exit(int(message["exited"]), int(message["status"]))
-
-    def _died(self) -> None:
-        if self.dead:
-            return
-        self.dead = True
-        asyncio.get_running_loop().remove_reader(self._sock)
-        self._sock.close()
-        gone = ConnectionResetError("the warm parent is gone")
-        for fork in self._forks.values():
-            if not fork.done():
-                fork.set_exception(gone)
-        if not self._warm.done():
-            self._warm.set_exception(gone)

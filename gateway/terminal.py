@@ -78,6 +78,7 @@ class Terminal:
         self._colors = self._out.isatty()
 
     def line(self, text: str, kind: str = "note", t_ms: float | None = None) -> None:
+        text = "".join(char if char.isprintable() else " " for char in text)  # callers' words must not steer a terminal
         stamp = "        " if t_ms is None else f"{t_ms / 1000:7.2f} "
         if self._colors and kind in _COLORS:
             text = f"\x1b[{_COLORS[kind]}m{text}\x1b[0m"

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.pipeline.conversation import Conversation
 from agent.providers.base import (
@@ -21,6 +21,7 @@ from agent.providers.base import (
     SpeechStream,
     Transcript,
 )
+from agent.turns.backchannel import COMMON
 from telephony.media.frames import AudioFrame
 
 __all__ = ["Piece", "Recognizer"]
@@ -111,7 +112,10 @@ class Recognizer:
 
     def _expectations(self) -> Expectations:
         rules = self._conversation.agent.rules
-        return Expectations() if rules is None else rules.expectations()
+        if rules is None:
+            return Expectations()
+        expected = rules.expectations()
+        return replace(expected, phrases=(*expected.phrases, *COMMON.get(self._language.partition("-")[0], ())))
 
     def _reconnect(self) -> None:
         self._connect()

@@ -29,6 +29,7 @@ class Speaker:
         self._playing: asyncio.Task[None] | None = None
         self.current: Utterance | None = None
         self.paused = False
+        self._paused_at = 0.0
         self._pause_reported = False
 
     @property
@@ -59,6 +60,7 @@ class Speaker:
         if self._output is None or self.paused:
             return
         self.paused = True
+        self._paused_at = self._conversation.now()
         self._output.pause()
         if self.current is not None and self.current.began_at is not None:
             self._pause_reported = True
@@ -135,14 +137,17 @@ class Speaker:
 
     def _cut(self, utterance: Utterance) -> None:
         heard = ""
+        silent_at = None
         if self._output is not None:
+            # What is cut by the verdict on a barge-in has been silent since its first sign.
+            silent_at = self._paused_at if self.paused else None
             played_ms = self._output.clear()
             self.paused = self._pause_reported = False
             if utterance.pushed and played_ms > utterance.base_ms:
                 if utterance.began_at is None:
                     self._started(utterance, self._conversation.now())
                 heard = utterance.script.heard(played_ms - utterance.base_ms)
-        self._over(utterance, heard=heard, interrupted=True)
+        self._over(utterance, heard=heard, interrupted=True, at=silent_at)
 
     def _begin_next(self) -> None:
         self.current = self._waiting.popleft() if self._waiting else None

@@ -93,7 +93,7 @@ class FallbackStream:
         if stream is not None:
             await stream.aclose()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=1.0)
 
     # --- the stream of one recognizer -------------------------------------------------------------------------------
 

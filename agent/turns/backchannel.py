@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_backchannel", "normalized_words"]
+__all__ = ["COMMON", "is_backchannel", "normalized_words"]
 
 _PHRASES: dict[str, frozenset[str]] = {
     "en": frozenset(
@@ -17,6 +17,8 @@ _PHRASES: dict[str, frozenset[str]] = {
     "es": frozenset({"aja", "ajá", "bien", "bueno", "claro", "mhm", "ok", "okay", "sí", "si", "vale", "ya"}),
     "fr": frozenset({"ah", "bien", "d accord", "hm", "hmm", "mhm", "ok", "okay", "oui", "ouais", "très bien"}),
 }  # fmt: skip
+# What a recogniser that only knows expected sentences must know too, or it takes "okay" for the nearest of them.
+COMMON: dict[str, tuple[str, ...]] = {"en": ("uh huh", "mm hmm", "okay", "i see")}
 _LONGEST = 2  # words in the longest phrase
 
 

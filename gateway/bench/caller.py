@@ -8,6 +8,7 @@ with speech to the end of the last packet with sound.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def _figures(call: PhoneCall, spoken: Sequence[_Spoken]) -> CallFigures:
                 stops.append((silent_at - said.began_at) * 1000)
     counts = packet_counts(packets)
     at = packets.at[: len(packets)]
-    spacings = tuple((later - earlier) * 1000 for earlier, later in zip(at, at[1:], strict=False))
+    spacings = tuple((later - earlier) * 1000 for earlier, later in itertools.pairwise(at))
     return CallFigures(
         setup_ms=call.setup_ms or 0.0,
         answers_ms=tuple(answers),

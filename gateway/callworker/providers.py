@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from agent.clock import ThreadOffload
 from agent.pipeline.canned import CannedAudio
 from agent.providers.base import LLM, STT, TTS, VAD
+from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload
 from agent.session import AgentSession
 from gateway.config import Settings, SpeechSettings
@@ -51,19 +53,24 @@ class ProviderSet:
         )
 
     async def warm(self, speech: Mapping[str, Any]) -> None:
-        """Load and connect, as far as that has not happened. Raises ProviderError."""
+        """Load and connect, as far as that has not happened, all at once. Raises ProviderError, the first of them."""
         _, stt, llm, tts = self._of(speech)
-        await stt.warm()
-        await llm.warm()
-        await tts.warm()
+        results = await asyncio.gather(stt.warm(), llm.warm(), tts.warm(), return_exceptions=True)
+        for failure in results:
+            if failure is not None:
+                raise failure
 
     def _of(self, changes: Mapping[str, Any]) -> tuple[VAD, STT, LLM, TTS]:
         speech = self._settings.speech.overridden(changes)
         if speech not in self._made:
+            settings, offload = self._settings, self._offload
+            stt = [build_stt(*settings.provider(name), offload) for name in speech.stt]
+            llm = [build_llm(*settings.provider(name), offload) for name in speech.llm]
+            tts = [build_tts(*settings.provider(name), offload) for name in speech.tts]
             self._made[speech] = (
                 build_vad(speech.vad),
-                build_stt(*self._settings.provider(speech.stt[0]), self._offload),
-                build_llm(*self._settings.provider(speech.llm[0]), self._offload),
-                build_tts(*self._settings.provider(speech.tts[0]), self._offload),
+                stt[0] if len(stt) == 1 else FallbackSTT(stt),
+                llm[0] if len(llm) == 1 else FallbackLLM(llm),
+                tts[0] if len(tts) == 1 else FallbackTTS(tts),
             )
         return self._made[speech]

@@ -2,6 +2,7 @@
 
 from gateway.store.calls import CallStore
 from gateway.store.errors import BadCursor, SchemaTooNew, StoreError, StoreUnavailable
+from gateway.store.lock import StoreInUse, StoreLock
 from gateway.store.queries import CallFilters, CallPage
 from gateway.store.writer import FakeSink, RecordSink, RecordWriter, WriterState
 
@@ -15,6 +16,8 @@ __all__ = [
     "RecordWriter",
     "SchemaTooNew",
     "StoreError",
+    "StoreInUse",
+    "StoreLock",
     "StoreUnavailable",
     "WriterState",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 __all__ = ["Resampler", "resample"]
@@ -22,8 +23,16 @@ def resample(pcm: bytes, from_rate: int, to_rate: int) -> bytes:
     """Convert a whole clip. Rates are in Hz."""
     if from_rate == to_rate:
         return pcm
-    converted = soxr.resample(np.frombuffer(pcm, dtype="<i2"), from_rate, to_rate, quality=_ONE_SHOT_QUALITY)
-    return bytes(converted.astype("<i2").tobytes())
+    return _to_pcm(soxr.resample(_to_floats(pcm), from_rate, to_rate, quality=_ONE_SHOT_QUALITY))
+
+
+def _to_floats(pcm: bytes) -> npt.NDArray[np.float32]:
+    # soxr dithers 16-bit output at random, which would make no two replays of a call alike.
+    return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
+
+
+def _to_pcm(samples: npt.NDArray[np.float32]) -> bytes:
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
 
 
 class Resampler:
@@ -34,10 +43,10 @@ class Resampler:
         self._stream: Any = None  # soxr has no types
         if not self._same:
             quality = _streaming_quality(from_rate, to_rate)
-            self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="int16", quality=quality)
+            self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality=quality)
 
     def push(self, pcm: bytes, *, last: bool = False) -> bytes:
         """Feed any whole number of samples; return what is ready (maybe nothing). `last` flushes the stream."""
         if self._same:
             return pcm
-        return bytes(self._stream.resample_chunk(np.frombuffer(pcm, dtype="<i2"), last=last).tobytes())
+        return _to_pcm(self._stream.resample_chunk(_to_floats(pcm), last=last))

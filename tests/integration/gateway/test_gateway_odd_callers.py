@@ -25,8 +25,8 @@ async def test_huge_headers(gateway: RunningGateway, caller: str) -> None:
         assert record["outcome"] == "answered"
         too_much = sip.call("+15550101", caller)
         sip.send(too_much.request("INVITE", sdp(), extra=f"X-Long: {'y' * 20_000}\r\n"))
-        answer = await sip.expect(400, "1 INVITE")
-        assert answer.headers["call-id"] == too_much.call_id
+        await asyncio.wait_for(sip.closed.wait(), 4)  # on a stream that cannot be read further there is no going on
+        assert sip.count(100) == 1
         assert gateway.attempts(too_much.call_id) == []  # not an attempt: nobody could read it
     await gateway.idle()
 
@@ -240,6 +240,7 @@ async def test_a_re_invite_that_cannot_be_used_leaves_the_call_as_it_was(gateway
         refused = await _refusal(sip.came, f"{call.cseq} INVITE")
         assert refused.status in (400, 415, 488)
         sip.send(call.request("ACK", cseq=call.cseq, branch=call.branch))
+        await until(lambda: gateway.attempts(call.call_id))
         assert gateway.attempts(call.call_id)[0]["outcome"] is None
         await call.bye()
         record = await gateway.record(call.call_id)

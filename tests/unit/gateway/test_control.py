@@ -2,7 +2,12 @@ import pytest
 
 from gateway.control import MAX_FRAME_BYTES, ChannelError, FrameDecoder, Heartbeat, Prepare, Ready, Stop, encode
 
-MESSAGES = [Ready(7, 5070, 4), Heartbeat(["a", "b"], 0.5), Stop(), Prepare({"call_id": "x"}, "clinic.py", "Reception", "r")]
+MESSAGES = [
+    Ready(7, 5070, 4),
+    Heartbeat(["a", "b"], 0.5),
+    Stop(),
+    Prepare({"call_id": "x"}, "clinic.py", "Reception", "r"),
+]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

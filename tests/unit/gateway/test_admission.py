@@ -1,0 +1,145 @@
+"""A new INVITE: a route and a slot, or the reason why not. Nothing is left behind by what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.admission import Admission
+from gateway.config import load_settings
+from gateway.control import CALL_HEADER, Prepare
+from gateway.dialplan import NoRoute, PersonaRef, Route
+from gateway.dispatch import Dispatcher
+from gateway.record import CallOpened
+from telephony.edge import Forward, InviteInfo, Refuse
+from telephony.edge.protocol import Source
+
+SETTINGS = """\
+sip:
+  listen: ["udp://127.0.0.1:5060"]
+  trunks: [{name: local, allow: ["127.0.0.0/8"], region: US}]
+dialplans: [plans/demo.yaml]
+recordings: /recordings
+workers: 1
+"""
+ROUTE = Route(PersonaRef(Path("/plans/clinic.py"), "Reception"), "demo.yaml:3", "+14155550100", "+14155550123")
+INVITE = InviteInfo(
+    "sip-1", "4155550100", "4155550100", "4155550123", {"X-A": "1"}, "local", Source("127.0.0.1", 5070, "udp"), 1.0
+)
+
+
+class Plan:
+    """A dialplan that decides what the test wants."""
+
+    region = "GB"
+
+    def __init__(self, decision: Any = ROUTE) -> None:
+        self.decision = decision
+        self.regions: list[str | None] = []
+
+    def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Any:
+        self.regions.append(region)
+        return self.decision
+
+
+class World:
+    def __init__(self, decision: Any = ROUTE, *, slots: int = 1, sends: bool = True) -> None:
+        self.dispatcher = Dispatcher()
+        if slots:
+            self.dispatcher.add("w1", 7001, slots)
+        self.opened: list[CallOpened] = []
+        self.prepared: list[Prepare] = []
+        self.plan = Plan(decision)
+        self.sends = sends
+        self.admission = Admission(
+            load_settings("s.yaml", SETTINGS),
+            self.plan,
+            self.dispatcher,
+            prepare=self._prepare,
+            opened=self.opened.append,
+            now=lambda: 5.0,
+            wall=lambda: datetime(2026, 3, 4, tzinfo=UTC),
+        )
+
+    def _prepare(self, worker: str, message: Prepare) -> bool:
+        self.prepared.append(message)
+        return self.sends
+
+    def refused(self) -> Refuse:
+        answer = self.admission.admit(INVITE)
+        assert isinstance(answer, Refuse)
+        assert self.opened == []
+        assert self.admission.recordings == {}
+        return answer
+
+
+def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
+    world = World()
+    answer = world.admission.admit(INVITE)
+    assert isinstance(answer, Forward)
+    assert (answer.worker.name, answer.worker.port) == ("w1", 7001)
+    assert answer.headers == {CALL_HEADER: answer.call_id}
+    (prepared,), (opened,) = world.prepared, world.opened
+    assert prepared.call["call_id"] == opened.call_id == answer.call_id
+    assert (opened.called, opened.caller, opened.trunk) == ("+14155550100", "+14155550123", "local")
+    assert (opened.persona, opened.rule, opened.worker) == (str(ROUTE.persona), "demo.yaml:3", "w1")
+    assert prepared.recording == f"/recordings/2026-03-04/{answer.call_id}.wav"
+    assert world.admission.recordings == {answer.call_id: f"2026-03-04/{answer.call_id}.wav"}
+    assert world.dispatcher.worker_of(answer.call_id) == "w1"
+    assert world.plan.regions == ["US"]  # the trunk's before the dialplan's
+
+
+def test_a_route_may_leave_the_recording_out():
+    world = World(replace(ROUTE, recording=False))
+    world.admission.admit(INVITE)
+    assert world.prepared[0].recording == ""
+    assert world.admission.recordings == {}
+
+
+def test_what_is_not_routed_is_refused_as_the_dialplan_says_without_our_folders():
+    decision = NoRoute("no number in plans/demo.yaml is +14155550100", "", "+14155550100", None)
+    world = World(decision)
+    answer = world.refused()
+    assert answer.status == 404
+    assert "demo.yaml" in answer.cause_text
+    assert "plans/" not in answer.cause_text
+    assert (world.prepared, world.dispatcher.busy) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("slots", "reason"), [(0, "no call worker is ready"), (1, "all 1 call slots are taken")], ids=["none", "full"]
+)
+def test_without_a_slot_the_call_is_refused_with_when_to_try_again(slots, reason):
+    world = World(slots=slots)
+    if slots:
+        world.dispatcher.take("other", 0.0)
+    answer = world.refused()
+    assert (answer.status, answer.retry_after, answer.cause_text) == (503, 5, reason)
+    assert not world.admission.status().accepting
+    assert world.admission.status().reason == "full"
+
+
+def test_a_worker_that_has_just_gone_costs_no_slot():
+    world = World(sends=False)
+    answer = world.refused()
+    assert (answer.status, answer.cause_text) == (503, "the call worker has just gone")
+    assert (world.dispatcher.busy, world.dispatcher.free) == (0, 1)
+
+
+def test_while_draining_nothing_is_taken():
+    world = World()
+    world.admission.draining = True
+    answer = world.refused()
+    assert (answer.status, answer.cause_text) == (503, "the gateway is shutting down")
+    assert world.admission.status().reason == "draining"
+    assert world.prepared == []
+
+
+def test_each_call_has_an_id_of_its_own():
+    world = World(slots=3)
+    ids = {world.admission.admit(INVITE).call_id for _ in range(3)}
+    assert len(ids) == 3

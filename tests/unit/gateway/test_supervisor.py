@@ -1,0 +1,308 @@
+"""Workers are started, watched, replaced and stopped. Their processes are fakes; both ends of the channels are real."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+from agent.testing.virtual_clock import run_virtual
+from gateway.config import load_settings
+from gateway.control import Channel, Heartbeat, Message, Ready, Record, Stop
+from gateway.supervisor import Supervisor
+
+SETTINGS = """\
+sip:
+  listen: ["udp://127.0.0.1:5060"]
+  trunks: [{name: local, allow: ["127.0.0.0/8"]}]
+dialplans: [demo.yaml]
+workers: 2
+"""
+
+
+class FakeWorker:
+    """A worker's process and its end of the channel. `beating`: it says once a second that it lives."""
+
+    def __init__(self, name: str, pid: int, rtp: tuple[int, int]) -> None:
+        self.name, self.pid, self.rtp = name, pid, rtp
+        self.killed = 0
+        self.beating = True
+        self.stops = True
+        self.came: list[Message] = []
+        self.channel: Channel | None = None
+        self._beat: asyncio.Task[None] | None = None
+
+    async def begin(self, sock: socket.socket, *, ready: bool) -> None:
+        self.channel = await Channel.open(sock, self._received, lambda: None)
+        if ready:
+            self.channel.send(Ready(self.pid, 7000 + self.pid, 4))
+            self._beat = asyncio.create_task(self._beats())
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self.beating and self.channel is not None:
+                self.channel.send(Heartbeat(["c1"], 0.5))
+
+    def _received(self, message: Message) -> None:
+        self.came.append(message)
+        if isinstance(message, Stop) and self.stops:
+            self.die()
+
+    def die(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if self.channel is not None:
+            self.channel.close()
+
+    def kill(self) -> None:
+        self.killed += 1
+        self.die()
+
+
+class FakeSource:
+    """In place of the warm parent. `failures`: what the next forks raise; `stillborn`: forks that never get ready."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.closed = 0
+        self.workers: list[FakeWorker] = []
+        self.forked_at: list[float] = []
+        self.failures: list[Exception] = []
+        self.stillborn = 0
+        self.die_at_once = 0
+
+    async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> FakeWorker:
+        self.forked_at.append(asyncio.get_running_loop().time())
+        if self.failures:
+            raise self.failures.pop(0)
+        worker = FakeWorker(name, len(self.workers) + 1, rtp)
+        self.workers.append(worker)
+        self.stillborn -= 1
+        await worker.begin(worker_end.dup(), ready=self.stillborn < 0)
+        if self.die_at_once:
+            self.die_at_once -= 1
+            worker.die()
+            await asyncio.sleep(0.05)  # the news of its death is faster than the answer to the fork
+        return worker
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Events:
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def worker_ready(self, name: str, sip_port: int, slots: int) -> None:
+        self.told.append(("ready", name, sip_port, slots))
+
+    def worker_lost(self, name: str) -> None:
+        self.told.append(("lost", name))
+
+    def worker_record(self, name: str, body: dict[str, Any]) -> None:
+        if body.get("bad"):
+            raise RuntimeError("cannot be dealt with")
+        self.told.append(("record", name, body))
+
+    def worker_heartbeat(self, name: str, calls: set[str]) -> None:
+        self.told.append(("beat", name, calls))
+
+    def without_beats(self) -> list[tuple[Any, ...]]:
+        return [each for each in self.told if each[0] != "beat"]
+
+
+class World:
+    def __init__(self) -> None:
+        self.sources: list[FakeSource] = [FakeSource()]
+        self.start_failures: list[Exception] = []
+        self.started: list[FakeSource] = []
+        self.events = Events()
+        self.supervisor = Supervisor(load_settings("s.yaml", SETTINGS), self.events, self._start)
+
+    async def _start(self, settings: object, on_exit: object) -> FakeSource:
+        if self.started and self.start_failures:
+            raise self.start_failures.pop(0)
+        self.started.append(self.sources.pop(0) if self.sources else FakeSource())
+        return self.started[-1]
+
+    @property
+    def source(self) -> FakeSource:
+        return self.started[-1]
+
+    @property
+    def live(self) -> list[str]:
+        return sorted(self.supervisor.workers)
+
+
+def play(script: Callable[[World], Awaitable[None]], prepare: Callable[[World], None] = lambda world: None) -> World:
+    async def run() -> World:
+        world = World()
+        prepare(world)
+        await world.supervisor.start()
+        await asyncio.sleep(0.1)
+        await script(world)
+        await world.supervisor.stop(Stop(), 4)
+        for source in world.started:
+            for worker in source.workers:
+                worker.die()
+        await asyncio.sleep(0.1)
+        return world
+
+    return run_virtual(run())
+
+
+async def wait(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def test_all_workers_are_started_with_ports_of_their_own_and_stopped():
+    async def script(world: World) -> None:
+        assert world.live == ["w1-1", "w2-2"]
+        assert world.supervisor.send("w1-1", Stop()) is True
+        assert world.supervisor.send("w9-9", Stop()) is False
+
+    world = play(script)
+    first, second = world.source.workers[:2]
+    assert first.rtp[1] < second.rtp[0]
+    assert ("ready", "w1-1", 7001, 4) in world.events.told
+    assert world.source.closed == 1
+    assert world.live == []
+
+
+def test_a_stop_replaces_nobody():
+    async def script(world: World) -> None:
+        await wait(3)
+
+    world = play(script)
+    assert len(world.source.workers) == 2
+    assert [each for each in world.events.without_beats() if each[0] == "lost"] == [("lost", "w1-1"), ("lost", "w2-2")]
+    assert world.supervisor.restarts == 0
+
+
+def test_a_worker_that_does_not_stop_is_killed_after_the_limit():
+    async def script(world: World) -> None:
+        world.source.workers[0].stops = False
+
+    world = play(script)
+    assert world.source.workers[0].killed >= 1
+
+
+def test_a_lost_worker_is_told_once_and_replaced_at_once():
+    async def script(world: World) -> None:
+        await wait(20)
+        world.source.workers[0].die()
+        await wait(0.2)
+        assert world.live == ["w1-3", "w2-2"]
+
+    world = play(script)
+    assert world.events.told.count(("lost", "w1-1")) == 1
+    assert world.source.workers[2].rtp == world.source.workers[0].rtp
+    assert world.supervisor.restarts == 1
+
+
+def test_a_worker_that_stops_answering_is_killed_and_replaced_after_five_seconds():
+    async def script(world: World) -> None:
+        await wait(20)
+        world.source.workers[0].beating = False
+        await wait(4.5)
+        assert world.source.workers[0].killed == 0
+        await wait(2.5)
+        assert world.source.workers[0].killed >= 1
+        assert world.live == ["w1-3", "w2-2"]
+        assert world.source.workers[1].killed == 0
+
+    play(script)
+
+
+def test_a_worker_that_never_gets_ready_is_killed_and_was_never_there():
+    async def script(world: World) -> None:
+        await wait(19)
+        assert world.source.workers[0].killed == 0
+        await wait(3)
+        assert world.source.workers[0].killed >= 1
+        assert world.live == ["w1-3", "w2-2"]
+
+    def prepare(world: World) -> None:
+        world.sources[0].stillborn = 1
+
+    world = play(script, prepare)
+    assert ("lost", "w1-1") not in world.events.told
+
+
+def test_workers_that_die_young_are_replaced_more_and_more_slowly():
+    async def script(world: World) -> None:
+        for _ in range(60):
+            await wait(0.5)
+            newest = [worker for worker in world.source.workers if worker.name.startswith("w1")][-1]
+            newest.die()
+
+    world = play(script)
+    times = [at for at, w in zip(world.source.forked_at, world.source.workers, strict=True) if w.name.startswith("w1")]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[0] < 1
+    assert gaps == sorted(gaps)
+    assert 6 < gaps[-1] <= 11
+
+
+def test_forks_that_fail_are_tried_again_and_again():
+    async def script(world: World) -> None:
+        await wait(40)
+        assert len(world.live) == 2
+
+    def prepare(world: World) -> None:
+        world.sources[0].failures = [OSError("no memory"), TimeoutError(), ConnectionResetError("gone")]
+
+    world = play(script, prepare)
+    assert len(world.source.workers) == 2
+
+
+def test_a_worker_lost_while_it_is_forked_is_killed_and_replaced_once():
+    async def script(world: World) -> None:
+        await wait(5)
+        assert len(world.live) == 2
+
+    def prepare(world: World) -> None:
+        world.sources[0].die_at_once = 1
+
+    world = play(script, prepare)
+    assert len(world.source.workers) == 3
+    assert world.source.workers[0].killed == 1
+
+
+def test_when_the_warm_parent_dies_its_workers_live_on_and_a_new_one_forks_their_successors():
+    async def script(world: World) -> None:
+        await wait(20)
+        world.source.dead = True
+        world.start_failures = [OSError("no memory"), TimeoutError()]
+        assert len(world.live) == 2
+        world.source.workers[0].die()
+        await wait(5)
+        assert len(world.live) == 1
+        await wait(20)
+        assert world.live == ["w1-3", "w2-2"]
+        assert (world.started[0].closed, len(world.source.workers)) == (1, 1)
+
+    play(script)
+
+
+def test_a_message_that_cannot_be_dealt_with_does_not_cost_the_worker():
+    async def script(world: World) -> None:
+        channel = world.source.workers[0].channel
+        channel.send(Record({"bad": True}))
+        channel.send(Record({"message": "call_closed"}))
+        await wait(0.1)
+        assert ("record", "w1-1", {"message": "call_closed"}) in world.events.told
+        assert world.live == ["w1-1", "w2-2"]
+
+    play(script)
+
+
+def test_heartbeats_say_which_calls_a_worker_holds():
+    async def script(world: World) -> None:
+        await wait(2)
+
+    world = play(script)
+    assert ("beat", "w1-1", {"c1"}) in world.events.told
