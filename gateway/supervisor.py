@@ -157,8 +157,6 @@ class Supervisor:
             channel.close()
         finally:
             theirs.close()
-        if self._workers.get(name) is not worker:
-            self._kill(worker)  # lost while it was being forked: it has been replaced already
 
     def _received(self, name: str, message: Message) -> None:
         worker = self._workers.get(name)

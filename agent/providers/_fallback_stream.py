@@ -112,25 +112,24 @@ class FallbackStream:
                 errors.append(self._note(index, error))
                 continue
             self._stream, self._index = stream, index
-            self._pump = self._spawn(self._read(stream, index))
+            self._pump = self._spawn(self._read(stream, stt.name))
             return
         raise errors[-1] if errors else ProviderUnavailable("stt", "no recognizer is left")
 
-    async def _read(self, stream: SpeechStream, index: int) -> None:
-        failure: Exception = ProviderUnavailable(self._recognizers[index].name, "the stream ended")
+    async def _read(self, stream: SpeechStream, name: str) -> None:
+        failure: Exception = ProviderUnavailable(name, "the stream ended")
         try:
             async for transcript in stream:
                 if transcript.final:
-                    self._heard(index)
+                    self._heard()
                 self._out.put_nowait(transcript)
         except Exception as error:  # noqa: BLE001 - as above
             failure = error
         if stream is self._stream:
             self._broke(failure)
 
-    def _heard(self, index: int) -> None:
+    def _heard(self) -> None:
         self._failed.clear()
-        self._resting.worked(index)
         if self._utterances and self._utterances[0].flushed:
             self._utterances.popleft()
         self._arm()

@@ -24,6 +24,3 @@ class Resting:
     def failed(self, index: int, error: ProviderError) -> None:
         if not isinstance(error, ProviderBadRequest):  # that was our fault: the next request may be well
             self._until[index] = asyncio.get_running_loop().time() + self._cool_down_s
-
-    def worked(self, index: int) -> None:
-        self._until[index] = 0.0

@@ -178,8 +178,6 @@ async def _first_that_works(
                 raise
             report(error)
             continue
-        if begun:
-            resting.worked(index)
         return
 
 

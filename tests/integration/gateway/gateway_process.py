@@ -51,10 +51,14 @@ def _bindable(port: int) -> bool:
     return True
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def free_port(kind: int = 0) -> int:
+    """Free for UDP or TCP (`socket.SOCK_…`), or for both."""
+    while True:
+        with socket.socket(socket.AF_INET, kind or socket.SOCK_STREAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = int(sock.getsockname()[1])
+        if kind or _bindable(port):
+            return port
 
 
 async def until(

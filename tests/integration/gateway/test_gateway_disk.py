@@ -33,7 +33,7 @@ async def test_a_disk_that_fills_up_in_the_call(start_gateway: StartGateway) -> 
         assert "too large" in record["recording"]["error"]
         assert 1500 <= record["recording"]["duration_ms"] <= 2000
         with wave.open(io.BytesIO(gateway.fetch(f"/v1/calls/{record['call_id']}/recording"))) as wav:
-            assert wav.getnframes() * 1000 // 8000 == record["recording"]["duration_ms"]
+            assert 0 <= wav.getnframes() / 8 - record["recording"]["duration_ms"] < 20  # whole frames of 20 ms
         for pid in gateway.worker_pids().values():
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (FULL_AT, FULL_AT))
     assert gateway.complaints() == []

@@ -170,6 +170,17 @@ def test_a_second_invite_of_a_call_is_refused_and_the_call_goes_on():
     assert len(worker.records()) == 1
 
 
+def test_two_invites_that_nobody_announced_are_both_refused():
+    async def script(worker: Worker) -> None:
+        first = worker.invite()
+        await wait(0.5)
+        second = worker.invite()
+        await wait(2)
+        assert first.verbs == second.verbs == [("reject", 403, "Not announced")]
+
+    work(script)
+
+
 def test_an_invite_that_was_refused_does_not_spoil_a_later_one_of_the_same_call():
     async def script(worker: Worker) -> None:
         early = worker.invite()

@@ -85,7 +85,7 @@ class FakeSource:
         if self.die_at_once:
             self.die_at_once -= 1
             worker.die()
-            await asyncio.sleep(0.05)  # the news of its death is faster than the answer to the fork
+            await asyncio.sleep(0.05)  # it is dead before the answer to the fork comes
         return worker
 
     async def close(self) -> None:
@@ -259,7 +259,7 @@ def test_forks_that_fail_are_tried_again_and_again():
     assert len(world.source.workers) == 2
 
 
-def test_a_worker_lost_while_it_is_forked_is_killed_and_replaced_once():
+def test_a_worker_that_dies_as_it_is_forked_is_killed_and_replaced_once():
     async def script(world: World) -> None:
         await wait(5)
         assert len(world.live) == 2

@@ -1,0 +1,272 @@
+"""Hundreds of short calls through one gateway: nothing may be left of them.
+
+    .venv/bin/python bench/soak.py --config bench/gateway.yaml --number +15550199 --minutes 5
+    .venv/bin/python bench/soak.py --target 127.0.0.1:5080 --http http://127.0.0.1:8090 --pid PID ...
+
+Callers that come all the time, talk, key digits, hang up at once, give up while it rings or say nothing. Every half
+minute a row is printed: calls so far, slots in use, and the threads, file handles and memory (PSS) of all processes.
+Exits with 1 when a call failed, a record is missing, or something has grown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+
+import psutil
+
+from telephony.phone import CallFailed, Phone
+from telephony.phone.analysis import packet_counts
+
+SETTLE_S = 3.0  # after the last call, before the last look
+WARM_CALLS = 60  # before the first look that counts: what is made once for good has been made by then
+THREADS_GROWTH = 2  # a process
+HANDLES_GROWTH = 4  # a process
+MEMORY_GROWTH_MIB = 2.0  # a process, on average
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at all processes of a gateway, by pid."""
+
+    at_s: float
+    calls: int
+    busy: int
+    threads: dict[int, int]
+    handles: dict[int, int]
+    pss_mib: dict[int, float]
+
+    def row(self) -> str:
+        return (
+            f"{self.at_s:7.0f} {self.calls:7d} {self.busy:6d} {len(self.threads):10d} {sum(self.threads.values()):8d}"
+            f" {sum(self.handles.values()):8d} {sum(self.pss_mib.values()):8.1f}"
+        )
+
+
+HEAD = f"{'seconds':>7} {'calls':>7} {'busy':>6} {'processes':>10} {'threads':>8} {'handles':>8} {'PSS MiB':>8}"
+
+
+@dataclass
+class Soak:
+    """`target`, `tcp_target`: host:port of SIP; a quarter of the callers come by TCP. `speech`: 8 kHz PCM that callers say."""
+
+    target: str
+    tcp_target: str  # empty: UDP only
+    http: str
+    pid: int
+    number: str
+    speech: bytes
+    at_once: int = 8
+    chooser: random.Random = field(default_factory=lambda: random.Random(7))
+    done: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    setups_ms: list[float] = field(default_factory=list)
+    lost_packets: int = 0
+    looks: list[Look] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+    _warm: asyncio.Event = field(default_factory=asyncio.Event)
+    _sip_ids: set[str] = field(default_factory=set)
+
+    @property
+    def calls(self) -> int:
+        return sum(self.done.values())
+
+    async def run(self, seconds: float, calls: int = 10**9, *, show: bool = False) -> None:
+        """Until `seconds` have passed or `calls` have been made."""
+        until = time.monotonic() + seconds
+        if show:
+            print(HEAD, flush=True)
+        async with Phone() as udp, Phone(transport="tcp") as tcp:
+            callers = [
+                asyncio.create_task(self._caller(tcp if self.tcp_target and n % 4 == 3 else udp, n, until, calls))
+                for n in range(self.at_once)
+            ]
+            looking = asyncio.create_task(self._look_on(show=show))
+            await asyncio.gather(*callers)
+            looking.cancel()
+        await asyncio.sleep(SETTLE_S)
+        self._look(show=show)
+
+    async def _caller(self, phone: Phone, index: int, until: float, calls: int) -> None:
+        while time.monotonic() < until and self.calls < calls:
+            kind = self.chooser.choices(("talks", "listens", "keys", "at once", "gives up"), (4, 3, 2, 2, 1))[0]
+            try:
+                await asyncio.wait_for(self._call(phone, kind, index), 30)
+            except (CallFailed, TimeoutError) as error:
+                self.failures.append(f"{kind}: {error!r}")
+            self.done[kind] += 1
+            if self.calls >= WARM_CALLS:
+                self._warm.set()
+            await asyncio.sleep(self.chooser.uniform(0.0, 0.1))
+
+    async def _call(self, phone: Phone, kind: str, index: int) -> None:
+        target = f"{self.tcp_target};transport=tcp" if phone.reliable else self.target
+        uri = f"sip:{self.number}@{target}"
+        dialed = await phone.dial(uri, caller=f"+1555160{index:04}")
+        self._sip_ids.add(dialed.call_id)
+        if kind == "gives up":
+            await dialed.hang_up()
+            return
+        await dialed.answered()
+        if dialed.setup_ms is not None:
+            self.setups_ms.append(dialed.setup_ms)
+        if kind == "talks":
+            await dialed.play(self.speech).done
+            await asyncio.sleep(self.chooser.uniform(0.8, 1.5))
+        elif kind == "listens":
+            await asyncio.sleep(self.chooser.uniform(0.5, 2.5))
+        elif kind == "keys":
+            await dialed.send_digits("123#")
+        if dialed.ended.done():
+            raise CallFailed(0, "the gateway ended the call")
+        await dialed.hang_up()
+        self.lost_packets += packet_counts(dialed.received).lost
+
+    # --- looking at the gateway
+
+    async def _look_on(self, *, show: bool) -> None:
+        await self._warm.wait()
+        while True:
+            self._look(show=show)
+            await asyncio.sleep(30)
+
+    def _look(self, *, show: bool) -> None:
+        threads: dict[int, int] = {}
+        handles: dict[int, int] = {}
+        memory: dict[int, float] = {}
+        root = psutil.Process(self.pid)
+        for process in [root, *root.children(recursive=True)]:
+            with process.oneshot():
+                threads[process.pid] = process.num_threads()
+                handles[process.pid] = process.num_fds()
+                memory[process.pid] = process.memory_full_info().pss / 2**20
+        health = self._get("/healthz")
+        look = Look(
+            time.monotonic() - self._began, self.calls, health["figures"]["calls_active"], threads, handles, memory
+        )
+        self.looks.append(look)
+        if show:
+            print(look.row(), flush=True)
+
+    def _get(self, path: str) -> dict[str, dict[str, int]]:
+        with urllib.request.urlopen(self.http + path, timeout=10) as answer:
+            found: dict[str, dict[str, int]] = json.load(answer)
+            return found
+
+    def recorded(self) -> Counter[str]:
+        """Outcomes of our calls, page by page."""
+        outcomes: Counter[str] = Counter()
+        missing = set(self._sip_ids)
+        cursor = ""
+        while missing:
+            with urllib.request.urlopen(f"{self.http}/v1/calls?limit=200{cursor}", timeout=10) as answer:
+                page = json.load(answer)
+            for call in page["calls"]:
+                if call["sip_call_id"] in missing:
+                    missing.discard(call["sip_call_id"])
+                    outcomes[str(call["outcome"])] += 1
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        outcomes["missing"] = len(missing)
+        return outcomes
+
+    def complaints(self) -> list[str]:
+        """What is wrong; empty when all is well."""
+        found = [f"{len(self.failures)} calls failed: {sorted(set(self.failures))[:5]}"] if self.failures else []
+        first, last = self.looks[0], self.looks[-1]
+        if last.busy:
+            found.append(f"{last.busy} slots are still taken")
+        if set(first.threads) != set(last.threads):
+            found.append("a process has come or gone")
+        shared = [pid for pid in first.threads if pid in last.threads]
+        for name, limit, before, after in (
+            ("threads", THREADS_GROWTH, first.threads, last.threads),
+            ("file handles", HANDLES_GROWTH, first.handles, last.handles),
+        ):
+            grown = {pid: after[pid] - before[pid] for pid in shared if after[pid] - before[pid] > limit}
+            if grown:
+                found.append(f"{name} have grown: {grown} by pid")
+        growth = statistics.mean(last.pss_mib[pid] - first.pss_mib[pid] for pid in shared)
+        if growth > MEMORY_GROWTH_MIB:
+            found.append(f"memory has grown by {growth:.1f} MiB a process")
+        outcomes = self.recorded()
+        if outcomes["missing"] or outcomes["None"]:
+            found.append(f"records are missing or open: {dict(outcomes)}")
+        if set(outcomes) - {"answered", "cancelled", "missing", "None"}:
+            found.append(f"outcomes that should not be: {dict(outcomes)}")
+        return found
+
+    def summary(self) -> str:
+        setups = sorted(self.setups_ms)
+        first, last = self.looks[0], self.looks[-1]
+        return (
+            f"{self.calls} calls: {dict(self.done)}; records: {dict(self.recorded())}\n"
+            f"INVITE -> 200: median {statistics.median(setups):.0f} ms, p95 {setups[int(len(setups) * 0.95)]:.0f} ms, "
+            f"max {setups[-1]:.0f} ms; packets lost: {self.lost_packets}\n"
+            f"from call {first.calls} to the end: "
+            f"threads {sum(first.threads.values())} -> {sum(last.threads.values())}, "
+            f"file handles {sum(first.handles.values())} -> {sum(last.handles.values())}, "
+            f"PSS {sum(first.pss_mib.values()):.1f} -> {sum(last.pss_mib.values()):.1f} MiB"
+        )
+
+
+async def _speech() -> bytes:
+    from agent.clock import ThreadOffload
+    from agent.providers.espeak import EspeakTTS
+
+    tts = EspeakTTS(ThreadOffload())
+    text = "I would like an appointment"
+    return b"".join([audio.pcm async for audio in tts.synthesize(text, voice="en-us", language="en")])
+
+
+async def _main(args: argparse.Namespace) -> int:
+    gateway = None
+    if args.target is None:
+        gateway = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", "serve", "--config", args.config,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        assert gateway.stdout is not None
+        words = (await gateway.stdout.readline()).decode().replace(",", " ").split()
+        target = next(word.removeprefix("udp://") for word in words if word.startswith("udp://"))
+        tcp = next((word.removeprefix("tcp://") for word in words if word.startswith("tcp://")), "")
+        http = next(word for word in words if word.startswith("http://"))
+        pid = gateway.pid
+    else:
+        target, tcp, http, pid = args.target, args.tcp_target, args.http, args.pid
+    try:
+        soak = Soak(target, tcp, http.rstrip("/"), pid, args.number, await _speech(), args.at_once)
+        await soak.run(args.minutes * 60, show=True)
+        print(soak.summary())
+        complaints = soak.complaints()
+        for complaint in complaints:
+            print(complaint, file=sys.stderr)
+        return 1 if complaints else 0
+    finally:
+        if gateway is not None:
+            gateway.terminate()
+            await gateway.wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="bench/gateway.yaml", help="settings of the gateway to start")
+    parser.add_argument("--target", help="HOST:PORT of a gateway that runs already (see --http and --pid)")
+    parser.add_argument(
+        "--tcp-target", default="", metavar="HOST:PORT", help="the same by TCP, if it takes calls there"
+    )
+    parser.add_argument("--http", default="http://127.0.0.1:8090")
+    parser.add_argument("--pid", type=int)
+    parser.add_argument("--number", default="+15550199")
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--at-once", type=int, default=8, help="callers at the same time")
+    sys.exit(asyncio.run(_main(parser.parse_args())))
