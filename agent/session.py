@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,9 +82,19 @@ class AgentSession:
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    async def start(self, *, agent: Agent, room: Participant | None = None, call: CallVerbs | None = None) -> None:
+    async def start(
+        self,
+        *,
+        agent: Agent,
+        room: Participant | None = None,
+        call: CallVerbs | None = None,
+        resumed: Sequence[ChatMessage] | None = None,
+    ) -> None:
         """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`. Without a room it
         returns when all of that has been said.
+
+        `resumed`: the history of a conversation whose process was lost and that goes on here. Instead of the beginning
+        the caller hears canned "one_moment" and what was asked last, or the answer that was owed.
 
         Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
         """
@@ -120,14 +130,17 @@ class AgentSession:
         self._limit_alarm = Alarm(loop, limit, self._too_long)
         self._limit_alarm.set()
         self._emit(SessionStarted(loop.time(), agent.name))
-        if agent.greeting:
+        if resumed is not None:
+            self._talker.go_on(resumed)
+        elif agent.greeting:
             self._talker.say(agent.greeting, "greeting")
         if room is not None and self._turns.listener is not None:
             room.audio_input.subscribe(self._turns.listener.frame)
         self._turns.changed()
         if conversation.tts is not None:
             conversation.spawn(self._make_canned(agent), "canned audio")
-        await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
+        if not resumed:
+            await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
         if room is None:
             await self._settled()
 

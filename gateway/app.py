@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,6 +25,10 @@ from gateway.supervisor import Supervisor
 from telephony.call import EndedBy
 from telephony.edge import Edge, EdgeLimits, EdgeSettings, RefusedInvite, Trunk
 from telephony.media.recording import repair
+
+if TYPE_CHECKING:
+    from gateway.api.tokens import RoomTokens
+    from gateway.livekit.watch import LiveKitWatch
 
 __all__ = ["Gateway", "Listener", "edge_settings"]
 
@@ -47,6 +51,7 @@ class Gateway:
         self.settings = settings
         self.dialplan = dialplan
         self.listeners: list[Listener] = []
+        self._livekit: LiveKitWatch | None = None
         self.dispatcher = Dispatcher()
         self.supervisor = Supervisor(settings, self)
         self.metrics = Metrics()
@@ -68,6 +73,11 @@ class Gateway:
             self.settings, self.dialplan, self.dispatcher,
             prepare=self.supervisor.send, opened=self._record, now=loop.time,
         )  # fmt: skip
+        if self.settings.rooms == "livekit" and self.settings.livekit is not None:
+            from gateway.livekit.watch import LiveKitWatch  # a local gateway never loads it
+
+            self._livekit = LiveKitWatch(self.settings.livekit, loop.time)
+            self.listeners.append(self._livekit.observe)
         self._store_lock = StoreLock.take(self.settings.store_path)
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
         self.writer = RecordWriter(self.store)
@@ -89,6 +99,8 @@ class Gateway:
             await self.writer.start()
             self._lag = asyncio.create_task(sample_loop_lag(self.metrics))
             await self.supervisor.start()
+            if self._livekit is not None:
+                await self._livekit.start()
             async with asyncio.timeout(READY_LIMIT_S):
                 await self._ready.wait()
         except BaseException:
@@ -137,6 +149,8 @@ class Gateway:
         await self.supervisor.stop(Stop(), STOP_LIMIT_S)
         if self._lag is not None:
             self._lag.cancel()
+        if self._livekit is not None:
+            await self._livekit.close()
         await self.edge.close()
         await self.api.close()
         if self._tasks:
@@ -155,7 +169,11 @@ class Gateway:
             "workers_ready": len(self.dispatcher.workers),
             "workers_wanted": self.supervisor.wanted,
         }
-        warnings = () if self.writer.state.healthy else (f"call records wait to be written: {self.writer.state.error}",)
+        warnings: tuple[str, ...] = ()
+        if not self.writer.state.healthy:
+            warnings = (f"call records wait to be written: {self.writer.state.error}",)
+        if self._livekit is not None:
+            warnings += self._livekit.warnings
         if self.admission.draining:
             return HealthReport(state="draining", reasons=("the gateway is shutting down",), figures=figures)
         if not self.dispatcher.workers:
@@ -171,8 +189,16 @@ class Gateway:
             recordings=self.settings.recordings,
             api_keys=[key.read() for key in self.settings.http.api_keys],
             store_state=lambda: self.writer.state,
+            room_tokens=self._room_tokens(),
             version=version("trunkline"),
         )
+
+    def _room_tokens(self) -> RoomTokens | None:
+        if self.settings.rooms != "livekit" or self.settings.livekit is None:
+            return None
+        from gateway.livekit.tokens import CallRoomTokens
+
+        return CallRoomTokens(self.settings.livekit)
 
     def _workers_by_state(self) -> dict[str, int]:
         ready = len(self.dispatcher.workers)
@@ -228,7 +254,8 @@ class Gateway:
             self.admission.recordings.pop(message.call_id, None)
             self._check_idle()
 
-    def worker_heartbeat(self, name: str, calls: set[str]) -> None:
+    def worker_heartbeat(self, name: str, calls: set[str], lingering: int = 0) -> None:
+        self.dispatcher.linger(name, lingering)
         now = asyncio.get_running_loop().time()
         for call_id in self.dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
             log.error("call_without_owner", call_id=call_id, worker=name)

@@ -11,7 +11,9 @@ __all__ = ["main"]
 
 # Each module has add_parser(subparsers) and run(args) -> exit code. They import what they need in run(), so that
 # `trunkline explain` does not load a speech recogniser.
-COMMANDS = ("serve", "demo", "check", "explain", "call", "console", "replay", "record_fixture", "bench")
+COMMANDS = (
+    "serve", "demo", "check", "explain", "call", "console", "replay", "record_fixture", "bench", "worker", "livekit",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -97,10 +97,13 @@ class Ready(Message):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """Worker to gateway, once a second. `calls`: ids of those it holds, prepared ones included."""
+    """Worker to gateway, once a second and at the end of each call. `calls`: ids of those it holds, prepared ones
+    included. `lingering`: slots of calls that are over for us, but whose peer has not answered our BYE (32 s at most).
+    """
 
     calls: list[str]
     loop_lag_ms: float
+    lingering: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,19 @@ class SlotTaken:
 
 @dataclass(slots=True)
 class WorkerSlots:
-    """What one worker holds. `calls`: call id -> loop-clock time in seconds at which the slot was taken."""
+    """What one worker holds. `calls`: call id -> loop-clock time in seconds at which the slot was taken. `lingering`:
+    slots that calls which are over still occupy."""
 
     name: str
     sip_port: int
     limit: int
     calls: dict[str, float] = field(default_factory=dict)
     accepting: bool = True
+    lingering: int = 0
 
     @property
     def free(self) -> int:
-        return self.limit - len(self.calls) if self.accepting else 0
+        return max(0, self.limit - len(self.calls) - self.lingering) if self.accepting else 0
 
 
 class Dispatcher:
@@ -57,6 +59,11 @@ class Dispatcher:
         """The worker keeps its calls and gets no new ones."""
         if name in self._workers:
             self._workers[name].accepting = False
+
+    def linger(self, name: str, slots: int) -> None:
+        """So many of a worker's slots are not free yet although their calls are over."""
+        if name in self._workers:
+            self._workers[name].lingering = slots
 
     def take(self, call_id: str, now: float) -> SlotTaken | None:
         """A slot in the worker with most free ones (so that a crash takes few calls along); None: all are full.

@@ -20,6 +20,7 @@ from agent.events import SessionEvent
 from telephony.call import CallInfo, Direction, EndedBy, MediaStatistics
 
 __all__ = [
+    "LIVEKIT_WORKER",
     "CallClosed",
     "CallDetail",
     "CallEvents",
@@ -41,6 +42,9 @@ __all__ = [
     "opened_part",
     "refused_record",
 ]
+
+
+LIVEKIT_WORKER = "livekit"  # `worker` of calls whose record `trunkline worker` writes
 
 
 class Outcome(StrEnum):

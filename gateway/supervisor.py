@@ -46,7 +46,7 @@ class SupervisorEvents(Protocol):
 
     def worker_record(self, name: str, body: dict[str, Any]) -> None: ...
 
-    def worker_heartbeat(self, name: str, calls: set[str]) -> None: ...
+    def worker_heartbeat(self, name: str, calls: set[str], lingering: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class Supervisor:
             self._events.worker_ready(name, message.sip_port, message.slots)
         elif isinstance(message, Heartbeat):
             worker.loop_lag_ms = message.loop_lag_ms
-            self._events.worker_heartbeat(name, set(message.calls))
+            self._events.worker_heartbeat(name, set(message.calls), message.lingering)
         elif isinstance(message, Record):
             self._events.worker_record(name, dict(message.body))
 

@@ -15,6 +15,7 @@ from telephony.rooms.protocol import LegAudio
 
 __all__ = [
     "CallInfo",
+    "CallOutcome",
     "CallVerbs",
     "DigitSource",
     "Direction",
@@ -28,6 +29,9 @@ __all__ = [
     "LegHeld",
     "LegResumed",
     "MediaStatistics",
+    "OutcomeKind",
+    "TransferOutcome",
+    "outcome_kind",
 ]
 
 
@@ -44,6 +48,16 @@ class EndedBy(StrEnum):
     CALLER = "caller"
     AGENT = "agent"  # end_call, silence ladder, length cap, drain
     SYSTEM = "system"  # refused, worker lost, media never came
+
+
+class OutcomeKind(StrEnum):
+    """How an outbound call or a cold transfer went."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"  # it rang and nobody took it, or the phone cannot be reached now
+    REJECTED = "rejected"  # somebody, or a network for them, said no to this call
+    FAILED = "failed"  # all else: no such number, trunk or network trouble; the SIP status says which
 
 
 class DigitSource(StrEnum):
@@ -63,6 +77,61 @@ class CallInfo:
     trunk: str
     sip_call_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)  # X-… headers of the INVITE
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of an outbound call. `sip_status` is the INVITE's final status, 0 when none came; `text` its reason
+    phrase, or ours. `sip_call_id` is the driver's name for the call, empty when there never was one."""
+
+    kind: OutcomeKind
+    sip_status: int
+    text: str
+    sip_call_id: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return self.kind is OutcomeKind.ANSWERED
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """What became of a cold transfer (REFER, RFC 3515). ANSWERED: the target has taken the call, which is ours no
+    more. Otherwise the call is still ours. `sip_status`: of the REFER if that was refused, else what the NOTIFY told of
+    the call to the target; 0 when neither came."""
+
+    kind: OutcomeKind
+    sip_status: int
+    text: str
+
+    @property
+    def transferred(self) -> bool:
+        return self.kind is OutcomeKind.ANSWERED
+
+
+_OUTCOMES: Mapping[int, OutcomeKind] = {
+    403: OutcomeKind.REJECTED,
+    408: OutcomeKind.NO_ANSWER,
+    433: OutcomeKind.REJECTED,  # RFC 5079: no anonymous calls
+    480: OutcomeKind.NO_ANSWER,
+    486: OutcomeKind.BUSY,
+    600: OutcomeKind.BUSY,
+    603: OutcomeKind.REJECTED,
+    607: OutcomeKind.REJECTED,  # RFC 8197: unwanted
+    608: OutcomeKind.REJECTED,  # RFC 8688: rejected by an intermediary
+}
+
+
+def outcome_kind(sip_status: int, *, gave_up: bool = False) -> OutcomeKind:
+    """The kind that a final SIP status means; 0: no final status came. `gave_up`: we stopped the ringing after our own
+    limit, so that 487 and silence mean that nobody answered. Raises ValueError for a provisional status."""
+    if sip_status != 0 and not 200 <= sip_status <= 699:
+        raise ValueError(f"{sip_status} is no final SIP status")
+    if 200 <= sip_status < 300:
+        return OutcomeKind.ANSWERED
+    if sip_status in (0, 487) and gave_up:
+        return OutcomeKind.NO_ANSWER
+    return _OUTCOMES.get(sip_status, OutcomeKind.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from agent.events import AgentHandoff
@@ -75,6 +75,22 @@ class Talker:
 
     def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
         return self.say(self._conversation.agent.say_canned(key), kind)
+
+    def go_on(self, history: Sequence[ChatMessage]) -> None:
+        """Take up a conversation that was cut off: a holding sentence, then what the caller waits for."""
+        conversation = self._conversation
+        for message in history:
+            conversation.history.add(message)
+        conversation.turns = sum(message.role == "user" for message in history)
+        self.say_canned("one_moment")
+        last = history[-1] if history else None
+        if last is None:
+            if conversation.agent.greeting:
+                self.say(conversation.agent.greeting, "greeting")
+        elif last.role != "assistant":
+            self.reply(None, Waterfall(conversation.turns, decided_at=conversation.now()))
+        elif last.text:
+            self.say(last.text)  # most likely a question, of whose answer nothing was heard
 
     def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
         voiced = self._conversation.tts is not None

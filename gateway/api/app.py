@@ -12,7 +12,7 @@ from gateway.api.routes import ROUTES
 
 __all__ = ["make_app"]
 
-_BODY_LIMIT = 64 * 1024  # bytes; nothing here takes a body
+_BODY_LIMIT = 64 * 1024  # bytes; what is sent here is a few fields
 
 
 def make_app(deps: ApiDeps) -> web.Application:
@@ -23,6 +23,9 @@ def make_app(deps: ApiDeps) -> web.Application:
     app[DEPS] = deps
     app.on_response_prepare.append(secure_headers)
     for route in ROUTES:
-        app.router.add_get(route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", openapi)
     return app

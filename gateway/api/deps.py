@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from aiohttp import web
 
 from gateway.metrics import Metrics
 from gateway.record import CallDetail, CallRecord
 from gateway.store import CallFilters, CallPage, WriterState
+
+if TYPE_CHECKING:
+    from gateway.api.tokens import RoomTokens
 
 __all__ = ["DEPS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
 
@@ -75,6 +78,7 @@ class ApiDeps:
     """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: everyone may, from this machine.
 
     `health` and `store_state` return at once. `recordings`: the only directory that recordings are served from.
+    `room_tokens`: None with local rooms.
     """
 
     calls: CallReader
@@ -84,6 +88,7 @@ class ApiDeps:
     api_keys: Sequence[str] = ()
     protect_metrics: bool = False
     store_state: Callable[[], WriterState] | None = None
+    room_tokens: RoomTokens | None = None
     version: str = ""
 
 

@@ -26,6 +26,7 @@ def description(
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     models = {model for route in routes for model in route.answers.values() if model is not None} | {Problem}
+    models |= {route.body for route in routes if route.body is not None}
     by_name = {model.__name__: model for model in models}
     adapters = [(name, "serialization", TypeAdapter(by_name[name])) for name in sorted(by_name)]
     _, schemas = TypeAdapter.json_schemas([(n, "serialization", a) for n, _, a in adapters], ref_template=_REFS)
@@ -34,7 +35,9 @@ def description(
         "openapi": "3.1.0",
         "info": {"title": "Trunkline", "version": version or "0"},
         "security": [{"key": []}],
-        "paths": {route.path: {"get": _operation(route, public=route.path in public)} for route in routes},
+        "paths": {
+            route.path: {route.method.lower(): _operation(route, public=route.path in public)} for route in routes
+        },
         "components": {
             "schemas": schemas.get("$defs", {}),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -61,6 +64,9 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
         problem = {"schema": {"$ref": _REFS.format(model="Problem")}}
         responses[str(status)] = {"description": when, "content": {"application/problem+json": problem}}
     operation: dict[str, Any] = {"summary": route.summary, "parameters": _parameters(route), "responses": responses}
+    if route.body is not None:
+        reference = {"$ref": _REFS.format(model=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
     return operation | ({"security": []} if public else {})
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, health, page, recordings, transcripts
+from gateway.api import calls, health, page, recordings, tokens, transcripts
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import ListQuery, NoQuery, TranscriptQuery
 from gateway.record import CallDetail
@@ -19,7 +19,8 @@ __all__ = ["ROUTES", "Route"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A GET. `answers`: content type -> model of the body (None: not JSON). `errors`: status -> when."""
+    """`answers`: content type -> model of the body (None: not JSON). `body`: model of what a POST brings, as JSON.
+    `errors`: status -> when."""
 
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,6 +28,8 @@ class Route:
     answers: Mapping[str, type[Any] | None]
     query: type[BaseModel] = NoQuery
     errors: Mapping[int, str] = field(default_factory=dict)
+    method: Literal["GET", "POST"] = "GET"
+    body: type[BaseModel] | None = None
 
 
 _NO_CALL = {404: "There is no such call."}
@@ -66,6 +69,15 @@ ROUTES = (
         query=TranscriptQuery,
         answers={"application/json": transcripts.Transcript, "text/plain": None},
         errors=_NO_CALL,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/token",
+        method="POST",
+        handler=tokens.token,
+        summary="A token with which a person joins the call's LiveKit room, from a browser say",
+        body=tokens.TokenRequest,
+        answers={"application/json": tokens.RoomToken},
+        errors=_NO_CALL | {409: "The call is over, or its room is a local one.", 415: "The body is not JSON."},
     ),
     Route(
         path="/healthz",

@@ -1,4 +1,4 @@
-"""One call inside a worker: joins leg, room and session, and is the one owner of its end.
+"""One call inside a worker: joins leg and conversation, and is the one owner of its end.
 
 Whatever ends first (the caller hangs up, the agent says goodbye, media never comes, the gateway drains), everything
 else is ended from here, once, and one closing record is sent.
@@ -14,16 +14,13 @@ from typing import Any
 
 import structlog
 
-from agent import Agent, AgentSession
-from agent.events import SessionClosed, SessionEvent
-from agent.providers.base import ProviderError
+from gateway.callworker.conversation import Conversation, ConversationOver
 from gateway.callworker.journal import Journal
+from gateway.callworker.local import LocalConversation
 from gateway.callworker.media_watch import MediaLost, MediaWatch
 from gateway.callworker.providers import ProviderSet
-from gateway.callworker.verbs import AgentsVerbs
 from gateway.config import Settings
 from gateway.control import Prepare
-from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import Outcome, Recording
 from telephony.call import (
     CallInfo,
@@ -40,19 +37,19 @@ from telephony.call import (
 )
 from telephony.errors import LegEndedError, TelephonyError
 from telephony.media.recording import WavRecorder
-from telephony.rooms.local import LocalRoom
 
-__all__ = ["CallOwner", "call_info"]
+__all__ = ["CallOwner", "ConversationMaker", "call_info"]
 
 log = structlog.get_logger(__name__)
 
-WARM_LIMIT_S = 2.0  # the phone rings on while providers are warmed, but not for longer than this
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
 END_LIMIT_S = 5.0  # for the leg to confirm its end
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
 RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
-LENGTH_MARGIN_S = 60.0  # beyond the session's own cap, the reaper ends the call
+
+# (the leg, what the gateway said of the call, its journal, what to call before the conversation hangs up)
+ConversationMaker = Callable[[Leg, Prepare, Journal, Callable[[EndedBy, str], None]], Conversation]
 
 
 class CallOwner:
@@ -67,18 +64,21 @@ class CallOwner:
         settings: Settings,
         providers: ProviderSet,
         send: Callable[[dict[str, Any]], None],
+        conversation: ConversationMaker | None = None,
     ) -> None:
+        """`conversation`: None for one with a session of ours in a local room."""
         self._leg = leg
         self._prepared = prepared
         self._settings = settings
-        self._providers = providers
         self._info = info
         self._journal = Journal(self._info.call_id, send, asyncio.get_running_loop().time)
         self._recorder: WavRecorder | None = None
         self._recording_trouble = ""
-        self._room: LocalRoom | None = None
-        self._session: AgentSession | None = None
-        self._early_digits: list[tuple[str, float]] | None = []  # None: the session takes them itself
+        self._conversation: Conversation = (
+            LocalConversation(leg, prepared, providers, self._journal.event, self._because)
+            if conversation is None
+            else conversation(leg, prepared, self._journal, self._because)
+        )
         self._answering = False  # a 200 is on its way: the leg can't be refused any more
         self._answered = asyncio.Event()
         self._media = asyncio.Event()
@@ -108,19 +108,19 @@ class CallOwner:
 
     def drain(self, reason: str) -> None:
         """Say goodbye and end."""
-        if self._session is None:
+        if not self._conversation.begun:
             self.end_now(reason)
         elif self._goodbye is None:
-            self._goodbye = asyncio.create_task(self._say_goodbye(self._session, reason), name="goodbye")
+            self._goodbye = asyncio.create_task(self._say_goodbye(reason), name="goodbye")
 
     def end_now(self, reason: str) -> None:
         """Hang up without a word."""
         self._because(EndedBy.SYSTEM, reason)
         self._over.set()
 
-    async def _say_goodbye(self, session: AgentSession, reason: str) -> None:
+    async def _say_goodbye(self, reason: str) -> None:
         try:
-            await session.drain()
+            await self._conversation.drain(reason)
         except Exception as error:
             # Then without a goodbye.
             log.error("goodbye_failed", error=repr(error), exc_info=error)
@@ -140,12 +140,11 @@ class CallOwner:
 
     async def _answer_and_talk(self) -> None:
         await self._leg.ring()
-        persona, session = await self._prepare_session()
+        await self._conversation.prepare()
         if self._over.is_set():
             return
         self._recorder = WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
-        self._room = LocalRoom(self._info.call_id, asyncio.get_running_loop(), self._recorder)
-        audio = self._journal.clocked(self._room.add_leg("caller"))
+        audio = self._journal.clocked(self._conversation.join(self._recorder))
         self._answering = True
         try:
             await self._leg.answer(audio)
@@ -158,61 +157,9 @@ class CallOwner:
         await _comes(self._media, MEDIA_GRACE_S)
         watch = asyncio.create_task(self._watch_media(), name="media watch")
         try:
-            self._session_closed(await self._hold(session, persona, self._room))
+            self._talked(await self._conversation.hold())
         finally:
             watch.cancel()
-
-    async def _hold(self, session: AgentSession, persona: Agent, room: LocalRoom) -> SessionClosed:
-        """The session from its start to its last event, which a persona that hangs in `on_enter` does not delay."""
-        closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
-
-        def note(event: SessionEvent) -> None:
-            if isinstance(event, SessionClosed) and not closed.done():
-                closed.set_result(event)
-
-        async def start() -> None:
-            # In one step with the start: from here on, and not before, the session is told that the leg has ended.
-            self._session = session
-            # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
-            asyncio.get_running_loop().call_soon(self._hand_over_digits)
-            verbs = AgentsVerbs(self._leg, self._agent_hangs_up)
-            await session.start(agent=persona, room=room.add_agent("agent"), call=verbs)
-
-        session.subscribe(self._journal.event)
-        session.subscribe(note)
-        starting = asyncio.create_task(start(), name="session start")
-        longest_ms = session.options.max_call_ms
-        limit_s = None if longest_ms is None else longest_ms / 1000 + LENGTH_MARGIN_S
-        either: list[asyncio.Future[Any]] = [starting, closed]
-        try:
-            async with asyncio.timeout(limit_s):
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if starting.done():
-                    await starting  # raises what it raised
-                return await closed
-        except TimeoutError as error:
-            raise TimeoutError("the conversation did not end by itself") from error
-        finally:
-            starting.cancel()
-
-    def _hand_over_digits(self) -> None:
-        """Keys that were pressed while the session was not there yet."""
-        early, self._early_digits = self._early_digits or [], None
-        for digit, at in early:
-            if self._session is not None:
-                self._session.on_digit(digit, at)
-
-    async def _prepare_session(self) -> tuple[Agent, AgentSession]:
-        cls = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
-        persona = cls()
-        session = self._providers.session(self._prepared.speech, self._prepared.session)
-        try:
-            async with asyncio.timeout(WARM_LIMIT_S):
-                await self._providers.warm(self._prepared.speech)
-        except (ProviderError, TimeoutError) as error:
-            # The session has its own answer to a provider that stays away: the caller is not refused for it.
-            log.warning("provider_not_warm", error=str(error))
-        return persona, session
 
     # --- what happens to the leg ---------------------------------------------------------------------------------
 
@@ -241,15 +188,14 @@ class CallOwner:
                 self._watch.first_media(at)
                 self._media.set()
             case LegDigit(digit=digit, at=at):
-                if self._early_digits is not None:
-                    self._early_digits.append((digit, at))
-                elif self._session is not None:
-                    self._session.on_digit(digit, at)
+                self._conversation.digit(digit, at)
             case LegHeld(at=at):
                 self._watch.held(at)
+                self._conversation.on_hold(True)
                 self._journal.leg_event(event)
             case LegResumed(at=at):
                 self._watch.resumed(at)
+                self._conversation.on_hold(False)
                 self._journal.leg_event(event)
             case LegEnded():
                 if event.by_peer:
@@ -277,12 +223,9 @@ class CallOwner:
 
     # --- why it ends ---------------------------------------------------------------------------------------------
 
-    def _session_closed(self, closed: SessionClosed) -> None:
-        if closed.reason != "leg_ended":
-            self._agent_hangs_up(closed.reason)
-
-    def _agent_hangs_up(self, reason: str) -> None:
-        self._because(EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT, reason or "hung up")
+    def _talked(self, over: ConversationOver) -> None:
+        if over.by is not None:
+            self._because(over.by, over.reason)
 
     def _because(self, by: EndedBy, reason: str) -> None:
         """The first cause is the cause."""
@@ -299,12 +242,10 @@ class CallOwner:
 
     async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
         """Whatever happened: the leg ends, then the conversation, then the room and its recording."""
-        if self._session is None:
+        if not self._conversation.begun:
             conversing.cancel()  # it rings, or waits for the ACK
         await self._end_leg()
-        await self._close_session(conversing)
-        if self._room is not None:
-            await self._room.close()
+        await self._close_conversation(conversing)
         await self._close_recorder()
 
     async def _end_leg(self) -> None:
@@ -322,17 +263,16 @@ class CallOwner:
             except Exception as error:  # noqa: BLE001 - the rest has to be ended all the same
                 log.error("leg_not_confirmed_ended", error=repr(error))
 
-    async def _close_session(self, conversing: asyncio.Task[None]) -> None:
-        if self._session is not None:
-            self._session.leg_ended()  # no effect when it is ending by itself
+    async def _close_conversation(self, conversing: asyncio.Task[None]) -> None:
+        self._conversation.leg_ended()  # no effect when it is ending by itself
         await asyncio.wait({conversing}, timeout=SESSION_LIMIT_S)
         if not conversing.done():
             log.error("session_not_closed")
         conversing.cancel()
-        if self._session is not None:
+        for step in (self._conversation.stop, self._conversation.close):
             try:
                 async with asyncio.timeout(END_LIMIT_S):
-                    await self._session.aclose("error")  # if its start has failed half way
+                    await step()
             except Exception as error:  # noqa: BLE001 - the record has to be closed all the same
                 log.error("session_not_closed", error=repr(error))
 
@@ -378,7 +318,7 @@ class CallOwner:
             ended=ended,
             by=by,
             reason=reason,
-            tokens=self._session.tokens if self._session is not None else (0, 0),
+            tokens=self._conversation.tokens,
             recording=self._recording(),
         )
 

@@ -6,6 +6,7 @@ sent one by one as they happen, so that the record of a call whose worker is kil
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +58,13 @@ class Journal:
 
     def event(self, event: SessionEvent) -> None:
         self._send(CallEvents(call_id=self._call_id, events=(event_on_axis(event, self._origin),)).to_dict())
+
+    def distant_event(self, event: SessionEvent, unix_ms: float) -> None:
+        """Of a session in another process, maybe on another machine: its clock is not ours. `unix_ms`: the time of day
+        of the event's `at`."""
+        at = self._now() - (time.time() - unix_ms / 1000)
+        began_there = event.at - (min(at, self._now()) - self._origin)
+        self._send(CallEvents(call_id=self._call_id, events=(event_on_axis(event, began_there),)).to_dict())
 
     def leg_event(self, event: LegEvent) -> None:
         """Hold and resumption are part of a call's story; the rest of a leg's events has its own place."""

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
     plan = _plan(paths, settings, problems)
     warnings = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
+    if settings is not None and not warnings:
+        warnings += _livekit(settings)
     if args.json:
         print(json.dumps(_report(problems, warnings, plan), indent=2))
     else:
@@ -60,6 +62,18 @@ def _settings(path: str, problems: list[Problem]) -> Settings | None:
 
 def _missing(settings: Settings | None) -> Iterable[str]:
     return settings.missing_secrets() if settings is not None else ()
+
+
+def _livekit(settings: Settings) -> list[str]:
+    """Whether the LiveKit server can be used now; it may well be started later."""
+    if settings.rooms != "livekit" or settings.livekit is None:
+        return []
+    import asyncio
+
+    from gateway.livekit.watch import check_livekit
+
+    trouble = asyncio.run(check_livekit(settings.livekit))
+    return [trouble] if trouble else []
 
 
 def _plan(paths: list[Path], settings: Settings | None, problems: list[Problem]) -> Dialplan | None:

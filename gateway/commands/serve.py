@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,14 @@ async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:
     gateway = Gateway(settings, dialplan)
     if show:
         follow(gateway, Terminal())
-    if not await start_gateway(gateway):
+    starting = asyncio.current_task()
+    assert starting is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, starting.cancel)  # `serve` has its own
+    try:
+        if not await start_gateway(gateway):
+            return 1
+    except asyncio.CancelledError:
+        print("trunkline was told to stop before it was ready", file=sys.stderr)
         return 1
     print(f"ready: {', '.join(str(address) for address in gateway.edge.addresses)}  {gateway.api.url}", flush=True)
     await gateway.serve()

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from gateway.config.checks import contradictions
 from gateway.config.fields import IPNetwork, PortRange, Secret, SecretMissing, SocketAddress
+from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.located_yaml import ConfigError, Problem, read_yaml
 from gateway.config.messages import validate_model
 from gateway.config.models import (
     PROVIDERS,
     CallSettings,
     HttpSettings,
+    LiveKitSettings,
+    LiveKitWorkerSettings,
     LogSettings,
     OpenAISettings,
     ProviderSettings,
@@ -34,6 +37,9 @@ __all__ = [
     "ConfigError",
     "HttpSettings",
     "IPNetwork",
+    "LiveKitOutboundSettings",
+    "LiveKitSettings",
+    "LiveKitWorkerSettings",
     "LogSettings",
     "OpenAISettings",
     "PortRange",

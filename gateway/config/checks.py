@@ -19,6 +19,9 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
     yield from _trunks(settings)
     yield from _ports(settings)
     yield from _providers(settings)
+    if settings.rooms == "livekit" and settings.livekit is None:
+        yield ("livekit",), "must be given: rooms is livekit"
+    yield from _livekit_outbound(settings)
     yield from _calls(settings)
     for first, second in combinations(range(len(settings.dialplans)), 2):
         if settings.dialplans[first] == settings.dialplans[second]:
@@ -77,6 +80,16 @@ def _providers(settings: Settings) -> Iterator[Complaint]:
         yield ("providers", "openai"), "must be given: speech uses openai"
     if openai is not None and openai.base_url is None and openai.api_key is None:
         yield ("providers", "openai", "api_key"), "must be given, or base_url for a server that needs no key"
+
+
+def _livekit_outbound(settings: Settings) -> Iterator[Complaint]:
+    outbound = settings.livekit.outbound if settings.livekit else ()
+    for index, carrier in enumerate(outbound):
+        place: Located = ("livekit", "outbound", index)
+        if any(other.name == carrier.name for other in outbound[:index]):
+            yield (*place, "name"), f'another carrier is called "{carrier.name}" too'
+        if bool(carrier.auth_username) != (carrier.auth_password is not None):
+            yield (*place, "auth_username"), "auth_username and auth_password go together"
 
 
 def _calls(settings: Settings) -> Iterator[Complaint]:

@@ -22,6 +22,7 @@ from gateway.config.fields import (
     SocketAddress,
     StoreUrl,
 )
+from gateway.config.livekit_sip import LiveKitOutboundSettings
 
 if TYPE_CHECKING:
     from agent.options import SessionOptions
@@ -31,6 +32,7 @@ __all__ = [
     "PROVIDERS",
     "CallSettings",
     "HttpSettings",
+    "LiveKitSettings",
     "LogSettings",
     "OpenAISettings",
     "ProviderSettings",
@@ -228,6 +230,34 @@ class CallSettings(_Section):
     media_timeout_s: float = Field(default=15.0, gt=0, description="No packet for this long later on: the call ends.")
 
 
+class LiveKitWorkerSettings(_Section):
+    """`trunkline worker`: the agents' side."""
+
+    load_threshold: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="No job is taken while this part of the CPU is in use (average of 2.5 s). 1: no limit.",
+    )
+    idle_processes: int = Field(default=2, ge=0, le=64, description="Job processes that wait, warm, for a job.")
+    jobs_per_process: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Conversations that may share a process: less memory, but one crash.",
+    )
+    drain_s: float = Field(default=60.0, ge=0, description="How long jobs may go on after a request to stop.")
+    http: HttpAddress = Field(
+        default=SocketAddress("http", "127.0.0.1", 8081), description="For /healthz and /metrics. Port 0: any free one."
+    )
+    memory_warn_mb: int = Field(default=300, ge=0, description="A job process that holds more is logged. 0: never.")
+    memory_limit_mb: int = Field(
+        default=0,
+        ge=0,
+        description="A job process that holds more is replaced, its jobs go on. 0: no limit.",
+    )
+
+
 class LogSettings(_Section):
     """What is written to standard error."""
 
@@ -237,10 +267,36 @@ class LogSettings(_Section):
     format: Literal["console", "json"] = Field(default="console", description="For people or for machines.")
 
 
-def _rooms(value: Any) -> Any:
-    if value == "livekit":
-        raise ValueError("LiveKit rooms come in a later version; local is what there is")
-    return value
+class LiveKitSettings(_Section):
+    """The LiveKit server whose rooms calls are bridged into; see docs/livekit.md."""
+
+    url: str = Field(pattern=r"^wss?://[^\s/]+\S*$", description="Where LiveKit server is: ws:// or wss://.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^wss?://[^\s/]+\S*$",
+        description="What browsers are told to connect to, if it is not `url`.",
+    )
+    api_key: Secret = Field(description="Where its API key is kept.")
+    api_secret: Secret = Field(description="Where the secret of that key is kept.")
+    agent_name: str = Field(
+        default="trunkline",
+        max_length=128,
+        description="Agents registered under this name get the calls. Empty: those that take any room.",
+    )
+    join_timeout_s: float = Field(default=5.0, gt=0, le=30, description="The phone rings this long for a room at most.")
+    agent_timeout_s: float = Field(
+        default=10.0, gt=0, le=120, description="An answered caller waits this long for an agent (hears it ringing)."
+    )
+    agent_return_s: float = Field(
+        default=8.0, ge=0, le=120, description="A caller whose agent has gone waits this long for it or another one."
+    )
+    resume_s: float = Field(
+        default=10.0, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
+    )
+    worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
+    outbound: tuple[LiveKitOutboundSettings, ...] = Field(
+        default=(), description="Carriers of LiveKit SIP, for `trunkline livekit`; see docs/livekit-sip.md."
+    )
 
 
 def _workers(value: Any) -> Any:
@@ -255,8 +311,11 @@ class Settings(_Section):
     sip: SipSettings = Field(description="The public SIP side.")
     rtp: RtpSettings = Field(default=RtpSettings(), description="Audio.")
     http: HttpSettings = Field(default=HttpSettings(), description="REST API, dashboard, metrics.")
-    rooms: Annotated[Literal["local"], BeforeValidator(_rooms)] = Field(
-        default="local", description="Where calls meet."
+    rooms: Literal["local", "livekit"] = Field(
+        default="local", description="Where calls and agents meet: in the call worker, or in a LiveKit server's rooms."
+    )
+    livekit: LiveKitSettings | None = Field(
+        default=None, description="Needed when `rooms` is livekit, and for `trunkline worker`."
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
@@ -310,8 +369,11 @@ class Settings(_Section):
     def missing_secrets(self) -> list[str]:
         """What is not where it should be, in words; empty when the gateway can start."""
         missing: list[str] = []
-        openai = self.providers.openai
-        for secret in (*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())):
+        openai, livekit = self.providers.openai, self.livekit
+        secrets = [*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())]
+        secrets += [livekit.api_key, livekit.api_secret] if livekit else []
+        secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []
+        for secret in secrets:
             try:
                 secret.read()
             except SecretMissing as error:

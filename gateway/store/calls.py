@@ -23,6 +23,7 @@ from sqlalchemy import exc, func, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.record import (
+    LIVEKIT_WORKER,
     CallClosed,
     CallDetail,
     CallEvents,
@@ -110,13 +111,15 @@ class CallStore:
         """These calls' worker died: those still open end now, as `worker_lost`."""
         await self.apply([WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC))])
 
-    async def fail_open(self, reason: str = "gateway_lost") -> int:
+    async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
         """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
-        sign of life (last event, answer or start), as nobody knows how long the line stood after that."""
+        sign of life (last event, answer or start), as nobody knows how long the line stood after that.
+
+        A gateway and a LiveKit agent worker may share the store, and each ends its own only."""
         async with self._transaction() as transaction:
             last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
             query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
-                calls.c.outcome.is_(None)
+                calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
             )
             left = (await transaction.connection.execute(query)).all()
             for call in left:

@@ -33,7 +33,7 @@ class MediaStream:
     """The RTP socket of one call. Made on the loop; ticked by the media thread from `start` to `stop`."""
 
     def __init__(self, host: str, sender: RtpSender) -> None:
-        self.socket = _even_port(host)
+        self.socket, self._rtcp = _rtp_and_rtcp(host)
         self.sender = sender
         self.received = ReceivedPackets()
         self.sent: list[bytes] = []
@@ -49,6 +49,10 @@ class MediaStream:
     def port(self) -> int:
         port: int = self.socket.getsockname()[1]
         return port
+
+    def close(self) -> None:
+        self.socket.close()
+        self._rtcp.close()
 
     def send_to(self, host: str, port: int) -> None:
         """Where packets go from now on. Raises OSError for a name that cannot be resolved."""
@@ -80,18 +84,27 @@ class MediaStream:
                 self.received.append(RtpPacket(at, *parsed))
 
 
-def _even_port(host: str) -> socket.socket:
-    """RTP ports are even (RFC 3550 section 11). Raises OSError."""
+def _rtp_and_rtcp(host: str) -> tuple[socket.socket, socket.socket]:
+    """An even port, and the odd one above it (RFC 3550 section 11): nobody reads there, but what a peer sends as RTCP
+    must not reach another program. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(50):
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind((host, 0))
-        if sock.getsockname()[1] % 2 == 0:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            enable_timestamps(sock)
-            return sock
-        sock.close()
-    raise OSError("no even UDP port is free")
+        rtp = socket.socket(family, socket.SOCK_DGRAM)
+        rtcp = socket.socket(family, socket.SOCK_DGRAM)
+        rtp.bind((host, 0))
+        port = rtp.getsockname()[1]
+        try:
+            if port % 2 == 0:
+                rtcp.bind((host, port + 1))
+                rtp.setblocking(False)
+                rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+                enable_timestamps(rtp)
+                return rtp, rtcp
+        except OSError:
+            pass  # the odd port is taken
+        rtp.close()
+        rtcp.close()
+    raise OSError("no pair of UDP ports is free")
 
 
 class MediaThread:
@@ -160,7 +173,7 @@ class MediaThread:
         elif not stream.stopped:
             stream.drain(self._receiver)
             stream.stopped = True
-            stream.socket.close()
+            stream.close()
             done()
 
 

@@ -31,7 +31,7 @@ from telephony.pjsua._api import (
 from telephony.pjsua._api import Endpoint as PjEndpoint
 from telephony.pjsua.bridge import Bridge
 from telephony.pjsua.line import Line, guarded
-from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, silence_log
+from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, set_g722_level, silence_log
 from telephony.pjsua.request import IncomingRequest, parse_invite
 from telephony.pjsua.settings import CODECS, EndpointSettings
 from telephony.pjsua.sockets import ClosingSockets
@@ -217,6 +217,7 @@ class Engine:
             endpoint.libCreate()
         with pjsip_operation("initialise"):
             endpoint.libInit(_endpoint_config(settings))
+        set_g722_level()
         self.call_limit = compiled_call_limit()
         transport = TransportConfig()
         transport.port = settings.sip_port

@@ -16,6 +16,7 @@ __all__ = [
     "check_vector_layout",
     "compiled_call_limit",
     "packets_reordered",
+    "set_g722_level",
     "silence_log",
     "vector_address",
 ]
@@ -62,6 +63,12 @@ def _library() -> ctypes.CDLL:
 def silence_log() -> None:
     """Until libInit has set the log writer, PJLIB prints to stdout; this keeps it quiet."""
     _library().pj_log_set_level(0)
+
+
+def set_g722_level() -> None:
+    """Meet other G.722 speakers at the same level: PJSIP by default scales 16-bit samples to 14 bits, which is 6 dB off
+    from what SpanDSP does, and with it baresip, Asterisk and FreeSWITCH. Holds for streams made from now on."""
+    _library().pjmedia_codec_g722_set_pcm_shift(1)
 
 
 def compiled_call_limit() -> int:

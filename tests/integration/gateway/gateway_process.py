@@ -32,14 +32,15 @@ _rtp_taken: set[int] = set()
 def free_rtp_range(ports: int) -> str:
     """A part of the UDP ports below the system's own choice, which nobody uses just now."""
     chooser = random.Random(os.getpid() * 1000 + len(_rtp_taken))
-    while True:
+    for _ in range(1000):
         first = chooser.randrange(10_000, 32_000 - ports, 100)
-        if any(abs(first - other) < 1000 for other in _rtp_taken) or not all(
+        if any(abs(first - other) < ports for other in _rtp_taken) or not all(
             _bindable(port) for port in range(first, first + ports, 17)
         ):
             continue
         _rtp_taken.add(first)
         return f"{first}-{first + ports - 1}"
+    raise RuntimeError("no free range of RTP ports")
 
 
 def _bindable(port: int) -> bool:
@@ -200,6 +201,7 @@ class RunningGateway:
         self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
+        _rtp_taken.discard(int(self.settings["rtp"]["ports"].partition("-")[0]))
 
     # --- its processes
 

@@ -35,8 +35,10 @@ def _refuse_to_start(gateway: RunningGateway) -> tuple[int, str]:
         except psutil.NoSuchProcess:
             break
         time.sleep(0.01)
-    code = gateway.process.wait(5)
-    gateway.kill()
+    try:
+        code = gateway.process.wait(5)
+    finally:
+        gateway.kill()
     assert not [pid for pid in seen if psutil.pid_exists(pid)], "something was left behind"
     assert "worker_ready" not in gateway.log_text()
     return code, gateway.log_text()
@@ -110,7 +112,7 @@ async def test_a_second_gateway_on_the_same_store_leaves_the_first_ones_calls_al
     async with Phone() as phone:
         call = await phone.call(first.uri("+15550101"), caller="+15552108001")
         await until(lambda: first.attempts(call.call_id))
-        code, said = await asyncio.to_thread(_refuse_to_start, second)
+        code, said = await asyncio.to_thread(_refuse_to_start, second)  # the phone goes on sending meanwhile
         assert code == 1
         assert "trunkline.db" in said and "another gateway" in said
         assert first.attempts(call.call_id)[0]["outcome"] is None

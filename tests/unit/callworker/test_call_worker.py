@@ -21,6 +21,7 @@ from telephony.fakes import FakeLeg
 class FakeEndpoint:
     sip_port = 5099
     call_limit = 4
+    slots_in_use = 0
 
     def __init__(self, on_incoming: Callable[[Any], None]) -> None:
         self.incoming = on_incoming
@@ -299,3 +300,22 @@ def test_a_gateway_that_is_gone_ends_calls_and_worker():
     worker = work(script)
     assert legs[0].verbs[-1] == ("hang_up", "gateway stopped")
     assert worker.exit == 0
+
+
+def test_a_slot_that_pjsip_still_holds_is_told_before_the_end_of_its_call_and_until_it_is_free():
+    async def script(worker: Worker) -> None:
+        worker.prepare()
+        leg = worker.invite()
+        await wait(2)
+        worker.endpoint.slots_in_use = 1
+        leg.end()
+        await wait(0.5)
+        worker.endpoint.slots_in_use = 0
+        await wait(0.2)
+
+    came = work(script).came
+    end = next(i for i, each in enumerate(came) if isinstance(each, Record) and each.body["message"] == "call_closed")
+    before = came[end - 1]
+    assert isinstance(before, Heartbeat)
+    assert before.lingering == 1
+    assert [each.lingering for each in came[end:] if isinstance(each, Heartbeat)][-1] == 0

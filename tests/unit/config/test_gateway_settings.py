@@ -45,7 +45,7 @@ sip:
   public_adress: 127.0.0.1
   trunks: [{name: +15550100, allow: ["127.0.0.1/8"], region: USA}]
 rtp: {ports: 20001-29999}
-rooms: livekit
+rooms: cloud
 workers: 0
 drain_s: soon
 store: "sqlite://"
@@ -63,7 +63,7 @@ speech: {stt: [deepgram/nova]}
         's.yaml:4: sip.trunks[0].region: "USA" is no region; write two capital letters of ISO 3166, as in "US" or "GB"',
         's.yaml:5: rtp.ports: "20001-29999" must begin with an even port: '
         "RTP takes even ports, RTCP the odd ones after them",
-        "s.yaml:6: rooms: LiveKit rooms come in a later version; local is what there is",
+        "s.yaml:6: rooms: must be 'local' or 'livekit'",
         "s.yaml:7: workers: must be auto or a whole number from 1 to 256",
         "s.yaml:8: drain_s: must be a number",
         's.yaml:9: store: "sqlite://" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"',

@@ -55,3 +55,14 @@ def test_orphans_are_calls_that_their_worker_does_not_hold_after_the_grace(dispa
     assert dispatcher.orphans(slot.worker, set(), now=12.0, grace_s=5.0) == []
     assert dispatcher.orphans(slot.worker, {"a"}, now=16.0, grace_s=5.0) == []
     assert dispatcher.orphans(slot.worker, set(), now=16.0, grace_s=5.0) == ["a"]
+
+
+def test_slots_that_linger_after_their_calls_are_not_given_away(dispatcher: Dispatcher) -> None:
+    dispatcher.linger("w1", 2)
+    dispatcher.linger("unknown", 5)
+    slot = dispatcher.take("a", now=0.0)
+    assert slot is not None
+    assert slot.worker == "w2"
+    assert dispatcher.take("b", now=0.0) is None
+    dispatcher.linger("w1", 0)
+    assert dispatcher.take("b", now=0.0) is not None

@@ -107,7 +107,7 @@ class Events:
             raise RuntimeError("cannot be dealt with")
         self.told.append(("record", name, body))
 
-    def worker_heartbeat(self, name: str, calls: set[str]) -> None:
+    def worker_heartbeat(self, name: str, calls: set[str], lingering: int) -> None:
         self.told.append(("beat", name, calls))
 
     def without_beats(self) -> list[tuple[Any, ...]]:

@@ -1,0 +1,81 @@
+"""Why the worker cannot register, in words that say what to do. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+__all__ = ["ConnectFailure", "Explanation", "agent_url", "explain"]
+
+_SKEW_S = 30.0  # more than a slow answer can explain
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailure:
+    """What came of an attempt. `status`: HTTP status, None when there was no answer; `date`: its Date header."""
+
+    url: str
+    error: str
+    status: int | None = None
+    body: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`hopeless`: trying again changes nothing until somebody changes a setting."""
+
+    text: str
+    hopeless: bool
+
+
+def agent_url(url: str) -> str:
+    """Where workers register. Raises ValueError for what is no URL of a LiveKit server."""
+    parts = urlsplit(url)
+    schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+    if parts.scheme not in schemes or not parts.netloc:
+        raise ValueError(f'livekit.url: "{url}" must begin with ws:// or wss://, as in "ws://127.0.0.1:7880"')
+    return f"{schemes[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/agent"
+
+
+def explain(failure: ConnectFailure, now: datetime) -> Explanation:
+    """`now`: this machine's time of day, aware."""
+    url = failure.url
+    if failure.status is None:
+        return Explanation(
+            f"no LiveKit server answers at {url} ({failure.error}): start it, or correct livekit.url; trying again",
+            False,
+        )
+    if failure.status in (401, 403):
+        skew = _skew_s(failure.date, now)
+        if abs(skew) > _SKEW_S:
+            direction = "ahead of" if skew > 0 else "behind"
+            return Explanation(
+                f"LiveKit at {url} refuses the token, and this machine's clock is {abs(skew):.0f} s {direction} the "
+                "server's: set the clocks by NTP; trying again",
+                False,
+            )
+        said = f" (it says: {failure.body.strip()[:200]})" if failure.body.strip() else ""
+        return Explanation(
+            f"LiveKit at {url} does not accept livekit.api_key with livekit.api_secret{said}: both must be those of "
+            "the server's own `keys`",
+            True,
+        )
+    if failure.status == 404:
+        return Explanation(
+            f"{url} is no LiveKit server, or one without agents (HTTP 404): livekit.url must be the server's address "
+            'itself, as in "ws://127.0.0.1:7880"',
+            True,
+        )
+    return Explanation(f"LiveKit at {url} answers HTTP {failure.status} ({failure.error}); trying again", False)
+
+
+def _skew_s(date: str, now: datetime) -> float:
+    """How far our clock is ahead of the server's; 0 when it does not say."""
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return 0.0
+    return (now - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()

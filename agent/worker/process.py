@@ -1,0 +1,139 @@
+"""A job process: one asyncio loop, one or more jobs, told what to do over its control channel."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.worker.channel import (
+    Beat,
+    Channel,
+    EndJob,
+    JobEnded,
+    Message,
+    ProcessReady,
+    RunJob,
+    Stop,
+)
+from agent.worker.job import JobContext, JobProcess
+from agent.worker.program import Program
+
+__all__ = ["JobHost", "run"]
+
+BEAT_S = 1.0
+WIND_UP_S = 15.0  # for an entrypoint to end after its job was ended
+STOP_LIMIT_S = 4.0  # for all jobs together when the worker stops
+_log = logging.getLogger(__name__)
+
+
+def run(sock: socket.socket, program: Program, name: str) -> int:
+    """In a freshly forked child: run jobs until the worker says stop or is gone."""
+    # Who ends a job process is its worker, over the channel, so that calls can be ended politely.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
+    host = JobHost(program, JobProcess(name, program.arguments, program.keys))
+    with asyncio.Runner() as runner:
+        return runner.run(host.serve(sock))
+
+
+class JobHost:
+    def __init__(self, program: Program, process: JobProcess, *, ready: Callable[[], object] | None = None) -> None:
+        """`ready` is called before the first job may come; None: start LiveKit's native library."""
+        self._program = program
+        self._process = process
+        self._ready = ready if ready is not None else _start_native
+        self._entry = program.entry()
+        self._channel: Channel | None = None
+        self._jobs: dict[str, JobContext] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+
+    async def serve(self, sock: socket.socket) -> int:
+        self._channel = await Channel.open(sock, self._received, self._stop.set)
+        if self._program.prewarm is not None:
+            warmed = self._program.prewarm.resolve()(self._process)
+            if inspect.isawaitable(warmed):
+                await warmed
+        self._ready()
+        gc.collect()
+        gc.freeze()
+        self._send(ProcessReady(os.getpid()))
+        beat = asyncio.create_task(self._beat(), name="beat")
+        await self._stop.wait()
+        for context in list(self._jobs.values()):
+            context.shutdown("the worker has stopped")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
+        beat.cancel()
+        self._channel.close()
+        return 0
+
+    def _received(self, message: Message) -> None:
+        match message:
+            case RunJob():
+                context = JobContext(message, self._process, self._send)
+                self._jobs[message.job_id] = context
+                self._spawn(self._run(message.job_id, context), f"job {message.job_id}")
+            case EndJob(job_id=job_id, politely=politely, reason=reason):
+                if job_id in self._jobs:
+                    context = self._jobs[job_id]
+                    (context.drain if politely else context.shutdown)(reason)
+            case Stop():
+                self._stop.set()
+            case _:
+                _log.error("the worker sent %s", type(message).__name__)
+
+    async def _run(self, job_id: str, context: JobContext) -> None:
+        error = ""
+        entry = asyncio.ensure_future(self._entry(context))
+        try:
+            await asyncio.wait({entry, context.over}, return_when=asyncio.FIRST_COMPLETED)
+            if entry.done():
+                entry.result()
+                await context.over
+        except Exception as failure:  # noqa: BLE001 - it is the user's code
+            _log.exception("the entrypoint of job %s failed", job_id)
+            error = f"{type(failure).__name__}: {failure}"
+            context.shutdown(error)
+        finally:
+            if not entry.done():
+                entry.cancel()
+                await asyncio.wait({entry}, timeout=WIND_UP_S)
+            if entry.done() and not entry.cancelled() and not error and entry.exception() is not None:
+                error = repr(entry.exception())
+            await context.run_callbacks()
+            self._jobs.pop(job_id, None)
+            # Before the room is left: of a job whose agent has left LiveKit says by itself that it failed.
+            self._send(JobEnded(job_id, error))
+            await context.leave()
+
+    def _send(self, message: Message) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            self._send(Beat(sorted(self._jobs), round(max(0.0, (loop.time() - due) * 1000), 1)))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _start_native() -> None:
+    """Its threads are up before the first job, not within it."""
+    from telephony.livekit.rtc_connection import load
+
+    load()

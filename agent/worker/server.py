@@ -1,0 +1,163 @@
+"""`AgentServer`: the programmatic way to a worker, with the names that people know.
+
+server = AgentServer()
+
+@server.rtc_session(agent_name="clinic")
+async def entrypoint(ctx: JobContext) -> None:
+    await ctx.connect()
+    session = AgentSession(...)
+    await session.start(agent=Reception(), room=ctx.room.add_agent("agent"))
+
+if __name__ == "__main__":
+    server.main()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+
+from agent.worker.connection import HopelessConnection
+from agent.worker.health import WorkerHttp
+from agent.worker.job import JobContext, JobProcess
+from agent.worker.load import Capacity
+from agent.worker.placement import PlacementSettings
+from agent.worker.program import Program, ProgramError, Reference
+from agent.worker.protocol import Registration
+from agent.worker.worker import LiveKitAccount, Worker, WorkerHooks, WorkerSettings
+
+__all__ = ["AgentServer", "WorkerCannotRun", "serve"]
+
+Entrypoint = Callable[[JobContext], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+
+class WorkerCannotRun(Exception):
+    """The worker cannot start, or cannot register; the text says what to do."""
+
+
+class AgentServer:
+    """Settings that are not given come from the environment, as with LiveKit's own programs: LIVEKIT_URL,
+    LIVEKIT_API_KEY, LIVEKIT_API_SECRET."""
+
+    def __init__(
+        self,
+        *,
+        url: str = "",
+        api_key: str = "",
+        api_secret: str = "",
+        load_threshold: float = 0.7,
+        num_idle_processes: int = 2,
+        jobs_per_process: int = 1,
+        drain_timeout: float = 60.0,
+        job_memory_warn_mb: float = 500.0,
+        job_memory_limit_mb: float = 0.0,
+        host: str = "127.0.0.1",
+        port: int = 8081,
+    ) -> None:
+        """`drain_timeout` in seconds; `host` and `port` are those of /healthz and /metrics, port 0: any free one."""
+        self._account = (url, api_key, api_secret)
+        self._settings = WorkerSettings(
+            Capacity(load_threshold), PlacementSettings(jobs_per_process, num_idle_processes), drain_timeout
+        )
+        self._memory = (job_memory_warn_mb, job_memory_limit_mb)
+        self._http = (host, port)
+        self._entrypoint: Entrypoint | None = None
+        self._registration = Registration()
+        self.setup_fnc: Callable[[JobProcess], Any] | None = None
+
+    def rtc_session(self, *, agent_name: str = "", type: str = "room") -> Callable[[Entrypoint], Entrypoint]:
+        """The decorated function runs each job. `agent_name` empty: every room gets one (automatic dispatch). `type`:
+        "room", or "publisher" for a job for each participant that publishes. Raises ValueError at the second one."""
+
+        def register(entrypoint: Entrypoint) -> Entrypoint:
+            if self._entrypoint is not None:
+                raise ValueError("a server has one rtc_session; start another worker for another agent")
+            self._entrypoint = entrypoint
+            self._registration = Registration(agent_name, version("trunkline"), job_type=type)
+            return entrypoint
+
+        return register
+
+    def prewarm(self, function: Callable[[JobProcess], Any]) -> Callable[[JobProcess], Any]:
+        """As a decorator: call it in each process before its first job, to fill `proc.userdata`."""
+        self.setup_fnc = function
+        return function
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Until SIGTERM or SIGINT (twice: at once), or `stop`. Raises WorkerCannotRun."""
+        if self._entrypoint is None:
+            raise WorkerCannotRun("nothing to run: decorate an async function with @server.rtc_session()")
+        account = self._given_account()
+        program = Program(
+            Reference.of(self._entrypoint),
+            prewarm=Reference.of(self.setup_fnc) if self.setup_fnc is not None else None,
+            memory_warn_mb=self._memory[0],
+            memory_limit_mb=self._memory[1],
+            keys=(account.api_key, account.api_secret),
+        )
+        await serve(account, self._registration, program, self._settings, self._http, stop=stop)
+
+    def main(self) -> None:
+        """Run as a program: log to standard error, exit with 0, or 2 and a message that says what to do."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        try:
+            asyncio.run(self.run())
+        except WorkerCannotRun as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+
+    def _given_account(self) -> LiveKitAccount:
+        names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+        values = [given or os.environ.get(name, "") for given, name in zip(self._account, names, strict=True)]
+        missing = [name for name, value in zip(names, values, strict=True) if not value]
+        if missing:
+            raise WorkerCannotRun(f"{', '.join(missing)} must be set, or be given to AgentServer")
+        return LiveKitAccount(*values)
+
+
+async def serve(
+    account: LiveKitAccount,
+    registration: Registration,
+    program: Program,
+    settings: WorkerSettings,
+    http: tuple[str, int],
+    *,
+    hooks: WorkerHooks | None = None,
+    started: Callable[[Worker, str], object] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run a worker until SIGTERM or SIGINT (twice: at once), or `stop`. `started(worker, url)` is told where its HTTP
+    port is. Raises WorkerCannotRun."""
+    stop, stop_now = stop or asyncio.Event(), asyncio.Event()
+
+    def asked_to_stop() -> None:
+        (stop_now if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop)
+    try:
+        worker = Worker(account, registration, program, settings, hooks)
+        web = WorkerHttp(worker, *http)
+        await web.start()
+    except (ValueError, OSError) as error:
+        raise WorkerCannotRun(str(error)) from error
+    try:
+        if started is not None:
+            started(worker, web.url)
+        await worker.run(stop, stop_now)
+    except (HopelessConnection, ProgramError) as error:
+        raise WorkerCannotRun(str(error)) from error
+    except (TimeoutError, OSError) as error:
+        raise WorkerCannotRun(f"no job process could be started: {error or type(error).__name__}") from error
+    finally:
+        await web.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,111 @@
+"""What was measured of one setup at one number of calls, and the table of all. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.bench.figures import RunFigures
+
+__all__ = ["LIMITS_MS", "StackFigures", "over_limits", "table"]
+
+LIMITS_MS = {"b": 800.0, "c": 760.0}  # end of speech -> first audio, median
+_SETUP_LIMIT_MS = {"c": 250.0}
+_BARGE_IN_LIMIT_MS = {"b": 400.0, "c": 400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class StackFigures:
+    """`cpu_percent` (of one core) and `pss_mib` are by group of processes, all calls together. `pss_mib` is while
+    they talk, `pss_idle_mib` before the first call. `run` has both of the agent's and the gateway's processes."""
+
+    key: str
+    title: str
+    run: RunFigures
+    cpu_percent: Mapping[str, float]
+    pss_mib: Mapping[str, float]
+    pss_idle_mib: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "setup": self.key,
+            "title": self.title,
+            **self.run.to_dict(),
+            "cpu_percent": dict(self.cpu_percent),
+            "pss_mib_by_part": dict(self.pss_mib),
+            "pss_idle_mib_by_part": dict(self.pss_idle_mib),
+        }
+
+
+_HEAD = (
+    "", "calls", "set-up ms", "answer ms, median / p95", "barge-in ms, median / p95",
+    "CPU a call, % of a core (agent + gateway + server + SIP)", "memory a call, MiB (before calls, in all)",
+    "never came / failed",
+)  # fmt: skip
+
+
+def table(runs: Sequence[StackFigures]) -> str:
+    """Markdown, a row for each setup and number of calls."""
+    lines = ["| " + " | ".join(_HEAD) + " |", "| --- |" + " ---: |" * (len(_HEAD) - 1)]
+    for each in runs:
+        run = each.run
+        done = max(1, run.calls - run.failed)
+        parts = " + ".join(_number(each.cpu_percent.get(part, 0.0) / done) for part in _PARTS)
+        cells = [
+            f"({each.key}) {each.title}",
+            str(run.calls),
+            _number(run.setup_p50_ms),
+            f"{_number(run.answer_p50_ms)} / {_number(run.answer_p95_ms)}",
+            f"{_number(run.barge_in_p50_ms)} / {_number(run.barge_in_p95_ms)}",
+            f"{_number(run.cpu_percent_per_call)} ({parts})",
+            f"{_number(run.pss_mib_per_call)} ({_number(run.pss_idle_mib)})",
+            f"{run.missed} / {run.failed}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def over_limits(runs: Sequence[StackFigures]) -> list[str]:
+    """What is worse than was promised, a sentence each."""
+    found = []
+    for each in runs:
+        where = f"({each.key}) at {each.run.calls}"
+        for what, value, limit in (
+            ("answer", each.run.answer_p50_ms, LIMITS_MS.get(each.key)),
+            ("barge-in", each.run.barge_in_p50_ms, _BARGE_IN_LIMIT_MS.get(each.key)),
+            ("set-up", each.run.setup_p50_ms, _SETUP_LIMIT_MS.get(each.key)),
+        ):
+            if limit is not None and not value <= limit:
+                found.append(f"{where}: {what} takes {_number(value)} ms, at most {limit:g} was promised")
+    return [*found, *_against_the_peer(runs)]
+
+
+def _against_the_peer(runs: Sequence[StackFigures]) -> list[str]:
+    peers = {each.run.calls: each.run for each in runs if each.key == "a"}
+    found = []
+    for each in runs:
+        peer = peers.get(each.run.calls)
+        if each.key not in ("b", "c") or peer is None:
+            continue
+        for what, ours, theirs, share in (
+            ("CPU", each.run.cpu_percent_per_call, peer.cpu_percent_per_call, 0.5),
+            ("memory", each.run.pss_mib_per_call, peer.pss_mib_per_call, 0.25),
+        ):
+            if not ours <= theirs * share:
+                part = ours / theirs if theirs else math.nan
+                found.append(
+                    f"({each.key}) at {each.run.calls}: {what} a call is {part:.0%} of the peer's, at most {share:.0%} "
+                    "was promised"
+                )
+    return found
+
+
+_PARTS = ("agent", "gateway", "server", "sip")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"

@@ -1,0 +1,62 @@
+"""`trunkline worker`: agents for LiveKit rooms, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("worker", help="run agents in LiveKit rooms", description=__doc__)
+    parser.add_argument("--config", required=True, metavar="FILE", help="settings (YAML) with a `livekit` section")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway import logs
+    from gateway.commands.serve import load
+    from gateway.config import ConfigError
+
+    try:
+        settings, _ = load(args.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if settings.livekit is None:
+        print(
+            f"{args.config}: livekit: must be given for `trunkline worker` (url, api_key, api_secret)", file=sys.stderr
+        )
+        return 2
+    missing = settings.missing_secrets()
+    if missing:
+        print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
+        return 2
+    if any(find_spec(package) is None for package in ("livekit", "livekit.rtc", "livekit.api")):
+        print("LiveKit's packages are missing: pip install 'trunkline[livekit]'", file=sys.stderr)
+        return 2
+    logs.configure(settings.log.level, settings.log.format)
+    return asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> int:
+    from agent.worker.server import WorkerCannotRun
+    from gateway.livekit_jobs.worker import run_worker
+    from gateway.store import StoreError
+
+    def started(_: object, url: str) -> None:
+        print(f"worker: {settings.livekit.url if settings.livekit else ''}  {url}", flush=True)
+
+    try:
+        await run_worker(settings, started=started)
+    except (WorkerCannotRun, StoreError) as error:
+        print(f"trunkline worker cannot run: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,1 @@
+"""Calls in LiveKit rooms: what the call worker does there, tokens for people, and the watch over the server."""

@@ -1,0 +1,51 @@
+"""What a call worker has once for all its calls in LiveKit rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from agent.clock import ThreadOffload
+from agent.providers.espeak import EspeakTTS
+from gateway.callworker.journal import Journal
+from gateway.config import LiveKitSettings
+from gateway.control import Prepare
+from gateway.livekit.canned import CannedSpeech
+from gateway.livekit.conversation import LiveKitConversation
+from telephony.call import EndedBy, Leg
+
+__all__ = ["LiveKitCalls", "preload_livekit"]
+
+# Imported before the fork and shared; the native runtime starts its threads after it.
+_EARLY = (
+    "numpy",
+    "soxr",
+    "telephony.livekit.rtc_connection",
+    "livekit.api",
+    "livekit.protocol.agent_dispatch",
+    "livekit.protocol.room",
+    "telephony.media.recording_writer",
+    "zoneinfo",
+)
+
+
+def preload_livekit() -> None:
+    """In the warm parent, before any fork."""
+    for name in _EARLY:
+        import_module(name)
+
+
+class LiveKitCalls:
+    def __init__(self, settings: LiveKitSettings) -> None:
+        """In the worker, after the fork."""
+        from telephony.livekit.rtc_connection import load
+
+        load()
+        self._settings = settings
+        self._canned = CannedSpeech(EspeakTTS(ThreadOffload()))
+
+    def conversation(
+        self, leg: Leg, prepared: Prepare, journal: Journal, hangs_up: Callable[[EndedBy, str], None]
+    ) -> LiveKitConversation:
+        """A `ConversationMaker`; it never hangs up by itself."""
+        return LiveKitConversation(leg, prepared, journal, self._settings, self._canned)

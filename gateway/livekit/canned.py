@@ -1,0 +1,58 @@
+"""What a caller is told when there is no LiveKit room to tell it: made ahead by the offline voice, else a tone."""
+
+from __future__ import annotations
+
+import structlog
+
+from agent import Agent
+from agent.persona import CANNED
+from agent.pipeline.canned import apology_tone
+from agent.providers.base import TTS, ProviderError
+
+__all__ = ["CannedSpeech"]
+
+log = structlog.get_logger(__name__)
+
+KEYS = ("goodbye_error", "one_moment", "goodbye_drain")
+_FALLBACK_VOICE = ("en-us", "en")  # a persona's voice may be another vendor's
+
+
+class CannedSpeech:
+    """One for a process. A sentence is made once for each voice."""
+
+    def __init__(self, tts: TTS) -> None:
+        self._tts = tts
+        self._audio: dict[tuple[str, str, str], bytes] = {}
+
+    def get(self, persona: type[Agent] | None, key: str) -> bytes:
+        """8 kHz audio, at once."""
+        if persona is not None:
+            made = self._audio.get((persona.voice, persona.language, _words(persona, key)))
+            if made is not None:
+                return made
+        return apology_tone()
+
+    async def make(self, persona: type[Agent]) -> None:
+        """What is missing for this persona. Never raises."""
+        for key in KEYS:
+            text = _words(persona, key)
+            place = (persona.voice, persona.language, text)
+            if place in self._audio:
+                continue
+            for voice, language in ((persona.voice, persona.language), _FALLBACK_VOICE):
+                try:
+                    self._audio[place] = await self._spoken(text, voice, language)
+                    break
+                except ProviderError as error:
+                    log.debug("canned_not_made", voice=voice, error=str(error))
+
+    async def _spoken(self, text: str, voice: str, language: str) -> bytes:
+        pcm = bytearray()
+        async for audio in self._tts.synthesize(text, voice=voice, language=language):
+            pcm += audio.pcm
+        return bytes(pcm)
+
+
+def _words(persona: type[Agent], key: str) -> str:
+    """Of the class: an instance is made where the conversation is, and nowhere else."""
+    return persona.canned.get(key, CANNED[key])

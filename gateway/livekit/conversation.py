@@ -1,0 +1,358 @@
+"""A conversation in a LiveKit room: the call worker brings the phone in, LiveKit sends an agent, people may join.
+
+The room is made by the token that joins it, metadata and dispatch included: one WebSocket, while the phone rings. The
+phone is answered when its audio is published; until an agent's audio comes the caller hears it ringing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent import Agent
+from agent.events import SessionClosed, event_from_dict
+from gateway.callworker.conversation import ConversationOver
+from gateway.callworker.journal import Journal
+from gateway.config import LiveKitSettings
+from gateway.control import Prepare
+from gateway.dialplan import PersonaRef, load_persona
+from gateway.livekit.canned import CannedSpeech
+from gateway.livekit.keys import Keys
+from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
+from telephony.call import EndedBy, Leg
+from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
+from telephony.livekit.errors import LiveKitError
+from telephony.livekit.events import (
+    DataReceived,
+    DtmfReceived,
+    LiveKitEvent,
+    ParticipantKind,
+    ParticipantLeft,
+    Reconnected,
+    Reconnecting,
+    RoomClosed,
+    RoomLost,
+)
+from telephony.livekit.room import LiveKitRoom
+from telephony.livekit.verbs import HANG_UP
+from telephony.media.frames import duration_ms
+from telephony.media.tones import ringback
+from telephony.rooms.protocol import LegAudio, Recorder
+
+__all__ = ["DRAIN", "EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
+
+log = structlog.get_logger(__name__)
+
+EVENT_TOPIC = "trunkline.event"  # data packets: a session event as JSON, with `unix_ms`, the time of day of its `at`
+DRAIN = "trunkline.drain"  # RPC to the agent: say goodbye and hang up; payload {"reason": text}
+RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
+PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: what is still under way to the phone
+LEFT_GRACE_S = 1.0  # an agent that has left on purpose: its last words, or another one that takes over
+DRAIN_LIMIT_S = 15.0
+LAST_EVENT_LIMIT_S = 1.5  # from the leg's end to the agent's last event
+RoomMaker = Callable[..., LiveKitRoom]
+
+
+class LiveKitConversation:
+    """Implements `Conversation`."""
+
+    def __init__(
+        self,
+        leg: Leg,
+        prepared: Prepare,
+        journal: Journal,
+        settings: LiveKitSettings,
+        canned: CannedSpeech,
+        make_room: RoomMaker = LiveKitRoom,
+    ) -> None:
+        self._leg = leg
+        self._prepared = prepared
+        self._journal = journal
+        self._settings = settings
+        self._canned = canned
+        self._make_room = make_room
+        self._loop = asyncio.get_running_loop()
+        self._persona: type[Agent] | None = None
+        self._room: LiveKitRoom | None = None
+        self._begun = False
+        self._tokens = (0, 0)
+        self._changed = asyncio.Event()
+        self._over: asyncio.Future[ConversationOver] = self._loop.create_future()
+        self._farewell = ""  # the canned sentence that the caller hears before it is over
+        self._met = False  # somebody was there to talk to
+        self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
+        self._to_room = Keys(self._send_key)
+        self._to_phone = Keys(leg.send_digits)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def begun(self) -> bool:
+        return self._begun
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        return self._tokens
+
+    async def prepare(self) -> None:
+        """Raises LiveKitError, SecretMissing."""
+        self._persona = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
+        self._spawn(self._canned.make(self._persona))
+        access = access_of(self._settings)
+        name, identity = call_room_name(self._leg.info.call_id), caller_identity(self._leg.info)
+        room = self._make_room(
+            access.url,
+            lambda: self._token(access, name, identity),
+            name=name,
+            identity=identity,
+            join_timeout_s=self._settings.join_timeout_s,
+            resume_s=self._settings.resume_s,
+        )
+        self._room = room
+        room.subscribe(self._happened)
+        room.serve(HANG_UP, self._asked_to_hang_up)
+        await room.join()
+
+    def join(self, recorder: Recorder | None) -> LegAudio:
+        room = self._joined()
+        room.record_to(recorder)
+        return room.add_leg(room.identity)
+
+    async def hold(self) -> ConversationOver:
+        self._begun = True
+        room = self._joined()
+        self._spawn(self._say_status("active"))
+        while not self._over.done():
+            if self._talking:
+                self._met = True
+                self._to_room.flow()
+                await self._change()
+            elif not room.live:
+                await self._change()  # it is being resumed, or lost: the room says which
+            elif not await self._somebody_comes():
+                self._nobody()
+        over = self._over.result()
+        if self._farewell:
+            await self._say(self._farewell)
+        return over
+
+    @property
+    def _talking(self) -> bool:
+        room = self._joined()
+        return room.live and bool(room.speaking_tracks)
+
+    def digit(self, digit: str, at: float) -> None:
+        self._to_room.press(digit)
+
+    def on_hold(self, held: bool) -> None:
+        if self._room is not None:
+            self._room.mute(held)
+
+    async def drain(self, reason: str) -> None:
+        """The agent says goodbye, if it is one that can be asked; else a canned sentence does."""
+        room = self._joined()
+        for who in room.participants:
+            if who.kind is ParticipantKind.AGENT:
+                try:
+                    await room.call(who.identity, DRAIN, json.dumps({"reason": reason}))
+                except LiveKitError as error:
+                    log.info("agent_not_drained", error=str(error))
+                else:
+                    await asyncio.wait({self._over}, timeout=DRAIN_LIMIT_S)
+        self._end(ConversationOver(EndedBy.AGENT, "drained"), farewell="goodbye_drain")
+
+    def leg_ended(self) -> None:
+        self._end(ConversationOver(None))
+
+    async def stop(self) -> None:
+        """The leg has gone: the agent is told, and has the last word in the record."""
+        self._end(ConversationOver(EndedBy.SYSTEM, "error"))
+        if self._room is None or not self._room.live:
+            return
+        await self._say_status("hangup")
+        if self._session_over is not None:
+            await asyncio.wait({self._session_over}, timeout=LAST_EVENT_LIMIT_S)
+
+    async def close(self) -> None:
+        for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
+            task.cancel()
+        if self._room is not None:
+            await self._room.close()
+
+    # --- waiting for somebody ------------------------------------------------------------------------------------
+
+    async def _somebody_comes(self) -> bool:
+        """Whether there was somebody, or an end, in time; meanwhile the caller hears it ringing."""
+        room = self._joined()
+        limit_s = self._settings.agent_return_s if self._met else self._settings.agent_timeout_s
+        now = self._loop.time()
+        deadline, ring_at = now + limit_s, now + RINGBACK_AFTER_S
+        if self._met:
+            ring_at += self._announce(self._canned.get(self._persona, "one_moment"))
+        while (left := deadline - self._loop.time()) > 0:
+            await self._change(min(left, max(0.01, ring_at - self._loop.time())))
+            if self._talking or not room.live or self._over.done():
+                if room.announcer is not None:
+                    room.announcer.clear()
+                return True
+            if self._loop.time() >= ring_at:
+                ring_at += self._announce(ringback())
+        return False
+
+    def _announce(self, pcm: bytes) -> float:
+        """To the caller alone; its length in seconds."""
+        announcer = self._joined().announcer
+        if announcer is not None:
+            announcer.push(pcm)
+            announcer.flush()
+        return duration_ms(pcm) / 1000
+
+    def _nobody(self) -> None:
+        name = self._settings.agent_name
+        if self._met:
+            text = f"agent_lost: the agent has left and none came back within {self._settings.agent_return_s:g} s"
+        else:
+            asked = f"no agent worker is registered as '{name}'" if name else "no agent worker takes rooms by itself"
+            limit_s = self._settings.agent_timeout_s
+            text = f"no_agent: no agent came within {limit_s:g} s: {asked} (start `trunkline worker`), or all are busy"
+        kind, _, detail = text.partition(": ")
+        self._journal.alarm(kind, detail, self._loop.time())
+        log.error("no_agent", reason=text)
+        self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_error")
+
+    async def _change(self, limit_s: float | None = None) -> bool:
+        """Wait until something happens; whether it did within the limit."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    # --- what happens in the room --------------------------------------------------------------------------------
+
+    def _happened(self, event: LiveKitEvent) -> None:
+        match event:
+            case DataReceived(topic=topic, payload=payload, identity=sender) if topic == EVENT_TOPIC:
+                # Data may overtake the news that its sender has joined; then the SDK does not know who it was.
+                if sender is None or self._is_agent(sender):
+                    self._journal_event(payload)
+                else:
+                    log.warning("agent_event_refused", error=f"{sender} is no agent")
+                return
+            case DtmfReceived(digit=digit):
+                self._to_phone.press(digit)
+                self._to_phone.flow()
+                return
+            case ParticipantLeft(participant=who, reason=reason) if who.kind is ParticipantKind.AGENT:
+                if reason == "client_initiated":
+                    self._loop.call_later(LEFT_GRACE_S, self._agent_has_left)
+            case Reconnecting():
+                self._journal.alarm("livekit_reconnecting", "the connection to LiveKit broke", event.at)
+            case Reconnected(rejoined=True):
+                self._spawn(self._say_status("active"))
+            case RoomClosed(reason=reason):
+                by = EndedBy.SYSTEM if reason == "duplicate_identity" else EndedBy.AGENT
+                self._end(ConversationOver(by, reason))
+            case RoomLost(reason=reason):
+                text = f"livekit_lost: {reason}"
+                self._journal.alarm("livekit_lost", reason, event.at)
+                self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_error")
+        self._changed.set()
+
+    def _agent_has_left(self) -> None:
+        """On purpose, without deleting the room: with nobody else to talk to, that is the end."""
+        room = self._room
+        agents = room is not None and any(who.kind is ParticipantKind.AGENT for who in room.participants)
+        if room is not None and room.live and not room.speaking_tracks and not agents:
+            self._end(ConversationOver(EndedBy.AGENT, "agent_left"))
+
+    def _is_agent(self, identity: str | None) -> bool:
+        participants = self._joined().participants
+        return any(who.identity == identity and who.kind is ParticipantKind.AGENT for who in participants)
+
+    def _journal_event(self, payload: bytes) -> None:
+        """Of an agent in another process, maybe on another machine: by the time of day, on our clock."""
+        try:
+            body = json.loads(payload)
+            unix_ms, tokens = float(body.pop("unix_ms")), body.pop("tokens", None)
+            event = event_from_dict(body)
+            if self._session_over is None:
+                self._session_over = self._loop.create_future()
+            if isinstance(event, SessionClosed) and not self._session_over.done():
+                self._session_over.set_result(None)
+            if tokens is not None:
+                self._tokens = (int(tokens[0]), int(tokens[1]))
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            log.warning("agent_event_refused", error=repr(error))
+            return
+        self._journal.distant_event(event, unix_ms)
+
+    async def _asked_to_hang_up(self, identity: str, payload: str) -> str:
+        """RPC. Answered when the last word has left for the phone and the BYE is about to follow."""
+        if not self._is_agent(identity):
+            raise LiveKitError("only agents hang up calls")
+        try:
+            reason = str(json.loads(payload or "{}").get("reason") or "hung up")
+        except (ValueError, AttributeError) as error:
+            raise LiveKitError(f"the payload is no JSON object: {error}") from error
+        await self._joined().played_out(PLAY_OUT_LIMIT_S)
+        self._end(ConversationOver(EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT, reason))
+        return "{}"
+
+    # --- doing ---------------------------------------------------------------------------------------------------
+
+    def _end(self, over: ConversationOver, *, farewell: str = "") -> None:
+        """The first end is the end."""
+        if not self._over.done():
+            self._farewell = farewell
+            self._over.set_result(over)
+            self._changed.set()
+
+    async def _say(self, key: str) -> None:
+        announcer = self._joined().announcer
+        if announcer is None:
+            return
+        announcer.clear()
+        length_s = self._announce(self._canned.get(self._persona, key))
+        try:
+            async with asyncio.timeout(length_s + 1.0):  # a phone on hold takes nothing
+                await announcer.drained()
+        except TimeoutError:
+            announcer.clear()
+
+    async def _send_key(self, digit: str) -> None:
+        await self._joined().send_digits(digit)
+
+    async def _say_status(self, status: str) -> None:
+        try:
+            await self._joined().set_attributes({"sip.callStatus": status})
+        except LiveKitError as error:
+            log.info("status_not_told", error=str(error))
+
+    def _token(self, access: LiveKitAccess, name: str, identity: str) -> str:
+        info = self._leg.info
+        status = "active" if self._begun else "ringing"
+        return join_token(
+            access,
+            name,
+            identity,
+            name=info.caller or "withheld",
+            kind="sip",
+            attributes=caller_attributes(info, status),
+            plan=room_plan(self._prepared, self._settings.agent_name),
+        )
+
+    def _joined(self) -> LiveKitRoom:
+        assert self._room is not None, "prepare comes first"
+        return self._room
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

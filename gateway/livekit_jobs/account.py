@@ -1,0 +1,85 @@
+"""The record of a call that no gateway bridges (LiveKit SIP): from the job over the control channel to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from agent.worker.worker import NoHooks
+from gateway.livekit_jobs.routing import JobRefusal
+from gateway.record import (
+    CallClosed,
+    CallOpened,
+    CallRecord,
+    RecordMessage,
+    WorkerLost,
+    message_from_dict,
+    refused_record,
+)
+from telephony.call import CallInfo, Direction
+
+__all__ = ["JobRecords", "refusal_body"]
+
+log = structlog.get_logger(__name__)
+REFUSED = "refused"
+
+
+def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
+    """What a job sends about a call that nobody is there for."""
+    return {
+        "message": REFUSED,
+        "info": asdict(refusal.info),
+        "rule": refusal.rule,
+        "reason": refusal.reason,
+        "sip_status": refusal.sip_status,
+        "began_at": began_at.isoformat(),
+    }
+
+
+class JobRecords(NoHooks):
+    """Implements `WorkerHooks`: what jobs say goes into the store; a job that is given up leaves a record too."""
+
+    def __init__(self, put: Callable[[RecordMessage], None], given_up: Callable[[Any], None] = lambda _: None) -> None:
+        """`given_up(job)` is called for a job that failed: its caller is still in the room."""
+        self._put = put
+        self._given_up = given_up
+        self._open: dict[str, set[str]] = {}  # job -> its calls that have not been closed
+
+    def job_says(self, job_id: str, body: Mapping[str, Any]) -> None:
+        try:
+            if body.get("message") == REFUSED:
+                self._put(_refused(body))
+                return
+            message = message_from_dict(body)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("bad_record_message", job_id=job_id, error=str(error))
+            return
+        if isinstance(message, CallOpened):
+            self._open.setdefault(job_id, set()).add(message.call_id)
+        elif isinstance(message, CallClosed):
+            self._open.get(job_id, set()).discard(message.call_id)
+        self._put(message)
+
+    def job_over(self, job: Any, error: str) -> None:
+        left = self._open.pop(job.id, set())
+        if left:
+            reason = error or "the job ended without closing its record"
+            self._put(WorkerLost(call_ids=tuple(left), at=datetime.now(UTC), reason=reason))
+        if error:
+            self._given_up(job)
+
+
+def _refused(body: Mapping[str, Any]) -> CallRecord:
+    info = CallInfo(**{**body["info"], "direction": Direction(body["info"]["direction"])})
+    return refused_record(
+        info,
+        started_at=datetime.fromisoformat(str(body["began_at"])),
+        sip_status=int(body["sip_status"]),
+        refused_by=str(body["rule"]) or "dialplan",
+        reason=str(body["reason"]),
+        ended_at=datetime.now(UTC),
+    )

@@ -1,0 +1,69 @@
+"""What job processes share: loaded in their warm parent, made anew in each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from agent.worker.job import JobProcess
+from gateway import logs
+from gateway.callworker.providers import ProviderSet, preload_providers
+from gateway.config import Settings
+from gateway.dialplan import Dialplan, PersonaRef, load_persona
+from gateway.livekit_jobs.routing import BadMetadata, JobPlan
+from telephony.livekit.access import LiveKitAccess
+
+__all__ = ["JobParts", "preload", "prewarm"]
+
+_dialplans: list[Dialplan] = []  # of the warm parent, for its forks
+
+
+def preload(settings: Settings) -> None:
+    """In the warm parent: load what every job needs, without starting a thread."""
+    # What jobs import when they first need it; in each process it would be memory of its own.
+    import gateway.livekit_jobs.job  # noqa: F401
+
+    dialplan = Dialplan.load(settings.dialplans, settings)
+    rules = [rule for entry in dialplan.entries for rule in entry.rules]
+    calls = settings.livekit.worker.jobs_per_process if settings.livekit else 1
+    preload_providers(settings.model_copy(update={"slots_per_worker": calls}), [rule.options.speech for rule in rules])
+    for persona in dialplan.personas:
+        load_persona(persona)
+    _dialplans[:] = [dialplan]
+
+
+def prewarm(process: JobProcess) -> None:
+    """In each process, before its first job."""
+    settings: Settings = process.arguments
+    logs.configure(settings.log.level, settings.log.format)
+    structlog.contextvars.bind_contextvars(worker=process.name)
+    dialplan = _dialplans[0] if _dialplans else Dialplan.load(settings.dialplans, settings)
+    process.userdata["parts"] = JobParts(settings, dialplan, ProviderSet(settings), process.keys or ("", ""))
+
+
+class JobParts:
+    """Of one process."""
+
+    def __init__(self, settings: Settings, dialplan: Dialplan, providers: ProviderSet, keys: tuple[str, str]) -> None:
+        self.settings = settings
+        self.dialplan = dialplan
+        self.providers = providers
+        url = settings.livekit.url if settings.livekit else ""
+        self.access = LiveKitAccess(url, *keys)
+
+    def with_known_persona(self, plan: JobPlan) -> JobPlan:
+        """The plan with the persona of our own dialplans that it names: whoever may send agents into rooms may not have
+        any file run. The gateway may be another machine, with another folder. Raises BadMetadata."""
+        wanted = plan.persona
+        known = self.dialplan.personas
+        if wanted in known:
+            return plan
+        alike = [ref for ref in known if (ref.file.stem, ref.name) == (wanted.file.stem, wanted.name)]
+        if len(alike) != 1:
+            raise BadMetadata(f"no dialplan of this worker has the persona {_named(wanted)}")
+        return replace(plan, persona=alike[0])
+
+
+def _named(ref: PersonaRef) -> str:
+    return f"{ref.name} of {ref.file.name}"

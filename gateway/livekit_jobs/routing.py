@@ -1,0 +1,133 @@
+"""Which conversation a job is about. Pure: job metadata and the caller's attributes in, a plan or a refusal out.
+
+A room that Trunkline's gateway bridges says all of it in its metadata: the gateway has asked the dialplan, and writes
+the record. A room of LiveKit SIP says who calls whom in the phone's attributes: the dialplan is asked here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.dialplan import NoRoute, PersonaRef, Route, normalise, normalise_caller
+from telephony.call import CallInfo, Direction
+
+__all__ = ["BadMetadata", "JobPlan", "JobRefusal", "plan_of_attributes", "plan_of_metadata"]
+
+_HEADER_PREFIX = "sip.h."
+
+
+class BadMetadata(ValueError):
+    """Metadata that claims to be Trunkline's and can't be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """`bridged`: our gateway brought the call into the room and writes its record. `recording` None: as the settings
+    say."""
+
+    info: CallInfo
+    persona: PersonaRef
+    rule: str
+    bridged: bool
+    session: Mapping[str, Any] = field(default_factory=dict)
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    recording: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        persona = {"file": str(self.persona.file), "name": self.persona.name}
+        return {**asdict(self), "persona": persona}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobPlan:
+        """Raises BadMetadata."""
+        try:
+            persona = PersonaRef(Path(data["persona"]["file"]), str(data["persona"]["name"]))
+            info = CallInfo(**{**data["call" if "call" in data else "info"], "direction": _direction(data)})
+            return cls(
+                info,
+                persona,
+                str(data.get("rule", "")),
+                bool(data.get("bridged", True)),
+                dict(data.get("session") or {}),
+                dict(data.get("speech") or {}),
+                data.get("recording"),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadMetadata(f"the job's metadata is not what Trunkline writes: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class JobRefusal:
+    """Nobody is there for this call."""
+
+    info: CallInfo
+    rule: str
+    reason: str
+    sip_status: int = 404
+
+
+def plan_of_metadata(*texts: str) -> JobPlan | None:
+    """The plan in the first of the texts (the job's metadata, the room's) that is Trunkline's; None: none is. Raises
+    BadMetadata."""
+    for text in texts:
+        try:
+            data = json.loads(text) if text else None
+        except ValueError:
+            continue
+        if isinstance(data, dict) and data.get("trunkline") == 1 and "persona" in data:
+            return JobPlan.from_dict(data)
+    return None
+
+
+def plan_of_attributes(
+    attributes: Mapping[str, str],
+    room: str,
+    decide: Callable[[str, str | None, datetime], Route | NoRoute],
+    now: datetime,
+    region: str | None,
+) -> JobPlan | JobRefusal:
+    """What the dialplan says of a phone with these attributes. `room`, which must be unique, names calls without an id
+    of LiveKit SIP."""
+    called = attributes.get("sip.trunkPhoneNumber", "")
+    caller = attributes.get("sip.phoneNumber") or None
+    info = CallInfo(
+        call_id=_safe(attributes.get("sip.callID") or room),
+        direction=Direction.INBOUND,
+        called=normalise(called, region) if called else "",
+        caller=normalise_caller(caller, region),
+        trunk=attributes.get("sip.trunkID", "") or "livekit",
+        sip_call_id=attributes.get("sip.callIDFull", ""),
+        headers={
+            name.removeprefix(_HEADER_PREFIX): value
+            for name, value in attributes.items()
+            if name.startswith(_HEADER_PREFIX)
+        },
+    )
+    if not called:
+        return JobRefusal(info, "", f"room {room}: neither Trunkline's metadata nor a called number")
+    decision = decide(called, caller, now)
+    if isinstance(decision, NoRoute):
+        return JobRefusal(info, decision.rule, decision.reason, decision.sip_status)
+    return JobPlan(
+        info,
+        decision.persona,
+        decision.rule,
+        False,
+        dict(decision.session),
+        dict(decision.speech),
+        decision.recording,
+    )
+
+
+def _direction(data: Mapping[str, Any]) -> Direction:
+    return Direction((data.get("call") or data["info"])["direction"])
+
+
+def _safe(name: str) -> str:
+    """As part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:80]

@@ -1,0 +1,122 @@
+"""LiveKit's server API, as far as calls need it, over one warm HTTP connection. Loads livekit.api when it is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+
+from telephony.livekit.access import LiveKitAccess, RoomPlan
+from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitTimeout, LiveKitUnreachable, connect_error
+
+__all__ = ["LiveKitApi", "RoomApi"]
+
+_T = TypeVar("_T")
+_TIMEOUT_S = 5.0
+_KEEP_ALIVE_S = 300.0
+CLOCK_LIMIT_S = 60.0  # LiveKit's leeway for tokens
+
+
+class RoomApi(Protocol):
+    """What `LiveKitCallVerbs` needs of the API."""
+
+    async def remove_participant(self, room: str, identity: str) -> None: ...
+
+
+class LiveKitApi:
+    """Implements `RoomApi`. All raise LiveKitError, whose message says what to do."""
+
+    def __init__(self, access: LiveKitAccess) -> None:
+        """On the loop."""
+        from livekit import api
+
+        self._access = access
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+            connector=aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE_S),
+        )
+        self._sdk = api
+        self._api = api.LiveKitAPI(access.http_url, access.api_key, access.api_secret, session=self._session)
+
+    async def check(self) -> None:
+        """Whether the server answers, knows our keys, and its clock agrees with ours. Also warms the connection."""
+        try:
+            async with self._session.get(self._access.http_url) as answer:
+                self._check_clock(answer.headers.get("Date"))
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._unreachable(error) from error
+        await self._asked(self._api.room.list_rooms(self._sdk.ListRoomsRequest(names=["trunkline-check"])))
+
+    async def create_room(self, name: str, plan: RoomPlan) -> None:
+        """For servers that do not make rooms when somebody joins; and dispatch its agents."""
+        sdk = self._sdk
+        await self._asked(
+            self._api.room.create_room(
+                sdk.CreateRoomRequest(
+                    name=name,
+                    metadata=plan.metadata,
+                    empty_timeout=plan.empty_timeout_s,
+                    departure_timeout=plan.departure_timeout_s,
+                    # Here and not afterwards: a room made without agents gets those that take any room.
+                    agents=[
+                        sdk.RoomAgentDispatch(agent_name=each.agent_name, metadata=each.metadata)
+                        for each in plan.dispatches
+                    ],
+                )
+            )
+        )
+
+    async def dispatch(self, room: str, agent_name: str, metadata: str) -> None:
+        """Send an agent into a room."""
+        request = self._sdk.CreateAgentDispatchRequest(agent_name=agent_name, room=room, metadata=metadata)
+        await self._asked(self._api.agent_dispatch.create_dispatch(request))
+
+    async def remove_participant(self, room: str, identity: str) -> None:
+        """Of a phone behind LiveKit SIP this is its BYE."""
+        request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
+        await self._asked(self._api.room.remove_participant(request))
+
+    async def delete_room(self, room: str) -> None:
+        await self._asked(self._api.room.delete_room(self._sdk.DeleteRoomRequest(room=room)))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _asked(self, request: Awaitable[_T]) -> _T:
+        try:
+            return await request
+        except self._sdk.TwirpError as error:
+            raise self._refused(error) from error
+        except TimeoutError as error:
+            raise LiveKitTimeout(f"LiveKit at {self._access.url}: no answer within {_TIMEOUT_S:g} s") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self._unreachable(error) from error
+
+    def _refused(self, error: Any) -> LiveKitError:
+        """The API says 401 without words: then all that can be wrong is named."""
+        if error.status in (401, 403):
+            return LiveKitRefused(
+                f"LiveKit at {self._access.url}: refuses our keys: livekit.api_key and livekit.api_secret must be a "
+                "pair in the `keys` of the server's configuration, and both machines' clocks must agree (NTP)"
+            )
+        return LiveKitError(f"LiveKit at {self._access.url}: {error.code}: {error.message}"[:300])
+
+    def _unreachable(self, error: Exception) -> LiveKitError:
+        known = connect_error(self._access.url, str(error))
+        if isinstance(known, LiveKitUnreachable | LiveKitTimeout):
+            return known
+        return LiveKitUnreachable(f"LiveKit at {self._access.url}: cannot be reached ({error})")
+
+    def _check_clock(self, date: str | None) -> None:
+        if date is None:
+            return
+        ahead_s = time.time() - parsedate_to_datetime(date).timestamp()
+        if abs(ahead_s) > CLOCK_LIMIT_S:
+            which = "ahead of" if ahead_s > 0 else "behind"
+            raise LiveKitRefused(
+                f"LiveKit at {self._access.url}: this machine's clock is {abs(ahead_s):.0f} s {which} the server's, so "
+                "that tokens are refused: set both by NTP"
+            )

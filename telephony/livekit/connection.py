@@ -1,0 +1,72 @@
+"""One participant's connection to a LiveKit room: the boundary to the SDK. Belongs to the asyncio loop.
+
+`rtc_connection.RtcConnection` implements it with livekit.rtc; `fakes.FakeConnection` is for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from telephony.livekit.events import LiveKitEvent, RemoteParticipant
+
+__all__ = ["Connection", "ConnectionListener", "Disconnected", "RpcHandler"]
+
+RpcHandler = Callable[[str, str], Awaitable[str]]  # (caller's identity, payload) -> answer
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected(LiveKitEvent):
+    """A connection's own last event. `reason`: LiveKit's, lower case."""
+
+    reason: str
+
+
+class ConnectionListener(Protocol):
+    """Who is told. Both are called on the loop and must not raise."""
+
+    def happened(self, event: LiveKitEvent) -> None: ...
+
+    def heard(self, track: str, pcm: bytes) -> None:
+        """20 ms of 8 kHz audio of somebody's track."""
+
+
+class Connection(Protocol):
+    @property
+    def room_name(self) -> str: ...
+
+    @property
+    def metadata(self) -> str: ...
+
+    def participants(self) -> tuple[RemoteParticipant, ...]: ...
+
+    async def open(self, url: str, token: str, timeout_s: float) -> None:
+        """Join. Raises LiveKitError."""
+
+    async def publish(self) -> None:
+        """Begin an audio track of ours. Raises LiveKitError."""
+
+    async def play(self, pcm: bytes) -> None:
+        """Send 20 ms on that track; returns when the next 20 ms may come. Nothing happens without a track."""
+
+    def mute(self, muted: bool) -> None:
+        """Tell the others that our track is (not) muted."""
+
+    async def send_data(self, payload: bytes, topic: str, to: Sequence[str]) -> None:
+        """Reliably, to these identities or to all. Raises LiveKitError."""
+
+    async def send_digit(self, digit: str) -> None:
+        """As a SIP DTMF event, to all. Raises LiveKitError."""
+
+    async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
+        """Raises RpcFailed."""
+
+    def serve(self, method: str, handler: RpcHandler) -> None:
+        """Answer calls of `method`; a handler that raises LiveKitError is told to the caller."""
+
+    async def set_attributes(self, attributes: dict[str, str]) -> None:
+        """Ours; an empty value removes one. Raises LiveKitError."""
+
+    async def close(self) -> None:
+        """Leave. Idempotent, never raises."""

@@ -1,0 +1,172 @@
+"""A LiveKit server in memory: rooms whose connections hear each other at once. For tests of what stands on rooms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from telephony.livekit import events
+from telephony.livekit.connection import ConnectionListener, Disconnected, RpcHandler
+from telephony.livekit.errors import LiveKitError, NotInRoom, RpcFailed
+from telephony.livekit.events import LiveKitEvent, ParticipantKind, RemoteParticipant
+from telephony.livekit.room import LiveKitRoom
+
+__all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
+
+
+class FakeLiveKit:
+    """One server with one room. `error`: what joining raises. Tokens are not looked at."""
+
+    def __init__(self) -> None:
+        self.connections: list[FakeConnection] = []
+        self.error: LiveKitError | None = None
+        self.metadata = ""
+        self.joins = 0
+
+    def room(
+        self,
+        identity: str,
+        kind: ParticipantKind = ParticipantKind.STANDARD,
+        attributes: dict[str, str] | None = None,
+        resume_s: float = 10.0,
+    ) -> LiveKitRoom:
+        """A room as `identity` would join it."""
+        me = RemoteParticipant(identity, kind, identity, attributes or {})
+        return LiveKitRoom(
+            "ws://fake",
+            lambda: "token",
+            name="room",
+            identity=identity,
+            resume_s=resume_s,
+            connect=lambda listener: FakeConnection(self, me, listener),
+        )
+
+    def connection(self, identity: str) -> FakeConnection:
+        """The one that is in the room. Raises StopIteration."""
+        return next(each for each in self.connections if each.me.identity == identity)
+
+    def others(self, connection: FakeConnection) -> list[FakeConnection]:
+        return [each for each in self.connections if each is not connection]
+
+    def put_out(self, identity: str, reason: str = "participant_removed") -> None:
+        """As the server's API does it."""
+        connection = self.connection(identity)
+        connection.leave(reason)
+        connection.tell(Disconnected(connection.now(), reason))
+
+
+class FakeConnection:
+    """Implements `Connection`. `played` is what it published, `sent` its data packets."""
+
+    def __init__(self, server: FakeLiveKit, me: RemoteParticipant, listener: ConnectionListener) -> None:
+        self.server = server
+        self.me = me
+        self.listener = listener
+        self.played: list[bytes] = []
+        self.sent: list[tuple[str, bytes]] = []
+        self.muted = False
+        self.methods: dict[str, RpcHandler] = {}
+        self.attributes = dict(me.attributes)
+        self._publishing = False
+
+    @property
+    def room_name(self) -> str:
+        return "room"
+
+    @property
+    def metadata(self) -> str:
+        return self.server.metadata
+
+    @property
+    def track(self) -> str:
+        return f"TR_{self.me.identity}"
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def tell(self, event: LiveKitEvent) -> None:
+        self.listener.happened(event)
+
+    def participants(self) -> tuple[RemoteParticipant, ...]:
+        return tuple(each.seen for each in self.server.others(self))
+
+    @property
+    def seen(self) -> RemoteParticipant:
+        me = self.me
+        return RemoteParticipant(me.identity, me.kind, me.name, dict(self.attributes), me.metadata, self._publishing)
+
+    async def open(self, url: str, token: str, timeout_s: float) -> None:
+        self.server.joins += 1
+        if self.server.error is not None:
+            raise self.server.error
+        self.server.connections.append(self)
+        for other in self.server.others(self):
+            other.tell(events.ParticipantJoined(other.now(), self.seen))
+
+    async def publish(self) -> None:
+        self._publishing = True
+        for other in self.server.others(self):
+            other.tell(events.TrackStarted(other.now(), self.me.identity, self.track))
+            if other._publishing:
+                self.tell(events.TrackStarted(self.now(), other.me.identity, other.track))
+
+    async def play(self, pcm: bytes) -> None:
+        self.played.append(pcm)
+        for other in self.server.others(self):
+            other.listener.heard(self.track, pcm)
+
+    def mute(self, muted: bool) -> None:
+        self.muted = muted
+
+    async def send_data(self, payload: bytes, topic: str, to: Sequence[str]) -> None:
+        self.sent.append((topic, payload))
+        for other in self.server.others(self):
+            if not to or other.me.identity in to:
+                other.tell(events.DataReceived(other.now(), topic, payload, self.me.identity))
+
+    async def send_digit(self, digit: str) -> None:
+        for other in self.server.others(self):
+            other.tell(events.DtmfReceived(other.now(), digit, self.me.identity))
+
+    async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
+        for other in self.server.others(self):
+            if other.me.identity == identity and method in other.methods:
+                try:
+                    return await other.methods[method](self.me.identity, payload)
+                except LiveKitError as error:
+                    raise RpcFailed(str(error), 1500) from error
+        raise RpcFailed(f"{method} at {identity}: not served", 1400)
+
+    def serve(self, method: str, handler: RpcHandler) -> None:
+        self.methods[method] = handler
+
+    async def set_attributes(self, attributes: dict[str, str]) -> None:
+        if self not in self.server.connections:
+            raise NotInRoom("not in the room")
+        self.attributes.update(attributes)
+
+    async def close(self) -> None:
+        self.leave("client_initiated")
+
+    def leave(self, reason: str) -> None:
+        """Be gone; the others are told."""
+        if self not in self.server.connections:
+            return
+        self.server.connections.remove(self)
+        for other in list(self.server.connections):
+            if self._publishing:
+                other.tell(events.TrackStopped(other.now(), self.me.identity, self.track))
+            other.tell(events.ParticipantLeft(other.now(), self.seen, reason))
+
+
+class FakeRoomApi:
+    """Implements `RoomApi`."""
+
+    def __init__(self, server: FakeLiveKit | None = None) -> None:
+        self.server = server
+        self.removed: list[tuple[str, str]] = []
+
+    async def remove_participant(self, room: str, identity: str) -> None:
+        self.removed.append((room, identity))
+        if self.server is not None:
+            self.server.put_out(identity)

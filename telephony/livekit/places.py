@@ -1,0 +1,234 @@
+"""The two kinds of places in a LiveKit room: a leg's (a phone, on its media thread) and an agent's (on the loop)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from telephony.livekit.buffer import TrackBuffer, quiet
+from telephony.livekit.pacing import Pacer
+from telephony.media.frames import FRAME_MS, SILENCE, AudioFrame
+from telephony.rooms.hearing import HearingQueue
+from telephony.rooms.mixing import FrameQueue, mix
+from telephony.rooms.playout import PlayoutQueue
+from telephony.rooms.protocol import AudioInput, AudioOutput, Recorder
+
+__all__ = ["AgentPlace", "LegPlace", "Place"]
+
+_MISSED_S = 0.06  # a clock that has not come for so long is stood in for
+_GAP_S = 0.6  # longer than the backlog that a media clock works off in a burst: nobody pulled at all
+_LONGEST_GAP_S = 3600.0
+_QUIET_S = 0.16  # no audio for so long: the last word is out
+
+
+class Place(Protocol):
+    """What the room tells either kind; all on the loop."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def live(self, is_live: bool) -> None:
+        """Whether what is said reaches the room."""
+
+    def track_started(self, track: str) -> None: ...
+
+    def track_stopped(self, track: str) -> None: ...
+
+    def heard(self, track: str, pcm: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LegPlace:
+    """Implements `LegAudio` and `Place`. Left channel of the recording: the leg; right: all that it hears."""
+
+    def __init__(
+        self, identity: str, loop: asyncio.AbstractEventLoop, put: Callable[[bytes], None], recorder: Recorder | None
+    ) -> None:
+        self._identity = identity
+        self._loop = loop
+        self._put = put
+        self._recorder = recorder
+        self._buffers: dict[str, TrackBuffer] = {}  # replaced as a whole: the media thread sees one consistent state
+        self._said = FrameQueue()  # for the recording
+        self._pushed_at = 0.0
+        self._last_tick: float | None = None
+        self._loud_at: float | None = None  # None: nobody asks
+        self._joined = True
+        self._stand_in = Pacer(loop, self._fill)
+        self.announcer = PlayoutQueue(self._wake)  # heard by this leg alone
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def buffers(self) -> tuple[TrackBuffer, ...]:
+        return tuple(self._buffers.values())
+
+    def push(self, pcm: bytes, at: float) -> None:
+        self._pushed_at = at
+        if self._joined:
+            if self._recorder is not None:
+                self._said.push(pcm)
+            self._put(pcm)
+
+    def pull(self, at: float) -> bytes:
+        if not self._joined:
+            return SILENCE
+        frames = [frame for buffer in self._buffers.values() if (frame := buffer.pop()) is not None]
+        share = self.announcer.take(at) or mix(frames) or SILENCE  # nobody talks over an announcement
+        if self._loud_at is not None and not quiet(share):
+            self._loud_at = at
+        if self._recorder is not None:
+            if self._last_tick is not None and at - self._last_tick > _GAP_S:
+                self._record_gap(min(at - self._last_tick, _LONGEST_GAP_S))
+            self._recorder.write(self._said.pop() or SILENCE, share)
+        self._last_tick = at
+        return share
+
+    async def played_out(self, limit_s: float) -> None:
+        """Wait until what is under way from the room has been handed to the leg: 160 ms without audio."""
+        deadline = self._loop.time() + limit_s
+        self._loud_at = self._loop.time()
+        try:
+            while (left := min(deadline, self._loud_at + _QUIET_S) - self._loop.time()) > 0:  # noqa: ASYNC110 - told by a thread
+                await asyncio.sleep(max(left, FRAME_MS / 1000))
+        finally:
+            self._loud_at = None
+
+    def live(self, is_live: bool) -> None:
+        if is_live:
+            self._stand_in.start()
+        else:
+            self._stand_in.stop()
+            self._buffers = {}
+
+    def track_started(self, track: str) -> None:
+        self._buffers = {**self._buffers, track: TrackBuffer()}
+
+    def track_stopped(self, track: str) -> None:
+        self._buffers = {name: buffer for name, buffer in self._buffers.items() if name != track}
+
+    def heard(self, track: str, pcm: bytes) -> None:
+        buffer = self._buffers.get(track)
+        if buffer is not None:
+            buffer.push(pcm)
+
+    def close(self) -> None:
+        self._joined = False
+        self._stand_in.stop()
+        self._buffers = {}
+        self.announcer.close()
+
+    def _fill(self, at: float) -> None:
+        """A leg on hold, or not answered yet: to the room it is silent, not gone."""
+        if at - self._pushed_at > _MISSED_S:
+            self._put(SILENCE)
+
+    def _record_gap(self, seconds: float) -> None:
+        """While the leg was on hold nothing ticked; the recording's time axis goes on."""
+        assert self._recorder is not None
+        for _ in range(round(seconds * 1000 / FRAME_MS) - 1):
+            self._recorder.write(SILENCE, SILENCE)
+
+    def _wake(self, callback: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop is closed; a media thread must never see this
+            pass
+
+
+class AgentPlace:
+    """Implements `Participant` and `Place`. Speech is paced by the loop's clock: *played* means handed to WebRTC, which
+    sends it at once. One track of others is heard directly, several mixed at the pace of the loop's clock."""
+
+    def __init__(
+        self,
+        identity: str,
+        loop: asyncio.AbstractEventLoop,
+        put: Callable[[bytes], None],
+        leave: Callable[[str], None],
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Left channel of the recording: what the agent hears; right: what it says. It begins with the first tick."""
+        self._identity = identity
+        self._loop = loop
+        self._put = put
+        self._leave = leave
+        self._recorder = recorder
+        self._heard = FrameQueue()  # for the recording
+        self._recorded_at: float | None = None
+        self._tracks: dict[str, TrackBuffer] = {}
+        self._heard_at: float | None = None  # None: nobody was ever heard
+        self._pacer = Pacer(loop, self._tick)
+        self._hearing = HearingQueue(loop.call_soon)
+        self._playout = PlayoutQueue(loop.call_soon)
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def audio_input(self) -> AudioInput:
+        return self._hearing
+
+    @property
+    def audio_output(self) -> AudioOutput:
+        return self._playout
+
+    def leave(self) -> None:
+        self._leave(self._identity)
+
+    def live(self, is_live: bool) -> None:
+        """While the connection is being resumed nothing is played: positions stand still."""
+        if is_live:
+            self._pacer.start()
+        else:
+            self._pacer.stop()
+            self._tracks = {}
+
+    def track_started(self, track: str) -> None:
+        self._tracks[track] = TrackBuffer()
+
+    def track_stopped(self, track: str) -> None:
+        self._tracks.pop(track, None)
+
+    def heard(self, track: str, pcm: bytes) -> None:
+        if track not in self._tracks:
+            return
+        if len(self._tracks) == 1:
+            self._feed(pcm, self._loop.time())
+        else:
+            self._tracks[track].push(pcm)
+
+    def close(self) -> None:
+        self._pacer.stop()
+        self._playout.close()
+        self._hearing.close()
+
+    def _tick(self, at: float) -> None:
+        said = self._playout.take(at) or SILENCE
+        self._put(said)
+        if self._recorder is not None:
+            self._record(said, at)
+        if len(self._tracks) > 1:
+            frames = [frame for buffer in self._tracks.values() if (frame := buffer.pop()) is not None]
+            self._feed(mix(frames) or SILENCE, at)
+        elif self._heard_at is not None and at - self._heard_at > _MISSED_S:
+            self._feed(SILENCE, at)  # somebody who went amid a word must not seem to speak for ever
+
+    def _record(self, said: bytes, at: float) -> None:
+        assert self._recorder is not None
+        if self._recorded_at is not None and at - self._recorded_at > _GAP_S:
+            for _ in range(round(min(at - self._recorded_at, _LONGEST_GAP_S) * 1000 / FRAME_MS) - 1):
+                self._recorder.write(SILENCE, SILENCE)  # while the connection was being resumed nothing ticked
+        self._recorded_at = at
+        self._recorder.write(self._heard.pop() or SILENCE, said)
+
+    def _feed(self, pcm: bytes, at: float) -> None:
+        self._heard_at = at
+        if self._recorder is not None:
+            self._heard.push(pcm)
+        self._hearing.feed(AudioFrame(pcm, at))

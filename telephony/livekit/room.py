@@ -1,0 +1,406 @@
+"""A LiveKit room as a `Room`: one participant of ours in it, which is a leg (a phone) or an agent.
+
+The connection is resumed by LiveKit's SDK while it can be; when the SDK gives up although nobody wanted us out (the
+server was restarted, say), the room joins anew with a fresh token. Both together may take `resume_s`; then it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from telephony.errors import TelephonyMisuse
+from telephony.livekit.connection import Connection, ConnectionListener, Disconnected, RpcHandler
+from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom
+from telephony.livekit.events import (
+    LiveKitEvent,
+    Reconnected,
+    Reconnecting,
+    RemoteParticipant,
+    RoomClosed,
+    RoomJoined,
+    RoomLost,
+    TrackStarted,
+    TrackStopped,
+)
+from telephony.livekit.pacing import Uplink
+from telephony.livekit.places import AgentPlace, LegPlace
+from telephony.livekit.presence import Presence
+from telephony.media.frames import FRAME_MS
+from telephony.rooms.protocol import AudioOutput, LegAudio, Participant, Recorder
+
+__all__ = ["JOIN_TIMEOUT_S", "RESUME_S", "LiveKitRoom"]
+
+JOIN_TIMEOUT_S = 5.0
+RESUME_S = 10.0
+_REJOIN_PAUSE_S = 0.5
+_MEDIA_ALONE_S = 1.0  # signaling that is resumed so fast was never missed
+_DTMF_KEYS = frozenset("0123456789*#ABCD")
+_MEANT = frozenset({"client_initiated", "duplicate_identity", "participant_removed", "room_deleted", "room_closed"})
+_log = logging.getLogger(__name__)
+
+
+def _sdk(listener: ConnectionListener) -> Connection:
+    from telephony.livekit.rtc_connection import RtcConnection  # a big native library, only where it is used
+
+    return RtcConnection(listener)
+
+
+class LiveKitRoom:
+    """Implements `Room`, and `ConnectionListener` of its connection. All but a leg's audio belongs to the loop."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        *,
+        name: str,
+        identity: str,
+        recorder: Recorder | None = None,
+        join_timeout_s: float = JOIN_TIMEOUT_S,
+        resume_s: float = RESUME_S,
+        connect: Callable[[ConnectionListener], Connection] = _sdk,
+    ) -> None:
+        """`token` is asked for a token each time the room is joined. `identity`: ours, as the token has it."""
+        self._url = url
+        self._token = token
+        self._name = name
+        self._identity = identity
+        self._recorder = recorder
+        self._join_timeout_s = join_timeout_s
+        self._resume_s = resume_s
+        self._connect = connect
+        self._loop = asyncio.get_running_loop()
+        self._uplink = Uplink(self._loop, self._play)
+        self._place: LegPlace | AgentPlace | None = None
+        self._connection: Connection | None = None
+        self._live = False  # what is said reaches the room
+        self._presence = Presence()
+        self._handlers: dict[str, RpcHandler] = {}
+        self._attributes: dict[str, str] = {}
+        self._callbacks: list[Callable[[LiveKitEvent], None]] = []
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._still_timer: asyncio.TimerHandle | None = None  # until the place stands still
+        self._rejoining: asyncio.Task[None] | None = None
+        self._muted = False
+        self._closed = False
+        self._over = ""  # why there is no room any more
+
+    @property
+    def name(self) -> str:
+        """LiveKit's, which changes when we are moved."""
+        if self._connection is not None and self._connection.room_name:
+            return self._connection.room_name
+        return self._name
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def metadata(self) -> str:
+        """The room's."""
+        return self._connection.metadata if self._connection is not None else ""
+
+    @property
+    def live(self) -> bool:
+        """Whether we are in it now: joined, not lost, not being resumed."""
+        return self._live
+
+    @property
+    def participants(self) -> tuple[RemoteParticipant, ...]:
+        """The others."""
+        return self._presence.participants
+
+    @property
+    def speaking_tracks(self) -> frozenset[str]:
+        """Identities of those whose audio reaches us."""
+        return self._presence.speaking
+
+    def subscribe(self, callback: Callable[[LiveKitEvent], None]) -> Callable[[], None]:
+        """Call `callback` on the loop with each event from now on; the result ends that."""
+        self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    # --- Room ----------------------------------------------------------------------------------------------------
+
+    def add_leg(self, identity: str) -> LegAudio:
+        """A phone takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
+        self._check_free()
+        self._place = leg = LegPlace(identity, self._loop, self._uplink.put, self._recorder)
+        self._settle(leg)
+        return leg
+
+    def add_agent(self, identity: str) -> Participant:
+        """An agent takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
+        self._check_free()
+        self._place = agent = AgentPlace(identity, self._loop, self._uplink.put, self.remove, self._recorder)
+        self._settle(agent)
+        return agent
+
+    def record_to(self, recorder: Recorder | None) -> None:
+        """Before `add_leg`: who takes the recording, for those who join before they know."""
+        self._recorder = recorder
+
+    def remove(self, identity: str) -> None:
+        place = self._place
+        if place is not None and place.identity == identity:
+            self._place = None
+            place.close()
+
+    async def close(self) -> None:
+        """Leave the room, which goes on without us."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end("left")
+        if self._rejoining is not None:
+            self._rejoining.cancel()
+            await asyncio.wait({self._rejoining})
+        await self._uplink.stop()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    @property
+    def announcer(self) -> AudioOutput | None:
+        """Audio for our leg alone, not for the room. None without a leg."""
+        return self._place.announcer if isinstance(self._place, LegPlace) else None
+
+    async def played_out(self, limit_s: float) -> None:
+        """Wait until the leg has been handed what the others said up to now; at most `limit_s`."""
+        if isinstance(self._place, LegPlace):
+            await self._place.played_out(limit_s)
+
+    # --- LiveKit -------------------------------------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Connect and publish. Raises LiveKitError, whose message says what to do, and TelephonyMisuse."""
+        if self._closed or self._connection is not None:
+            raise TelephonyMisuse(f"room {self._name} was joined before")
+        await self._join_once()
+        self._emit(RoomJoined(self._loop.time(), self.name))
+        self._meet()
+
+    def mute(self, muted: bool) -> None:
+        """Tell the others that we are (not) on hold."""
+        self._muted = muted
+        if self._connection is not None and self._live:
+            self._connection.mute(muted)
+
+    async def send_data(self, payload: bytes, topic: str, to: Sequence[str] = ()) -> None:
+        """Reliably, to these identities or to all. Raises LiveKitError."""
+        await self._joined().send_data(payload, topic, to)
+
+    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """SIP DTMF events, each as long after the other as keys take; `w` is a pause of 500 ms. Raises
+        TelephonyMisuse for other characters, LiveKitError."""
+        keys = digits.upper()
+        if wrong := sorted(set(keys) - _DTMF_KEYS - {"W"}):
+            raise TelephonyMisuse(f"no such keys: {', '.join(wrong)}")
+        for index, key in enumerate(keys):
+            if key == "W":
+                await asyncio.sleep(0.5)
+                continue
+            await self._joined().send_digit(key)
+            if index + 1 < len(keys):
+                await asyncio.sleep((duration_ms + gap_ms) / 1000)
+
+    async def call(self, identity: str, method: str, payload: str, timeout_s: float = 10.0) -> str:
+        """Ask another participant to do something (RPC). Raises LiveKitError, RpcFailed among them."""
+        return await self._joined().call(identity, method, payload, timeout_s)
+
+    def serve(self, method: str, handler: RpcHandler) -> None:
+        """Answer calls of `method`, now and after each joining."""
+        self._handlers[method] = handler
+        if self._connection is not None and self._live:
+            self._connection.serve(method, handler)
+
+    async def set_attributes(self, attributes: dict[str, str]) -> None:
+        """Ours; kept over a rejoining. Raises LiveKitError."""
+        self._attributes.update(attributes)
+        await self._joined().set_attributes(attributes)
+
+    # --- ConnectionListener --------------------------------------------------------------------------------------
+
+    def heard(self, track: str, pcm: bytes) -> None:
+        if self._place is not None:
+            self._place.heard(track, pcm)
+
+    def happened(self, event: LiveKitEvent) -> None:
+        if self._closed:
+            return
+        match event:
+            case Disconnected():
+                self._disconnected(event)
+                return
+            case Reconnecting():
+                self._resume_began(event)
+                return
+            case Reconnected():
+                self._resumed()
+                return
+        self._tell(event)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _join_once(self) -> None:
+        connection = self._connect(self)
+        self._connection = connection
+        try:
+            await connection.open(self._url, self._token(), self._join_timeout_s)
+            for method, handler in self._handlers.items():
+                connection.serve(method, handler)
+            await connection.publish()
+            if self._attributes:
+                await connection.set_attributes(self._attributes)
+        except BaseException:
+            self._connection = None
+            await connection.close()
+            raise
+        if self._connection is not connection:
+            raise NotInRoom("left while joining")
+        self._live = True
+        self._uplink.start()
+        if self._muted:
+            connection.mute(True)
+        if self._place is not None:
+            self._settle(self._place)
+
+    def _meet(self) -> None:
+        """Those who were there before us."""
+        if self._connection is None:
+            return
+        for event in self._presence.newcomers(self._connection.participants(), self._loop.time()):
+            self._tell(event)
+
+    def _settle(self, place: LegPlace | AgentPlace) -> None:
+        place.live(self._live)
+        for track in self._presence.tracks:
+            place.track_started(track)
+
+    def _tell(self, event: LiveKitEvent) -> None:
+        if not self._presence.take(event):
+            return
+        if self._place is not None and isinstance(event, TrackStarted):
+            self._place.track_started(event.track)
+        elif self._place is not None and isinstance(event, TrackStopped):
+            self._place.track_stopped(event.track)
+        self._emit(event)
+
+    async def _play(self, pcm: bytes) -> None:
+        connection = self._connection
+        if connection is None or self._over:
+            return
+        try:
+            await connection.play(pcm)
+        except Exception as error:  # noqa: BLE001 - the SDK's own; one frame is not worth the call
+            _log.warning("a frame was not published: %r", error)
+            await asyncio.sleep(FRAME_MS / 1000)
+
+    def _resume_began(self, event: LiveKitEvent) -> None:
+        """Twice is once: the SDK, then we. Media goes on while only signaling is resumed: it is left alone at first."""
+        self._live = False
+        if self._resume_timer is None:
+            self._still_timer = self._loop.call_later(_MEDIA_ALONE_S, self._stand_still)
+            self._resume_timer = self._loop.call_later(
+                self._resume_s, self._lost, f"the connection could not be resumed within {self._resume_s:g} s"
+            )
+            self._emit(Reconnecting(event.at))
+
+    def _resumed(self, *, rejoined: bool = False) -> None:
+        if self._resume_timer is None or self._over:
+            return
+        stood_still = self._still_timer is None
+        self._cancel_timers()
+        self._live = True
+        if self._place is not None and stood_still:
+            self._settle(self._place)
+        self._emit(Reconnected(self._loop.time(), rejoined))
+        self._meet()
+
+    def _disconnected(self, event: Disconnected) -> None:
+        if self._over:
+            return
+        if event.reason in _MEANT:
+            self._end(event.reason)
+            self._emit(RoomClosed(event.at, event.reason))
+            return
+        if self._connection is None or self._rejoining is not None:
+            return  # a join that failed says so itself
+        _log.warning("LiveKit room %s: disconnected (%s)", self._name, event.reason)
+        self._resume_began(event)
+        self._rejoining = self._loop.create_task(self._rejoin(), name="livekit rejoin")
+
+    async def _rejoin(self) -> None:
+        """Until it works or the time is over."""
+        old, self._connection = self._connection, None
+        self._stand_still()
+        if old is not None:
+            await old.close()
+        for event in self._presence.all_gone(self._loop.time()):
+            self._tell(event)
+        while not self._over:
+            try:
+                await self._join_once()
+            except LiveKitError as error:
+                _log.warning("LiveKit room %s: not rejoined yet: %s", self._name, error)
+                if not error.retryable and not isinstance(error, LiveKitTimeout):
+                    self._lost(str(error))
+                    return
+                await asyncio.sleep(_REJOIN_PAUSE_S)
+            else:
+                self._rejoining = None
+                self._resumed(rejoined=True)
+                return
+
+    def _lost(self, reason: str) -> None:
+        if not self._over:
+            self._end(reason)
+            self._emit(RoomLost(self._loop.time(), reason))
+
+    def _end(self, reason: str) -> None:
+        self._over = self._over or reason
+        self._cancel_timers()
+        self._stand_still()
+        if self._place is not None and (self._closed or isinstance(self._place, AgentPlace)):
+            self._place.close()  # nobody will ever play it: who waits must not wait for ever
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._resume_timer, self._still_timer):
+            if timer is not None:
+                timer.cancel()
+        self._resume_timer = self._still_timer = None
+
+    def _stand_still(self) -> None:
+        """Nothing is played into the void, nor heard from it."""
+        self._live = False
+        if self._still_timer is not None:
+            self._still_timer.cancel()
+            self._still_timer = None
+        if self._place is not None:
+            self._place.live(False)
+
+    def _joined(self) -> Connection:
+        if self._connection is None or not self._live:
+            raise NotInRoom(f"room {self._name}: {self._over or 'not joined, or being resumed'}")
+        return self._connection
+
+    def _check_free(self) -> None:
+        if self._closed:
+            raise TelephonyMisuse(f"room {self._name} is closed")
+        if self._place is not None:
+            raise TelephonyMisuse(f"{self._place.identity} has our place in room {self._name}")
+
+    def _emit(self, event: LiveKitEvent) -> None:
+        for callback in tuple(self._callbacks):
+            try:
+                callback(event)
+            except Exception:  # noqa: BLE001 - a watcher must not end the room that it watches
+                _log.exception("an event callback failed")

@@ -1,0 +1,242 @@
+"""A `Connection` made of LiveKit's SDK. The only module that imports livekit.rtc, and it loads a big native library:
+import it where LiveKit is really used, and never before a fork makes a room of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from livekit import rtc
+
+from telephony.livekit import events
+from telephony.livekit.connection import ConnectionListener, Disconnected, RpcHandler
+from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom, RpcFailed, connect_error, without_tokens
+from telephony.livekit.events import ParticipantKind, RemoteParticipant
+from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
+
+__all__ = ["RtcConnection", "load"]
+
+_HALF_BYTES = FRAME_BYTES // 2
+_HALF_SAMPLES = FRAME_SAMPLES // 2
+_DIGIT_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}  # RFC 4733 section 3.2
+_CLOSE_LIMIT_S = 2.0
+_SDK_LOG = logging.getLogger("livekit")
+
+
+def load() -> None:
+    """Start the native runtime now (50 ms) and not when the first call rings. Not before a fork."""
+    rtc.AudioSource(SAMPLE_RATE, 1, 0)
+
+
+class _SdkLog(logging.Filter):
+    """Without tokens, and without what it says of each room that is left in order."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = without_tokens(record.getMessage()), None
+        return "Attempted to drop unknown FFI handle" not in record.msg
+
+
+_SDK_LOG.addFilter(_SdkLog())
+_SDK_LOG.setLevel(logging.WARNING)
+
+
+class RtcConnection:
+    """Implements `Connection`."""
+
+    def __init__(self, listener: ConnectionListener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._room = rtc.Room(self._loop)
+        # No queue of the SDK's: frames go to the encoder when they come, which saves 40 ms a direction. It takes 10 ms
+        # pieces then. Spacing is the media clock's; what the loop adds is taken out by the receivers' jitter buffers.
+        self._source = rtc.AudioSource(SAMPLE_RATE, 1, 0, self._loop)
+        self._track: Any = None
+        self._streams: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+        self._opened = False
+        self._listen()
+
+    @property
+    def room_name(self) -> str:
+        return self._room.name
+
+    @property
+    def metadata(self) -> str:
+        return self._room.metadata
+
+    def participants(self) -> tuple[RemoteParticipant, ...]:
+        return tuple(self._told(each) for each in self._room.remote_participants.values())
+
+    async def open(self, url: str, token: str, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.connect(url, token, rtc.RoomOptions(connect_timeout=timeout_s))
+        except rtc.ConnectError as error:
+            raise connect_error(url, error.message) from None  # its text has the token in it
+        except TimeoutError as error:
+            raise LiveKitTimeout(f"LiveKit at {url}: no connection within {timeout_s:g} s") from error
+        self._opened = True
+
+    async def publish(self) -> None:
+        track = rtc.LocalAudioTrack.create_audio_track("phone", self._source)
+        # Opus at 8 kHz: DTX saves what silence would cost; RED doubles packets for nothing on a short way.
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=True, red=False)
+        try:
+            await self._room.local_participant.publish_track(track, options)
+        except Exception as error:  # the SDK's errors have no common base
+            raise LiveKitError(f"the audio could not be published: {without_tokens(str(error))}") from error
+        self._track = track
+
+    async def play(self, pcm: bytes) -> None:
+        if self._track is None:
+            return
+        for start in (0, _HALF_BYTES):
+            frame = rtc.AudioFrame(pcm[start : start + _HALF_BYTES], SAMPLE_RATE, 1, _HALF_SAMPLES)
+            await self._source.capture_frame(frame)
+
+    def mute(self, muted: bool) -> None:
+        if self._track is not None:
+            self._track.mute() if muted else self._track.unmute()
+
+    async def send_data(self, payload: bytes, topic: str, to: Sequence[str]) -> None:
+        me = self._me()
+        try:
+            await me.publish_data(payload, reliable=True, destination_identities=list(to), topic=topic)
+        except Exception as error:  # as above
+            raise NotInRoom(f"data could not be sent: {error}") from error
+
+    async def send_digit(self, digit: str) -> None:
+        me = self._me()
+        try:
+            await me.publish_dtmf(code=_DIGIT_CODES[digit], digit=digit)
+        except Exception as error:  # as above
+            raise NotInRoom(f"a digit could not be sent: {error}") from error
+
+    async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
+        me = self._me()
+        try:
+            return await me.perform_rpc(
+                destination_identity=identity, method=method, payload=payload, response_timeout=timeout_s
+            )
+        except rtc.RpcError as error:
+            raise RpcFailed(f"{method} at {identity}: {error.message}", int(error.code)) from error
+
+    def serve(self, method: str, handler: RpcHandler) -> None:
+        async def answer(data: rtc.RpcInvocationData) -> str:
+            try:
+                return await handler(data.caller_identity, data.payload)
+            except LiveKitError as error:
+                raise rtc.RpcError(rtc.RpcError.ErrorCode.APPLICATION_ERROR, str(error)) from error
+
+        self._me().register_rpc_method(method, answer)
+
+    async def set_attributes(self, attributes: dict[str, str]) -> None:
+        await self._me().set_attributes(attributes)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for stream in self._streams.values():
+            stream.cancel()
+        try:
+            async with asyncio.timeout(_CLOSE_LIMIT_S):
+                if self._opened:
+                    await self._room.disconnect()
+                await self._source.aclose()
+        except Exception as error:  # noqa: BLE001 - nothing is left to be done about it
+            _SDK_LOG.warning("leaving a room failed: %r", error)
+
+    def _me(self) -> rtc.LocalParticipant:
+        if not self._opened or self._closed or not self._room.isconnected():
+            raise NotInRoom("not in the room (any more)")
+        return self._room.local_participant
+
+    # --- what the SDK tells --------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        on = self._room.on
+        on("participant_connected", lambda who: self._tell(events.ParticipantJoined(self._now(), self._told(who))))
+        on("participant_disconnected", self._left)
+        on("track_subscribed", self._track_subscribed)
+        on("track_unsubscribed", self._track_unsubscribed)
+        on("track_muted", lambda who, pub: self._tell(events.TrackMuted(self._now(), who.identity, pub.sid)))
+        on("track_unmuted", lambda who, pub: self._tell(events.TrackUnmuted(self._now(), who.identity, pub.sid)))
+        on("data_received", self._data)
+        on("sip_dtmf_received", self._dtmf)
+        on("participant_attributes_changed", self._attributes)
+        on("room_metadata_changed", lambda _, new: self._tell(events.MetadataChanged(self._now(), new)))
+        on("reconnecting", lambda: self._tell(events.Reconnecting(self._now())))
+        on("reconnected", lambda: self._tell(events.Reconnected(self._now())))
+        on("moved", lambda: self._tell(events.RoomMoved(self._now(), self._room.name)))
+        on("disconnected", lambda reason: self._tell(Disconnected(self._now(), _reason(reason))))
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _tell(self, event: events.LiveKitEvent) -> None:
+        if not self._closed:
+            self._listener.happened(event)
+
+    def _told(self, who: rtc.RemoteParticipant) -> RemoteParticipant:
+        kind = rtc.ParticipantKind.Name(who.kind).removeprefix("PARTICIPANT_KIND_").lower()
+        speaks = any(
+            publication.kind == rtc.TrackKind.KIND_AUDIO and publication.subscribed
+            for publication in who.track_publications.values()
+        )
+        return RemoteParticipant(
+            who.identity,
+            ParticipantKind(kind) if kind in set(ParticipantKind) else ParticipantKind.STANDARD,
+            who.name,
+            who.attributes,
+            who.metadata,
+            speaks,
+        )
+
+    def _left(self, who: rtc.RemoteParticipant) -> None:
+        reason = who.disconnect_reason
+        told = "" if reason is None else _reason(reason)
+        self._tell(events.ParticipantLeft(self._now(), self._told(who), told))
+
+    def _track_subscribed(self, track: Any, publication: Any, who: rtc.RemoteParticipant) -> None:
+        if track.kind != rtc.TrackKind.KIND_AUDIO or self._closed:
+            return
+        self._tell(events.TrackStarted(self._now(), who.identity, publication.sid))
+        self._streams[publication.sid] = self._loop.create_task(
+            self._hear(publication.sid, track), name="livekit track"
+        )
+
+    def _track_unsubscribed(self, track: Any, publication: Any, who: rtc.RemoteParticipant) -> None:
+        stream = self._streams.pop(publication.sid, None)
+        if stream is not None:
+            stream.cancel()
+            self._tell(events.TrackStopped(self._now(), who.identity, publication.sid))
+
+    async def _hear(self, sid: str, track: Any) -> None:
+        stream = rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS)
+        try:
+            async for heard in stream:
+                pcm = bytes(heard.frame.data)
+                if len(pcm) == FRAME_BYTES:
+                    self._listener.heard(sid, pcm)
+        finally:
+            await stream.aclose()
+
+    def _data(self, packet: rtc.DataPacket) -> None:
+        who = packet.participant.identity if packet.participant is not None else None
+        self._tell(events.DataReceived(self._now(), packet.topic or "", packet.data, who))
+
+    def _dtmf(self, dtmf: rtc.SipDTMF) -> None:
+        who = dtmf.participant.identity if dtmf.participant is not None else None
+        digit = dtmf.digit or next((key for key, code in _DIGIT_CODES.items() if code == dtmf.code), "")
+        if digit in _DIGIT_CODES:
+            self._tell(events.DtmfReceived(self._now(), digit, who))
+
+    def _attributes(self, _: dict[str, str], who: Any) -> None:
+        self._tell(events.AttributesChanged(self._now(), who.identity, who.attributes))
+
+
+def _reason(reason: Any) -> str:
+    return str(rtc.DisconnectReason.Name(reason)).lower()

@@ -1,0 +1,136 @@
+"""Calls that LiveKit SIP places for us: outbound calls into a room, and cold transfers out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from telephony.call import CallOutcome, OutcomeKind, TransferOutcome, outcome_kind
+from telephony.errors import TelephonyMisuse
+from telephony.livekit.errors import LiveKitError, LiveKitTimeout
+from telephony.livekit.trunk.errors import SipTrunkMissing
+from telephony.livekit.trunk.objects import outbound_name
+from telephony.livekit.trunk.sip_api import Dial, DialFailed, SipCalls, Transfer
+
+__all__ = ["LONGEST_RINGING_S", "LiveKitSipTrunk", "transfer"]
+
+LONGEST_RINGING_S = 70.0  # LiveKit server waits 80 s for an answer, whatever it is asked
+_REMOVE_LIMIT_S = 2.0
+_REMOVE_PAUSE_S = 0.1
+_REMOVE_TRIES = 20
+_KEYS = re.compile(r"[0-9*#A-Dw]*")
+_NUMBER = re.compile(r"\+?[\w*#.-]+")
+
+
+class LiveKitSipTrunk:
+    """One carrier: an outbound trunk of the settings, made by `trunkline livekit sync`."""
+
+    def __init__(self, api: SipCalls, name: str) -> None:
+        self._api = api
+        self._name = name
+        self._id = ""
+
+    async def call(
+        self,
+        number: str,
+        room: str,
+        identity: str,
+        *,
+        caller: str = "",
+        name: str = "",
+        display_name: str = "",
+        digits: str = "",
+        ringing_timeout_s: float = 30.0,
+        max_call_s: float = 0.0,
+        attributes: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> CallOutcome:
+        """Call `number` into `room` as participant `identity`, and wait until it is answered or not.
+
+        `caller`: the number to show; empty: one of the trunk's. `digits` are keyed when it is answered, and `w` is a
+        pause of 500 ms. When this is cancelled or LiveKit's answer does not come, the call is ended. Raises
+        TelephonyMisuse, and LiveKitError when there is no way to place calls.
+        """
+        if not _NUMBER.fullmatch(number):
+            raise TelephonyMisuse(f"{number!r} is no number: not a URI, but a number or SIP user")
+        if not _KEYS.fullmatch(digits):
+            raise TelephonyMisuse(f"{digits!r} has characters that are no keys: there are 0-9 * # A-D, and w (a pause)")
+        if re.search(r'["\\\x00-\x1f]', display_name):
+            raise TelephonyMisuse(f"{display_name!r} cannot be shown as a name")
+        dial = Dial(
+            await self._trunk_id(),
+            number,
+            room,
+            identity,
+            _ringing(ringing_timeout_s),
+            caller,
+            name,
+            display_name,
+            digits,
+            max_call_s,
+            attributes or {},
+            headers or {},
+        )
+        try:
+            return CallOutcome(OutcomeKind.ANSWERED, 200, "OK", await self._api.dial(dial))
+        except DialFailed as failed:
+            return CallOutcome(outcome_kind(failed.sip_status, gave_up=failed.gave_up), failed.sip_status, failed.text)
+        except (asyncio.CancelledError, LiveKitTimeout):
+            await asyncio.shield(self._end(room, identity))  # no phone may ring for nobody
+            raise
+        except SipTrunkMissing:
+            self._id = ""  # it may have been made anew
+            raise
+
+    async def _trunk_id(self) -> str:
+        if not self._id:
+            ids = await self._api.outbound_trunk_ids()
+            self._id = ids.get(outbound_name(self._name), "")
+        if not self._id:
+            raise SipTrunkMissing(
+                f'LiveKit has no outbound trunk "{self._name}": put it into livekit.outbound and run '
+                "`trunkline livekit sync`"
+            )
+        return self._id
+
+    async def _end(self, room: str, identity: str) -> None:
+        try:
+            async with asyncio.timeout(_REMOVE_LIMIT_S):
+                for _ in range(_REMOVE_TRIES):  # LiveKit SIP joins the room a moment after it was asked
+                    if await self._api.remove(room, identity):
+                        break
+                    await asyncio.sleep(_REMOVE_PAUSE_S)
+        except (LiveKitError, TimeoutError):
+            pass  # LiveKit's own limits for ringing and for empty rooms end it
+
+
+async def transfer(
+    api: SipCalls,
+    room: str,
+    identity: str,
+    to: str,
+    *,
+    ringing_timeout_s: float = 30.0,
+    play_dialtone: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> TransferOutcome:
+    """Hand the call of `identity` over to `to`, a number, or a sip: or tel: URI, by REFER (RFC 3515), and wait
+    until that has answered or not. On success LiveKit SIP hangs up our side. It may be any call of LiveKit SIP, inbound
+    or outbound. Raises TelephonyMisuse, LiveKitError."""
+    uri = to if to.startswith(("sip:", "tel:")) else f"tel:{to}"
+    if not re.fullmatch(r"sip:[^\s<>]+|tel:\+?[\w*#.-]+(;[^\s<>]+)?", uri):
+        raise TelephonyMisuse(f"{to!r} is neither a number nor a SIP or tel URI")
+    request = Transfer(room, identity, uri, _ringing(ringing_timeout_s), play_dialtone, headers or {})
+    try:
+        await api.transfer(request)
+    except DialFailed as failed:
+        kind = outcome_kind(failed.sip_status, gave_up=failed.gave_up)
+        return TransferOutcome(kind, failed.sip_status, failed.text)
+    return TransferOutcome(OutcomeKind.ANSWERED, 200, "OK")
+
+
+def _ringing(seconds: float) -> float:
+    if not 1.0 <= seconds <= LONGEST_RINGING_S:
+        raise TelephonyMisuse(f"a ringing time of {seconds:g} s; there is 1 to {LONGEST_RINGING_S:g}")
+    return seconds

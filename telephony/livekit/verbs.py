@@ -1,0 +1,89 @@
+"""What an agent in a LiveKit room may do with its call, whoever brought the phone in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from telephony.call import CallInfo
+from telephony.livekit.api import RoomApi
+from telephony.livekit.errors import LiveKitError, LiveKitRefused
+from telephony.livekit.events import (
+    AttributesChanged,
+    LiveKitEvent,
+    ParticipantKind,
+    ParticipantLeft,
+    RemoteParticipant,
+)
+from telephony.livekit.room import LiveKitRoom
+
+__all__ = ["CALL_ATTRIBUTE", "HANG_UP", "LiveKitCallVerbs", "caller_in"]
+
+HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to be
+CALL_ATTRIBUTE = "trunkline.callID"  # of a phone that a Trunkline call worker bridges in
+HANG_UP_LIMIT_S = 10.0
+GONE_LIMIT_S = 2.0
+
+
+class LiveKitCallVerbs:
+    """Implements `CallVerbs`. `api` is needed to hang up phones that LiveKit SIP brought in; None without keys."""
+
+    def __init__(self, room: LiveKitRoom, info: CallInfo, api: RoomApi | None = None) -> None:
+        self._room = room
+        self._info = info
+        self._api = api
+
+    @property
+    def info(self) -> CallInfo:
+        return self._info
+
+    async def hang_up(self, reason: str = "") -> None:
+        """End the phone's stay; returns when it has left, or 2 s after it should have. Idempotent.
+
+        Raises LiveKitRefused when there is no way to do it.
+        """
+        caller = caller_in(self._room)
+        if caller is None:
+            return
+        gone = asyncio.Event()
+
+        def note(event: LiveKitEvent) -> None:
+            match event:
+                case ParticipantLeft(participant=who) if who.identity == caller.identity:
+                    gone.set()
+                case AttributesChanged(identity=identity, attributes={"sip.callStatus": "hangup"}):
+                    if identity == caller.identity:
+                        gone.set()  # the call worker stays for the conversation's last events
+
+        unsubscribe = self._room.subscribe(note)
+        try:
+            await self._end(caller, reason)
+            async with asyncio.timeout(GONE_LIMIT_S):
+                await gone.wait()
+        except TimeoutError:
+            pass
+        finally:
+            unsubscribe()
+
+    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+
+    async def _end(self, caller: RemoteParticipant, reason: str) -> None:
+        if CALL_ATTRIBUTE in caller.attributes:
+            try:
+                await self._room.call(caller.identity, HANG_UP, json.dumps({"reason": reason}), HANG_UP_LIMIT_S)
+                return
+            except LiveKitError:
+                if caller_in(self._room) is None:
+                    return  # it had gone already
+                if self._api is None:
+                    raise
+        if self._api is None:
+            raise LiveKitRefused("a call of LiveKit SIP is hung up through the API, for which keys are needed")
+        await self._api.remove_participant(self._room.name, caller.identity)
+
+
+def caller_in(room: LiveKitRoom) -> RemoteParticipant | None:
+    """The phone: one that Trunkline bridges, else the first of LiveKit SIP."""
+    phones = [who for who in room.participants if who.kind is ParticipantKind.SIP]
+    return next((who for who in phones if CALL_ATTRIBUTE in who.attributes), phones[0] if phones else None)

@@ -1,0 +1,106 @@
+"""Parts of `trunkline worker` that die or hang in the middle of a call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+
+import psutil
+import pytest
+from rooms import until
+from worker_phone import Phone, calling
+from worker_process import RunningWorker
+
+
+@pytest.fixture
+def agent_name() -> str:
+    return f"agent-{uuid.uuid4().hex[:6]}"
+
+
+def warm_parent(worker: RunningWorker) -> psutil.Process:
+    assert worker.process is not None
+    (parent,) = psutil.Process(worker.process.pid).children()
+    return parent
+
+
+async def greeted(phone: Phone) -> None:
+    await until(phone.hears, 8, "the greeting")
+    await until(lambda: not phone.hears(), 8, "its end")
+    await asyncio.sleep(0.3)
+
+
+async def test_a_process_that_hangs_is_replaced(livekit_stack, tmp_path, agent_name) -> None:
+    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
+        async with calling(livekit_stack, agent_name) as phone:
+            await greeted(phone)
+            ((job, pid),) = worker.jobs().items()
+            os.kill(pid, signal.SIGSTOP)
+            await until(lambda: worker.jobs().get(job) not in (pid, None), 10, "another process")
+            since = time.monotonic()
+            await until(lambda: phone.heard_since(since), 4, "the holding phrase")
+
+
+async def test_a_job_that_is_killed_again_and_again_is_given_up(livekit_stack, tmp_path, agent_name) -> None:
+    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
+        async with calling(livekit_stack, agent_name) as phone:
+            await until(phone.hears, 8, "the greeting")
+            for _ in range(4):
+                before = dict(worker.jobs())
+                ((job, pid),) = before.items()
+                os.kill(pid, signal.SIGKILL)
+                await until(lambda job=job, pid=pid: worker.jobs().get(job) != pid, 8, "its loss")
+                await asyncio.sleep(0.7)
+            await until(lambda: phone.closed, 5, "the end of the call: nobody is there for the caller")
+        await until(lambda: worker.records() and worker.records()[0]["outcome"], 3, "the record")
+        (record,) = worker.records()
+        assert (record["outcome"], record["end_reason"]) == ("worker_lost", "its process died")
+        assert worker.metric('trunkline_worker_jobs_total{outcome="restarted"}') == 3
+        async with calling(livekit_stack, agent_name) as phone:
+            await until(phone.hears, 8, "the greeting of the next call")
+
+
+async def test_the_warm_parent_may_die(livekit_stack, tmp_path, agent_name) -> None:
+    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
+        async with calling(livekit_stack, agent_name) as phone:
+            await greeted(phone)
+            jobs = dict(worker.jobs())
+            warm_parent(worker).kill()
+            await asyncio.sleep(1)
+            assert dict(worker.jobs()) == jobs, "its forks live on"
+            async with (
+                calling(livekit_stack, agent_name) as second,
+                calling(livekit_stack, agent_name) as third,
+            ):
+                await until(lambda: second.hears() and third.hears(), 15, "two further greetings")
+            assert not phone.closed
+
+
+async def test_the_main_process_may_die(livekit_stack, tmp_path, agent_name) -> None:
+    worker = RunningWorker(tmp_path, livekit_stack, agent_name=agent_name)
+    with worker:
+        async with calling(livekit_stack, agent_name) as phone:
+            await greeted(phone)
+            assert worker.process is not None
+            family = psutil.Process(worker.process.pid).children(recursive=True)
+            worker.process.kill()
+            await until(lambda: phone.closed, 10, "the end of the call")
+            await until(lambda: not [p for p in family if p.is_running()], 10, "the end of all its processes")
+        assert [record["outcome"] for record in worker.records()] == [None]
+        worker.stop()
+        worker.start()
+        (record,) = worker.records()
+        assert (record["outcome"], record["end_reason"]) == ("gateway_lost", "worker_lost")
+
+
+async def test_a_persona_that_breaks_ends_its_call(livekit_stack, tmp_path, agent_name) -> None:
+    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
+        async with calling(livekit_stack, agent_name, called="+15550102") as phone:
+            await until(phone.hears, 8, "an apology")
+            await until(lambda: phone.closed, 10, "the end of the call")
+        await until(lambda: worker.records() and worker.records()[0]["outcome"], 3, "the record")
+        (record,) = worker.records()
+        assert record["ended_by"] == "system"
+        assert "RuntimeError: it can't be made" in record["end_reason"]

@@ -1,0 +1,43 @@
+"""What SIP statuses mean for calls that we place."""
+
+from __future__ import annotations
+
+import pytest
+
+from telephony.call import CallOutcome, OutcomeKind, TransferOutcome, outcome_kind
+
+KINDS = {
+    OutcomeKind.ANSWERED: [200, 202],
+    OutcomeKind.BUSY: [486, 600],
+    OutcomeKind.NO_ANSWER: [408, 480],
+    OutcomeKind.REJECTED: [403, 433, 603, 607, 608],
+    OutcomeKind.FAILED: [0, 302, 400, 401, 404, 407, 410, 484, 487, 488, 500, 502, 503, 504, 604, 606, 699],
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), [(status, kind) for kind, every in KINDS.items() for status in every])
+def test_the_table(status: int, kind: OutcomeKind) -> None:
+    assert outcome_kind(status) is kind
+
+
+@pytest.mark.parametrize("status", [0, 487])
+def test_what_we_cancelled_ourselves_was_not_answered(status: int) -> None:
+    assert outcome_kind(status, gave_up=True) is OutcomeKind.NO_ANSWER
+
+
+@pytest.mark.parametrize(("status", "kind"), [(486, OutcomeKind.BUSY), (200, OutcomeKind.ANSWERED)])
+def test_an_answer_that_crossed_our_cancel_counts(status: int, kind: OutcomeKind) -> None:
+    assert outcome_kind(status, gave_up=True) is kind
+
+
+@pytest.mark.parametrize("status", [100, 183, 199, 700, -1])
+def test_only_final_statuses_mean_something(status: int) -> None:
+    with pytest.raises(ValueError, match="no final SIP status"):
+        outcome_kind(status)
+
+
+def test_outcomes_say_whether_it_went_well() -> None:
+    assert CallOutcome(OutcomeKind.ANSWERED, 200, "OK").answered
+    assert not CallOutcome(OutcomeKind.BUSY, 486, "Busy Here").answered
+    assert TransferOutcome(OutcomeKind.ANSWERED, 200, "OK").transferred
+    assert not TransferOutcome(OutcomeKind.FAILED, 405, "Method Not Allowed").transferred
