@@ -147,8 +147,11 @@ async def serve(
         worker = Worker(account, registration, program, settings, hooks)
         web = WorkerHttp(worker, *http)
         await web.start()
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise WorkerCannotRun(str(error)) from error
+    except OSError as error:
+        where = f"{http[0]}:{http[1]}"
+        raise WorkerCannotRun(f"{where}, for /healthz and /metrics, cannot be used: {error.strerror}") from error
     try:
         if started is not None:
             started(worker, web.url)

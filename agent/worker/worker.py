@@ -40,6 +40,7 @@ __all__ = ["LiveKitAccount", "NoHooks", "Worker", "WorkerHooks", "WorkerSettings
 
 FAREWELL_S = 15.0  # for jobs that were asked to end politely
 STOP_S = 5.0  # for those that were asked to end at once
+_TELL_EVERY_S = 10.0  # a load that goes up and down around its threshold must not fill the log
 _SETTLING_S = 2.5  # as long as the average of the CPU
 _log = logging.getLogger(__name__)
 
@@ -129,6 +130,7 @@ class Worker:
         self._available_mb: float | None = None
         self._draining = False
         self._told_full = False
+        self._tell_from = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
         self.counts = WorkerCounts()
@@ -231,8 +233,9 @@ class Worker:
     def _decide(self, running: int, reserved: int) -> Accept | Refuse:
         verdict = self.load.decide(self._settings.capacity)
         full = verdict.reason if isinstance(verdict, Refuse) else ""
-        if bool(full) != self._told_full:
-            self._told_full = bool(full)
+        now = asyncio.get_running_loop().time()
+        if bool(full) != self._told_full and (now >= self._tell_from or self._draining):
+            self._told_full, self._tell_from = bool(full), now + _TELL_EVERY_S
             _log.warning("no further job is taken: %s", full) if full else _log.info("jobs are taken again")
         return verdict
 
@@ -318,7 +321,11 @@ class Worker:
             self.processes.run(job.order)
 
     def _again(self, lost: RunJob, state: Mapping[str, Any] | None) -> RunJob:
-        token = renewed_job_token(lost.token, self._account.api_key, self._account.api_secret)
+        try:
+            token = renewed_job_token(lost.token, self._account.api_key, self._account.api_secret)
+        except ValueError as error:
+            _log.warning("job %s: its token could not be renewed: %s", lost.job_id, error)
+            token = lost.token
         return RunJob(
             lost.job_id,
             lost.job,

@@ -125,6 +125,7 @@ class CallWorker:
         self._closing = ""  # why no call is taken any more
         self._channel: Channel | None = None
         self._loop_lag_ms = 0.0
+        self._next_beat: asyncio.TimerHandle | None = None
 
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._stop.set)
@@ -256,17 +257,20 @@ class CallWorker:
 
     async def _heartbeat(self) -> None:
         loop = asyncio.get_running_loop()
-        every_s = HEARTBEAT_S
         while True:
-            due = loop.time() + every_s
-            await asyncio.sleep(every_s)
+            due = loop.time() + HEARTBEAT_S
+            await asyncio.sleep(HEARTBEAT_S)
             self._loop_lag_ms = max(0.0, (loop.time() - due) * 1000)
-            every_s = LINGERING_S if self._beat() else HEARTBEAT_S
+            self._beat()
 
-    def _beat(self, over: str = "") -> int:
-        """Tell the gateway what is held; return how many slots linger. `over`: the call whose end is told next."""
+    def _beat(self, over: str = "") -> None:
+        """Tell the gateway what is held, soon again while slots linger. `over`: the call whose end is told next."""
         held = sorted({*self._calls, *self._prepared})
         lingering = max(0, self._endpoint.slots_in_use - len([call for call in held if call != over]))
         if self._channel is not None:
             self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1), lingering))
-        return lingering
+        if self._next_beat is not None:
+            self._next_beat.cancel()
+            self._next_beat = None
+        if lingering and not self._stop.is_set():
+            self._next_beat = asyncio.get_running_loop().call_later(LINGERING_S, self._beat)
