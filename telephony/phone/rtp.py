@@ -140,7 +140,7 @@ class RtpSender:
         packet, told = self._event() if self.digits else (None, None)
         if packet is None:
             packet, told_of_audio = self._audio()
-            told = told_of_audio or told
+            told = _both(told, told_of_audio)
         self.timestamp = (self.timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
         return packet, told
 
@@ -210,3 +210,15 @@ class RtpSender:
                 self.digits.popleft()
                 told = digit.on_sent
         return self._packet(self.event_payload_type, marker, digit.timestamp, payload), told
+
+
+def _both(first: Callable[[], None] | None, second: Callable[[], None] | None) -> Callable[[], None] | None:
+    """One packet may end a key and a clip."""
+    if first is None or second is None:
+        return first or second
+
+    def tell() -> None:
+        first()
+        second()
+
+    return tell

@@ -108,3 +108,14 @@ def test_received_packets_are_a_sequence() -> None:
     assert len(received) == 3 and list(received) == packets and received[-1] == packets[2]
     with pytest.raises(IndexError):
         received[3]
+
+
+def test_a_pause_that_ends_while_a_clip_plays_tells_both() -> None:
+    source = sender()
+    told: list[str] = []
+    pause = Digit.pause(20)
+    pause.on_sent = lambda: told.append("digits")
+    source.digits.append(pause)
+    source.clips.append(Clip([b"a", b"b", b"c"], lambda first, last: told.append("clip")))
+    drawn(source, 3)
+    assert sorted(told) == ["clip", "clip", "clip", "digits"]
