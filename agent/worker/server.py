@@ -95,9 +95,14 @@ class AgentServer:
         if self._entrypoint is None:
             raise WorkerCannotRun("nothing to run: decorate an async function with @server.rtc_session()")
         account = self._given_account()
+        try:
+            entrypoint = Reference.of(self._entrypoint)
+            prewarm = Reference.of(self.setup_fnc) if self.setup_fnc is not None else None
+        except ProgramError as error:
+            raise WorkerCannotRun(str(error)) from error
         program = Program(
-            Reference.of(self._entrypoint),
-            prewarm=Reference.of(self.setup_fnc) if self.setup_fnc is not None else None,
+            entrypoint,
+            prewarm=prewarm,
             memory_warn_mb=self._memory[0],
             memory_limit_mb=self._memory[1],
             keys=(account.api_key, account.api_secret),

@@ -1,6 +1,6 @@
 """LiveKit's stack, Trunkline on LiveKit and Trunkline alone, measured by the same recorded callers, side by side.
 
-    .venv/bin/python -m bench.livekit_stack                     all of it: about eight minutes, from the top of the tree
+    .venv/bin/python -m bench.livekit_stack                     all of it: about ten minutes, from the top of the tree
     .venv/bin/python -m bench.livekit_stack --only b,c --calls 1
 
 The agents hear, think and speak at once and wait for 0.55 s of silence and nothing else, so that what is left is the
@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.livekit_stack.figures import StackFigures, over_limits, table
+from bench.livekit_stack.figures import StackFigures, disturbed, over_limits, table
 from bench.livekit_stack.programs import NotReady
 from bench.livekit_stack.setups import SETUPS, livekit_stack_class
-from gateway.commands.bench import _clips
+from gateway.commands.bench import recorded_speech
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
 async def _run(args: argparse.Namespace) -> list[StackFigures]:
     from bench.livekit_stack.measure import measure
 
-    clips = await _clips()
+    clips = await recorded_speech()
     runs: list[StackFigures] = []
     for setup in SETUPS:
         if setup.key not in args.only:
@@ -83,7 +83,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 1
     print(table(runs))
-    for sentence in over_limits(runs):
+    for sentence in [*over_limits(runs), *disturbed(runs)]:
         print(sentence)
     return 0 if all(each.run.failed == 0 for each in runs) else 1
 

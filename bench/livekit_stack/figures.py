@@ -9,9 +9,10 @@ from typing import Any
 
 from gateway.bench.figures import RunFigures
 
-__all__ = ["LIMITS_MS", "StackFigures", "over_limits", "table"]
+__all__ = ["LIMITS_MS", "StackFigures", "disturbed", "over_limits", "table"]
 
 LIMITS_MS = {"b": 800.0, "c": 760.0}  # end of speech -> first audio, median
+_CALM_PERCENT = 15.0
 _SETUP_LIMIT_MS = {"c": 250.0}
 _BARGE_IN_LIMIT_MS = {"b": 400.0, "c": 400.0}
 
@@ -19,7 +20,8 @@ _BARGE_IN_LIMIT_MS = {"b": 400.0, "c": 400.0}
 @dataclass(frozen=True, slots=True)
 class StackFigures:
     """`cpu_percent` (of one core) and `pss_mib` are by group of processes, all calls together. `pss_mib` is while
-    they talk, `pss_idle_mib` before the first call. `run` has both of the agent's and the gateway's processes."""
+    they talk, `pss_idle_mib` before the first call. In `run`, CPU is that of all groups, memory that of the agent's and
+    the gateway's. `elsewhere_percent`, also of one core: what the rest of the machine did, phones apart."""
 
     key: str
     title: str
@@ -27,6 +29,7 @@ class StackFigures:
     cpu_percent: Mapping[str, float]
     pss_mib: Mapping[str, float]
     pss_idle_mib: Mapping[str, float]
+    elsewhere_percent: float
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -36,6 +39,7 @@ class StackFigures:
             "cpu_percent": dict(self.cpu_percent),
             "pss_mib_by_part": dict(self.pss_mib),
             "pss_idle_mib_by_part": dict(self.pss_idle_mib),
+            "cpu_percent_elsewhere": self.elsewhere_percent,
         }
 
 
@@ -80,6 +84,15 @@ def over_limits(runs: Sequence[StackFigures]) -> list[str]:
             if limit is not None and not value <= limit:
                 found.append(f"{where}: {what} takes {_number(value)} ms, at most {limit:g} was promised")
     return [*found, *_against_the_peer(runs)]
+
+
+def disturbed(runs: Sequence[StackFigures]) -> list[str]:
+    """Runs that say little, because something else kept the machine busy, a sentence each."""
+    return [
+        f"({each.key}) at {each.run.calls}: others used {_number(each.elsewhere_percent)} % of a core meanwhile"
+        for each in runs
+        if each.elsewhere_percent > _CALM_PERCENT
+    ]
 
 
 def _against_the_peer(runs: Sequence[StackFigures]) -> list[str]:

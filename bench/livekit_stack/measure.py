@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import psutil
+
 from bench.livekit_stack.figures import StackFigures
 from bench.livekit_stack.setups import NUMBER, Group, Setup, Started
 from gateway.bench.caller import Clip, measure_call
@@ -32,6 +34,12 @@ def _look(started: Started) -> dict[Group, Usage]:
             at, sum(o.cpu_s for o in of_group), sum(o.pss_mib for o in of_group), sum(o.processes for o in of_group)
         )
     return looks
+
+
+def _busy_s() -> tuple[float, float]:
+    """CPU seconds: of the whole machine, and of this process, which is the phones."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice, time.process_time()
 
 
 async def quiet(started: Started) -> None:
@@ -63,11 +71,11 @@ async def measure(setup: Setup, started: Started, count: int, rounds: int, clips
 
         calls = [asyncio.create_task(one(index)) for index in range(count)]
         await asyncio.sleep(_WARM_UP_S)
-        before = _look(started)
+        before, busy_before = _look(started), _busy_s()
         spoken_s = sum(len(clips[turn % len(clips)].pcm) for turn in range(rounds)) / 16000
         talk_s = 1.0 + rounds * 1.9 + spoken_s - _WARM_UP_S - _TAIL_S
         await asyncio.wait(calls, timeout=max(talk_s, 1.0))
-        after = _look(started)
+        after, busy_after = _look(started), _busy_s()
         results = await asyncio.gather(*calls)
     if started.tidy is not None:
         await started.tidy()
@@ -76,6 +84,7 @@ async def measure(setup: Setup, started: Started, count: int, rounds: int, clips
     done = [result for result in results if isinstance(result, CallFigures)]
     seconds = next(iter(after.values())).at - next(iter(before.values())).at
     cpu = {group: 100 * (after[group].cpu_s - before[group].cpu_s) / seconds for group in after}
+    machine, phones = (100 * (end - begin) / seconds for begin, end in zip(busy_before, busy_after, strict=True))
     figures = RunFigures.of(
         count,
         done,
@@ -90,4 +99,5 @@ async def measure(setup: Setup, started: Started, count: int, rounds: int, clips
         dict(cpu),
         {group: look.pss_mib for group, look in after.items()},
         {group: look.pss_mib for group, look in idle.items()},
+        max(0.0, machine - phones - sum(cpu.values())),
     )

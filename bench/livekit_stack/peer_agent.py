@@ -107,8 +107,9 @@ class _Speaking(tts.ChunkedStream):
         output_emitter.flush()
 
 
-# It takes every call: whether a machine is full is not what is measured.
-server = AgentServer(load_threshold=math.inf, port=0, host="127.0.0.1")
+# It takes every call: whether a machine is full is not what is measured. LiveKit server sends no job to a worker that
+# tells of a load of 1, whatever the worker's own threshold, and starting up alone is that much.
+server = AgentServer(load_fnc=lambda: 0.0, port=0, host="127.0.0.1")
 
 
 def prewarm(process: JobProcess) -> None:

@@ -20,7 +20,7 @@ class NotReady(Exception):
 
 
 class Program:
-    """One process and its children. Standard error goes to `log`, and standard output too unless it is read (`line`)."""
+    """One process and its children. What it says goes to `log`; with `reads`, its standard output to `line`."""
 
     def __init__(
         self,

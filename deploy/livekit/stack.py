@@ -272,7 +272,8 @@ def _free(*kinds: socket.SocketKind) -> int:
 def _free_range(count: int) -> int:
     """The first of `count` UDP ports that are free."""
     start = 40000 + (os.getpid() * count) % 15000
-    for first in [*range(start, 60000 - count, count), *range(40000, start, count)]:
+    candidates: list[int] = [*range(start, 60000 - count, count), *range(40000, start, count)]
+    for first in candidates:
         if all(_bindable(port, socket.SOCK_DGRAM) for port in range(first, first + count)):
             return first
     raise StackNotUp(f"no {count} free UDP ports in a row were found")

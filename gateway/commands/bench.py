@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.bench.figures import RunFigures
     from gateway.bench.processes import ProcessTree
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "recorded_speech", "run"]
 
 DEFAULT_CONFIG = "bench/gateway.yaml"
 DEFAULT_NUMBER = "+15550199"
@@ -63,7 +63,7 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
             tree: ProcessTree | None = ProcessTree(gateway.pid)
         else:
             target, tree = args.target, ProcessTree(args.pid) if args.pid else None
-        clips = await _clips()
+        clips = await recorded_speech()
         runs = []
         for count in counts:
             print(f"{count} call{'s' if count > 1 else ''} at once ...", file=sys.stderr, flush=True)
@@ -99,7 +99,7 @@ async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:
     return process, udp.removeprefix("udp://")
 
 
-async def _clips() -> list[Clip]:
+async def recorded_speech() -> list[Clip]:
     """What the callers say: offline speech through mu-law, as a telephone gives it."""
     from agent.clock import ThreadOffload
     from agent.providers.espeak import EspeakTTS

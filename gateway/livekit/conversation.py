@@ -39,17 +39,16 @@ from telephony.livekit.events import (
     RoomLost,
 )
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import HANG_UP
+from telephony.livekit.verbs import DRAIN, HANG_UP
 from telephony.media.frames import duration_ms
 from telephony.media.tones import ringback
 from telephony.rooms.protocol import LegAudio, Recorder
 
-__all__ = ["DRAIN", "EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
+__all__ = ["EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
 
 log = structlog.get_logger(__name__)
 
 EVENT_TOPIC = "trunkline.event"  # data packets: a session event as JSON, with `unix_ms`, the time of day of its `at`
-DRAIN = "trunkline.drain"  # RPC to the agent: say goodbye and hang up; payload {"reason": text}
 RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
 PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: what is still under way to the phone
 LEFT_GRACE_S = 1.0  # an agent that has left on purpose: its last words, or another one that takes over

@@ -28,6 +28,7 @@ from gateway.livekit_jobs.recording import LateRecorder
 from gateway.livekit_jobs.relay import EventRelay
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from telephony.call import CallInfo, Direction, EndedBy
+from telephony.errors import TelephonyMisuse
 from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
@@ -40,7 +41,7 @@ from telephony.livekit.events import (
     RoomClosed,
     RoomLost,
 )
-from telephony.livekit.verbs import LiveKitCallVerbs
+from telephony.livekit.verbs import DRAIN, LiveKitCallVerbs
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -184,6 +185,7 @@ class JobCall:
         if decided.bridged:
             self._relay = EventRelay(room, caller.identity, lambda: session.tokens)
             session.subscribe(self._relay.event)
+            room.serve(DRAIN, self._asked_to_drain)
         else:
             self._paper = CallPaper(self._ctx, self._parts.settings, decided, self._recorder, stored)
             session.subscribe(self._paper.event)
@@ -281,6 +283,13 @@ class JobCall:
             self._ctx.shutdown(reason)
         elif self._goodbye is None:
             self._goodbye = asyncio.create_task(self._session.drain(), name="goodbye")
+
+    async def _asked_to_drain(self, identity: str, payload: str) -> str:
+        """RPC of the call worker, whose gateway shuts down. Anyone else in the room is refused."""
+        if self._caller is None or identity != self._caller.identity:
+            raise TelephonyMisuse(f"{identity} may not end the call")
+        self._drain("the gateway is shutting down")
+        return ""
 
     # --- what happens in the room -----------------------------------------------------------------------------------
 

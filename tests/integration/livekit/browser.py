@@ -51,7 +51,6 @@ class Browser:
         self._session: dict[str, str] | None = None
         self._speak = False
         self.ready = asyncio.Event()
-        self.over = asyncio.Event()
         self.failure = ""
         self.heard: list[tuple[float, dict[str, float]]] = []  # (monotonic seconds, identity -> RMS, 1 is full scale)
 
@@ -90,12 +89,9 @@ class Browser:
         async def asked_session(_: web.Request) -> web.Response:
             return web.json_response(self._session) if self._session else web.Response(status=204)
 
-        def event(which: asyncio.Event) -> Any:
-            async def happened(_: web.Request) -> web.Response:
-                which.set()
-                return web.Response()
-
-            return happened
+        async def told_ready(_: web.Request) -> web.Response:
+            self.ready.set()
+            return web.Response()
 
         def file(path: Path) -> Any:
             async def send(_: web.Request) -> web.FileResponse:
@@ -112,8 +108,7 @@ class Browser:
                 web.get("/session", asked_session),
                 web.post("/levels", told_levels),
                 web.post("/failed", told_failure),
-                web.post("/ready", event(self.ready)),
-                web.post("/over", event(self.over)),
+                web.post("/ready", told_ready),
             ]
         )
         return app

@@ -185,6 +185,5 @@ async def test_a_person_in_a_browser_hears_both_sides_and_is_heard(
                 (who,) = await until(one_more({agent}, speaks_at), 3, what="the caller's voice")
                 assert who == f"sip_{caller}"
                 await call.hang_up()
-                async with asyncio.timeout(10):
-                    await browser.over.wait()
+                await until(lambda: who not in browser.heard[-1][1], what="the caller's leaving, in the browser")
                 browser.check()

@@ -56,6 +56,7 @@ def uri(stack, number: str = CALLED) -> str:
 @asynccontextmanager
 async def inbound_call(stack):
     """A phone in a call through LiveKit SIP, and the room where somebody else is: (phone, call, room, line, heard)."""
+    await empty_rooms(stack)  # other tests' calls leave rooms that stand for a while
     async with sip_api(stack) as api, Phone() as phone:
         await synchronise(api, wanted(stack))
         call = await phone.dial(uri(stack), caller=CALLER)
@@ -110,6 +111,7 @@ async def test_the_phone_that_hangs_up_leaves_and_who_is_removed_is_hung_up(live
 @pytest.mark.parametrize("how", ["removed", "deleted"])
 async def test_who_is_put_out_before_anybody_listens_is_busy(livekit_stack, how) -> None:
     """LiveKit SIP answers when somebody in the room subscribes to the caller; until then a call can be refused."""
+    await empty_rooms(livekit_stack)
     async with sip_api(livekit_stack) as api, Phone() as phone:
         await synchronise(api, wanted(livekit_stack))
         call = await phone.dial(uri(livekit_stack), caller=CALLER)

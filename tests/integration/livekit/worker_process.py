@@ -56,6 +56,8 @@ class RunningWorker:
         for name, content in (("plan.yaml", plan), ("worker.yaml", settings)):
             with (folder / name).open("w") as file:
                 YAML().dump(content, file)
+        self.agent_name = agent_name
+        self.plan = folder / "plan.yaml"
         self.log_path = folder / "worker.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.http = ""

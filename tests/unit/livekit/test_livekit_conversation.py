@@ -18,7 +18,7 @@ from agent.testing.virtual_clock import run_virtual
 from gateway.callworker.call import CallOwner
 from gateway.config import LiveKitSettings
 from gateway.livekit.canned import CannedSpeech
-from gateway.livekit.conversation import DRAIN, LiveKitConversation
+from gateway.livekit.conversation import LiveKitConversation
 from gateway.livekit.plan import caller_attributes, room_metadata, room_plan
 from gateway.livekit.watch import LiveKitWatch
 from gateway.record import CallClosed, Outcome
@@ -28,7 +28,7 @@ from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitUnreac
 from telephony.livekit.events import DtmfReceived, ParticipantKind, RemoteParticipant
 from telephony.livekit.fakes import FakeConnection, FakeLiveKit
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import LiveKitCallVerbs
+from telephony.livekit.verbs import DRAIN, LiveKitCallVerbs
 from tests.unit.callworker.call_world import INFO, CallWorld, settings
 
 SPEECH = b"\x00\x20" * 160

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker.program import ProgramError
 from agent.worker.server import AgentServer, WorkerCannotRun
 from gateway.cli import main
 
@@ -68,7 +67,7 @@ async def test_an_entrypoint_that_other_processes_cannot_find() -> None:
     @server.rtc_session()
     async def inner(_: object) -> None: ...
 
-    with pytest.raises(ProgramError, match="at the top of a module"):
+    with pytest.raises(WorkerCannotRun, match="at the top of a module"):
         await server.run()
     with pytest.raises(ValueError, match="one rtc_session"):
         server.rtc_session()(entrypoint)

@@ -57,7 +57,6 @@ async function main() {
     }
     await pause(REPORT_MS);
   }
-  await tell("/over", {});
 }
 
 main().catch((error) => tell("/failed", { error: String(error), stack: error.stack }));

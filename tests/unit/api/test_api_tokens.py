@@ -1,0 +1,83 @@
+"""Tokens for LiveKit rooms: who gets one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import web
+from aiohttp.streams import StreamReader
+from aiohttp.test_utils import make_mocked_request
+
+from gateway.api.tokens import RoomToken, TokenRequest
+from tests.unit.api.asking import Asker, body, detail
+
+PATH = "/v1/calls/c1/token"
+
+
+class FakeRoomTokens:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, TokenRequest]] = []
+
+    def make(self, call_id: str, request: TokenRequest) -> RoomToken:
+        self.asked.append((call_id, request))
+        return RoomToken(url="ws://x", room=f"call-{call_id}", identity=request.identity, token="t", expires_at=NOW)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def post(asker: Asker, path: str, sent: Any, content_type: str = "application/json") -> web.StreamResponse:
+    stream = StreamReader(Mock(), 2**16, loop=asyncio.get_running_loop())
+    stream.feed_data(sent if isinstance(sent, bytes) else json.dumps(sent).encode())
+    stream.feed_eof()
+    headers = {"Host": "127.0.0.1:8080", "Content-Type": content_type}
+    return await asker.app._handle(
+        make_mocked_request("POST", path, headers=headers, payload=stream, app=asker.app)
+    )  # fmt: skip
+
+
+async def test_a_live_call_gives_a_token(tmp_path: Path) -> None:
+    tokens = FakeRoomTokens()
+    asker = Asker(tmp_path, detail(outcome=None), room_tokens=tokens)
+    response = await post(asker, PATH, {"identity": "ann", "name": "Ann", "can_publish": False, "hidden": True})
+    assert response.status == 200
+    assert body(response) == {
+        "url": "ws://x", "room": "call-c1", "identity": "ann", "token": "t", "expires_at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    ((call_id, request),) = tokens.asked
+    assert (call_id, request.can_publish, request.can_subscribe, request.hidden) == ("c1", False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "content_type", "status"),
+    [
+        (PATH, {}, "application/json", 400),
+        (PATH, b"{", "application/json", 400),
+        (PATH, {"identity": "sip_15550100"}, "application/json", 400),
+        (PATH, {"identity": "agent-1"}, "application/json", 400),
+        (PATH, {"identity": "a b"}, "application/json", 400),
+        (PATH, {"identity": "ann", "admin": True}, "application/json", 400),
+        (PATH, {"identity": "ann", "hidden": "yes"}, "application/json", 400),
+        (PATH, {"identity": "ann"}, "text/plain", 415),
+        (PATH + "?x=1", {"identity": "ann"}, "application/json", 400),
+        ("/v1/calls/over/token", {"identity": "ann"}, "application/json", 409),
+        ("/v1/calls/nobody/token", {"identity": "ann"}, "application/json", 404),
+    ],
+)
+async def test_what_is_refused(tmp_path: Path, path: str, sent: Any, content_type: str, status: int) -> None:
+    tokens = FakeRoomTokens()
+    asker = Asker(tmp_path, detail(outcome=None), detail("over"), room_tokens=tokens)
+    assert (await post(asker, path, sent, content_type)).status == status
+    assert not tokens.asked
+
+
+async def test_local_rooms_have_none_and_keys_are_asked_for(tmp_path: Path) -> None:
+    assert (await post(Asker(tmp_path, detail(outcome=None)), PATH, {"identity": "ann"})).status == 409
+    locked = Asker(tmp_path, detail(outcome=None), room_tokens=FakeRoomTokens(), api_keys=["k"])
+    assert (await post(locked, PATH, {"identity": "ann"})).status == 401
