@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run demo setup test unit check lint types lock livekit clean
+.PHONY: run demo setup test test-livekit unit check lint types lock livekit clean
 
 run: setup
 	$(BIN)/trunkline demo --stay
@@ -30,7 +30,10 @@ unit: setup
 	$(BIN)/python -m pytest -q tests/unit
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --ignore tests/integration/livekit
+
+test-livekit: setup
+	$(BIN)/python -m pytest -q tests/integration/livekit
 
 lint: setup
 	$(BIN)/ruff check .
