@@ -1,4 +1,4 @@
-"""One participant's connection to a LiveKit room: the boundary to the SDK. Belongs to the asyncio loop.
+"""One participant's connection to a LiveKit room: the boundary to the SDK. Belongs to the asyncio loop, audio apart.
 
 `rtc_connection.RtcConnection` implements it with livekit.rtc; `fakes.FakeConnection` is for tests.
 """
@@ -24,12 +24,13 @@ class Disconnected(LiveKitEvent):
 
 
 class ConnectionListener(Protocol):
-    """Who is told. Both are called on the loop and must not raise."""
+    """Who is told. Neither may raise."""
 
-    def happened(self, event: LiveKitEvent) -> None: ...
+    def happened(self, event: LiveKitEvent) -> None:
+        """Called on the loop."""
 
     def heard(self, track: str, pcm: bytes) -> None:
-        """20 ms of 8 kHz audio of somebody's track."""
+        """20 ms of 8 kHz audio of somebody's track. Called on any thread."""
 
 
 class Connection(Protocol):
@@ -47,8 +48,8 @@ class Connection(Protocol):
     async def publish(self) -> None:
         """Begin an audio track of ours. Raises LiveKitError."""
 
-    async def play(self, pcm: bytes) -> None:
-        """Send 20 ms on that track; returns when the next 20 ms may come. Nothing happens without a track."""
+    def play(self, pcm: bytes) -> None:
+        """Send 20 ms on that track now, from any thread. Nothing happens without a track."""
 
     def mute(self, muted: bool) -> None:
         """Tell the others that our track is (not) muted."""

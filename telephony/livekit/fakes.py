@@ -17,7 +17,8 @@ __all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
 class FakeLiveKit:
     """One server with one room. `error`: what joining raises. Tokens are not looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "room") -> None:
+        self.name = name
         self.connections: list[FakeConnection] = []
         self.error: LiveKitError | None = None
         self.metadata = ""
@@ -35,7 +36,7 @@ class FakeLiveKit:
         return LiveKitRoom(
             "ws://fake",
             lambda: "token",
-            name="room",
+            name=self.name,
             identity=identity,
             resume_s=resume_s,
             connect=lambda listener: FakeConnection(self, me, listener),
@@ -54,9 +55,26 @@ class FakeLiveKit:
         connection.leave(reason)
         connection.tell(Disconnected(connection.now(), reason))
 
+    def move(self, identity: str, to: FakeLiveKit) -> None:
+        """As the server's API does it: into the room of another fake, in the order in which the SDK tells it."""
+        connection = self.connection(identity)
+        left = self.others(connection)
+        connection.leave("")
+        for other in left:
+            if other.publishing:
+                connection.tell(events.TrackStopped(other.now(), other.me.identity, other.track))
+            connection.tell(events.ParticipantLeft(other.now(), other.seen, "unknown_reason"))
+        connection.server = to
+        to.connections.append(connection)
+        for other in to.others(connection):
+            connection.tell(events.ParticipantJoined(other.now(), other.seen))
+            other.tell(events.ParticipantJoined(other.now(), connection.seen))
+        connection.tell(events.RoomMoved(connection.now(), to.name))
+        connection.meet()
+
 
 class FakeConnection:
-    """Implements `Connection`. `played` is what it published, `sent` its data packets."""
+    """Implements `Connection`. `played` is what it published, `sent` its data packets, `token` what it joined with."""
 
     def __init__(self, server: FakeLiveKit, me: RemoteParticipant, listener: ConnectionListener) -> None:
         self.server = server
@@ -64,14 +82,15 @@ class FakeConnection:
         self.listener = listener
         self.played: list[bytes] = []
         self.sent: list[tuple[str, bytes]] = []
+        self.token = ""
+        self.publishing = False
         self.muted = False
         self.methods: dict[str, RpcHandler] = {}
         self.attributes = dict(me.attributes)
-        self._publishing = False
 
     @property
     def room_name(self) -> str:
-        return "room"
+        return self.server.name
 
     @property
     def metadata(self) -> str:
@@ -93,10 +112,11 @@ class FakeConnection:
     @property
     def seen(self) -> RemoteParticipant:
         me = self.me
-        return RemoteParticipant(me.identity, me.kind, me.name, dict(self.attributes), me.metadata, self._publishing)
+        return RemoteParticipant(me.identity, me.kind, me.name, dict(self.attributes), me.metadata, self.publishing)
 
     async def open(self, url: str, token: str, timeout_s: float) -> None:
         self.server.joins += 1
+        self.token = token
         if self.server.error is not None:
             raise self.server.error
         self.server.connections.append(self)
@@ -104,13 +124,18 @@ class FakeConnection:
             other.tell(events.ParticipantJoined(other.now(), self.seen))
 
     async def publish(self) -> None:
-        self._publishing = True
+        self.publishing = True
+        self.meet()
+
+    def meet(self) -> None:
+        """Hear each other."""
         for other in self.server.others(self):
-            other.tell(events.TrackStarted(other.now(), self.me.identity, self.track))
-            if other._publishing:
+            if self.publishing:
+                other.tell(events.TrackStarted(other.now(), self.me.identity, self.track))
+            if other.publishing:
                 self.tell(events.TrackStarted(self.now(), other.me.identity, other.track))
 
-    async def play(self, pcm: bytes) -> None:
+    def play(self, pcm: bytes) -> None:
         self.played.append(pcm)
         for other in self.server.others(self):
             other.listener.heard(self.track, pcm)
@@ -143,7 +168,9 @@ class FakeConnection:
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         if self not in self.server.connections:
             raise NotInRoom("not in the room")
-        self.attributes.update(attributes)
+        self.attributes = {name: value for name, value in (self.attributes | attributes).items() if value}
+        for other in self.server.others(self):
+            other.tell(events.AttributesChanged(other.now(), self.me.identity, dict(self.attributes)))
 
     async def close(self) -> None:
         self.leave("client_initiated")
@@ -154,7 +181,7 @@ class FakeConnection:
             return
         self.server.connections.remove(self)
         for other in list(self.server.connections):
-            if self._publishing:
+            if self.publishing:
                 other.tell(events.TrackStopped(other.now(), self.me.identity, self.track))
             other.tell(events.ParticipantLeft(other.now(), self.seen, reason))
 

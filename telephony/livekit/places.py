@@ -23,7 +23,7 @@ _QUIET_S = 0.16  # no audio for so long: the last word is out
 
 
 class Place(Protocol):
-    """What the room tells either kind; all on the loop."""
+    """What the room tells either kind, on the loop if nothing else is said."""
 
     @property
     def identity(self) -> str: ...
@@ -35,7 +35,8 @@ class Place(Protocol):
 
     def track_stopped(self, track: str) -> None: ...
 
-    def heard(self, track: str, pcm: bytes) -> None: ...
+    def heard(self, track: str, pcm: bytes) -> None:
+        """On any thread."""
 
     def close(self) -> None: ...
 
@@ -160,10 +161,10 @@ class AgentPlace:
         self._recorder = recorder
         self._heard = FrameQueue()  # for the recording
         self._recorded_at: float | None = None
-        self._tracks: dict[str, TrackBuffer] = {}
+        self._tracks: dict[str, TrackBuffer] = {}  # replaced as a whole: other threads look at it
         self._heard_at: float | None = None  # None: nobody was ever heard
         self._pacer = Pacer(loop, self._tick)
-        self._hearing = HearingQueue(loop.call_soon)
+        self._hearing = HearingQueue(self._wake)
         self._playout = PlayoutQueue(loop.call_soon)
 
     @property
@@ -190,18 +191,19 @@ class AgentPlace:
             self._tracks = {}
 
     def track_started(self, track: str) -> None:
-        self._tracks[track] = TrackBuffer()
+        self._tracks = {**self._tracks, track: TrackBuffer()}
 
     def track_stopped(self, track: str) -> None:
-        self._tracks.pop(track, None)
+        self._tracks = {name: buffer for name, buffer in self._tracks.items() if name != track}
 
     def heard(self, track: str, pcm: bytes) -> None:
-        if track not in self._tracks:
+        tracks = self._tracks
+        if track not in tracks:
             return
-        if len(self._tracks) == 1:
+        if len(tracks) == 1:
             self._feed(pcm, self._loop.time())
         else:
-            self._tracks[track].push(pcm)
+            tracks[track].push(pcm)
 
     def close(self) -> None:
         self._pacer.stop()
@@ -232,3 +234,9 @@ class AgentPlace:
         if self._recorder is not None:
             self._heard.push(pcm)
         self._hearing.feed(AudioFrame(pcm, at))
+
+    def _wake(self, callback: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop is closed
+            pass

@@ -24,10 +24,8 @@ from telephony.livekit.events import (
     TrackStarted,
     TrackStopped,
 )
-from telephony.livekit.pacing import Uplink
 from telephony.livekit.places import AgentPlace, LegPlace
 from telephony.livekit.presence import Presence
-from telephony.media.frames import FRAME_MS
 from telephony.rooms.protocol import AudioOutput, LegAudio, Participant, Recorder
 
 __all__ = ["JOIN_TIMEOUT_S", "RESUME_S", "LiveKitRoom"]
@@ -72,7 +70,6 @@ class LiveKitRoom:
         self._resume_s = resume_s
         self._connect = connect
         self._loop = asyncio.get_running_loop()
-        self._uplink = Uplink(self._loop, self._play)
         self._place: LegPlace | AgentPlace | None = None
         self._connection: Connection | None = None
         self._live = False  # what is said reaches the room
@@ -133,14 +130,14 @@ class LiveKitRoom:
     def add_leg(self, identity: str) -> LegAudio:
         """A phone takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
         self._check_free()
-        self._place = leg = LegPlace(identity, self._loop, self._uplink.put, self._recorder)
+        self._place = leg = LegPlace(identity, self._loop, self._play, self._recorder)
         self._settle(leg)
         return leg
 
     def add_agent(self, identity: str) -> Participant:
         """An agent takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
         self._check_free()
-        self._place = agent = AgentPlace(identity, self._loop, self._uplink.put, self.remove, self._recorder)
+        self._place = agent = AgentPlace(identity, self._loop, self._play, self.remove, self._recorder)
         self._settle(agent)
         return agent
 
@@ -163,7 +160,6 @@ class LiveKitRoom:
         if self._rejoining is not None:
             self._rejoining.cancel()
             await asyncio.wait({self._rejoining})
-        await self._uplink.stop()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -230,8 +226,9 @@ class LiveKitRoom:
     # --- ConnectionListener --------------------------------------------------------------------------------------
 
     def heard(self, track: str, pcm: bytes) -> None:
-        if self._place is not None:
-            self._place.heard(track, pcm)
+        place = self._place  # on any thread
+        if place is not None:
+            place.heard(track, pcm)
 
     def happened(self, event: LiveKitEvent) -> None:
         if self._closed:
@@ -267,7 +264,6 @@ class LiveKitRoom:
         if self._connection is not connection:
             raise NotInRoom("left while joining")
         self._live = True
-        self._uplink.start()
         if self._muted:
             connection.mute(True)
         if self._place is not None:
@@ -294,15 +290,11 @@ class LiveKitRoom:
             self._place.track_stopped(event.track)
         self._emit(event)
 
-    async def _play(self, pcm: bytes) -> None:
+    def _play(self, pcm: bytes) -> None:
+        """On any thread."""
         connection = self._connection
-        if connection is None or self._over:
-            return
-        try:
-            await connection.play(pcm)
-        except Exception as error:  # noqa: BLE001 - the SDK's own; one frame is not worth the call
-            _log.warning("a frame was not published: %r", error)
-            await asyncio.sleep(FRAME_MS / 1000)
+        if connection is not None and not self._over:
+            connection.play(pcm)
 
     def _resume_began(self, event: LiveKitEvent) -> None:
         """Twice is once: the SDK, then we. Media goes on while only signaling is resumed: it is left alone at first."""

@@ -1,0 +1,165 @@
+"""The audio of LiveKit's SDK without its detours, and what happens when its native part fails.
+
+The SDK's own way costs two queues, two wake-ups of the loop and five objects for each 10 ms, and brings each line that
+its native part logs, traces included, up to Python: half of what a job's process used. Here frames go straight between
+any thread and the native library, by the calls of its C header (`livekit_ffi.h`); everything else stays the SDK's.
+
+Beside that header this leans on names inside `livekit.rtc` (`_ffi_client`, `_proto`, `_ffi_handle`): pyproject.toml
+admits the releases that they were tried with.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from livekit import rtc
+from livekit.rtc._ffi_client import INVALID_HANDLE, FfiClient
+from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
+
+from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
+
+__all__ = ["MediaSource", "MediaStream", "take_over"]
+
+_OURS = 0x7472756E6B6C696E  # the id of all our captures: nobody waits for any of them
+_NATIVE_LOG = "error,livekit_api::signal_client=off"  # the latter's errors quote addresses with tokens
+_log = logging.getLogger(__name__)
+
+_streams: dict[int, Callable[[bytes], None]] = {}
+_taken_over = False
+
+
+def take_over() -> None:
+    """Once in a process, before its first room, and not before a fork: starts the native runtime (50 ms). Its log
+    goes to standard error from then on, as RUST_LOG says."""
+    global _taken_over
+    if _taken_over:
+        return
+    _taken_over = True
+    os.environ.setdefault("RUST_LOG", _NATIVE_LOG)
+    FfiClient.instance._ffi_lib.livekit_ffi_initialize(_callback, False, b"python", rtc.__version__.encode())
+
+
+def _native_event(data: Any, size: int) -> None:
+    """Called on the native library's threads."""
+    event = ffi_pb2.FfiEvent.FromString(ctypes.string_at(data, size))
+    kind = event.WhichOneof("message")
+    if kind == "audio_stream_event":
+        told = event.audio_stream_event
+        heard = _streams.get(told.stream_handle)
+        if heard is not None:
+            _heard(told, heard)
+            return
+    elif kind == "capture_audio_frame" and event.capture_audio_frame.async_id == _OURS:
+        if event.capture_audio_frame.error:
+            _log.warning("a frame was not published: %s", event.capture_audio_frame.error)
+        return
+    elif kind == "panic":
+        _panic(event.panic.message)
+    FfiClient.instance.queue.put(event)
+
+
+_callback = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint8), ctypes.c_size_t)(_native_event)
+
+
+def _heard(told: Any, heard: Callable[[bytes], None]) -> None:
+    if told.HasField("eos"):
+        _streams.pop(told.stream_handle, None)
+        return
+    buffer = told.frame_received.frame
+    size = 2 * buffer.info.samples_per_channel
+    pcm = ctypes.string_at(buffer.info.data_ptr, size)
+    FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(buffer.handle.id)
+    if size == FRAME_BYTES:
+        heard(pcm)
+
+
+def _panic(message: str) -> None:
+    """The native part is in no state to go on, nor to be left in order. The SDK would send SIGTERM, which a call worker
+    takes for its supervisor's wish to drain. As a crash it is noticed at once, and others take over the calls."""
+    print(f"LiveKit's native library panicked: {message}", file=sys.stderr, flush=True)
+    os.abort()
+
+
+class MediaSource:
+    """Where 20 ms frames go in, on any thread; what was put in goes to the encoder at once."""
+
+    def __init__(self, loop: Any) -> None:
+        take_over()
+        self.source = rtc.AudioSource(SAMPLE_RATE, 1, 0, loop)
+        self._lock = threading.Lock()
+        self._open = True
+        self._frame = ctypes.create_string_buffer(FRAME_BYTES)
+        start = ctypes.addressof(self._frame)
+        # Requests are the same for each frame: only what they point at changes.
+        self._requests = tuple(self._capture(start + offset) for offset in (0, FRAME_BYTES // 2))
+        self._answer = ctypes.POINTER(ctypes.c_ubyte)()
+        self._answer_size = ctypes.c_size_t()
+        self._answers = (ctypes.byref(self._answer), ctypes.byref(self._answer_size))
+        library = FfiClient.instance._ffi_lib
+        self._ask, self._drop = library.livekit_ffi_request, library.livekit_ffi_drop_handle
+
+    def put(self, pcm: bytes) -> None:
+        """20 ms; they are copied. Nothing happens after `close`."""
+        with self._lock:
+            if not self._open:
+                return
+            ctypes.memmove(self._frame, pcm, FRAME_BYTES)
+            for request in self._requests:
+                answer = self._ask(request, len(request), *self._answers)
+                if answer != INVALID_HANDLE:
+                    self._drop(answer)
+
+    def _capture(self, address: int) -> Any:
+        request = ffi_pb2.FfiRequest()
+        capture = request.capture_audio_frame
+        capture.source_handle = self.source._ffi_handle.handle
+        capture.request_async_id = _OURS
+        capture.buffer.data_ptr = address
+        capture.buffer.num_channels = 1
+        capture.buffer.sample_rate = SAMPLE_RATE
+        capture.buffer.samples_per_channel = FRAME_SAMPLES // 2  # a source without a queue takes 10 ms at a time
+        serialized = request.SerializeToString()
+        return (ctypes.c_ubyte * len(serialized)).from_buffer_copy(serialized)
+
+    async def close(self) -> None:
+        with self._lock:
+            self._open = False
+        await self.source.aclose()
+
+
+class MediaStream:
+    """What is heard of one remote track: `heard` gets 20 ms of 8 kHz audio at a time, on a thread of the native
+    library's, until the track ends or `close`. It must not raise."""
+
+    def __init__(self, track: Any, heard: Callable[[bytes], None]) -> None:
+        take_over()
+        request = ffi_pb2.FfiRequest()
+        stream = request.new_audio_stream
+        stream.track_handle = track._ffi_handle.handle
+        stream.type = audio_frame_pb2.AUDIO_STREAM_NATIVE
+        stream.sample_rate = SAMPLE_RATE
+        stream.num_channels = 1
+        stream.frame_size_ms = FRAME_MS
+        stream.queue_size_frames = 0
+        answer = FfiClient.instance.request(request)
+        self._handle = answer.new_audio_stream.stream.handle.id
+        self._heard = heard
+        _streams[self._handle] = self._pass_on
+
+    def close(self) -> None:
+        """Idempotent. Frames that are under way are dropped."""
+        if self._heard is not _nobody:
+            self._heard = _nobody  # it stays listed until the native part says that it has ended
+            FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(self._handle)
+
+    def _pass_on(self, pcm: bytes) -> None:
+        self._heard(pcm)
+
+
+def _nobody(_: bytes) -> None: ...
