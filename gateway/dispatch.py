@@ -36,7 +36,10 @@ class WorkerSlots:
 class Dispatcher:
     """Slots of all workers. Synchronous and on one loop: taking a slot can't be interleaved with anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fill: bool = False) -> None:
+        """`fill`: calls go to the fullest worker that has a free slot, where what each process costs counts for more
+        than how many calls a crash takes along. Otherwise to the one with most free slots."""
+        self._fill = fill
         self._workers: dict[str, WorkerSlots] = {}
         self._by_call: dict[str, str] = {}
 
@@ -66,14 +69,15 @@ class Dispatcher:
             self._workers[name].lingering = slots
 
     def take(self, call_id: str, now: float) -> SlotTaken | None:
-        """A slot in the worker with most free ones (so that a crash takes few calls along); None: all are full.
+        """A slot in the worker that is next; None: all are full.
 
         Raises ValueError when the call has a slot already."""
         if call_id in self._by_call:
             raise ValueError(f"call {call_id} already has a slot")
-        worker = max(self._workers.values(), key=lambda w: (w.free, w.name), default=None)
-        if worker is None or worker.free <= 0:
+        open_ones = [worker for worker in self._workers.values() if worker.free]
+        if not open_ones:
             return None
+        worker = max(open_ones, key=lambda w: (-w.free if self._fill else w.free, w.name))
         worker.calls[call_id] = now
         self._by_call[call_id] = worker.name
         return SlotTaken(call_id, worker.name, worker.sip_port)

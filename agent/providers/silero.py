@@ -4,8 +4,8 @@ Each object holds an ONNX session of 12 MiB. Objects made before a process forks
 a stream. So the warm parent calls `prepare`, and streams take objects from the pool and give them back.
 
 The model costs 60 us a window when it has just run, and 400 to 500 us once every 32 ms, when its weights have left the
-caches: most of what a call's conversation takes. So a window in which nothing is louder than the idle noise of a digital
-line is silence without asking it. Half of a call is that: somebody listens.
+caches: most of what a call's conversation takes. So a window in which nothing is louder than the idle noise of a
+digital line is silence without asking it. Half of a call is that: somebody listens.
 """
 
 from __future__ import annotations

@@ -16,6 +16,19 @@ def test_calls_spread_to_the_worker_with_most_free_slots(dispatcher: Dispatcher)
     assert sorted(slot.worker for slot in taken if slot) == ["w1", "w1", "w2"]
 
 
+def test_calls_fill_one_worker_before_the_next() -> None:
+    dispatcher = Dispatcher(fill=True)
+    for name in ("w1", "w2", "w3"):
+        dispatcher.add(name, 7000, 2)
+    taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(5)]
+    assert [slot.worker for slot in taken if slot] == ["w3", "w3", "w2", "w2", "w1"]
+    dispatcher.release("c2")
+    dispatcher.release("c4")
+    slot = dispatcher.take("next", now=0.0)
+    assert slot is not None
+    assert slot.worker == "w2"
+
+
 def test_full_is_none_and_a_released_slot_is_free_again(dispatcher: Dispatcher) -> None:
     for i in range(3):
         dispatcher.take(f"c{i}", now=0.0)
