@@ -23,6 +23,7 @@ from agent.pipeline.turn_taking import TurnTaking
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
 from agent.speech_handle import SpeechHandle
 from agent.turns.limits import CallTooLong, LengthLimit
+from telephony.rooms.protocol import TakesAgents
 
 if TYPE_CHECKING:
     from telephony.call import CallVerbs
@@ -86,12 +87,14 @@ class AgentSession:
         self,
         *,
         agent: Agent,
-        room: Participant | None = None,
+        room: Participant | TakesAgents | None = None,
         call: CallVerbs | None = None,
         resumed: Sequence[ChatMessage] | None = None,
     ) -> None:
         """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`. Without a room it
         returns when all of that has been said.
+
+        `room`: the agent's place in one, or a room, in which it takes the place `agent`.
 
         `resumed`: the history of a conversation whose process was lost and that goes on here. Instead of the beginning
         the caller hears canned "one_moment" and what was asked last, or the answer that was owed.
@@ -102,6 +105,8 @@ class AgentSession:
             raise SessionMisuse("a session is started once")
         if self._stt is not None and self._vad is None:
             raise SessionMisuse("speech recognition needs a VAD to tell it when somebody speaks")
+        if room is not None and isinstance(room, TakesAgents):
+            room = room.add_agent("agent")
         loop = asyncio.get_running_loop()
         self._closed = loop.create_future()
         conversation = Conversation(

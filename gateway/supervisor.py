@@ -1,6 +1,6 @@
 """Starts, watches, drains and replaces call workers.
 
-Workers are forked by a warm parent (gateway.callworker.warm). A worker is lost when its control channel closes or its
+Workers are forked by a warm parent (agent.warm). A worker is lost when its control channel closes or its
 heartbeat stays away; it is killed if it still runs, its calls are told to `SupervisorEvents.worker_lost`, and another
 one is forked in its place. When the warm parent itself dies its workers live on and a new warm parent is started.
 """
@@ -17,7 +17,7 @@ import structlog
 
 from gateway.config import PortRange, Settings
 from gateway.control import Channel, Heartbeat, Message, Ready, Record
-from gateway.warm_parent import OnExit, WarmParent, WorkerProcess, WorkerSource
+from gateway.warm_parent import OnExit, WarmWorkers, WorkerProcess, WorkerSource
 
 __all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
 
@@ -70,7 +70,7 @@ class Supervisor:
         self,
         settings: Settings,
         events: SupervisorEvents,
-        start_source: Callable[[Settings, OnExit], Awaitable[WorkerSource]] = WarmParent.start,
+        start_source: Callable[[Settings, OnExit], Awaitable[WorkerSource]] = WarmWorkers.start,
     ) -> None:
         self._settings = settings
         self._events = events

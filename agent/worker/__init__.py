@@ -9,15 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.worker.job import JobContext, JobProcess
+    from agent.worker.job import AutoSubscribe, JobContext, JobProcess, get_job_context
+    from agent.worker.requests import JobRequest
     from agent.worker.server import AgentServer
 
-__all__ = ["AgentServer", "JobContext", "JobProcess"]
+__all__ = ["AgentServer", "AutoSubscribe", "JobContext", "JobProcess", "JobRequest", "get_job_context"]
 
 _HOMES = {
     "AgentServer": "agent.worker.server",
+    "AutoSubscribe": "agent.worker.job",
     "JobContext": "agent.worker.job",
     "JobProcess": "agent.worker.job",
+    "JobRequest": "agent.worker.requests",
+    "get_job_context": "agent.worker.job",
 }
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from telephony.livekit.errors import without_tokens
+
 __all__ = ["ConnectFailure", "Explanation", "agent_url", "explain"]
 
 _SKEW_S = 30.0  # more than a slow answer can explain
@@ -44,8 +46,9 @@ def explain(failure: ConnectFailure, now: datetime) -> Explanation:
     """`now`: this machine's time of day, aware."""
     url = failure.url
     if failure.status is None:
+        error = without_tokens(failure.error).replace(" ssl:default", "")  # aiohttp says that of each address
         return Explanation(
-            f"no LiveKit server answers at {url} ({failure.error}): start it, or correct livekit.url; trying again",
+            f"no LiveKit server answers at {url} ({error}): start it, or correct livekit.url; trying again",
             False,
         )
     if failure.status in (401, 403):
@@ -57,7 +60,8 @@ def explain(failure: ConnectFailure, now: datetime) -> Explanation:
                 "server's: set the clocks by NTP; trying again",
                 False,
             )
-        said = f" (it says: {failure.body.strip()[:200]})" if failure.body.strip() else ""
+        body = without_tokens(failure.body).strip()[:200]
+        said = f" (it says: {body})" if body else ""
         return Explanation(
             f"LiveKit at {url} does not accept livekit.api_key with livekit.api_secret{said}: both must be those of "
             "the server's own `keys`",

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from livekit.protocol import agent as pb
 
 from agent.worker.channel import JobSays, JobState, Message, RunJob
+from agent.worker.log_fields import FIELDS
+from agent.worker.participants import ParticipantEntrypoints, fits
 
 if TYPE_CHECKING:
+    from livekit.api import LiveKitAPI
+
     from telephony.livekit.events import LiveKitEvent, ParticipantKind, RemoteParticipant
     from telephony.livekit.room import LiveKitRoom
     from telephony.rooms.protocol import Recorder
 
-__all__ = ["JobContext", "JobMisuse", "JobProcess", "RoomGone"]
+__all__ = ["AutoSubscribe", "JobContext", "JobMisuse", "JobProcess", "RoomGone", "get_job_context"]
 
 CALLBACK_LIMIT_S = 10.0
 _JOIN_PAUSES_S = (0.3, 1.0)  # between attempts to join the room
@@ -34,6 +41,15 @@ class RoomGone(Exception):
     """The job's room was closed or lost before what was waited for happened."""
 
 
+class AutoSubscribe(StrEnum):
+    """Whom an agent hears. Its room is about audio: the first two are the same."""
+
+    AUDIO_ONLY = "audio_only"
+    SUBSCRIBE_ALL = "subscribe_all"
+    SUBSCRIBE_NONE = "subscribe_none"
+    VIDEO_ONLY = "video_only"
+
+
 @dataclass(slots=True)
 class JobProcess:
     """The process that jobs run in. `userdata` is for what `prewarm` prepares and entrypoints use; `arguments` and
@@ -44,21 +60,40 @@ class JobProcess:
     keys: tuple[str, str] | None = field(default=None, repr=False)
     userdata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
 
 class JobContext:
     """One job. It goes on until `shutdown`, the end of its room, or until the server ends it; an entrypoint that
     returns does not end it, one that raises does."""
 
-    def __init__(self, order: RunJob, process: JobProcess, send: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        order: RunJob,
+        process: JobProcess,
+        send: Callable[[Message], None],
+        make_room: Callable[..., LiveKitRoom] | None = None,
+    ) -> None:
+        """`make_room`: for tests; None: `LiveKitRoom`."""
         self._order = order
         self._process = process
         self._send = send
+        self._make_room = make_room
         self._job = pb.Job.FromString(bytes.fromhex(order.job))
         self._room: LiveKitRoom | None = None
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._callbacks: list[ShutdownCallback] = []
         self._drain_callbacks: list[Callable[[str], object]] = []
         self._joined_before = False
+        self._joining = asyncio.Lock()
+        self._joined = False
+        self._moved_to = ""  # another room than the job's
+        self._api: LiveKitAPI | None = None
+        self._deleting: set[asyncio.Task[None]] = set()
+        self._participant_entrypoints = ParticipantEntrypoints()
+        self._log_fields: dict[str, Any] = {}
 
     # --- what it is about -----------------------------------------------------------------------------------------
 
@@ -91,37 +126,96 @@ class JobContext:
         return self._order.state
 
     @property
-    def room(self) -> LiveKitRoom:
-        """Raises JobMisuse before `connect`."""
-        if self._room is None:
-            raise JobMisuse("the job has not joined its room: await ctx.connect() first")
-        return self._room
+    def log_context_fields(self) -> dict[str, Any]:
+        """What each log line of the job has: to be changed, or to be set anew."""
+        return self._log_fields
+
+    @log_context_fields.setter
+    def log_context_fields(self, fields: Mapping[str, Any]) -> None:
+        given = dict(fields)
+        self._log_fields.clear()
+        self._log_fields.update(given)
+
+    @property
+    def api(self) -> LiveKitAPI:
+        """LiveKit's own client of its API, with the worker's keys; closed with the job. Raises JobMisuse when the
+        program came without keys."""
+        if self._api is None:
+            from livekit.api import LiveKitAPI
+
+            if self._process.keys is None:
+                raise JobMisuse("the program was started without LiveKit's keys, which its API needs")
+            self._api = LiveKitAPI(_http_url(self._order.url), *self._process.keys)
+        return self._api
 
     # --- the room -------------------------------------------------------------------------------------------------
 
-    async def connect(self, *, recorder: Recorder | None = None) -> LiveKitRoom:
-        """Join the room. `recorder` gets what the others say (left) and what the agent says (right), in step. Raises
-        LiveKitError; JobMisuse when it has been joined before."""
-        if self._room is not None:
-            raise JobMisuse("the room is joined once")
-        # The native library's threads must not be there before the process is.
-        from telephony.livekit.errors import LiveKitError
-        from telephony.livekit.room import LiveKitRoom
+    @property
+    def room(self) -> LiveKitRoom:
+        """Before `connect` nobody is in it; its name is known."""
+        if self._room is None:
+            # Not at the top: LiveKit's packages are an extra, and what is native starts in the process itself.
+            from telephony.livekit.room import LiveKitRoom
 
-        order = self._order
-        room = LiveKitRoom(order.url, self._token, name=self._job.room.name, identity=order.identity, recorder=recorder)
-        self._room = room
-        room.subscribe(self._look_for_the_end)
-        for pause_s in (*_JOIN_PAUSES_S, None):
-            try:
-                await room.join()
-                break
-            except LiveKitError as error:
-                if pause_s is None or not error.retryable or self._over.done():
-                    raise
-                _log.warning("the room was not joined: %s; trying again", error)
-                await asyncio.sleep(pause_s)
+            order, make = self._order, self._make_room or LiveKitRoom
+            self._room = make(order.url, self._token, name=self._job.room.name, identity=order.identity)
+            self._room.subscribe(self._room_event)
+        return self._room
+
+    async def connect(
+        self, *, auto_subscribe: AutoSubscribe = AutoSubscribe.AUDIO_ONLY, recorder: Recorder | None = None
+    ) -> LiveKitRoom:
+        """Join the room; once it is joined, nothing. `recorder` gets what the others say (left) and what the agent says
+        (right), in step. Raises LiveKitError; JobMisuse for an `auto_subscribe` without audio and a late recorder."""
+        if auto_subscribe not in (AutoSubscribe.AUDIO_ONLY, AutoSubscribe.SUBSCRIBE_ALL):
+            raise JobMisuse(f"auto_subscribe {auto_subscribe}: an agent's room hears everybody's audio")
+        from telephony.livekit.errors import LiveKitError
+
+        room = self.room
+        async with self._joining:
+            if self._joined and recorder is not None:
+                raise JobMisuse("the room was joined without the recorder: give it to the first connect")
+            if recorder is not None:
+                room.record_to(recorder)
+            for pause_s in (*_JOIN_PAUSES_S, None):
+                if self._joined:
+                    break
+                try:
+                    await room.join()
+                    self._joined = True
+                except LiveKitError as error:
+                    if pause_s is None or not error.retryable or self._over.done():
+                        raise
+                    _log.warning("the room was not joined: %s; trying again", error)
+                    await asyncio.sleep(pause_s)
         return room
+
+    def delete_room(self, room_name: str = "") -> asyncio.Task[None]:
+        """Put everybody out, phones are hung up; need not be awaited. By default the job's room, which ends the job.
+        Awaited, it raises LiveKitError; a room that has gone is none. JobMisuse as `api`."""
+        api = self.api
+        task = asyncio.get_running_loop().create_task(
+            _delete_room(api, room_name or self.room.name), name="delete room"
+        )
+        self._deleting.add(task)
+        task.add_done_callback(self._room_deleted)
+        return task
+
+    def _room_deleted(self, task: asyncio.Task[None]) -> None:
+        self._deleting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s", error)
+
+    def add_participant_entrypoint(
+        self,
+        entrypoint: Callable[[JobContext, RemoteParticipant], Awaitable[None]],
+        *,
+        kind: ParticipantKind | Collection[ParticipantKind] | None = None,
+    ) -> None:
+        """Run it for each participant who is there or comes, until the job is over; without `kind`, agents don't
+        count. Raises ValueError when it was added before."""
+        present = self._room.participants if self._room is not None else ()
+        self._participant_entrypoints.add(entrypoint, lambda who: entrypoint(self, who), kind, present)
 
     def _token(self) -> str:
         """For each joining: that of the job may have run out by the time of a later one."""
@@ -131,28 +225,24 @@ class JobContext:
             return self._order.token
         from agent.worker.tokens import renewed_job_token
 
-        return renewed_job_token(self._order.token, *keys)
+        return renewed_job_token(self._order.token, *keys, room=self._moved_to)
 
     async def wait_for_participant(
-        self, *, identity: str | None = None, kind: ParticipantKind | None = None
+        self, *, identity: str | None = None, kind: ParticipantKind | Collection[ParticipantKind] | None = None
     ) -> RemoteParticipant:
-        """The first other participant that fits, now or later; without `kind`, agents don't count. Raises RoomGone when
-        the job ends before."""
+        """The first other participant that fits, now or later; without `kind`, agents don't count. Joins the room if
+        that has not been done. Raises RoomGone when the job ends before; as `connect`."""
         from telephony.livekit.events import ParticipantJoined
-        from telephony.livekit.events import ParticipantKind as Kind
 
-        def fits(participant: RemoteParticipant) -> bool:
-            if identity is not None and participant.identity != identity:
-                return False
-            return participant.kind is kind if kind is not None else participant.kind is not Kind.AGENT
-
+        if not self._joined:
+            await self.connect()
         for participant in self.room.participants:
-            if fits(participant):
+            if fits(participant, kind, identity):
                 return participant
         found: asyncio.Future[RemoteParticipant] = asyncio.get_running_loop().create_future()
 
         def look(event: LiveKitEvent) -> None:
-            if isinstance(event, ParticipantJoined) and fits(event.participant) and not found.done():
+            if isinstance(event, ParticipantJoined) and fits(event.participant, kind, identity) and not found.done():
                 found.set_result(event.participant)
 
         unsubscribe = self.room.subscribe(look)
@@ -166,13 +256,18 @@ class JobContext:
             unsubscribe()
             found.cancel()
 
-    def _look_for_the_end(self, event: LiveKitEvent) -> None:
-        from telephony.livekit.events import RoomClosed, RoomLost
+    def _room_event(self, event: LiveKitEvent) -> None:
+        from telephony.livekit.events import ParticipantJoined, RoomClosed, RoomLost, RoomMoved
 
-        if isinstance(event, RoomClosed):
-            self.shutdown(f"room closed: {event.reason}")
-        elif isinstance(event, RoomLost):
-            self.shutdown(f"room lost: {event.reason}")
+        match event:
+            case ParticipantJoined(participant=who):
+                self._participant_entrypoints.came(who)
+            case RoomMoved(room=name):
+                self._moved_to = name
+            case RoomClosed(reason=reason):
+                self.shutdown(f"room closed: {reason}")
+            case RoomLost(reason=reason):
+                self.shutdown(f"room lost: {reason}")
 
     # --- what survives the process --------------------------------------------------------------------------------
 
@@ -212,8 +307,14 @@ class JobContext:
         """Done, with the reason, when the job is to end."""
         return self._over
 
+    def enter(self) -> None:
+        """The process's part, first: from here on this task and those that it starts are the job's."""
+        _CURRENT.set(self)
+        FIELDS.set(self._log_fields)
+
     async def run_callbacks(self) -> None:
         """The process's part, when the job is over. Never raises."""
+        await self._participant_entrypoints.close()
         reason = self._over.result() if self._over.done() else ""
         for callback in reversed(self._callbacks):
             try:
@@ -224,8 +325,42 @@ class JobContext:
 
     async def leave(self) -> None:
         """The process's part, last."""
+        if self._deleting:
+            await asyncio.wait(self._deleting, timeout=CALLBACK_LIMIT_S)
+        if self._api is not None:
+            await self._api.aclose()
         if self._room is not None:
             await self._room.close()
+
+
+_CURRENT: ContextVar[JobContext | None] = ContextVar("job", default=None)
+
+
+def get_job_context() -> JobContext:
+    """Of the job whose code this is called from: its entrypoint, its tools, its callbacks. Raises JobMisuse outside."""
+    context = _CURRENT.get()
+    if context is None:
+        raise JobMisuse("there is no job here: this is called from a job's entrypoint, or what that has started")
+    return context
+
+
+async def _delete_room(api: LiveKitAPI, name: str) -> None:
+    import aiohttp
+    from livekit.api import DeleteRoomRequest, TwirpError, TwirpErrorCode
+
+    from telephony.livekit.errors import LiveKitError
+
+    try:
+        await api.room.delete_room(DeleteRoomRequest(room=name))
+    except TwirpError as error:
+        if error.code != TwirpErrorCode.NOT_FOUND:
+            raise LiveKitError(f"room {name} was not deleted: {error.code}: {error.message}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise LiveKitError(f"room {name} was not deleted: {error or type(error).__name__}") from error
+
+
+def _http_url(url: str) -> str:
+    return "http" + url[2:] if url.startswith("ws") else url
 
 
 def _call(callback: Callable[..., Awaitable[None]], reason: str) -> Awaitable[None]:

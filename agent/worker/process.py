@@ -9,20 +9,23 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from agent.warm.memory import use_few_arenas
 from agent.worker.channel import (
     Beat,
     Channel,
     EndJob,
     JobEnded,
+    JobSays,
     Message,
     ProcessReady,
     RunJob,
     Stop,
 )
 from agent.worker.job import JobContext, JobProcess
+from agent.worker.log_fields import LOG_FORMAT, add_log_fields
 from agent.worker.program import Program
 
 __all__ = ["JobHost", "run"]
@@ -30,6 +33,7 @@ __all__ = ["JobHost", "run"]
 BEAT_S = 1.0
 WIND_UP_S = 15.0  # for an entrypoint to end after its job was ended
 STOP_LIMIT_S = 4.0  # for all jobs together when the worker stops
+GOODBYE_S = 7.0  # before that, when it was not the worker's wish: its main process has died
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +42,9 @@ def run(sock: socket.socket, program: Program, name: str) -> int:
     # Who ends a job process is its worker, over the channel, so that calls can be ended politely.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    add_log_fields()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)  # unless the program has its own
+    use_few_arenas(1)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
     host = JobHost(program, JobProcess(name, program.arguments, program.keys))
     with asyncio.Runner() as runner:
@@ -55,9 +62,11 @@ class JobHost:
         self._jobs: dict[str, JobContext] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._orphaned = False
+        self._unsaid: list[Mapping[str, Any]] = []  # by jobs, since there is nobody to say it to
 
     async def serve(self, sock: socket.socket) -> int:
-        self._channel = await Channel.open(sock, self._received, self._stop.set)
+        self._channel = await Channel.open(sock, self._received, self._worker_gone)
         if self._program.prewarm is not None:
             warmed = self._program.prewarm.resolve()(self._process)
             if inspect.isawaitable(warmed):
@@ -68,13 +77,29 @@ class JobHost:
         self._send(ProcessReady(os.getpid()))
         beat = asyncio.create_task(self._beat(), name="beat")
         await self._stop.wait()
+        if self._orphaned and self._jobs:
+            await self._say_goodbye()
         for context in list(self._jobs.values()):
             context.shutdown("the worker has stopped")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
         beat.cancel()
+        if self._unsaid and self._program.orphaned is not None:
+            await self._program.orphaned.resolve()(self._process, tuple(self._unsaid))
         self._channel.close()
         return 0
+
+    def _worker_gone(self) -> None:
+        if not self._stop.is_set():
+            self._orphaned = True
+            _log.error("the worker's main process has died: %d jobs are ended here", len(self._jobs))
+        self._stop.set()
+
+    async def _say_goodbye(self) -> None:
+        """Nobody would bring these jobs back, or end them: they don't go on alone."""
+        for context in list(self._jobs.values()):
+            context.drain("the worker's main process has died")
+        await asyncio.wait(self._tasks, timeout=GOODBYE_S)
 
     def _received(self, message: Message) -> None:
         match message:
@@ -93,6 +118,7 @@ class JobHost:
 
     async def _run(self, job_id: str, context: JobContext) -> None:
         error = ""
+        context.enter()
         entry = asyncio.ensure_future(self._entry(context))
         try:
             await asyncio.wait({entry, context.over}, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +142,9 @@ class JobHost:
             await context.leave()
 
     def _send(self, message: Message) -> None:
-        if self._channel is not None:
+        if self._orphaned and isinstance(message, JobSays):
+            self._unsaid.append(message.body)
+        elif self._channel is not None:
             self._channel.send(message)
 
     async def _beat(self) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
 from collections import deque
 from collections.abc import Coroutine
@@ -17,6 +15,8 @@ from typing import Any, Protocol
 
 import psutil
 
+from agent.warm.client import ForkedProcess, WarmParent
+from agent.warm.parent import LoadFailed
 from agent.worker.channel import (
     Beat,
     Channel,
@@ -33,7 +33,6 @@ from agent.worker.channel import (
 from agent.worker.load import memory_verdict
 from agent.worker.placement import Fork, PlacementSettings, ProcessView, choose, tend
 from agent.worker.program import Program, ProgramError
-from agent.worker.warm_client import WarmParent
 
 __all__ = ["JobProcesses", "PoolEvents"]
 
@@ -64,14 +63,17 @@ class _Process:
     channel: Channel
     started_at: float
     heard_at: float
-    pid: int = 0
-    pidfd: int = -1  # a pid may be given to another process; this can't
+    forked: ForkedProcess | None = None  # None: not yet
     ready: bool = False
     retired: bool = False
     warned: bool = False
     served: int = 0
     loop_lag_ms: float = 0.0
     jobs: dict[str, RunJob] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        return 0 if self.forked is None else self.forked.pid
 
     def view(self) -> ProcessView:
         return ProcessView(self.name, self.ready, len(self.jobs), self.served)
@@ -209,11 +211,11 @@ class JobProcesses:
             if self._early_deaths:
                 await asyncio.sleep(min(_RESTART_PAUSE_S * 2.0 ** (self._early_deaths - 1), 30.0))
             warm = await self._warm_parent()
-            ours.setblocking(False)
-            await asyncio.get_running_loop().create_connection(lambda: process.channel, sock=ours)
+            await process.channel.connect(ours)
             process.heard_at = asyncio.get_running_loop().time()
-            process.pid = await warm.fork(name, theirs)
-            process.pidfd = os.pidfd_open(process.pid)
+            process.forked = await warm.fork(name, theirs)
+            if name not in self._processes:
+                self._kill(process)  # it was given up meanwhile
         except (OSError, TimeoutError, ProgramError) as error:
             _log.error("no job process could be forked: %s", error)
             ours.close()
@@ -225,7 +227,13 @@ class JobProcesses:
     async def _warm_parent(self) -> WarmParent:
         async with self._warm_lock:
             if self._warm is None or self._warm.dead:
-                self._warm = await WarmParent.start(self._program, self._exited)
+                dead, self._warm = self._warm, None
+                if dead is not None:
+                    await dead.close()
+                try:
+                    self._warm = await WarmParent.start(self._program, self._exited)
+                except LoadFailed as error:
+                    raise ProgramError(str(error)) from error
             return self._warm
 
     def _received(self, name: str, message: Message) -> None:
@@ -303,14 +311,8 @@ class JobProcesses:
                 _log.warning("job process %d uses %.0f MiB", process.pid, used_mb)
 
     def _kill(self, process: _Process) -> None:
-        if process.pidfd < 0:
-            return
-        try:
-            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        os.close(process.pidfd)
-        process.pidfd = -1
+        if process.forked is not None:
+            process.forked.kill()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)

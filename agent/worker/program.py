@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import runpy
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from agent.warm.memory import map_library
+from agent.warm.parent import LoadFailed
 
 __all__ = ["Program", "ProgramError", "Reference"]
 
@@ -23,7 +27,7 @@ _ALWAYS = (  # what every job needs, so that its process shares it with the othe
 )
 
 
-class ProgramError(Exception):
+class ProgramError(LoadFailed):
     """What was to be run can't be found."""
 
 
@@ -73,13 +77,19 @@ def _module_at(path: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start
-    no thread. `prewarm(process)` is called in each process before its first job. `arguments`: for all, pickled. `keys`:
-    LiveKit's API key and secret, for jobs to renew their tokens with."""
+    """Implements `agent.warm.parent.WarmProgram`.
+
+    `entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start no
+    thread. `prewarm(process)` is called in each process before its first job. `orphaned(process, bodies)` is awaited
+    in a process whose main process has died, after its jobs have ended: what they said meanwhile with
+    `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and secret, for jobs to renew their
+    tokens with.
+    """
 
     entrypoint: Reference
     preload: Reference | None = None
     prewarm: Reference | None = None
+    orphaned: Reference | None = None
     arguments: Any = None
     memory_warn_mb: float = 0.0
     memory_limit_mb: float = 0.0
@@ -89,11 +99,18 @@ class Program:
         """In the warm parent."""
         for name in _ALWAYS:
             importlib.import_module(name)
+        map_library("livekit.rtc.resources", "liblivekit_ffi.so")
         self.entry()
         if self.prewarm is not None:
             self.prewarm.resolve()
         if self.preload is not None:
             self.preload.resolve()(self.arguments)
+
+    def run(self, channel: socket.socket, name: str, details: Mapping[str, Any]) -> int:
+        """In a fresh fork."""
+        from agent.worker.process import run  # after `load`, which imports it: the main process does without
+
+        return run(channel, self, name)
 
     def entry(self) -> Callable[..., Any]:
         found: Callable[..., Any] = self.entrypoint.resolve()

@@ -15,10 +15,12 @@ from livekit.protocol import agent as pb
 from livekit.protocol import models
 
 from agent.worker.load import SERVER_TARGET_LOAD, Accept, Refuse
+from agent.worker.requests import Acceptance, Rejection
 
 __all__ = [
     "Accepted",
     "Action",
+    "AskProgram",
     "BeginJob",
     "Drop",
     "EndJob",
@@ -61,12 +63,14 @@ class ProtocolMisuse(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class Registration:
     """How the worker introduces itself. `agent_name` empty: it gets every room's job (automatic dispatch), else only
-    those dispatched to that name. `job_type`: "room", or "publisher" (a job for each participant that publishes)."""
+    those dispatched to that name. `job_type`: "room", or "publisher" (a job for each participant that publishes).
+    `asks`: the program decides about each job that there is room for."""
 
     agent_name: str = ""
     version: str = ""
     namespace: str = ""
     job_type: str = "room"
+    asks: bool = False
     identity: Callable[[str], str] = field(default=lambda job_id: f"agent-{job_id}")
 
     def message(self) -> pb.WorkerMessage:
@@ -99,6 +103,13 @@ class Registered:
 
     worker_id: str
     server_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskProgram:
+    """Whether it takes the job: `decided` follows. A place is kept meanwhile."""
+
+    job: pb.Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ class RetryAfter:
     seconds: float
 
 
-Action = Send | Registered | Accepted | Refused | BeginJob | EndJob | Drop | RetryAfter
+Action = Send | Registered | AskProgram | Accepted | Refused | BeginJob | EndJob | Drop | RetryAfter
 
 
 def backoff_s(failures: int) -> float:
@@ -290,16 +301,28 @@ class WorkerMachine:
         if isinstance(verdict, Refuse):
             answer = pb.AvailabilityResponse(job_id=job.id, available=False)
             return (Send(pb.WorkerMessage(availability=answer)), Refused(job.id, job.room.name, verdict.reason))
-        identity = self._registration.identity(job.id)
+        self._reserved[job.id] = (now + ANSWER_S, self._registration.identity(job.id))
+        return (AskProgram(job),) if self._registration.asks else self.decided(job, Acceptance(), now)
+
+    def decided(self, job: pb.Job, answer: Acceptance | Rejection, now: float) -> tuple[Action, ...]:
+        """What the program says of a job that it was asked about."""
+        reserved = self._reserved.pop(job.id, None)
+        if reserved is None:
+            return ()  # too late: the connection was lost meanwhile, or the time is over
+        if isinstance(answer, Rejection):
+            no = pb.AvailabilityResponse(job_id=job.id, available=False, terminate=answer.for_all)
+            return (Send(pb.WorkerMessage(availability=no)), Refused(job.id, job.room.name, answer.reason))
+        identity = answer.identity or reserved[1]
         self._reserved[job.id] = (now + ANSWER_S, identity)
-        answer = pb.AvailabilityResponse(
+        yes = pb.AvailabilityResponse(
             job_id=job.id,
             available=True,
             participant_identity=identity,
-            participant_name=self._registration.agent_name or "agent",
-            participant_attributes=_attributes(self._registration.agent_name),
+            participant_name=answer.name or self._registration.agent_name or "agent",
+            participant_metadata=answer.metadata,
+            participant_attributes={**_attributes(self._registration.agent_name), **answer.attributes},
         )
-        return (Send(pb.WorkerMessage(availability=answer)), Accepted(job.id))
+        return (Send(pb.WorkerMessage(availability=yes)), Accepted(job.id))
 
     def _assigned(self, assignment: pb.JobAssignment) -> tuple[Action, ...]:
         job_id = assignment.job.id

@@ -6,7 +6,7 @@ server = AgentServer()
 async def entrypoint(ctx: JobContext) -> None:
     await ctx.connect()
     session = AgentSession(...)
-    await session.start(agent=Reception(), room=ctx.room.add_agent("agent"))
+    await session.start(agent=Reception(), room=ctx.room)
 
 if __name__ == "__main__":
     server.main()
@@ -21,15 +21,17 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, overload
 
 from agent.worker.connection import HopelessConnection
 from agent.worker.health import WorkerHttp
 from agent.worker.job import JobContext, JobProcess
 from agent.worker.load import Capacity
+from agent.worker.log_fields import LOG_FORMAT, add_log_fields
 from agent.worker.placement import PlacementSettings
 from agent.worker.program import Program, ProgramError, Reference
 from agent.worker.protocol import Registration
+from agent.worker.requests import OnRequest
 from agent.worker.worker import LiveKitAccount, Worker, WorkerHooks, WorkerSettings
 
 __all__ = ["AgentServer", "WorkerCannotRun", "serve"]
@@ -70,20 +72,45 @@ class AgentServer:
         self._http = (host, port)
         self._entrypoint: Entrypoint | None = None
         self._registration = Registration()
+        self._on_request: OnRequest | None = None
         self.setup_fnc: Callable[[JobProcess], Any] | None = None
 
-    def rtc_session(self, *, agent_name: str = "", type: str = "room") -> Callable[[Entrypoint], Entrypoint]:
-        """The decorated function runs each job. `agent_name` empty: every room gets one (automatic dispatch). `type`:
-        "room", or "publisher" for a job for each participant that publishes. Raises ValueError at the second one."""
+    @overload
+    def rtc_session(
+        self, entrypoint: Entrypoint, *, agent_name: str = "", type: str = "room", on_request: OnRequest | None = None
+    ) -> Entrypoint: ...
+
+    @overload
+    def rtc_session(
+        self, entrypoint: None = None, *, agent_name: str = "", type: str = "room", on_request: OnRequest | None = None
+    ) -> Callable[[Entrypoint], Entrypoint]: ...
+
+    def rtc_session(
+        self,
+        entrypoint: Entrypoint | None = None,
+        *,
+        agent_name: str = "",
+        type: str = "room",
+        on_request: OnRequest | None = None,
+    ) -> Entrypoint | Callable[[Entrypoint], Entrypoint]:
+        """The decorated function runs each job; with parentheses or without. `agent_name`: by default
+        LIVEKIT_AGENT_NAME of the environment; empty: every room gets one (automatic dispatch). `type`: "room", or
+        "publisher" for a job for each participant that publishes. `on_request(request)` is awaited in the main process
+        and takes or leaves each job; without it all are taken that there is room for. Raises ValueError for another
+        type and at the second one.
+        """
+        if type not in ("room", "publisher"):
+            raise ValueError(f'type is "room" or "publisher", not {type!r}')
 
         def register(entrypoint: Entrypoint) -> Entrypoint:
             if self._entrypoint is not None:
                 raise ValueError("a server has one rtc_session; start another worker for another agent")
-            self._entrypoint = entrypoint
-            self._registration = Registration(agent_name, version("trunkline"), job_type=type)
+            name = agent_name or os.environ.get("LIVEKIT_AGENT_NAME", "")
+            self._entrypoint, self._on_request = entrypoint, on_request
+            self._registration = Registration(name, version("trunkline"), job_type=type, asks=on_request is not None)
             return entrypoint
 
-        return register
+        return register if entrypoint is None else register(entrypoint)
 
     def prewarm(self, function: Callable[[JobProcess], Any]) -> Callable[[JobProcess], Any]:
         """As a decorator: call it in each process before its first job, to fill `proc.userdata`."""
@@ -93,7 +120,7 @@ class AgentServer:
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Until SIGTERM or SIGINT (twice: at once), or `stop`. Raises WorkerCannotRun."""
         if self._entrypoint is None:
-            raise WorkerCannotRun("nothing to run: decorate an async function with @server.rtc_session()")
+            raise WorkerCannotRun("nothing to run: decorate an async function with @server.rtc_session")
         account = self._given_account()
         try:
             entrypoint = Reference.of(self._entrypoint)
@@ -107,11 +134,20 @@ class AgentServer:
             memory_limit_mb=self._memory[1],
             keys=(account.api_key, account.api_secret),
         )
-        await serve(account, self._registration, program, self._settings, self._http, stop=stop)
+        await serve(
+            account,
+            self._registration,
+            program,
+            self._settings,
+            self._http,
+            on_request=self._on_request,
+            stop=stop,
+        )
 
     def main(self) -> None:
         """Run as a program: log to standard error, exit with 0, or 2 and a message that says what to do."""
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        add_log_fields()
+        logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
         try:
             asyncio.run(self.run())
         except WorkerCannotRun as error:
@@ -135,6 +171,7 @@ async def serve(
     http: tuple[str, int],
     *,
     hooks: WorkerHooks | None = None,
+    on_request: OnRequest | None = None,
     started: Callable[[Worker, str], object] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
@@ -149,14 +186,14 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
     try:
-        worker = Worker(account, registration, program, settings, hooks)
+        worker = Worker(account, registration, program, settings, hooks, on_request=on_request)
         web = WorkerHttp(worker, *http)
         await web.start()
     except ValueError as error:
         raise WorkerCannotRun(str(error)) from error
     except OSError as error:
-        where = f"{http[0]}:{http[1]}"
-        raise WorkerCannotRun(f"{where}, for /healthz and /metrics, cannot be used: {error.strerror}") from error
+        where, why = f"{http[0]}:{http[1]}", os.strerror(error.errno) if error.errno else str(error)
+        raise WorkerCannotRun(f"{where}, for /healthz and /metrics, cannot be used: {why}") from error
     try:
         if started is not None:
             started(worker, web.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from livekit import api
@@ -17,9 +18,9 @@ def worker_token(api_key: str, api_secret: str) -> str:
     return api.AccessToken(api_key, api_secret).with_ttl(_WORKER_TTL).with_grants(grants).to_jwt()
 
 
-def renewed_job_token(token: str, api_key: str, api_secret: str) -> str:
+def renewed_job_token(token: str, api_key: str, api_secret: str, *, room: str = "") -> str:
     """The same agent's token, valid for another hour: the one that came with the job may have run out by the time its
-    process has to be replaced. Raises ValueError for what is no token."""
+    process has to be replaced. `room`: another one than the token's. Raises ValueError for what is no token."""
     try:
         claims = api.TokenVerifier(api_key, api_secret).verify(token, verify_signature=False)
     except Exception as error:
@@ -27,7 +28,7 @@ def renewed_job_token(token: str, api_key: str, api_secret: str) -> str:
     new = api.AccessToken(api_key, api_secret).with_identity(claims.identity).with_ttl(_JOB_TTL).with_kind("agent")
     new = new.with_name(claims.name or "").with_metadata(claims.metadata or "")
     if claims.video is not None:
-        new = new.with_grants(claims.video)
+        new = new.with_grants(replace(claims.video, room=room or claims.video.room))
     if claims.attributes:
         new = new.with_attributes(claims.attributes)
     return new.to_jwt()

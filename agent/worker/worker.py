@@ -24,6 +24,7 @@ from agent.worker.program import Program
 from agent.worker.protocol import (
     Accepted,
     Action,
+    AskProgram,
     BeginJob,
     EndJob,
     JobOutcome,
@@ -33,6 +34,7 @@ from agent.worker.protocol import (
     WorkerMachine,
     WorkerState,
 )
+from agent.worker.requests import OnRequest, asked
 from agent.worker.restarts import RestartPolicy
 from agent.worker.tokens import renewed_job_token
 
@@ -118,9 +120,11 @@ class Worker:
         settings: WorkerSettings,
         hooks: WorkerHooks | None = None,
         *,
+        on_request: OnRequest | None = None,
         cpu: Callable[[float], float] | None = None,
     ) -> None:
-        """`cpu(now)`: the part of the CPU in use, for tests. Raises ValueError for a URL that can't be a server's."""
+        """`on_request` decides about jobs, for a registration that `asks`. `cpu(now)`: the part of the CPU in use, for
+        tests. Raises ValueError for a URL that can't be a server's."""
         self._account = account
         self._settings = settings
         self._hooks: WorkerHooks = hooks or NoHooks()
@@ -131,6 +135,8 @@ class Worker:
         self._draining = False
         self._told_full = False
         self._tell_from = 0.0
+        self._on_request = on_request
+        self._asking: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self.counts = WorkerCounts()
@@ -190,9 +196,10 @@ class Worker:
         finally:
             await self.processes.stop(STOP_S)
             await self.connection.flushed()
-            for task in (sampling, connected, stopping):
+            tasks = (sampling, connected, stopping, *self._asking)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sampling, connected, stopping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drain(self, stop_now: asyncio.Event) -> None:
         """No new jobs; those that run may end by themselves, then are asked to, then are ended."""
@@ -245,6 +252,10 @@ class Worker:
         match action:
             case Registered(worker_id=worker_id, server_version=version):
                 _log.info("registered with LiveKit %s as %s", version, worker_id)
+            case AskProgram(job=job):
+                task = asyncio.create_task(self._ask(job), name=f"on_request of {job.id}")
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
             case Accepted():
                 self.counts.accepted += 1
                 self.processes.expect(self.machine.reserved)
@@ -255,6 +266,11 @@ class Worker:
                 self._begin(action)
             case EndJob(job_id=job_id):
                 self._end(job_id, "LiveKit ended the job")
+
+    async def _ask(self, job: pb.Job) -> None:
+        assert self._on_request is not None, "a registration that asks comes with somebody to ask"
+        answer = await asked(self._on_request, job)
+        self.connection.perform(self.machine.decided(job, answer, asyncio.get_running_loop().time()))
 
     def _begin(self, begin: BeginJob) -> None:
         job = begin.job

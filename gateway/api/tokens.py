@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, Self
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gateway.api.calls import json_response, no_such_call
 from gateway.api.deps import DEPS
@@ -25,7 +25,7 @@ def _not_taken(identity: str) -> str:
 
 
 class TokenRequest(BaseModel):
-    """Who wants to join. `hidden`: the others don't see that somebody listens."""
+    """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see that somebody listens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -36,10 +36,18 @@ class TokenRequest(BaseModel):
         description="Unique in the room: who joins under a name that is taken puts the other one out. "
         "Not sip_… or agent-…, which are phones and agents.",
     )
-    name: str = Field(default="", max_length=256, description="What the others are shown.")
-    can_publish: bool = Field(default=True, description="Whether they may talk.")
+    name: str = Field(
+        default="", max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$", description="What the others are shown."
+    )
+    can_publish: bool = Field(default=True, description="Whether they may talk. Who is hidden may not.")
     can_subscribe: bool = Field(default=True, description="Whether they may listen.")
     hidden: bool = Field(default=False, description="Whether the others don't see them.")
+
+    @model_validator(mode="after")
+    def _hidden_is_silent(self) -> Self:
+        if self.hidden and self.can_publish and "can_publish" in self.model_fields_set:
+            raise ValueError("who is hidden may not talk: leave out can_publish, or hidden")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import structlog
 
+from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
 from gateway.callworker.providers import ProviderSet, preload_providers
@@ -63,6 +64,7 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logs.configure(settings.log.level, settings.log.format)
     structlog.contextvars.bind_contextvars(worker=name)
+    use_few_arenas(2)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
     endpoint = EndpointSettings(rtp_ports=rtp_ports, public_address=settings.public_address)
     worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _conversations(settings))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.config import Problem, Settings
+    from gateway.config import LiveKitSettings, Problem, Settings
     from gateway.dialplan import Dialplan
 
 __all__ = ["add_parser", "run"]
@@ -41,12 +41,17 @@ def run(args: argparse.Namespace) -> int:
         paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
     plan = _plan(paths, settings, problems)
     warnings = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
-    if settings is not None and not warnings:
-        warnings += _livekit(settings)
+    livekit = ""
+    if settings is not None and not warnings and settings.livekit is not None:
+        trouble = _livekit(settings.livekit)
+        warnings += [trouble] if trouble else []
+        livekit = "" if trouble else f"LiveKit at {settings.livekit.url}: good"
     if args.json:
         print(json.dumps(_report(problems, warnings, plan), indent=2))
     else:
         _print(problems, warnings, plan, paths)
+        if livekit and not problems:
+            print(livekit)
     return 2 if problems else 0
 
 
@@ -64,16 +69,13 @@ def _missing(settings: Settings | None) -> Iterable[str]:
     return settings.missing_secrets() if settings is not None else ()
 
 
-def _livekit(settings: Settings) -> list[str]:
-    """Whether the LiveKit server can be used now; it may well be started later."""
-    if settings.rooms != "livekit" or settings.livekit is None:
-        return []
+def _livekit(settings: LiveKitSettings) -> str:
+    """Why the LiveKit server can't be used now, it may well be started later; empty: it can."""
     import asyncio
 
     from gateway.livekit.watch import check_livekit
 
-    trouble = asyncio.run(check_livekit(settings.livekit))
-    return [trouble] if trouble else []
+    return asyncio.run(check_livekit(settings))
 
 
 def _plan(paths: list[Path], settings: Settings | None, problems: list[Problem]) -> Dialplan | None:

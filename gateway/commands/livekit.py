@@ -7,7 +7,9 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ def _sync_parser(commands: Any) -> None:
     plan = commands.add_parser(
         "plan",
         help="show what sync would do",
-        description="Show what sync would do. Exit code 0: nothing; 1: something; 2: bad input.",
+        description="Show what sync would do. Exit code 0: nothing; 1: something, or LiveKit could not be asked; "
+        "2: bad input.",
     )
     plan.set_defaults(yes=False, dry_run=True)
     _common(plan, _sync)
@@ -83,7 +86,7 @@ def _common(parser: Any, does: Callable[[argparse.Namespace, Settings], Awaitabl
     if ring:
         parser.add_argument("--ring", type=float, default=30.0, metavar="S", help="give up after this long (30)")
     parser.add_argument("--config", metavar="FILE", required=True, help="settings (YAML)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help='for machines; what went wrong is {"error": TEXT}')
     parser.set_defaults(run=run, does=does)
 
 
@@ -100,14 +103,20 @@ def run(args: argparse.Namespace) -> int:
             )
         return int(asyncio.run(args.does(args, settings)))
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _failed(args, str(error), 2)
     except (SecretMissing, TelephonyMisuse, ValueError) as error:
-        print(f"trunkline livekit: {error}", file=sys.stderr)
-        return 2
+        return _failed(args, f"trunkline livekit: {error}", 2)
     except TelephonyError as error:
-        print(f"trunkline livekit: {error}", file=sys.stderr)
-        return 1
+        return _failed(args, f"trunkline livekit: {error}", 1)
+    except KeyboardInterrupt:
+        return _failed(args, "trunkline livekit: interrupted", 1)
+
+
+def _failed(args: argparse.Namespace, text: str, code: int) -> int:
+    if args.json:
+        print(json.dumps({"error": text.removeprefix("trunkline livekit: ")}))
+    print(text, file=sys.stderr)
+    return code
 
 
 async def _sync(args: argparse.Namespace, settings: Settings) -> int:
@@ -181,8 +190,7 @@ def desired_of(settings: Settings, plan: Dialplan) -> Desired:
 
 
 async def _call(args: argparse.Namespace, settings: Settings) -> int:
-    from telephony.livekit.access import Dispatch, RoomPlan, call_room_name
-    from telephony.livekit.api import LiveKitApi
+    from telephony.livekit.access import call_room_name
     from telephony.livekit.trunk.dialing import LiveKitSipTrunk
     from telephony.livekit.trunk.livekit_sip_api import LiveKitSipApi
 
@@ -190,14 +198,7 @@ async def _call(args: argparse.Namespace, settings: Settings) -> int:
     trunk = _trunk(args.trunk, [each.name for each in livekit.outbound])
     access = _access(livekit)
     room = args.room or call_room_name(secrets.token_hex(6))
-    if not args.room:
-        api = LiveKitApi(access)
-        try:
-            dispatches = [Dispatch(livekit.agent_name)] if livekit.agent_name else []
-            await api.create_room(room, RoomPlan(dispatches=dispatches))
-        finally:
-            await api.close()
-    async with LiveKitSipApi(access) as sip:
+    async with LiveKitSipApi(access) as sip, _own_room(access, livekit.agent_name, "" if args.room else room) as own:
         outcome = await LiveKitSipTrunk(sip, trunk).call(
             args.number,
             room,
@@ -207,7 +208,37 @@ async def _call(args: argparse.Namespace, settings: Settings) -> int:
             digits=args.digits,
             ringing_timeout_s=args.ring,
         )
+        own.wanted = outcome.answered
     return _told(outcome, outcome.answered, room if outcome.answered else "", args.json)
+
+
+@dataclass(slots=True)
+class _OwnRoom:
+    wanted: bool = False  # when we go
+
+
+@asynccontextmanager
+async def _own_room(access: LiveKitAccess, agent_name: str, name: str) -> AsyncIterator[_OwnRoom]:
+    """A room with an agent, made for a call; it is deleted unless it was answered. An empty name: nothing is made."""
+    from telephony.livekit.access import Dispatch, RoomPlan
+    from telephony.livekit.api import LiveKitApi
+    from telephony.livekit.errors import LiveKitError
+
+    own = _OwnRoom()
+    if not name:
+        yield own
+        return
+    api = LiveKitApi(access)
+    try:
+        await api.create_room(name, RoomPlan(dispatches=[Dispatch(agent_name)] if agent_name else []))
+        try:
+            yield own
+        finally:
+            if not own.wanted:
+                with suppress(LiveKitError):  # it has gone, or will be gone a minute later, for nobody is in it
+                    await api.delete_room(name)
+    finally:
+        await api.close()
 
 
 async def _transfer(args: argparse.Namespace, settings: Settings) -> int:
@@ -245,7 +276,7 @@ def _access(livekit: LiveKitSettings) -> LiveKitAccess:
 
 def _told(outcome: CallOutcome | TransferOutcome, good: bool, room: str, as_json: bool) -> int:
     if as_json:
-        report = {"outcome": outcome.kind.value, "sip_status": outcome.sip_status, "text": outcome.text}
+        report = {"outcome": outcome.kind.value, "sip_status": outcome.sip_status or None, "text": outcome.text}
         print(json.dumps({**report, **({"room": room} if room else {})}))
     else:
         status = f" ({outcome.sip_status} {outcome.text})" if outcome.sip_status else f" ({outcome.text})"
@@ -275,6 +306,7 @@ def _report(plan: Sequence[Action], notes: Sequence[str], applied: bool) -> dict
             "kind": kind_of(action.thing),
             "name": action.thing.name,
             "id": action.id,
+            "fields": action.fields,
             "changes": [
                 {"field": change.field, "before": change.before, "after": change.after} for change in action.changes
             ],

@@ -6,7 +6,11 @@ import argparse
 import asyncio
 import signal
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from agent.warm.client import fork_early
+from agent.warm.memory import give_back
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -46,7 +50,25 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
         return 2
     logs.configure(settings.log.level, settings.log.format)
+    _fork_warm_parent(settings)
+    _load_our_own()
     return asyncio.run(_serve(settings, dialplan, show=args.show))
+
+
+def _fork_warm_parent(settings: Settings) -> None:
+    """What this process and its call workers need alike is loaded once, and shared."""
+    for name in ("gateway.control", "gateway.record", "telephony.media.recording"):
+        import_module(name)
+    if settings.rooms == "livekit":
+        import_module("gateway.livekit.watch")
+    fork_early()
+
+
+def _load_our_own() -> None:
+    """Before there are threads: what only loading needed is given back."""
+    for name in ("gateway.app", "gateway.live"):
+        import_module(name)
+    give_back()
 
 
 async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:

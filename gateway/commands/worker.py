@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from agent.warm.client import fork_early
+from agent.warm.memory import give_back
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -43,7 +47,22 @@ def run(args: argparse.Namespace) -> int:
         print("LiveKit's packages are missing: pip install 'trunkline[livekit]'", file=sys.stderr)
         return 2
     logs.configure(settings.log.level, settings.log.format)
+    _fork_warm_parent()
+    _load_our_own()
     return asyncio.run(_work(settings))
+
+
+def _fork_warm_parent() -> None:
+    """What this process and its job processes need alike is loaded once, and shared."""
+    for name in ("agent.worker.server", "gateway.livekit_jobs.account"):
+        import_module(name)
+    fork_early()
+
+
+def _load_our_own() -> None:
+    """Before there are threads: what only loading needed is given back."""
+    import_module("gateway.livekit_jobs.worker")
+    give_back()
 
 
 async def _work(settings: Settings) -> int:

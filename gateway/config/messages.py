@@ -26,6 +26,10 @@ _WORDS = (
     (re.compile(r"^Input should be (a valid dictionary|an object).*$"), "must be a group of settings"),
     (re.compile(r"^Tuple should have at least (\d+) items? after validation.*$"), r"must have at least \1 entry"),
     (re.compile(r"^String should have at least 1 character$"), "is empty"),
+    (
+        re.compile(r"^String should match pattern '\^wss\?://.*'$"),
+        'must begin with ws:// or wss://, as in "ws://127.0.0.1:7880"',
+    ),
     (re.compile(r"^String should match pattern '(.*)'$"), r"does not look right (it must match \1)"),
     (re.compile(r"^Field required$"), "must be given"),
     (re.compile(r"^Input should be "), "must be "),

@@ -241,10 +241,10 @@ class LiveKitWorkerSettings(_Section):
     )
     idle_processes: int = Field(default=2, ge=0, le=64, description="Job processes that wait, warm, for a job.")
     jobs_per_process: int = Field(
-        default=1,
+        default=4,
         ge=1,
         le=64,
-        description="Conversations that may share a process: less memory, but one crash.",
+        description="Conversations that may share a process. 1: each has its own, at 40 % more CPU and memory a call.",
     )
     drain_s: float = Field(default=60.0, ge=0, description="How long jobs may go on after a request to stop.")
     http: HttpAddress = Field(
@@ -291,7 +291,7 @@ class LiveKitSettings(_Section):
         default=8.0, ge=0, le=120, description="A caller whose agent has gone waits this long for it or another one."
     )
     resume_s: float = Field(
-        default=10.0, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
+        default=8.0, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
     )
     worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
     outbound: tuple[LiveKitOutboundSettings, ...] = Field(

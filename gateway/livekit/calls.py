@@ -7,6 +7,7 @@ from importlib import import_module
 
 from agent.clock import ThreadOffload
 from agent.providers.espeak import EspeakTTS
+from agent.warm.memory import map_library
 from gateway.callworker.journal import Journal
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
@@ -33,6 +34,7 @@ def preload_livekit() -> None:
     """In the warm parent, before any fork."""
     for name in _EARLY:
         import_module(name)
+    map_library("livekit.rtc.resources", "liblivekit_ffi.so")
 
 
 class LiveKitCalls:

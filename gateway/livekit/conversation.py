@@ -21,9 +21,11 @@ from gateway.callworker.journal import Journal
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
+from gateway.livekit.agents import AgentWatch
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.keys import Keys
 from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
+from gateway.livekit.transcription import SpokenWords
 from telephony.call import EndedBy, Leg
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
 from telephony.livekit.errors import LiveKitError
@@ -37,6 +39,8 @@ from telephony.livekit.events import (
     Reconnecting,
     RoomClosed,
     RoomLost,
+    RoomMoved,
+    TranscriptionReceived,
 )
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import DRAIN, HANG_UP
@@ -78,6 +82,7 @@ class LiveKitConversation:
         self._loop = asyncio.get_running_loop()
         self._persona: type[Agent] | None = None
         self._room: LiveKitRoom | None = None
+        self._agents: AgentWatch | None = None
         self._begun = False
         self._tokens = (0, 0)
         self._changed = asyncio.Event()
@@ -85,6 +90,8 @@ class LiveKitConversation:
         self._farewell = ""  # the canned sentence that the caller hears before it is over
         self._met = False  # somebody was there to talk to
         self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
+        self._words = SpokenWords(caller_identity(leg.info), self._is_agent)
+        self._room_name = call_room_name(leg.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(leg.send_digits)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,17 +109,18 @@ class LiveKitConversation:
         self._persona = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
         self._spawn(self._canned.make(self._persona))
         access = access_of(self._settings)
-        name, identity = call_room_name(self._leg.info.call_id), caller_identity(self._leg.info)
+        identity = caller_identity(self._leg.info)
         room = self._make_room(
             access.url,
-            lambda: self._token(access, name, identity),
-            name=name,
+            lambda: self._token(access, self._room_name, identity),
+            name=self._room_name,
             identity=identity,
             join_timeout_s=self._settings.join_timeout_s,
             resume_s=self._settings.resume_s,
         )
         self._room = room
         room.subscribe(self._happened)
+        self._agents = AgentWatch(room, access, self._agent_died)
         room.serve(HANG_UP, self._asked_to_hang_up)
         await room.join()
 
@@ -177,8 +185,12 @@ class LiveKitConversation:
             await asyncio.wait({self._session_over}, timeout=LAST_EVENT_LIMIT_S)
 
     async def close(self) -> None:
+        for said in self._words.rest():
+            self._journal.event(said)
         for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
             task.cancel()
+        if self._agents is not None:
+            self._agents.close()
         if self._room is not None:
             await self._room.close()
 
@@ -218,6 +230,14 @@ class LiveKitConversation:
             asked = f"no agent worker is registered as '{name}'" if name else "no agent worker takes rooms by itself"
             limit_s = self._settings.agent_timeout_s
             text = f"no_agent: no agent came within {limit_s:g} s: {asked} (start `trunkline worker`), or all are busy"
+        self._apologize(text)
+
+    def _agent_died(self, identity: str) -> None:
+        """Its worker had time to bring it back."""
+        if not self._joined().speaking_tracks - {identity}:
+            self._apologize("agent_lost: the agent's process does not answer any more")
+
+    def _apologize(self, text: str) -> None:
         kind, _, detail = text.partition(": ")
         self._journal.alarm(kind, detail, self._loop.time())
         log.error("no_agent", reason=text)
@@ -244,6 +264,11 @@ class LiveKitConversation:
                 else:
                     log.warning("agent_event_refused", error=f"{sender} is no agent")
                 return
+            case TranscriptionReceived():
+                # An agent that tells its session's events has said it there, and better.
+                if self._session_over is None and (said := self._words.take(event)) is not None:
+                    self._journal.event(said)
+                return
             case DtmfReceived(digit=digit):
                 self._to_phone.press(digit)
                 self._to_phone.flow()
@@ -251,6 +276,8 @@ class LiveKitConversation:
             case ParticipantLeft(participant=who, reason=reason) if who.kind is ParticipantKind.AGENT:
                 if reason == "client_initiated":
                     self._loop.call_later(LEFT_GRACE_S, self._agent_has_left)
+            case RoomMoved(room=name):
+                self._room_name = name  # should it have to be joined anew, then there
             case Reconnecting():
                 self._journal.alarm("livekit_reconnecting", "the connection to LiveKit broke", event.at)
             case Reconnected(rejoined=True):

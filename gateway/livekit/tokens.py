@@ -27,7 +27,10 @@ class CallRoomTokens:
             room,
             request.identity,
             name=request.name,
-            can_publish=request.can_publish,
+            can_publish=request.can_publish and not request.hidden,
+            # Agents tell the call worker events by data, and of somebody hidden LiveKit does not say who sent it.
+            can_publish_data=False,
+            sources=("microphone",),
             can_subscribe=request.can_subscribe,
             hidden=request.hidden,
         )

@@ -22,6 +22,7 @@ from agent.worker.job import JobContext, RoomGone
 from agent.worker.resumption import keep_stored, restored_agent, restored_history
 from gateway.dialplan import load_persona
 from gateway.livekit_jobs.account import refusal_body
+from gateway.livekit_jobs.caller import CallerWatch
 from gateway.livekit_jobs.paper import CallPaper
 from gateway.livekit_jobs.process import JobParts
 from gateway.livekit_jobs.recording import LateRecorder
@@ -32,11 +33,9 @@ from telephony.errors import TelephonyMisuse
 from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
-    AttributesChanged,
     DtmfReceived,
     LiveKitEvent,
     ParticipantKind,
-    ParticipantLeft,
     RemoteParticipant,
     RoomClosed,
     RoomLost,
@@ -83,6 +82,7 @@ class JobCall:
         self._cause: tuple[EndedBy, str] | None = None
         self._taken_over = False
         self._goodbye: asyncio.Task[None] | None = None
+        self._watch: CallerWatch | None = None
 
     async def run(self) -> None:
         """From joining to leaving. Raises what makes the job fail; is cancelled when it is to end."""
@@ -133,9 +133,8 @@ class JobCall:
         except TimeoutError:
             log.warning("nobody_came", waited_s=limit_s)
             return None
-        if caller.attributes.get("sip.callStatus", "active") == "active":
-            self._answered.set()
         self._caller = caller
+        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, self._parts.access)
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._answered.wait()),
             asyncio.ensure_future(asyncio.shield(self._ctx.over)),
@@ -300,26 +299,14 @@ class JobCall:
                     self._early_digits.append((digit, at))
                 elif self._session is not None:
                     self._session.on_digit(digit, at)
-            case AttributesChanged(identity=identity, attributes=attributes):
-                if self._caller is not None and identity == self._caller.identity:
-                    self._status(attributes.get("sip.callStatus", ""))
-            case ParticipantLeft(participant=who, reason=reason):
-                if self._caller is not None and who.identity == self._caller.identity and reason != "connection_lost":
-                    self._caller_gone("hung up" if reason in ("", "client_initiated") else reason)
             case RoomClosed(reason=reason):
                 self._taken_over = reason == "duplicate_identity"
                 self._because(EndedBy.SYSTEM, reason)
             case RoomLost(reason=reason):
                 self._because(EndedBy.SYSTEM, reason)
 
-    def _status(self, status: str) -> None:
-        if status == "active":
-            self._answered.set()
-        elif status == "hangup":
-            self._caller_gone("hung up")
-
-    def _caller_gone(self, reason: str) -> None:
-        self._because(EndedBy.CALLER, reason)
+    def _caller_gone(self, reason: str, by: EndedBy) -> None:
+        self._because(by, reason)
         if self._session is not None:
             self._session.leg_ended()  # no effect when it is ending by itself
         else:
@@ -346,6 +333,8 @@ class JobCall:
         """The session ends, then the call, then its record. Never raises."""
         if self._goodbye is not None:
             self._goodbye.cancel()
+        if self._watch is not None:
+            self._watch.close()
         session = self._session
         if session is not None:
             try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.dialplan import NoRoute, PersonaRef, Route, normalise, normalise_caller
 from telephony.call import CallInfo, Direction
+from telephony.livekit.trunk.desired import TRUNK_ATTRIBUTE
 
 __all__ = ["BadMetadata", "JobPlan", "JobRefusal", "plan_of_attributes", "plan_of_metadata"]
 
@@ -100,7 +101,8 @@ def plan_of_attributes(
         direction=Direction.INBOUND,
         called=normalise(called, region) if called else "",
         caller=normalise_caller(caller, region),
-        trunk=attributes.get("sip.trunkID", "") or "livekit",
+        # Our own name for it, which `trunkline livekit sync` has LiveKit say when it can be only one trunk.
+        trunk=attributes.get(TRUNK_ATTRIBUTE) or attributes.get("sip.trunkID") or "livekit",
         sip_call_id=attributes.get("sip.callIDFull", ""),
         headers={
             name.removeprefix(_HEADER_PREFIX): value

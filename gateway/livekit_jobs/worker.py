@@ -36,6 +36,7 @@ def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
         Reference("gateway.livekit_jobs.job", "entrypoint"),
         preload=Reference("gateway.livekit_jobs.process", "preload"),
         prewarm=Reference("gateway.livekit_jobs.process", "prewarm"),
+        orphaned=Reference("gateway.livekit_jobs.orphans", "keep_records"),
         arguments=settings,
         memory_warn_mb=livekit.worker.memory_warn_mb,
         memory_limit_mb=livekit.worker.memory_limit_mb,

@@ -55,13 +55,16 @@ def join_token(
     attributes: Mapping[str, str] | None = None,
     metadata: str = "",
     can_publish: bool = True,
+    can_publish_data: bool | None = None,
+    sources: Sequence[str] = (),
     can_subscribe: bool = True,
     hidden: bool = False,
     plan: RoomPlan | None = None,
     ttl_s: float = JOIN_TOKEN_S,
 ) -> str:
     """Opens `room` for `identity`. With a `plan` it also makes the room, in the same step as joining it.
-    `kind`: standard, sip, agent, ingress, egress."""
+    `kind`: standard, sip, agent, ingress, egress. `can_publish_data` None: who may publish may send data too.
+    `sources`: what may be published, of microphone, camera, screen_share, screen_share_audio; empty: all."""
     from livekit import api
 
     token = (
@@ -76,7 +79,8 @@ def join_token(
                 room_create=True if plan is not None else None,
                 can_publish=can_publish,
                 can_subscribe=can_subscribe,
-                can_publish_data=can_publish,
+                can_publish_data=can_publish if can_publish_data is None else can_publish_data,
+                can_publish_sources=list(sources) or None,
                 can_update_own_metadata=True if kind != "standard" else None,
                 hidden=hidden or None,
             )

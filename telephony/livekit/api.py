@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
 from telephony.livekit.access import LiveKitAccess, RoomPlan
-from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitTimeout, LiveKitUnreachable, connect_error
+from telephony.livekit.errors import (
+    LiveKitError,
+    LiveKitRefused,
+    LiveKitTimeout,
+    LiveKitUnreachable,
+    NotInRoom,
+    connect_error,
+    no_such_path,
+)
+from telephony.livekit.pulse import Pulse, asked_by_server
 
-__all__ = ["LiveKitApi", "RoomApi"]
+__all__ = ["LiveKitApi", "RoomApi", "server_finds_silent"]
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 5.0
@@ -75,12 +85,28 @@ class LiveKitApi:
         await self._asked(self._api.agent_dispatch.create_dispatch(request))
 
     async def remove_participant(self, room: str, identity: str) -> None:
-        """Of a phone behind LiveKit SIP this is its BYE."""
+        """Of a phone behind LiveKit SIP this is its BYE. Whoever has gone need not be removed."""
         request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
-        await self._asked(self._api.room.remove_participant(request))
+        with suppress(NotInRoom):
+            await self._asked(self._api.room.remove_participant(request))
+
+    async def pulse(self, room: str, identity: str) -> Pulse:
+        """Whether the program behind this participant still runs, as the server sees it. Raises nothing."""
+        return await asked_by_server(self._api.room, room, identity)
+
+    async def has(self, room: str, identity: str) -> bool:
+        """Whether the server knows of this participant."""
+        request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
+        try:
+            await self._asked(self._api.room.get_participant(request))
+        except NotInRoom:
+            return False
+        return True
 
     async def delete_room(self, room: str) -> None:
-        await self._asked(self._api.room.delete_room(self._sdk.DeleteRoomRequest(room=room)))
+        """Put everybody out. A room that has gone need not be deleted."""
+        with suppress(NotInRoom):
+            await self._asked(self._api.room.delete_room(self._sdk.DeleteRoomRequest(room=room)))
 
     async def close(self) -> None:
         await self._session.close()
@@ -102,6 +128,13 @@ class LiveKitApi:
                 f"LiveKit at {self._access.url}: refuses our keys: livekit.api_key and livekit.api_secret must be a "
                 "pair in the `keys` of the server's configuration, and both machines' clocks must agree (NTP)"
             )
+        if error.code == self._sdk.TwirpErrorCode.NOT_FOUND and error.message:
+            return NotInRoom(f"LiveKit at {self._access.url}: {error.message}"[:300])
+        if error.status in (404, 405) and not error.message:
+            return no_such_path(self._access.url)
+        known = connect_error(self._access.url, error.message)
+        if isinstance(known, LiveKitUnreachable) and error.status >= 500:
+            return known
         return LiveKitError(f"LiveKit at {self._access.url}: {error.code}: {error.message}"[:300])
 
     def _unreachable(self, error: Exception) -> LiveKitError:
@@ -120,3 +153,15 @@ class LiveKitApi:
                 f"LiveKit at {self._access.url}: this machine's clock is {abs(ahead_s):.0f} s {which} the server's, so "
                 "that tokens are refused: set both by NTP"
             )
+
+
+async def server_finds_silent(access: LiveKitAccess, room: str, identity: str) -> bool:
+    """Whether LiveKit server, too, gets no sign of life of this participant, or has seen it leave, which we may have
+    missed. False when it can't be asked: then it is our own way to it that is broken."""
+    api = LiveKitApi(access)
+    try:
+        return not await api.has(room, identity) or await api.pulse(room, identity) is Pulse.SILENT
+    except LiveKitError:
+        return False
+    finally:
+        await api.close()

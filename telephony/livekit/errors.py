@@ -14,6 +14,7 @@ __all__ = [
     "NotInRoom",
     "RpcFailed",
     "connect_error",
+    "no_such_path",
     "without_tokens",
 ]
 
@@ -63,12 +64,20 @@ def without_tokens(text: str) -> str:
 
 def connect_error(url: str, text: str) -> LiveKitError:
     """What the SDK says about a failed connection, as a type and with advice."""
-    said = without_tokens(text)
+    said = without_tokens(text).replace(" ssl:default", "")  # aiohttp says that of each address
     lower = said.lower()
     for words, cls, advice in _CAUSES:
         if any(word in lower for word in words):
             return cls(f"LiveKit at {url}: {advice} ({said.removeprefix('engine: signal failure: ')[:200]})")
     return LiveKitError(f"LiveKit at {url}: could not be joined ({said[:300]})")
+
+
+def no_such_path(url: str) -> LiveKitError:
+    """A web server answers there, and knows nothing of LiveKit's API."""
+    return LiveKitRefused(
+        f"{url} is no LiveKit server (it knows nothing of LiveKit's API): livekit.url must be the server's address "
+        'itself, as in "ws://127.0.0.1:7880"'
+    )
 
 
 _CLOCKS = "if this machine's and the server's clocks differ, set them (NTP)"
@@ -89,6 +98,11 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
         ("room does not exist", "requested room", "404"),
         LiveKitRefused,
         "has no such room and makes none by itself: set `room.auto_create: true` there, or check the URL's path",
+    ),
+    (
+        ("500 internal", "dial tcp"),
+        LiveKitUnreachable,
+        "the server answers, but with an error of its own: is its Redis running? Its log says more",
     ),
     (("401", "403", "unauthorized", "permission"), LiveKitRefused, f"refuses our keys; {_CLOCKS}"),
     (

@@ -26,6 +26,7 @@ __all__ = [
     "TrackStarted",
     "TrackStopped",
     "TrackUnmuted",
+    "TranscriptionReceived",
 ]
 
 
@@ -117,6 +118,18 @@ class DataReceived(LiveKitEvent):
     topic: str
     payload: bytes
     identity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionReceived(LiveKitEvent):
+    """Words of `identity`, the one who said them, as an agent transcribes them (topic lk.transcription). `text`: all of
+    the segment so far; `final`: it is complete. `track`: whose words they are, LiveKit's sid; may be empty."""
+
+    identity: str
+    segment: str
+    text: str
+    final: bool
+    track: str = ""
 
 
 @dataclass(frozen=True, slots=True)

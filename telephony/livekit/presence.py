@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from telephony.livekit.events import (
+    AttributesChanged,
     LiveKitEvent,
     ParticipantJoined,
     ParticipantLeft,
@@ -43,11 +45,22 @@ class Presence:
                 return not known
             case ParticipantLeft(participant=who):
                 return self._present.pop(who.identity, None) is not None
+            case AttributesChanged(identity=identity, attributes=attributes):
+                if identity in self._present:
+                    self._present[identity] = replace(self._present[identity], attributes=dict(attributes))
             case TrackStarted(identity=identity, track=track):
                 self._tracks[track] = identity
+                self._speaks(identity)
             case TrackStopped(track=track):
-                return self._tracks.pop(track, None) is not None
+                identity = self._tracks.pop(track, "")
+                self._speaks(identity)
+                return bool(identity)
         return True
+
+    def _speaks(self, identity: str) -> None:
+        """As their tracks say now."""
+        if identity in self._present:
+            self._present[identity] = replace(self._present[identity], speaks=identity in self.speaking)
 
     def newcomers(self, there: Iterable[RemoteParticipant], at: float) -> list[LiveKitEvent]:
         """Of those who are there, who is news."""

@@ -15,6 +15,7 @@ from telephony.livekit.connection import ConnectionListener, Disconnected, RpcHa
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom, RpcFailed, connect_error, without_tokens
 from telephony.livekit.events import ParticipantKind, RemoteParticipant
 from telephony.livekit.sdk_media import MediaSource, MediaStream, take_over
+from telephony.livekit.transcriptions import TOPIC, TranscriptionStreams
 
 __all__ = ["RtcConnection", "load"]
 
@@ -52,6 +53,7 @@ class RtcConnection:
         self._source = MediaSource(self._loop)
         self._track: Any = None
         self._streams: dict[str, MediaStream] = {}
+        self._transcriptions = TranscriptionStreams(self._loop, self._tell)
         self._closed = False
         self._opened = False
         self._listen()
@@ -139,6 +141,7 @@ class RtcConnection:
         self._closed = True
         for stream in self._streams.values():
             stream.close()
+        self._transcriptions.close()
         try:
             async with asyncio.timeout(_CLOSE_LIMIT_S):
                 if self._opened:
@@ -170,6 +173,7 @@ class RtcConnection:
         on("reconnected", lambda: self._tell(events.Reconnected(self._now())))
         on("moved", lambda: self._tell(events.RoomMoved(self._now(), self._room.name)))
         on("disconnected", lambda reason: self._tell(Disconnected(self._now(), _reason(reason))))
+        self._room.register_text_stream_handler(TOPIC, self._transcriptions.opened)
 
     def _now(self) -> float:
         return self._loop.time()

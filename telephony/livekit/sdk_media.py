@@ -28,22 +28,26 @@ from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_
 __all__ = ["MediaSource", "MediaStream", "take_over"]
 
 _OURS = 0x7472756E6B6C696E  # the id of all our captures: nobody waits for any of them
-_NATIVE_LOG = "error,livekit_api::signal_client=off"  # the latter's errors quote addresses with tokens
+_CAPTURED = ffi_pb2.FfiEvent(
+    capture_audio_frame=audio_frame_pb2.CaptureAudioFrameCallback(async_id=_OURS)
+).SerializeToString()
 _STAND_INS = Path(__file__).with_name("stand_ins")
 _log = logging.getLogger(__name__)
 
 _streams: dict[int, Callable[[bytes], None]] = {}
+_known_threads: set[int] = set()
 _taken_over = False
 
 
 def take_over() -> None:
-    """Once in a process, before its first room, and not before a fork: starts the native runtime (50 ms). Its log
-    goes to standard error from then on, as RUST_LOG says."""
+    """Once in a process, before its first room, and not before a fork: starts the native runtime (50 ms).
+
+    Its log goes to standard error from then on, as RUST_LOG says: nowhere, if it is not set, since it quotes tokens."""
     global _taken_over
     if _taken_over:
         return
     _taken_over = True
-    os.environ.setdefault("RUST_LOG", _NATIVE_LOG)
+    os.environ.setdefault("RUST_LOG", "off")
     # For each room that it joins, the native part runs `lsb_release` to name the system, where there is one: a shell
     # script that costs 25 ms, and 100 ms when eight calls come at once. Ours says nothing at once; /etc/os-release is
     # read instead.
@@ -53,13 +57,21 @@ def take_over() -> None:
 
 def _native_event(data: Any, size: int) -> None:
     """Called on the native library's threads."""
-    event = ffi_pb2.FfiEvent.FromString(ctypes.string_at(data, size))
+    thread = threading.get_ident()
+    if thread not in _known_threads:
+        # Python makes a state for a thread that it does not know, and throws it away after each call. Held once, it
+        # stays (a tenth of what a call's audio costs). There are as many as the library has threads: three or four.
+        _known_threads.add(thread)
+        ctypes.pythonapi.PyGILState_Ensure()
+    told = ctypes.string_at(data, size)
+    if told == _CAPTURED:
+        return
+    event = ffi_pb2.FfiEvent.FromString(told)
     kind = event.WhichOneof("message")
     if kind == "audio_stream_event":
-        told = event.audio_stream_event
-        heard = _streams.get(told.stream_handle)
+        heard = _streams.get(event.audio_stream_event.stream_handle)
         if heard is not None:
-            _heard(told, heard)
+            _heard(event.audio_stream_event, heard)
             return
     elif kind == "capture_audio_frame" and event.capture_audio_frame.async_id == _OURS:
         if event.capture_audio_frame.error:

@@ -8,11 +8,11 @@ plays out at the pace of the room's clock: the first leg's pull.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from telephony.media.frames import AudioFrame
 
-__all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room"]
+__all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room", "TakesAgents"]
 
 
 class LegAudio(Protocol):
@@ -92,7 +92,14 @@ class Participant(Protocol):
     def leave(self) -> None: ...
 
 
-class Room(Protocol):
+@runtime_checkable
+class TakesAgents(Protocol):
+    """What a room is to an agent."""
+
+    def add_agent(self, identity: str) -> Participant: ...
+
+
+class Room(TakesAgents, Protocol):
     @property
     def name(self) -> str: ...
 
@@ -101,8 +108,6 @@ class Room(Protocol):
 
     def remove(self, identity: str) -> None:
         """A participant goes; the clock passes on to the next leg. Idempotent."""
-
-    def add_agent(self, identity: str) -> Participant: ...
 
     async def close(self) -> None:
         """Everyone leaves; who waits for playout is released. Idempotent."""

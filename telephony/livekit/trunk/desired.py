@@ -23,7 +23,17 @@ from telephony.livekit.trunk.objects import (
     outbound_name,
 )
 
-__all__ = ["ANY_NUMBER", "NUMBERS", "ROOM_PREFIX", "RULE", "Carrier", "Desired", "Source", "desired_objects"]
+__all__ = [
+    "ANY_NUMBER",
+    "NUMBERS",
+    "ROOM_PREFIX",
+    "RULE",
+    "TRUNK_ATTRIBUTE",
+    "Carrier",
+    "Desired",
+    "Source",
+    "desired_objects",
+]
 
 NUMBERS = f"{MARK}numbers"
 ANY_NUMBER = f"{MARK}any-number"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import TypeVar
 
 from telephony.call import CallOutcome, OutcomeKind, TransferOutcome, outcome_kind
 from telephony.errors import TelephonyMisuse
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout
+from telephony.livekit.pulse import until_silent
 from telephony.livekit.trunk.errors import SipTrunkMissing
 from telephony.livekit.trunk.objects import outbound_name
 from telephony.livekit.trunk.sip_api import Dial, DialFailed, SipCalls, Transfer
@@ -16,10 +18,12 @@ from telephony.livekit.trunk.sip_api import Dial, DialFailed, SipCalls, Transfer
 __all__ = ["LONGEST_RINGING_S", "LiveKitSipTrunk", "transfer"]
 
 LONGEST_RINGING_S = 70.0  # LiveKit server waits 80 s for an answer, whatever it is asked
+SIP_GONE = "LiveKit SIP has stopped, or lost its Redis, in the middle of the call"
 _REMOVE_LIMIT_S = 2.0
 _REMOVE_PAUSE_S = 0.1
 _REMOVE_TRIES = 20
 _KEYS = re.compile(r"[0-9*#A-Dw]*")
+_T = TypeVar("_T")
 _NUMBER = re.compile(r"\+?[\w*#.-]+")
 
 
@@ -54,6 +58,10 @@ class LiveKitSipTrunk:
         """
         if not _NUMBER.fullmatch(number):
             raise TelephonyMisuse(f"{number!r} is no number: not a URI, but a number or SIP user")
+        if caller and not _NUMBER.fullmatch(caller):
+            raise TelephonyMisuse(f"{caller!r} cannot be shown as the caller: it is neither a number nor a SIP user")
+        if not room or not identity:
+            raise TelephonyMisuse("a call needs the name of a room, and an identity in it")
         if not _KEYS.fullmatch(digits):
             raise TelephonyMisuse(f"{digits!r} has characters that are no keys: there are 0-9 * # A-D, and w (a pause)")
         if re.search(r'["\\\x00-\x1f]', display_name):
@@ -73,7 +81,7 @@ class LiveKitSipTrunk:
             headers or {},
         )
         try:
-            return CallOutcome(OutcomeKind.ANSWERED, 200, "OK", await self._api.dial(dial))
+            return CallOutcome(OutcomeKind.ANSWERED, 200, "OK", await self._placed(dial))
         except DialFailed as failed:
             return CallOutcome(outcome_kind(failed.sip_status, gave_up=failed.gave_up), failed.sip_status, failed.text)
         except (asyncio.CancelledError, LiveKitTimeout):
@@ -82,6 +90,14 @@ class LiveKitSipTrunk:
         except SipTrunkMissing:
             self._id = ""  # it may have been made anew
             raise
+
+    async def _placed(self, dial: Dial) -> str:
+        """LiveKit's id of the call. Raises as `SipCalls.dial`."""
+        try:
+            return await _while_alive(self._api, dial.room, dial.identity, self._api.dial(dial))
+        except _SipGone as gone:
+            await asyncio.shield(self._end(dial.room, dial.identity))
+            raise DialFailed(0, SIP_GONE) from gone
 
     async def _trunk_id(self) -> str:
         if not self._id:
@@ -121,13 +137,38 @@ async def transfer(
     uri = to if to.startswith(("sip:", "tel:")) else f"tel:{to}"
     if not re.fullmatch(r"sip:[^\s<>]+|tel:\+?[\w*#.-]+(;[^\s<>]+)?", uri):
         raise TelephonyMisuse(f"{to!r} is neither a number nor a SIP or tel URI")
+    if not room or not identity:
+        raise TelephonyMisuse("a transfer needs the name of the caller's room, and their identity in it")
     request = Transfer(room, identity, uri, _ringing(ringing_timeout_s), play_dialtone, headers or {})
     try:
-        await api.transfer(request)
+        await _while_alive(api, room, identity, api.transfer(request))
+    except _SipGone:
+        return TransferOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
     except DialFailed as failed:
         kind = outcome_kind(failed.sip_status, gave_up=failed.gave_up)
         return TransferOutcome(kind, failed.sip_status, failed.text)
     return TransferOutcome(OutcomeKind.ANSWERED, 200, "OK")
+
+
+class _SipGone(Exception):
+    """The LiveKit SIP of the call has died."""
+
+
+async def _while_alive(api: SipCalls, room: str, identity: str, asked: Coroutine[object, object, _T]) -> _T:
+    """What LiveKit answers; it would not tell before the end of the ringing time that its LiveKit SIP has died. Raises
+    _SipGone then."""
+    answer = asyncio.ensure_future(asked)
+    silence = asyncio.ensure_future(until_silent(lambda: api.pulse(room, identity)))
+    try:
+        await asyncio.wait({answer, silence}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        silence.result()
+        raise _SipGone
+    finally:
+        for task in (answer, silence):
+            task.cancel()
+        await asyncio.wait({answer, silence})
 
 
 def _ringing(seconds: float) -> float:

@@ -16,7 +16,9 @@ from telephony.livekit.errors import (
     LiveKitUnreachable,
     NotInRoom,
     connect_error,
+    no_such_path,
 )
+from telephony.livekit.pulse import Pulse, asked_by_server
 from telephony.livekit.trunk.errors import (
     CarrierUnreachable,
     SipCredentialsWrong,
@@ -145,6 +147,11 @@ class LiveKitSipApi:
             raise self._unreachable(error) from error
         return True
 
+    async def pulse(self, room: str, identity: str) -> Pulse:
+        """A server that can't ask is as bad as a LiveKit SIP that does not answer: no outcome would come either."""
+        pulse = await asked_by_server(self._api.room, room, identity)
+        return Pulse.SILENT if pulse is Pulse.UNKNOWN else pulse
+
     async def _set(self, thing: SipObject, request: Awaitable[_T]) -> _T:
         try:
             return await self._asked(request)
@@ -167,8 +174,13 @@ class LiveKitSipApi:
             raise self._unreachable(error) from error
 
     def _refused(self, error: Any) -> LiveKitError:
-        where, said = f"LiveKit at {self._access.url}", f"{error.code}: {error.message}"[:300]
+        if error.status in (404, 405) and not error.message:
+            return no_such_path(self._access.url)
+        message = error.message.removeprefix("twirp error unknown: ")
+        where, said = f"LiveKit at {self._access.url}", f"{error.code}: {message}"[:300]
         text = error.message.lower()
+        if error.code == "unknown" and text.startswith(("dial tcp", "could not get")):
+            return connect_error(self._access.url, message)  # the server's own: its Redis is away
         for words, cls, advice in _CAUSES:
             if any(word in text for word in words):
                 return cls(f"{where}: {advice} ({said})")

@@ -44,10 +44,15 @@ class Action:
     def does_something(self) -> bool:
         return self.verb in (Verb.CREATE, Verb.UPDATE, Verb.DELETE)
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the object is to have, in words; without passwords."""
+        return dict(_described(self.thing))
+
     def __str__(self) -> str:
         words = f"{self.verb:6}  {kind_of(self.thing):14}  {self.thing.name or '(no name)'}"
         if self.verb is Verb.CREATE:
-            return "\n".join([words, *(f"          {name}: {value}" for name, value in _described(self.thing))])
+            return "\n".join([words, *(f"          {name}: {value}" for name, value in self.fields.items())])
         if self.verb is Verb.LEAVE:
             return f"{words}  ({self.id}, not made by Trunkline)"
         return "\n".join(

@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 import psutil
 from ruamel.yaml import YAML
 
+from agent.warm.parent import NAME as WARM_PARENT
+
 HERE = Path(__file__).parent
 READY_S = 40.0
 T = TypeVar("T")
@@ -225,7 +227,7 @@ class RunningGateway:
     def warm_parent(self) -> int:
         """The present one."""
         children = psutil.Process(self.pid).children()
-        (warm,) = [c.pid for c in children if _runs(c) and "gateway.callworker.warm" in " ".join(c.cmdline())]
+        (warm,) = [c.pid for c in children if _runs(c) and c.name() == WARM_PARENT]
         return warm
 
     def worker_pids(self) -> dict[str, int]:

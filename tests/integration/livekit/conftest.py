@@ -44,6 +44,13 @@ def own_livekit_stack() -> Iterator[LiveKitStack]:
         yield stack
 
 
+@pytest.fixture
+def own_whole_stack() -> Iterator[LiveKitStack]:
+    """The same with LiveKit SIP."""
+    with _stack_module().LiveKitStack() as stack:
+        yield stack
+
+
 _callers = count(1)
 
 

@@ -254,6 +254,7 @@ async def test_a_server_killed_amid_a_call_ends_it_politely(
         assert record["end_reason"].startswith("livekit_lost: ") and record["ended_by"] == "system"
         assert took < 10
         own_livekit_stack.start_part("server")
+        await until(lambda: own_livekit_stack.dead_server_forgotten, 10, what="the dead server to be missed")
         again = await phone.call(gateway.uri(NUMBER), caller=caller)
         await again.hang_up()
 

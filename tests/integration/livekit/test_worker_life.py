@@ -59,6 +59,7 @@ async def test_a_server_that_restarts_gets_its_worker_back(own_livekit_stack, tm
         own_livekit_stack.start_part("server")
         await until(lambda: worker.health()[0] == 200, 15, "the registration")
         assert worker.health()[1]["worker_id"] != first
+        await until(lambda: own_livekit_stack.dead_server_forgotten, 10, "the dead server to be missed")
         async with calling(own_livekit_stack, agent_name) as phone:
             await until(phone.hears, 8, "the greeting of the next call")
 

@@ -32,7 +32,7 @@ class RunningWorker:
         (folder / "personas.py").write_text(PERSONAS.read_text())
         (folder / "key").write_text(stack.api_key)
         (folder / "secret").write_text(secret or stack.api_secret)
-        personas = {"+15550100": "Clinic", "+15550101": "Counting", "+15550102": "Broken"}
+        personas = {"+15550100": "Clinic", "+15550101": "Counting", "+15550102": "Broken", "+15550103": "Panicking"}
         plan = {"region": "US", "numbers": {number: f"personas.{name}" for number, name in personas.items()}}
         settings = {
             "sip": {

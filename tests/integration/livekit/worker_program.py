@@ -30,7 +30,7 @@ async def entrypoint(ctx: JobContext) -> None:
     await ctx.connect()
     caller = await ctx.wait_for_participant()
     session = AgentSession(vad=ctx.proc.userdata["vad"], stt=InstantSTT(), llm=InstantLLM(), tts=InstantTTS())
-    await session.start(agent=Greeter(), room=ctx.room.add_agent("agent"))
+    await session.start(agent=Greeter(), room=ctx.room)
     ctx.room.subscribe(lambda event: ctx.shutdown("left") if caller.identity not in present(ctx) else None)
 
 

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from agent.testing.virtual_clock import run_virtual
 from telephony.call import CallOutcome, OutcomeKind, TransferOutcome
 from telephony.errors import TelephonyMisuse
 from telephony.livekit.errors import LiveKitTimeout
-from telephony.livekit.trunk.dialing import LONGEST_RINGING_S, LiveKitSipTrunk, transfer
+from telephony.livekit.pulse import EVERY_S, Pulse
+from telephony.livekit.trunk.dialing import LONGEST_RINGING_S, SIP_GONE, LiveKitSipTrunk, transfer
 from telephony.livekit.trunk.errors import SipDown, SipTrunkMissing
 from telephony.livekit.trunk.fakes import FakeSipApi
 from telephony.livekit.trunk.objects import Found, OutboundTrunk
@@ -122,3 +124,39 @@ async def test_a_transfer_that_fails() -> None:
 async def test_a_target_that_is_none(to: str) -> None:
     with pytest.raises(TelephonyMisuse):
         await transfer(api(), "room", "sip_1", to)
+
+
+def test_a_dial_whose_livekit_sip_dies_is_an_outcome_within_ten_seconds() -> None:
+    async def scenario() -> None:
+        sip = api()
+        sip.hold.clear()
+        sip.pulses = [Pulse.UNKNOWN, Pulse.ALIVE, Pulse.SILENT]
+        began = asyncio.get_running_loop().time()
+        outcome = await LiveKitSipTrunk(sip, "main").call("+15550123", "room", "sip_1", ringing_timeout_s=60)
+        assert outcome == CallOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
+        assert asyncio.get_running_loop().time() - began < 2 * EVERY_S + 8
+        assert sip.removed == [("room", "sip_1")]
+
+    run_virtual(scenario())
+
+
+def test_a_transfer_whose_livekit_sip_dies_is_an_outcome() -> None:
+    async def scenario() -> None:
+        sip = api()
+        sip.hold.clear()
+        sip.pulses = [Pulse.ALIVE, Pulse.SILENT]
+        assert await transfer(sip, "room", "sip_1", "+1") == TransferOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
+
+    run_virtual(scenario())
+
+
+def test_who_is_silent_now_and_then_is_waited_for() -> None:
+    async def scenario() -> None:
+        sip = api()
+        sip.hold.clear()
+        sip.pulses = [Pulse.SILENT] * 5 + [Pulse.ALIVE, Pulse.SILENT, Pulse.SILENT, Pulse.ALIVE] * 5
+        asyncio.get_running_loop().call_later(60, sip.hold.set)
+        outcome = await LiveKitSipTrunk(sip, "main").call("+15550123", "room", "sip_1", ringing_timeout_s=70)
+        assert outcome.kind is OutcomeKind.ANSWERED
+
+    run_virtual(scenario())

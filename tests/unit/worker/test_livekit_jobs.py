@@ -67,6 +67,23 @@ def test_a_phone_of_livekit_sip_is_routed_by_the_called_number() -> None:
     assert plan == JobPlan(info, CLINIC, "rule", False, {"away_ms": 1}, {"stt": ["x"]}, False)
 
 
+@pytest.mark.parametrize(
+    ("said", "trunk"),
+    [
+        ({"sip.trunkID": "ST_1", "trunkline.trunk": "carrier"}, "carrier"),
+        ({"sip.trunkID": "ST_1", "trunkline.trunk": ""}, "ST_1"),
+        ({"sip.trunkID": "ST_1"}, "ST_1"),
+        ({}, "livekit"),
+    ],
+)
+def test_a_trunk_has_the_name_that_the_settings_give_it(said: Mapping[str, str], trunk: str) -> None:
+    attributes = {"sip.trunkPhoneNumber": "+15550100", **said}
+    refused = plan_of_attributes(
+        attributes, "RM_1", lambda called, caller, _: NoRoute("no", "", called, caller), NOW, None
+    )
+    assert refused.info.trunk == trunk
+
+
 def test_a_number_that_nobody_has() -> None:
     refused = plan_of_attributes(
         ATTRIBUTES, "RM_1", lambda called, caller, _: NoRoute("no number matches", "", called, caller), NOW, "US"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.worker.channel import Beat, ChannelError, EndJob, JobState, RunJob, decode, encode
+from agent.warm.channel import FrameDecoder
+from agent.worker.channel import WIRE, Beat, ChannelError, EndJob, JobState, RunJob
 from agent.worker.program import Program, ProgramError, Reference
 
 ORDER = RunJob("AJ_1", "0a00", "ws://h", "token", "agent-AJ_1", "AW_1", attempt=2, state={"history": [1, "zwei"]})
@@ -15,29 +16,25 @@ ORDER = RunJob("AJ_1", "0a00", "ws://h", "token", "agent-AJ_1", "AW_1", attempt=
 
 def test_messages_come_out_as_they_went_in_whatever_the_pieces() -> None:
     messages = [ORDER, EndJob("AJ_1", True, "drained"), Beat(["AJ_1"], 0.5)]
-    stream = b"".join(map(encode, messages))
-    buffer, found = bytearray(), []
-    for byte in stream:
-        buffer.append(byte)
-        found += decode(buffer)
-    assert found == messages
-    assert not buffer
+    stream = b"".join(map(WIRE.encode, messages))
+    decoder = FrameDecoder(WIRE)
+    assert [found for byte in stream for found in decoder.feed(bytes([byte]))] == messages
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"kind":"Nobody"}', b'{"kind":"Beat","x":1}', b"\xff"])
 def test_frames_that_cannot_be_ours(body: bytes) -> None:
     with pytest.raises(ChannelError, match="not a control message"):
-        decode(bytearray(len(body).to_bytes(4, "big") + body))
+        FrameDecoder(WIRE).feed(len(body).to_bytes(4, "big") + body)
 
 
 def test_a_frame_that_is_too_large_is_refused_before_it_comes() -> None:
     with pytest.raises(ChannelError, match="is announced"):
-        decode(bytearray(b"\x7f\xff\xff\xff"))
+        FrameDecoder(WIRE).feed(b"\x7f\xff\xff\xff")
 
 
 def test_state_must_be_json() -> None:
     with pytest.raises(ChannelError, match="JSON values only"):
-        encode(JobState("AJ_1", {"when": object()}))
+        WIRE.encode(JobState("AJ_1", {"when": object()}))
 
 
 def entrypoint(_: object) -> None: ...

@@ -67,3 +67,13 @@ def test_no_livekit_there() -> None:
 def test_a_server_in_trouble() -> None:
     said = explain(ConnectFailure(URL, "Bad Gateway", 502, "", DATE), NOW)
     assert not said.hopeless and "HTTP 502" in said.text
+
+
+def test_no_token_is_quoted() -> None:
+    """The server says which token it refuses, and it is longer than what is quoted of a message."""
+    token = f"eyJhbGciOiJIUzI1NiJ9.{'x' * 300}.{'y' * 40}"
+    said = explain(ConnectFailure(URL, "Unauthorized", 401, f"invalid token: {token}, error: signature", DATE), NOW)
+    assert "(it says: invalid token: [token], error: signature)" in said.text
+    assert "eyJ" not in said.text and "xxx" not in said.text
+    lost = explain(ConnectFailure(URL, f"reset, url='ws://h/agent?access_token={token}' ssl:default"), NOW)
+    assert "access_token=[token]" in lost.text and "xxx" not in lost.text and "ssl:default" not in lost.text

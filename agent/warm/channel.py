@@ -1,0 +1,136 @@
+"""Between an owner and each of its processes: one Unix socket pair, framed messages.
+
+A frame is four bytes of length, big-endian, then JSON: `{"kind": name, ...fields}`. End of file means that the other
+side is gone, which is how a killed process is noticed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Self
+
+__all__ = ["Channel", "ChannelError", "FrameDecoder", "Message", "Wire"]
+
+_LENGTH = struct.Struct(">I")
+_log = logging.getLogger(__name__)
+
+
+class ChannelError(Exception):
+    """A frame that the other side should never have sent, or that we should not send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of what travels. Fields are JSON values."""
+
+
+class Wire:
+    """What may travel on a kind of channel: `kinds` of messages, frames of at most `most_bytes` of JSON."""
+
+    def __init__(self, kinds: Iterable[type[Message]], *, most_bytes: int) -> None:
+        self._kinds = {kind.__name__: kind for kind in kinds}
+        self.most_bytes = most_bytes
+
+    def encode(self, message: Message) -> bytes:
+        """Raises ChannelError for what is no JSON, or too large."""
+        kind = type(message).__name__
+        try:
+            body = json.dumps({"kind": kind, **asdict(message)}, separators=(",", ":")).encode()
+        except (TypeError, ValueError) as error:
+            raise ChannelError(f"a {kind} must hold JSON values only: {error}") from error
+        if len(body) > self.most_bytes:
+            raise ChannelError(f"a {kind} of {len(body)} bytes is too large to send")
+        return _LENGTH.pack(len(body)) + body
+
+    def decode(self, body: bytes) -> Message:
+        """One frame without its length. Raises ChannelError."""
+        try:
+            fields = json.loads(body)
+            return self._kinds[fields.pop("kind")](**fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ChannelError(f"not a control message: {body[:80]!r}") from error
+
+
+class FrameDecoder:
+    """Bytes in, messages out, whatever the pieces. Raises ChannelError for a frame that cannot be ours."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        self._buffer += data
+        messages: list[Message] = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > self._wire.most_bytes:
+                raise ChannelError(f"a frame of {length} bytes is announced")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(self._wire.decode(bytes(self._buffer[_LENGTH.size : end])))
+            del self._buffer[:end]
+        return messages
+
+
+class Channel(asyncio.Protocol):
+    """One end on the asyncio loop. Those who use it derive a class with their `wire`."""
+
+    wire: ClassVar[Wire]
+
+    def __init__(self, on_message: Callable[[Message], None], on_closed: Callable[[], None]) -> None:
+        self._on_message = on_message
+        self._on_closed = on_closed
+        self._decoder = FrameDecoder(self.wire)
+        self._transport: asyncio.WriteTransport | None = None
+        self.closed = asyncio.Event()
+
+    @classmethod
+    async def open(
+        cls, sock: socket.socket, on_message: Callable[[Message], None], on_closed: Callable[[], None]
+    ) -> Self:
+        channel = cls(on_message, on_closed)
+        await channel.connect(sock)
+        return channel
+
+    async def connect(self, sock: socket.socket) -> None:
+        """`sock` is the channel's from now on."""
+        sock.setblocking(False)
+        await asyncio.get_running_loop().create_connection(lambda: self, sock=sock)
+
+    def send(self, message: Message) -> None:
+        """Queue a message; nothing happens when the other side is gone. Raises ChannelError."""
+        data = self.wire.encode(message)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            messages = self._decoder.feed(data)
+        except ChannelError as error:
+            _log.error("a control channel is broken: %s", error)
+            self.close()
+            return
+        for message in messages:
+            try:
+                self._on_message(message)
+            except Exception:  # noqa: BLE001 - one message that can't be dealt with must not cost a process and its calls
+                _log.exception("a %s could not be dealt with", type(message).__name__)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+        self._on_closed()

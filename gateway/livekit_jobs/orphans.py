@@ -1,0 +1,34 @@
+"""Records of calls whose worker's main process has died: their job process writes them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from agent.worker.job import JobProcess
+from gateway.config import Settings
+from gateway.livekit_jobs.account import JobRecords
+from gateway.store import CallStore, RecordWriter, StoreError
+
+__all__ = ["keep_records"]
+
+WRITE_LIMIT_S = 5.0
+log = structlog.get_logger(__name__)
+
+
+async def keep_records(process: JobProcess, bodies: Sequence[Mapping[str, Any]]) -> None:
+    """Never raises. What the main process had not written yet (0.2 s) is lost."""
+    settings: Settings = process.arguments
+    try:
+        store = await CallStore.open(settings.store)
+    except StoreError as error:
+        log.error("records_lost", error=str(error), messages=len(bodies))
+        return
+    writer = RecordWriter(store)
+    records = JobRecords(writer.put)
+    for body in bodies:
+        records.job_says("", body)
+    await writer.close(WRITE_LIMIT_S)
+    await store.close()
