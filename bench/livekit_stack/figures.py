@@ -96,25 +96,35 @@ def disturbed(runs: Sequence[StackFigures]) -> list[str]:
 
 
 def _against_the_peer(runs: Sequence[StackFigures]) -> list[str]:
-    peers = {each.run.calls: each.run for each in runs if each.key == "a"}
+    peers = {each.run.calls: each for each in runs if each.key == "a"}
     found = []
     for each in runs:
         peer = peers.get(each.run.calls)
-        if each.key not in ("b", "c") or peer is None:
+        if each.key not in _SAME_JOB or peer is None:
             continue
-        for what, ours, theirs, share in (
-            ("CPU", each.run.cpu_percent_per_call, peer.cpu_percent_per_call, 0.5),
-            ("memory", each.run.pss_mib_per_call, peer.pss_mib_per_call, 0.25),
+        for what, ours, theirs, share, besides in (
+            ("CPU", each.run.cpu_percent_per_call, peer.run.cpu_percent_per_call, 0.5, _programs_alone(each, peer)),
+            ("memory", each.run.pss_mib_per_call, peer.run.pss_mib_per_call, 0.25, ""),
         ):
             if not ours <= theirs * share:
                 part = ours / theirs if theirs else math.nan
                 found.append(
                     f"({each.key}) at {each.run.calls}: {what} a call is {part:.0%} of the peer's, at most {share:.0%} "
-                    "was promised"
+                    f"was promised{besides}"
                 )
     return found
 
 
+def _programs_alone(ours: StackFigures, peer: StackFigures) -> str:
+    """Without what both use: LiveKit server, and LiveKit SIP when both do."""
+    mine, its = _SAME_JOB[ours.key]
+    theirs = sum(peer.cpu_percent.get(part, 0.0) for part in its)
+    if not theirs:
+        return ""
+    return f" ({sum(ours.cpu_percent.get(part, 0.0) for part in mine) / theirs:.0%} without the servers that both use)"
+
+
+_SAME_JOB = {"b": (("agent",), ("agent",)), "c": (("agent", "gateway"), ("agent", "sip"))}
 _PARTS = ("agent", "gateway", "server", "sip")
 
 

@@ -37,9 +37,9 @@ def test_what_was_promised_and_not_kept() -> None:
     assert found == [
         "(b) at 1: answer takes 801 ms, at most 800 was promised",
         "(c) at 1: set-up takes 251 ms, at most 250 was promised",
-        "(b) at 1: CPU a call is 55% of the peer's, at most 50% was promised",
+        "(b) at 1: CPU a call is 55% of the peer's, at most 50% was promised (55% without the servers that both use)",
         "(b) at 1: memory a call is 26% of the peer's, at most 25% was promised",
-        "(c) at 1: CPU a call is 100% of the peer's, at most 50% was promised",
+        "(c) at 1: CPU a call is 100% of the peer's, at most 50% was promised (100% without the servers that both use)",
     ]
 
 
