@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from telephony.livekit.api import server_finds_silent
 from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, ParticipantLeft
 from telephony.livekit.pulse import ALIVE, EVERY_S, pulse_of, until_silent
 
 if TYPE_CHECKING:
-    from telephony.livekit.access import LiveKitAccess
     from telephony.livekit.room import LiveKitRoom
 
 __all__ = ["AgentWatch"]
 
 
 class AgentWatch:
-    def __init__(self, room: LiveKitRoom, access: LiveKitAccess, died: Callable[[str], None]) -> None:
-        """`died(identity)` is called on the loop, once for each stay of an agent."""
+    def __init__(
+        self, room: LiveKitRoom, died: Callable[[str], None], silent: Callable[[str, str], Awaitable[bool]]
+    ) -> None:
+        """`died(identity)` is called on the loop, once for each stay of an agent. `silent(room, identity)`: what the
+        server finds (`telephony.livekit.api.server_finds_silent`)."""
         self._room = room
-        self._access = access
+        self._silent = silent
         self._died = died
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe = room.subscribe(self._happened)
@@ -48,6 +49,6 @@ class AgentWatch:
     async def _ask(self, identity: str) -> None:
         await until_silent(
             lambda: pulse_of(self._room.call(identity, ALIVE, "", EVERY_S)),
-            lambda: server_finds_silent(self._access, self._room.name, identity),
+            lambda: self._silent(self._room.name, identity),
         )
         self._died(identity)

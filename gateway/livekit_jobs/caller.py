@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
 
 from telephony.call import EndedBy
-from telephony.livekit.api import server_finds_silent
 from telephony.livekit.events import (
     AttributesChanged,
     LiveKitEvent,
@@ -23,7 +22,6 @@ from telephony.livekit.pulse import ALIVE, EVERY_S, pulse_of, until_silent
 from telephony.livekit.verbs import CALL_ATTRIBUTE
 
 if TYPE_CHECKING:
-    from telephony.livekit.access import LiveKitAccess
     from telephony.livekit.room import LiveKitRoom
 
 __all__ = ["SIP_LOST", "CallerWatch"]
@@ -42,11 +40,12 @@ class CallerWatch:
         caller: RemoteParticipant,
         answered: Callable[[], None],
         gone: Callable[[str, EndedBy], None],
-        access: LiveKitAccess,
+        silent: Callable[[str, str], Awaitable[bool]],
     ) -> None:
-        """`answered()` and `gone(reason, by)` are called on the loop, the latter once."""
+        """`answered()` and `gone(reason, by)` are called on the loop, the latter once. `silent(room, identity)`: what
+        the server finds (`telephony.livekit.api.server_finds_silent`)."""
         self._room = room
-        self._access = access
+        self._silent = silent
         self._identity = caller.identity
         self._answered = answered
         self._gone = gone
@@ -73,7 +72,7 @@ class CallerWatch:
     async def _livekit_sip_dies(self) -> None:
         await until_silent(
             lambda: pulse_of(self._room.call(self._identity, ALIVE, "", EVERY_S)),
-            lambda: server_finds_silent(self._access, self._room.name, self._identity),
+            lambda: self._silent(self._room.name, self._identity),
         )
         log.error("livekit_sip_lost", caller=self._identity)
         self._is_gone(SIP_LOST, EndedBy.SYSTEM)

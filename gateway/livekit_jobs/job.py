@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -30,7 +31,7 @@ from gateway.livekit_jobs.relay import EventRelay
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from telephony.call import CallInfo, Direction, EndedBy
 from telephony.errors import TelephonyMisuse
-from telephony.livekit.api import LiveKitApi
+from telephony.livekit.api import LiveKitApi, server_finds_silent
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
     DtmfReceived,
@@ -134,7 +135,8 @@ class JobCall:
             log.warning("nobody_came", waited_s=limit_s)
             return None
         self._caller = caller
-        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, self._parts.access)
+        silent = partial(server_finds_silent, self._parts.access)
+        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, silent)
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._answered.wait()),
             asyncio.ensure_future(asyncio.shield(self._ctx.over)),

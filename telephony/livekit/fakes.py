@@ -74,7 +74,8 @@ class FakeLiveKit:
 
 
 class FakeConnection:
-    """Implements `Connection`. `played` is what it published, `sent` its data packets, `token` what it joined with."""
+    """Implements `Connection`. `played` is what it published, `sent` its data packets, `token` what it joined with.
+    `dead`: its program was killed, and the server has not noticed: it answers no call."""
 
     def __init__(self, server: FakeLiveKit, me: RemoteParticipant, listener: ConnectionListener) -> None:
         self.server = server
@@ -85,6 +86,7 @@ class FakeConnection:
         self.token = ""
         self.publishing = False
         self.muted = False
+        self.dead = False
         self.methods: dict[str, RpcHandler] = {}
         self.attributes = dict(me.attributes)
 
@@ -154,8 +156,14 @@ class FakeConnection:
             other.tell(events.DtmfReceived(other.now(), digit, self.me.identity))
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
-        for other in self.server.others(self):
-            if other.me.identity == identity and method in other.methods:
+        there = [other for other in self.server.others(self) if other.me.identity == identity]
+        if not there:
+            raise RpcFailed(f"{method} at {identity}: recipient not found", 1401)
+        for other in there:
+            if other.dead:
+                await asyncio.sleep(timeout_s)
+                raise RpcFailed(f"{method} at {identity}: connection timeout", 1501)
+            if method in other.methods:
                 try:
                     return await other.methods[method](self.me.identity, payload)
                 except LiveKitError as error:

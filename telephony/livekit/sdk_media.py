@@ -25,7 +25,7 @@ from livekit.rtc._proto import audio_frame_pb2, ffi_pb2
 
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
 
-__all__ = ["MediaSource", "MediaStream", "take_over"]
+__all__ = ["MediaSource", "MediaStream", "native_event", "take_over"]
 
 _OURS = 0x7472756E6B6C696E  # the id of all our captures: nobody waits for any of them
 _CAPTURED = ffi_pb2.FfiEvent(
@@ -55,7 +55,7 @@ def take_over() -> None:
     FfiClient.instance._ffi_lib.livekit_ffi_initialize(_callback, False, b"python", rtc.__version__.encode())
 
 
-def _native_event(data: Any, size: int) -> None:
+def native_event(data: Any, size: int) -> None:
     """Called on the native library's threads."""
     thread = threading.get_ident()
     if thread not in _known_threads:
@@ -82,7 +82,7 @@ def _native_event(data: Any, size: int) -> None:
     FfiClient.instance.queue.put(event)
 
 
-_callback = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint8), ctypes.c_size_t)(_native_event)
+_callback = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint8), ctypes.c_size_t)(native_event)
 
 
 def _heard(told: Any, heard: Callable[[bytes], None]) -> None:

@@ -59,6 +59,7 @@ class RunningWorker:
         self.agent_name = agent_name
         self.plan = folder / "plan.yaml"
         self.log_path = folder / "worker.log"
+        self.wrapper: tuple[str, ...] = ()  # a command that the worker is run by
         self.process: subprocess.Popen[bytes] | None = None
         self.http = ""
 
@@ -80,9 +81,10 @@ class RunningWorker:
         return self
 
     def launch(self) -> None:
+        command = [sys.executable, "-m", "gateway.cli", "worker", "--config", str(self.folder / "worker.yaml")]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.cli", "worker", "--config", str(self.folder / "worker.yaml")],
+                [*self.wrapper, *command],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=self.folder,
             )  # fmt: skip
         assert self.process.stdout is not None

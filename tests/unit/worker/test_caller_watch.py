@@ -1,0 +1,143 @@
+"""Whether the caller is still there, as a job finds out. A LiveKit server in memory, virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from agent.testing.virtual_clock import run_virtual
+from gateway.livekit_jobs.caller import NOT_BACK, RETURN_S, SIP_LOST, CallerWatch
+from telephony.call import EndedBy
+from telephony.livekit.connection import Disconnected
+from telephony.livekit.errors import LiveKitUnreachable
+from telephony.livekit.events import ParticipantKind, ParticipantLeft, Reconnecting
+from telephony.livekit.fakes import FakeLiveKit
+from telephony.livekit.room import LiveKitRoom
+from telephony.livekit.verbs import CALL_ATTRIBUTE
+
+ACTIVE = {"sip.callStatus": "active"}
+
+
+class World:
+    """A phone and a job in a room. `told`: what the watch says, with its time."""
+
+    def __init__(self) -> None:
+        self.server = FakeLiveKit()
+        self.told: list[tuple[float, str, EndedBy]] = []
+        self.answered = 0
+        self.server_says_silent = True
+        self.room: LiveKitRoom
+        self.phone: LiveKitRoom
+
+    async def begin(self, attributes: dict[str, str]) -> CallerWatch:
+        self.phone = self.server.room("sip_1", ParticipantKind.SIP, attributes)
+        self.room = self.server.room("agent-1", ParticipantKind.AGENT)
+        await self.phone.join()
+        await self.room.join()
+        (caller,) = self.room.participants
+        return CallerWatch(self.room, caller, self._note_answer, self._note_end, self._silent)
+
+    def _note_answer(self) -> None:
+        self.answered += 1
+
+    def _note_end(self, reason: str, by: EndedBy) -> None:
+        self.told.append((asyncio.get_running_loop().time(), reason, by))
+
+    async def _silent(self, room: str, identity: str) -> bool:
+        assert (room, identity) == ("room", "sip_1")
+        return self.server_says_silent
+
+    def kill_the_phones_program(self) -> float:
+        self.server.connection("sip_1").dead = True
+        return asyncio.get_running_loop().time()
+
+
+def scenario(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        async def whole() -> None:
+            await test(World())
+
+        run_virtual(whole())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+@scenario
+async def test_an_answer_is_told_and_a_hang_up_is_the_callers(world: World) -> None:
+    watch = await world.begin({"sip.callStatus": "ringing"})
+    assert world.answered == 0
+    await world.phone.set_attributes(ACTIVE)
+    assert world.answered == 1
+    await world.phone.close()
+    assert [each[1:] for each in world.told] == [("hung up", EndedBy.CALLER)]
+    watch.close()
+
+
+@scenario
+async def test_a_livekit_sip_that_dies_is_missed_within_eight_seconds(world: World) -> None:
+    watch = await world.begin(ACTIVE)
+    await asyncio.sleep(60)
+    assert world.told == []
+    died_at = world.kill_the_phones_program()
+    await asyncio.sleep(30)
+    ((at, reason, by),) = world.told
+    assert (reason, by) == (SIP_LOST, EndedBy.SYSTEM)
+    assert 4 < at - died_at < 8
+    watch.close()
+
+
+@scenario
+async def test_a_phone_that_the_server_still_hears_is_not_given_up(world: World) -> None:
+    """Then it is our own connection that is broken, which the room takes care of."""
+    watch = await world.begin(ACTIVE)
+    await asyncio.sleep(10)
+    world.server_says_silent = False
+    world.kill_the_phones_program()
+    await asyncio.sleep(60)
+    assert world.told == []
+    watch.close()
+
+
+@scenario
+async def test_a_phone_that_our_own_gateway_bridges_is_not_asked(world: World) -> None:
+    """Its call worker rejoins, and who ends it is the gateway."""
+    watch = await world.begin({**ACTIVE, CALL_ATTRIBUTE: "c1"})
+    world.kill_the_phones_program()
+    await asyncio.sleep(60)
+    assert world.told == []
+    watch.close()
+
+
+@scenario
+async def test_a_phone_that_the_server_misses_was_not_hung_up_by_the_caller(world: World) -> None:
+    watch = await world.begin(ACTIVE)
+    world.server.connection("sip_1").leave("connection_timeout")
+    assert [each[1:] for each in world.told] == [("connection_timeout", EndedBy.SYSTEM)]
+    watch.close()
+
+
+@scenario
+async def test_everybody_leaves_while_our_connection_is_made_anew_and_nobody_has_hung_up(world: World) -> None:
+    watch = await world.begin(ACTIVE)
+    me = world.server.connection("agent-1")
+    me.tell(Reconnecting(me.now()))
+    me.tell(ParticipantLeft(me.now(), world.server.connection("sip_1").seen, ""))  # the SDK says so of all
+    me.tell(Disconnected(me.now(), "signal_close"))
+    await asyncio.sleep(60)
+    assert world.room.live and world.told == []
+    watch.close()
+
+
+@scenario
+async def test_who_is_not_there_after_our_connection_broke_is_gone(world: World) -> None:
+    watch = await world.begin(ACTIVE)
+    me = world.server.connection("agent-1")
+    world.server.error = LiveKitUnreachable("away")
+    me.tell(Disconnected(me.now(), "signal_close"))
+    await asyncio.sleep(1)
+    world.server.connections.remove(world.server.connection("sip_1"))
+    world.server.error = None
+    await asyncio.sleep(RETURN_S + 2)
+    assert [each[1:] for each in world.told] == [(NOT_BACK, EndedBy.SYSTEM)]
+    watch.close()
