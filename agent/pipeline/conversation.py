@@ -97,6 +97,7 @@ class Conversation:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # of tasks that were over already, Python 3.12 does not wait for the callbacks
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

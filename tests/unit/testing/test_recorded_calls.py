@@ -112,6 +112,5 @@ def test_five_minutes_in_seconds() -> None:
     long = replace(fixture, timeline=tuple(again), limit_s=300.0, session={"away_ms": 20000})
     result = replay_fixture(long)
     assert result.duration_s == pytest.approx(300, abs=1)
-    assert result.took_s < 30
     assert len([event for event in result.events if event.type == "function_call"]) >= 14
     assert np.frombuffer(result.audio[0], dtype="<i2").any()
