@@ -2,13 +2,14 @@
 # make demo   the same, then exits: 0 only when the conversation went as its fixture says
 # make setup  the environment in .venv, with the `trunkline` command in it
 # make livekit   LiveKit server, LiveKit SIP and Redis on free loopback ports, until Ctrl-C; builds them once
+# make livekit-parts   builds them, and installs livekit-agents for comparison, without starting anything
 # make test   all tests;  make check adds ruff, mypy --strict and the import arrows
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || (command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11) || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run demo setup test test-livekit unit check lint types lock livekit clean
+.PHONY: run demo setup test test-livekit unit check lint types lock livekit livekit-parts clean
 
 run: setup
 	$(BIN)/trunkline demo --stay
@@ -30,10 +31,14 @@ unit: setup
 	$(BIN)/python -m pytest -q tests/unit
 
 test: setup
-	$(BIN)/python -m pytest -q --ignore tests/integration/livekit
+	$(BIN)/python -m pytest -q
 
-test-livekit: setup
+test-livekit: setup livekit-parts
 	$(BIN)/python -m pytest -q tests/integration/livekit
+
+livekit-parts: setup
+	$(PYTHON) deploy/livekit/build.py
+	$(BIN)/python -m bench.livekit_stack.peer
 
 lint: setup
 	$(BIN)/ruff check .

@@ -63,6 +63,7 @@ class JobHost:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._orphaned = False
+        self._said_first: dict[str, Mapping[str, Any]] = {}  # by the jobs that run
         self._unsaid: list[Mapping[str, Any]] = []  # by jobs, since there is nobody to say it to
 
     async def serve(self, sock: socket.socket) -> int:
@@ -92,6 +93,7 @@ class JobHost:
     def _worker_gone(self) -> None:
         if not self._stop.is_set():
             self._orphaned = True
+            self._unsaid += self._said_first.values()  # the main process may not have come to writing it down
             _log.error("the worker's main process has died: %d jobs are ended here", len(self._jobs))
         self._stop.set()
 
@@ -137,6 +139,7 @@ class JobHost:
                 error = repr(entry.exception())
             await context.run_callbacks()
             self._jobs.pop(job_id, None)
+            self._said_first.pop(job_id, None)
             # Before the room is left: of a job whose agent has left LiveKit says by itself that it failed.
             self._send(JobEnded(job_id, error))
             await context.leave()
@@ -145,6 +148,8 @@ class JobHost:
         if self._orphaned and isinstance(message, JobSays):
             self._unsaid.append(message.body)
         elif self._channel is not None:
+            if isinstance(message, JobSays):
+                self._said_first.setdefault(message.job_id, message.body)
             self._channel.send(message)
 
     async def _beat(self) -> None:

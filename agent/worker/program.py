@@ -81,9 +81,9 @@ class Program:
 
     `entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start no
     thread. `prewarm(process)` is called in each process before its first job. `orphaned(process, bodies)` is awaited
-    in a process whose main process has died, after its jobs have ended: what they said meanwhile with
-    `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and secret, for jobs to renew their
-    tokens with.
+    in a process whose main process has died, after its jobs have ended: what they said first, for a second time, and
+    what they said meanwhile, with `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and
+    secret, for jobs to renew their tokens with.
     """
 
     entrypoint: Reference

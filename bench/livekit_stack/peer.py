@@ -37,3 +37,7 @@ def peer_python() -> Path:
             subprocess.run(install, check=True, stdout=sys.stderr)
             made.touch()
     return python
+
+
+if __name__ == "__main__":
+    print(peer_python())

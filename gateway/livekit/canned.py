@@ -13,7 +13,7 @@ __all__ = ["CannedSpeech"]
 
 log = structlog.get_logger(__name__)
 
-KEYS = ("goodbye_error", "one_moment", "goodbye_drain")
+KEYS = ("goodbye_error", "goodbye_lost", "one_moment", "goodbye_drain")
 _FALLBACK_VOICE = ("en-us", "en")  # a persona's voice may be another vendor's
 
 

@@ -236,14 +236,15 @@ class LiveKitConversation:
 
     def _agent_died(self, identity: str) -> None:
         """Its worker had time to bring it back."""
-        if not self._joined().speaking_tracks - {identity}:
+        if not self._over.done() and not self._joined().speaking_tracks - {identity}:
             self._apologize("agent_lost: the agent's process does not answer any more")
 
     def _apologize(self, text: str) -> None:
         kind, _, detail = text.partition(": ")
         self._journal.alarm(kind, detail, self._loop.time())
         log.error("no_agent", reason=text)
-        self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_error")
+        # The shorter one for those who have waited: 10 s after a loss the call is over and its record written.
+        self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost" if self._met else "goodbye_error")
 
     async def _change(self, limit_s: float | None = None) -> bool:
         """Wait until something happens; whether it did within the limit."""
@@ -290,7 +291,7 @@ class LiveKitConversation:
             case RoomLost(reason=reason):
                 text = f"livekit_lost: {reason}"
                 self._journal.alarm("livekit_lost", reason, event.at)
-                self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_error")
+                self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost")
         self._changed.set()
 
     def _agent_has_left(self) -> None:

@@ -16,9 +16,9 @@ from telephony.livekit.errors import LiveKitError, RpcFailed
 __all__ = ["ALIVE", "EVERY_S", "Pulse", "asked_by_server", "pulse_of", "until_silent"]
 
 ALIVE = "trunkline.alive"  # RPC that nobody serves: a refusal is an answer
-EVERY_S = 1.5
-MISSES = 3  # in a row, 1.5 s each: at most 6 s from a death to the suspicion of it
-_ANSWER_MS = 2000
+EVERY_S = 1.25
+MISSES = 3  # in a row, 1.25 s each: at most 5 s from a death to the suspicion of it
+_ANSWER_MS = 1000
 _NO_ANSWER = frozenset({1501, 1502, 1503})  # RpcError.ErrorCode: no connection, no response, recipient gone
 _NOT_THERE = 1401
 _RPC_ERROR = re.compile(r"RpcError (\d+)")
@@ -37,7 +37,7 @@ async def until_silent(
 ) -> None:
     """Return when one who has answered before is silent three times in a row, and `confirm`, asked by another way,
     finds so too. One who never answers is never missed: not every program knows of such questions. What takes longer
-    than 1.5 s is a silence."""
+    than `EVERY_S` is a silence."""
     known, missed = False, 0
     while True:
         begun = asyncio.get_running_loop().time()

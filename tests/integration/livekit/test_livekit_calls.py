@@ -238,7 +238,7 @@ async def test_wrong_keys_refuse_the_call_and_say_what_to_do(
 async def test_a_server_killed_amid_a_call_ends_it_politely(
     own_livekit_stack: Any, start_livekit_gateway: Callable[..., RunningGateway], caller: str
 ) -> None:
-    gateway = start_livekit_gateway(own_livekit_stack, resume_s=3.0)
+    gateway = start_livekit_gateway(own_livekit_stack)
     async with Phone() as phone:
         call = await phone.call(gateway.uri(NUMBER), caller=caller)
         async with agent_in(own_livekit_stack, f"call-{await live_call(gateway, call)}") as (room, _):

@@ -102,7 +102,7 @@ async def test_automatic_dispatch(livekit_stack, tmp_path) -> None:
 
 
 async def test_a_killed_job_comes_back_and_the_others_go_on(livekit_stack, tmp_path, agent_name) -> None:
-    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name, idle_processes=2) as worker:
+    with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name, idle_processes=2, jobs_per_process=1) as worker:
         async with (
             calling(livekit_stack, agent_name, called="+15550101") as phone,
             calling(livekit_stack, agent_name) as other,

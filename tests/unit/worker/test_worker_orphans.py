@@ -77,7 +77,7 @@ async def test_what_jobs_say_after_the_death_is_kept_once_they_have_said_goodbye
     channel.close()
     assert await asyncio.wait_for(main.process, 5) == 0
     assert drained == ["the worker's main process has died"]
-    assert kept == [("j1", ({"message": "closed"},))], "what was said before has reached the main process"
+    assert kept == [("j1", ({"message": "opened"}, {"message": "closed"}))]
 
 
 async def test_a_worker_that_stops_is_told_as_before() -> None:
