@@ -28,7 +28,7 @@ CANNED: Mapping[str, str] = {
     "goodbye_silence": "I can't hear you any more, so I'll hang up now. Please call again any time. Goodbye!",
     "goodbye_max_length": "I'm sorry, we have come to the end of the time for this call. Thank you, and goodbye!",
     "goodbye_drain": "I'm sorry, I have to end this call now. Please call again in a little while. Goodbye!",
-    "goodbye_lost": "I'm sorry, we have lost the connection. Goodbye!",
+    "goodbye_lost": "Sorry, we lost the connection. Goodbye!",
     "goodbye_error": "I'm sorry, I'm having technical trouble. Please call again in a little while. Goodbye!",
 }
 """What is said when no model can be asked, by key; `Agent.canned` overrides single ones."""

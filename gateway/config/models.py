@@ -291,7 +291,7 @@ class LiveKitSettings(_Section):
         default=8.0, ge=0, le=120, description="A caller whose agent has gone waits this long for it or another one."
     )
     resume_s: float = Field(
-        default=6.5, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
+        default=7.0, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
     )
     worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
     outbound: tuple[LiveKitOutboundSettings, ...] = Field(

@@ -32,7 +32,7 @@ from telephony.rooms.protocol import AudioOutput, LegAudio, Participant, Recorde
 __all__ = ["JOIN_TIMEOUT_S", "RESUME_S", "LiveKitRoom"]
 
 JOIN_TIMEOUT_S = 5.0
-RESUME_S = 6.5  # a call that is lost has its last word and its record 10 s after its connection broke
+RESUME_S = 7.0  # a call that is lost has its last word and its record 10 s after its connection broke
 _REJOIN_PAUSE_S = 0.5
 _MEDIA_ALONE_S = 1.0  # signaling that is resumed so fast was never missed
 _DTMF_KEYS = frozenset("0123456789*#ABCD")
