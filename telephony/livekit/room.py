@@ -237,16 +237,15 @@ class LiveKitRoom:
         match event:
             case Disconnected():
                 self._disconnected(event)
-                return
             case Reconnecting():
                 self._resume_began(event)
-                return
             case Reconnected():
                 self._resumed()
-                return
             case RoomMoved():
                 self._name = event.room
-        self._tell(event)
+                self._tell(event)
+            case _:
+                self._tell(event)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -312,11 +311,11 @@ class LiveKitRoom:
     def _resumed(self, *, rejoined: bool = False) -> None:
         if self._resume_timer is None or self._over:
             return
-        stood_still = self._still_timer is None
+        place = self._place if self._still_timer is None else None  # one that went on needs no settling
         self._cancel_timers()
         self._live = True
-        if self._place is not None and stood_still:
-            self._settle(self._place)
+        if place is not None:
+            self._settle(place)
         self._emit(Reconnected(self._loop.time(), rejoined))
         self._meet()
 
