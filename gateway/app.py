@@ -52,7 +52,7 @@ class Gateway:
         self.dialplan = dialplan
         self.listeners: list[Listener] = []
         self._livekit: LiveKitWatch | None = None
-        # LiveKit's SDK costs a call worker 20 MiB and 1 % of a core, however few calls it has.
+        # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
         self.dispatcher = Dispatcher(fill=settings.rooms == "livekit")
         self.supervisor = Supervisor(settings, self)
         self.metrics = Metrics()
