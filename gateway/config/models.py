@@ -244,7 +244,7 @@ class LiveKitWorkerSettings(_Section):
         default=4,
         ge=1,
         le=64,
-        description="Conversations that may share a process. 1: each its own, at 40 % more CPU, 15 to 30 % more memory.",
+        description="Conversations that may share a process. 1: each its own, at 40 % more CPU and 15-30 % memory.",
     )
     drain_s: float = Field(default=60.0, ge=0, description="How long jobs may go on after a request to stop.")
     http: HttpAddress = Field(
