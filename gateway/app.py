@@ -22,6 +22,7 @@ from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
 from gateway.store import CallStore, RecordWriter, StoreLock
 from gateway.supervisor import Supervisor
+from gateway.warm_parent import WarmWorkers
 from telephony.call import EndedBy
 from telephony.edge import Edge, EdgeLimits, EdgeSettings, RefusedInvite, Trunk
 from telephony.media.recording import repair
@@ -29,6 +30,7 @@ from telephony.media.recording import repair
 if TYPE_CHECKING:
     from gateway.api.tokens import RoomTokens
     from gateway.livekit.watch import LiveKitWatch
+    from gateway.livekit_jobs.hosted import HostedWorker
 
 __all__ = ["Gateway", "Listener", "edge_settings"]
 
@@ -52,9 +54,10 @@ class Gateway:
         self.dialplan = dialplan
         self.listeners: list[Listener] = []
         self._livekit: LiveKitWatch | None = None
+        self._agents = self._agent_worker()
         # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
         self.dispatcher = Dispatcher(fill=settings.rooms == "livekit")
-        self.supervisor = Supervisor(settings, self)
+        self.supervisor = Supervisor(settings, self, self._agents.call_workers if self._agents else WarmWorkers.start)
         self.metrics = Metrics()
         self._stopping = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -100,6 +103,8 @@ class Gateway:
             await self.writer.start()
             self._lag = asyncio.create_task(sample_loop_lag(self.metrics))
             await self.supervisor.start()
+            if self._agents is not None:
+                await self._agents.start(self.store)
             if self._livekit is not None:
                 await self._livekit.start()
             async with asyncio.timeout(READY_LIMIT_S):
@@ -133,6 +138,8 @@ class Gateway:
             self.supervisor.broadcast(Drain("the gateway is shutting down"))
             await self._calls_ended(POLITE_END_S)
         await self.supervisor.stop(Stop(), STOP_LIMIT_S)
+        if self._agents is not None:
+            await self._agents.drain(self._stop_now)
         await asyncio.sleep(EDGE_GRACE_S if self.edge.dialogs else 0)
         await self._close()
 
@@ -148,6 +155,8 @@ class Gateway:
 
     async def _close(self) -> None:
         await self.supervisor.stop(Stop(), STOP_LIMIT_S)
+        if self._agents is not None:
+            await self._agents.close()
         if self._lag is not None:
             self._lag.cancel()
         if self._livekit is not None:
@@ -175,6 +184,8 @@ class Gateway:
             warnings = (f"call records wait to be written: {self.writer.state.error}",)
         if self._livekit is not None:
             warnings += self._livekit.warnings
+        if self._agents is not None:
+            warnings += self._agents.warnings
         if self.admission.draining:
             return HealthReport(state="draining", reasons=("the gateway is shutting down",), figures=figures)
         if not self.dispatcher.workers:
@@ -193,6 +204,13 @@ class Gateway:
             room_tokens=self._room_tokens(),
             version=version("trunkline"),
         )
+
+    def _agent_worker(self) -> HostedWorker | None:
+        if self.settings.livekit is None or not self.settings.livekit.worker.in_gateway:
+            return None
+        from gateway.livekit_jobs.hosted import HostedWorker  # as above
+
+        return HostedWorker(self.settings, self._record)
 
     def _room_tokens(self) -> RoomTokens | None:
         if self.settings.rooms != "livekit" or self.settings.livekit is None:

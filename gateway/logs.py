@@ -30,18 +30,25 @@ _SECRET_IN_TEXT = re.compile(
 )
 _SPOKEN_RUN = re.compile(r"\d(?:[ .-]?\d){3,}")  # PINs and longer, wherever callers' words are logged
 _CARD_RUN = re.compile(r"(?<![\w+.:@-])\d(?:[ -]?\d){11,18}(?![\w.:@-])")  # card numbers anywhere; not +E.164, not ids
-_QUIET = ("sqlalchemy", "alembic", "aiosqlite", "aiohttp.access", "asyncio", "httpx", "httpcore", "openai")
+_QUIET = ("sqlalchemy", "alembic", "aiohttp.access", "asyncio", "httpx", "httpcore", "openai")
+
+
+_configured: tuple[str, str, TextIO] | None = None
 
 
 def configure(level: str = "info", format: Literal["json", "console"] = "json", stream: TextIO | None = None) -> None:
-    """Set up all logging of the process; may be called again. `stream` is stderr unless given.
+    """Set up all logging of the process; may be called again, for something else. `stream` is stderr unless given.
 
     Raises ValueError for a level that is not one of debug, info, warning, error, critical.
     """
+    global _configured
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None or number == logging.NOTSET:
         raise ValueError(f"log level {level!r} is not one of debug, info, warning, error, critical")
     target = stream if stream is not None else sys.stderr
+    if (level, format, target) == _configured:
+        return  # as in a fork of a process that has: doing it again would unshare 1 MiB
+    _configured = (level, format, target)
     shared: list[Processor] = [
         merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable
 from typing import Protocol
 
-from agent.warm.client import OnExit, WarmParent
+from agent.warm.client import ForkSource, OnExit, WarmParent
 from agent.warm.parent import LoadFailed
 from gateway.callworker.warm import CallWorkers
 from gateway.config import Settings
@@ -40,14 +41,19 @@ class WorkerSource(Protocol):
 class WarmWorkers:
     """Implements `WorkerSource`."""
 
-    def __init__(self, warm: WarmParent) -> None:
+    def __init__(self, warm: ForkSource) -> None:
         self._warm = warm
 
     @classmethod
     async def start(cls, settings: Settings, on_exit: OnExit) -> WarmWorkers:
         """Raises OSError, TimeoutError among them."""
+        return await cls.sharing(WarmParent.start(CallWorkers(settings), on_exit))
+
+    @classmethod
+    async def sharing(cls, starting: Awaitable[ForkSource]) -> WarmWorkers:
+        """From a warm parent that others use as well. Raises OSError, TimeoutError among them."""
         try:
-            return cls(await WarmParent.start(CallWorkers(settings), on_exit))
+            return cls(await starting)
         except LoadFailed as error:
             raise OSError(f"what call workers need can't be loaded: {error}") from error
 

@@ -155,7 +155,7 @@ def preload(names: Iterable[str], *, calls: int = 4) -> None:
         if vendor == "silero":
             from agent.providers.silero import SileroVAD
 
-            SileroVAD.prepare(calls)
+            SileroVAD.prepare()
         elif vendor == "pocketsphinx":
             from agent.providers import _sphinx
 

@@ -14,11 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agent.warm.parent import LoadFailed, WarmProgram, serve_and_exit
 
-__all__ = ["ForkedProcess", "OnExit", "WarmParent", "fork_early"]
+__all__ = ["ForkSource", "ForkedProcess", "OnExit", "WarmParent", "fork_early"]
 
 OnExit = Callable[[int, int], None]  # pid, status as os.waitstatus_to_exitcode gives it
 
@@ -89,8 +89,21 @@ class ForkedProcess:
         self._pidfd = -1
 
 
+class ForkSource(Protocol):
+    """A warm parent, or one user's share of it."""
+
+    @property
+    def dead(self) -> bool: ...
+
+    async def fork(
+        self, name: str, process_end: socket.socket, details: Mapping[str, Any] | None = None
+    ) -> ForkedProcess: ...
+
+    async def close(self) -> None: ...
+
+
 class WarmParent:
-    """`dead` once it can't fork any more; its forks live on."""
+    """Implements `ForkSource`. `dead` once it can't fork any more; its forks live on."""
 
     def __init__(self, born: _Born, on_exit: OnExit) -> None:
         self.pid = born.pid

@@ -9,13 +9,13 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psutil
 
-from agent.warm.client import ForkedProcess, WarmParent
+from agent.warm.client import ForkedProcess, ForkSource, OnExit, WarmParent
 from agent.warm.parent import LoadFailed
 from agent.worker.channel import (
     Beat,
@@ -34,7 +34,9 @@ from agent.worker.load import memory_verdict
 from agent.worker.placement import Fork, PlacementSettings, ProcessView, choose, tend
 from agent.worker.program import Program, ProgramError
 
-__all__ = ["JobProcesses", "PoolEvents"]
+__all__ = ["JobProcesses", "PoolEvents", "StartForks"]
+
+StartForks = Callable[[Program, OnExit], Awaitable[ForkSource]]
 
 BEAT_LIMIT_S = 5.0
 READY_LIMIT_S = 20.0
@@ -80,11 +82,19 @@ class _Process:
 
 
 class JobProcesses:
-    def __init__(self, program: Program, settings: PlacementSettings, events: PoolEvents) -> None:
+    def __init__(
+        self,
+        program: Program,
+        settings: PlacementSettings,
+        events: PoolEvents,
+        start_forks: StartForks = WarmParent.start,
+    ) -> None:
+        """`start_forks`: where processes come from; a warm parent of our own, if nothing is said."""
         self._program = program
         self._settings = settings
         self._events = events
-        self._warm: WarmParent | None = None
+        self._start_forks = start_forks
+        self._warm: ForkSource | None = None
         self._warm_lock = asyncio.Lock()
         self._processes: dict[str, _Process] = {}
         self._waiting: deque[RunJob] = deque()
@@ -224,14 +234,14 @@ class JobProcesses:
         finally:
             theirs.close()
 
-    async def _warm_parent(self) -> WarmParent:
+    async def _warm_parent(self) -> ForkSource:
         async with self._warm_lock:
             if self._warm is None or self._warm.dead:
                 dead, self._warm = self._warm, None
                 if dead is not None:
                     await dead.close()
                 try:
-                    self._warm = await WarmParent.start(self._program, self._exited)
+                    self._warm = await self._start_forks(self._program, self._exited)
                 except LoadFailed as error:
                     raise ProgramError(str(error)) from error
             return self._warm

@@ -32,9 +32,9 @@ from agent.worker.placement import PlacementSettings
 from agent.worker.program import Program, ProgramError, Reference
 from agent.worker.protocol import Registration
 from agent.worker.requests import OnRequest
-from agent.worker.worker import LiveKitAccount, Worker, WorkerHooks, WorkerSettings
+from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 
-__all__ = ["AgentServer", "WorkerCannotRun", "serve"]
+__all__ = ["AgentServer", "WorkerCannotRun", "run_until_told", "work"]
 
 Entrypoint = Callable[[JobContext], Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -134,15 +134,11 @@ class AgentServer:
             memory_limit_mb=self._memory[1],
             keys=(account.api_key, account.api_secret),
         )
-        await serve(
-            account,
-            self._registration,
-            program,
-            self._settings,
-            self._http,
-            on_request=self._on_request,
-            stop=stop,
-        )
+        try:
+            worker = Worker(account, self._registration, program, self._settings, on_request=self._on_request)
+        except ValueError as error:
+            raise WorkerCannotRun(str(error)) from error
+        await run_until_told(worker, self._http, stop)
 
     def main(self) -> None:
         """Run as a program: log to standard error, exit with 0, or 2 and a message that says what to do."""
@@ -163,20 +159,13 @@ class AgentServer:
         return LiveKitAccount(*values)
 
 
-async def serve(
-    account: LiveKitAccount,
-    registration: Registration,
-    program: Program,
-    settings: WorkerSettings,
+async def run_until_told(
+    worker: Worker,
     http: tuple[str, int],
-    *,
-    hooks: WorkerHooks | None = None,
-    on_request: OnRequest | None = None,
-    started: Callable[[Worker, str], object] | None = None,
     stop: asyncio.Event | None = None,
+    started: Callable[[Worker, str], object] | None = None,
 ) -> None:
-    """Run a worker until SIGTERM or SIGINT (twice: at once), or `stop`. `started(worker, url)` is told where its HTTP
-    port is. Raises WorkerCannotRun."""
+    """`work` until SIGTERM or SIGINT (twice: at once), or `stop`. Raises WorkerCannotRun."""
     stop, stop_now = stop or asyncio.Event(), asyncio.Event()
 
     def asked_to_stop() -> None:
@@ -186,11 +175,24 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
     try:
-        worker = Worker(account, registration, program, settings, hooks, on_request=on_request)
+        await work(worker, http, stop, stop_now, started)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def work(
+    worker: Worker,
+    http: tuple[str, int],
+    stop: asyncio.Event,
+    stop_now: asyncio.Event,
+    started: Callable[[Worker, str], object] | None = None,
+) -> None:
+    """Run a worker and its HTTP port until `stop`, then drain; `stop_now` cuts that short. `started(worker, url)` is
+    told where the port is. Raises WorkerCannotRun."""
+    try:
         web = WorkerHttp(worker, *http)
         await web.start()
-    except ValueError as error:
-        raise WorkerCannotRun(str(error)) from error
     except OSError as error:
         where, why = f"{http[0]}:{http[1]}", os.strerror(error.errno) if error.errno else str(error)
         raise WorkerCannotRun(f"{where}, for /healthz and /metrics, cannot be used: {why}") from error
@@ -204,5 +206,3 @@ async def serve(
         raise WorkerCannotRun(f"no job process could be started: {error or type(error).__name__}") from error
     finally:
         await web.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from livekit.protocol import agent as pb
 
+from agent.warm.client import WarmParent
 from agent.worker.channel import JobEnded, JobSays, JobState, RunJob
 from agent.worker.connection import ServerConnection
 from agent.worker.load import SAMPLE_S, Accept, Capacity, MovingAverage, Refuse, WorkerLoad
 from agent.worker.machine_load import CpuMeter, available_mb
 from agent.worker.placement import PlacementSettings
-from agent.worker.processes import JobProcesses
+from agent.worker.processes import JobProcesses, StartForks
 from agent.worker.program import Program
 from agent.worker.protocol import (
     Accepted,
@@ -122,9 +123,10 @@ class Worker:
         *,
         on_request: OnRequest | None = None,
         cpu: Callable[[float], float] | None = None,
+        start_forks: StartForks = WarmParent.start,
     ) -> None:
         """`on_request` decides about jobs, for a registration that `asks`. `cpu(now)`: the part of the CPU in use, for
-        tests. Raises ValueError for a URL that can't be a server's."""
+        tests. `start_forks`: see `JobProcesses`. Raises ValueError for a URL that can't be a server's."""
         self._account = account
         self._settings = settings
         self._hooks: WorkerHooks = hooks or NoHooks()
@@ -138,10 +140,11 @@ class Worker:
         self._on_request = on_request
         self._asking: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
+        self.registered = asyncio.Event()  # with LiveKit, for the first time
         self._empty.set()
         self.counts = WorkerCounts()
         self.machine = WorkerMachine(registration, self._decide)
-        self.processes = JobProcesses(program, settings.placement, self)
+        self.processes = JobProcesses(program, settings.placement, self, start_forks)
         self.connection = ServerConnection(
             self.machine,
             account.url,
@@ -251,6 +254,7 @@ class Worker:
     def _act(self, action: Action) -> None:
         match action:
             case Registered(worker_id=worker_id, server_version=version):
+                self.registered.set()
                 _log.info("registered with LiveKit %s as %s", version, worker_id)
             case AskProgram(job=job):
                 task = asyncio.create_task(self._ask(job), name=f"on_request of {job.id}")

@@ -86,16 +86,9 @@ async def _livekit_sip(folder: Path) -> AsyncIterator[Started]:
 async def _livekit_rooms(folder: Path) -> AsyncIterator[Started]:
     with ExitStack() as ending:
         stack = ending.enter_context(livekit_stack_class()(parts=("server",)))
-        config = _settings(folder, stack, rooms="livekit")
-        worker = _worker(config, folder)
-        ending.callback(worker.stop)
-        gateway, target = _gateway(config, folder)
+        gateway, target = _gateway(_settings(folder, stack, in_gateway=True, rooms="livekit"), folder)
         ending.callback(gateway.stop)
-        yield Started(
-            target,
-            {"agent": (worker.pid,), "gateway": (gateway.pid,), "server": (stack.pid("server"),)},
-            lambda: _end_rooms(stack),
-        )
+        yield Started(target, {"gateway": (gateway.pid,), "server": (stack.pid("server"),)}, lambda: _end_rooms(stack))
 
 
 @asynccontextmanager
@@ -115,7 +108,7 @@ SETUPS = (
 )
 
 
-def _settings(folder: Path, stack: Any = None, **more: Any) -> Path:
+def _settings(folder: Path, stack: Any = None, *, in_gateway: bool = False, **more: Any) -> Path:
     """bench/gateway.yaml with ports and files of our own, and LiveKit if there is one."""
     with (ROOT / "bench" / "gateway.yaml").open() as file:
         settings = YAML(typ="safe").load(file)
@@ -135,7 +128,7 @@ def _settings(folder: Path, stack: Any = None, **more: Any) -> Path:
             "api_key": {"file": str(folder / "api_key")},
             "api_secret": {"file": str(folder / "api_secret")},
             # It takes every call: whether a machine is full is not what is measured.
-            "worker": {"http": "127.0.0.1:0", "load_threshold": 1.0},
+            "worker": {"http": "127.0.0.1:0", "load_threshold": 1.0, "in_gateway": in_gateway},
         }
     config = folder / "settings.yaml"
     with config.open("w") as file:

@@ -22,7 +22,7 @@ _LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.m
 
 
 def preload_providers(settings: Settings, speeches: list[Mapping[str, Any]]) -> None:
-    """In the warm parent, before any fork: imports, models, one VAD a slot. `speeches`: what routes change."""
+    """In the warm parent, before any fork: imports and models. `speeches`: what routes change."""
     for name in _LATE:
         import_module(name)
     names: set[str] = set()

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     logs.configure(settings.log.level, settings.log.format)
     _fork_warm_parent(settings)
-    _load_our_own()
+    _load_our_own(settings)
     return asyncio.run(_serve(settings, dialplan, show=args.show))
 
 
@@ -61,11 +61,16 @@ def _fork_warm_parent(settings: Settings) -> None:
         import_module(name)
     if settings.rooms == "livekit":
         import_module("gateway.livekit.watch")
+    if settings.livekit is not None and settings.livekit.worker.in_gateway:
+        for name in ("agent.worker.server", "gateway.livekit_jobs.account"):
+            import_module(name)
     fork_early()
 
 
-def _load_our_own() -> None:
+def _load_our_own(settings: Settings) -> None:
     """Before there are threads: what only loading needed is given back."""
+    if settings.livekit is not None and settings.livekit.worker.in_gateway:
+        import_module("gateway.livekit_jobs.hosted")
     for name in ("gateway.app", "gateway.live"):
         import_module(name)
     give_back()

@@ -52,7 +52,10 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"espeak": ("*",), "instant": ()},
 }
-_WORKERS_PER_CORE = 3  # 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more
+# 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more. A call in a LiveKit
+# room whose agent runs on this machine too takes much more.
+_WORKERS_PER_CORE = 3
+_WORKERS_PER_CORE_WITH_AGENTS = 2
 
 
 class _Section(BaseModel):
@@ -233,13 +236,16 @@ class CallSettings(_Section):
 class LiveKitWorkerSettings(_Section):
     """`trunkline worker`: the agents' side."""
 
+    in_gateway: bool = Field(
+        default=False, description="`trunkline serve` runs it too: one machine, one command, half the memory."
+    )
     load_threshold: float = Field(
         default=0.7,
         gt=0,
         le=1,
         description="No job is taken while this part of the CPU is in use (average of 2.5 s). 1: no limit.",
     )
-    idle_processes: int = Field(default=2, ge=0, le=64, description="Job processes that wait, warm, for a job.")
+    idle_processes: int = Field(default=1, ge=0, le=64, description="Job processes that wait, warm, for a job.")
     jobs_per_process: int = Field(
         default=4,
         ge=1,
@@ -319,7 +325,8 @@ class Settings(_Section):
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
-        description=f"Call workers. auto: {_WORKERS_PER_CORE} for each core, as far as the RTP ports reach.",
+        description=f"Call workers. auto: {_WORKERS_PER_CORE} for each core ({_WORKERS_PER_CORE_WITH_AGENTS} with "
+        "`livekit.worker.in_gateway`), as far as the RTP ports reach.",
     )
     slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
     store: StoreUrl = Field(default="sqlite:///var/trunkline.db", description="Where call records go.")
@@ -346,7 +353,9 @@ class Settings(_Section):
         """How many call workers to run on `cores` (None: this machine's)."""
         if self.workers != "auto":
             return self.workers
-        wanted = _WORKERS_PER_CORE * (cores or os.cpu_count() or 1)
+        with_agents = self.livekit is not None and self.livekit.worker.in_gateway
+        per_core = _WORKERS_PER_CORE_WITH_AGENTS if with_agents else _WORKERS_PER_CORE
+        wanted = per_core * (cores or os.cpu_count() or 1)
         return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
 
     def provider(self, name: str) -> tuple[str, VendorSettings]:

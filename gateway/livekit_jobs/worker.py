@@ -10,20 +10,23 @@ from typing import Any
 
 import structlog
 
+from agent.warm.client import WarmParent
 from agent.worker.load import Capacity
 from agent.worker.placement import PlacementSettings
+from agent.worker.processes import StartForks
 from agent.worker.program import Program, Reference
 from agent.worker.protocol import Registration
-from agent.worker.server import serve
+from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
-from gateway.config import LiveKitSettings, Settings
+from gateway.config import Settings
 from gateway.livekit_jobs.account import JobRecords
+from gateway.record import RecordMessage
 from gateway.store import CallStore, RecordWriter, StoreInUse, StoreLock
 from telephony.livekit.access import LiveKitAccess
 from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitError
 
-__all__ = ["program_of", "run_worker"]
+__all__ = ["Farewells", "end_what_was_left", "make_worker", "program_of", "run_worker"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,61 @@ def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
     )
 
 
+class Farewells:
+    """The ends of calls whose job has failed for good: the caller must not be left with nobody."""
+
+    def __init__(self, url: str, keys: tuple[str, str]) -> None:
+        self._access = LiveKitAccess(url, *keys)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def end_call(self, job: Any) -> None:
+        task = asyncio.create_task(self._end(job.room.name), name="end of a call without an agent")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def said(self) -> None:
+        """Those that are under way; 5 s at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def _end(self, room: str) -> None:
+        api = LiveKitApi(self._access)
+        try:
+            await api.delete_room(room)
+        except LiveKitError as error:
+            log.warning("room_not_ended", room=room, error=str(error))
+        finally:
+            await api.close()
+
+
+def make_worker(
+    settings: Settings,
+    keys: tuple[str, str],
+    record: Callable[[RecordMessage], None],
+    given_up: Callable[[Any], None],
+    start_forks: StartForks = WarmParent.start,
+) -> Worker:
+    """`record` takes what jobs say of calls that no gateway bridges. Raises WorkerCannotRun."""
+    livekit = settings.livekit
+    assert livekit is not None, "the command checks it"
+    worker = livekit.worker
+    try:
+        return Worker(
+            LiveKitAccount(livekit.url, *keys),
+            Registration(livekit.agent_name, version("trunkline")),
+            program_of(settings, keys),
+            WorkerSettings(
+                Capacity(worker.load_threshold),
+                PlacementSettings(worker.jobs_per_process, worker.idle_processes),
+                worker.drain_s,
+            ),
+            JobRecords(record, given_up),
+            start_forks=start_forks,
+        )
+    except ValueError as error:
+        raise WorkerCannotRun(str(error)) from error
+
+
 async def run_worker(
     settings: Settings,
     *,
@@ -55,38 +113,22 @@ async def run_worker(
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())
     store = await CallStore.open(settings.store, migrate_apart=True)
-    lock = await _end_what_was_left(store, settings.store_path)
+    lock = await end_what_was_left(store, settings.store_path)
     writer = RecordWriter(store)
     await writer.start()
-    access = LiveKitAccess(livekit.url, *keys)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def given_up(job: Any) -> None:
-        task = asyncio.create_task(_end_call(access, job.room.name), name="end of a call without an agent")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
+    farewells = Farewells(livekit.url, keys)
     try:
-        await serve(
-            LiveKitAccount(livekit.url, *keys),
-            Registration(livekit.agent_name, version("trunkline")),
-            program_of(settings, keys),
-            _worker_settings(livekit),
-            (livekit.worker.http.host, livekit.worker.http.port),
-            hooks=JobRecords(writer.put, given_up),
-            started=started,
-            stop=stop,
-        )
+        worker = make_worker(settings, keys, writer.put, farewells.end_call)
+        await run_until_told(worker, (livekit.worker.http.host, livekit.worker.http.port), stop, started)
     finally:
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
+        await farewells.said()
         await writer.close()
         await store.close()
         if lock is not None:
             lock.release()
 
 
-async def _end_what_was_left(store: CallStore, path: Path) -> StoreLock | None:
+async def end_what_was_left(store: CallStore, path: Path) -> StoreLock | None:
     """Records that a worker before us left open; unless another one that shares the store is at work with them."""
     try:
         lock = StoreLock.take(path.with_name(path.name + ".worker"))
@@ -94,23 +136,3 @@ async def _end_what_was_left(store: CallStore, path: Path) -> StoreLock | None:
         return None
     await store.fail_open("worker_lost", of_livekit_worker=True)
     return lock
-
-
-def _worker_settings(livekit: LiveKitSettings) -> WorkerSettings:
-    worker = livekit.worker
-    return WorkerSettings(
-        Capacity(worker.load_threshold),
-        PlacementSettings(worker.jobs_per_process, worker.idle_processes),
-        worker.drain_s,
-    )
-
-
-async def _end_call(access: LiveKitAccess, room: str) -> None:
-    """A call whose job has failed for good: the caller must not be left with nobody."""
-    api = LiveKitApi(access)
-    try:
-        await api.delete_room(room)
-    except LiveKitError as error:
-        log.warning("room_not_ended", room=room, error=str(error))
-    finally:
-        await api.close()

@@ -1,4 +1,4 @@
-"""`CallStore`: the call records of one database. Every method is a coroutine; SQLite runs in aiosqlite's threads.
+"""`CallStore`: the call records of one database. Every method is a coroutine; the database's threads work.
 
 Exactly one record an attempt, whatever comes twice or late:
 
@@ -10,17 +10,14 @@ Exactly one record an attempt, whatever comes twice or late:
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import structlog
-from sqlalchemy import exc, func, make_url, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine, RowMapping, exc, func, make_url, select
 
 from gateway.record import (
     LIVEKIT_WORKER,
@@ -33,7 +30,7 @@ from gateway.record import (
     RecordMessage,
     WorkerLost,
 )
-from gateway.store.database import open_engine
+from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.revision import bring_up_to_date
@@ -48,10 +45,9 @@ log = structlog.get_logger(__name__)
 class CallStore:
     """Made by `CallStore.open`."""
 
-    def __init__(self, engine: AsyncEngine, *, mask_digits: bool = False) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, *, mask_digits: bool = False) -> None:
+        self._database = database
         self._mask_digits = mask_digits
-        self._writing = asyncio.Lock()  # one writer at a time, so that ours never wait for each other inside SQLite
 
     @classmethod
     async def open(
@@ -66,20 +62,24 @@ class CallStore:
         if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
             raise StoreError(f"the store is a SQLite file, as in sqlite:///var/trunkline.db, not {parsed}")
         path = Path(str(parsed.database))
+        database = Database(path, busy_timeout_s=busy_timeout_s)
+
+        def prepare(engine: Engine) -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bring_up_to_date(path, apart=migrate_apart)
+            with engine.connect():  # a first connection proves the settings
+                pass
+
         try:
-            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-            await asyncio.to_thread(bring_up_to_date, path, apart=migrate_apart)
-            engine = open_engine(path, busy_timeout_s=busy_timeout_s)
-            async with engine.connect() as connection:  # a first connection proves the settings
-                await connection.execute(text("SELECT 1"))
+            await database.start(prepare)
         except (exc.DBAPIError, sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{path} cannot be opened as the store: {_cause(error)}") from error
-        return cls(engine, mask_digits=mask_digits)
+            cause = error.orig if isinstance(error, exc.DBAPIError) else error
+            raise StoreUnavailable(f"{path} cannot be opened as the store: {cause}") from error
+        return cls(database, mask_digits=mask_digits)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write that is under way."""
-        async with self._writing:
-            await self._engine.dispose()
+        await self._database.close()
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -89,10 +89,15 @@ class CallStore:
         Raises StoreUnavailable when the same may work later, ValueError or another error for a message that cannot be
         stored at all.
         """
-        async with self._transaction() as transaction:
-            for message in messages:
-                await transaction.apply(message)
-            await transaction.flush()
+        kept = tuple(messages)  # the caller's list may change when the caller is cancelled
+
+        def store(connection: Connection) -> None:
+            transaction = Transaction(connection, mask_digits=self._mask_digits)
+            for message in kept:
+                transaction.apply(message)
+            transaction.flush()
+
+        await self._database.write(store)
 
     async def begin(self, opened: CallOpened) -> None:
         await self.apply([opened])
@@ -116,17 +121,22 @@ class CallStore:
         sign of life (last event, answer or start), as nobody knows how long the line stood after that.
 
         A gateway and a LiveKit agent worker may share the store, and each ends its own only."""
-        async with self._transaction() as transaction:
+
+        def end(connection: Connection) -> int:
+            transaction = Transaction(connection, mask_digits=self._mask_digits)
             last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
             query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
                 calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
             )
-            left = (await transaction.connection.execute(query)).all()
-            for call in left:
-                await transaction.end_lost(call, Outcome.GATEWAY_LOST, reason)
+            open_calls = connection.execute(query).all()
+            for call in open_calls:
+                transaction.end_lost(call, Outcome.GATEWAY_LOST, reason)
+            return len(open_calls)
+
+        left = await self._database.write(end)
         if left:
-            log.warning("calls_left_open", calls=len(left), reason=reason)
-        return len(left)
+            log.warning("calls_left_open", calls=left, reason=reason)
+        return left
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -136,53 +146,40 @@ class CallStore:
         """Newest first, `limit` (1..200) a page. Raises BadCursor, StoreUnavailable."""
         if not 1 <= limit <= 200:
             raise ValueError(f"limit is 1 to 200, not {limit}")
-        query = select_calls(filters or CallFilters(), limit, cursor)
-        async with self._reading() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        page = tuple(record_of(dict(row)) for row in rows[:limit])
-        more = len(rows) > limit
-        return CallPage(page, encode_cursor(page[-1].started_at, page[-1].call_id) if more else None)
+
+        def listed(connection: Connection) -> CallPage:
+            query = select_calls(filters or CallFilters(), limit, cursor)
+            rows = connection.execute(query).mappings().all()
+            page = tuple(record_of(dict(row)) for row in rows[:limit])
+            more = len(rows) > limit
+            return CallPage(page, encode_cursor(page[-1].started_at, page[-1].call_id) if more else None)
+
+        return await self._database.read(listed)
 
     async def get_record(self, call_id: str) -> CallRecord | None:
         """One record without its conversation; None when there is no such call."""
-        async with self._reading() as connection:
-            row = (await connection.execute(select(calls).where(calls.c.call_id == call_id))).mappings().first()
-        return None if row is None else record_of(dict(row))
+
+        def found(connection: Connection) -> CallRecord | None:
+            row = _row(connection, call_id)
+            return None if row is None else record_of(dict(row))
+
+        return await self._database.read(found)
 
     async def get_call(self, call_id: str) -> CallDetail | None:
         """One call with its transcript and events; None when there is no such call."""
-        async with self._reading() as connection:
-            row = (await connection.execute(select(calls).where(calls.c.call_id == call_id))).mappings().first()
+
+        def found(connection: Connection) -> CallDetail | None:
+            row = _row(connection, call_id)
             if row is None:
                 return None
             in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
-            happened = (await connection.execute(in_order)).scalars().all()
+            happened = connection.execute(in_order).scalars().all()
             by_place = select(turns.c.turn).where(turns.c.call_id == call_id).order_by(turns.c.place)
-            said = (await connection.execute(by_place)).scalars().all()
-        live = row["outcome"] is None
-        conversation = await asyncio.to_thread(decode_conversation, happened, None if live else said)
-        return detail_of(dict(row), *conversation)
+            said = None if row["outcome"] is None else connection.execute(by_place).scalars().all()
+            return detail_of(dict(row), *decode_conversation(happened, said))
 
-    # --- connections --------------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.connect() as connection:
-                yield connection
-        except (exc.OperationalError, exc.TimeoutError) as error:
-            raise StoreUnavailable(f"the store cannot be read: {_cause(error)}") from error
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Transaction]:
-        try:
-            async with self._writing, self._engine.connect() as connection:
-                await connection.execution_options(trunkline_write=True)
-                async with connection.begin():
-                    yield Transaction(connection, mask_digits=self._mask_digits)
-        except (exc.OperationalError, exc.TimeoutError) as error:
-            raise StoreUnavailable(f"the store cannot be written: {_cause(error)}") from error
+        return await self._database.read(found)
 
 
-def _cause(error: Exception) -> str:
-    return str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+def _row(connection: Connection, call_id: str) -> RowMapping | None:
+    return connection.execute(select(calls).where(calls.c.call_id == call_id)).mappings().first()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.record import (
     CallClosed,
@@ -35,7 +33,7 @@ from telephony.call import EndedBy
 
 __all__ = ["Transaction", "decode_conversation"]
 
-_ROWS_AT_ONCE = 50  # bounds the time for which one statement holds the loop: about 1 ms
+_ROWS_AT_ONCE = 50  # the loop gets its turn between statements, every 0.5 ms or so
 _LATE = ("answered_at", "recording", "media", "first_rtp_ms", "media_alarms", "tokens")  # what a late end may add
 log = structlog.get_logger(__name__)
 
@@ -43,63 +41,63 @@ log = structlog.get_logger(__name__)
 class Transaction:
     """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
 
-    def __init__(self, connection: AsyncConnection, *, mask_digits: bool) -> None:
+    def __init__(self, connection: Connection, *, mask_digits: bool) -> None:
         self.connection = connection
         self._mask_digits = mask_digits
         self._event_rows: list[dict[str, Any]] = []
 
-    async def apply(self, message: RecordMessage) -> None:
+    def apply(self, message: RecordMessage) -> None:
         match message:
             case CallOpened():
-                await self._begin(message)
+                self._begin(message)
             case CallEvents():
-                await self._append(message)
+                self._append(message)
             case CallClosed():
-                await self._finish(message)
+                self._finish(message)
             case WorkerLost():
-                await self._worker_lost(message)
+                self._worker_lost(message)
             case CallRecord():
                 end = closed_part(message)
-                await self._begin(opened_part(message))
-                await self._finish(end)
+                self._begin(opened_part(message))
+                self._finish(end)
 
-    async def flush(self) -> None:
+    def flush(self) -> None:
         """Write the events gathered so far; the transcripts of calls that had already ended are made anew."""
         rows, self._event_rows = self._event_rows, []
         if not rows:
             return
         call_ids = list({row["call_id"] for row in rows})
         query = select(calls.c.call_id, calls.c.outcome).where(calls.c.call_id.in_(call_ids))
-        outcomes = {row.call_id: row.outcome for row in await self.connection.execute(query)}
+        outcomes = {row.call_id: row.outcome for row in self.connection.execute(query)}
         for call_id in call_ids:
             if call_id not in outcomes:
                 log.warning("events_of_unknown_call", call_id=call_id)
         rows = [row for row in rows if row["call_id"] in outcomes]
         for first in range(0, len(rows), _ROWS_AT_ONCE):
-            await self.connection.execute(insert(events), rows[first : first + _ROWS_AT_ONCE])
+            self.connection.execute(insert(events), rows[first : first + _ROWS_AT_ONCE])
         for call_id, outcome in outcomes.items():
             if outcome is not None:
-                await self._make_turns(call_id)
+                self._make_turns(call_id)
 
-    async def end_lost(self, call: Any, outcome: Outcome, reason: str) -> None:
+    def end_lost(self, call: Any, outcome: Outcome, reason: str) -> None:
         """End an open call (a row with call_id, started_at, answered_at, t_ms) at its last sign of life."""
         ended_at: datetime = call.answered_at or call.started_at
         if call.answered_at is not None and call.t_ms is not None:
             ended_at += timedelta(milliseconds=max(0.0, call.t_ms))
-        await self._finish(
+        self._finish(
             CallClosed(
                 call_id=call.call_id, outcome=outcome, ended_by=EndedBy.SYSTEM, ended_at=ended_at, end_reason=reason
             )
         )
 
-    async def _begin(self, opened: CallOpened) -> None:
+    def _begin(self, opened: CallOpened) -> None:
         row = {name: _encodable(value) for name, value in asdict(opened).items()}
         row |= {"end_reason": "", "refused_by": ""}
-        await self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
+        self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
 
-    async def _append(self, message: CallEvents) -> None:
+    def _append(self, message: CallEvents) -> None:
         if message.answered_at is not None:
-            await self.connection.execute(
+            self.connection.execute(
                 update(calls)
                 .where(calls.c.call_id == message.call_id, calls.c.answered_at.is_(None))
                 .values(answered_at=message.answered_at)
@@ -115,11 +113,11 @@ class Transaction:
                 }
             )
         if len(self._event_rows) >= _ROWS_AT_ONCE:
-            await self.flush()
+            self.flush()
 
-    async def _finish(self, closed: CallClosed) -> None:
-        await self.flush()
-        row = (await self.connection.execute(select(calls).where(calls.c.call_id == closed.call_id))).mappings().first()
+    def _finish(self, closed: CallClosed) -> None:
+        self.flush()
+        row = self.connection.execute(select(calls).where(calls.c.call_id == closed.call_id)).mappings().first()
         if row is None:
             log.warning("end_of_unknown_call", call_id=closed.call_id, outcome=closed.outcome)
             return
@@ -130,15 +128,15 @@ class Transaction:
         if "duration_ms" not in come and (row["duration_ms"] is None or "answered_at" in come):
             come["duration_ms"] = duration_between(answered_at, ended_at)
         if come:
-            await self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
+            self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
         if row["outcome"] is None:
-            await self._make_turns(closed.call_id)
+            self._make_turns(closed.call_id)
 
-    async def _worker_lost(self, lost: WorkerLost) -> None:
-        await self.flush()
+    def _worker_lost(self, lost: WorkerLost) -> None:
+        self.flush()
         query = select(calls.c.call_id).where(calls.c.call_id.in_(lost.call_ids), calls.c.outcome.is_(None))
-        for call_id in (await self.connection.execute(query)).scalars().all():
-            await self._finish(
+        for call_id in self.connection.execute(query).scalars().all():
+            self._finish(
                 CallClosed(
                     call_id=call_id,
                     outcome=Outcome.WORKER_LOST,
@@ -148,13 +146,13 @@ class Transaction:
                 )
             )
 
-    async def _make_turns(self, call_id: str) -> None:
+    def _make_turns(self, call_id: str) -> None:
         in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
-        happened = (await self.connection.execute(in_order)).scalars().all()
-        rows = await asyncio.to_thread(_turn_rows, call_id, happened)
-        await self.connection.execute(delete(turns).where(turns.c.call_id == call_id))
+        happened = self.connection.execute(in_order).scalars().all()
+        rows = _turn_rows(call_id, happened)
+        self.connection.execute(delete(turns).where(turns.c.call_id == call_id))
         for first in range(0, len(rows), _ROWS_AT_ONCE):
-            await self.connection.execute(insert(turns), rows[first : first + _ROWS_AT_ONCE])
+            self.connection.execute(insert(turns), rows[first : first + _ROWS_AT_ONCE])
 
 
 def decode_conversation(happened: Iterable[str], said: Sequence[str] | None) -> tuple[list[Turn], list[dict[str, Any]]]:

@@ -21,8 +21,8 @@ __all__ = ["RtcConnection", "load"]
 
 _DIGIT_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}  # RFC 4733 section 3.2
 _CLOSE_LIMIT_S = 2.0
-# Below some 66 kbit/s Opus codes speech the SILK way (libopus, the mode decision of opus_encoder.c), which took 1.1 % of
-# a core a track in silence and 1.4 in speech; above, the CELT way: 0.3 and 0.7. It is about what the phone's PCMU has.
+# Below some 66 kbit/s Opus codes speech the SILK way (libopus, opus_encoder.c decides), which took 1.1 % of a core a
+# track in silence and 1.4 in speech; above, the CELT way: 0.3 and 0.7. It is about what the phone's PCMU has.
 _BITRATE = 80_000  # bit/s, at most
 _SDK_LOG = logging.getLogger("livekit")
 

