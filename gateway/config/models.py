@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,9 +54,9 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tts": {"espeak": ("*",), "instant": ()},
 }
 # 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more. A call in a LiveKit
-# room whose agent runs on this machine too takes much more.
+# room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls a core.
 _WORKERS_PER_CORE = 3
-_WORKERS_PER_CORE_WITH_AGENTS = 2
+_WORKERS_PER_CORE_WITH_AGENTS = 1.5
 
 
 class _Section(BaseModel):
@@ -355,7 +356,7 @@ class Settings(_Section):
             return self.workers
         with_agents = self.livekit is not None and self.livekit.worker.in_gateway
         per_core = _WORKERS_PER_CORE_WITH_AGENTS if with_agents else _WORKERS_PER_CORE
-        wanted = per_core * (cores or os.cpu_count() or 1)
+        wanted = math.ceil(per_core * (cores or os.cpu_count() or 1))
         return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
 
     def provider(self, name: str) -> tuple[str, VendorSettings]:
