@@ -190,6 +190,7 @@ class AgentSession:
         talker.speaker.close()
         await conversation.cancel_tasks()
         await conversation.run_hook(conversation.agent.on_exit(conversation.context()), "on_exit")
+        await conversation.all_let_go()
         closed = SessionClosed(conversation.now(), reason, error)
         self._emit(closed)
         self._changed.set()

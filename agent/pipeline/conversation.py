@@ -25,6 +25,7 @@ __all__ = ["Conversation", "Part"]
 
 Part = Literal["vad", "stt", "llm", "tts"]
 P = TypeVar("P", LLM, STT, TTS)
+LET_GO_LIMIT_S = 1.0  # for providers to close what they have open, when the session closes
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +63,7 @@ class Conversation:
         self.turns = 0  # of the caller, so far
         self._given_llm = self.reporting_fallbacks("llm", llm) if llm is not None else None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self.become(agent)
 
     def become(self, agent: Agent) -> None:
@@ -92,12 +94,26 @@ class Conversation:
         task.add_done_callback(self._ended)
         return task
 
+    def let_go(self, closing: Coroutine[Any, Any, None]) -> None:
+        """Close what a provider has open. Unlike other tasks this goes on while the session closes."""
+        task = self.loop.create_task(closing, name="let go")
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
     async def cancel_tasks(self) -> None:
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # of tasks that were over already, Python 3.12 does not wait for the callbacks
+
+    async def all_let_go(self) -> None:
+        """Wait until all is closed; what takes more than a second is given up."""
+        if self._letting_go:
+            _, slow = await asyncio.wait(self._letting_go, timeout=LET_GO_LIMIT_S)
+            for task in slow:
+                _log.warning("a provider's stream was not closed within %g s", LET_GO_LIMIT_S)
+                task.cancel()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

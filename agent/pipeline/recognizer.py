@@ -133,7 +133,7 @@ class Recognizer:
         if reader is not None and reader is not asyncio.current_task():
             reader.cancel()
         if stream is not None:
-            self._conversation.spawn(_close(stream), "close recognizer")
+            self._conversation.let_go(_close(stream))
 
     def _to_stream(self, frame: AudioFrame) -> None:
         if self._stream is not None:

@@ -136,22 +136,26 @@ class _FakeSpeechStream:
             yield item
 
     async def aclose(self) -> None:
+        await asyncio.sleep(self._stt.closing_s)
         self._stt.closed += 1
         self._queue.put_nowait(None)
 
 
 class FakeSTT:
-    """Each flush takes the next of `script`, then `default` for ever."""
+    """Each flush takes the next of `script`, then `default` for ever. `closing_s`: how long a stream takes to close."""
 
     name = "fake-stt"
 
-    def __init__(self, *script: Heard | str, default: str = "hello", whole_turns: bool = False) -> None:
+    def __init__(
+        self, *script: Heard | str, default: str = "hello", whole_turns: bool = False, closing_s: float = 0.0
+    ) -> None:
         self.script = deque(Heard(item) if isinstance(item, str) else item for item in script)
         self.default = default
         self.whole_turns = whole_turns
         self.frames: list[AudioFrame] = []
         self.flushed_at: list[float] = []
         self.expectations: list[Expectations] = []
+        self.closing_s = closing_s
         self.streams = 0
         self.closed = 0
 

@@ -213,6 +213,22 @@ def test_speech_without_a_word_may_be_told_to_the_model():
     assert phone.session.history[0].text == "[inaudible]"
 
 
+@pytest.mark.parametrize(("closing_s", "closed", "takes_s"), [(0.0, 1, 0.0), (0.4, 1, 0.4), (3600.0, 0, 1.0)])
+def test_a_recognizers_stream_is_closed_with_the_session_and_holds_it_up_for_a_second_at_most(
+    closing_s, closed, takes_s
+):
+    async def script(phone: Phone) -> None:
+        await phone.wait(500)
+        before = phone.now
+        await phone.session.aclose()
+        assert phone.now - before == pytest.approx(takes_s, abs=0.01)
+
+    stt = FakeSTT(closing_s=closing_s)
+    phone = call(script, stt=stt)
+    assert (stt.streams, stt.closed) == (1, closed)
+    assert phone.types()[-1] == "session_closed"
+
+
 # --- voice activity and hooks -------------------------------------------------------------------------------------
 
 
