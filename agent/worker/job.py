@@ -351,7 +351,8 @@ async def _delete_room(api: LiveKitAPI, name: str) -> None:
     from telephony.livekit.errors import LiveKitError
 
     try:
-        await api.room.delete_room(DeleteRoomRequest(room=name))
+        async with asyncio.timeout(CALLBACK_LIMIT_S):  # the SDK has no limit of its own
+            await api.room.delete_room(DeleteRoomRequest(room=name))
     except TwirpError as error:
         if error.code != TwirpErrorCode.NOT_FOUND:
             raise LiveKitError(f"room {name} was not deleted: {error.code}: {error.message}") from error

@@ -30,7 +30,7 @@ from agent.worker.program import Program
 
 __all__ = ["JobHost", "run"]
 
-BEAT_S = 1.0
+BEAT_S = 0.5
 WIND_UP_S = 15.0  # for an entrypoint to end after its job was ended
 STOP_LIMIT_S = 4.0  # for all jobs together when the worker stops
 GOODBYE_S = 7.0  # before that, when it was not the worker's wish: its main process has died

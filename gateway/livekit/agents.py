@@ -1,4 +1,7 @@
-"""Whether the agents of a room still run: LiveKit server would tell 20 s after their machine has died."""
+"""Whether the others in a room still run, agents before all: LiveKit server would tell 20 s after a machine has died.
+
+And whether the server itself does, by whose way they are asked: LiveKit's SDK finds that out after 12 to 15 s.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,24 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, ParticipantLeft
-from telephony.livekit.pulse import ALIVE, EVERY_S, pulse_of, until_silent
+from telephony.livekit.pulse import ALIVE, EVERY_S, NO_SERVER, Silence, pulse_of, until_silent
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
 
 __all__ = ["AgentWatch"]
 
+BACK_S = 7.0  # from its last sign of life: a worker takes 5 to 6 s to miss a process that hangs, and to replace it
+
 
 class AgentWatch:
     def __init__(
-        self, room: LiveKitRoom, died: Callable[[str], None], silent: Callable[[str, str], Awaitable[bool]]
+        self, room: LiveKitRoom, died: Callable[[str], None], whose: Callable[[str, str], Awaitable[Silence]]
     ) -> None:
-        """`died(identity)` is called on the loop, once for each stay of an agent. `silent(room, identity)`: what the
-        server finds (`telephony.livekit.api.server_finds_silent`)."""
+        """`died(identity)` is called on the loop, once for each stay of an agent; a room whose server does not answer
+        is lost. `whose(room, identity)`: what the server says (`telephony.livekit.api.whose_silence`)."""
         self._room = room
-        self._silent = silent
+        self._whose = whose
         self._died = died
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe = room.subscribe(self._happened)
@@ -34,21 +39,35 @@ class AgentWatch:
 
     def _happened(self, event: LiveKitEvent) -> None:
         match event:
-            case ParticipantJoined(participant=who) if who.kind is ParticipantKind.AGENT:
+            case ParticipantJoined(participant=who) | ParticipantLeft(participant=who):
                 self._forget(who.identity)
-                asking = self._ask(who.identity)
-                self._asking[who.identity] = asyncio.get_running_loop().create_task(asking, name="agent watch")
-            case ParticipantLeft(participant=who):
-                self._forget(who.identity)
+                self._choose()
+
+    def _choose(self) -> None:
+        """All agents are asked; without any, one other, for the server's sake."""
+        there = {who.identity: who.kind is ParticipantKind.AGENT for who in self._room.participants}
+        wanted = [identity for identity, agent in there.items() if agent] or list(there)[:1]
+        for identity in self._asking.keys() - wanted:
+            self._forget(identity)
+        for identity in wanted:
+            if identity not in self._asking:
+                asking = self._ask(identity, agent=there[identity])
+                self._asking[identity] = asyncio.get_running_loop().create_task(asking, name="agent watch")
 
     def _forget(self, identity: str) -> None:
         task = self._asking.pop(identity, None)
         if task is not None:
             task.cancel()
 
-    async def _ask(self, identity: str) -> None:
-        await until_silent(
-            lambda: pulse_of(self._room.call(identity, ALIVE, "", EVERY_S)),
-            lambda: self._silent(self._room.name, identity),
-        )
-        self._died(identity)
+    async def _ask(self, identity: str, *, agent: bool) -> None:
+        silence = Silence.THEIRS
+        while silence is Silence.THEIRS:
+            silence = await until_silent(
+                lambda: pulse_of(self._room.call(identity, ALIVE, "", EVERY_S)),
+                lambda: self._whose(self._room.name, identity),
+                patience_s=BACK_S,
+            )
+            if agent and silence is Silence.THEIRS:
+                self._died(identity)
+                return
+        self._room.lose(NO_SERVER)

@@ -29,7 +29,7 @@ from gateway.livekit.plan import access_of, caller_attributes, caller_identity, 
 from gateway.livekit.transcription import SpokenWords
 from telephony.call import EndedBy, Leg
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
-from telephony.livekit.api import server_finds_silent
+from telephony.livekit.api import whose_silence
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
     DataReceived,
@@ -122,7 +122,7 @@ class LiveKitConversation:
         )
         self._room = room
         room.subscribe(self._happened)
-        self._agents = AgentWatch(room, self._agent_died, partial(server_finds_silent, access))
+        self._agents = AgentWatch(room, self._agent_died, partial(whose_silence, access))
         room.serve(HANG_UP, self._asked_to_hang_up)
         await room.join()
 

@@ -22,10 +22,11 @@ from gateway.record import (
 )
 from telephony.call import CallInfo, Direction
 
-__all__ = ["JobRecords", "refusal_body"]
+__all__ = ["LEFT_ALONE", "JobRecords", "refusal_body"]
 
 log = structlog.get_logger(__name__)
 REFUSED = "refused"
+LEFT_ALONE: Mapping[str, Any] = {"message": "left_alone"}  # what a job sends that could not hang up
 
 
 def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
@@ -44,15 +45,19 @@ class JobRecords(NoHooks):
     """Implements `WorkerHooks`: what jobs say goes into the store; a job that is given up leaves a record too."""
 
     def __init__(self, put: Callable[[RecordMessage], None], given_up: Callable[[Any], None] = lambda _: None) -> None:
-        """`given_up(job)` is called for a job that failed: its caller is still in the room."""
+        """`given_up(job)` is called for a job that failed, or could not hang up: its caller is still in the room."""
         self._put = put
         self._given_up = given_up
+        self._left_alone: set[str] = set()  # jobs
         self._open: dict[str, set[str]] = {}  # job -> its calls that have not been closed
 
     def job_says(self, job_id: str, body: Mapping[str, Any]) -> None:
         try:
             if body.get("message") == REFUSED:
                 self._put(_refused(body))
+                return
+            if body == LEFT_ALONE:
+                self._left_alone.add(job_id)
                 return
             message = message_from_dict(body)
         except (ValueError, KeyError, TypeError) as error:
@@ -69,7 +74,8 @@ class JobRecords(NoHooks):
         if left:
             reason = error or "the job ended without closing its record"
             self._put(WorkerLost(call_ids=tuple(left), at=datetime.now(UTC), reason=reason))
-        if error:
+        if error or job.id in self._left_alone:
+            self._left_alone.discard(job.id)
             self._given_up(job)
 
 

@@ -17,17 +17,20 @@ from telephony.livekit.events import (
     ParticipantLeft,
     Reconnected,
     RemoteParticipant,
+    TrackStarted,
 )
-from telephony.livekit.pulse import ALIVE, EVERY_S, pulse_of, until_silent
+from telephony.livekit.pulse import ALIVE, EVERY_S, NO_SERVER, Silence, pulse_of, until_silent
 from telephony.livekit.verbs import CALL_ATTRIBUTE
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["SIP_LOST", "CallerWatch"]
+__all__ = ["REJOINED", "SIP_LOST", "CallerWatch"]
 
+ANSWER_LIMIT_S = 5.0  # LiveKit SIP answers a call that comes in 1 s after somebody hears it, at the latest
 RETURN_S = 5.0  # who was there before our connection broke, and not after, may be on the way back as well
 SIP_LOST = "livekit_sip_lost: LiveKit SIP, which brought the call, does not answer any more, or has ended it unnoticed"
+REJOINED = "the call had been answered before LiveKit server went away, and its conversation is over"
 NOT_BACK = "the caller was not there any more after the connection to LiveKit had broken"
 _NOBODYS_WISH = frozenset({"connection_timeout", "media_failure", "sip_trunk_failure"})  # LiveKit's disconnect reasons
 log = structlog.get_logger(__name__)
@@ -40,23 +43,30 @@ class CallerWatch:
         caller: RemoteParticipant,
         answered: Callable[[], None],
         gone: Callable[[str, EndedBy], None],
-        silent: Callable[[str, str], Awaitable[bool]],
+        whose: Callable[[str, str], Awaitable[Silence]],
     ) -> None:
-        """`answered()` and `gone(reason, by)` are called on the loop, the latter once. `silent(room, identity)`: what
-        the server finds (`telephony.livekit.api.server_finds_silent`)."""
+        """`answered()` and `gone(reason, by)` are called on the loop, the latter once. `whose(room, identity)`: what
+        the server says of a silence (`telephony.livekit.api.whose_silence`); one that does not answer loses the
+        room."""
         self._room = room
-        self._silent = silent
+        self._whose = whose
         self._identity = caller.identity
         self._answered = answered
         self._gone = gone
         self._missing = False
         self._over = False
+        self._is_answered = False
+        self._inbound = "sip.ruleID" in caller.attributes
         self._loop = asyncio.get_running_loop()
         self._return_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self.rejoined = False  # told as an answer as well: somebody is on the line
         self._unsubscribe = room.subscribe(self._happened)
         self._asking: asyncio.Task[None] | None = None
         if caller.attributes.get("sip.callStatus", "active") == "active":
-            answered()
+            self._answer()
+        elif self._identity in room.speaking_tracks:
+            self._heard()
         if caller.kind is ParticipantKind.SIP and CALL_ATTRIBUTE not in caller.attributes:
             # LiveKit server holds on to the calls of a LiveKit SIP that has died for 20 s.
             self._asking = self._loop.create_task(self._livekit_sip_dies(), name="caller watch")
@@ -64,16 +74,20 @@ class CallerWatch:
     def close(self) -> None:
         self._over = True
         self._unsubscribe()
-        if self._return_timer is not None:
-            self._return_timer.cancel()
+        for timer in (self._return_timer, self._answer_timer):
+            if timer is not None:
+                timer.cancel()
         if self._asking is not None:
             self._asking.cancel()
 
     async def _livekit_sip_dies(self) -> None:
-        await until_silent(
+        silence = await until_silent(
             lambda: pulse_of(self._room.call(self._identity, ALIVE, "", EVERY_S)),
-            lambda: self._silent(self._room.name, self._identity),
+            lambda: self._whose(self._room.name, self._identity),
         )
+        if silence is Silence.OURS:
+            self._room.lose(NO_SERVER)
+            return
         log.error("livekit_sip_lost", caller=self._identity)
         self._is_gone(SIP_LOST, EndedBy.SYSTEM)
 
@@ -82,16 +96,33 @@ class CallerWatch:
             case AttributesChanged(identity=identity, attributes=attributes) if identity == self._identity:
                 status = attributes.get("sip.callStatus", "")
                 if status == "active":
-                    self._answered()
+                    self._answer()
                 elif status == "hangup":
                     self._is_gone("hung up", EndedBy.CALLER)
             case ParticipantJoined(participant=who) if who.identity == self._identity:
                 self._missing = False
+            case TrackStarted(identity=identity) if identity == self._identity:
+                self._heard()
             case ParticipantLeft(participant=who, reason=reason) if who.identity == self._identity:
                 self._left(reason)
             case Reconnected():
                 if self._missing and self._return_timer is None:
                     self._return_timer = self._loop.call_later(RETURN_S, self._not_back)
+
+    def _answer(self) -> None:
+        self._is_answered = True
+        self._answered()
+
+    def _heard(self) -> None:
+        if self._inbound and not self._is_answered and self._answer_timer is None:
+            self._answer_timer = self._loop.call_later(ANSWER_LIMIT_S, self._has_rejoined)
+
+    def _has_rejoined(self) -> None:
+        """LiveKit SIP comes back into the rooms of a server that was away, with the attributes that it first came with,
+        and never corrects them."""
+        if not self._is_answered:
+            self.rejoined = True
+            self._answer()
 
     def _left(self, reason: str) -> None:
         if reason == "connection_lost" or not (reason or self._room.live):

@@ -22,8 +22,8 @@ from agent.providers.base import ProviderError
 from agent.worker.job import JobContext, RoomGone
 from agent.worker.resumption import keep_stored, restored_agent, restored_history
 from gateway.dialplan import load_persona
-from gateway.livekit_jobs.account import refusal_body
-from gateway.livekit_jobs.caller import CallerWatch
+from gateway.livekit_jobs.account import LEFT_ALONE, refusal_body
+from gateway.livekit_jobs.caller import REJOINED, CallerWatch
 from gateway.livekit_jobs.paper import CallPaper
 from gateway.livekit_jobs.process import JobParts
 from gateway.livekit_jobs.recording import LateRecorder
@@ -31,7 +31,7 @@ from gateway.livekit_jobs.relay import EventRelay
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from telephony.call import CallInfo, Direction, EndedBy
 from telephony.errors import TelephonyMisuse
-from telephony.livekit.api import LiveKitApi, server_finds_silent
+from telephony.livekit.api import LiveKitApi, whose_silence
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
     DtmfReceived,
@@ -41,7 +41,7 @@ from telephony.livekit.events import (
     RoomClosed,
     RoomLost,
 )
-from telephony.livekit.verbs import DRAIN, LiveKitCallVerbs
+from telephony.livekit.verbs import CALL_ATTRIBUTE, DRAIN, LiveKitCallVerbs
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -82,6 +82,7 @@ class JobCall:
         self._answered = asyncio.Event()
         self._cause: tuple[EndedBy, str] | None = None
         self._taken_over = False
+        self._lost = False  # our connection to the room
         self._goodbye: asyncio.Task[None] | None = None
         self._watch: CallerWatch | None = None
 
@@ -135,8 +136,8 @@ class JobCall:
             log.warning("nobody_came", waited_s=limit_s)
             return None
         self._caller = caller
-        silent = partial(server_finds_silent, self._parts.access)
-        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, silent)
+        whose = partial(whose_silence, self._parts.access)
+        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, whose)
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._answered.wait()),
             asyncio.ensure_future(asyncio.shield(self._ctx.over)),
@@ -157,6 +158,9 @@ class JobCall:
         warming: asyncio.Task[None],
     ) -> None:
         try:
+            if self._watch is not None and self._watch.rejoined:
+                await self._end_rejoined(room)
+                return
             if isinstance(plan, BadMetadata):
                 raise plan
             await self._serve(room, caller, plan, stored, warming)
@@ -263,6 +267,14 @@ class JobCall:
         finally:
             self._ctx.send(refusal_body(refusal, began))
 
+    async def _end_rejoined(self, room: LiveKitRoom) -> None:
+        """LiveKit has dispatched us for it anew; its own agent may have come back as well, and then has it."""
+        self._because(EndedBy.SYSTEM, REJOINED)
+        self._taken_over = any(who.kind is ParticipantKind.AGENT for who in room.participants)
+        log.warning("call_rejoined", has_its_agent=self._taken_over)
+        if not self._taken_over:
+            await self._say_and_end(room, CANNED["goodbye_lost"])
+
     async def _say_and_end(self, room: LiveKitRoom, sentence: str) -> None:
         """For a caller whom no persona can take. Raises nothing but CancelledError."""
         try:
@@ -305,7 +317,8 @@ class JobCall:
                 self._taken_over = reason == "duplicate_identity"
                 self._because(EndedBy.SYSTEM, reason)
             case RoomLost(reason=reason):
-                self._because(EndedBy.SYSTEM, reason)
+                self._lost = True
+                self._because(EndedBy.SYSTEM, f"livekit_lost: {reason}")
 
     def _caller_gone(self, reason: str, by: EndedBy) -> None:
         self._because(by, reason)
@@ -358,6 +371,8 @@ class JobCall:
         if caller is None or self._taken_over or caller.kind is not ParticipantKind.SIP:
             return
         room = self._ctx.room
+        if self._lost and CALL_ATTRIBUTE not in caller.attributes:
+            self._ctx.send(LEFT_ALONE)
         if caller.identity not in {who.identity for who in room.participants} or not room.live:
             return
         try:
@@ -366,6 +381,7 @@ class JobCall:
                 await self._verbs(room, info).hang_up(self._cause[1] if self._cause else "")
         except (LiveKitError, TimeoutError) as error:
             log.error("not_hung_up", error=str(error))
+            self._ctx.send(LEFT_ALONE)
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:

@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from agent.warm.client import WarmParent
 from agent.worker.load import Capacity
 from agent.worker.placement import PlacementSettings
@@ -20,15 +18,13 @@ from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.config import Settings
 from gateway.livekit_jobs.account import JobRecords
+from gateway.livekit_jobs.ending import end_room
 from gateway.record import RecordMessage
 from gateway.store import CallStore, RecordWriter, StoreInUse, StoreLock
 from telephony.livekit.access import LiveKitAccess
 from telephony.livekit.api import LiveKitApi
-from telephony.livekit.errors import LiveKitError
 
 __all__ = ["Farewells", "end_what_was_left", "make_worker", "program_of", "run_worker"]
-
-log = structlog.get_logger(__name__)
 
 
 def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
@@ -48,7 +44,7 @@ def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
 
 
 class Farewells:
-    """The ends of calls whose job has failed for good: the caller must not be left with nobody."""
+    """The ends of calls whose job can do nothing more for them: the caller must not be left with nobody."""
 
     def __init__(self, url: str, keys: tuple[str, str]) -> None:
         self._access = LiveKitAccess(url, *keys)
@@ -63,13 +59,13 @@ class Farewells:
         """Those that are under way; 5 s at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        for task in self._tasks:
+            task.cancel()
 
     async def _end(self, room: str) -> None:
         api = LiveKitApi(self._access)
         try:
-            await api.delete_room(room)
-        except LiveKitError as error:
-            log.warning("room_not_ended", room=room, error=str(error))
+            await end_room(api, room)
         finally:
             await api.close()
 

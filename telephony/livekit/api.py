@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -20,12 +21,13 @@ from telephony.livekit.errors import (
     connect_error,
     no_such_path,
 )
-from telephony.livekit.pulse import Pulse, asked_by_server
+from telephony.livekit.pulse import Pulse, Silence, asked_by_server
 
-__all__ = ["LiveKitApi", "RoomApi", "server_finds_silent"]
+__all__ = ["LiveKitApi", "RoomApi", "whose_silence"]
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 5.0
+_HASTY_S = 1.25  # for a server that is suspected to hang, amid a call
 _KEEP_ALIVE_S = 300.0
 CLOCK_LIMIT_S = 60.0  # LiveKit's leeway for tokens
 
@@ -39,13 +41,14 @@ class RoomApi(Protocol):
 class LiveKitApi:
     """Implements `RoomApi`. All raise LiveKitError, whose message says what to do."""
 
-    def __init__(self, access: LiveKitAccess) -> None:
-        """On the loop."""
+    def __init__(self, access: LiveKitAccess, timeout_s: float = _TIMEOUT_S) -> None:
+        """On the loop. `timeout_s`: for each answer."""
         from livekit import api
 
         self._access = access
+        self._timeout_s = timeout_s
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
             connector=aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE_S),
         )
         self._sdk = api
@@ -56,7 +59,9 @@ class LiveKitApi:
         try:
             async with self._session.get(self._access.http_url) as answer:
                 self._check_clock(answer.headers.get("Date"))
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except TimeoutError as error:
+            raise self._too_late() from error
+        except (aiohttp.ClientError, ValueError) as error:
             raise self._unreachable(error) from error
         await self._asked(self._api.room.list_rooms(self._sdk.ListRoomsRequest(names=["trunkline-check"])))
 
@@ -103,6 +108,11 @@ class LiveKitApi:
             return False
         return True
 
+    async def has_people(self, room: str) -> bool:
+        """Whether somebody is in it who is neither a phone nor a program."""
+        listed = await self._asked(self._api.room.list_participants(self._sdk.ListParticipantsRequest(room=room)))
+        return any(who.kind == self._sdk.ParticipantInfo.Kind.STANDARD for who in listed.participants)
+
     async def delete_room(self, room: str) -> None:
         """Put everybody out. A room that has gone need not be deleted."""
         with suppress(NotInRoom):
@@ -113,11 +123,12 @@ class LiveKitApi:
 
     async def _asked(self, request: Awaitable[_T]) -> _T:
         try:
-            return await request
+            async with asyncio.timeout(self._timeout_s):  # the SDK does without the session's own
+                return await request
         except self._sdk.TwirpError as error:
             raise self._refused(error) from error
         except TimeoutError as error:
-            raise LiveKitTimeout(f"LiveKit at {self._access.url}: no answer within {_TIMEOUT_S:g} s") from error
+            raise self._too_late() from error
         except (aiohttp.ClientError, ValueError) as error:
             raise self._unreachable(error) from error
 
@@ -137,6 +148,12 @@ class LiveKitApi:
             return known
         return LiveKitError(f"LiveKit at {self._access.url}: {error.code}: {error.message}"[:300])
 
+    def _too_late(self) -> LiveKitTimeout:
+        return LiveKitTimeout(
+            f"LiveKit at {self._access.url}: no answer within {self._timeout_s:g} s: the server hangs, or a firewall "
+            "between drops what is sent"
+        )
+
     def _unreachable(self, error: Exception) -> LiveKitError:
         known = connect_error(self._access.url, str(error))
         if isinstance(known, LiveKitUnreachable | LiveKitTimeout):
@@ -155,13 +172,17 @@ class LiveKitApi:
             )
 
 
-async def server_finds_silent(access: LiveKitAccess, room: str, identity: str) -> bool:
-    """Whether LiveKit server, too, gets no sign of life of this participant, or has seen it leave, which we may have
-    missed. False when it can't be asked: then it is our own way to it that is broken."""
-    api = LiveKitApi(access)
+async def whose_silence(access: LiveKitAccess, room: str, identity: str) -> Silence:
+    """What LiveKit server says of a participant who does not answer us. It may have seen them leave, and we missed
+    it."""
+    api = LiveKitApi(access, _HASTY_S)
     try:
-        return not await api.has(room, identity) or await api.pulse(room, identity) is Pulse.SILENT
+        if await api.has(room, identity) and await api.pulse(room, identity) is not Pulse.SILENT:
+            return Silence.NONE
+        return Silence.THEIRS
+    except (LiveKitTimeout, LiveKitUnreachable):
+        return Silence.OURS
     except LiveKitError:
-        return False
+        return Silence.NONE
     finally:
         await api.close()

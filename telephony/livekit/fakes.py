@@ -15,12 +15,14 @@ __all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
 
 
 class FakeLiveKit:
-    """One server with one room. `error`: what joining raises. Tokens are not looked at."""
+    """One server with one room. `error`: what joining raises. `hangs`: calls of those in the room get no answer. Tokens
+    are not looked at."""
 
     def __init__(self, name: str = "room") -> None:
         self.name = name
         self.connections: list[FakeConnection] = []
         self.error: LiveKitError | None = None
+        self.hangs = False
         self.metadata = ""
         self.joins = 0
 
@@ -160,7 +162,7 @@ class FakeConnection:
         if not there:
             raise RpcFailed(f"{method} at {identity}: recipient not found", 1401)
         for other in there:
-            if other.dead:
+            if other.dead or self.server.hangs:
                 await asyncio.sleep(timeout_s)
                 raise RpcFailed(f"{method} at {identity}: connection timeout", 1501)
             if method in other.methods:

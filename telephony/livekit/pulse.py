@@ -1,6 +1,8 @@
 """Whether the program behind a participant still runs: it is asked something, and any answer is a sign of life.
 
 LiveKit server notices a killed LiveKit SIP after 20 s only, by its media; a caller must not wait so long for the end.
+Questions go by way of the server: when it hangs, or no packet gets there, nobody answers either, and LiveKit's SDK
+takes 12 to 15 s to find that out. So a silence is looked into: whose is it?
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from typing import Any
 
 from telephony.livekit.errors import LiveKitError, RpcFailed
 
-__all__ = ["ALIVE", "EVERY_S", "Pulse", "asked_by_server", "pulse_of", "until_silent"]
+__all__ = ["ALIVE", "EVERY_S", "NO_SERVER", "Pulse", "Silence", "asked_by_server", "pulse_of", "until_silent"]
 
 ALIVE = "trunkline.alive"  # RPC that nobody serves: a refusal is an answer
 EVERY_S = 2.0  # asking costs 5 ms of CPU in all, at three programs
-MISSES = 2  # in a row: at most 6 s from a death to the suspicion of it
+ANSWER_S = 1.5  # what takes longer is a silence; usual are 10 ms
+MISSES = 2  # in a row: at most 5.5 s from a death to the suspicion of it
+NO_SERVER = "LiveKit server does not answer any more: it hangs, or the network between is cut"
 _ANSWER_MS = 1000
 _NO_ANSWER = frozenset({1501, 1502, 1503})  # RpcError.ErrorCode: no connection, no response, recipient gone
 _NOT_THERE = 1401
@@ -32,29 +36,45 @@ class Pulse(Enum):
     UNKNOWN = "unknown"  # our own connection is broken, or there is nobody of that name
 
 
+class Silence(Enum):
+    """What looking into a silence by another way has shown."""
+
+    THEIRS = "theirs"  # the server, too, gets no sign of life from them, or has seen them leave
+    OURS = "ours"  # the server does not answer us either
+    NONE = "none"  # they live; or the server can't say
+
+
 async def until_silent(
-    ask: Callable[[], Awaitable[Pulse]], confirm: Callable[[], Awaitable[bool]] | None = None
-) -> None:
-    """Return when one who has answered before is silent twice in a row, and `confirm`, asked by another way, finds so
-    too; three times in a row, if there is no other way. One who never answers is never missed: not every program knows
-    of such questions. What takes longer than `EVERY_S` is a silence."""
-    known, missed = False, 0
+    ask: Callable[[], Awaitable[Pulse]],
+    confirm: Callable[[], Awaitable[Silence]] | None = None,
+    *,
+    patience_s: float = 0.0,
+) -> Silence:
+    """Return when one who has answered before is silent twice in a row, and `confirm`, which asks by another way, says
+    whose silence it is; three times in a row, if there is no other way. One who never answers is never missed: not
+    every program knows of such questions. `patience_s`: for so long from the last sign of life they may be replaced,
+    that is, this may be cancelled, before a silence of theirs is returned."""
+    clock = asyncio.get_running_loop().time
+    known, missed, alive_at = False, 0, clock()
     while True:
-        begun = asyncio.get_running_loop().time()
+        begun = clock()
         try:
-            async with asyncio.timeout(EVERY_S):
+            async with asyncio.timeout(ANSWER_S):
                 pulse = await ask()
         except TimeoutError:
             pulse = Pulse.SILENT
         if pulse is Pulse.ALIVE:
-            known, missed = True, 0
+            known, missed, alive_at = True, 0, clock()
         elif pulse is Pulse.SILENT and known:
             missed += 1
         if missed >= (MISSES if confirm is not None else MISSES + 1):
-            if confirm is None or await confirm():
-                return
+            silence = Silence.THEIRS if confirm is None else await confirm()
+            if silence is Silence.THEIRS:
+                await asyncio.sleep(max(0.0, alive_at + patience_s - clock()))
+            if silence is not Silence.NONE:
+                return silence
             missed = 0
-        await asyncio.sleep(max(0.0, begun + EVERY_S - asyncio.get_running_loop().time()))
+        await asyncio.sleep(max(0.0, begun + EVERY_S - clock()))
 
 
 async def pulse_of(call: Awaitable[str]) -> Pulse:
@@ -80,7 +100,8 @@ async def asked_by_server(rooms: Any, room: str, identity: str) -> Pulse:
     request = PerformRpcRequest(room=room, destination_identity=identity, method=ALIVE, response_timeout_ms=_ANSWER_MS)
     headers = rooms._auth_header(VideoGrants(room_admin=True, room=room))
     try:
-        await rooms._client.request("RoomService", "PerformRpc", request, headers, PerformRpcResponse)
+        async with asyncio.timeout(ANSWER_S):
+            await rooms._client.request("RoomService", "PerformRpc", request, headers, PerformRpcResponse)
     except TwirpError as error:
         code = _RPC_ERROR.search(error.message)
         if code is None or int(code[1]) == _NOT_THERE:

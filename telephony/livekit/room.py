@@ -219,6 +219,12 @@ class LiveKitRoom:
         if self._connection is not None and self._live:
             self._connection.serve(method, handler)
 
+    def lose(self, reason: str) -> None:
+        """It can't be resumed; or who calls this knows better than the SDK that nothing gets through any more."""
+        if not self._over:
+            self._end(reason)
+            self._emit(RoomLost(self._loop.time(), reason))
+
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         """Ours; kept over a rejoining. Raises LiveKitError."""
         self._attributes.update(attributes)
@@ -237,7 +243,7 @@ class LiveKitRoom:
         match event:
             case Disconnected():
                 self._disconnected(event)
-            case Reconnecting():
+            case Reconnecting() if not self._over:
                 self._resume_began(event)
             case Reconnected():
                 self._resumed()
@@ -273,9 +279,8 @@ class LiveKitRoom:
 
     def _meet(self) -> None:
         """Those who were there before us."""
-        if self._connection is None:
-            return
-        for event in self._presence.newcomers(self._connection.participants(), self._loop.time()):
+        there = self._connection.participants() if self._connection is not None else ()
+        for event in self._presence.newcomers(there, self._loop.time()):
             self._tell(event)
 
     def _settle(self, place: LegPlace | AgentPlace) -> None:
@@ -304,7 +309,7 @@ class LiveKitRoom:
         if self._resume_timer is None:
             self._still_timer = self._loop.call_later(_MEDIA_ALONE_S, self._stand_still)
             self._resume_timer = self._loop.call_later(
-                self._resume_s, self._lost, f"the connection could not be resumed within {self._resume_s:g} s"
+                self._resume_s, self.lose, f"the connection could not be resumed within {self._resume_s:g} s"
             )
             self._emit(Reconnecting(event.at))
 
@@ -346,18 +351,13 @@ class LiveKitRoom:
             except LiveKitError as error:
                 _log.warning("LiveKit room %s: not rejoined yet: %s", self._name, error)
                 if not error.retryable and not isinstance(error, LiveKitTimeout):
-                    self._lost(str(error))
+                    self.lose(str(error))
                     return
                 await asyncio.sleep(_REJOIN_PAUSE_S)
             else:
                 self._rejoining = None
                 self._resumed(rejoined=True)
                 return
-
-    def _lost(self, reason: str) -> None:
-        if not self._over:
-            self._end(reason)
-            self._emit(RoomLost(self._loop.time(), reason))
 
     def _end(self, reason: str) -> None:
         self._over = self._over or reason

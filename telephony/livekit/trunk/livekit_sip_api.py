@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
@@ -138,7 +139,8 @@ class LiveKitSipApi:
     async def remove(self, room: str, identity: str) -> bool:
         request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
         try:
-            await self._api.room.remove_participant(request)
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._api.room.remove_participant(request)
         except self._sdk.TwirpError as error:
             if error.code != "not_found":
                 raise self._refused(error) from error
@@ -162,7 +164,8 @@ class LiveKitSipApi:
 
     async def _asked(self, request: Awaitable[_T], limit_s: float = _TIMEOUT_S, *, dialing: str = "") -> _T:
         try:
-            return await request
+            async with asyncio.timeout(limit_s):  # the SDK does without the session's own
+                return await request
         except self._sdk.TwirpError as error:
             if dialing:
                 _raise_if_dialed(error, dialing == "transfer")

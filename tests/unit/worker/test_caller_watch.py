@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit_jobs.caller import NOT_BACK, RETURN_S, SIP_LOST, CallerWatch
+from gateway.livekit_jobs.caller import ANSWER_LIMIT_S, NOT_BACK, RETURN_S, SIP_LOST, CallerWatch
 from telephony.call import EndedBy
 from telephony.livekit.connection import Disconnected
 from telephony.livekit.errors import LiveKitUnreachable
-from telephony.livekit.events import ParticipantKind, ParticipantLeft, Reconnecting
+from telephony.livekit.events import LiveKitEvent, ParticipantKind, ParticipantLeft, Reconnecting, RoomLost
 from telephony.livekit.fakes import FakeLiveKit
+from telephony.livekit.pulse import NO_SERVER, Silence
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import CALL_ATTRIBUTE
 
 ACTIVE = {"sip.callStatus": "active"}
+RINGING = {"sip.callStatus": "ringing"}
+INBOUND = {"sip.ruleID": "SDR_1"}
 
 
 class World:
@@ -25,7 +28,8 @@ class World:
         self.server = FakeLiveKit()
         self.told: list[tuple[float, str, EndedBy]] = []
         self.answered = 0
-        self.server_says_silent = True
+        self.whose = Silence.THEIRS
+        self.lost: list[tuple[float, str]] = []
         self.room: LiveKitRoom
         self.phone: LiveKitRoom
 
@@ -34,8 +38,9 @@ class World:
         self.room = self.server.room("agent-1", ParticipantKind.AGENT)
         await self.phone.join()
         await self.room.join()
+        self.room.subscribe(self._note_loss)
         (caller,) = self.room.participants
-        return CallerWatch(self.room, caller, self._note_answer, self._note_end, self._silent)
+        return CallerWatch(self.room, caller, self._note_answer, self._note_end, self._whose)
 
     def _note_answer(self) -> None:
         self.answered += 1
@@ -43,9 +48,16 @@ class World:
     def _note_end(self, reason: str, by: EndedBy) -> None:
         self.told.append((asyncio.get_running_loop().time(), reason, by))
 
-    async def _silent(self, room: str, identity: str) -> bool:
+    def _note_loss(self, event: LiveKitEvent) -> None:
+        if isinstance(event, RoomLost):
+            self.lost.append((asyncio.get_running_loop().time(), event.reason))
+
+    async def _whose(self, room: str, identity: str) -> Silence:
         assert (room, identity) == ("room", "sip_1")
-        return self.server_says_silent
+        if self.server.hangs:
+            await asyncio.sleep(1.25)
+            return Silence.OURS if self.server.hangs else Silence.NONE
+        return self.whose
 
     def kill_the_phones_program(self) -> float:
         self.server.connection("sip_1").dead = True
@@ -83,19 +95,60 @@ async def test_a_livekit_sip_that_dies_is_missed_within_seven_seconds(world: Wor
     await asyncio.sleep(30)
     ((at, reason, by),) = world.told
     assert (reason, by) == (SIP_LOST, EndedBy.SYSTEM)
-    assert 3.5 < at - died_at < 6.5
+    assert 3.0 < at - died_at < 6.0
     watch.close()
 
 
 @scenario
 async def test_a_phone_that_the_server_still_hears_is_not_given_up(world: World) -> None:
-    """Then it is our own connection that is broken, which the room takes care of."""
     watch = await world.begin(ACTIVE)
     await asyncio.sleep(10)
-    world.server_says_silent = False
+    world.whose = Silence.NONE
     world.kill_the_phones_program()
     await asyncio.sleep(60)
     assert world.told == []
+    watch.close()
+
+
+@scenario
+async def test_a_server_that_does_not_answer_either_loses_the_room(world: World) -> None:
+    watch = await world.begin(ACTIVE)
+    await asyncio.sleep(11)
+    world.server.hangs = True
+    hung_at = asyncio.get_running_loop().time()
+    await asyncio.sleep(30)
+    ((at, reason),) = world.lost
+    assert reason == NO_SERVER and at - hung_at < 7.0
+    assert world.told == [], "who has gone is the server, not the caller"
+    watch.close()
+
+
+@scenario
+async def test_a_call_that_is_heard_and_rings_on_was_answered_before(world: World) -> None:
+    """LiveKit SIP came back into the room of a server that was started again."""
+    watch = await world.begin({**RINGING, **INBOUND})
+    await asyncio.sleep(ANSWER_LIMIT_S - 0.1)
+    assert world.answered == 0
+    await asyncio.sleep(0.2)
+    assert (world.answered, watch.rejoined) == (1, True)
+    watch.close()
+
+
+@scenario
+async def test_a_call_that_is_answered_in_time_has_not_come_back(world: World) -> None:
+    watch = await world.begin({**RINGING, **INBOUND})
+    await asyncio.sleep(1)
+    await world.phone.set_attributes(ACTIVE)
+    await asyncio.sleep(60)
+    assert (world.answered, watch.rejoined) == (1, False)
+    watch.close()
+
+
+@scenario
+async def test_a_phone_that_we_call_may_ring_for_long(world: World) -> None:
+    watch = await world.begin(RINGING)
+    await asyncio.sleep(60)
+    assert (world.answered, watch.rejoined) == (0, False)
     watch.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from agent.events import UserMessage
 from gateway.dialplan import NoRoute, PersonaRef, Route
-from gateway.livekit_jobs.account import JobRecords, refusal_body
+from gateway.livekit_jobs.account import LEFT_ALONE, JobRecords, refusal_body
 from gateway.livekit_jobs.process import JobParts
 from gateway.livekit_jobs.recording import ContinuedRecordingFile, LateRecorder
 from gateway.livekit_jobs.relay import packet_of
@@ -163,6 +163,18 @@ def test_a_job_that_is_given_up_closes_its_record_and_is_told_on() -> None:
     assert given_up == [job]
     records.job_over(job, "")
     assert len(put) == 2
+
+
+def test_a_job_that_could_not_hang_up_is_told_on_once_it_is_over() -> None:
+    put: list[RecordMessage] = []
+    given_up: list[Any] = []
+    records = JobRecords(put.append, given_up.append)
+    job = _Job()
+    records.job_says("AJ_1", json.loads(json.dumps(LEFT_ALONE)))
+    assert given_up == []
+    for _ in range(2):
+        records.job_over(job, "")
+    assert given_up == [job] and put == []
 
 
 def test_what_is_no_record_message_is_not_stored() -> None:
