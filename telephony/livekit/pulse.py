@@ -52,29 +52,36 @@ async def until_silent(
 ) -> Silence:
     """Return when one who has answered before is silent twice in a row, and `confirm`, which asks by another way, says
     whose silence it is; three times in a row, if there is no other way. One who never answers is never missed: not
-    every program knows of such questions. `patience_s`: for so long from the last sign of life they may be replaced,
-    that is, this may be cancelled, before a silence of theirs is returned."""
+    every program knows of such questions. `patience_s`: for so long from their last sign of life they may give another
+    one, or be replaced, that is, this be cancelled, before a silence of theirs is returned."""
     clock = asyncio.get_running_loop().time
     known, missed, alive_at = False, 0, clock()
     while True:
         begun = clock()
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                pulse = await ask()
-        except TimeoutError:
-            pulse = Pulse.SILENT
+        pulse = await _asked(ask, ANSWER_S)
         if pulse is Pulse.ALIVE:
             known, missed, alive_at = True, 0, clock()
         elif pulse is Pulse.SILENT and known:
             missed += 1
         if missed >= (MISSES if confirm is not None else MISSES + 1):
             silence = Silence.THEIRS if confirm is None else await confirm()
-            if silence is Silence.THEIRS:
-                await asyncio.sleep(max(0.0, alive_at + patience_s - clock()))
+            if silence is Silence.THEIRS and (left_s := alive_at + patience_s - clock()) > 0:
+                if await _asked(ask, left_s) is Pulse.ALIVE:
+                    silence, alive_at = Silence.NONE, clock()
+                else:
+                    await asyncio.sleep(max(0.0, alive_at + patience_s - clock()))
             if silence is not Silence.NONE:
                 return silence
             missed = 0
         await asyncio.sleep(max(0.0, begun + EVERY_S - clock()))
+
+
+async def _asked(ask: Callable[[], Awaitable[Pulse]], limit_s: float) -> Pulse:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await ask()
+    except TimeoutError:
+        return Pulse.SILENT
 
 
 async def pulse_of(call: Awaitable[str]) -> Pulse:

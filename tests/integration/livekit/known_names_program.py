@@ -41,7 +41,8 @@ def pressed(event: LiveKitEvent) -> None:
         case DtmfReceived(digit="9"):
             get_job_context().delete_room()
         case DtmfReceived(digit="8"):
-            get_job_context().delete_room("a room that there is not")
+            deleting = get_job_context().delete_room("a room that there is not")
+            deleting.add_done_callback(lambda done: log.info("none to delete: %s", done.exception()))
 
 
 if __name__ == "__main__":

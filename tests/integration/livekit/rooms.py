@@ -55,6 +55,20 @@ class MediaClock:
     def say(self, pcm: bytes) -> None:
         self._say.extend(pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES))
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing has been heard for 0.3 s."""
+        return not any(loud(pcm) for _, pcm in self.heard[-15:])
+
+    async def until_heard(self, limit_s: float = 5.0) -> None:
+        """Say something until something is heard: what is said while the ways are still being found is lost."""
+        begun = len(self.heard)
+        async with asyncio.timeout(limit_s):
+            while not any(loud(pcm) for _, pcm in self.heard[begun:]):
+                if not self._say:
+                    self.say(TONE[:3200])
+                await asyncio.sleep(0.02)
+
     def start(self) -> MediaClock:
         self._thread.start()
         return self

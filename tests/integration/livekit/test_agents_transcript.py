@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from gateway_process import RunningGateway, until
 from sip_parts import empty_rooms
-from test_interop import gateway_on, hears, livekit_agent, says
+from test_interop import agent_speaks_in, gateway_on, hears, livekit_agent, says
 
 from telephony.phone import Phone
 from telephony.phone.analysis import silent_after
@@ -33,12 +33,11 @@ def transcript(gateway: RunningGateway, call_id: str) -> list[dict[str, Any]]:
 @pytest.mark.timeout(300)  # the first time, livekit-agents is installed
 async def test_both_sides_are_in_the_record(livekit_stack: Any, tmp_path: Path, caller: str) -> None:
     agent_name = f"agent-{uuid.uuid4().hex[:6]}"
-    async with livekit_agent(tmp_path, livekit_stack, agent_name) as agent:
+    async with livekit_agent(tmp_path, livekit_stack, agent_name):
         with gateway_on(tmp_path / "gateway", livekit_stack, agent_name) as gateway:
             async with Phone() as phone:
                 call = await phone.call(gateway.uri("+15550101"), caller=caller)
-                await until(lambda: "received job request" in agent.log, what="the job")
-                await asyncio.sleep(2.0)
+                await agent_speaks_in(livekit_stack, gateway, call)
                 began_at = await says(call)
                 answered_at = await hears(call, began_at, "the agent's answer")
                 await until(
@@ -46,8 +45,8 @@ async def test_both_sides_are_in_the_record(livekit_stack: Any, tmp_path: Path, 
                 )
                 began_at = await says(call)
                 await hears(call, began_at, "the second answer")
-                await asyncio.sleep(2.0)
-                await call.hang_up()  # while the agent talks
+                await asyncio.sleep(2.0)  # of the 5 that the answer takes
+                await call.hang_up()
                 record = await gateway.record(call.call_id)
             turns = transcript(gateway, record["call_id"])
     print(json.dumps(turns, indent=1))

@@ -46,6 +46,23 @@ async def next_call(stack: Any, worker: RunningWorker, phone: Phone) -> None:
     assert len(worker.records()) == 2
 
 
+async def test_livekit_server_hangs_the_call_is_on_record_and_the_phone_is_hung_up_when_it_is_back(
+    own_whole_stack: Any, tmp_path: Path
+) -> None:
+    """Until then LiveKit SIP holds on to the phone, and nobody can tell it anything."""
+    stack = own_whole_stack
+    async with on_the_line(stack, tmp_path) as (worker, phone, call):
+        with hanging(stack.pid("server")) as since:
+            record = await closed_record(worker, 0, RECORD_S)
+            print(f"on record after {time.monotonic() - since:.1f} s")
+            assert (record["outcome"], record["ended_by"]) == ("answered", "system")
+            assert record["end_reason"].startswith("livekit_lost: LiveKit server does not answer")
+            assert not call.ended.done()
+        async with asyncio.timeout(BACK_S):
+            await call.wait_bye()
+        await next_call(stack, worker, phone)
+
+
 async def test_livekit_sip_hangs_the_call_is_on_record_and_the_phone_is_hung_up_when_it_is_back(
     own_whole_stack: Any, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ async def talks_while_redis_is_away(stack: Any, call: PhoneCall) -> None:
     await call.play(speech()).done
     said_at = time.monotonic()
     await until(lambda: onset_after(call.received, said_at - 1.0), AWAY_S, "an answer without Redis")
-    await asyncio.sleep(max(0.0, killed_at + AWAY_S - time.monotonic()))
+    await asyncio.sleep(max(0.0, killed_at + AWAY_S - time.monotonic()))  # so long is Redis away
     assert not call.ended.done()
 
 

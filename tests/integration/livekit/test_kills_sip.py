@@ -87,7 +87,7 @@ async def test_a_call_that_rings_has_an_outcome_and_the_next_works(own_whole_sta
         dialing = asyncio.create_task(trunk.call("+15550123", "out", "sip_callee", ringing_timeout_s=60))
         call = await phone.incoming()
         await call.ring()
-        await asyncio.sleep(2)  # a phone that rings for a while
+        await asyncio.sleep(2)  # a phone that rings for a while: its LiveKit SIP has given a sign of life
         stack.kill_part("sip")
         async with asyncio.timeout(RECORD_S):
             assert await dialing == CallOutcome(OutcomeKind.FAILED, 0, SIP_GONE)

@@ -25,7 +25,7 @@ from telephony.livekit.events import DtmfReceived, LiveKitEvent, TrackMuted, Tra
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import LiveKitCallVerbs
 from telephony.phone import Phone, PhoneCall
-from telephony.phone.analysis import digits_heard, loud_spans, onset_after
+from telephony.phone.analysis import digits_heard, loud_spans, onset_after, silent_after
 
 NUMBER = "+15550101"
 INFO = CallInfo("x", Direction.INBOUND, NUMBER, None, "local")
@@ -90,6 +90,18 @@ async def agent_in(stack: Any, room: str) -> AsyncIterator[tuple[LiveKitRoom, li
         await agent.close()
 
 
+async def echoed(call: PhoneCall) -> None:
+    """The phone hears itself, by way of somebody in the room, and then nothing. What is said while the ways are still
+    being found is lost."""
+    now = asyncio.get_running_loop().time
+    begun = now()
+    async with asyncio.timeout(10):
+        while onset_after(call.received, begun) is None:
+            await call.play(TONE[:4800]).done
+    said_at = now()
+    await until(lambda: silent_after(call.received, said_at, min_silence_ms=400), what="the end of the echo")
+
+
 def some(events: list[LiveKitEvent], kind: type) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
@@ -121,7 +133,7 @@ async def test_a_call_goes_into_a_room_and_its_agent_ends_it(
             await room.send_data(packet(SessionStarted(now(), "Talker")), "trunkline.event", to)
 
             # audio there and back
-            await asyncio.sleep(1.0)
+            await echoed(call)
             said_at = now()
             call.play(TONE[:4800])
             heard_at = await until(lambda: onset_after(call.received, said_at), what="the echo")
@@ -185,7 +197,7 @@ async def test_an_agent_of_any_kind_ends_the_call(
         room_name = f"call-{await live_call(bridging, call)}"
         async with agent_in(livekit_stack, room_name) as (room, _):
             Echo(room)
-            await asyncio.sleep(0.5)
+            await echoed(call)
             if how == "room deleted":
                 await api.delete_room(room_name)
             elif how == "caller removed":
@@ -243,7 +255,7 @@ async def test_a_server_killed_amid_a_call_ends_it_politely(
         call = await phone.call(gateway.uri(NUMBER), caller=caller)
         async with agent_in(own_livekit_stack, f"call-{await live_call(gateway, call)}") as (room, _):
             Echo(room)
-            await asyncio.sleep(0.5)
+            await echoed(call)
             killed_at = asyncio.get_running_loop().time()
             own_livekit_stack.kill_part("server")
             await call.wait_bye()
@@ -289,10 +301,7 @@ async def test_a_person_joins_with_a_token_of_the_gateway(
         Echo(ann)
         await ann.join()
         await until(lambda: ann.speaking_tracks == {f"sip_{caller}"}, what="the caller")
-        await asyncio.sleep(0.5)
-        now = asyncio.get_running_loop().time()
-        call.play(TONE[:4800])
-        await until(lambda: onset_after(call.received, now), what="Ann's echo")
+        await echoed(call)
         await call.hang_up()
         await bridging.record(call.call_id)
         await ann.close()

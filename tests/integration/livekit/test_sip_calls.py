@@ -26,6 +26,7 @@ from sip_parts import (
 )
 
 from telephony.call import CallOutcome, OutcomeKind, TransferOutcome
+from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitRefused, LiveKitUnreachable, NotInRoom
 from telephony.livekit.events import AttributesChanged, DtmfReceived, ParticipantLeft
 from telephony.livekit.trunk.desired import Carrier
@@ -76,6 +77,16 @@ async def outbound(stack, **more):
         yield phone, LiveKitSipTrunk(api, "carrier")
 
 
+async def in_room(stack, room: str, identity: str) -> None:
+    api = LiveKitApi(access_of(stack))
+    try:
+        async with asyncio.timeout(5):
+            while not await api.has(room, identity):
+                await asyncio.sleep(0.02)
+    finally:
+        await api.close()
+
+
 async def test_both_sides_of_an_inbound_call_hear_each_other(livekit_stack) -> None:
     async with inbound_call(livekit_stack) as (_, _, call, room, line, listener):
         print("INVITE -> 200", round(call.setup_ms), "ms")
@@ -116,8 +127,9 @@ async def test_who_is_put_out_before_anybody_listens_is_busy(livekit_stack, how)
         await synchronise(api, wanted(livekit_stack))
         call = await phone.dial(uri(livekit_stack), caller=CALLER)
         room = await room_of_call(livekit_stack)
-        await asyncio.sleep(0.3)
-        assert (call.answered_at, call.ringing_at is not None) == (None, True)
+        await until(lambda: call.ringing_at, what="ringing")
+        await in_room(livekit_stack, room, f"sip_{CALLER}")
+        assert call.answered_at is None
         if how == "removed":
             await api.remove(room, f"sip_{CALLER}")
         else:

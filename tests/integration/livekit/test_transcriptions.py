@@ -114,5 +114,5 @@ async def test_somebody_hidden_with_a_token_of_ours_cannot_speak_for_the_agent(r
             await eve.publish_data(b"{}", topic=topic)
         await agent.publish_data(b"[]", topic="trunkline.event")
         await until(lambda: any(isinstance(event, DataReceived) for event in room.told), what="the agent's data")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # in which nothing else comes
     assert [event.payload for event in room.told if isinstance(event, DataReceived)] == [b"[]"]

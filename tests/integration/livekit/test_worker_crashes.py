@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
@@ -10,9 +9,12 @@ import uuid
 
 import psutil
 import pytest
+from kills import greeted
 from rooms import until
 from worker_phone import Phone, calling
 from worker_process import RunningWorker
+
+from telephony.livekit.events import ParticipantJoined
 
 
 @pytest.fixture
@@ -26,10 +28,9 @@ def warm_parent(worker: RunningWorker) -> psutil.Process:
     return parent
 
 
-async def greeted(phone: Phone) -> None:
-    await until(phone.hears, 8, "the greeting")
-    await until(lambda: not phone.hears(), 8, "its end")
-    await asyncio.sleep(0.3)
+def arrivals(phone: Phone) -> int:
+    """How often an agent has come into the room."""
+    return sum(isinstance(event, ParticipantJoined) for event in phone.events)
 
 
 async def test_a_process_that_hangs_is_replaced(livekit_stack, tmp_path, agent_name) -> None:
@@ -47,12 +48,13 @@ async def test_a_job_that_is_killed_again_and_again_is_given_up(livekit_stack, t
     with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
         async with calling(livekit_stack, agent_name) as phone:
             await until(phone.hears, 8, "the greeting")
-            for _ in range(4):
-                before = dict(worker.jobs())
-                ((job, pid),) = before.items()
+            for _ in range(3):
+                came = arrivals(phone)
+                (pid,) = worker.jobs().values()
                 os.kill(pid, signal.SIGKILL)
-                await until(lambda job=job, pid=pid: worker.jobs().get(job) != pid, 8, "its loss")
-                await asyncio.sleep(0.7)
+                await until(lambda came=came: arrivals(phone) > came, 8, "another process in the room")
+            (pid,) = worker.jobs().values()
+            os.kill(pid, signal.SIGKILL)
             await until(lambda: phone.closed, 5, "the end of the call: nobody is there for the caller")
         await until(lambda: worker.records() and worker.records()[0]["outcome"], 3, "the record")
         (record,) = worker.records()
@@ -66,16 +68,14 @@ async def test_the_warm_parent_may_die(livekit_stack, tmp_path, agent_name) -> N
     with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name) as worker:
         async with calling(livekit_stack, agent_name) as phone:
             await greeted(phone)
-            jobs = dict(worker.jobs())
+            ((job, pid),) = worker.jobs().items()
             warm_parent(worker).kill()
-            await asyncio.sleep(1)
-            assert dict(worker.jobs()) == jobs, "its forks live on"
             async with (
                 calling(livekit_stack, agent_name) as second,
                 calling(livekit_stack, agent_name) as third,
             ):
                 await until(lambda: second.hears() and third.hears(), 15, "two further greetings")
-            assert not phone.closed
+            assert worker.jobs()[job] == pid and not phone.closed, "its forks live on"
 
 
 async def test_a_persona_that_breaks_ends_its_call(livekit_stack, tmp_path, agent_name) -> None:

@@ -41,7 +41,6 @@ async def test_a_call_of_livekit_sip_is_served_and_recorded(livekit_stack, tmp_p
             await until(lambda: not phone.hears(), 8, "the end of the greeting")
             phone.clock.say(speech())
             await until(phone.hears, 10, "the answer")
-            await asyncio.sleep(0.3)
         await until(lambda: not worker.jobs(), 5, "the end of the job")
         await until(lambda: worker.records() and worker.records()[0]["outcome"], 3, "the record")
         (record,) = worker.records()
@@ -80,7 +79,7 @@ async def test_a_bridged_call_tells_its_events_and_writes_no_record(livekit_stac
             assert abs(first["unix_ms"] / 1000 - time.time()) < 5
             assert all(e.topic == "trunkline.event" for e in phone.events if isinstance(e, DataReceived))
         await until(lambda: not worker.jobs(), 5, "the end of the job")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # records are written every 0.2 s
         assert worker.records() == []
 
 
@@ -90,7 +89,8 @@ async def test_a_bridged_call_for_a_persona_that_is_not_here(livekit_stack, tmp_
         async with calling(livekit_stack, agent_name, metadata=metadata) as phone:
             await until(phone.hears, 8, "an apology")
             await until(lambda: phone.closed, 10, "the end of the call")
-        assert "no dialplan of this worker has the persona Evil of other.py" in worker.log()
+        why = "no dialplan of this worker has the persona Evil of other.py"
+        await until(lambda: why in worker.log(), 5, "the reason in the log")
         assert worker.records() == []
 
 
@@ -113,7 +113,7 @@ async def test_a_killed_job_comes_back_and_the_others_go_on(livekit_stack, tmp_p
             job = next(job for job, pid in worker.jobs().items() if _job_of(phone) == job)
             before, others_pid = worker.jobs()[job], worker.jobs()[_job_of(other)]
             agent = phone.agents
-            await asyncio.sleep(0.5)
+            await until(lambda: said(worker, call_id), 3, "what is on record of it: as much is kept for a crash")
             killed_at = time.monotonic()
             os.kill(before, signal.SIGKILL)
             await until(lambda: phone.heard_since(killed_at + 0.1), 5, "the holding phrase")
@@ -127,7 +127,7 @@ async def test_a_killed_job_comes_back_and_the_others_go_on(livekit_stack, tmp_p
             assert json.loads((tmp_path / "restored.json").read_text()) == 42, (
                 "on_enter ran once, and its work was kept"
             )
-            await asyncio.sleep(11)  # a tone of 5 s for the holding phrase and one for what was said last
+            await until(lambda: len(said(worker, call_id)) == 3, 15, "the holding phrase and what was said last")
             phone.clock.say(speech())
             await until(phone.hears, 10, "an answer of the new process")
         await until(lambda: not worker.jobs(), 5, "the end of the jobs")
@@ -135,14 +135,18 @@ async def test_a_killed_job_comes_back_and_the_others_go_on(livekit_stack, tmp_p
         records = {record["call_id"]: record for record in worker.records()}
         assert len(records) == 2
         assert {record["outcome"] for record in records.values()} == {"answered"}
-        said = [e["text"] for e in worker.events(call_id) if e["type"] == "agent_message"]
-        assert said[:3] == ["I count.", "One moment, please.", "I count."]
+        assert said(worker, call_id)[:3] == ["I count.", "One moment, please.", "I count."]
         recording = json.loads(records[call_id]["recording"])
         assert not recording["error"]
         size = (tmp_path / "recordings" / recording["path"]).stat().st_size
         assert size == 44 + recording["duration_ms"] * 32
         assert abs(recording["duration_ms"] - records[call_id]["duration_ms"]) < 1000, "one axis over the crash"
         assert worker.metric('trunkline_worker_jobs_total{outcome="restarted"}') == 1
+
+
+def said(worker: RunningWorker, call_id: str) -> list[str]:
+    """By the agent, as far as it is on record."""
+    return [event["text"] for event in worker.events(call_id) if event["type"] == "agent_message"]
 
 
 def _job_of(phone: Phone) -> str:

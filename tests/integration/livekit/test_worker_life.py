@@ -68,9 +68,8 @@ async def test_a_busy_worker_is_not_given_jobs(livekit_stack, tmp_path, agent_na
     # Any load is above this threshold.
     with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name, load_threshold=0.0001) as worker:
         await until(lambda: "no further job is taken: load is" in worker.log(), 5, "the load to show")
-        await asyncio.sleep(1)
         async with calling(livekit_stack, agent_name) as phone:
-            await asyncio.sleep(2)
+            await asyncio.sleep(2)  # in which nobody comes: others are there after 0.1 s
             assert phone.agents == []
             assert not worker.jobs()
 
@@ -82,7 +81,7 @@ async def test_drain_lets_a_job_end_and_takes_no_other(livekit_stack, tmp_path, 
             worker.terminate()
             await until(lambda: worker.health()[1].get("reason") == "draining", 3, "the draining")
             async with calling(livekit_stack, agent_name) as other:
-                await asyncio.sleep(2)
+                await asyncio.sleep(2)  # in which nobody comes
                 assert other.agents == []
             assert len(worker.jobs()) == 1
         assert await worker.exited(10) == 0
@@ -107,7 +106,7 @@ async def test_a_second_sigterm_ends_at_once(livekit_stack, tmp_path, agent_name
         async with calling(livekit_stack, agent_name) as phone:
             await until(phone.hears, 8, "the greeting")
             worker.terminate()
-            await asyncio.sleep(0.3)
+            await until(lambda: worker.health()[1].get("reason") == "draining", 3, "the draining")
             began = time.monotonic()
             worker.terminate()
             assert await worker.exited(6) == 0

@@ -68,8 +68,8 @@ async def test_a_job_that_is_taken_under_a_name_of_ones_own_and_ends_by_deleting
         await until(lambda: f"with sip_caller in 1 room room={room}" in program.log, 5, "the caller, and LiveKit's API")
         assert f"met sip_caller room={room}" in program.log, "and each line of the job says which room it is about"
         await phone.room.send_digits("8")
-        await asyncio.sleep(0.5)
-        assert not phone.closed, "a room that there is not is none to delete, and not this one"
+        await until(lambda: "none to delete: None" in program.log, 5, "the deletion of a room that there is not")
+        assert not phone.closed, "and not of this one"
         await phone.room.send_digits("9")
         await until(lambda: phone.closed, 5, "the end of the room")
     await until(lambda: "is over" in program.log, 5, "the end of the job")

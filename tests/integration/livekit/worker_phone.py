@@ -56,13 +56,20 @@ class Phone:
 
 @contextlib.asynccontextmanager
 async def calling(
-    stack: Any, agent_name: str, *, called: str = "+15550100", metadata: str = "", dispatch: bool = True
+    stack: Any,
+    agent_name: str,
+    *,
+    called: str = "+15550100",
+    metadata: str = "",
+    dispatch: bool = True,
+    **attributes: str,
 ) -> AsyncIterator[Phone]:
-    """A phone in a room of its own, as LiveKit SIP brings it in."""
+    """A phone in a room of its own, as LiveKit SIP brings it in. `attributes`: more of them, without `sip.`"""
     name = f"room-{uuid.uuid4().hex[:8]}"
     attributes = {
         "sip.callID": f"SCL_{name}", "sip.callStatus": "active", "sip.trunkID": "ST_test",
         "sip.trunkPhoneNumber": called, "sip.phoneNumber": "+15550111",
+        **{f"sip.{name}": value for name, value in attributes.items()},
     }  # fmt: skip
     plan = RoomPlan(metadata=metadata, dispatches=[Dispatch(agent_name, metadata)] if dispatch else [])
     room = a_room(access_of(stack), name, "sip_caller", kind="sip", plan=plan, attributes=attributes)

@@ -43,7 +43,10 @@ class World:
         if self.server.hangs:
             await asyncio.sleep(1.25)
             return Silence.OURS if self.server.hangs else Silence.NONE
-        return Silence.THEIRS if self.server.connection(identity).dead else Silence.NONE
+        if not self.server.connection(identity).dead:
+            return Silence.NONE
+        await asyncio.sleep(1.0)  # so long the server waits for their answer
+        return Silence.THEIRS
 
 
 def test_an_agent_that_dies_is_missed_and_people_are_not_asked() -> None:
@@ -157,6 +160,22 @@ def test_a_person_who_is_silent_is_let_be() -> None:
         world.asked.clear()
         await asyncio.sleep(60)
         assert world.asked == [], "with an agent there, people are not asked"
+        watch.close()
+
+    run_virtual(scenario())
+
+
+def test_an_agent_that_stalls_and_answers_at_last_is_not_missed() -> None:
+    async def scenario() -> None:
+        world = World()
+        watch = await world.begin()
+        await world.agent()
+        await asyncio.sleep(10.5)
+        agent = world.server.connection("agent-1")
+        agent.dead = True
+        asyncio.get_running_loop().call_later(5.5, setattr, agent, "dead", False)
+        await asyncio.sleep(60)
+        assert world.asked and world.died == []
         watch.close()
 
     run_virtual(scenario())
