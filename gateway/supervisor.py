@@ -24,6 +24,8 @@ __all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_LIMIT_S = 5.0
+WATCH_EVERY_S = 1.0
+LATE_S = 1.0
 READY_LIMIT_S = 20.0
 SETTLED_S = 10.0  # a worker that lived this long did not die of its start
 BACKOFF_FIRST_S = 0.2
@@ -202,9 +204,15 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Kill workers that have stopped answering."""
+        now = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(1.0)
+            due = now + WATCH_EVERY_S
+            await asyncio.sleep(WATCH_EVERY_S)
             now = asyncio.get_running_loop().time()
+            if now - due > LATE_S:
+                # It was we who hung: what the workers have said meanwhile is still to be read.
+                for worker in self._workers.values():
+                    worker.heard_at = now
             for worker in list(self._workers.values()):
                 limit = HEARTBEAT_LIMIT_S if worker.ready else READY_LIMIT_S
                 if now - worker.heard_at > limit:

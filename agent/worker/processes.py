@@ -38,7 +38,9 @@ __all__ = ["JobProcesses", "PoolEvents", "StartForks"]
 
 StartForks = Callable[[Program, OnExit], Awaitable[ForkSource]]
 
-BEAT_LIMIT_S = 5.0
+BEAT_LIMIT_S = 4.0  # gateways give up an agent that has given no sign of life for 5 to 7 s
+WATCH_EVERY_S = 0.25
+LATE_S = 1.0
 READY_LIMIT_S = 20.0
 MEMORY_EVERY_S = 5.0
 _RESTART_PAUSE_S = 1.0  # after a process that died before it was ready
@@ -293,9 +295,15 @@ class JobProcesses:
     async def _watch(self) -> None:
         """Kill processes that no longer answer, or take more memory than they may."""
         checked_at = 0.0
+        now = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(1.0)
+            due = now + WATCH_EVERY_S
+            await asyncio.sleep(WATCH_EVERY_S)
             now = asyncio.get_running_loop().time()
+            if now - due > LATE_S:
+                # It was we who hung: what the processes have said meanwhile is still to be read.
+                for process in self._processes.values():
+                    process.heard_at = now
             for process in list(self._processes.values()):
                 limit = BEAT_LIMIT_S if process.ready else READY_LIMIT_S + _RESTART_PAUSE_S * 30
                 if now - process.heard_at > limit:

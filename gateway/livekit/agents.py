@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AgentWatch"]
 
-BACK_S = 7.0  # from its last sign of life: a worker takes 5 to 6 s to miss a process that hangs, and to replace it
+BACK_S = 7.0  # from its last sign of life: a worker takes 4 to 5 s to miss a process that hangs, and to replace it
 
 
 class AgentWatch:
