@@ -156,3 +156,16 @@ def make_world(limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("10.0
     core = EdgeCore(ground)
     core.add_worker(WORKER)
     return World(core, ground, admitter)
+
+
+def values(message: Request | Response, name: str) -> list[str]:
+    return list(message.headers.get(name))
+
+
+def statuses(world: World) -> list[int]:
+    return [message.status for message in world.to_caller() if isinstance(message, Response)]
+
+
+def first_request(messages: list[Request | Response]) -> Request:
+    assert isinstance(messages[0], Request)
+    return messages[0]

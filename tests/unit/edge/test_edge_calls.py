@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from edge_world import PUBLIC, SDP, WORKER_PORT, World, call_request, make_world
+from edge_world import PUBLIC, SDP, WORKER_PORT, World, call_request, first_request, make_world, statuses, values
 
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Request, Response, parse
+from telephony.edge.parse import Response, parse
 from telephony.edge.protocol import Forward, GatewayStatus, Refuse, WorkerAddress
 from telephony.edge.settings import EdgeLimits
-
-
-def values(message: Request | Response, name: str) -> list[str]:
-    return list(message.headers.get(name))
-
-
-def statuses(world: World) -> list[int]:
-    return [message.status for message in world.to_caller() if isinstance(message, Response)]
-
-
-def first_request(messages: list[Request | Response]) -> Request:
-    assert isinstance(messages[0], Request)
-    return messages[0]
-
 
 # New calls
 

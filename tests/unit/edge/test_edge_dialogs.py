@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from edge_world import CALLER, PUBLIC, WORKER_PORT, World, call_request, sip
+from edge_world import CALLER, PUBLIC, WORKER_PORT, World, call_request, first_request, sip, statuses, values
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Hop
 from telephony.edge.parse import Request, Response
 from telephony.edge.protocol import WorkerAddress
 from telephony.errors import TelephonyMisuse
-
-
-def values(message: Request | Response, name: str) -> list[str]:
-    return list(message.headers.get(name))
-
-
-def statuses(world: World) -> list[int]:
-    return [message.status for message in world.to_caller() if isinstance(message, Response)]
-
-
-def first_request(messages: list[Request | Response]) -> Request:
-    assert isinstance(messages[0], Request)
-    return messages[0]
-
 
 # Inside dialogs
 
