@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.warm.immortal import make_immortal
 from agent.warm.parent import LoadFailed, WarmProgram, serve_and_exit
 
 __all__ = ["ForkSource", "ForkedProcess", "OnExit", "WarmParent", "fork_early"]
@@ -46,9 +47,10 @@ def fork_early() -> None:
     """
     if threading.active_count() > 1 or _early:
         return
-    ours, theirs = _control_pair()
     gc.collect()
+    make_immortal()
     gc.freeze()  # collecting would unshare
+    ours, theirs = _control_pair()
     sys.stdout.flush()  # or both would write what is buffered
     sys.stderr.flush()
     pid = os.fork()

@@ -1,0 +1,62 @@
+"""Objects whose references nobody counts any more, so that the pages they lie in stay shared after a fork.
+
+Every use of a Python object writes its reference count, and the page of 4 KiB in which that lies is then the fork's
+own copy. CPython 3.12 knows immortal objects (PEP 683), which are never written; it makes None, small integers and
+static types so. Here that is done to all that a warm parent has loaded: 22 of 214 MiB of a gateway with four LiveKit
+calls. CPython 3.11 has none, and keeps counting.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import struct
+import sys
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any
+
+__all__ = ["make_immortal", "possible"]
+
+_IMMORTAL = 0xFFFF_FFFF  # _Py_IMMORTAL_REFCNT of CPython 3.12, 64 bits: Include/object.h
+_RUNNING = (FrameType, GeneratorType, CoroutineType, AsyncGeneratorType)
+# What a code object holds; it is no container to the garbage collector, which therefore doesn't show them.
+_OF_CODE = ("co_consts", "co_names", "co_linetable", "co_exceptiontable", "co_filename", "co_name", "co_qualname")
+
+
+def possible() -> bool:
+    """Whether this interpreter has immortal objects that look as we know them."""
+    return (
+        sys.implementation.name == "cpython"
+        and sys.version_info[:2] == (3, 12)
+        and struct.calcsize("P") == 8
+        and sys.byteorder == "little"
+        and sys.getrefcount(None) == _IMMORTAL
+    )
+
+
+def make_immortal() -> int:
+    """All objects there are, but what is running. To be called by a process of one thread that has loaded everything,
+    before it forks: what is immortal is never freed, whoever lets go of it. Some 0.4 s for 300,000 objects; how many
+    they were. 0 where it isn't `possible`."""
+    if not possible():
+        return 0
+    seen: set[int] = set()
+    found: list[Any] = []
+    new: list[Any] = []
+    reached: list[Any] = gc.get_objects()
+    while reached:
+        new = [each for each in reached if id(each) not in seen and not isinstance(each, _RUNNING)]
+        seen.update(map(id, new))
+        found.extend(new)
+        reached = gc.get_referents(*new)
+        reached.extend(getattr(each, name) for each in new if type(each) is CodeType for name in _OF_CODE)
+    ours = {id(each) for each in (seen, found, new, reached)}
+    count = 0
+    for each in found:
+        if id(each) in ours:
+            continue
+        references = ctypes.c_uint32.from_address(id(each))  # the lower half of ob_refcnt
+        if references.value < 0x8000_0000:  # its sign says immortal
+            references.value = _IMMORTAL
+            count += 1
+    return count
