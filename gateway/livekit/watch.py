@@ -1,6 +1,7 @@
 """The gateway's eye on LiveKit: is the server there, does it know our keys, does anybody serve our calls?
 
-It warns and never stops anything: a server that is away now may be back when the next call comes.
+Of the server it only warns: one that is away now may be back when the next call comes. The rooms of calls whose call
+worker is lost are ended; LiveKit server would miss that participant after 20 s, and the agent would talk on.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Callable
 import structlog
 
 from gateway.config import LiveKitSettings
+from gateway.livekit.ending import RoomEndings
 from gateway.livekit.plan import access_of
-from gateway.record import CallClosed, RecordMessage
+from gateway.record import CallClosed, RecordMessage, WorkerLost
+from telephony.livekit.access import call_room_name
 from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitError
 
@@ -39,8 +42,9 @@ async def check_livekit(settings: LiveKitSettings) -> str:
 
 class LiveKitWatch:
     def __init__(self, settings: LiveKitSettings, now: Callable[[], float]) -> None:
-        """`now`: the loop clock in seconds."""
+        """`now`: the loop clock in seconds. Raises SecretMissing."""
         self._settings = settings
+        self._endings = RoomEndings(access_of(settings))
         self._now = now
         self._server = ""
         self._call: tuple[float, str] = (0.0, "")  # when, what
@@ -61,9 +65,13 @@ class LiveKitWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        await self._endings.close()
 
     def observe(self, message: RecordMessage) -> None:
         """What became of calls says more than any question to the server."""
+        if isinstance(message, WorkerLost):
+            for call_id in message.call_ids:
+                self._endings.end(call_room_name(call_id))
         if not isinstance(message, CallClosed):
             return
         if any(message.end_reason.startswith(each) for each in _TROUBLE):

@@ -44,10 +44,10 @@ def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
 class JobRecords(NoHooks):
     """Implements `WorkerHooks`: what jobs say goes into the store; a job that is given up leaves a record too."""
 
-    def __init__(self, put: Callable[[RecordMessage], None], given_up: Callable[[Any], None] = lambda _: None) -> None:
-        """`given_up(job)` is called for a job that failed, or could not hang up: its caller is still in the room."""
+    def __init__(self, put: Callable[[RecordMessage], None], end_room: Callable[[str], None] = lambda _: None) -> None:
+        """`end_room(name)` is called after a job that failed, or could not hang up: its caller is still in the room."""
         self._put = put
-        self._given_up = given_up
+        self._end_room = end_room
         self._left_alone: set[str] = set()  # jobs
         self._open: dict[str, set[str]] = {}  # job -> its calls that have not been closed
 
@@ -76,7 +76,7 @@ class JobRecords(NoHooks):
             self._put(WorkerLost(call_ids=tuple(left), at=datetime.now(UTC), reason=reason))
         if error or job.id in self._left_alone:
             self._left_alone.discard(job.id)
-            self._given_up(job)
+            self._end_room(job.room.name)
 
 
 def _refused(body: Mapping[str, Any]) -> CallRecord:

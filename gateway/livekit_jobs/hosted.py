@@ -18,10 +18,12 @@ from agent.worker.server import WorkerCannotRun, work
 from agent.worker.worker import Worker
 from gateway.callworker.warm import CallWorkers
 from gateway.config import Settings
-from gateway.livekit_jobs.worker import Farewells, end_what_was_left, make_worker, program_of
+from gateway.livekit.ending import RoomEndings
+from gateway.livekit_jobs.worker import end_what_was_left, make_worker, program_of
 from gateway.record import RecordMessage
 from gateway.store import CallStore, StoreLock
 from gateway.warm_parent import WarmWorkers
+from telephony.livekit.access import LiveKitAccess
 
 __all__ = ["HostedWorker"]
 
@@ -42,7 +44,7 @@ class HostedWorker:
         self._http = (livekit.worker.http.host, livekit.worker.http.port)
         self._record = record
         self._forks = SharedParent({_CALLS: CallWorkers(settings), _JOBS: program_of(settings, self._keys)})
-        self._farewells = Farewells(livekit.url, self._keys)
+        self._endings = RoomEndings(LiveKitAccess(livekit.url, *self._keys))
         self._stop, self._stop_now = asyncio.Event(), asyncio.Event()
         self._worker: Worker | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,13 +92,13 @@ class HostedWorker:
         self._stop_now.set()
         if self._task is not None:
             await asyncio.wait({self._task})
-        await self._farewells.said()
+        await self._endings.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def _begin(self) -> tuple[Worker, asyncio.Task[None]]:
-        worker = make_worker(self._settings, self._keys, self._record, self._farewells.end_call, self._job_forks)
+        worker = make_worker(self._settings, self._keys, self._record, self._endings.end, self._job_forks)
         running = work(worker, self._http, self._stop, self._stop_now, self._started)
         self._worker, self._task = worker, asyncio.create_task(running, name="agent worker")
         return worker, self._task

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from agent.warm.client import WarmParent
 from agent.worker.load import Capacity
@@ -17,14 +16,13 @@ from agent.worker.protocol import Registration
 from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.config import Settings
+from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
-from gateway.livekit_jobs.ending import end_room
 from gateway.record import RecordMessage
 from gateway.store import CallStore, RecordWriter, StoreInUse, StoreLock
 from telephony.livekit.access import LiveKitAccess
-from telephony.livekit.api import LiveKitApi
 
-__all__ = ["Farewells", "end_what_was_left", "make_worker", "program_of", "run_worker"]
+__all__ = ["end_what_was_left", "make_worker", "program_of", "run_worker"]
 
 
 def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
@@ -43,41 +41,15 @@ def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
     )
 
 
-class Farewells:
-    """The ends of calls whose job can do nothing more for them: the caller must not be left with nobody."""
-
-    def __init__(self, url: str, keys: tuple[str, str]) -> None:
-        self._access = LiveKitAccess(url, *keys)
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def end_call(self, job: Any) -> None:
-        task = asyncio.create_task(self._end(job.room.name), name="end of a call without an agent")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def said(self) -> None:
-        """Those that are under way; 5 s at most."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
-        for task in self._tasks:
-            task.cancel()
-
-    async def _end(self, room: str) -> None:
-        api = LiveKitApi(self._access)
-        try:
-            await end_room(api, room)
-        finally:
-            await api.close()
-
-
 def make_worker(
     settings: Settings,
     keys: tuple[str, str],
     record: Callable[[RecordMessage], None],
-    given_up: Callable[[Any], None],
+    end_room: Callable[[str], None],
     start_forks: StartForks = WarmParent.start,
 ) -> Worker:
-    """`record` takes what jobs say of calls that no gateway bridges. Raises WorkerCannotRun."""
+    """`record` takes what jobs say of calls that no gateway bridges, `end_room` the rooms of jobs that are given up.
+    Raises WorkerCannotRun."""
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"
     worker = livekit.worker
@@ -91,7 +63,7 @@ def make_worker(
                 PlacementSettings(worker.jobs_per_process, worker.idle_processes),
                 worker.drain_s,
             ),
-            JobRecords(record, given_up),
+            JobRecords(record, end_room),
             start_forks=start_forks,
         )
     except ValueError as error:
@@ -112,12 +84,12 @@ async def run_worker(
     lock = await end_what_was_left(store, settings.store_path)
     writer = RecordWriter(store)
     await writer.start()
-    farewells = Farewells(livekit.url, keys)
+    endings = RoomEndings(LiveKitAccess(livekit.url, *keys))
     try:
-        worker = make_worker(settings, keys, writer.put, farewells.end_call)
+        worker = make_worker(settings, keys, writer.put, endings.end)
         await run_until_told(worker, (livekit.worker.http.host, livekit.worker.http.port), stop, started)
     finally:
-        await farewells.said()
+        await endings.close()
         await writer.close()
         await store.close()
         if lock is not None:

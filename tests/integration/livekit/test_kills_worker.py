@@ -135,6 +135,8 @@ async def test_a_call_worker_whose_native_part_panics_leaves_no_phone_on_a_dead_
                 await call.wait_bye()
             record = await gateway.record(call.call_id)
             assert (record["outcome"], record["ended_by"]) == ("worker_lost", "system")
+            # LiveKit server would miss the dead one after 20 s; until then the agent would talk to nobody.
+            await until(lambda: not worker.jobs(), 3, "the end of the agent's job")
             await until(lambda: len(gateway.worker_pids()) == 2, 10, "another one")
             again = await phone.call(gateway.uri("+15550100"), caller=caller)
             await until(lambda: onset_after(again.received, again.answered_at), 8, "the next call's greeting")

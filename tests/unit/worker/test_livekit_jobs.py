@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +140,7 @@ def test_an_event_tells_its_time_of_day() -> None:
 
 class _Job:
     id = "AJ_1"
+    room = SimpleNamespace(name="call-1")
 
 
 def test_a_refused_call_leaves_a_record() -> None:
@@ -151,30 +153,30 @@ def test_a_refused_call_leaves_a_record() -> None:
     assert (record.called, record.started_at) == ("+15550100", NOW)
 
 
-def test_a_job_that_is_given_up_closes_its_record_and_is_told_on() -> None:
+def test_a_job_that_is_given_up_closes_its_record_and_its_room_is_ended() -> None:
     put: list[RecordMessage] = []
-    given_up: list[Any] = []
-    records = JobRecords(put.append, given_up.append)
+    ended: list[str] = []
+    records = JobRecords(put.append, ended.append)
     job = _Job()
     records.job_says("AJ_1", CallOpened.of(INFO, started_at=NOW).to_dict())
     records.job_over(job, "its process died")
     assert isinstance(put[1], WorkerLost)
     assert (put[1].call_ids, put[1].reason) == (("c1",), "its process died")
-    assert given_up == [job]
+    assert ended == ["call-1"]
     records.job_over(job, "")
     assert len(put) == 2
 
 
-def test_a_job_that_could_not_hang_up_is_told_on_once_it_is_over() -> None:
+def test_a_job_that_could_not_hang_up_has_its_room_ended_once_it_is_over() -> None:
     put: list[RecordMessage] = []
-    given_up: list[Any] = []
-    records = JobRecords(put.append, given_up.append)
+    ended: list[str] = []
+    records = JobRecords(put.append, ended.append)
     job = _Job()
     records.job_says("AJ_1", json.loads(json.dumps(LEFT_ALONE)))
-    assert given_up == []
+    assert ended == []
     for _ in range(2):
         records.job_over(job, "")
-    assert given_up == [job] and put == []
+    assert ended == ["call-1"] and put == []
 
 
 def test_what_is_no_record_message_is_not_stored() -> None:

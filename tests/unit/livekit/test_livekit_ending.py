@@ -1,4 +1,4 @@
-"""The end of a call that its job could not hang up. Virtual time."""
+"""The end of a call that its job or its call worker could not end. Virtual time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit_jobs.ending import LIMIT_S, TRY_EVERY_S, end_room
-from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitTimeout, LiveKitUnreachable
+from gateway.livekit.ending import LIMIT_S, TRY_EVERY_S, end_room
+from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitTimeout, LiveKitUnreachable, NotInRoom
 
 
 class Rooms:
@@ -49,6 +49,15 @@ def test_people_are_not_put_out() -> None:
         rooms = Rooms(LiveKitTimeout("hangs"), people=True)
         await end_room(rooms, "call-1")
         assert rooms.deleted == [] and len(rooms.asked_at) == 2
+
+    run_virtual(scenario())
+
+
+def test_a_room_that_has_gone_is_not_asked_for_again() -> None:
+    async def scenario() -> None:
+        rooms = Rooms(NotInRoom("no such room"))
+        await end_room(rooms, "call-1")
+        assert rooms.deleted == [] and len(rooms.asked_at) == 1
 
     run_virtual(scenario())
 

@@ -1,4 +1,5 @@
-"""The end of a call whose job can do nothing for it any more: its room is deleted, which hangs up.
+"""The end of a call for which its job or its call worker can do nothing any more: its room is deleted, which hangs up
+and sends the others away.
 
 LiveKit SIP keeps the phone on the line while LiveKit server is away, and for as long as there is a room. So this is
 tried until the server answers.
@@ -11,11 +12,14 @@ from typing import Protocol
 
 import structlog
 
-from telephony.livekit.errors import LiveKitError, LiveKitRefused
+from telephony.livekit.access import LiveKitAccess
+from telephony.livekit.api import LiveKitApi
+from telephony.livekit.errors import LiveKitError, LiveKitRefused, NotInRoom
 
-__all__ = ["RoomEnds", "end_room"]
+__all__ = ["RoomEndings", "RoomEnds", "end_room"]
 
 TRY_EVERY_S = 2.0
+CLOSE_LIMIT_S = 5.0
 LIMIT_S = 600.0  # LiveKit SIP itself gives up a server that is away for 60 s
 log = structlog.get_logger(__name__)
 
@@ -39,6 +43,8 @@ async def end_room(api: RoomEnds, room: str) -> None:
             if not await api.has_people(room):
                 await api.delete_room(room)
             return
+        except NotInRoom:
+            return
         except LiveKitError as error:
             # All else may pass: a server without its Redis, or one that was just started, has errors of many names.
             hopeless = isinstance(error, LiveKitRefused) or loop.time() > deadline
@@ -48,3 +54,31 @@ async def end_room(api: RoomEnds, room: str) -> None:
             if hopeless:
                 return
         await asyncio.sleep(TRY_EVERY_S)
+
+
+class RoomEndings:
+    """Rooms that are ended, each in a task of its own."""
+
+    def __init__(self, access: LiveKitAccess) -> None:
+        self._access = access
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def end(self, room: str) -> None:
+        """Returns at once. As `end_room`."""
+        task = asyncio.create_task(self._end(room), name="end of a room")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Waits for those that are under way, 5 s at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_LIMIT_S)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _end(self, room: str) -> None:
+        api = LiveKitApi(self._access)
+        try:
+            await end_room(api, room)
+        finally:
+            await api.close()
