@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["REJOINED", "SIP_LOST", "CallerWatch"]
 
 ANSWER_LIMIT_S = 5.0  # LiveKit SIP answers a call that comes in 1 s after somebody hears it, at the latest
+RINGING_LIMIT_S = 85.0  # of a call that it dials: LiveKit server waits 80 s for an answer
 RETURN_S = 5.0  # who was there before our connection broke, and not after, may be on the way back as well
 SIP_LOST = "livekit_sip_lost: LiveKit SIP, which brought the call, does not answer any more, or has ended it unnoticed"
 REJOINED = "the call had been answered before LiveKit server went away, and its conversation is over"
@@ -114,8 +115,10 @@ class CallerWatch:
         self._answered()
 
     def _heard(self) -> None:
-        if self._inbound and not self._is_answered and self._answer_timer is None:
-            self._answer_timer = self._loop.call_later(ANSWER_LIMIT_S, self._has_rejoined)
+        """It may also be the ringing that somebody called hears."""
+        if not self._is_answered and self._answer_timer is None:
+            limit_s = ANSWER_LIMIT_S if self._inbound else RINGING_LIMIT_S
+            self._answer_timer = self._loop.call_later(limit_s, self._has_rejoined)
 
     def _has_rejoined(self) -> None:
         """LiveKit SIP comes back into the rooms of a server that was away, with the attributes that it first came with,

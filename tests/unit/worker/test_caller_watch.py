@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit_jobs.caller import ANSWER_LIMIT_S, NOT_BACK, RETURN_S, SIP_LOST, CallerWatch
+from gateway.livekit_jobs.caller import ANSWER_LIMIT_S, NOT_BACK, RETURN_S, RINGING_LIMIT_S, SIP_LOST, CallerWatch
 from telephony.call import EndedBy
 from telephony.livekit.connection import Disconnected
 from telephony.livekit.errors import LiveKitUnreachable
@@ -145,10 +145,13 @@ async def test_a_call_that_is_answered_in_time_has_not_come_back(world: World) -
 
 
 @scenario
-async def test_a_phone_that_we_call_may_ring_for_long(world: World) -> None:
+async def test_a_phone_that_is_called_may_ring_for_long_but_not_for_ever(world: World) -> None:
+    """Then it had been answered before LiveKit server went away."""
     watch = await world.begin(RINGING)
-    await asyncio.sleep(60)
+    await asyncio.sleep(RINGING_LIMIT_S - 0.1)
     assert (world.answered, watch.rejoined) == (0, False)
+    await asyncio.sleep(0.2)
+    assert (world.answered, watch.rejoined) == (1, True)
     watch.close()
 
 
