@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.livekit_stack.figures import StackFigures, disturbed, over_limits, table
+from bench.livekit_stack.figures import StackFigures, disturbed, middle, over_limits, table
 from bench.livekit_stack.programs import NotReady
 from bench.livekit_stack.setups import SETUPS, livekit_stack_class
 from gateway.commands.bench import recorded_speech
@@ -32,6 +32,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default=keys, metavar=keys, help="; ".join(f"{s.key}: {s.title}" for s in SETUPS))
     parser.add_argument("--calls", default="1,4,8", metavar="N[,N...]", help="calls at once; a run for each")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="all of it so often, by turns; each figure is the median of that"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     args = parser.parse_args()
     args.only = [key.strip() for key in args.only.split(",")]
@@ -42,8 +45,8 @@ def _arguments() -> argparse.Namespace:
         args.calls = [int(count) for count in args.calls.split(",")]
     except ValueError:
         parser.error("--calls: numbers with commas between them")
-    if min(args.calls) < 1 or args.rounds < 2:
-        parser.error("--calls must be at least 1, and --rounds 2: the first has nothing to interrupt")
+    if min(args.calls) < 1 or args.rounds < 2 or args.repeat < 1:
+        parser.error("--calls and --repeat must be at least 1, and --rounds 2: the first has nothing to interrupt")
     return args
 
 
@@ -52,17 +55,15 @@ async def _run(args: argparse.Namespace) -> list[StackFigures]:
 
     clips = await recorded_speech()
     runs: list[StackFigures] = []
-    for setup in SETUPS:
-        if setup.key not in args.only:
-            continue
+    for setup in [setup for setup in SETUPS if setup.key in args.only] * args.repeat:
         print(f"({setup.key}) {setup.title}: starting", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-", ignore_cleanup_errors=True) as folder:
             async with setup.start(Path(folder)) as started:
                 for count in args.calls:
                     print(f"({setup.key}) {count} at once ...", file=sys.stderr, flush=True)
                     runs.append(await measure(setup, started, count, args.rounds, clips))
-                    _write(args.json, runs)  # so that a run that is stopped keeps what it has
-    return runs
+                    _write(args.json, middle(runs))  # so that a run that is stopped keeps what it has
+    return middle(runs)
 
 
 def _write(path: Path | None, runs: list[StackFigures]) -> None:

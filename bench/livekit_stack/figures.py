@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from gateway.bench.figures import RunFigures
 
-__all__ = ["LIMITS_MS", "StackFigures", "disturbed", "over_limits", "table"]
+__all__ = ["LIMITS_MS", "StackFigures", "disturbed", "middle", "over_limits", "table"]
 
 LIMITS_MS = {"b": 800.0, "c": 760.0}  # end of speech -> first audio, median
 _CALM_PERCENT = 15.0
@@ -55,8 +55,9 @@ def table(runs: Sequence[StackFigures]) -> str:
     lines = ["| " + " | ".join(_HEAD) + " |", "| --- |" + " ---: |" * (len(_HEAD) - 1)]
     for each in runs:
         run = each.run
-        done = max(1, run.calls - run.failed)
-        parts = " + ".join(_number(each.cpu_percent.get(part, 0.0) / done) for part in _PARTS)
+        total = sum(each.cpu_percent.get(part, 0.0) for part in _PARTS)
+        a_call = run.cpu_percent_per_call / total if total else 0.0
+        parts = " + ".join(_number(each.cpu_percent.get(part, 0.0) * a_call) for part in _PARTS)
         cells = [
             f"({each.key}) {each.title}",
             str(run.calls),
@@ -69,6 +70,40 @@ def table(runs: Sequence[StackFigures]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def middle(runs: Sequence[StackFigures]) -> list[StackFigures]:
+    """One for each setup and number of calls: of each figure the median of its repetitions. What failed or was lost is
+    counted over all of them."""
+    alike: dict[tuple[str, int], list[StackFigures]] = {}
+    for each in runs:
+        alike.setdefault((each.key, each.run.calls), []).append(each)
+    return [_middle(group) for group in alike.values()]
+
+
+def _middle(group: Sequence[StackFigures]) -> StackFigures:
+    first = group[0]
+
+    def by_part(of: Callable[[StackFigures], Mapping[str, float]]) -> dict[str, float]:
+        return {part: _median([of(each).get(part, 0.0) for each in group]) for part in of(first)}
+
+    figures = {field.name: [getattr(each.run, field.name) for each in group] for field in fields(RunFigures)}
+    counted = {"failed", "missed", "packets", "packets_lost", "packets_late"}
+    run = {name: sum(values) if name in counted else _median(values) for name, values in figures.items()}
+    return StackFigures(
+        first.key,
+        first.title,
+        RunFigures(**run),
+        by_part(lambda each: each.cpu_percent),
+        by_part(lambda each: each.pss_mib),
+        by_part(lambda each: each.pss_idle_mib),
+        max(each.elsewhere_percent for each in group),
+    )
+
+
+def _median(values: Sequence[Any]) -> Any:
+    """The lower one of two in the middle; what never came is worst of all."""
+    return sorted(values, key=lambda value: (math.isnan(value), value))[(len(values) - 1) // 2]
 
 
 def over_limits(runs: Sequence[StackFigures]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bench.livekit_stack.figures import StackFigures, disturbed, over_limits, table
+from bench.livekit_stack.figures import StackFigures, disturbed, middle, over_limits, table
 from gateway.bench.figures import CallFigures, RunFigures
 
 
@@ -55,3 +55,24 @@ def test_a_busy_machine_is_told() -> None:
     assert disturbed([figures("b", 1), figures("c", 1, elsewhere=80.0)]) == [
         "(c) at 1: others used 80 % of a core meanwhile"
     ]
+
+
+def test_of_repetitions_each_figure_is_the_median() -> None:
+    runs = [
+        figures("b", 700, cpu=9, pss=30),
+        figures("c", 650),
+        figures("b", 720, cpu=20, pss=10),
+        figures("b", 710, cpu=10, pss=20, elsewhere=30.0),
+    ]
+    b, c = middle(runs)
+    assert (b.run.answer_p50_ms, b.run.cpu_percent_per_call, b.run.pss_mib_per_call) == (710, 10, 20)
+    assert (b.run.calls, b.cpu_percent["agent"], b.pss_mib["agent"]) == (1, 7.5, 20)
+    assert b.elsewhere_percent == 30, "the worst of them"
+    assert c == figures("c", 650)
+
+
+def test_of_two_repetitions_the_better_one_counts_but_for_what_failed() -> None:
+    failed = RunFigures.of(1, [], cpu_percent=1, pss_mib=1, pss_idle_mib=1)
+    nothing = StackFigures("b", "b", failed, {"agent": 1.0}, {"agent": 1.0}, {"agent": 1.0}, 0.0)
+    (both,) = middle([nothing, figures("b", 700)])
+    assert (both.run.answer_p50_ms, both.run.failed) == (700, 1)
