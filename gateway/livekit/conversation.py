@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.keys import Keys
 from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
 from gateway.livekit.transcription import SpokenWords
+from gateway.livekit.waiting import CallerWaits, announce
 from telephony.call import EndedBy, Leg
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
 from telephony.livekit.api import whose_silence
@@ -46,8 +48,6 @@ from telephony.livekit.events import (
 )
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import DRAIN, HANG_UP
-from telephony.media.frames import duration_ms
-from telephony.media.tones import ringback
 from telephony.rooms.protocol import LegAudio, Recorder
 
 __all__ = ["EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
@@ -55,7 +55,7 @@ __all__ = ["EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
 log = structlog.get_logger(__name__)
 
 EVENT_TOPIC = "trunkline.event"  # data packets: a session event as JSON, with `unix_ms`, the time of day of its `at`
-RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
+BREAK_GRACE_S = 1.5  # media goes on for the first second of a connection that breaks, and many are resumed in that
 PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: what is still under way to the phone
 LEFT_GRACE_S = 1.0  # an agent that has left on purpose: its last words, or another one that takes over
 DRAIN_LIMIT_S = 15.0
@@ -90,7 +90,9 @@ class LiveKitConversation:
         self._changed = asyncio.Event()
         self._over: asyncio.Future[ConversationOver] = self._loop.create_future()
         self._farewell = ""  # the canned sentence that the caller hears before it is over
-        self._met = False  # somebody was there to talk to
+        self._waits = CallerWaits(
+            lambda: self._joined().announcer, lambda: canned.get(self._persona, "one_moment"), self._change
+        )
         self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
         self._words = SpokenWords(caller_identity(leg.info), self._is_agent)
         self._room_name = call_room_name(leg.info.call_id)
@@ -137,11 +139,11 @@ class LiveKitConversation:
         self._spawn(self._say_status("active"))
         while not self._over.done():
             if self._talking:
-                self._met = True
+                self._waits.talk()
                 self._to_room.flow()
                 await self._change()
             elif not room.live:
-                await self._change()  # it is being resumed, or lost: the room says which
+                await self._resumed_or_lost()
             elif not await self._somebody_comes():
                 self._nobody()
         over = self._over.result()
@@ -199,34 +201,19 @@ class LiveKitConversation:
     # --- waiting for somebody ------------------------------------------------------------------------------------
 
     async def _somebody_comes(self) -> bool:
-        """Whether there was somebody, or an end, in time; meanwhile the caller hears it ringing."""
-        room = self._joined()
-        limit_s = self._settings.agent_return_s if self._met else self._settings.agent_timeout_s
-        now = self._loop.time()
-        deadline, ring_at = now + limit_s, now + RINGBACK_AFTER_S
-        if self._met:
-            ring_at += self._announce(self._canned.get(self._persona, "one_moment"))
-        while (left := deadline - self._loop.time()) > 0:
-            await self._change(min(left, max(0.01, ring_at - self._loop.time())))
-            if self._talking or not room.live or self._over.done():
-                if room.announcer is not None:
-                    room.announcer.clear()
-                return True
-            if self._loop.time() >= ring_at:
-                ring_at += self._announce(ringback())
-        return False
+        """Whether there was somebody, or an end, in time."""
+        limit_s = self._settings.agent_return_s if self._waits.met else self._settings.agent_timeout_s
+        return await self._waits.for_somebody(
+            lambda: self._talking or not self._joined().live or self._over.done(), limit_s
+        )
 
-    def _announce(self, pcm: bytes) -> float:
-        """To the caller alone; its length in seconds."""
-        announcer = self._joined().announcer
-        if announcer is not None:
-            announcer.push(pcm)
-            announcer.flush()
-        return duration_ms(pcm) / 1000
+    async def _resumed_or_lost(self) -> None:
+        """The connection broke: the room says in time which of the two it is."""
+        await self._waits.until(lambda: self._joined().live or self._over.done(), BREAK_GRACE_S, math.inf)
 
     def _nobody(self) -> None:
         name = self._settings.agent_name
-        if self._met:
+        if self._waits.met:
             text = f"agent_lost: the agent has left and none came back within {self._settings.agent_return_s:g} s"
         else:
             asked = f"no agent worker is registered as '{name}'" if name else "no agent worker takes rooms by itself"
@@ -244,7 +231,9 @@ class LiveKitConversation:
         self._journal.alarm(kind, detail, self._loop.time())
         log.error("no_agent", reason=text)
         # The shorter one for those who have waited: 10 s after a loss the call is over and its record written.
-        self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost" if self._met else "goodbye_error")
+        self._end(
+            ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost" if self._waits.met else "goodbye_error"
+        )
 
     async def _change(self, limit_s: float | None = None) -> bool:
         """Wait until something happens; whether it did within the limit."""
@@ -348,7 +337,7 @@ class LiveKitConversation:
         if announcer is None:
             return
         announcer.clear()
-        length_s = self._announce(self._canned.get(self._persona, key))
+        length_s = announce(announcer, self._canned.get(self._persona, key))
         try:
             async with asyncio.timeout(length_s + 1.0):  # a phone on hold takes nothing
                 await announcer.drained()

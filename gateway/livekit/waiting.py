@@ -1,0 +1,73 @@
+"""What the caller hears while there is nobody to talk to: no agent yet or any more, or no connection to LiveKit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from telephony.media.frames import duration_ms
+from telephony.media.tones import ringback
+from telephony.rooms.protocol import AudioOutput
+
+__all__ = ["RINGBACK_AFTER_S", "CallerWaits", "announce"]
+
+RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
+
+
+def announce(announcer: AudioOutput | None, pcm: bytes) -> float:
+    """To the caller alone; its length in seconds."""
+    if announcer is not None:
+        announcer.push(pcm)
+        announcer.flush()
+    return duration_ms(pcm) / 1000
+
+
+class CallerWaits:
+    """Once there has been a conversation, a sentence that asks to wait, said once; then ringing."""
+
+    def __init__(
+        self,
+        announcer: Callable[[], AudioOutput | None],
+        one_moment: Callable[[], bytes],
+        change: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """`one_moment()`: the sentence, 8 kHz audio. `change(limit_s)` waits until something may have happened."""
+        self._announcer = announcer
+        self._one_moment = one_moment
+        self._change = change
+        self._asked_to_wait = False  # since somebody was there
+        self.met = False  # somebody was there to talk to
+
+    def talk(self) -> None:
+        """Somebody is there."""
+        self.met, self._asked_to_wait = True, False
+
+    async def for_somebody(self, came: Callable[[], bool], limit_s: float) -> bool:
+        """Whether they came in time."""
+        return await self.until(came, 0.0 if self._to_be_asked else RINGBACK_AFTER_S, limit_s)
+
+    async def until(self, over: Callable[[], bool], silent_s: float, limit_s: float) -> bool:
+        """Whether `over()` within the limit. For the first `silent_s` the caller hears nothing."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + silent_s
+        deadline = loop.time() + limit_s
+        try:
+            while not over():
+                now = loop.time()
+                if now >= deadline:
+                    return False
+                if now < due:
+                    await self._change(min(due, deadline) - now)
+                elif self._to_be_asked:
+                    self._asked_to_wait = True
+                    due += announce(self._announcer(), self._one_moment()) + RINGBACK_AFTER_S
+                else:
+                    due += announce(self._announcer(), ringback())
+            return True
+        finally:
+            if (announcer := self._announcer()) is not None:
+                announcer.clear()
+
+    @property
+    def _to_be_asked(self) -> bool:
+        return self.met and not self._asked_to_wait
