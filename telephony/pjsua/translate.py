@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from telephony.errors import CallLimitReached, MediaPortsExhausted, PjsipError, PortTaken, TelephonyError
 from telephony.pjsua._api import Error
@@ -25,11 +24,19 @@ def translated(operation: str, status: int, text: str) -> TelephonyError:
     return PjsipError(operation, status, text)
 
 
-@contextmanager
-def pjsip_operation(operation: str) -> Iterator[None]:
-    """Turn pjsua2's Error into ours. Not chained: tracebacks hold PJSIP's objects, which must not leave its thread
-    (`OwnerThread` strips what Python chains by itself)."""
-    try:
-        yield
-    except Error as error:
-        raise translated(operation, error.status, error.reason or error.title) from None
+class pjsip_operation:
+    """Turn pjsua2's Error into ours. It is not chained, and its traceback is dropped: that holds frames with PJSIP's
+    objects, which must go on PJSIP's thread and at once, and not when garbage is collected on another one. (No
+    generator: of Python 3.12's, frames and error would hold each other. What Python chains by itself `OwnerThread`
+    strips.)"""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Error):
+            error.__traceback__ = None
+            raise translated(self._operation, error.status, error.reason or error.title) from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -134,6 +136,33 @@ async def test_commands_run_in_order_on_the_owner_thread_and_errors_come_back_ba
     with pytest.raises(PjsipError, match="stopped"):
         await owner.call(fail)
     assert driven.ran == ["start", "stop"]
+
+
+async def test_what_a_failed_operation_held_goes_at_once_and_not_as_garbage_on_another_thread():
+    """PJSIP aborts the process when its objects go on a thread that it doesn't know."""
+
+    class PjsipObject:
+        pass
+
+    held: list[weakref.ref[PjsipObject]] = []
+
+    def fail() -> None:
+        thing = PjsipObject()
+        held.append(weakref.ref(thing))
+        with pjsip_operation("ring"):
+            raise Error()
+
+    owner = OwnerThread(Driven())
+    await owner.start()
+    gc.disable()
+    try:
+        with pytest.raises(PjsipError):
+            await owner.call(fail)
+        await owner.call(lambda: None)  # the thread has gone on
+        assert held[0]() is None
+    finally:
+        gc.enable()
+        await owner.stop()
 
 
 async def test_a_failed_start_is_raised():
