@@ -103,7 +103,10 @@ def _fork_on_request(control: socket.socket, program: WarmProgram) -> int:
                 wake_read.recv(4096)
                 _report_exits(control)
                 continue
-            data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 1)
+            try:
+                data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 1)
+            except ConnectionError:  # the owner has gone without reading what we told it last
+                data = b""
             if not data:
                 signal.set_wakeup_fd(-1)
                 return 0
@@ -168,6 +171,6 @@ def _call_process(name: str) -> None:
 
 if __name__ == "__main__":
     # Under its own name, so that what is pickled finds the classes of this module's importers.
-    from agent.warm.parent import serve as serve_warm
+    from agent.warm.parent import serve_and_exit as serve_warm
 
-    sys.exit(serve_warm(socket.socket(fileno=int(sys.argv[1]))))
+    serve_warm(socket.socket(fileno=int(sys.argv[1])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -186,3 +188,26 @@ async def test_a_process_with_threads_is_not_forked() -> None:
     children = psutil.Process().children()
     fork_early()
     assert psutil.Process().children() == children
+
+
+def test_an_owner_that_goes_without_reading_leaves_no_noise() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel, process_end = socket.socketpair()
+    with theirs, channel, process_end:
+        warm = subprocess.Popen(
+            [sys.executable, "-m", "agent.warm.parent", str(theirs.fileno())],
+            cwd=ROOT,
+            env={"PYTHONPATH": f"{ROOT}:{HERE}"},
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+        )
+        theirs.close()
+        with ours:
+            ours.send(pickle.dumps(Obedient()))
+            assert json.loads(ours.recv(1000)) == {"warm": True}
+            socket.send_fds(ours, [json.dumps({"fork": "p1", "details": {}}).encode()], [process_end.fileno()])
+            select.select([ours], [], [], 10)  # it has answered, and nobody will read that
+        channel.close()
+        process_end.close()  # the fork ends, too: it has the same standard error
+        _, said = warm.communicate(timeout=10)
+        assert (warm.returncode, said) == (0, b"")
