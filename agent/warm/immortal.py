@@ -2,7 +2,7 @@
 
 Every use of a Python object writes its reference count, and the page of 4 KiB in which that lies is then the fork's
 own copy. CPython 3.12 knows immortal objects (PEP 683), which are never written; it makes None, small integers and
-static types so. Here that is done to all that a warm parent has loaded: 22 of 214 MiB of a gateway with four LiveKit
+static types so. Here that is done to all that a warm parent has loaded: 26 of 214 MiB of a gateway with four LiveKit
 calls. CPython 3.11 has none, and keeps counting.
 """
 
@@ -15,7 +15,7 @@ import sys
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
-__all__ = ["make_immortal", "possible"]
+__all__ = ["make_immortal"]
 
 _IMMORTAL = 0xFFFF_FFFF  # _Py_IMMORTAL_REFCNT of CPython 3.12, 64 bits: Include/object.h
 _IMMORTAL_FROM = 0x8000_0000  # the sign of its lower half says so
@@ -24,7 +24,7 @@ _RUNNING = (FrameType, GeneratorType, CoroutineType, AsyncGeneratorType)
 _OF_CODE = ("co_consts", "co_names", "co_linetable", "co_exceptiontable", "co_filename", "co_name", "co_qualname")
 
 
-def possible() -> bool:
+def _possible() -> bool:
     """Whether this interpreter has immortal objects that look as we know them."""
     return (
         sys.implementation.name == "cpython"
@@ -38,8 +38,8 @@ def possible() -> bool:
 def make_immortal() -> int:
     """All objects there are, but what is running. To be called by a process of one thread that has loaded everything,
     before it forks: what is immortal is never freed, whoever lets go of it. Some 0.4 s for 220,000 objects, and
-    little more when most are so already. Returns how many were made so: 0 where it isn't `possible`."""
-    if not possible():
+    little more when most are so already. Returns how many were made so: 0 where it isn't possible."""
+    if not _possible():
         return 0
     found: dict[int, Any] = {}
     new: dict[int, Any] = {}

@@ -9,7 +9,7 @@ from telephony.media.frames import duration_ms
 from telephony.media.tones import ringback
 from telephony.rooms.protocol import AudioOutput
 
-__all__ = ["RINGBACK_AFTER_S", "CallerWaits", "announce"]
+__all__ = ["CallerWaits", "announce"]
 
 RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
 
