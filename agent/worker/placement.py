@@ -51,15 +51,20 @@ def choose(processes: Iterable[ProcessView], settings: PlacementSettings) -> str
     return max(open_ones, key=lambda p: p.jobs).name if open_ones else None
 
 
-def tend(processes: Sequence[ProcessView], settings: PlacementSettings, waiting: int = 0) -> list[Fork | Retire]:
-    """What brings the processes to what is wanted. `waiting`: jobs that have no process yet."""
+def tend(
+    processes: Sequence[ProcessView], settings: PlacementSettings, waiting: int = 0, *, calm: bool = True
+) -> list[Fork | Retire]:
+    """What brings the processes to what is wanted. `waiting`: jobs that have no process yet. `calm`: none has come for
+    a while. While jobs come a process is forked only if there is no place left for one more: a fork takes 100 ms of CPU
+    from calls that are being set up."""
     worn = [p for p in processes if p.jobs == 0 and not _has_room(p, settings)]
     idle = [p for p in processes if p.jobs == 0 and _has_room(p, settings)]
     room = sum(settings.jobs_per_process - p.jobs for p in processes if p.jobs and _has_room(p, settings))
     uncovered = max(0, waiting - room)  # jobs that the processes at work can't take in
     wanted = settings.idle_processes + -(-uncovered // settings.jobs_per_process)
     actions: list[Fork | Retire] = [Retire(p.name) for p in worn]
-    if len(idle) < wanted:
+    places = room + sum(settings.jobs_per_process for p in idle if p.ready)
+    if len(idle) < wanted and (calm or places <= waiting):
         actions.append(Fork(wanted - len(idle)))
     spare = [p for p in idle if p.ready]
     actions += [Retire(p.name) for p in spare[: max(0, len(idle) - wanted)]]

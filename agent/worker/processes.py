@@ -43,6 +43,7 @@ WATCH_EVERY_S = 0.25
 LATE_S = 1.0
 READY_LIMIT_S = 20.0
 MEMORY_EVERY_S = 5.0
+CALM_S = 1.0  # since the last job came: what is left to do can be done now
 _RESTART_PAUSE_S = 1.0  # after a process that died before it was ready
 _MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class JobProcesses:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._early_deaths = 0
+        self._calm_from = 0.0
         self.lost = 0  # processes that died with jobs in them
         self.reserved = 0  # jobs that are about to come: processes are forked for them
 
@@ -157,6 +159,7 @@ class JobProcesses:
 
     def run(self, job: RunJob) -> None:
         """Give the job to a process, or to the next that becomes ready."""
+        self._job_comes()
         name = choose([p.view() for p in self._processes.values() if not p.retired], self._settings)
         if name is None:
             self._waiting.append(job)
@@ -180,7 +183,13 @@ class JobProcesses:
     def expect(self, reserved: int) -> None:
         """So many jobs have been accepted and are about to be assigned."""
         self.reserved = reserved
+        self._job_comes()
         self._tend()
+
+    def _job_comes(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._calm_from = loop.time() + CALM_S
+        loop.call_at(self._calm_from + 0.01, self._tend)  # a loop may call by its clock's resolution too early
 
     def _give(self, process: _Process, job: RunJob) -> None:
         process.jobs[job.job_id] = job
@@ -197,7 +206,8 @@ class JobProcesses:
         if self._stopping:
             return
         views = [p.view() for p in self._processes.values() if not p.retired]
-        for action in tend(views, self._settings, waiting=len(self._waiting) + self.reserved):
+        calm = asyncio.get_running_loop().time() >= self._calm_from
+        for action in tend(views, self._settings, waiting=len(self._waiting) + self.reserved, calm=calm):
             if isinstance(action, Fork):
                 for _ in range(action.count):
                     self._fork()

@@ -248,10 +248,10 @@ class LiveKitWorkerSettings(_Section):
     )
     idle_processes: int = Field(default=1, ge=0, le=64, description="Job processes that wait, warm, for a job.")
     jobs_per_process: int = Field(
-        default=4,
+        default=8,
         ge=1,
         le=64,
-        description="Conversations that may share a process. 1: each its own, at 40 % more CPU and 15-30 % memory.",
+        description="Conversations that may share a process. 1: each its own, at 40 % more CPU and 70 % more memory.",
     )
     drain_s: float = Field(default=60.0, ge=0, description="How long jobs may go on after a request to stop.")
     http: HttpAddress = Field(

@@ -47,6 +47,16 @@ def test_jobs_that_wait_have_processes_forked_for_them() -> None:
     assert tend([process("a", 1, 1), process("b")], SHARED, waiting=3) == [Fork(1)]
 
 
+def test_while_jobs_come_a_place_for_one_more_is_enough() -> None:
+    assert tend([process("a", 1, 1), process("b")], ONE, calm=False) == []
+    assert tend([process("a", 1, 1), process("b", 1, 1)], ONE, calm=False) == [Fork(2)]
+    assert tend([process("a", 1, 1), process("b")], ONE, waiting=1, calm=False) == [Fork(2)], "the place is promised"
+    assert tend([process("a", ready=False)], ONE, waiting=1, calm=False) == [Fork(2)], "one that starts is no place yet"
+    assert tend([process("a", 1, 1)], SHARED, waiting=1, calm=False) == []
+    assert tend([process("a", 3, 3)], SHARED, calm=False) == [Fork(1)]
+    assert tend([process("a", 1, 1)], SHARED) == [Fork(1)], "afterwards"
+
+
 def test_a_shared_process_that_is_worn_ends_when_it_is_empty() -> None:
     assert tend([process("worn", 0, 10), process("a")], SHARED) == [Retire("worn")]
     assert tend([process("worn", 1, 10), process("a")], SHARED) == []
