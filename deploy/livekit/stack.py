@@ -38,6 +38,9 @@ _STOP_LIMIT_S = 3.0
 _HOST = "127.0.0.1"
 # LiveKit server tells Redis every 2 s that it is alive, and is believed for 5 s.
 _DEAD_SERVER_BELIEVED_S = 6.0
+# Below those that Linux gives to connections that go out (32768-60999, see ip(7)): one of these would be gone again now
+# and then before the part listens, or while it is down.
+_FIRST_PORT, _LAST_PORT = 32000, 32767
 _SIP_RTP_PORTS = 200  # a closed call's port is drained for up to a minute before it is used again
 
 
@@ -272,13 +275,11 @@ def _http_ok(url: str) -> bool:
 
 def _free(*kinds: socket.SocketKind) -> int:
     """A port that is free for each kind of socket, and not handed out twice by this process."""
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, kinds[0]) as first:
-            first.bind((_HOST, 0))
-            port = int(first.getsockname()[1])
-            if port not in _given and all(_bindable(port, kind) for kind in kinds[1:]):
-                _given.add(port)
-                return port
+    for _ in range(1000):
+        port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT + 1)
+        if port not in _given and all(_bindable(port, kind) for kind in kinds):
+            _given.add(port)
+            return port
     raise StackNotUp("no free port was found")
 
 
@@ -293,9 +294,10 @@ def _free_range(count: int) -> int:
 
 
 def _bindable(port: int, kind: socket.SocketKind) -> bool:
+    """On all addresses: LiveKit server listens for media on all of them, whatever it is told."""
     with socket.socket(socket.AF_INET, kind) as probe:
         try:
-            probe.bind((_HOST, port))
+            probe.bind(("", port))
         except OSError:
             return False
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from agent import Agent
@@ -23,6 +25,7 @@ class CannedSpeech:
     def __init__(self, tts: TTS) -> None:
         self._tts = tts
         self._audio: dict[tuple[str, str, str], bytes] = {}
+        self._making = asyncio.Lock()  # calls that begin together need it once
 
     def get(self, persona: type[Agent] | None, key: str) -> bytes:
         """8 kHz audio, at once."""
@@ -34,6 +37,10 @@ class CannedSpeech:
 
     async def make(self, persona: type[Agent]) -> None:
         """What is missing for this persona. Never raises."""
+        async with self._making:
+            await self._make(persona)
+
+    async def _make(self, persona: type[Agent]) -> None:
         for key in KEYS:
             text = _words(persona, key)
             place = (persona.voice, persona.language, text)

@@ -111,7 +111,6 @@ class LiveKitConversation:
     async def prepare(self) -> None:
         """Raises LiveKitError, SecretMissing."""
         self._persona = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
-        self._spawn(self._canned.make(self._persona))
         access = access_of(self._settings)
         identity = caller_identity(self._leg.info)
         room = self._make_room(
@@ -137,6 +136,8 @@ class LiveKitConversation:
         self._begun = True
         room = self._joined()
         self._spawn(self._say_status("active"))
+        if self._persona is not None:
+            self._spawn(self._canned.make(self._persona))  # not while it rings: 100 ms of CPU, once
         while not self._over.done():
             if self._talking:
                 self._waits.talk()

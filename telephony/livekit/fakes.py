@@ -15,8 +15,8 @@ __all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
 
 
 class FakeLiveKit:
-    """One server with one room. `error`: what joining raises. `hangs`: calls of those in the room get no answer. Tokens
-    are not looked at."""
+    """One server with one room. `error`: what joining raises; `join_s`: how long it takes. `hangs`: calls of those in
+    the room get no answer. Tokens are not looked at."""
 
     def __init__(self, name: str = "room") -> None:
         self.name = name
@@ -25,6 +25,7 @@ class FakeLiveKit:
         self.hangs = False
         self.metadata = ""
         self.joins = 0
+        self.join_s = 0.0
 
     def room(
         self,
@@ -121,6 +122,8 @@ class FakeConnection:
     async def open(self, url: str, token: str, timeout_s: float) -> None:
         self.server.joins += 1
         self.token = token
+        if self.server.join_s:
+            await asyncio.sleep(self.server.join_s)
         if self.server.error is not None:
             raise self.server.error
         self.server.connections.append(self)

@@ -49,9 +49,10 @@ class RoomWorld(CallWorld):
         self.server = FakeLiveKit()
         self.livekit = livekit
         self.rooms: list[LiveKitRoom] = []
+        self.voice = FakeTTS()
 
         def conversation(leg: Any, prepared: Any, journal: Any, hangs_up: Any) -> LiveKitConversation:
-            canned = CannedSpeech(FakeTTS())
+            canned = CannedSpeech(self.voice)
             return LiveKitConversation(leg, prepared, journal, livekit, canned, self._make)
 
         self.owner = CallOwner(
