@@ -229,6 +229,7 @@ async def test_set_up_is_within_a_quarter_of_a_second(bridging: RunningGateway, 
         for _ in range(6):
             call = await phone.call(bridging.uri(NUMBER), caller=caller)
             times.append(call.setup_ms)
+            assert 180 in [status for status, _ in call.provisionals], "it rings while the room is made"
             await call.hang_up()
             await bridging.record(call.call_id)
     print("INVITE to 200 OK, ms:", [round(each) for each in times])
