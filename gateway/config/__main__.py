@@ -1,10 +1,10 @@
 """`python -m gateway.config [FILE]` writes the reference of all settings, by default to docs/settings.md."""
 
-from __future__ import annotations
-
-import sys
+import argparse
 from pathlib import Path
 
 from gateway.config.reference import settings_reference
 
-Path(sys.argv[1] if len(sys.argv) > 1 else "docs/settings.md").write_text(settings_reference(), encoding="utf-8")
+parser = argparse.ArgumentParser(prog="python -m gateway.config", description="Write the reference of all settings.")
+parser.add_argument("file", nargs="?", type=Path, default=Path("docs/settings.md"))
+parser.parse_args().file.write_text(settings_reference(), encoding="utf-8")
