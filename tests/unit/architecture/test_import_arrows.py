@@ -24,7 +24,13 @@ HOMES = {
     "ruamel": ["gateway/config", "agent/testing"],
     "phonenumbers": ["gateway/dialplan", "gateway/config"],
 }
-PURE = ["agent/turns", "telephony/media/frames.py", "telephony/media/g711.py", "gateway/dialplan/decide.py"]
+PURE = [
+    "agent/turns",
+    "telephony/sip",
+    "telephony/media/frames.py",
+    "telephony/media/g711.py",
+    "gateway/dialplan/decide.py",
+]
 IMPURE = {"asyncio", "socket", "threading", "time", "subprocess", "os"}
 
 

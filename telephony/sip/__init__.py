@@ -1,0 +1,1 @@
+"""SIP without sockets: what edge, call workers and phone can share. Bytes and text in, values out."""
