@@ -58,6 +58,7 @@ def _store_metrics(state: WriterState) -> Iterable[Metric]:
     dropped = CounterMetricFamily("trunkline_store_dropped", "Lost for want of room", labels=["what"])
     dropped.add_metric(["events"], state.dropped_events)
     dropped.add_metric(["records"], state.dropped_records)
+    dropped.add_metric(["refusals"], state.dropped_refusals)
     yield dropped
 
 

@@ -1,63 +1,110 @@
-"""What waits to be written: an ordered queue with a bound. Pure.
+"""What waits to be written: an ordered queue with places of its own for each kind of message. Pure.
 
-When the bound is reached, the conversation's events go first: beginnings and ends of calls still fit into a reserve, so
-that a call keeps its record for as long as there is any room.
+Nobody's traffic takes the places of others: refused attempts, which anybody can cause, have theirs, beginnings and
+ends of calls theirs, and what is said in calls too. So a flood costs no call its record.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.record import CallEvents, RecordMessage
+from gateway.record import CallEvents, CallRecord, RecordMessage
 
 __all__ = ["Backlog"]
 
 
 class Backlog:
-    """Sizes are in events; a message without events counts as one. `bound` holds for events, the rest may fill half
-    as much again."""
+    """Places are events; a message without events takes one. `bound` holds for events; half as many beginnings and
+    ends of calls, and a quarter as many refused attempts, may wait beside them. Calls are written before refusals."""
 
     def __init__(self, bound: int) -> None:
-        self._bound = bound
-        self._reserve = bound + max(1, bound // 2)
-        self._messages: deque[RecordMessage] = deque()
-        self.size = 0
+        self._events_bound = bound
+        self._calls_bound = max(1, bound // 2)
+        self._refusals_bound = max(1, bound // 4)
+        self._calls: deque[RecordMessage] = deque()
+        self._refusals: deque[CallRecord] = deque()
+        self._events = 0  # places taken by messages with events
+        self._ends = 0  # places taken by beginnings and ends
+        self.on_kept: Callable[[RecordMessage], None] | None = None  # told of each message that is taken in
         self.dropped_events = 0
         self.dropped_records = 0
+        self.dropped_refusals = 0
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._calls) + len(self._refusals)
+
+    @property
+    def size(self) -> int:
+        return self._events + self._ends + len(self._refusals)
+
+    def messages(self) -> list[RecordMessage]:
+        """All that wait, in the order in which they will be written."""
+        return [*self._calls, *self._refusals]
 
     def put(self, message: RecordMessage) -> None:
-        if isinstance(message, CallEvents) and self.size + _size(message) > self._bound:
-            self.dropped_events += len(message.events)
-            if message.answered_at is None:
-                return
-            message = replace(message, events=())
-        if self.size >= self._reserve:
-            self.dropped_records += 1
+        kept = self._with_room(message)
+        if kept is None:
             return
-        self._messages.append(message)
-        self.size += _size(message)
+        self._append(kept)
+        if self.on_kept is not None:
+            self.on_kept(kept)
 
     def take(self, at_most: int) -> list[RecordMessage]:
         """The oldest messages, of `at_most` size together, but at least one if there is one."""
         batch: list[RecordMessage] = []
         taken = 0
-        while self._messages and (not batch or taken + _size(self._messages[0]) <= at_most):
-            message = self._messages.popleft()
-            taken += _size(message)
+        while (queue := self._calls or self._refusals) and (not batch or taken + _places(queue[0]) <= at_most):
+            message = queue.popleft()
+            taken += _places(message)
+            self._count(message, -1)
             batch.append(message)
-        self.size -= taken
         return batch
 
     def put_back(self, batch: Sequence[RecordMessage]) -> None:
         """What was taken and could not be written, to the front: whatever its size, as it was accepted before."""
-        self._messages.extendleft(reversed(batch))
-        self.size += sum(_size(message) for message in batch)
+        for message in reversed(batch):
+            if isinstance(message, CallRecord):
+                self._refusals.appendleft(message)
+            else:
+                self._calls.appendleft(message)
+            self._count(message, 1)
+
+    def _with_room(self, message: RecordMessage) -> RecordMessage | None:
+        """The message, or what of it there is room for."""
+        if isinstance(message, CallRecord):
+            if len(self._refusals) < self._refusals_bound:
+                return message
+            self.dropped_refusals += 1
+            return None
+        if isinstance(message, CallEvents) and self._events + _places(message) > self._events_bound:
+            self.dropped_events += len(message.events)
+            if message.answered_at is None:
+                return None
+            message = replace(message, events=())
+        if not _has_events(message) and self._ends >= self._calls_bound:
+            self.dropped_records += 1
+            return None
+        return message
+
+    def _append(self, message: RecordMessage) -> None:
+        if isinstance(message, CallRecord):
+            self._refusals.append(message)
+        else:
+            self._calls.append(message)
+        self._count(message, 1)
+
+    def _count(self, message: RecordMessage, sign: int) -> None:
+        if _has_events(message):
+            self._events += sign * _places(message)
+        elif not isinstance(message, CallRecord):
+            self._ends += sign
 
 
-def _size(message: RecordMessage) -> int:
+def _has_events(message: RecordMessage) -> bool:
+    return isinstance(message, CallEvents) and bool(message.events)
+
+
+def _places(message: RecordMessage) -> int:
     return max(1, len(message.events)) if isinstance(message, CallEvents) else 1

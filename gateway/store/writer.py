@@ -54,6 +54,7 @@ class WriterState:
     dropped_events: int
     dropped_records: int  # beginnings or ends of calls that were lost: each a call without a true record
     error: str
+    dropped_refusals: int = 0  # records of refused attempts, for which there was no room
 
     @property
     def healthy(self) -> bool:
@@ -99,7 +100,7 @@ class RecordWriter:
         self._backlog.put(message)
         self._empty.clear()
         self._wake.set()
-        if self._backlog.dropped_events and not self._told_of_drops:
+        if (self._backlog.dropped_events or self._backlog.dropped_refusals) and not self._told_of_drops:
             self._told_of_drops = True
             log.error("store_backlog_full", backlog=self._backlog.size)
 
@@ -127,6 +128,7 @@ class RecordWriter:
             dropped_events=self._backlog.dropped_events,
             dropped_records=self._backlog.dropped_records + self._unstorable,
             error=self._error,
+            dropped_refusals=self._backlog.dropped_refusals,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import pytest
 import structlog
 from sqlalchemy import event
 
-from gateway.record import CallEvents, Outcome, WorkerLost
+from gateway.record import CallEvents, CallRecord, Outcome, WorkerLost, refused_record
 from gateway.store import CallStore, FakeSink, RecordWriter, StoreUnavailable
 from gateway.store.backlog import Backlog
+from telephony.call import CallInfo, Direction
 from tests.unit.store.records import START, closed, conversation, opened
 
 
@@ -183,10 +184,32 @@ def test_events_are_dropped_before_calls() -> None:
     backlog.put(CallEvents(call_id="c1", events=({"type": "x"},), answered_at=START))  # its answer time is kept
     for n in range(2, 9):
         backlog.put(closed(f"c{n}"))
-    assert (backlog.dropped_events, backlog.dropped_records) == (2, 3)
+    assert (backlog.dropped_events, backlog.dropped_records) == (1, 4)
     kept = backlog.take(100)
-    assert sum(len(m.events) for m in kept if isinstance(m, CallEvents)) == 9
+    assert sum(len(m.events) for m in kept if isinstance(m, CallEvents)) == 10
     assert any(isinstance(m, CallEvents) and m.answered_at == START for m in kept)
+    assert backlog.size == 0
+
+
+def refusal(n: int) -> CallRecord:
+    info = CallInfo(call_id=f"r{n}", direction=Direction.INBOUND, called="1", caller="2", trunk="t")
+    return refused_record(info, started_at=START, sip_status=503, refused_by="rate limit")
+
+
+def test_refusals_take_no_place_of_calls_and_are_written_after_them() -> None:
+    backlog = Backlog(bound=40)
+    for n in range(100):
+        backlog.put(refusal(n))
+    for n in range(10):
+        backlog.put(opened(f"c{n}"))
+        backlog.put(some_events(f"c{n}", 4))
+        backlog.put(closed(f"c{n}"))
+    assert (backlog.dropped_events, backlog.dropped_records, backlog.dropped_refusals) == (0, 0, 90)
+    assert backlog.size == 10 + 10 * 6
+    batch = backlog.take(1000)
+    assert [isinstance(m, CallRecord) for m in batch] == [False] * 30 + [True] * 10
+    backlog.put_back(batch)
+    assert backlog.take(1000) == batch
     assert backlog.size == 0
 
 
