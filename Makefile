@@ -6,6 +6,8 @@
 # make test   all tests;  make check adds ruff, mypy --strict and the import arrows
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || (command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11) || echo python3)
 VENV := .venv
+# Integration tests wait for calls in real time, so more of them run side by side than there are cores.
+LANES ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -28,13 +30,14 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 unit: setup
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n 2 tests/unit
 
 test: setup
-	$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 tests/unit; unit=$$?; \
+	$(BIN)/python -m pytest -q -n $(LANES) --dist loadfile tests/integration; exit $$((unit | $$?))
 
 test-livekit: setup livekit-parts
-	$(BIN)/python -m pytest -q tests/integration/livekit
+	$(BIN)/python -m pytest -q -n $(LANES) --dist loadfile tests/integration/livekit
 
 livekit-parts: setup
 	$(PYTHON) deploy/livekit/build.py

@@ -32,10 +32,14 @@ _rtp_taken: set[int] = set()
 
 
 def free_rtp_range(ports: int) -> str:
-    """A part of the UDP ports below the system's own choice, which nobody uses just now."""
+    """A part of the UDP ports below the system's own choice, which nobody uses just now. Each lane of pytest-xdist has
+    its own, since a gateway binds its ports only when calls come."""
     chooser = random.Random(os.getpid() * 1000 + len(_rtp_taken))
+    lanes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    a_lane = 22_000 // lanes
     for _ in range(1000):
-        first = chooser.randrange(10_000, 32_000 - ports, 100)
+        first = 10_000 + lane * a_lane + chooser.randrange(0, a_lane - ports, 100)
         if any(abs(first - other) < ports for other in _rtp_taken) or not all(
             _bindable(port) for port in range(first, first + ports, 17)
         ):
