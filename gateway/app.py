@@ -19,6 +19,7 @@ from gateway.control import Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.metrics import Metrics, sample_loop_lag
+from gateway.private_files import tighten, tighten_recordings
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
 from gateway.store import CallStore, RecordWriter, StoreLock
 from gateway.supervisor import Supervisor
@@ -83,6 +84,7 @@ class Gateway:
             self._livekit = LiveKitWatch(self.settings.livekit, loop.time)
             self.listeners.append(self._livekit.observe)
         self._store_lock = StoreLock.take(self.settings.store_path)
+        tighten(self.settings.store_path, self.settings.recordings)
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
         self.writer = RecordWriter(self.store)
         self.edge = Edge(
@@ -115,6 +117,7 @@ class Gateway:
         # A full collection over what was loaded would hold the loop for tens of milliseconds.
         gc.collect()
         gc.freeze()
+        self._spawn(self._tighten_recordings())
 
     async def serve(self) -> None:
         """Until SIGTERM or SIGINT: then drain. A second one ends at once."""
@@ -325,6 +328,9 @@ class Gateway:
                 listener(message)
             except Exception as error:  # noqa: BLE001 - a terminal that is gone must not cost a worker its channel
                 log.error("listener_failed", error=repr(error))
+
+    async def _tighten_recordings(self) -> None:
+        await asyncio.to_thread(tighten_recordings, self.settings.recordings)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -39,7 +39,9 @@ def load(path: str) -> tuple[Settings, Dialplan]:
 def run(args: argparse.Namespace) -> int:
     from gateway import logs
     from gateway.config import ConfigError
+    from gateway.private_files import close_to_others
 
+    close_to_others()
     try:
         settings, dialplan = load(args.config)
     except ConfigError as error:

@@ -28,7 +28,9 @@ def run(args: argparse.Namespace) -> int:
     from gateway import logs
     from gateway.commands.serve import load
     from gateway.config import ConfigError
+    from gateway.private_files import close_to_others
 
+    close_to_others()
     try:
         settings, _ = load(args.config)
     except ConfigError as error:

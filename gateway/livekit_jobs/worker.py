@@ -99,7 +99,7 @@ async def run_worker(
 async def end_what_was_left(store: CallStore, path: Path) -> StoreLock | None:
     """Records that a worker before us left open; unless another one that shares the store is at work with them."""
     try:
-        lock = StoreLock.take(path.with_name(path.name + ".worker"))
+        lock = StoreLock.beside(path, "worker")
     except StoreInUse:
         return None
     await store.fail_open("worker_lost", of_livekit_worker=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -17,29 +18,52 @@ class StoreInUse(StoreError):
 
 
 class StoreLock:
-    """Holds `<store>.lock` until `release`, or until the process ends, however it ends. Children don't inherit it."""
+    """Held until `release`, or until the process ends, however it ends. Children that are started don't inherit it.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    What is locked is the database file itself, by whatever name (a link, another mount) it was reached: with flock,
+    which SQLite's own locks do not see. To close a file that SQLite has open in this process would take SQLite's locks
+    away (POSIX): so release it after the store has been closed.
+    """
+
+    def __init__(self, fds: list[int]) -> None:
+        self._fds = fds
 
     @classmethod
     def take(cls, store: Path) -> Self:
-        """Raises StoreInUse, or StoreError when there can be no such file."""
-        path = store.with_name(store.name + ".lock")
+        """Makes an empty database file where there is none. Raises StoreInUse, or StoreError when there can be no such
+        file."""
+        lock = cls.beside(store)  # what versions before this one hold
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"the store {store} cannot be used: {error}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(fd)
-            raise StoreInUse(f"the store {store} is in use by another gateway") from error
-        return cls(fd)
+            lock._fds.append(_locked(store, store))
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+    @classmethod
+    def beside(cls, store: Path, role: str = "") -> Self:
+        """For those who share the store with a gateway: `<store>[.role].lock` only. Raises as `take`."""
+        real = Path(os.path.realpath(store))
+        with suppress(OSError):
+            real.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = f"{real.name}.{role}.lock" if role else f"{real.name}.lock"
+        return cls([_locked(real.with_name(name), store)])
 
     def release(self) -> None:
-        """Idempotent. The file stays: to remove it would let two others hold it at once."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        """Idempotent. The files stay: to remove them would let two others hold them at once."""
+        fds, self._fds = self._fds, []
+        for fd in fds:
             os.close(fd)
+
+
+def _locked(path: Path, store: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"the store {store} cannot be used: {error}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise StoreInUse(f"the store {store} is in use by another gateway") from error
+    return fd
