@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 
+from telephony.edge.admission import TrunkTable
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo
@@ -60,7 +61,10 @@ class Edge:
         self._on_dialog_ended = on_dialog_ended
         self._on_call_cancelled = on_call_cancelled
         self.counters = EdgeCounters()
-        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public)
+        trunks = TrunkTable(settings.trunks)
+        self._tcp = TcpConnections(
+            settings.limits, self.counters, self._from_public, lambda ip: trunks.trunk_of(ip) is not None
+        )
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None

@@ -76,7 +76,7 @@ class EndingCalls:
         ground = self._ground
         cseq = dialog.worker_cseq + _CSEQ_LEAP
         target = route_uri(dialog.routes[0]) if dialog.routes else parse_uri(dialog.caller_contact)
-        hop = ground.caller_hop(dialog, target, is_route=bool(dialog.routes))
+        hop = ground.trust.way_to_caller(dialog, target)
         branch = ground.branches.own(dialog.sip_call_id, cseq)
         headers = [("Via", ground.public_via(hop, branch))]
         headers += [("Route", value) for value in dialog.routes]

@@ -16,6 +16,7 @@ from telephony.edge.parse import Request, Via
 from telephony.edge.protocol import Admitter, Transport, WorkerAddress
 from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
+from telephony.edge.trust import Trust
 from telephony.edge.uri import Uri, as_ip, bracketed
 
 __all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop", "via_hop"]
@@ -67,6 +68,7 @@ class Ground:
         self._ours = {(LOOPBACK, worker_port)}
         for socket in sockets:
             self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
+        self.trust = Trust(self.trunks, self._is_own)
 
     def attempts_of(self, ip: str) -> AttemptTable:
         """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""
@@ -83,6 +85,9 @@ class Ground:
 
     def is_ours(self, uri: Uri) -> bool:
         return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours
+
+    def _is_own(self, ip: str, port: int) -> bool:
+        return (ip, port) in self._ours or (ip, port) in self.worker_addresses
 
     def is_public_via(self, via: Via) -> bool:
         return (via.host, via.port or 5060) in self._ours
@@ -146,23 +151,6 @@ class Ground:
             return []
         dialog.told = True
         return [DialogEnded(dialog.call_id)]
-
-    def caller_hop(self, dialog: Dialog, target: Uri | None, *, is_route: bool) -> Hop:
-        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
-
-        A Route that names an IP address is obeyed. A Contact is, if it names the address that the caller's messages
-        come from; else the caller is behind a NAT, and only that address reaches it. Host names are not looked up:
-        the source stands for them.
-        """
-        hop = dialog.hop
-        address = as_ip(target.host) if target is not None else None
-        if target is None or address is None:
-            return hop
-        if is_route or address == as_ip(hop.ip):
-            return Hop(hop.transport, str(address), target.port or 5060, hop.listener, hop.connection)
-        if hop.transport == "tcp" and self.trunks.trunk_of(str(address)) is not None:
-            return Hop("tcp", str(address), target.port or 5060, hop.listener, hop.connection)
-        return hop
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:

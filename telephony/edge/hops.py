@@ -19,13 +19,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A peer on the public side. TCP uses the numbered connection while it lives, else connects to `ip:port`."""
+    """A peer on the public side. TCP uses the numbered connection while it lives, else connects to `ip:port`; when that
+    takes no connection, what was to be sent goes over `fallback`."""
 
     transport: Transport
     ip: str
     port: int
     listener: int  # index of the public socket
     connection: int = 0  # 0: none
+    fallback: int = 0  # another connection; 0: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class InboundRequests:
                 return []
             if attempt.dialog.state is not DialogState.LOST:
                 return [self._to_worker(request, hop, attempt.dialog, attempt.branch)]
-        dialog = self._dialog_of(request)
+        dialog = self._dialog_of(request, hop)
         if dialog is None or dialog.state is DialogState.LOST:
             ground.counters.add("absorbed.ACK")
             return []
@@ -198,7 +198,7 @@ class InboundRequests:
         ground = self._ground
         attempt = ground.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
         if attempt is None:
-            dialog = self._dialog_of(request)
+            dialog = self._dialog_of(request, hop)
             if dialog is None or dialog.state is DialogState.LOST:
                 return [ground.answer(request, hop, 481)]
             return [self._to_worker(request, hop, dialog)]
@@ -214,7 +214,7 @@ class InboundRequests:
 
     def _in_dialog(self, request: Request, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
-        dialog = self._dialog_of(request)
+        dialog = self._dialog_of(request, hop)
         if dialog is None:
             ground.counters.add("unknown_dialog")
             return [ground.answer(request, hop, 481)]
@@ -226,18 +226,25 @@ class InboundRequests:
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         return [self._to_worker(request, hop, dialog)]
 
-    def _dialog_of(self, request: Request) -> Dialog | None:
-        dialog = self._ground.dialogs.find(request.call_id, request.from_tag)
+    def _dialog_of(self, request: Request, hop: Hop) -> Dialog | None:
+        """By its tags, and only for those whose dialog it is."""
+        ground = self._ground
+        dialog = ground.dialogs.find(request.call_id, request.from_tag)
         if dialog is None or not dialog.worker_tag or dialog.worker_tag != request.to_tag:
+            return None
+        if not ground.trust.may_speak(dialog, hop):
+            ground.counters.add("untrusted.request")
             return None
         return dialog
 
     def _seen(self, request: Request, hop: Hop, dialog: Dialog, now: float) -> None:
-        """Learn the caller's present address, target and CSeq (RFC 3261 section 12.2.2)."""
-        dialog.hop = hop
-        dialog.caller_cseq = max(dialog.caller_cseq, request.cseq)
-        if request.method in ("INVITE", "UPDATE"):
-            dialog.caller_contact = contact_uri(request.value("contact")) or dialog.caller_contact
+        """Learn the caller's present address, target and CSeq (RFC 3261 section 12.2.2): not from what is older than
+        that, nor from an ACK, which anybody can send and nobody answers."""
+        if request.method != "ACK" and request.cseq >= dialog.caller_cseq:
+            dialog.hop = hop
+            dialog.caller_cseq = request.cseq
+            if request.method in ("INVITE", "UPDATE"):
+                dialog.caller_contact = contact_uri(request.value("contact")) or dialog.caller_contact
         if dialog.state is DialogState.CONFIRMED:
             self._ground.dialogs.expire_at(dialog, now + self._ground.limits.dialog_idle_s)
 

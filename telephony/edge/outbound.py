@@ -59,7 +59,7 @@ class WorkerMessages:
             if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
                 uri_text, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri_text}>"]  # a strict router is next
             target = top if top is not None else target
-        hop = ground.caller_hop(dialog, target, is_route=bool(routes))
+        hop = ground.trust.way_to_caller(dialog, target)
         branch = ground.branches.forwarded(request, request.via, _FROM_WORKER, 0)
         data = rewrite.forward_request(
             request,
@@ -85,7 +85,7 @@ class WorkerMessages:
         if not 0 <= listener < len(ground.sockets):
             return self._stray()
         hop = via_hop(via, ground.sockets[listener], listener, connection)
-        if hop is None:
+        if hop is None or ground.trunks.trunk_of(hop.ip) is None:  # only trunks' requests reach a worker
             return self._stray()
         data = rewrite.forward_response(response)
         actions: list[Action] = [SendPublic(hop, data)]
@@ -167,6 +167,10 @@ class CallerResponses:
         ground = self._ground
         if not ground.is_public_via(response.via):
             return self._stray()
+        dialog = ground.dialogs.find(response.call_id, response.to_tag)
+        if dialog is not None and not ground.trust.may_speak(dialog, hop):
+            ground.counters.add("untrusted.response")
+            return []
         if response.status >= 200 and ground.resends.answered(response.via.branch):
             return []
         via = response.below
@@ -178,7 +182,6 @@ class CallerResponses:
             return self._stray()
         actions: list[Action] = [SendWorker(worker.host, worker.port, rewrite.forward_response(response))]
         ground.counters.add(f"responses_in.{response.status // 100}xx")
-        dialog = ground.dialogs.find(response.call_id, response.to_tag)
         if dialog is None or not dialog.live or response.status < 200:
             return actions
         if response.cseq_method == "BYE":

@@ -19,14 +19,23 @@ _PONG = b"\r\n"
 class TcpConnections:
     """All TCP connections of the edge, accepted and made, by number."""
 
-    def __init__(self, limits: EdgeLimits, counters: EdgeCounters, on_message: Callable[[bytes, Hop], None]) -> None:
+    def __init__(
+        self,
+        limits: EdgeLimits,
+        counters: EdgeCounters,
+        on_message: Callable[[bytes, Hop], None],
+        is_trunk: Callable[[str], bool],
+    ) -> None:
+        """`is_trunk` says of an address that it belongs to a trunk: connections are made to no others."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
+        self.is_trunk = is_trunk
         self._connections: dict[int, _Connection] = {}
         self._per_source: Counter[str] = Counter()
         self._last = 0
         self._dialing: dict[tuple[str, int], tuple[asyncio.Task[None], list[bytes]]] = {}
+        self._made: dict[tuple[str, int], _Connection] = {}  # connections that we made, by where to
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -37,11 +46,14 @@ class TcpConnections:
 
     def send(self, hop: Hop, data: bytes) -> None:
         """On the hop's connection if it lives, else on a new one to its address. Never waits."""
-        connection = self._connections.get(hop.connection)
+        key = (hop.ip, hop.port)
+        connection = self._connections.get(hop.connection) or self._made.get(key)
         if connection is not None:
             connection.send(data)
             return
-        key = (hop.ip, hop.port)
+        if not self.is_trunk(hop.ip):  # whatever a Via or Contact says
+            self.counters.add("tcp.not_connected")
+            return
         if key not in self._dialing:
             if len(self._connections) + len(self._dialing) >= self.limits.tcp_connections:
                 self.counters.add("tcp.refused")
@@ -54,15 +66,18 @@ class TcpConnections:
         queue.append(data)
 
     async def _dial(self, hop: Hop) -> None:
-        loop = asyncio.get_running_loop()
+        loop, key = asyncio.get_running_loop(), (hop.ip, hop.port)
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(self.limits.tcp_connect_s):
-                _, connection = await loop.create_connection(lambda: _Connection(self, hop.listener), hop.ip, hop.port)
+                _, connection = await loop.create_connection(lambda: _Connection(self, hop.listener), *key)
+            if connection.number:
+                self._made[key] = connection
         except OSError:  # TimeoutError is one
             self.counters.add("tcp.connect_failed")
+            connection = self._connections.get(hop.fallback)
         finally:
-            _, queue = self._dialing.pop((hop.ip, hop.port))
+            _, queue = self._dialing.pop(key)
         if connection is not None:
             for data in queue:
                 connection.send(data)
@@ -80,11 +95,13 @@ class TcpConnections:
         self.counters.add("tcp.opened")
         return self._last
 
-    def forget(self, number: int, ip: str) -> None:
-        if self._connections.pop(number, None) is not None:
-            self._per_source[ip] -= 1
-            if not self._per_source[ip]:
-                del self._per_source[ip]
+    def forget(self, connection: _Connection) -> None:
+        if self._connections.pop(connection.number, None) is not None:
+            self._per_source[connection.ip] -= 1
+            if not self._per_source[connection.ip]:
+                del self._per_source[connection.ip]
+        if self._made.get(connection.peer) is connection:
+            del self._made[connection.peer]
 
     def close(self) -> list[asyncio.Task[None]]:
         """Cut all connections; the returned tasks have been cancelled and are to be awaited."""
@@ -102,13 +119,17 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._framer = StreamFramer(connections.limits.message_bytes)
         self._transport: asyncio.Transport | None = None
-        self._number = 0
+        self.number = 0
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._partial_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.ip = ""
         self._port = 0
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        return self.ip, self._port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -118,8 +139,8 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self.ip, self._port = peer[0], peer[1]
-        self._number = self._all.admit(self)
-        if not self._number:
+        self.number = self._all.admit(self)
+        if not self.number:
             transport.abort()
             return
         self._watch()
@@ -127,13 +148,13 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._all.forget(self._number, self.ip)
+        self._all.forget(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._number:
+        if not self.number:
             return
         self._heard_at = self._loop.time()
-        hop = Hop("tcp", self.ip, self._port, self._listener, self._number)
+        hop = Hop("tcp", self.ip, self._port, self._listener, self.number)
         try:
             for frame in self._framer.feed(data):
                 if frame is KEEPALIVE or frame == KEEPALIVE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from telephony.edge.core import EdgeCore
@@ -51,6 +52,21 @@ def call_request(
         contact,
         *more,
         body=body,
+    )
+
+
+def worker_request(method: str, cseq: int = 1, *, route: str = "", uri: str = "sip:alice@10.1.2.3:5060") -> bytes:
+    own = f"<sip:127.0.0.1:{WORKER_PORT};lr>, <sip:{PUBLIC}:5060;lr>"
+    return sip(
+        f"{method} {uri} SIP/2.0",
+        f"Via: SIP/2.0/UDP 127.0.0.1:40001;rport;branch=z9hG4bKw{cseq}",
+        "Max-Forwards: 70",
+        "From: <sip:+15550199@192.0.2.1>;tag=bob",
+        "To: Alice <sip:+15550123@10.1.2.3>;tag=alice",
+        "Call-ID: call-1",
+        f"CSeq: {cseq} {method}",
+        f"Route: {own}{route}",
+        "X-Trunkline-Secret: 1",
     )
 
 
@@ -140,7 +156,11 @@ class World:
         return invite
 
 
-def make_world(limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("10.0.0.0/8",)) -> World:
+def make_world(
+    limits: EdgeLimits | None = None,
+    allow: tuple[str, ...] = ("10.0.0.0/8",),
+    others: Mapping[str, tuple[str, ...]] | None = None,
+) -> World:
     numbers = iter(range(1, 10_000))
 
     def decide(invite: InviteInfo) -> Forward | Refuse:
@@ -148,9 +168,8 @@ def make_world(limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("10.0
         return Forward(WORKER, call_id, {"X-Trunkline-Call": call_id})
 
     admitter = FakeAdmitter(decide)
-    settings = EdgeSettings(
-        ("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), (Trunk("carrier", allow),), limits=limits or EdgeLimits()
-    )
+    trunks = (Trunk("carrier", allow), *(Trunk(name, networks) for name, networks in (others or {}).items()))
+    settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
     ground = Ground(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)
     core = EdgeCore(ground)

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from edge_world import CALLER, PUBLIC, WORKER_PORT, World, call_request, first_request, sip, statuses, values
+from edge_world import (
+    CALLER,
+    PUBLIC,
+    WORKER_PORT,
+    World,
+    call_request,
+    first_request,
+    sip,
+    statuses,
+    values,
+    worker_request,
+)
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Hop
@@ -40,21 +51,6 @@ def test_a_strict_router_before_us_is_tolerated(world: World) -> None:
     more = (f"Route: <sip:127.0.0.1:{WORKER_PORT};lr>, <sip:bob@127.0.0.1:40001>",)
     world.caller(call_request("INFO", cseq=2, to_tag="bob", uri=f"sip:{PUBLIC}:5060;lr", more=more))
     assert first_request(world.to_worker()).uri_text == "sip:bob@127.0.0.1:40001"
-
-
-def worker_request(method: str, cseq: int = 1, *, route: str = "", uri: str = "sip:alice@10.1.2.3:5060") -> bytes:
-    own = f"<sip:127.0.0.1:{WORKER_PORT};lr>, <sip:{PUBLIC}:5060;lr>"
-    return sip(
-        f"{method} {uri} SIP/2.0",
-        f"Via: SIP/2.0/UDP 127.0.0.1:40001;rport;branch=z9hG4bKw{cseq}",
-        "Max-Forwards: 70",
-        "From: <sip:+15550199@192.0.2.1>;tag=bob",
-        "To: Alice <sip:+15550123@10.1.2.3>;tag=alice",
-        "Call-ID: call-1",
-        f"CSeq: {cseq} {method}",
-        f"Route: {own}{route}",
-        "X-Trunkline-Secret: 1",
-    )
 
 
 def test_requests_of_the_worker_reach_the_caller_and_the_answer_comes_back(world: World) -> None:

@@ -1,0 +1,67 @@
+"""Whom a dialog belongs to: who may speak in it, and where its requests may go. Pure.
+
+A dialog belongs to the trunk that its INVITE came from. What its tags alone prove is not enough, since anybody on the
+way can read them; and an address in a Contact or Route is only what somebody wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from telephony.edge.admission import TrunkTable
+from telephony.edge.dialogs import Dialog
+from telephony.edge.hops import Hop
+from telephony.edge.uri import Uri, as_ip
+
+__all__ = ["Trust", "is_private"]
+
+_PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+
+
+class Trust:
+    """`is_own` says of an address and port that it is one of ours, or of a worker."""
+
+    def __init__(self, trunks: TrunkTable, is_own: Callable[[str, int], bool]) -> None:
+        self._trunks = trunks
+        self._is_own = is_own
+
+    def may_speak(self, dialog: Dialog, hop: Hop) -> bool:
+        """Whether a message with the dialog's tags that came from `hop` is the dialog's: from its flow, or from
+        another address of its trunk (a proxy beside the first, a NAT that has changed its mapping)."""
+        return hop.ip == dialog.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
+
+    def is_of_trunk(self, ip: str, trunk: str) -> bool:
+        return self._trunks.trunk_of(ip) == trunk
+
+    def way_to_caller(self, dialog: Dialog, target: Uri | None) -> Hop:
+        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
+
+        It is obeyed (RFC 3261 section 12.2.1.1) when it names the address that the caller's messages come from, or one
+        of its trunk's networks. Otherwise the dialog's flow stands for it: a caller behind a NAT writes an address that
+        only its own network knows, host names are not looked up, and nobody may aim us at a third party.
+        """
+        flow = dialog.hop
+        address = as_ip(target.host) if target is not None else None
+        if target is None or address is None:
+            return flow
+        ip, port = str(address), target.port or 5060
+        source = as_ip(flow.ip)
+        if address == source:
+            return Hop(flow.transport, flow.ip, port, flow.listener, flow.connection)
+        behind_nat = source is not None and is_private(address) and not is_private(source)
+        if behind_nat or self._is_own(ip, port) or not self.is_of_trunk(ip, dialog.trunk):
+            return flow
+        return Hop(flow.transport, ip, port, flow.listener, fallback=flow.connection)
+
+
+def is_private(address: IPv4Address | IPv6Address) -> bool:
+    """Addresses that mean something within one network only (RFC 1918, 6598, 3927, 4193): `ipaddress.is_private` also
+    counts those of documentation, which tests use as public ones."""
+    return any(address in network for network in _PRIVATE if network.version == address.version)
