@@ -17,6 +17,8 @@ __all__ = [
     "AgentResumed",
     "AgentStartedSpeaking",
     "AgentStoppedSpeaking",
+    "CallerBack",
+    "CallerHeld",
     "DigitReceived",
     "FunctionCall",
     "FunctionCallOutput",
@@ -151,6 +153,19 @@ class SilencePrompted(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerHeld(SessionEvent):
+    """The caller has put us on hold. What was being said has been cut here; nothing is heard or said until
+    `CallerBack`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerBack(SessionEvent):
+    """The caller hears us again."""
+
+    held_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderFailed(SessionEvent):
     """`action`: what was done about it; "fallback": the next provider of the list was asked."""
 
@@ -182,7 +197,8 @@ class TurnLatency(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(SessionEvent):
-    """The last event. `reason`: agent_ended, caller_silent, max_length, leg_ended, drained, error."""
+    """The last event. `reason`: agent_ended, caller_silent, max_length, held_too_long, leg_ended,
+    drained, error."""
 
     reason: str
     error: str = ""

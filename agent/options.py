@@ -28,6 +28,7 @@ class SessionOptions:
     # limits; None: none
     away_ms: float | None = 7000  # a step of the silence ladder
     max_call_ms: float | None = 30 * 60_000
+    max_hold_ms: float | None = 10 * 60_000  # how long a caller may put us on hold
     max_tool_steps: int = 5
     slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
     farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
@@ -47,6 +48,8 @@ class SessionOptions:
         for name in ("end_silence_ms", "max_turn_ms", "max_pause_ms", "llm_first_token_ms", "tts_first_audio_ms"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.max_hold_ms is not None and self.max_hold_ms <= 0:
+            raise ValueError(f"max_hold_ms must be positive, not {self.max_hold_ms}")
         if self.backchannel_max_ms < self.min_interruption_ms:
             raise ValueError("backchannel_max_ms must not be less than min_interruption_ms")
         if self.max_tool_steps < 0 or self.retries < 0 or self.max_failures < 1:

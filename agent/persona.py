@@ -24,6 +24,7 @@ CANNED: Mapping[str, str] = {
     "one_moment": "One moment, please.",
     "still_there": "Are you still there?",
     "still_there_again": "Hello? I'm still here if you need me.",
+    "welcome_back": "I'm here.",
     "goodbye": "Thank you for calling. Goodbye!",
     "goodbye_silence": "I can't hear you any more, so I'll hang up now. Please call again any time. Goodbye!",
     "goodbye_max_length": "I'm sorry, we have come to the end of the time for this call. Thank you, and goodbye!",
@@ -31,7 +32,8 @@ CANNED: Mapping[str, str] = {
     "goodbye_lost": "Sorry, we lost the connection. Goodbye!",
     "goodbye_error": "I'm sorry, I'm having technical trouble. Please call again in a little while. Goodbye!",
 }
-"""What is said when no model can be asked, by key; `Agent.canned` overrides single ones."""
+"""What is said when no model can be asked, by key; `Agent.canned` overrides single ones. Without words ("") nothing is
+said: so a persona does without "welcome_back", which greets a caller who is back from hold."""
 
 
 class Agent:

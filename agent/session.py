@@ -17,6 +17,7 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
+from agent.pipeline.holding import Holding
 from agent.pipeline.reply import Waterfall
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
@@ -80,6 +81,8 @@ class AgentSession:
         self._talker: Talker | None = None
         self._turns: TurnTaking | None = None
         self._ending: Ending | None = None
+        self._holding: Holding | None = None
+        self._held_at: float | None = None  # put on hold before the start
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -131,6 +134,10 @@ class AgentSession:
             self,
         )
         self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)
+        self._holding = Holding(conversation, self._talker, self._turns, self._ending)
+        self.subscribe(self._holding.happened)
+        if self._held_at is not None:
+            self._holding.held(self._held_at)
         limit = LengthLimit(max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time())
         self._limit_alarm = Alarm(loop, limit, self._too_long)
         self._limit_alarm.set()
@@ -186,6 +193,8 @@ class AgentSession:
         turns.stop()
         if self._limit_alarm is not None:
             self._limit_alarm.cancel()
+        if self._holding is not None:
+            self._holding.stop()
         talker.stop_replies(force=True)
         talker.speaker.close()
         await conversation.cancel_tasks()
@@ -253,6 +262,21 @@ class AgentSession:
         """The caller pressed a key at loop-clock time `at`."""
         if self._turns is not None and self._closing is None:
             self._turns.digit(digit, at)
+
+    def on_hold(self, at: float) -> None:
+        """The caller has put us on hold at loop-clock time `at`, or a hold was there before the start: nothing is said
+        to nobody, nothing is heard, no time runs but `max_hold_ms` and `max_call_ms`. Repeats change nothing."""
+        if self._holding is None:
+            self._held_at = at
+        elif self._closing is None:
+            self._holding.held(at)
+
+    def on_resume(self, at: float) -> None:
+        """The caller hears us again: a word of welcome (canned "welcome_back"), then the conversation goes on."""
+        if self._holding is None:
+            self._held_at = None
+        elif self._closing is None:
+            self._holding.resumed(at)
 
     # --- watching -------------------------------------------------------------------------------------------------
 

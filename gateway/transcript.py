@@ -44,6 +44,7 @@ class _Building:
     open_tools: dict[str, ToolUse] = field(default_factory=dict)  # by tool call id; not yet on a turn
     placed_tools: dict[str, tuple[int, int]] = field(default_factory=dict)  # tool call id -> (turn, place) once on one
     latencies: list[Latency] = field(default_factory=list)
+    hold: int | None = None  # the entry of the hold that goes on
 
     def take_tools(self, turn: int) -> tuple[ToolUse, ...]:
         tools = tuple(self.open_tools.values())
@@ -164,6 +165,22 @@ def _session_closed(building: _Building, event: Mapping[str, Any]) -> None:
         _system(building, event, f"the conversation ended with an error: {event['error']}")
 
 
+def _held(building: _Building, event: Mapping[str, Any]) -> None:
+    """Told by the phone's leg, by the session, or by both."""
+    if building.hold is None:
+        building.hold = len(building.turns)
+        _system(building, event, "the caller put the call on hold")
+        building.turns[-1] = replace(building.turns[-1], kind="hold")
+
+
+def _back(building: _Building, event: Mapping[str, Any]) -> None:
+    if building.hold is not None:
+        turn, end_ms = building.turns[building.hold], float(event["t_ms"])
+        text = f"the caller put the call on hold for {(end_ms - turn.start_ms) / 1000:.1f} s"
+        building.turns[building.hold] = replace(turn, end_ms=end_ms, text=text)
+        building.hold = None
+
+
 _HANDLERS = {
     "user_message": _user_message,
     "agent_message": _agent_message,
@@ -171,6 +188,10 @@ _HANDLERS = {
     "function_call_output": _function_output,
     "turn_latency": _turn_latency,
     "agent_handoff": _handoff,
+    "leg_held": _held,
+    "caller_held": _held,
+    "leg_resumed": _back,
+    "caller_back": _back,
     "provider_failed": _provider_failed,
     "session_closed": _session_closed,
 }

@@ -57,6 +57,7 @@ class Conversation:
         self.failures = FailureCount(max_in_a_row=options.max_failures)
         self.ending = False  # the farewell has begun: nothing else is taken up
         self.user_speaking = False
+        self.held = False  # the caller has put us on hold: nobody hears us
         self.tokens = (0, 0)  # of prompts and completions
         self.asking = False  # a tool waits for the caller's next message
         self.entering = 0  # personas whose `on_enter` is running after a handoff

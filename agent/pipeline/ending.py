@@ -30,6 +30,7 @@ class Ending:
         self._stop_hearing = stop_hearing
         self._close = close
         self._task: asyncio.Task[None] | None = None
+        self._at_once = asyncio.Event()  # nobody is there to hear the rest
         self.hanging_up = False
 
     def begin(self) -> None:
@@ -41,7 +42,9 @@ class Ending:
 
     def end(self, reason: str, farewell: str, *, cut: bool = False) -> asyncio.Task[None]:
         """Say `farewell` after what is queued (`cut`: after the sentence that is being heard), hang up, close. A second
-        call changes nothing."""
+        call changes nothing. A caller who holds hears it when back; but with `cut` there is no waiting for that."""
+        if cut and self._conversation.held:
+            self._at_once.set()
         if self._task is None:
             self.begin()
             self._task = self._conversation.spawn(self._run(reason, farewell, cut), "ending")
@@ -68,15 +71,21 @@ class Ending:
         silent = self._conversation.spawn(self._silent(output), "playing out")
         seen = (-1.0, -1.0)
         stuck_since = loop.time()
+        at_once = self._conversation.spawn(self._at_once.wait(), "end of waiting")
         while not silent.done():
-            await asyncio.wait({silent}, timeout=0.5)
+            await asyncio.wait({silent, at_once}, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
             progress = (output.queued_ms, output.played_ms)
-            if progress != seen:
+            if at_once.done():
+                silent.cancel()
+                return
+            if progress != seen or self._conversation.held:
                 seen, stuck_since = progress, loop.time()
             elif (loop.time() - stuck_since) * 1000 >= self._conversation.options.farewell_margin_ms:
                 _log.warning("the farewell was not played out: the leg takes no audio")
                 silent.cancel()
+                at_once.cancel()
                 return
+        at_once.cancel()
 
     async def _silent(self, output: AudioOutput) -> None:
         await self._talker.speaker.idle()

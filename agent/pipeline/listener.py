@@ -93,6 +93,7 @@ class Listener:
         self._pieces: dict[Piece, SpokenTurn] = {}
         self._speech_started_at = 0.0
         self._stopped = False
+        self._held = False
         if self._recognizer is not None:
             self._recognizer.start()
 
@@ -133,6 +134,26 @@ class Listener:
         elif self._feeding:
             self._perform((FlushSpeech(),))
 
+    def hold(self, at: float) -> None:
+        """Hear nothing until `resume`, least of all music on hold. Speech that is going on ends here and waits."""
+        if self._stopped or self._held:
+            return
+        for event in self._voice.cut(at):
+            if isinstance(event, SpeechEnded):
+                self._speech_ended(event)
+        self._held = True
+        self._recent.clear()
+        self._perform(self._endpointing.hold())
+        self._alarm.set()
+
+    def resume(self, at: float) -> None:
+        """What was said before the hold is decided now."""
+        if self._stopped or not self._held:
+            return
+        self._held = False
+        self._perform(self._endpointing.resume(at))
+        self._alarm.set()
+
     def stop(self) -> None:
         """Hear nothing more."""
         if self._stopped:
@@ -152,7 +173,7 @@ class Listener:
 
     def frame(self, frame: AudioFrame) -> None:
         """One 20 ms frame was heard."""
-        if self._stopped or self._vad_stream is None:
+        if self._stopped or self._held or self._vad_stream is None:
             return
         self._recent.append(frame)
         if self._feeding:

@@ -47,6 +47,29 @@ class Script:
     def complete(self, number: int) -> None:
         self._pieces[number].complete = True
 
+    def piece_at(self, played_ms: float) -> int:
+        """The piece that is being heard at this place; the next one if it was heard to its end just now."""
+        place = 0
+        for number, piece in enumerate(self._pieces):
+            if not piece.begun or played_ms <= piece.start_ms:
+                break
+            over = piece.complete and played_ms >= piece.start_ms + piece.audio_ms - 1
+            place = number + 1 if over else number
+        return place
+
+    def rewind(self, number: int) -> None:
+        """From this piece on all audio will be added again."""
+        for piece in self._pieces[number:]:
+            if piece.begun:
+                self.end_ms -= piece.audio_ms
+            piece.begun = piece.complete = False
+            piece.start_ms = piece.audio_ms = 0.0
+            piece.marks.clear()
+
+    def text_before(self, number: int) -> str:
+        """The words of all pieces before this one."""
+        return " ".join(piece.text for piece in self._pieces[:number] if piece.text)
+
     def heard(self, played_ms: float) -> str:
         """The words that had been heard to their end."""
         texts: list[str] = []

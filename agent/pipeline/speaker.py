@@ -29,12 +29,13 @@ class Speaker:
         self._playing: asyncio.Task[None] | None = None
         self.current: Utterance | None = None
         self.paused = False
+        self.held = False  # the caller hears nothing: all that is to be said waits
         self._paused_at = 0.0
         self._pause_reported = False
 
     @property
     def busy(self) -> bool:
-        return self.current is not None
+        return self.current is not None or bool(self._waiting)
 
     @property
     def interruptible(self) -> bool:
@@ -53,6 +54,40 @@ class Speaker:
         if utterance.over.is_set():
             return
         self._waiting.append(utterance)
+        if self.current is None and not self.held:
+            self._begin_next()
+
+    def hold(self) -> None:
+        """Say nothing until `release`. What is being said is cut at what was heard, and waits to be said again from the
+        beginning of that sentence; but nobody is asked any more whether they are there."""
+        if self._output is None or self.held:
+            return
+        self.held = True
+        for prompt in [one for one in self._waiting if one.kind == "silence_prompt"]:
+            self._waiting.remove(prompt)
+            self._over(prompt, heard="", interrupted=True)
+        current, self.current = self.current, None
+        if current is None:
+            return
+        if self._playing is not None:
+            self._playing.cancel()
+            self._playing = None
+        if current.kind == "silence_prompt":
+            self._cut(current)
+            self._changed()
+            return
+        silent_at = self._paused_at if self.paused else self._conversation.now()
+        played_ms = self._output.clear()
+        self.paused = self._pause_reported = False
+        self._suspend(current, played_ms, silent_at)
+        self._waiting.appendleft(current)
+        self._changed()
+
+    def release(self, first: Utterance | None = None) -> None:
+        """The caller hears us again: `first`, then what has waited."""
+        self.held = False
+        if first is not None:
+            self._waiting.appendleft(first)
         if self.current is None:
             self._begin_next()
 
@@ -104,8 +139,8 @@ class Speaker:
 
     async def idle(self) -> None:
         """Wait until nothing is left to say."""
-        while self.current is not None:
-            await self.current.over.wait()
+        while self.busy:
+            await (self.current or self._waiting[0]).over.wait()
             await asyncio.sleep(0)
 
     def keep_all(self) -> None:
@@ -143,14 +178,25 @@ class Speaker:
             silent_at = self._paused_at if self.paused else None
             played_ms = self._output.clear()
             self.paused = self._pause_reported = False
-            if utterance.pushed and played_ms > utterance.base_ms:
+            if utterance.pushed and played_ms > utterance.base_ms + utterance.begins_ms:
                 if utterance.began_at is None:
                     self._started(utterance, self._conversation.now())
                 heard = utterance.script.heard(played_ms - utterance.base_ms)
         self._over(utterance, heard=heard, interrupted=True, at=silent_at)
 
+    def _suspend(self, utterance: Utterance, played_ms: float, at: float) -> None:
+        """Tell what was heard of it, and make it ready to be said from the sentence that was cut."""
+        place_ms = played_ms - utterance.base_ms if utterance.pushed else utterance.begins_ms
+        if place_ms > utterance.begins_ms:
+            if utterance.began_at is None:
+                self._started(utterance, at)
+            utterance.heard = utterance.script.heard(place_ms)
+            whole = utterance.written.is_set() and utterance.heard == utterance.full_text
+            self._tell(utterance, utterance.heard, interrupted=not whole, at=at)
+        utterance.rewind(place_ms)
+
     def _begin_next(self) -> None:
-        self.current = self._waiting.popleft() if self._waiting else None
+        self.current = self._waiting.popleft() if self._waiting and not self.held else None
         self._playing = None
         if self.current is not None:
             self._playing = self._conversation.spawn(self._play(self.current), "speaker")
@@ -177,13 +223,14 @@ class Speaker:
         output = self._output
         if output is None:
             return None
-        utterance.base_ms = output.queued_ms
+        utterance.base_ms = output.queued_ms - utterance.begins_ms
         ahead_ms = self._conversation.options.queue_ahead_ms
         watch: asyncio.Task[None] | None = None
         try:
             async for chunk in utterance.chunks():
                 if chunk.last:
                     utterance.script.complete(chunk.piece)
+                    utterance.forget(output.played_ms - utterance.base_ms)
                 if not chunk.audio.pcm:
                     continue
                 if output.queued_ms - output.played_ms > ahead_ms:
@@ -205,7 +252,7 @@ class Speaker:
     async def _watch_start(self, utterance: Utterance) -> None:
         if self._output is None:
             return
-        at = await self._output.wait_played(utterance.base_ms + 1)
+        at = await self._output.wait_played(utterance.base_ms + utterance.begins_ms + 1)
         if at is not None and utterance.began_at is None and not utterance.over.is_set():
             self._started(utterance, at)
 
@@ -218,8 +265,10 @@ class Speaker:
         if utterance.over.is_set():
             return
         utterance.finish(heard=heard, interrupted=interrupted)
-        now = self._conversation.now() if at is None else at
-        began_at = utterance.began_at
+        self._tell(utterance, heard, interrupted=interrupted, at=self._conversation.now() if at is None else at)
+
+    def _tell(self, utterance: Utterance, heard: str, *, interrupted: bool, at: float) -> None:
+        now, began_at = at, utterance.began_at
         if began_at is not None:
             # The last frame is taken when it begins to be heard.
             now = max(now, began_at) if interrupted else max(now, began_at) + FRAME_MS / 1000
@@ -227,6 +276,12 @@ class Speaker:
         if began_at is None and utterance.voiced:
             return  # nothing of it was heard
         if utterance.full_text:
-            full = utterance.full_text.strip()
+            full = _behind(utterance.before, utterance.full_text.strip())
+            heard = _behind(utterance.before, heard)
             started_at = now if began_at is None else began_at
             self._conversation.emit(AgentMessage(now, heard, full, interrupted, started_at, utterance.kind))
+
+
+def _behind(before: str, text: str) -> str:
+    """Without the words that were heard before a hold."""
+    return text.removeprefix(before).strip() if before else text

@@ -76,6 +76,17 @@ class Talker:
     def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
         return self.say(self._conversation.agent.say_canned(key), kind)
 
+    def release(self, key: str) -> None:
+        """The caller is back from hold: say these canned words (of an empty key: none), then what has waited."""
+        text = self._conversation.agent.say_canned(key) if key and not self._conversation.ending else ""
+        if not text:
+            self.speaker.release()
+            return
+        utterance = self.fixed(text, "canned", SpeechHandle(self._interrupt_handle), allow_interruptions=True)
+        utterance.sole = True
+        self._conversation.history.attach(utterance.entry)
+        self.speaker.release(utterance)
+
     def go_on(self, history: Sequence[ChatMessage]) -> None:
         """Take up a conversation that was cut off: a holding sentence, then what the caller waits for."""
         conversation = self._conversation
@@ -223,7 +234,8 @@ class Talker:
 
     def bridge(self) -> None:
         conversation = self._conversation
-        if not (self.speaker.busy or conversation.user_speaking or conversation.ending or conversation.asking):
+        quiet = not (self.speaker.busy or conversation.user_speaking or conversation.held)
+        if quiet and not (conversation.ending or conversation.asking):
             self.say_canned("one_moment")
 
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:

@@ -72,9 +72,31 @@ class TurnTaking:
         for waiting in self._waiting:
             waiting.cancel()
 
+    def hold(self, at: float) -> None:
+        """The caller hears nothing: no verdict, no deadline and no silence count until `resume`."""
+        listener = self.listener
+        if listener is not None:
+            if self._interruption.state == "judging" and listener.turn is not None:
+                listener.turn.over_agent = True  # should it turn out to be a mere "okay"
+            listener.hold(at)
+        self._interruption.agent_done()
+        self._silence.busy()
+        for alarm in (self._interruption_alarm, self._silence_alarm, self._digits_alarm):
+            alarm.cancel()
+
+    def resume(self, at: float, held_ms: float) -> None:
+        """The caller is back, which is a sign of life."""
+        self._silence.heard(at)
+        self._digits.stood_still(held_ms / 1000, at)
+        if self._stopped:
+            return
+        self._digits_alarm.set()
+        if self.listener is not None:
+            self.listener.resume(at)
+
     def changed(self) -> None:
         """The agent began or ended being busy, or the caller did something: who is idle now?"""
-        if self._stopped:
+        if self._stopped or self._conversation.held:
             return
         talker, now = self._talker, self._conversation.now()
         if not talker.busy:
@@ -90,6 +112,11 @@ class TurnTaking:
         else:
             self._silence.idle(now)
         self._silence_alarm.set()
+
+    @property
+    def awaits_words(self) -> bool:
+        """The caller has said something whose text has not come yet."""
+        return self.listener is not None and self.listener.busy
 
     def agent_changed(self) -> None:
         """Another persona: its digit entry, its expectations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Utterance:
         self.interrupted = False
         self.began_at: float | None = None  # its first frame was taken
         self.base_ms = 0.0  # the output's position at its beginning
+        self.begins_ms = 0.0  # where in its audio it begins: behind what was heard before a hold
         self.pushed = False
         self.cut_short = False  # not all of its text became audio
         self.on_first_audio: Callable[[], None] = lambda: None
@@ -58,6 +60,10 @@ class Utterance:
         self._chunks: asyncio.Queue[SpokenChunk | None] = asyncio.Queue()
         self._any_audio = False
         self._room = asyncio.Semaphore(_CHUNKS_AHEAD)
+        self._taken: deque[SpokenChunk] = deque()  # from the sentence that is being heard on, for after a hold
+        self._all_taken = False
+        self.heard = ""  # of its words, before a hold
+        self.before = ""  # the words before the sentence that a hold has cut: they are not said again
 
     async def write(self, text: str) -> None:
         """More text. Waits when synthesis is far behind."""
@@ -122,9 +128,33 @@ class Utterance:
         self._chunks.put_nowait(chunk)
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
-        while (chunk := await self._chunks.get()) is not None:
-            self._room.release()
+        """After `rewind`, those that were taken and are to be heard again come first."""
+        for chunk in tuple(self._taken):
             yield chunk
+        while not self._all_taken:
+            fresh = await self._chunks.get()
+            if fresh is None:
+                self._all_taken = True
+                return
+            self._taken.append(fresh)
+            self._room.release()
+            yield fresh
+
+    def forget(self, played_ms: float) -> None:
+        """What was heard up to this place of its audio will not be needed again."""
+        piece = self.script.piece_at(played_ms)
+        while self._taken and self._taken[0].piece < piece:
+            self._taken.popleft()
+
+    def rewind(self, played_ms: float) -> None:
+        """It was cut off at this place of its audio, and will be said again from the beginning of that sentence."""
+        self.forget(played_ms)
+        piece = self.script.piece_at(played_ms)
+        self.before = self.script.text_before(piece)
+        self.script.rewind(piece)
+        self.begins_ms = self.script.end_ms
+        self.pushed = False
+        self.began_at = None
 
     def abort(self) -> None:
         """No more text and no more audio than there is."""
@@ -139,7 +169,10 @@ class Utterance:
         """It is over; `heard`: the words that reached the caller."""
         if self.over.is_set():
             return
+        if len(heard) < len(self.heard):
+            heard = self.heard
         self.interrupted = interrupted
+        self._taken.clear()
         self.over.set()
         self.written.set()
         if self.synthesis is not None:

@@ -62,6 +62,10 @@ class DigitCollector:
         self._text += digit
         return self._entered("length") if len(self._text) == self.entry.length else ()
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The caller could not press a key for so long, up to now."""
+        self._last_at = min(now, self._last_at + seconds)
+
     def tick(self, now: float) -> tuple[DigitsEntered, ...]:
         deadline = self.deadline
         return () if deadline is None or now < deadline else self._entered("timeout")

@@ -5,6 +5,8 @@
                                |  +--max_turn_ms: TurnDecided("forced"), a new turn begins
                                +------speech_started-----+ (the same turn goes on)
 
+`hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had said before.
+
 In silence, after `flush_after_ms`, FlushSpeech asks the recogniser for the text of this piece of speech, so that it
 is there when the silence is over. Speech that goes on after a flush is another piece of the same turn.
 """
@@ -44,10 +46,13 @@ class Endpointing:
         self.started_at = 0.0  # of the turn
         self.ended_at = 0.0  # of its latest piece of speech
         self.flushed = False
+        self._held = False
 
     @property
     def deadline(self) -> float | None:
         """Loop-clock time at which `tick` is due."""
+        if self._held:
+            return None
         if self.state == "speech":
             return self.started_at + self._max_turn_s
         if self.state == "silence":
@@ -74,6 +79,8 @@ class Endpointing:
             self.started_at = now
             return FlushSpeech(), decided
         actions: tuple[EndpointAction, ...] = ()
+        if self._held:
+            return actions
         if self.state == "silence" and not self.flushed and now >= self.ended_at + self._flush_after_s:
             self.flushed = True
             actions = (FlushSpeech(),)
@@ -82,6 +89,22 @@ class Endpointing:
             decided_at = max(now, self.ended_at + self._end_silence_s)
             actions = (*actions, TurnDecided(decided_at, self.started_at, self.ended_at, "silence"))
         return actions
+
+    def hold(self) -> tuple[EndpointAction, ...]:
+        """The caller hears nothing and is not heard. Speech that was going on has been ended before."""
+        self._held = True
+        if self.state != "silence" or self.flushed:
+            return ()
+        self.flushed = True
+        return (FlushSpeech(),)
+
+    def resume(self, now: float) -> tuple[EndpointAction, ...]:
+        """What had been said before the hold is a turn."""
+        self._held = False
+        if self.state != "silence":
+            return ()
+        self.state = "idle"
+        return (TurnDecided(now, self.started_at, self.ended_at, "silence"),)
 
     def discard(self) -> None:
         """What was said is no turn (a backchannel). Speech that is going on begins a new one."""

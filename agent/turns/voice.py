@@ -74,6 +74,14 @@ class VoiceActivity:
         """A window whose last sample is at `at` is speech with this probability."""
         return self._while_speaking(probability, at) if self.speaking else self._while_quiet(probability, at)
 
+    def cut(self, at: float) -> tuple[VoiceEvent, ...]:
+        """Nothing more will be heard for now; what comes later has nothing to do with what came before."""
+        ended = (SpeechEnded(self._end(), at),) if self.speaking else ()
+        self.speaking = False
+        self._candidate_windows = 0
+        self._levels.clear()
+        return ended
+
     def _while_quiet(self, probability: float, at: float) -> tuple[VoiceEvent, ...]:
         if probability < self.settings.start_threshold:
             self._candidate_windows = 0

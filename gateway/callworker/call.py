@@ -191,12 +191,12 @@ class CallOwner:
                 self._conversation.digit(digit, at)
             case LegHeld(at=at):
                 self._watch.held(at)
-                self._conversation.on_hold(True)
                 self._journal.leg_event(event)
+                self._conversation.on_hold(True)
             case LegResumed(at=at):
                 self._watch.resumed(at)
-                self._conversation.on_hold(False)
                 self._journal.leg_event(event)
+                self._conversation.on_hold(False)
             case LegEnded():
                 if event.by_peer:
                     self._because(EndedBy.CALLER, event.reason or "hung up")

@@ -121,7 +121,10 @@ class LocalConversation:
             self._session.on_digit(digit, at)
 
     def on_hold(self, held: bool) -> None:
-        pass  # a leg on hold is silent, and its clock stands still
+        """Also before the session begins: then it begins on hold."""
+        if self._made is not None:
+            now = asyncio.get_running_loop().time()
+            self._made.on_hold(now) if held else self._made.on_resume(now)
 
     async def drain(self, reason: str) -> None:
         if self._session is not None:

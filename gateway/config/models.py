@@ -204,6 +204,9 @@ class SessionSettings(_Section):
     )
     max_tool_steps: int = Field(default=5, ge=1, le=20, description="Rounds of tool calls in one reply.")
     max_call_s: int = Field(default=1800, ge=10, le=86400, description="Longest call; then the agent says goodbye.")
+    max_hold_s: int = Field(
+        default=600, ge=1, le=86400, description="A caller may put the agent on hold for so long; then the call ends."
+    )
 
     def overridden(self, changes: Mapping[str, Any]) -> SessionSettings:
         """With a route's changes, which have been validated by the dialplan."""
@@ -222,8 +225,8 @@ class SessionSettings(_Section):
         """For the agent's session."""
         from agent.options import SessionOptions  # here, so that reading settings does not load the agent
 
-        same = self.model_dump(exclude={"max_call_s"})
-        return SessionOptions(**same, max_call_ms=self.max_call_s * 1000)
+        same = self.model_dump(exclude={"max_call_s", "max_hold_s"})
+        return SessionOptions(**same, max_call_ms=self.max_call_s * 1000, max_hold_ms=self.max_hold_s * 1000)
 
 
 class CallSettings(_Section):

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import random
 
-from agent.events import AgentMessage, FunctionCall, FunctionCallOutput, TurnLatency, UserMessage
+from agent.events import (
+    AgentMessage,
+    CallerBack,
+    CallerHeld,
+    FunctionCall,
+    FunctionCallOutput,
+    TurnLatency,
+    UserMessage,
+)
 from gateway.record import event_on_axis
 from gateway.transcript import build_turns, mask_typed_digits, transcript_text
 from tests.unit.store.records import conversation
@@ -102,3 +110,15 @@ def test_masked_digits_are_nowhere() -> None:
     assert masked[-2]["arguments"] == {"card": "•••• ••••-•••• ••••", "n": "•••••", "ok": True}
     assert "4111" not in str(masked[-1])
     assert events[-2]["arguments"]["n"] == 41111, "the original is not changed"
+
+
+def test_a_hold_is_one_entry_with_both_ends_whoever_tells_of_it() -> None:
+    leg = [{"type": "leg_held", "at": 12.0, "t_ms": 2000.0}, {"type": "leg_resumed", "at": 82.0, "t_ms": 72000.0}]
+    session = [event_on_axis(CallerHeld(12.001), 10.0), event_on_axis(CallerBack(82.001, 70000.0), 10.0)]
+    for events in (leg, session, [leg[0], session[0], leg[1], session[1]]):
+        (hold,) = build_turns(events)
+        assert (hold.speaker, hold.kind) == ("system", "hold")
+        assert (round(hold.start_ms), round(hold.end_ms)) in {(2000, 72000), (2001, 72001)}
+        assert hold.text == "the caller put the call on hold for 70.0 s"
+    (still,) = build_turns(leg[:1])
+    assert (still.text, still.start_ms, still.end_ms) == ("the caller put the call on hold", 2000.0, 2000.0)

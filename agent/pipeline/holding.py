@@ -1,0 +1,89 @@
+"""What a conversation does while the caller has put it on hold, and when the caller is back."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.events import (
+    AgentMessage,
+    AgentStartedSpeaking,
+    CallerBack,
+    CallerHeld,
+    SessionEvent,
+    UserMessage,
+    UserStartedSpeaking,
+)
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.talker import Talker
+from agent.pipeline.turn_taking import TurnTaking
+from agent.turns.hold import GoOn, Hold, HoldAction, OpenQuestion, StandStill
+
+__all__ = ["HoldEnder", "Holding"]
+
+_ASKING = frozenset({"greeting", "reply", "say"})
+
+
+class HoldEnder(Protocol):
+    def end(self, reason: str, farewell: str, *, cut: bool) -> object: ...
+
+
+class Holding:
+    def __init__(self, conversation: Conversation, talker: Talker, turns: TurnTaking, ender: HoldEnder) -> None:
+        self._conversation = conversation
+        self._talker = talker
+        self._turns = turns
+        self._ender = ender
+        self._hold = Hold(max_hold_ms=conversation.options.max_hold_ms)
+        self._alarm = Alarm(conversation.loop, self._hold, self._perform)
+        self._question = OpenQuestion()
+
+    def held(self, at: float) -> None:
+        self._perform(self._hold.held(at))
+        self._alarm.set()
+
+    def resumed(self, at: float) -> None:
+        self._perform(self._hold.resumed(at))
+        self._alarm.set()
+
+    def stop(self) -> None:
+        self._alarm.cancel()
+
+    def happened(self, event: SessionEvent) -> None:
+        """Each event of the session: what has been asked, and whether anybody has said anything."""
+        match event:
+            case AgentStartedSpeaking() | UserStartedSpeaking():
+                self._hold.met = True
+            case AgentMessage(text=text, interrupted=False, kind=kind) if kind in _ASKING:
+                self._question.agent_said(text)
+            case UserMessage():
+                self._hold.met = True
+                self._question.answered()
+
+    def _perform(self, actions: tuple[HoldAction, ...]) -> None:
+        for action in actions:
+            if isinstance(action, StandStill):
+                self._stand_still(action)
+            elif isinstance(action, GoOn):
+                self._go_on(action)
+            else:
+                self._ender.end("held_too_long", "", cut=True)
+
+    def _stand_still(self, action: StandStill) -> None:
+        self._conversation.held = True
+        self._talker.speaker.hold()
+        self._turns.hold(action.at)
+        self._conversation.emit(CallerHeld(action.at))
+
+    def _go_on(self, action: GoOn) -> None:
+        conversation, talker = self._conversation, self._talker
+        conversation.held = False
+        conversation.emit(CallerBack(action.at, action.held_ms))
+        self._turns.resume(action.at, action.held_ms)
+        # A tool that asks the caller something waits for an answer, and has nothing to say before it.
+        waits = talker.speaker.busy if conversation.asking else talker.busy
+        waits = waits or self._turns.awaits_words or conversation.ending
+        talker.release("welcome_back" if action.greet else "")
+        if self._question.text and not waits:
+            talker.say(self._question.text)
+        self._turns.changed()

@@ -1,0 +1,401 @@
+"""A caller who puts us on hold: nothing is heard or said, nothing counts, and the conversation goes on afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+import pytest
+from phone import Phone, call
+
+from agent import Agent, DigitEntry, RunContext, function_tool
+from agent.events import (
+    AgentMessage,
+    CallerBack,
+    CallerHeld,
+    SilencePrompted,
+    UserMessage,
+    UserStartedSpeaking,
+    UserTurnEnded,
+)
+from agent.providers.base import ToolCall
+from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
+from agent.turns.hold import GoOn, HeldTooLong, Hold, OpenQuestion, StandStill
+
+
+class Greeter(Agent):
+    """You are kind."""
+
+    greeting = "Hello, how can I help?"
+
+
+def tool_call(name: str, arguments: str = "{}") -> ToolCall:
+    return ToolCall("c1", name, arguments)
+
+
+async def hold(phone: Phone, ms: float, *, music: bool = False) -> None:
+    """On hold for so long; `music` comes from the caller's side meanwhile."""
+    phone.session.on_hold(phone.now)
+    await phone.wait(20)
+    played = phone.room.output.played_ms
+    if music:
+        await phone.speak(ms - 20)
+    else:
+        await phone.wait(ms - 20)
+    assert phone.room.output.played_ms == played, "something was said to nobody"
+    phone.session.on_resume(phone.now)
+
+
+def said(phone: Phone) -> list[tuple[str, str]]:
+    return [(message.text, message.kind) for message in phone.of(AgentMessage)]
+
+
+# --- the pure machine -------------------------------------------------------------------------------------------------
+
+
+def test_the_machine_stands_still_once_and_goes_on_once():
+    machine = Hold(max_hold_ms=600_000)
+    assert machine.deadline is None
+    assert machine.resumed(1.0) == ()
+    assert machine.held(5.0) == (StandStill(5.0),)
+    assert machine.held(6.0) == ()
+    assert machine.deadline == 605.0
+    assert machine.tick(604.9) == ()
+    assert machine.resumed(75.0) == (GoOn(75.0, 70_000.0, greet=False),)
+    machine.met = True
+    machine.held(80.0)
+    assert machine.resumed(81.0) == (GoOn(81.0, 1000.0, greet=True),)
+
+
+def test_the_machine_gives_a_caller_up_once():
+    machine = Hold(max_hold_ms=600_000)
+    machine.held(5.0)
+    assert machine.tick(605.0) == (HeldTooLong(605.0),)
+    assert machine.tick(606.0) == ()
+    assert machine.resumed(607.0) == ()
+    assert Hold(max_hold_ms=None).held(5.0)
+    unlimited = Hold(max_hold_ms=None)
+    unlimited.held(5.0)
+    assert unlimited.deadline is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "open_question"),
+    [
+        (["Hello, how can I help?"], "Hello, how can I help?"),
+        (["Fine. Which day would you like?"], "Which day would you like?"),
+        (["Which day?", "One moment."], "Which day?"),
+        (["You are booked."], ""),
+        (["好的。您几位？"], "您几位？"),
+        (['He asked "when?"'], 'He asked "when?"'),
+    ],
+)
+def test_what_is_asked_and_not_answered(texts, open_question):
+    question = OpenQuestion()
+    for text in texts:
+        question.agent_said(text)
+    assert question.text == open_question
+    question.answered()
+    assert question.text == ""
+
+
+# --- in a call --------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_who_holds_is_not_silent_and_hears_the_open_question_again():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await hold(phone, 70_000)
+        await phone.wait(9500)
+
+    phone = call(script, Greeter())
+    assert said(phone)[:3] == [
+        ("Hello, how can I help?", "greeting"),
+        ("I'm here.", "canned"),
+        ("Hello, how can I help?", "say"),
+    ]
+    held, back = phone.one(CallerHeld), phone.one(CallerBack)
+    assert back.at - held.at == pytest.approx(70.0)
+    assert back.held_ms == pytest.approx(70_000)
+    # The ladder begins anew when all has been said.
+    [prompt] = phone.of(SilencePrompted)
+    assert prompt.rung == 1
+    assert prompt.at - phone.of(AgentMessage)[2].at == pytest.approx(7.0, abs=0.025)
+
+
+def test_a_prompt_that_was_climbing_the_ladder_is_not_said_after_it():
+    async def script(phone: Phone) -> None:
+        await phone.wait(8200)  # "Are you still there?" is being said
+        await hold(phone, 20_000)
+        await phone.wait(3000)
+
+    phone = call(script, Greeter())
+    assert [kind for _, kind in said(phone)] == ["greeting", "silence_prompt", "canned", "say"]
+    assert phone.of(AgentMessage)[1].interrupted
+    assert [prompt.rung for prompt in phone.of(SilencePrompted)] == [1]
+
+
+def test_what_was_being_said_is_cut_and_taken_up_at_its_sentence():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 2000)
+        await hold(phone, 30_000)
+        await phone.wait(6000)
+
+    reply = "You have a table. It is booked for seven in the evening. Do come early."
+    phone = call(script, llm=FakeLLM(reply), stt=FakeSTT("a table please"))
+    cut, welcome, rest = phone.of(AgentMessage)
+    assert cut.interrupted
+    assert cut.text.startswith("You have a table. It is")
+    assert "early" not in cut.text
+    assert cut.at <= phone.one(CallerHeld).at + 0.001
+    assert welcome.text == "I'm here."
+    assert rest.text == rest.full_text == "It is booked for seven in the evening. Do come early."
+    assert not rest.interrupted
+    assert rest.started_at > welcome.at - 0.001
+    # The model is told of one answer, heard whole.
+    assert [message.text for message in phone.session.history][1:] == [reply, "I'm here."]
+    assert not any(message.interrupted for message in phone.session.history)
+
+
+def test_who_hangs_up_on_hold_has_heard_what_was_heard_before():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 2000)
+        phone.session.on_hold(phone.now)
+        await phone.wait(5000)
+        phone.session.leg_ended()
+        await phone.closed()
+
+    phone = call(script, llm=FakeLLM("You have a table. It is booked for seven in the evening."))
+    [cut] = phone.of(AgentMessage)
+    assert phone.session.history[-1].text == cut.text
+    assert phone.session.history[-1].interrupted
+
+
+def test_speech_is_cut_anew_when_the_caller_interrupts_after_the_hold():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 2000)
+        await hold(phone, 30_000)
+        await phone.wait(1000)  # "I'm here. It is booked"
+        await phone.speak(1200, 2000)
+
+    phone = call(
+        script,
+        llm=FakeLLM("You have a table. It is booked for seven in the evening.", "Bye."),
+        stt=FakeSTT("a table", "stop that now"),
+    )
+    first, _, again, last = phone.of(AgentMessage)
+    assert again.interrupted
+    assert again.text.startswith("It is")
+    assert len(again.text) < len("It is booked for seven in the evening.")
+    assert last.text == "Bye."
+    told = next(message for message in phone.session.history if message.text.startswith("You have"))
+    assert told.interrupted
+    assert len(told.text) >= len(first.text)
+
+
+def test_a_reply_that_comes_on_hold_waits():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 700)
+        await hold(phone, 20_000)
+        await phone.wait(3000)
+
+    phone = call(script, llm=FakeLLM(ModelTurn(("It is at seven.",), first_ms=3000)), stt=FakeSTT("when is it"))
+    assert said(phone) == [("I'm here.", "canned"), ("It is at seven.", "reply")]
+    assert phone.of(AgentMessage)[0].started_at >= phone.one(CallerBack).at
+
+
+def test_music_on_hold_is_not_heard():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await hold(phone, 60_000, music=True)
+        await phone.wait(3000)
+
+    stt = FakeSTT()
+    phone = call(script, Greeter(), stt=stt)
+    assert phone.of(UserStartedSpeaking) == []
+    assert stt.flushed_at == []
+    assert stt.frames == []
+    assert [kind for _, kind in said(phone)] == ["greeting", "canned", "say"]
+
+
+def test_words_before_the_hold_are_answered_after_it():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        speaking = phone.loop.create_task(phone.speak(600))
+        await phone.wait(590)
+        phone._speech.clear()  # the hold cuts them off
+        await hold(phone, 20_000)
+        await speaking
+        await phone.wait(2500)
+
+    phone = call(script, llm=FakeLLM("Until nine."), stt=FakeSTT("how long are you open"))
+    message, ended = phone.one(UserMessage), phone.one(UserTurnEnded)
+    assert message.text == "how long are you open"
+    assert ended.at >= phone.one(CallerBack).at
+    assert ended.speech_ended_at <= phone.one(CallerHeld).at + 0.02
+    assert said(phone) == [("I'm here.", "canned"), ("Until nine.", "reply")]
+
+
+def test_who_holds_too_long_is_given_up_without_a_word():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        phone.session.on_hold(phone.now)
+        await phone.closed()
+
+    phone = call(script, Greeter(), max_hold_ms=600_000)
+    assert phone.events[-1].reason == "held_too_long"
+    [(reason, at)] = phone.call.hung_up
+    assert reason == "held_too_long"
+    assert at - phone.one(CallerHeld).at == pytest.approx(600.0, abs=0.1)
+    assert said(phone) == [("Hello, how can I help?", "greeting")]
+
+
+@pytest.mark.parametrize(("words", "kinds"), [("", []), ("There you are.", ["There you are."])])
+def test_a_persona_changes_the_welcome_or_does_without(words, kinds):
+    class Mine(Agent):
+        greeting = "Good morning."
+        canned: ClassVar[dict[str, str]] = {"welcome_back": words}
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await hold(phone, 20_000)
+        await phone.wait(2000)
+
+    assert [text for text, _ in said(call(script, Mine()))][1:] == kinds
+
+
+def test_a_call_that_begins_on_hold_is_greeted_when_somebody_hears_it():
+    class Held(Greeter):
+        async def on_enter(self, ctx: RunContext) -> None:
+            ctx.session.on_hold(asyncio.get_running_loop().time())
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(10_000)
+        assert said(phone) == []
+        phone.session.on_resume(phone.now)
+        await phone.wait(2000)
+
+    assert said(call(script, Held())) == [("Hello, how can I help?", "greeting")]
+
+
+def test_a_hold_or_a_resumption_told_twice_counts_once():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        phone.session.on_resume(phone.now)
+        for _ in range(2):
+            phone.session.on_hold(phone.now)
+            await phone.wait(1000)
+        for _ in range(2):
+            phone.session.on_resume(phone.now)
+            await phone.wait(1500)
+
+    phone = call(script, Greeter())
+    assert phone.one(CallerBack).held_ms == pytest.approx(2000)
+    assert [kind for _, kind in said(phone)] == ["greeting", "canned", "say"]
+
+
+def test_a_key_pressed_before_the_hold_waits_for_its_successors():
+    class Menu(Agent):
+        digits = DigitEntry(length=3, inter_digit_timeout_ms=3000)
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(500)
+        phone.session.on_digit("1", phone.now)
+        await phone.wait(1000)
+        await hold(phone, 20_000)
+        await phone.wait(1000)
+        assert phone.of(UserMessage) == []
+        for digit in "23":
+            phone.session.on_digit(digit, phone.now)
+        await phone.wait(100)
+
+    assert call(script, Menu()).one(UserMessage).text == "123"
+
+
+class Slow(Agent):
+    @function_tool
+    async def look_up(self, ctx: RunContext) -> str:
+        """Look it up."""
+        await asyncio.sleep(8)
+        return "seven"
+
+
+def test_nobody_is_asked_for_a_moment_on_hold():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 700)
+        await hold(phone, 20_000)
+        await phone.wait(3000)
+
+    phone = call(script, Slow(), llm=FakeLLM(ModelTurn((tool_call("look_up"),)), "At seven."))
+    assert said(phone) == [("I'm here.", "canned"), ("At seven.", "reply")]
+
+
+def test_a_goodbye_waits_for_a_caller_who_holds():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 700)
+        await hold(phone, 30_000)
+        assert phone.call.hung_up == []
+        await phone.closed()
+
+    model = FakeLLM(ModelTurn(("You are booked. ", tool_call("end_call", '{"farewell": "Goodbye."}')), first_ms=2000))
+    phone = call(script, llm=model)
+    assert [text for text, _ in said(phone)] == ["You are booked.", "Goodbye."]
+    assert len(phone.call.hung_up) == 1
+    assert phone.events[-1].reason == "agent_ended"
+
+
+def test_a_goodbye_does_not_wait_for_ever():
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 700)
+        phone.session.on_hold(phone.now)
+        await phone.closed()
+
+    model = FakeLLM(ModelTurn((tool_call("end_call", '{"farewell": "Goodbye."}'),), first_ms=2000))
+    phone = call(script, llm=model, max_hold_ms=60_000)
+    assert phone.of(AgentMessage) == []
+    [(_, at)] = phone.call.hung_up
+    assert at - phone.one(CallerHeld).at == pytest.approx(60.0, abs=0.1)
+
+
+@pytest.mark.parametrize("reason", ["drained", "max_length"])
+def test_an_end_that_is_not_the_conversations_does_not_wait(reason):
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        phone.session.on_hold(phone.now)
+        await phone.wait(1000)
+        if reason == "drained":
+            await phone.session.drain()
+        await phone.closed()
+
+    phone = call(script, Greeter(), max_call_ms=20_000)
+    assert phone.events[-1].reason == reason
+    [(_, at)] = phone.call.hung_up
+    assert at - phone.began_at == pytest.approx(4.0 if reason == "drained" else 20.0, abs=0.1)
+    assert len(phone.of(AgentMessage)) == 1
+
+
+def test_a_tool_that_asks_the_caller_asks_again():
+    class Asks(Agent):
+        @function_tool(timeout_s=None)
+        async def which_day(self, ctx: RunContext) -> str:
+            """Ask for the day."""
+            await ctx.session.say("Which day?")
+            return await ctx.session.next_message()
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 3000)
+        await hold(phone, 30_000)
+        await phone.wait(3000)
+        await phone.speak(600, 3000)
+
+    model = FakeLLM(ModelTurn((tool_call("which_day"),)), "On Friday then.")
+    phone = call(script, Asks(), llm=model, stt=FakeSTT("book it", "Friday"))
+    assert [text for text, _ in said(phone)] == ["Which day?", "I'm here.", "Which day?", "On Friday then."]
