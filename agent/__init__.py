@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from agent.speech_handle import SpeechHandle
     from agent.tools import FunctionTool, ToolError, function_tool
     from agent.turns.digits import DigitEntry
+    from telephony.call import CallInfo
 
 __all__ = [
     "Agent",
     "AgentSession",
+    "CallInfo",
     "ChatMessage",
     "DigitEntry",
     "EndCall",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     "Agent": "agent.persona",
     "AgentSession": "agent.session",
+    "CallInfo": "telephony.call",
     "ChatMessage": "agent.providers.base",
     "DigitEntry": "agent.turns.digits",
     "EndCall": "agent.end_call",

@@ -10,6 +10,7 @@ from agent.context import RunContext
 from agent.end_call import end_call
 from agent.tools import FunctionTool, collect_tools
 from agent.turns.digits import DigitEntry
+from agent.words import CANNED, canned_words
 
 if TYPE_CHECKING:
     from agent.providers.base import LLM
@@ -17,33 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CANNED", "Agent", "PersonaAware"]
 
-CANNED: Mapping[str, str] = {
-    "unavailable": "I'm sorry, I can't do that just now. Please give me a moment and try again.",
-    "tool_failed": "I'm sorry, that didn't work just now.",
-    "didnt_catch": "Sorry, I didn't catch that. Could you say it again?",
-    "one_moment": "One moment, please.",
-    "still_there": "Are you still there?",
-    "still_there_again": "Hello? I'm still here if you need me.",
-    "welcome_back": "I'm here.",
-    "goodbye": "Thank you for calling. Goodbye!",
-    "goodbye_silence": "I can't hear you any more, so I'll hang up now. Please call again any time. Goodbye!",
-    "goodbye_max_length": "I'm sorry, we have come to the end of the time for this call. Thank you, and goodbye!",
-    "goodbye_drain": "I'm sorry, I have to end this call now. Please call again in a little while. Goodbye!",
-    "goodbye_lost": "Sorry, we lost the connection. Goodbye!",
-    "goodbye_error": "I'm sorry, I'm having technical trouble. Please call again in a little while. Goodbye!",
-}
-"""What is said when no model can be asked, by key; `Agent.canned` overrides single ones. Without words ("") nothing is
-said: so a persona does without "welcome_back", which greets a caller who is back from hold."""
-
 
 class Agent:
     """Subclass it: the docstring is the instructions, methods marked with `@function_tool` are the tools.
 
-    `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`.
+    `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
+    `language`, as the synthesis has it.
     """
 
     instructions: str = ""
-    voice: str = "en-us"
+    voice: str = ""
     language: str = "en"
     greeting: str = ""
     canned: ClassVar[Mapping[str, str]] = {}
@@ -92,8 +76,8 @@ class Agent:
         return self._tools
 
     def say_canned(self, key: str) -> str:
-        """The words for `key`. Raises KeyError for a key that nobody defined."""
-        return self.canned[key] if key in self.canned else CANNED[key]
+        """The words for `key`: its own, else those of its language. Raises KeyError for a key that nobody defined."""
+        return canned_words(key, self.canned, self.language)
 
     async def on_enter(self, ctx: RunContext) -> None:
         """It becomes active: after the greeting has been queued, or after a handoff."""

@@ -307,7 +307,15 @@ class AgentSession:
 
     @property
     def userdata(self) -> Any:
+        """What tools and hooks find in `ctx.userdata`; a factory makes it for each call. It may be set before the
+        start."""
         return self._userdata
+
+    @userdata.setter
+    def userdata(self, value: Any) -> None:
+        if self._conversation is not None:
+            raise SessionMisuse("userdata is set before the session starts")
+        self._userdata = value
 
     @property
     def options(self) -> SessionOptions:

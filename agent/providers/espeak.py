@@ -14,9 +14,10 @@ import soxr
 
 from agent.providers import _espeak_engine as engine
 from agent.providers.base import Offload, ProviderBadRequest, ProviderUnavailable, SpokenAudio, WordMark
+from agent.words import base_language
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["EspeakTTS", "spell_numbers"]
+__all__ = ["EspeakTTS", "find_voice", "spell_numbers"]
 
 _NAME = "espeak"
 _FIRST_BYTES = 2 * SAMPLE_RATE * 40 // 1000  # the first piece is short, so that speech starts early
@@ -113,9 +114,31 @@ class _Job:
         self._cancelled.set()
 
 
+def find_voice(voice: str, language: str, default: str) -> str:
+    """espeak-ng's identifier for a voice; `voice` empty: `default` if it speaks the language, or no language is given,
+    else the language's own voice. Raises ProviderBadRequest."""
+    if voice:
+        candidates = [voice]
+    elif language and base_language(language) != base_language(default):
+        candidates = [language, base_language(language)]
+    elif language and language != base_language(language):
+        candidates = [language, default]  # a region, as in "en-gb"
+    else:
+        candidates = [default]
+    for candidate in candidates:
+        try:
+            return engine.find_voice(candidate)
+        except engine.UnknownVoice:
+            continue
+    raise ProviderBadRequest(
+        _NAME, f"there is no voice {candidates[0]!r}; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
+    )
+
+
 class EspeakTTS:
     """`voice` of a persona is a language tag ("en-us"), a name or an identifier of espeak-ng, with an optional
-    variant ("en-us+f3"); empty: the language's own voice. `default_voice` is used when neither is given."""
+    variant ("en-us+f3"); empty: `default_voice` if that speaks the language, or no language is given, else the
+    language's own voice."""
 
     name = _NAME
 
@@ -127,20 +150,7 @@ class EspeakTTS:
         self._words_per_minute = words_per_minute
 
     def _find(self, voice: str, language: str) -> str:
-        if voice:
-            candidates = [voice]
-        elif language:
-            candidates = [language, language.partition("-")[0]]
-        else:
-            candidates = [self._default_voice]
-        for candidate in candidates:
-            try:
-                return engine.find_voice(candidate)
-            except engine.UnknownVoice:
-                continue
-        raise ProviderBadRequest(
-            _NAME, f"there is no voice {candidates[0]!r}; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
-        )
+        return find_voice(voice, language, self._default_voice)
 
     async def warm(self) -> None:
         await self._offload(lambda: self._find(self._default_voice, ""), modelled_ms=0.0)

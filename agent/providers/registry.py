@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from agent.providers.base import LLM, STT, TTS, VAD, Offload
+from agent.providers.base import LLM, STT, TTS, VAD, Offload, ProviderBadRequest
 
 if TYPE_CHECKING:
     from agent.providers.openai_chat import OpenAISettings
@@ -27,6 +27,7 @@ __all__ = [
     "build_tts",
     "build_vad",
     "preload",
+    "voice_problem",
 ]
 
 STT_NAMES = ("pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant")
@@ -136,6 +137,23 @@ def build_tts(spec: str, settings: ProviderSettings, offload: Offload) -> TTS:
 
         return EspeakTTS(offload, default_voice=voice or settings.voice or "en-us")
     raise _unknown("tts", spec, TTS_NAMES)
+
+
+def voice_problem(spec: str, voice: str, language: str) -> str:
+    """Why the tts provider `spec` can't speak with this voice, or without one in this language; empty: it can, or only
+    its server knows. A voice behind the slash of `spec` must be there too."""
+    vendor, _, default = spec.partition("/")
+    if vendor != "espeak":
+        return ""
+    from agent.providers.espeak import find_voice
+
+    try:
+        if default:
+            find_voice(default, "", default)
+        find_voice(voice, language, default or "en-us")
+    except ProviderBadRequest as error:
+        return str(error)
+    return ""
 
 
 def build_vad(spec: str) -> VAD:

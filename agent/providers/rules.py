@@ -10,6 +10,7 @@ from agent.providers._rules_dialog import Call, Failed, decide
 from agent.providers.base import ChatMessage, LLMEvent, ProviderBadRequest, TextDelta, ToolCall, ToolSpec
 from agent.providers.phrases import PhraseError
 from agent.rules import Rules
+from agent.words import words_of_language
 
 if TYPE_CHECKING:
     from agent.persona import Agent
@@ -34,9 +35,7 @@ class RulesLLM:
     def for_persona(self, agent: Agent) -> RulesLLM:
         """A fresh one, which starts with the turn that it is first asked to answer: what was said before, to
         another persona, is not for its rules."""
-        from agent.persona import CANNED
-
-        return RulesLLM(agent.rules, {**CANNED, **agent.canned})
+        return RulesLLM(agent.rules, {**words_of_language(agent.language), **agent.canned})
 
     async def warm(self) -> None:
         """Nothing to load."""

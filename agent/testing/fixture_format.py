@@ -97,8 +97,8 @@ def _text(entries: Mapping[str, Entry], key: str) -> str:
 
 def _persona(entry: Entry) -> str:
     text = entry.text()
-    if text and not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", text):
-        entry.wrong(f'"{text}" must be path/to/file.py:Class')
+    if text and not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", text):
+        entry.wrong(f'"{text}" must be path/to/file.py:Class, or path/to/file.py:factory')
     return text
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from agent.factory import PersonaMaker
     from agent.persona import Agent
     from agent.providers.base import LLM
     from agent.testing.replay import ReplayResult
@@ -63,7 +64,7 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayResult]:
     pytest's root folder."""
     root = request.config.rootpath
 
-    def run(folder: Path | str, *, persona: type[Agent] | None = None, userdata: Any = None) -> ReplayResult:
+    def run(folder: Path | str, *, persona: PersonaMaker | None = None, userdata: Any = None) -> ReplayResult:
         from agent.testing import replay as replaying
 
         return replaying.replay(root / folder, persona=persona, userdata=userdata)
@@ -72,12 +73,12 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayResult]:
 
 
 @pytest.fixture
-def persona(request: pytest.FixtureRequest) -> Agent | type[Agent]:
+def persona(request: pytest.FixtureRequest) -> Agent | PersonaMaker:
     """The persona under test: what the marker says. Override it for a persona that needs arguments."""
     marker = request.node.get_closest_marker("persona")
     if marker is not None and "cls" in marker.kwargs:
         # A class as the only argument would turn the marker into a decorator of that class (pytest's rule).
-        given: type[Agent] = marker.kwargs["cls"]
+        given: PersonaMaker = marker.kwargs["cls"]
         return given
     if marker is None or not marker.args:
         raise pytest.UsageError(f"{request.node.nodeid}: {_NO_PERSONA}")
@@ -95,7 +96,7 @@ def llm() -> LLM:
 
 
 @pytest.fixture
-def call(persona: Agent | type[Agent], llm: LLM) -> Iterator[TextCall]:
+def call(persona: Agent | PersonaMaker, llm: LLM) -> Iterator[TextCall]:
     """A conversation in text with `persona`: `result = await call.run(user_input=…)`, then `result.expect…`."""
     from agent.testing.text_call import TextCall
 

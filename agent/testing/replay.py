@@ -15,8 +15,8 @@ from time import perf_counter
 from typing import Any
 
 from agent.events import SessionClosed, SessionEvent
+from agent.factory import PersonaMaker, SharedByCalls, cast_for
 from agent.options import SessionOptions
-from agent.persona import Agent
 from agent.providers.base import LLM, STT, TTS, VAD, Offload
 from agent.session import AgentSession
 from agent.testing.caller import TimelineCaller
@@ -111,15 +111,16 @@ class ReplayResult:
         write_wav(path, *self.audio)
 
 
-def replay(folder: Path | str, *, persona: type[Agent] | None = None, userdata: Any = None) -> ReplayResult:
-    """Replay the fixture in `folder`. `persona`: instead of the fixture's. Raises FixtureError, PersonaNotFound."""
+def replay(folder: Path | str, *, persona: PersonaMaker | None = None, userdata: Any = None) -> ReplayResult:
+    """Replay the fixture in `folder`. `persona`: a class or a factory instead of the fixture's. `userdata`: instead
+    of the factory's. Raises FixtureError, PersonaNotFound."""
     return replay_fixture(load_fixture(folder), persona=persona, userdata=userdata)
 
 
 def replay_fixture(
     fixture: Fixture,
     *,
-    persona: type[Agent] | None = None,
+    persona: PersonaMaker | None = None,
     userdata: Any = None,
     speech: Callable[[Offload], Speech] = offline_speech,
 ) -> ReplayResult:
@@ -171,7 +172,7 @@ class _Run:
     """One replay; `play` runs on the virtual clock."""
 
     def __init__(
-        self, fixture: Fixture, persona: type[Agent], speech: Callable[[Offload], Speech], userdata: Any
+        self, fixture: Fixture, persona: PersonaMaker, speech: Callable[[Offload], Speech], userdata: Any
     ) -> None:
         self._fixture = fixture
         self._persona = persona
@@ -191,12 +192,14 @@ class _Run:
         room = LocalRoom(fixture.name, loop, self.tape)
         leg = room.add_leg("caller")
         participant = room.add_agent("agent")
-        session = self._session()
         call = _ReplayedCall(CallInfo(fixture.name, Direction.INBOUND, fixture.number, fixture.caller, "replay"))
+        offload = VirtualOffload()
+        cast = await cast_for(self._persona, call.info, SharedByCalls(offload), offload)
+        session = self._session(offload, cast.userdata if self._userdata is None else self._userdata)
         self._answered_at = loop.time()
         phone = asyncio.create_task(self._phone(leg, session, call), name="caller")
         try:
-            await session.start(agent=self._persona(), room=participant, call=call)
+            await session.start(agent=cast.agent, room=participant, call=call)
             closed = await self._closed(session, phone)
         finally:
             phone.cancel()
@@ -206,8 +209,7 @@ class _Run:
         self._end(closed)
         self.happened = from_session(self._events, self._answered_at)
 
-    def _session(self) -> AgentSession:
-        offload = VirtualOffload()
+    def _session(self, offload: Offload, userdata: Any) -> AgentSession:
         speech = self._speech(offload)
         options: Mapping[str, Any] = self._fixture.session
         session = AgentSession(
@@ -217,7 +219,7 @@ class _Run:
             tts=speech.tts,
             options=SessionOptions(**options),
             offload=offload,
-            userdata=self._userdata,
+            userdata=userdata,
         )
         session.subscribe(self._events.append)
         return session

@@ -7,13 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
+from agent.clock import ThreadOffload
 from agent.events import AgentHandoff, AgentMessage, FunctionCall, FunctionCallOutput, SessionClosed, SessionEvent
+from agent.factory import PersonaMaker, SharedByCalls, cast_for
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.providers.base import LLM
 from agent.session import AgentSession
 from agent.testing.expectation import normalized
 from agent.testing.judge import judge
+from telephony.call import CallInfo, Direction
 
 __all__ = ["EventExpectation", "EventType", "RunExpectation", "TextCall", "TurnResult"]
 
@@ -180,13 +183,24 @@ class TextCall:
 
     def __init__(
         self,
-        persona: Agent | type[Agent],
+        persona: Agent | PersonaMaker,
         llm: LLM,
         *,
         options: SessionOptions | None = None,
         userdata: Any = None,
+        info: CallInfo | None = None,
     ) -> None:
-        self._persona = persona() if isinstance(persona, type) else persona
+        """`persona`: itself, its class, or a factory, which is given `info` when the conversation starts. `userdata`:
+        instead of the factory's."""
+        self._maker: PersonaMaker | None = None
+        self._persona: Agent | None = None
+        if isinstance(persona, Agent):
+            self._persona = persona
+        elif isinstance(persona, type):
+            self._persona = persona()
+        else:
+            self._maker = persona
+        self._info = info or CallInfo("text", Direction.INBOUND, "", None, "text")
         self.session = AgentSession(llm=llm, options=options, userdata=userdata)
         self.events: list[SessionEvent] = []
         """All since the beginning."""
@@ -196,8 +210,12 @@ class TextCall:
 
     @property
     def agent(self) -> Agent:
-        """The persona that is active."""
-        return self.session.agent if self.loop is not None else self._persona
+        """The persona that is active. Raises LookupError for one that a factory has not made yet."""
+        if self.loop is not None:
+            return self.session.agent
+        if self._persona is None:
+            raise LookupError("the factory makes the persona when the conversation starts: run a turn first")
+        return self._persona
 
     @property
     def greeting(self) -> str:
@@ -207,9 +225,17 @@ class TextCall:
 
     async def start(self) -> None:
         """Begin the conversation. Idempotent."""
-        if self.loop is None:
-            self.loop = asyncio.get_running_loop()
-            await self.session.start(agent=self._persona)
+        if self.loop is not None:
+            return
+        if self._persona is None and self._maker is not None:
+            offload = ThreadOffload()
+            cast = await cast_for(self._maker, self._info, SharedByCalls(offload), offload)
+            self._persona = cast.agent
+            if self.session.userdata is None:
+                self.session.userdata = cast.userdata
+        assert self._persona is not None, "it was given, or has just been made"
+        self.loop = asyncio.get_running_loop()
+        await self.session.start(agent=self._persona)
 
     async def run(self, *, user_input: str) -> TurnResult:
         """The caller says something; returns when the agent is done with it."""

@@ -13,7 +13,7 @@ from agent.persona import Agent
 from agent.providers.base import ChatMessage, ToolCall
 from agent.session import AgentSession
 
-__all__ = ["Restorable", "keep_stored", "restored_agent", "restored_history", "snapshot_of"]
+__all__ = ["Restorable", "keep_stored", "restore_userdata", "restored_agent", "restored_history", "snapshot_of"]
 
 _WORTH_STORING = (SessionStarted, UserMessage, AgentMessage, FunctionCallOutput, AgentHandoff)
 
@@ -83,6 +83,13 @@ def restored_agent(data: Mapping[str, Any], first: Agent) -> Agent:
     if state is not None and isinstance(agent, Restorable) and (agent is not first or type(agent).__qualname__ == name):
         agent.restore(state)
     return agent
+
+
+def restore_userdata(data: Mapping[str, Any], userdata: Any) -> None:
+    """Hand userdata that was made anew what its `snapshot` said last, if it can take it."""
+    state = data.get("userdata")
+    if state is not None and isinstance(userdata, Restorable):
+        userdata.restore(state)
 
 
 def _without_open_calls(history: Sequence[ChatMessage]) -> list[ChatMessage]:

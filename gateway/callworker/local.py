@@ -65,9 +65,11 @@ class LocalConversation:
         return self._session.tokens if self._session is not None else (0, 0)
 
     async def prepare(self) -> None:
-        cls = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
-        self._persona = cls()
-        self._made = self._providers.session(self._prepared.speech, self._prepared.session)
+        """Raises BadFactory, FactoryFailed, and what a persona's class raises."""
+        maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
+        cast = await self._providers.cast(maker, self._leg.info)
+        self._persona = cast.agent
+        self._made = self._providers.session(self._prepared.speech, self._prepared.session, cast.userdata)
         try:
             async with asyncio.timeout(WARM_LIMIT_S):
                 await self._providers.warm(self._prepared.speech)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import structlog
 
+from agent.factory import PersonaMaker
 from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
@@ -41,6 +42,9 @@ HEARTBEAT_S = 1.0
 LINGERING_S = 0.1  # between heartbeats while a slot waits to be free
 END_LIMIT_S = 3.0  # for calls to end when the gateway stops, before it kills
 CLOSE_LIMIT_S = 0.5
+PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
+
+_makers: list[PersonaMaker] = []  # of the warm parent, for its forks
 
 
 def preload(settings: Settings) -> None:
@@ -53,8 +57,7 @@ def preload(settings: Settings) -> None:
     else:
         rules = [rule for entry in dialplan.entries for rule in entry.rules]
         preload_providers(settings, [rule.options.speech for rule in rules])
-    for persona in dialplan.personas:
-        load_persona(persona)
+    _makers[:] = [load_persona(persona) for persona in dialplan.personas]
 
 
 def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> int:
@@ -123,6 +126,7 @@ class CallWorker:
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
         self._calls: dict[str, CallOwner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._prewarming: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._closing = ""  # why no call is taken any more
         self._channel: Channel | None = None
@@ -136,6 +140,7 @@ class CallWorker:
         except TelephonyError as error:
             log.error("endpoint_failed", error=str(error))
             return 1
+        await self._prewarm()
         self._channel.send(Ready(os.getpid(), self._endpoint.sip_port, self._endpoint.call_limit))
         heartbeat = asyncio.create_task(self._heartbeat())
         await self._stop.wait()
@@ -145,6 +150,12 @@ class CallWorker:
         self._channel.close()
         await asyncio.wait({asyncio.create_task(self._channel.closed.wait())}, timeout=CLOSE_LIMIT_S)  # records first
         return 0
+
+    async def _prewarm(self) -> None:
+        """With LiveKit rooms the personas are made where the agents' jobs run."""
+        if self._conversations is None and _makers:
+            self._prewarming = asyncio.create_task(self._providers.prewarm(_makers), name="prewarm")
+            await asyncio.wait({self._prewarming}, timeout=PREWARM_LIMIT_S)
 
     async def _end_calls(self, reason: str) -> None:
         self._closing = reason

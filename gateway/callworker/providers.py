@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+import structlog
+
 from agent.clock import ThreadOffload
+from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.pipeline.canned import CannedAudio
 from agent.providers.base import LLM, STT, TTS, VAD
 from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload
 from agent.session import AgentSession
 from gateway.config import Settings, SpeechSettings
+from telephony.call import CallInfo
 
 __all__ = ["ProviderSet", "preload_providers"]
+
+log = structlog.get_logger(__name__)
 
 # Loaded late by those who use them, so that other processes don't; in a worker that would be memory of its own.
 _LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.media.recording_writer", "zoneinfo")
@@ -38,8 +44,18 @@ class ProviderSet:
         self._offload = ThreadOffload()
         self._canned = CannedAudio()
         self._made: dict[SpeechSettings, tuple[VAD, STT, LLM, TTS]] = {}
+        self._shared = SharedByCalls(self._offload)
 
-    def session(self, speech: Mapping[str, Any], session: Mapping[str, Any]) -> AgentSession:
+    async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
+        """What the persona files want made once a process. What fails is logged, and tried again by the first call."""
+        for error in await self._shared.warm(makers):
+            log.error("prewarm_failed", error=str(error), exc_info=error)
+
+    async def cast(self, maker: PersonaMaker, call: CallInfo) -> Cast:
+        """Persona and userdata for one call. Raises BadFactory, FactoryFailed, and what a persona's class raises."""
+        return await cast_for(maker, call, self._shared, self._offload)
+
+    def session(self, speech: Mapping[str, Any], session: Mapping[str, Any], userdata: Any = None) -> AgentSession:
         """A session with a route's changes over the settings. Raises ValueError for a key that is missing."""
         vad, stt, llm, tts = self._of(speech)
         return AgentSession(
@@ -48,6 +64,7 @@ class ProviderSet:
             llm=llm,
             tts=tts,
             options=self._settings.session.overridden(session).options(),
+            userdata=userdata,
             offload=self._offload,
             canned_audio=self._canned,
         )

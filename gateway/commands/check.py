@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.config import LiveKitSettings, Problem, Settings
-    from gateway.dialplan import Dialplan
+    from gateway.dialplan import Dialplan, PersonaRef
 
 __all__ = ["add_parser", "run"]
 
@@ -39,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
     paths = [Path(path) for path in args.dialplans]
     if settings is not None:
         paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
-    plan = _plan(paths, settings, problems)
-    warnings = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
+    warnings: list[str] = []
+    plan = _plan(paths, settings, problems, warnings)
+    missing = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
+    warnings += missing
     livekit = ""
-    if settings is not None and not warnings and settings.livekit is not None:
+    if settings is not None and not missing and settings.livekit is not None:
         trouble = _livekit(settings.livekit)
         warnings += [trouble] if trouble else []
         livekit = "" if trouble else f"LiveKit at {settings.livekit.url}: good"
@@ -78,10 +80,12 @@ def _livekit(settings: LiveKitSettings) -> str:
     return asyncio.run(check_livekit(settings))
 
 
-def _plan(paths: list[Path], settings: Settings | None, problems: list[Problem]) -> Dialplan | None:
+def _plan(
+    paths: list[Path], settings: Settings | None, problems: list[Problem], warnings: list[str]
+) -> Dialplan | None:
     from gateway.config import ConfigError
     from gateway.dialplan import Dialplan
-    from gateway.dialplan.persona_check import persona_problems
+    from gateway.dialplan.persona_check import persona_problems, persona_warnings
 
     if not paths:
         return None
@@ -90,9 +94,38 @@ def _plan(paths: list[Path], settings: Settings | None, problems: list[Problem])
     except ConfigError as error:
         problems += error.problems
         return None
+    problems += _voices_behind_slashes(plan, settings)
     for persona in plan.personas:
-        problems += persona_problems(persona)
+        hears, speaks = _speech_of(plan, persona, settings)
+        problems += [found for found in persona_problems(persona, speaks) if found not in problems]
+        warnings += [found for found in persona_warnings(persona, hears) if found not in warnings]
     return plan
+
+
+def _speech_of(plan: Dialplan, persona: PersonaRef, settings: Settings | None) -> tuple[list[str], list[str]]:
+    """The stt and tts providers of all rules that lead to the persona."""
+    from gateway.config import SpeechSettings
+
+    common = settings.speech if settings is not None else SpeechSettings()
+    rules = [rule for entry in plan.entries for rule in entry.rules if rule.to == persona]
+    speeches = [common.overridden(rule.options.speech) for rule in rules]
+    hears = dict.fromkeys(name for speech in speeches for name in speech.stt)
+    return list(hears), list(dict.fromkeys(name.partition("/")[0] for speech in speeches for name in speech.tts))
+
+
+def _voices_behind_slashes(plan: Dialplan, settings: Settings | None) -> Iterable[Problem]:
+    """A voice that settings or a rule name, as in `espeak/en-gb`."""
+    from agent.providers.registry import voice_problem
+    from gateway.config import Problem
+
+    named = [("settings", 0, name) for name in settings.speech.tts] if settings is not None else []
+    for rule in (rule for entry in plan.entries for rule in entry.rules):
+        file, _, line = rule.where.rpartition(":")
+        named += [(file, int(line), name) for name in rule.options.speech.get("tts", ())]
+    for where, at, name in dict.fromkeys(named):
+        wrong = voice_problem(name, "", "")
+        if wrong:
+            yield Problem(where, at, "speech.tts", wrong)
 
 
 def _report(problems: list[Problem], warnings: list[str], plan: Dialplan | None) -> dict[str, Any]:

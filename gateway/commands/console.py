@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent import Agent
     from agent.events import SessionEvent
+    from agent.factory import PersonaMaker
     from agent.providers.base import LLM
     from agent.testing.text_call import TextCall
 
@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         description="Talk to a persona in the terminal: a line in, its answer out, with the tools it calls. "
         "An empty line or Ctrl-D ends. Exit code 2: there is no such persona.",
     )
-    parser.add_argument("persona", metavar="PERSONA", help="path/to/file.py:Class")
+    parser.add_argument("persona", metavar="PERSONA", help="path/to/file.py:Class, or path/to/file.py:factory")
     parser.add_argument(
         "--model", metavar="NAME", help="a model of an OpenAI-compatible server instead of the persona's rules"
     )
@@ -35,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from agent.factory import BadFactory, FactoryFailed
     from agent.testing.personas import PersonaNotFound, load_persona
 
     try:
@@ -43,7 +44,11 @@ def run(args: argparse.Namespace) -> int:
     except (PersonaNotFound, OSError) as error:
         print(f"trunkline console: {error}", file=sys.stderr)
         return 2
-    return asyncio.run(_talk(persona, llm))
+    try:
+        return asyncio.run(_talk(persona, llm))
+    except (BadFactory, FactoryFailed) as error:
+        print(f"trunkline console: {error}", file=sys.stderr)
+        return 2
 
 
 def _llm(args: argparse.Namespace) -> LLM:
@@ -59,7 +64,7 @@ def _llm(args: argparse.Namespace) -> LLM:
     return OpenAIChat(OpenAISettings(model=args.model, base_url=args.base_url, api_key=key))
 
 
-async def _talk(persona: type[Agent], llm: LLM) -> int:
+async def _talk(persona: PersonaMaker, llm: LLM) -> int:
     from agent.testing.text_call import TextCall
 
     call = TextCall(persona, llm)

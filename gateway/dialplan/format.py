@@ -189,10 +189,14 @@ class _Reader:
         text = self._text(path, value)
         if text is None:
             return None
-        if not re.fullmatch(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", text, re.ASCII):
-            self._document.problem(path, f'"{text}" is no persona: write file and class, as in "clinic.Reception"')
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", text, re.ASCII):
+            self._document.problem(
+                path,
+                f'"{text}" is no persona: write file and class, as in "clinic.Reception", '
+                'or file and factory, as in "clinic.reception"',
+            )
             return None
-        module, _, class_name = text.partition(".")
+        module, _, name = text.partition(".")
         file = self._folder / f"{module}.py"
         if file not in self._looked_at:
             self._looked_at[file] = self._classes(file)
@@ -200,11 +204,12 @@ class _Reader:
         if isinstance(found, Problem):
             self._document.problem(path, f'persona "{text}" cannot be used: {found}')
             return None
-        if class_name not in found:
-            hint = similar(class_name, found)
-            self._document.problem(path, f'persona "{text}" is unknown: {file} has no class {class_name}{hint}')
+        outer = name.partition(".")[0]
+        if outer not in found:
+            hint = similar(outer, found)
+            self._document.problem(path, f'persona "{text}" is unknown: {file} has no class or factory {outer}{hint}')
             return None
-        return PersonaRef(file, class_name, self._where(path))
+        return PersonaRef(file, name, self._where(path))
 
     def _when(self, path: Located, value: Any, plan: PlanFile) -> TimeSpec | None:
         self._needs_time = True

@@ -17,7 +17,8 @@ __all__ = ["Entry", "NoRoute", "Options", "PersonaRef", "PlanFile", "Refusal", "
 
 @dataclass(frozen=True, slots=True)
 class PersonaRef:
-    """A persona's class and the file it is in. `where`: the line of the dialplan that names it."""
+    """A persona's class, or a factory (`reception`, `Reception.for_call`), and the file it is in. `where`: the line of
+    the dialplan that names it."""
 
     file: Path
     name: str

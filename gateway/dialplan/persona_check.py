@@ -1,47 +1,123 @@
-"""Whether a persona would work: its file imports, its tools have schemas, its rules refer to what exists."""
+"""Whether a persona would work: its file imports, its tools have schemas, its rules refer to what exists, its voice and
+the canned words that it overrides are known."""
 
 from __future__ import annotations
 
+import inspect
 import string
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gateway.config.located_yaml import ConfigError, Problem
+from gateway.config.messages import similar
 from gateway.dialplan.model import PersonaRef
-from gateway.dialplan.personas import classes_in, load_persona
+from gateway.dialplan.persona_lines import lines_of_classes
+from gateway.dialplan.personas import load_persona
 
 if TYPE_CHECKING:
     from agent import Agent
+    from agent.factory import PersonaMaker
     from agent.providers.phrases import Node
     from agent.rules import Intent, Rules
 
-__all__ = ["persona_problems"]
+__all__ = ["persona_problems", "persona_warnings"]
 
 
-def persona_problems(ref: PersonaRef) -> list[Problem]:
-    """Loads and makes the persona as a call would. Everything that is wrong, with the line of its class."""
+def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
+    """Loads the file and makes the persona as a call would; of a factory, which may need what is not there now, only
+    how it is called is looked at. The other personas of the file, which it may hand over to, are looked at without
+    being made. `tts`: the names of the providers that speak for it. Everything that is wrong, with its line."""
     try:
-        cls = load_persona(ref)
+        maker = load_persona(ref)
     except ConfigError as error:
         return list(error.problems)
-    found = classes_in(ref.file)
-    line = 0 if isinstance(found, Problem) else found.get(ref.name, 0)
-    return [Problem(str(ref.file), line, ref.name, message) for message in _complaints(cls)]
+    lines = lines_of_classes(ref.file)
+    problems: list[Problem] = []
+    for cls in _personas(maker):
+        named = cls is maker
+        found = lines.get(cls.__name__, {})
+        for attribute, message in (*_words(cls), *_voice(cls, tts), *_complaints(cls, made=named)):
+            line = found.get(attribute) or found.get("", 0)
+            problems.append(Problem(str(ref.file), line, ref.name if named else cls.__name__, message))
+    return problems
 
 
-def _complaints(cls: type[Agent]) -> Iterator[str]:
+def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
+    """What works, but perhaps not as it is meant. `stt`: the providers that hear for it."""
+    from agent.words import CANNED, base_language, speaks
+
     try:
-        persona = cls()
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        yield f"cannot be made: {type(error).__name__}: {error}"
+        maker = load_persona(ref)
+    except ConfigError:
+        return []
+    warnings = []
+    for cls in _personas(maker):
+        line = lines_of_classes(ref.file).get(cls.__name__, {}).get("language", 0)
+        where = f"{ref.file}:{line}: {cls.__name__}"
+        missing = [key for key in CANNED if key not in cls.canned]
+        if not speaks(cls.language) and missing:
+            warnings.append(
+                f'{where}: there are no canned words in "{cls.language}": English ones will be said for '
+                f"{', '.join(missing)}; give them in `canned`"
+            )
+        vendors = {name.partition("/")[0] for name in stt}
+        if vendors == {"pocketsphinx"} and cls.language and base_language(cls.language) != "en":
+            warnings.append(f'{where}: speaks "{cls.language}", and pocketsphinx hears English only')
+    return warnings
+
+
+def _personas(maker: PersonaMaker) -> Iterator[type[Agent]]:
+    """What the dialplan names, and the other personas of its file."""
+    from agent import Agent
+
+    if isinstance(maker, type):
+        yield maker
+    module = sys.modules[maker.__module__]
+    for value in vars(module).values():
+        if not isinstance(value, type) or not issubclass(value, Agent) or value is maker:
+            continue
+        if value.__module__ == module.__name__ and not value.__name__.startswith("_"):
+            yield value
+
+
+def _words(cls: type[Agent]) -> Iterator[tuple[str, str]]:
+    from agent.words import CANNED
+
+    for key in cls.canned:
+        if key not in CANNED:
+            yield f"canned.{key}", f'canned: "{key}" is not known{similar(str(key), CANNED)}'
+
+
+def _voice(cls: type[Agent], tts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    from agent.providers.registry import voice_problem
+
+    for spec in tts:
+        wrong = voice_problem(spec, cls.voice, cls.language)
+        if wrong:
+            yield "voice" if cls.voice else "language", wrong
+
+
+def _complaints(cls: type[Agent], *, made: bool) -> Iterator[tuple[str, str]]:
+    """`made`: make it, and look at the object; else the class has to do."""
+    from agent.tools import collect_tools
+
+    if inspect.isabstract(cls):
         return
     try:
+        persona = cls() if made else cls.__new__(cls)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        yield "", f"cannot be made: {type(error).__name__}: {error}"
+        return
+    try:
+        collect_tools(persona)
         tools = set(persona.tools)
     except (TypeError, ValueError) as error:
-        yield str(error)
+        yield "", str(error)
         return
     if persona.rules is not None:
-        yield from _rules(persona.rules, tools)
+        for message in _rules(persona.rules, tools):
+            yield "", message
 
 
 def _rules(rules: Rules, tools: set[str]) -> Iterator[str]:

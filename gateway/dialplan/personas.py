@@ -1,4 +1,5 @@
-"""From `clinic.Reception` in a dialplan to the class: looked for without running its file, and loaded.
+"""From `clinic.Reception` in a dialplan to the class, or from `clinic.reception` to the factory: looked for without
+running its file, and loaded.
 
 Each dialplan folder is a package of its own under a made-up name, so that two folders may both have an `orders.py`,
 files in one folder can use each other with `from . import orders`, and nothing is added to sys.path.
@@ -14,21 +15,23 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.config.located_yaml import ConfigError, Problem
 from gateway.dialplan.model import PersonaRef
 
 if TYPE_CHECKING:
     from agent import Agent
+    from agent.factory import PersonaMaker
 
-__all__ = ["PersonaSource", "classes_in", "load_persona"]
+__all__ = ["PersonaSource", "classes_in", "line_of", "load_persona"]
 
-PersonaSource = Mapping[str, int] | Problem  # class names -> lines, or why the file cannot be read
+PersonaSource = Mapping[str, int] | Problem  # names -> lines, or why the file cannot be read
 
 
 def classes_in(file: Path) -> PersonaSource:
-    """What could be a persona in a file, found by reading it: classes, and names that are imported or assigned."""
+    """What could be a persona or a factory in a file, found by reading it: classes, functions, and names that are
+    imported or assigned."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except FileNotFoundError:
@@ -39,7 +42,7 @@ def classes_in(file: Path) -> PersonaSource:
         return Problem(str(file), error.lineno or 0, "", f"not valid Python: {error.msg}")
     names: dict[str, int] = {}
     for statement in tree.body:
-        if isinstance(statement, ast.ClassDef):
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             names[statement.name] = statement.lineno
         elif isinstance(statement, ast.ImportFrom):
             names.update({alias.asname or alias.name: statement.lineno for alias in statement.names})
@@ -48,24 +51,43 @@ def classes_in(file: Path) -> PersonaSource:
     return names
 
 
-def load_persona(ref: PersonaRef, base: type | None = None) -> type[Agent]:
-    """Import the file (once a process) and return the class. Raises ConfigError naming file and line.
+def load_persona(ref: PersonaRef, base: type | None = None) -> PersonaMaker:
+    """Import the file (once a process) and return the class or the factory. Raises ConfigError naming file and line.
 
-    `base`: what it must be derived from; None: `agent.Agent`, which is imported only now.
+    `base`: what a class must be derived from; None: `agent.Agent`, which is imported only now.
     """
     required = base or _agent()
-    module = _module(ref.file)
-    persona = getattr(module, ref.name, None)
+    found: Any = _module(ref.file)
     file = str(ref.file)
     named = f" (named in {ref.where})" if ref.where else ""
-    if persona is None:
-        raise ConfigError([Problem(file, 0, "", f"has no class {ref.name}{named}")])
-    if not (isinstance(persona, type) and issubclass(persona, required)) or persona is required:
-        found = classes_in(ref.file)
-        line = found.get(ref.name, 0) if not isinstance(found, Problem) else 0
-        what = f"{ref.name} is no persona: it must be a class derived from agent.Agent{named}"
-        raise ConfigError([Problem(file, line, "", what)])
-    return cast("type[Agent]", persona)
+    for part in ref.name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise ConfigError([Problem(file, 0, "", f"has no class or factory {ref.name}{named}")])
+    wrong = _wrong(found, required)
+    if wrong:
+        raise ConfigError([Problem(file, line_of(ref), "", f"{ref.name} is no persona: {wrong}{named}")])
+    return cast("PersonaMaker", found)
+
+
+def line_of(ref: PersonaRef) -> int:
+    """Where the class or the factory stands in its file; 0: not found."""
+    found = classes_in(ref.file)
+    return 0 if isinstance(found, Problem) else found.get(ref.name.partition(".")[0], 0)
+
+
+def _wrong(found: object, required: type) -> str:
+    """Why it can answer no call; empty: it can."""
+    if isinstance(found, type):
+        good = issubclass(found, required) and found is not required
+        return "" if good else "it must be a class derived from agent.Agent"
+    from agent.factory import BadFactory, check_factory
+
+    try:
+        check_factory(cast("Any", found))
+    except BadFactory as error:
+        return str(error)
+    return ""
 
 
 def _agent() -> type[Agent]:

@@ -7,9 +7,9 @@ import asyncio
 import structlog
 
 from agent import Agent
-from agent.persona import CANNED
 from agent.pipeline.canned import apology_tone
 from agent.providers.base import TTS, ProviderError
+from agent.words import canned_words
 
 __all__ = ["CannedSpeech"]
 
@@ -62,4 +62,4 @@ class CannedSpeech:
 
 def _words(persona: type[Agent], key: str) -> str:
     """Of the class: an instance is made where the conversation is, and nowhere else."""
-    return persona.canned.get(key, CANNED[key])
+    return canned_words(key, persona.canned, persona.language)

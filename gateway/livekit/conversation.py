@@ -18,6 +18,7 @@ import structlog
 
 from agent import Agent
 from agent.events import SessionClosed, event_from_dict
+from agent.factory import persona_class
 from gateway.callworker.conversation import ConversationOver
 from gateway.callworker.journal import Journal
 from gateway.config import LiveKitSettings
@@ -110,7 +111,8 @@ class LiveKitConversation:
 
     async def prepare(self) -> None:
         """Raises LiveKitError, SecretMissing."""
-        self._persona = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
+        maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
+        self._persona = persona_class(maker)
         access = access_of(self._settings)
         identity = caller_identity(self._leg.info)
         room = self._make_room(

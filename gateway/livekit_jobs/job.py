@@ -20,7 +20,7 @@ from agent.events import SessionClosed, SessionEvent
 from agent.persona import CANNED
 from agent.providers.base import ProviderError
 from agent.worker.job import JobContext, RoomGone
-from agent.worker.resumption import keep_stored, restored_agent, restored_history
+from agent.worker.resumption import keep_stored, restore_userdata, restored_agent, restored_history
 from gateway.dialplan import load_persona
 from gateway.livekit_jobs.account import LEFT_ALONE, refusal_body
 from gateway.livekit_jobs.caller import REJOINED, CallerWatch
@@ -186,7 +186,8 @@ class JobCall:
             await self._refuse(room, decided)
             return
         await self._warmed(warming, decided)
-        session = self._parts.providers.session(decided.speech, decided.session)
+        cast = await self._parts.providers.cast(load_persona(decided.persona), decided.info)
+        session = self._parts.providers.session(decided.speech, decided.session, cast.userdata)
         if decided.bridged:
             self._relay = EventRelay(room, caller.identity, lambda: session.tokens)
             session.subscribe(self._relay.event)
@@ -194,7 +195,7 @@ class JobCall:
         else:
             self._paper = CallPaper(self._ctx, self._parts.settings, decided, self._recorder, stored)
             session.subscribe(self._paper.event)
-        await self._converse(room, session, decided, stored)
+        await self._converse(room, session, cast.agent, decided, stored)
 
     async def _warmed(self, warming: asyncio.Task[None], plan: JobPlan) -> None:
         try:
@@ -208,12 +209,17 @@ class JobCall:
     # --- the conversation -----------------------------------------------------------------------------------------
 
     async def _converse(
-        self, room: LiveKitRoom, session: AgentSession, plan: JobPlan, stored: Mapping[str, Any] | None
+        self,
+        room: LiveKitRoom,
+        session: AgentSession,
+        persona: Agent,
+        plan: JobPlan,
+        stored: Mapping[str, Any] | None,
     ) -> None:
-        persona: Agent = load_persona(plan.persona)()
         history = None
         if stored is not None and "history" in stored:
             persona, history = restored_agent(stored, persona), restored_history(stored)
+            restore_userdata(stored, session.userdata)
             log.warning("conversation_resumed", messages=len(history), persona=persona.name)
         keep_stored(session, lambda snapshot: self._store(plan, session, snapshot))
         self._session_closed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import structlog
@@ -15,6 +16,8 @@ from gateway.livekit_jobs.routing import BadMetadata, JobPlan
 from telephony.livekit.access import LiveKitAccess
 
 __all__ = ["JobParts", "preload", "prewarm"]
+
+PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
 
 _dialplans: list[Dialplan] = []  # of the warm parent, for its forks
 
@@ -33,13 +36,18 @@ def preload(settings: Settings) -> None:
     _dialplans[:] = [dialplan]
 
 
-def prewarm(process: JobProcess) -> None:
+async def prewarm(process: JobProcess) -> None:
     """In each process, before its first job."""
     settings: Settings = process.arguments
     logs.configure(settings.log.level, settings.log.format)
     structlog.contextvars.bind_contextvars(worker=process.name)
     dialplan = _dialplans[0] if _dialplans else Dialplan.load(settings.dialplans, settings)
-    process.userdata["parts"] = JobParts(settings, dialplan, ProviderSet(settings), process.keys or ("", ""))
+    parts = JobParts(settings, dialplan, ProviderSet(settings), process.keys or ("", ""))
+    process.userdata["parts"] = parts
+    parts.prewarming = asyncio.create_task(
+        parts.providers.prewarm([load_persona(persona) for persona in dialplan.personas]), name="prewarm"
+    )
+    await asyncio.wait({parts.prewarming}, timeout=PREWARM_LIMIT_S)
 
 
 class JobParts:
@@ -51,6 +59,7 @@ class JobParts:
         self.providers = providers
         url = settings.livekit.url if settings.livekit else ""
         self.access = LiveKitAccess(url, *keys)
+        self.prewarming: asyncio.Task[None] | None = None
 
     def with_known_persona(self, plan: JobPlan) -> JobPlan:
         """The plan with the persona of our own dialplans that it names: whoever may send agents into rooms may not have

@@ -17,6 +17,9 @@ def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more
     return f"data: {json.dumps(body | more)}\n\n".encode()
 
 
+_ARGUMENTS = {"order_status": '{"order": "48115"}', "free_slots": '{"day": "tomorrow", "part": "morning"}'}
+
+
 class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -90,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(f"I found this: {results[-1]['content']}.")
             return
         name = model.removeprefix("tool-")
-        arguments = '{"order": "48115"}' if name == "order_status" else "{}"
+        arguments = _ARGUMENTS.get(name, "{}")
         call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
         pieces = [chunk({"role": "assistant", "tool_calls": [call]})]
         for start in range(0, len(arguments), 6):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agent import AgentSession
+from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
 from gateway.callworker.call import CallOwner
@@ -43,10 +44,17 @@ class ScriptedProviders:
         self._parts = {"llm": FakeLLM(), "stt": FakeSTT(), "tts": FakeTTS(), "vad": FakeVAD(), **parts}
         self.warming: Callable[[], Awaitable[None]] | None = None
         self.sessions: list[AgentSession] = []
+        self._shared = SharedByCalls(FakeOffload())
 
-    def session(self, speech: Mapping[str, Any], session: Mapping[str, Any]) -> AgentSession:
+    async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
+        await self._shared.warm(makers)
+
+    async def cast(self, maker: PersonaMaker, call: CallInfo) -> Cast:
+        return await cast_for(maker, call, self._shared, FakeOffload())
+
+    def session(self, speech: Mapping[str, Any], session: Mapping[str, Any], userdata: Any = None) -> AgentSession:
         options = self._settings.session.overridden(session).options()
-        self.sessions.append(AgentSession(**self._parts, options=options, offload=FakeOffload()))
+        self.sessions.append(AgentSession(**self._parts, options=options, offload=FakeOffload(), userdata=userdata))
         return self.sessions[-1]
 
     async def warm(self, speech: Mapping[str, Any]) -> None:

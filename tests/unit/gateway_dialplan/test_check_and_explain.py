@@ -72,6 +72,58 @@ def test_check_finds_what_only_loading_shows(folder, capsys):
     assert said[-1] == "5 problems found"
 
 
+def test_check_finds_misspelt_canned_keys_and_voices_with_their_lines(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\n"
+        "class Open(Agent):\n"
+        "    canned = {\n        'goodbye': 'Bye.',\n        'goodby_silence': 'Bye.',\n    }\n\n"
+        "class Closed(Agent):\n    greeting = 'Hi.'\n    voice = 'en-ux'\n\n"
+        "class HandedTo(Agent):\n    voice: str = 'nobody'\n\n"
+        "class Foreign(Agent):\n    language = 'xx'\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    said = capsys.readouterr().err.splitlines()
+    unknown = "; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
+    assert sorted(line for line in said[:-1] if not line.startswith("warning:")) == [
+        f"p.py:11: Closed: espeak: there is no voice 'en-ux'{unknown}",
+        f"p.py:14: HandedTo: espeak: there is no voice 'nobody'{unknown}",
+        f"p.py:17: Foreign: espeak: there is no voice 'xx'{unknown}",
+        'p.py:6: Open: canned: "goodby_silence" is not known; did you mean "goodbye_silence"?',
+    ]
+
+
+def test_check_finds_a_voice_behind_a_slash(folder, capsys):
+    Path("d.yaml").write_text(PLAN + "speech: {tts: [espeak/en-ux]}\n")
+    assert trunkline("check", "d.yaml") == 2
+    assert "speech.tts: espeak: there is no voice 'en-ux'" in capsys.readouterr().err
+
+
+def test_check_warns_of_a_language_without_words_or_ears(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    language = 'nl'\n\nclass Closed(Agent):\n    pass\n"
+    )
+    assert trunkline("check", "d.yaml") == 0
+    said = capsys.readouterr().err
+    assert 'warning: p.py:4: Open: there are no canned words in "nl": English ones will be said for unavailable' in said
+    assert 'warning: p.py:4: Open: speaks "nl", and pocketsphinx hears English only' in said
+
+
+def test_check_of_a_factory(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    pass\n\n"
+        "def Closed(call, shared, more) -> Agent:\n    raise RuntimeError('is not called')\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    assert "p.py:6: Closed is no persona: Closed(call, shared, more)" in capsys.readouterr().err
+    Path("q.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    canned = {'nope': ''}\n\n"
+        "async def closed(call) -> Agent:\n    raise RuntimeError('is not called')\n"
+    )
+    Path("d.yaml").write_text('numbers: {"1": q.closed}\n')
+    assert trunkline("check", "d.yaml") == 2
+    assert capsys.readouterr().err.startswith('q.py:4: Open: canned: "nope" is not known')
+
+
 def test_check_warns_of_missing_secrets(folder, capsys, monkeypatch):
     monkeypatch.delenv("TRUNKLINE_TEST_KEY", raising=False)
     with Path("s.yaml").open("a") as file:

@@ -71,7 +71,7 @@ numbers:
         "4: colour: is not known here",
         '5: speech.stt[0]: no stt provider is called "whisper"; there are: pocketsphinx, instant',
         '7: numbers["+15550100"]: +15550100 is a number here, not text: write "+15550100" in quotes',
-        '8: numbers["+15550101"]: persona "p.C" is unknown: p.py has no class C',
+        '8: numbers["+15550101"]: persona "p.C" is unknown: p.py has no class or factory C',
         '9: numbers["+15550102"]: persona "q.A" cannot be used: q.py: no such file',
         '10: numbers["1555010?"]: "1555010?" would never match: numbers are compared as +, country code and digits',
         '11: numbers["201"]: is empty',
@@ -80,7 +80,8 @@ numbers:
         '13: numbers["203"].session.end_silence_ms: must be greater than or equal to 100',
         '13: numbers["203"].session.foo: there is no such setting',
         '14: numbers["204"].when: is not known here',
-        '15: numbers["205"]: "p" is no persona: write file and class, as in "clinic.Reception"',
+        '15: numbers["205"]: "p" is no persona: write file and class, as in "clinic.Reception", '
+        'or file and factory, as in "clinic.reception"',
     ]
 
 

@@ -71,7 +71,7 @@ def test_what_is_no_persona_names_file_and_line(write):
         f"{file}:3: A is no persona: it must be a class derived from agent.Agent (named in d.yaml:3)"
     )
     assert "is no persona" in refused(file, "Base")
-    assert refused(file, "C") == f"{file}: has no class C (named in d.yaml:3)"
+    assert refused(file, "C") == f"{file}: has no class or factory C (named in d.yaml:3)"
 
 
 def test_a_file_that_raises_names_its_line(write):

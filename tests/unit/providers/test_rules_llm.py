@@ -46,7 +46,9 @@ class Talk:
     """A conversation with the rules, as a session would hold it."""
 
     def __init__(self, rules: Rules = RULES) -> None:
-        self.llm = RulesLLM().for_persona(SimpleNamespace(rules=rules, canned={"tool_failed": "Canned."}))  # type: ignore[arg-type]
+        self.llm = RulesLLM().for_persona(
+            SimpleNamespace(rules=rules, language="en", canned={"tool_failed": "Canned."})
+        )  # type: ignore[arg-type]
         self.messages = [ChatMessage("system", "Be kind."), ChatMessage("assistant", "Hello!")]
 
     async def answer(self) -> str | ToolCall:
@@ -180,7 +182,7 @@ async def test_two_utterances_before_the_first_answer_belong_together() -> None:
 
 async def test_conversations_do_not_share_state() -> None:
     llm = RulesLLM()
-    persona = SimpleNamespace(rules=RULES, canned={})
+    persona = SimpleNamespace(rules=RULES, language="en", canned={})
     assert llm.for_persona(persona) is not llm.for_persona(persona)  # type: ignore[arg-type]
 
 

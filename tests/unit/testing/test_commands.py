@@ -61,8 +61,12 @@ def test_a_call_that_goes_another_way_is_1(capsys: pytest.CaptureFixture[str], t
             "ended_bi: caller",
             "fixture.yaml:11: there is no `ended_bi` here; did you mean `ended_by`?",
         ),
-        ("dialplans/clinic.py:Reception", "dialplans/none.py:X", "there is no Python file 'dialplans/none.py'"),
-        ("dialplans/clinic.py:Reception", "dialplans/clinic.py:X", "dialplans/clinic.py has no persona 'X'; it has: "),
+        ("dialplans/clinic.py:Reception", "dialplans/none.py:X", "there is no persona 'dialplans/none.py:X'"),
+        (
+            "dialplans/clinic.py:Reception",
+            "dialplans/clinic.py:X",
+            "dialplans/clinic.py has no persona 'X'; personas and factories in it: ",
+        ),
     ],
 )
 def test_a_bad_fixture_is_2(
@@ -118,7 +122,7 @@ def test_call_refuses_what_it_cannot_call(capsys: pytest.CaptureFixture[str]) ->
 
 def test_console_of_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["console", "dialplans/nobody.py:X"]) == 2
-    assert "there is no Python file 'dialplans/nobody.py'" in capsys.readouterr().err
+    assert "there is no persona 'dialplans/nobody.py:X'" in capsys.readouterr().err
 
 
 def test_record_fixture_does_not_overwrite(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""What is said when no model can be asked, by language and key. Every language has every key; a persona's own `canned`
+overrides single ones. Without words ("") nothing is said: so a persona does without "welcome_back", which greets a
+caller who is back from hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["CANNED", "CANNED_BY_LANGUAGE", "base_language", "canned_words", "speaks", "words_of_language"]
+
+CANNED: Mapping[str, str] = {
+    "unavailable": "I'm sorry, I can't do that just now. Please give me a moment and try again.",
+    "tool_failed": "I'm sorry, that didn't work just now.",
+    "didnt_catch": "Sorry, I didn't catch that. Could you say it again?",
+    "one_moment": "One moment, please.",
+    "still_there": "Are you still there?",
+    "still_there_again": "Hello? I'm still here if you need me.",
+    "welcome_back": "I'm here.",
+    "goodbye": "Thank you for calling. Goodbye!",
+    "goodbye_silence": "I can't hear you any more, so I'll hang up now. Please call again any time. Goodbye!",
+    "goodbye_max_length": "I'm sorry, we have come to the end of the time for this call. Thank you, and goodbye!",
+    "goodbye_drain": "I'm sorry, I have to end this call now. Please call again in a little while. Goodbye!",
+    "goodbye_lost": "Sorry, we lost the connection. Goodbye!",
+    "goodbye_error": "I'm sorry, I'm having technical trouble. Please call again in a little while. Goodbye!",
+}
+
+_SPANISH = {
+    "unavailable": "Lo siento, ahora mismo no puedo hacerlo. Deme un momento e inténtelo de nuevo, por favor.",
+    "tool_failed": "Lo siento, eso no ha funcionado.",
+    "didnt_catch": "Perdone, no le he entendido. ¿Puede repetirlo?",
+    "one_moment": "Un momento, por favor.",
+    "still_there": "¿Sigue ahí?",
+    "still_there_again": "¿Hola? Sigo aquí si me necesita.",
+    "welcome_back": "Aquí estoy.",
+    "goodbye": "Gracias por llamar. ¡Adiós!",
+    "goodbye_silence": "Ya no le oigo, así que voy a colgar. Llame de nuevo cuando quiera. ¡Adiós!",
+    "goodbye_max_length": "Lo siento, se ha acabado el tiempo para esta llamada. Gracias y adiós.",
+    "goodbye_drain": "Lo siento, tengo que terminar la llamada. Llame de nuevo dentro de un rato, por favor. ¡Adiós!",
+    "goodbye_lost": "Lo siento, se ha cortado la conexión. ¡Adiós!",
+    "goodbye_error": "Lo siento, tengo problemas técnicos. Llame de nuevo dentro de un rato, por favor. ¡Adiós!",
+}
+_FRENCH = {
+    "unavailable": "Je suis désolé, je ne peux pas le faire pour le moment. Veuillez réessayer dans un instant.",
+    "tool_failed": "Je suis désolé, cela n'a pas fonctionné.",
+    "didnt_catch": "Pardon, je n'ai pas compris. Pouvez-vous répéter ?",
+    "one_moment": "Un instant, s'il vous plaît.",
+    "still_there": "Êtes-vous toujours là ?",
+    "still_there_again": "Allô ? Je suis toujours là si vous avez besoin de moi.",
+    "welcome_back": "Je suis là.",
+    "goodbye": "Merci de votre appel. Au revoir !",
+    "goodbye_silence": "Je ne vous entends plus, je vais donc raccrocher. Rappelez quand vous voulez. Au revoir !",
+    "goodbye_max_length": "Je suis désolé, le temps prévu pour cet appel est écoulé. Merci et au revoir !",
+    "goodbye_drain": "Je suis désolé, je dois mettre fin à cet appel. Veuillez rappeler dans un moment. Au revoir !",
+    "goodbye_lost": "Désolé, la communication a été coupée. Au revoir !",
+    "goodbye_error": "Je suis désolé, j'ai un problème technique. Veuillez rappeler dans un moment. Au revoir !",
+}
+_GERMAN = {
+    "unavailable": "Das kann ich im Moment leider nicht tun. Bitte versuchen Sie es gleich noch einmal.",
+    "tool_failed": "Das hat leider gerade nicht geklappt.",
+    "didnt_catch": "Entschuldigung, das habe ich nicht verstanden. Können Sie es bitte wiederholen?",
+    "one_moment": "Einen Moment, bitte.",
+    "still_there": "Sind Sie noch da?",
+    "still_there_again": "Hallo? Ich bin noch da, wenn Sie mich brauchen.",
+    "welcome_back": "Ich bin da.",
+    "goodbye": "Vielen Dank für Ihren Anruf. Auf Wiederhören!",
+    "goodbye_silence": "Ich höre Sie nicht mehr und lege jetzt auf. Rufen Sie gern wieder an. Auf Wiederhören!",
+    "goodbye_max_length": "Die Zeit für dieses Gespräch ist leider um. Vielen Dank und auf Wiederhören!",
+    "goodbye_drain": "Ich muss das Gespräch leider beenden. Bitte rufen Sie etwas später wieder an. Auf Wiederhören!",
+    "goodbye_lost": "Die Verbindung ist leider abgebrochen. Auf Wiederhören!",
+    "goodbye_error": "Ich habe leider technische Probleme. Bitte rufen Sie etwas später wieder an. Auf Wiederhören!",
+}
+_ITALIAN = {
+    "unavailable": "Mi dispiace, in questo momento non posso farlo. Mi dia un attimo e riprovi, per favore.",
+    "tool_failed": "Mi dispiace, non ha funzionato.",
+    "didnt_catch": "Mi scusi, non ho capito. Può ripetere?",
+    "one_moment": "Un momento, per favore.",
+    "still_there": "È ancora in linea?",
+    "still_there_again": "Pronto? Sono ancora qui, se ha bisogno di me.",
+    "welcome_back": "Sono qui.",
+    "goodbye": "Grazie per aver chiamato. Arrivederci!",
+    "goodbye_silence": "Non la sento più, quindi ora riaggancio. Richiami quando vuole. Arrivederci!",
+    "goodbye_max_length": "Mi dispiace, il tempo per questa chiamata è finito. Grazie e arrivederci!",
+    "goodbye_drain": "Mi dispiace, devo terminare la chiamata. Richiami tra poco, per favore. Arrivederci!",
+    "goodbye_lost": "Mi dispiace, è caduta la linea. Arrivederci!",
+    "goodbye_error": "Mi dispiace, ho un problema tecnico. Richiami tra poco, per favore. Arrivederci!",
+}
+_PORTUGUESE = {
+    "unavailable": "Desculpe, agora não consigo fazer isso. Aguarde um momento e tente de novo, por favor.",
+    "tool_failed": "Desculpe, isso não funcionou.",
+    "didnt_catch": "Desculpe, não entendi. Pode repetir?",
+    "one_moment": "Um momento, por favor.",
+    "still_there": "Ainda está na linha?",
+    "still_there_again": "Alô? Continuo aqui se precisar de mim.",
+    "welcome_back": "Estou aqui.",
+    "goodbye": "Obrigado por ligar. Até logo!",
+    "goodbye_silence": "Já não consigo ouvir, por isso vou desligar. Volte a ligar quando quiser. Até logo!",
+    "goodbye_max_length": "Desculpe, o tempo desta chamada acabou. Obrigado e até logo!",
+    "goodbye_drain": "Desculpe, tenho de terminar a chamada. Ligue de novo daqui a pouco, por favor. Até logo!",
+    "goodbye_lost": "Desculpe, a ligação caiu. Até logo!",
+    "goodbye_error": "Desculpe, estou com problemas técnicos. Ligue de novo daqui a pouco, por favor. Até logo!",
+}
+
+CANNED_BY_LANGUAGE: Mapping[str, Mapping[str, str]] = {
+    "en": CANNED,
+    "es": _SPANISH,
+    "fr": _FRENCH,
+    "de": _GERMAN,
+    "it": _ITALIAN,
+    "pt": _PORTUGUESE,
+}
+
+
+def base_language(tag: str) -> str:
+    """`es` of "es", "es-MX" or "es_419"."""
+    return tag.replace("_", "-").partition("-")[0].lower()
+
+
+def speaks(language: str) -> bool:
+    """Whether there are canned words in this language. Empty: the default, English."""
+    return not language or base_language(language) in CANNED_BY_LANGUAGE
+
+
+def words_of_language(language: str) -> Mapping[str, str]:
+    """By key; English for a language that is not there."""
+    return CANNED_BY_LANGUAGE.get(base_language(language), CANNED)
+
+
+def canned_words(key: str, own: Mapping[str, str], language: str) -> str:
+    """The persona's own words for `key`, else those of its language. Raises KeyError for a key that is not known."""
+    return own[key] if key in own else words_of_language(language)[key]
