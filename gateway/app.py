@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway.admission import Admission
+from gateway.adoption import Adoption
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
 from gateway.config import Settings
 from gateway.control import Drain, EndCall, Stop
@@ -101,7 +102,7 @@ class Gateway:
         try:
             await self.edge.start()
             await self.api.start()
-            await self.store.fail_open("gateway_lost")
+            await self._end_what_was_left()
             await self.writer.start()
             self._lag = asyncio.create_task(sample_loop_lag(self.metrics))
             await self.supervisor.start()
@@ -328,6 +329,15 @@ class Gateway:
                 listener(message)
             except Exception as error:  # noqa: BLE001 - a terminal that is gone must not cost a worker its channel
                 log.error("listener_failed", error=repr(error))
+
+    async def _end_what_was_left(self) -> None:
+        """Calls of a gateway that died: each gets its end, and the recording that its worker left."""
+        left = await self.store.open_calls()
+        await self.store.fail_open("gateway_lost")
+        if left:
+            adoption = Adoption(left, self.settings.recordings, self.writer.put)
+            await adoption.adopt()
+            self._spawn(adoption.run())
 
     async def _tighten_recordings(self) -> None:
         await asyncio.to_thread(tighten_recordings, self.settings.recordings)

@@ -58,7 +58,7 @@ class HostedWorker:
 
     async def start(self, store: CallStore) -> None:
         """Returns once LiveKit knows the worker, or has kept it waiting for 5 s. Raises OSError when it cannot run."""
-        self._lock = await end_what_was_left(store, self._settings.store_path)
+        self._lock = await end_what_was_left(store, self._settings, self._record)
         try:
             worker, task = self._begin()
             registered = asyncio.create_task(worker.registered.wait(), name="first registration")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 from agent.warm.client import WarmParent
 from agent.worker.load import Capacity
@@ -15,6 +14,7 @@ from agent.worker.program import Program, Reference
 from agent.worker.protocol import Registration
 from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
+from gateway.adoption import Adoption
 from gateway.config import Settings
 from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
@@ -81,8 +81,8 @@ async def run_worker(
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())
     store = await CallStore.open(settings.store, migrate_apart=True)
-    lock = await end_what_was_left(store, settings.store_path)
     writer = RecordWriter(store)
+    lock = await end_what_was_left(store, settings, writer.put)
     await writer.start()
     endings = RoomEndings(LiveKitAccess(livekit.url, *keys))
     try:
@@ -96,11 +96,16 @@ async def run_worker(
             lock.release()
 
 
-async def end_what_was_left(store: CallStore, path: Path) -> StoreLock | None:
-    """Records that a worker before us left open; unless another one that shares the store is at work with them."""
+async def end_what_was_left(
+    store: CallStore, settings: Settings, put: Callable[[RecordMessage], None]
+) -> StoreLock | None:
+    """Records that a worker before us left open, and the recordings of those calls; unless another one that shares the
+    store is at work with them."""
     try:
-        lock = StoreLock.beside(path, "worker")
+        lock = StoreLock.beside(settings.store_path, "worker")
     except StoreInUse:
         return None
+    left = await store.open_calls(of_livekit_worker=True)
     await store.fail_open("worker_lost", of_livekit_worker=True)
+    await Adoption(left, settings.recordings, put).adopt()
     return lock

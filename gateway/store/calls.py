@@ -116,6 +116,17 @@ class CallStore:
         """These calls' worker died: those still open end now, as `worker_lost`."""
         await self.apply([WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC))])
 
+    async def open_calls(self, *, of_livekit_worker: bool = False) -> tuple[CallRecord, ...]:
+        """Those that go on, or that a process left open when it died (see `fail_open`)."""
+
+        def found(connection: Connection) -> tuple[CallRecord, ...]:
+            query = select(calls).where(
+                calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
+            )
+            return tuple(record_of(dict(row)) for row in connection.execute(query).mappings())
+
+        return await self._database.read(found)
+
     async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
         """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
         sign of life (last event, answer or start), as nobody knows how long the line stood after that.

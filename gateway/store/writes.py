@@ -124,6 +124,8 @@ class Transaction:
         come = {name: value for name, value in _end_columns(closed).items() if value is not None}
         if row["outcome"] is not None:
             come = {name: come[name] for name in _LATE if name in come and row[name] is None}
+            if row["outcome"] == Outcome.GATEWAY_LOST and "recording" in come:
+                come |= _end_by_recording(dict(row), come["recording"])
         answered_at, ended_at = come.get("answered_at", row["answered_at"]), come.get("ended_at", row["ended_at"])
         if "duration_ms" not in come and (row["duration_ms"] is None or "answered_at" in come):
             come["duration_ms"] = duration_between(answered_at, ended_at)
@@ -189,6 +191,16 @@ def _end_columns(closed: CallClosed) -> dict[str, Any]:
     columns = {name: _encodable(value) for name, value in asdict(closed).items() if name != "call_id"}
     columns["media_alarms"] = list(columns["media_alarms"])
     return columns
+
+
+def _end_by_recording(row: Mapping[str, Any], recording: Mapping[str, Any]) -> dict[str, Any]:
+    """When a call ended whose gateway died is a guess: its recording is a later sign of life than its last event."""
+    if row["answered_at"] is None or row["ended_at"] is None:
+        return {}
+    ended_at = row["answered_at"] + timedelta(milliseconds=recording["duration_ms"])
+    if ended_at <= row["ended_at"]:
+        return {}
+    return {"ended_at": ended_at, "duration_ms": duration_between(row["answered_at"], ended_at)}
 
 
 def _number(value: Any) -> float | None:

@@ -18,6 +18,7 @@ import pytest
 from gateway_process import RunningGateway, free_port, until
 from raw_sip import raw_sip
 
+from telephony.media.wav import read_channels
 from telephony.phone import CallFailed, Phone
 from telephony.phone.analysis import loud_spans
 
@@ -227,6 +228,11 @@ async def test_the_gateway_itself_is_killed(start_gateway: StartGateway) -> None
             record = await again.record(call.call_id)
             assert (record["outcome"], record["ended_by"]) == ("gateway_lost", "system")
             assert record["answered_at"] and record["ended_at"]
+            await until(lambda call=call: again.attempts(call.call_id)[0]["recording"], 10, what="recording adopted")
+            record = again.attempts(call.call_id)[0]
+            wav = Path(again.settings["recordings"]) / record["recording"]["path"]
+            assert len(read_channels(wav)) == 2
+            assert record["duration_ms"] >= record["recording"]["duration_ms"] > 1000
         async with Phone() as phone:
             call = await phone.call(again.uri("+15550101"), caller="+15552107300")
             await call.hang_up()

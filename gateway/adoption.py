@@ -1,0 +1,97 @@
+"""Recordings of calls whose gateway died: found at the next start, mended so that they play, and put on record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from gateway.record import CallClosed, CallRecord, Outcome, Recording
+from telephony.call import EndedBy
+from telephony.media.recording import repair
+
+__all__ = ["Adoption"]
+
+log = structlog.get_logger(__name__)
+
+QUIET_S = 1.5  # a worker that still lives writes every 0.5 s
+WORKERS_LIMIT_S = 8.0  # as long as workers of a gateway that died may take to end their calls
+
+
+class Adoption:
+    """What calls that were left open have left on the disk. Workers may outlive their gateway by a few seconds: a file
+    that still grows is waited for."""
+
+    def __init__(
+        self,
+        calls: Sequence[CallRecord],
+        recordings: Path,
+        put: Callable[[CallClosed], None],
+        *,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`put` takes a late end for each call that has a recording: of an end that is already there it adds the
+        recording only."""
+        self._left = {call.call_id: call for call in calls}
+        self._recordings = recordings
+        self._put = put
+        self._wall = wall
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Until all have been seen to. Never raises."""
+        tries = round(WORKERS_LIMIT_S / QUIET_S)
+        for attempt in range(tries):
+            await self.adopt(even_if_growing=attempt == tries - 1)
+            if not self._left:
+                return
+            await self._sleep(QUIET_S)
+
+    async def adopt(self, *, even_if_growing: bool = False) -> None:
+        """Those that do not grow any more."""
+        for call in list(self._left.values()):
+            path = await asyncio.to_thread(self._file_of, call)
+            if path is not None:
+                if not even_if_growing and await asyncio.to_thread(self._grows, path):
+                    continue
+                self._put(await asyncio.to_thread(self._adopted, call, path))
+            del self._left[call.call_id]
+
+    def _file_of(self, call: CallRecord) -> Path | None:
+        """Recordings lie in folders named by the day (UTC) of the INVITE, which `started_at` may miss by midnight."""
+        for days in (0, 1, -1):
+            folder = self._recordings / f"{call.started_at + timedelta(days=days):%Y-%m-%d}"
+            path = folder / f"{call.call_id}.wav"
+            if path.is_file():
+                return path
+        return None
+
+    def _grows(self, path: Path) -> bool:
+        try:
+            return self._wall() - path.stat().st_mtime < QUIET_S
+        except OSError:
+            return False
+
+    def _adopted(self, call: CallRecord, path: Path) -> CallClosed:
+        name = str(path.relative_to(self._recordings))
+        try:
+            recording = Recording(path=name, duration_ms=repair(path), error="the gateway was lost")
+            if not recording.duration_ms:
+                path.unlink()
+                recording = Recording(path="", error="nothing had been recorded when the gateway was lost")
+        except (OSError, ValueError) as error:
+            recording = Recording(path="", error=f"not saved: {error}")
+        log.info("recording_adopted", call_id=call.call_id, duration_ms=recording.duration_ms, error=recording.error)
+        return CallClosed(
+            call_id=call.call_id,
+            outcome=Outcome.GATEWAY_LOST,
+            ended_by=EndedBy.SYSTEM,
+            ended_at=call.ended_at or call.started_at,
+            end_reason="gateway_lost",
+            recording=recording,
+        )
