@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
@@ -33,9 +33,12 @@ CLOCK_LIMIT_S = 60.0  # LiveKit's leeway for tokens
 
 
 class RoomApi(Protocol):
-    """What `LiveKitCallVerbs` needs of the API."""
+    """What a room and its verbs need of the API."""
 
     async def remove_participant(self, room: str, identity: str) -> None: ...
+
+    async def update_subscriptions(self, room: str, identity: str, tracks: Sequence[str], subscribe: bool) -> None:
+        """Let a participant hear these tracks (sids), or no more. Raises LiveKitError."""
 
 
 class LiveKitApi:
@@ -94,6 +97,12 @@ class LiveKitApi:
         request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
         with suppress(NotInRoom):
             await self._asked(self._api.room.remove_participant(request))
+
+    async def update_subscriptions(self, room: str, identity: str, tracks: Sequence[str], subscribe: bool) -> None:
+        request = self._sdk.UpdateSubscriptionsRequest(
+            room=room, identity=identity, track_sids=list(tracks), subscribe=subscribe
+        )
+        await self._asked(self._api.room.update_subscriptions(request))
 
     async def pulse(self, room: str, identity: str) -> Pulse:
         """Whether the program behind this participant still runs, as the server sees it. Raises nothing."""

@@ -40,6 +40,10 @@ class Connection(Protocol):
     @property
     def metadata(self) -> str: ...
 
+    @property
+    def track(self) -> str:
+        """The sid of our own; empty before `publish`."""
+
     def participants(self) -> tuple[RemoteParticipant, ...]: ...
 
     async def open(self, url: str, token: str, timeout_s: float) -> None:

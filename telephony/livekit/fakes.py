@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from telephony.livekit import events
+from telephony.livekit.api import RoomApi
 from telephony.livekit.connection import ConnectionListener, Disconnected, RpcHandler
 from telephony.livekit.errors import LiveKitError, NotInRoom, RpcFailed
 from telephony.livekit.events import LiveKitEvent, ParticipantKind, RemoteParticipant
@@ -33,6 +34,7 @@ class FakeLiveKit:
         kind: ParticipantKind = ParticipantKind.STANDARD,
         attributes: dict[str, str] | None = None,
         resume_s: float = 10.0,
+        api: RoomApi | None = None,
     ) -> LiveKitRoom:
         """A room as `identity` would join it."""
         me = RemoteParticipant(identity, kind, identity, attributes or {})
@@ -43,6 +45,7 @@ class FakeLiveKit:
             identity=identity,
             resume_s=resume_s,
             connect=lambda listener: FakeConnection(self, me, listener),
+            api=api,
         )
 
     def connection(self, identity: str) -> FakeConnection:
@@ -89,6 +92,7 @@ class FakeConnection:
         self.token = ""
         self.publishing = False
         self.muted = False
+        self.unsubscribed: set[str] = set()  # tracks
         self.dead = False
         self.methods: dict[str, RpcHandler] = {}
         self.attributes = dict(me.attributes)
@@ -103,7 +107,7 @@ class FakeConnection:
 
     @property
     def track(self) -> str:
-        return f"TR_{self.me.identity}"
+        return f"TR_{self.me.identity}" if self.publishing else ""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -145,7 +149,8 @@ class FakeConnection:
     def play(self, pcm: bytes) -> None:
         self.played.append(pcm)
         for other in self.server.others(self):
-            other.listener.heard(self.track, pcm)
+            if self.track not in other.unsubscribed:
+                other.listener.heard(self.track, pcm)
 
     def mute(self, muted: bool) -> None:
         self.muted = muted
@@ -200,13 +205,25 @@ class FakeConnection:
 
 
 class FakeRoomApi:
-    """Implements `RoomApi`."""
+    """Implements `RoomApi`. `error`: what changing subscriptions raises."""
 
     def __init__(self, server: FakeLiveKit | None = None) -> None:
         self.server = server
         self.removed: list[tuple[str, str]] = []
+        self.subscriptions: list[tuple[str, tuple[str, ...], bool]] = []
+        self.error: LiveKitError | None = None
 
     async def remove_participant(self, room: str, identity: str) -> None:
         self.removed.append((room, identity))
         if self.server is not None:
             self.server.put_out(identity)
+
+    async def update_subscriptions(self, room: str, identity: str, tracks: Sequence[str], subscribe: bool) -> None:
+        if self.error is not None:
+            raise self.error
+        self.subscriptions.append((identity, tuple(tracks), subscribe))
+        if self.server is not None:
+            connection = self.server.connection(identity)
+            connection.unsubscribed = (
+                connection.unsubscribed - set(tracks) if subscribe else connection.unsubscribed | set(tracks)
+            )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from telephony.livekit.buffer import TrackBuffer, quiet
@@ -13,8 +14,22 @@ from telephony.rooms.hearing import HearingQueue
 from telephony.rooms.mixing import FrameQueue, mix
 from telephony.rooms.playout import PlayoutQueue
 from telephony.rooms.protocol import AudioInput, AudioOutput, Recorder
+from telephony.rooms.routes import Row
 
 __all__ = ["AgentPlace", "LegPlace", "Place"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """Somebody else's track. `heard`: by our row of the room's routes."""
+
+    source: str
+    heard: bool = True
+    buffer: TrackBuffer = field(default_factory=TrackBuffer)
+
+    def routed(self, row: Row) -> _Track:
+        return replace(self, heard=row is None or self.source in row)
+
 
 _MISSED_S = 0.06  # a clock that has not come for so long is stood in for
 _GAP_S = 0.6  # longer than the backlog that a media clock works off in a burst: nobody pulled at all
@@ -31,7 +46,11 @@ class Place(Protocol):
     def live(self, is_live: bool) -> None:
         """Whether what is said reaches the room."""
 
-    def track_started(self, track: str) -> None: ...
+    def track_started(self, track: str, source: str) -> None:
+        """`source`: the identity of who speaks on it."""
+
+    def route(self, row: Row) -> None:
+        """Whom we hear from now on."""
 
     def track_stopped(self, track: str) -> None: ...
 
@@ -51,7 +70,8 @@ class LegPlace:
         self._loop = loop
         self._put = put
         self._recorder = recorder
-        self._buffers: dict[str, TrackBuffer] = {}  # replaced as a whole: the media thread sees one consistent state
+        self._tracks: Mapping[str, _Track] = {}  # replaced as a whole: the media thread sees one consistent state
+        self._row: Row = None
         self._said = FrameQueue()  # for the recording
         self._pushed_at = 0.0
         self._last_tick: float | None = None
@@ -66,7 +86,7 @@ class LegPlace:
 
     @property
     def buffers(self) -> tuple[TrackBuffer, ...]:
-        return tuple(self._buffers.values())
+        return tuple(track.buffer for track in self._tracks.values())
 
     def push(self, pcm: bytes, at: float) -> None:
         self._pushed_at = at
@@ -78,7 +98,8 @@ class LegPlace:
     def pull(self, at: float) -> bytes:
         if not self._joined:
             return SILENCE
-        frames = [frame for buffer in self._buffers.values() if (frame := buffer.pop()) is not None]
+        heard = [(track.buffer.pop(), track.heard) for track in self._tracks.values()]
+        frames = [frame for frame, is_heard in heard if frame is not None and is_heard]
         share = self.announcer.take(at) or mix(frames) or SILENCE  # nobody talks over an announcement
         if self._loud_at is not None and not quiet(share):
             self._loud_at = at
@@ -104,23 +125,27 @@ class LegPlace:
             self._stand_in.start()
         else:
             self._stand_in.stop()
-            self._buffers = {}
+            self._tracks = {}
 
-    def track_started(self, track: str) -> None:
-        self._buffers = {**self._buffers, track: TrackBuffer()}
+    def track_started(self, track: str, source: str) -> None:
+        self._tracks = {**self._tracks, track: _Track(source).routed(self._row)}
 
     def track_stopped(self, track: str) -> None:
-        self._buffers = {name: buffer for name, buffer in self._buffers.items() if name != track}
+        self._tracks = {sid: each for sid, each in self._tracks.items() if sid != track}
+
+    def route(self, row: Row) -> None:
+        self._row = row
+        self._tracks = {sid: track.routed(row) for sid, track in self._tracks.items()}
 
     def heard(self, track: str, pcm: bytes) -> None:
-        buffer = self._buffers.get(track)
-        if buffer is not None:
-            buffer.push(pcm)
+        known = self._tracks.get(track)
+        if known is not None:
+            known.buffer.push(pcm)
 
     def close(self) -> None:
         self._joined = False
         self._stand_in.stop()
-        self._buffers = {}
+        self._tracks = {}
         self.announcer.close()
 
     def _fill(self, at: float) -> None:
@@ -161,7 +186,10 @@ class AgentPlace:
         self._recorder = recorder
         self._heard = FrameQueue()  # for the recording
         self._recorded_at: float | None = None
-        self._tracks: dict[str, TrackBuffer] = {}  # replaced as a whole: other threads look at it
+        self._tracks: Mapping[str, _Track] = {}  # replaced as a whole: other threads look at it
+        self._row: Row = None
+        self._apart: dict[str, HearingQueue] = {}  # source -> it alone
+        self._sole: str | None = None  # the track that is heard directly, if it is the only one
         self._heard_at: float | None = None  # None: nobody was ever heard
         self._pacer = Pacer(loop, self._tick)
         self._hearing = HearingQueue(self._wake)
@@ -179,6 +207,12 @@ class AgentPlace:
     def audio_output(self) -> AudioOutput:
         return self._playout
 
+    def hear_apart(self, source: str) -> AudioInput:
+        if source not in self._apart:
+            self._apart = {**self._apart, source: HearingQueue(self._wake)}
+            self._arrange(self._tracks)
+        return self._apart[source]
+
     def leave(self) -> None:
         self._leave(self._identity)
 
@@ -188,38 +222,58 @@ class AgentPlace:
             self._pacer.start()
         else:
             self._pacer.stop()
-            self._tracks = {}
+            self._arrange({})
 
-    def track_started(self, track: str) -> None:
-        self._tracks = {**self._tracks, track: TrackBuffer()}
+    def track_started(self, track: str, source: str) -> None:
+        self._arrange({**self._tracks, track: _Track(source).routed(self._row)})
 
     def track_stopped(self, track: str) -> None:
-        self._tracks = {name: buffer for name, buffer in self._tracks.items() if name != track}
+        self._arrange({sid: each for sid, each in self._tracks.items() if sid != track})
+
+    def route(self, row: Row) -> None:
+        self._row = row
+        self._arrange({sid: track.routed(row) for sid, track in self._tracks.items()})
+
+    def _arrange(self, tracks: Mapping[str, _Track]) -> None:
+        self._tracks = tracks
+        only = next(iter(tracks)) if len(tracks) == 1 and not self._apart else None
+        self._sole = only if only is not None and tracks[only].heard else None
 
     def heard(self, track: str, pcm: bytes) -> None:
-        tracks = self._tracks
-        if track not in tracks:
+        known = self._tracks.get(track)
+        if known is None:
             return
-        if len(tracks) == 1:
+        if self._sole == track:
             self._feed(pcm, self._loop.time())
         else:
-            tracks[track].push(pcm)
+            known.buffer.push(pcm)
 
     def close(self) -> None:
         self._pacer.stop()
         self._playout.close()
-        self._hearing.close()
+        for hearing in (self._hearing, *self._apart.values()):
+            hearing.close()
 
     def _tick(self, at: float) -> None:
         said = self._playout.take(at) or SILENCE
         self._put(said)
         if self._recorder is not None:
             self._record(said, at)
-        if len(self._tracks) > 1:
-            frames = [frame for buffer in self._tracks.values() if (frame := buffer.pop()) is not None]
-            self._feed(mix(frames) or SILENCE, at)
+        if self._sole is None and (self._tracks or self._apart):
+            self._hear(at)
         elif self._heard_at is not None and at - self._heard_at > _MISSED_S:
             self._feed(SILENCE, at)  # somebody who went amid a word must not seem to speak for ever
+
+    def _hear(self, at: float) -> None:
+        """At the loop's pace: several mixed, and whoever is listened to apart."""
+        said: dict[str, list[bytes]] = {}
+        for track in self._tracks.values():
+            frame = track.buffer.pop()
+            if frame is not None and track.heard:
+                said.setdefault(track.source, []).append(frame)
+        self._feed(mix([frame for frames in said.values() for frame in frames]) or SILENCE, at)
+        for source, hearing in self._apart.items():
+            hearing.feed(AudioFrame(mix(said.get(source, [])) or SILENCE, at))
 
     def _record(self, said: bytes, at: float) -> None:
         assert self._recorder is not None

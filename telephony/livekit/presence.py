@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from telephony.livekit.events import (
@@ -28,8 +28,9 @@ class Presence:
         return tuple(self._present.values())
 
     @property
-    def tracks(self) -> tuple[str, ...]:
-        return tuple(self._tracks)
+    def tracks(self) -> Mapping[str, str]:
+        """Sid -> identity of who speaks on it."""
+        return dict(self._tracks)
 
     @property
     def speaking(self) -> frozenset[str]:

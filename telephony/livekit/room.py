@@ -11,23 +11,16 @@ import logging
 from collections.abc import Callable, Sequence
 
 from telephony.errors import TelephonyMisuse
+from telephony.livekit import events
+from telephony.livekit.api import RoomApi
 from telephony.livekit.connection import Connection, ConnectionListener, Disconnected, RpcHandler
+from telephony.livekit.dtmf import send_keys
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom
-from telephony.livekit.events import (
-    LiveKitEvent,
-    Reconnected,
-    Reconnecting,
-    RemoteParticipant,
-    RoomClosed,
-    RoomJoined,
-    RoomLost,
-    RoomMoved,
-    TrackStarted,
-    TrackStopped,
-)
 from telephony.livekit.places import AgentPlace, LegPlace
 from telephony.livekit.presence import Presence
+from telephony.livekit.routing import RoomRoutes
 from telephony.rooms.protocol import AudioOutput, LegAudio, Participant, Recorder
+from telephony.rooms.routes import Rows
 
 __all__ = ["JOIN_TIMEOUT_S", "RESUME_S", "LiveKitRoom"]
 
@@ -35,7 +28,6 @@ JOIN_TIMEOUT_S = 5.0
 RESUME_S = 7.0  # a call that is lost has its last word and its record 10 s after its connection broke
 _REJOIN_PAUSE_S = 0.5
 _MEDIA_ALONE_S = 1.0  # signaling that is resumed so fast was never missed
-_DTMF_KEYS = frozenset("0123456789*#ABCD")
 _MEANT = frozenset({"client_initiated", "duplicate_identity", "participant_removed", "room_deleted", "room_closed"})
 _log = logging.getLogger(__name__)
 
@@ -60,8 +52,10 @@ class LiveKitRoom:
         join_timeout_s: float = JOIN_TIMEOUT_S,
         resume_s: float = RESUME_S,
         connect: Callable[[ConnectionListener], Connection] = _sdk,
+        api: RoomApi | None = None,
     ) -> None:
-        """`token` is asked for a token each time the room is joined. `identity`: ours, as the token has it."""
+        """`token` is asked for a token each time the room is joined. `identity`: ours, as the token has it. `api`: for
+        who routes others."""
         self._url = url
         self._token = token
         self._name = name
@@ -75,9 +69,10 @@ class LiveKitRoom:
         self._connection: Connection | None = None
         self._live = False  # what is said reaches the room
         self._presence = Presence()
+        self._routes = RoomRoutes(identity, self._presence, api, room=lambda: self.name, own_track=self._own_track)
         self._handlers: dict[str, RpcHandler] = {}
         self._attributes: dict[str, str] = {}
-        self._callbacks: list[Callable[[LiveKitEvent], None]] = []
+        self._callbacks: list[Callable[[events.LiveKitEvent], None]] = []
         self._resume_timer: asyncio.TimerHandle | None = None
         self._still_timer: asyncio.TimerHandle | None = None  # until the place stands still
         self._rejoining: asyncio.Task[None] | None = None
@@ -107,7 +102,7 @@ class LiveKitRoom:
         return self._live
 
     @property
-    def participants(self) -> tuple[RemoteParticipant, ...]:
+    def participants(self) -> tuple[events.RemoteParticipant, ...]:
         """The others."""
         return self._presence.participants
 
@@ -116,7 +111,7 @@ class LiveKitRoom:
         """Identities of those whose audio reaches us."""
         return self._presence.speaking
 
-    def subscribe(self, callback: Callable[[LiveKitEvent], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[events.LiveKitEvent], None]) -> Callable[[], None]:
         """Call `callback` on the loop with each event from now on; the result ends that."""
         self._callbacks.append(callback)
 
@@ -135,12 +130,18 @@ class LiveKitRoom:
         self._settle(leg)
         return leg
 
-    def add_agent(self, identity: str) -> Participant:
+    def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
         """An agent takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
         self._check_free()
-        self._place = agent = AgentPlace(identity, self._loop, self._play, self.remove, self._recorder)
+        recorder = self._recorder if recorded else None
+        self._place = agent = AgentPlace(identity, self._loop, self._play, self.remove, recorder)
         self._settle(agent)
         return agent
+
+    async def route(self, rows: Rows) -> None:
+        """Our own row holds at once, those of others when the server has changed their subscriptions. Raises
+        LiveKitError, and TelephonyMisuse for rows of others without an API."""
+        await self._routes.change(rows, lambda row: None if self._place is None else self._place.route(row))
 
     def record_to(self, recorder: Recorder | None) -> None:
         """Before `add_leg`: who takes the recording, for those who join before they know."""
@@ -158,6 +159,7 @@ class LiveKitRoom:
             return
         self._closed = True
         self._end("left")
+        await self._routes.close()
         if self._rejoining is not None:
             self._rejoining.cancel()
             await asyncio.wait({self._rejoining})
@@ -182,7 +184,7 @@ class LiveKitRoom:
         if self._closed or self._connection is not None:
             raise TelephonyMisuse(f"room {self._name} was joined before")
         await self._join_once()
-        self._emit(RoomJoined(self._loop.time(), self.name))
+        self._emit(events.RoomJoined(self._loop.time(), self.name))
         self._meet()
 
     def mute(self, muted: bool) -> None:
@@ -196,18 +198,8 @@ class LiveKitRoom:
         await self._joined().send_data(payload, topic, to)
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """SIP DTMF events, each as long after the other as keys take; `w` is a pause of 500 ms. Raises
-        TelephonyMisuse for other characters, LiveKitError."""
-        keys = digits.upper()
-        if wrong := sorted(set(keys) - _DTMF_KEYS - {"W"}):
-            raise TelephonyMisuse(f"no such keys: {', '.join(wrong)}")
-        for index, key in enumerate(keys):
-            if key == "W":
-                await asyncio.sleep(0.5)
-                continue
-            await self._joined().send_digit(key)
-            if index + 1 < len(keys):
-                await asyncio.sleep((duration_ms + gap_ms) / 1000)
+        """SIP DTMF events. Raises TelephonyMisuse for characters that are no keys, LiveKitError."""
+        await send_keys(digits, lambda key: self._joined().send_digit(key), duration_ms + gap_ms)
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float = 10.0) -> str:
         """Ask another participant to do something (RPC). Raises LiveKitError, RpcFailed among them."""
@@ -223,7 +215,7 @@ class LiveKitRoom:
         """It can't be resumed; or who calls this knows better than the SDK that nothing gets through any more."""
         if not self._over:
             self._end(reason)
-            self._emit(RoomLost(self._loop.time(), reason))
+            self._emit(events.RoomLost(self._loop.time(), reason))
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
         """Ours; kept over a rejoining. Raises LiveKitError."""
@@ -237,17 +229,17 @@ class LiveKitRoom:
         if place is not None:
             place.heard(track, pcm)
 
-    def happened(self, event: LiveKitEvent) -> None:
+    def happened(self, event: events.LiveKitEvent) -> None:
         if self._closed:
             return
         match event:
             case Disconnected():
                 self._disconnected(event)
-            case Reconnecting() if not self._over:
+            case events.Reconnecting() if not self._over:
                 self._resume_began(event)
-            case Reconnected():
+            case events.Reconnected():
                 self._resumed()
-            case RoomMoved():
+            case events.RoomMoved():
                 self._name = event.room
                 self._tell(event)
             case _:
@@ -284,16 +276,21 @@ class LiveKitRoom:
             self._tell(event)
 
     def _settle(self, place: LegPlace | AgentPlace) -> None:
+        place.route(self._routes.own_row)
         place.live(self._live)
-        for track in self._presence.tracks:
-            place.track_started(track)
+        for track, source in self._presence.tracks.items():
+            place.track_started(track, source)
 
-    def _tell(self, event: LiveKitEvent) -> None:
+    def _own_track(self) -> str:
+        return self._connection.track if self._connection is not None else ""
+
+    def _tell(self, event: events.LiveKitEvent) -> None:
         if not self._presence.take(event):
             return
-        if self._place is not None and isinstance(event, TrackStarted):
-            self._place.track_started(event.track)
-        elif self._place is not None and isinstance(event, TrackStopped):
+        self._routes.happened(event)
+        if self._place is not None and isinstance(event, events.TrackStarted):
+            self._place.track_started(event.track, event.identity)
+        elif self._place is not None and isinstance(event, events.TrackStopped):
             self._place.track_stopped(event.track)
         self._emit(event)
 
@@ -303,7 +300,7 @@ class LiveKitRoom:
         if connection is not None and not self._over:
             connection.play(pcm)
 
-    def _resume_began(self, event: LiveKitEvent) -> None:
+    def _resume_began(self, event: events.LiveKitEvent) -> None:
         """Twice is once: the SDK, then we. Media goes on while only signaling is resumed: it is left alone at first."""
         self._live = False
         if self._resume_timer is None:
@@ -311,7 +308,7 @@ class LiveKitRoom:
             self._resume_timer = self._loop.call_later(
                 self._resume_s, self.lose, f"the connection could not be resumed within {self._resume_s:g} s"
             )
-            self._emit(Reconnecting(event.at))
+            self._emit(events.Reconnecting(event.at))
 
     def _resumed(self, *, rejoined: bool = False) -> None:
         if self._resume_timer is None or self._over:
@@ -321,7 +318,7 @@ class LiveKitRoom:
         self._live = True
         if place is not None:
             self._settle(place)
-        self._emit(Reconnected(self._loop.time(), rejoined))
+        self._emit(events.Reconnected(self._loop.time(), rejoined))
         self._meet()
 
     def _disconnected(self, event: Disconnected) -> None:
@@ -329,7 +326,7 @@ class LiveKitRoom:
             return
         if event.reason in _MEANT:
             self._end(event.reason)
-            self._emit(RoomClosed(event.at, event.reason))
+            self._emit(events.RoomClosed(event.at, event.reason))
             return
         if self._connection is None or self._rejoining is not None:
             return  # a join that failed says so itself
@@ -392,7 +389,7 @@ class LiveKitRoom:
         if self._place is not None:
             raise TelephonyMisuse(f"{self._place.identity} has our place in room {self._name}")
 
-    def _emit(self, event: LiveKitEvent) -> None:
+    def _emit(self, event: events.LiveKitEvent) -> None:
         for callback in tuple(self._callbacks):
             try:
                 callback(event)

@@ -55,6 +55,7 @@ class RtcConnection:
         # pieces then. Spacing is the media clock's; what the loop adds is taken out by the receivers' jitter buffers.
         self._source = MediaSource(self._loop)
         self._track: Any = None
+        self._published: Any = None
         self._streams: dict[str, MediaStream] = {}
         self._transcriptions = TranscriptionStreams(self._loop, self._tell)
         self._closed = False
@@ -68,6 +69,10 @@ class RtcConnection:
     @property
     def metadata(self) -> str:
         return self._room.metadata
+
+    @property
+    def track(self) -> str:
+        return str(self._published.sid) if self._published is not None else ""
 
     def participants(self) -> tuple[RemoteParticipant, ...]:
         return tuple(self._told(each) for each in self._room.remote_participants.values())
@@ -91,7 +96,7 @@ class RtcConnection:
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=True, red=False)
         options.audio_encoding.max_bitrate = _BITRATE
         try:
-            await self._room.local_participant.publish_track(track, options)
+            self._published = await self._room.local_participant.publish_track(track, options)
         except Exception as error:  # the SDK's errors have no common base
             raise LiveKitError(f"the audio could not be published: {without_tokens(str(error))}") from error
         self._track = track

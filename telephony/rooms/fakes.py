@@ -39,8 +39,8 @@ class FakeAudioInput:
     def __init__(self) -> None:
         self._hearing = HearingQueue(_at_once)
 
-    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> None:
-        self._hearing.subscribe(on_frame)
+    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> Callable[[], None]:
+        return self._hearing.subscribe(on_frame)
 
     def feed(self, pcm: bytes, at: float) -> None:
         """Hear whole frames, the last of which ends at loop-clock time `at`."""
@@ -61,6 +61,7 @@ class FakeParticipant:
         self.identity = identity
         self.input = FakeAudioInput()
         self.output = FakeAudioOutput()
+        self.apart: dict[str, FakeAudioInput] = {}
         self.left = False
 
     @property
@@ -70,6 +71,9 @@ class FakeParticipant:
     @property
     def audio_output(self) -> AudioOutput:
         return self.output
+
+    def hear_apart(self, source: str) -> AudioInput:
+        return self.apart.setdefault(source, FakeAudioInput())
 
     def leave(self) -> None:
         self.left = True

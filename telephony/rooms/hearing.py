@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from telephony.media.frames import FRAME_MS, AudioFrame
 __all__ = ["HearingQueue"]
 
 _EARLY_FRAMES = 5000 // FRAME_MS  # 5 s are kept for a session that is still starting
+_log = logging.getLogger(__name__)
 
 
 class HearingQueue:
@@ -19,24 +21,29 @@ class HearingQueue:
     def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
         self._wake = wake
         self._frames: deque[AudioFrame] = deque()
-        self._on_frame: Callable[[AudioFrame], None] | None = None
+        self._subscribers: tuple[Callable[[AudioFrame], None], ...] = ()  # replaced as a whole: media threads look
         self._scheduled = False
 
-    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> None:
-        self._on_frame = on_frame
+    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> Callable[[], None]:
+        self._subscribers = (*self._subscribers, on_frame)
         self._schedule()
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(each for each in self._subscribers if each is not on_frame)
+
+        return unsubscribe
 
     def feed(self, frame: AudioFrame) -> None:
         """Called on the media thread."""
         self._frames.append(frame)
-        if self._on_frame is not None:
+        if self._subscribers:
             self._schedule()
         elif len(self._frames) > _EARLY_FRAMES:
             self._frames.popleft()
 
     def close(self) -> None:
-        """Forget the subscriber; frames that are under way are dropped."""
-        self._on_frame = None
+        """Forget the subscribers; frames that are under way are dropped."""
+        self._subscribers = ()
         self._frames.clear()
 
     def _schedule(self) -> None:
@@ -47,9 +54,10 @@ class HearingQueue:
     def _deliver(self) -> None:
         self._scheduled = False  # before the queue is emptied: a frame that comes meanwhile schedules anew
         frames = self._frames
-        try:
-            while frames and self._on_frame is not None:
-                self._on_frame(frames.popleft())
-        finally:
-            if frames and self._on_frame is not None:  # a subscriber that raised must not hold up later frames
-                self._schedule()
+        while frames and self._subscribers:
+            frame = frames.popleft()
+            for on_frame in self._subscribers:
+                try:
+                    on_frame(frame)
+                except Exception:  # noqa: BLE001 - neither later frames nor other listeners wait for who raised
+                    _log.exception("a listener failed on a frame")

@@ -8,15 +8,17 @@ push hands the phone's frame directly to the loop. Only frames that cross from o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from telephony.errors import TelephonyMisuse
 from telephony.media.frames import FRAME_MS, SILENCE, AudioFrame
 from telephony.rooms.hearing import HearingQueue
-from telephony.rooms.mixing import FrameQueue, mix_minus
+from telephony.rooms.mixing import FrameQueue, mix, mix_minus
 from telephony.rooms.playout import PlayoutQueue
 from telephony.rooms.protocol import AudioInput, AudioOutput, LegAudio, Participant, Recorder
+from telephony.rooms.routes import Routes, Rows
 
 __all__ = ["LocalRoom"]
 
@@ -32,6 +34,7 @@ class _Leg:
     def __init__(self, room: LocalRoom, identity: str) -> None:
         self._room = room
         self.identity = identity
+        self.recorded = True
         self.joined = True
         self.said = FrameQueue()  # for other legs and the recording
         self.for_agents = FrameQueue()  # used while this leg is not the clock
@@ -56,16 +59,14 @@ class _Leg:
 class _Agent:
     """An agent's place; implements `Participant`."""
 
-    def __init__(self, room: LocalRoom, identity: str) -> None:
+    def __init__(self, room: LocalRoom, identity: str, recorded: bool) -> None:
         self._room = room
-        self._identity = identity
+        self.identity = identity
+        self.recorded = recorded
         self.hearing = HearingQueue(room.wake)
+        self.apart: dict[str, HearingQueue] = {}  # source -> it alone; replaced as a whole
         self.playout = PlayoutQueue(room.wake)
         self.for_agents = FrameQueue()
-
-    @property
-    def identity(self) -> str:
-        return self._identity
 
     @property
     def audio_input(self) -> AudioInput:
@@ -75,14 +76,60 @@ class _Agent:
     def audio_output(self) -> AudioOutput:
         return self.playout
 
+    def hear_apart(self, source: str) -> AudioInput:
+        if source not in self.apart:
+            self.apart = {**self.apart, source: HearingQueue(self._room.wake)}
+            self._room.rearrange()
+        return self.apart[source]
+
     def leave(self) -> None:
-        self._room.remove(self._identity)
+        self._room.remove(self.identity)
+
+    def close(self) -> None:
+        self.playout.close()
+        for hearing in (self.hearing, *self.apart.values()):
+            hearing.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Who is there and who hears whom. Replaced as a whole, so that media threads always see one consistent state."""
+
+    legs: tuple[_Leg, ...] = ()
+    agents: tuple[_Agent, ...] = ()
+    routes: Routes = field(default_factory=Routes)
+    pair: bool = False  # one leg and one agent that hear each other, and nothing apart: the short way
+
+    def arranged(self) -> _Layout:
+        pair = (
+            len(self.legs) == len(self.agents) == 1
+            and not self.routes.rows
+            and not self.agents[0].apart
+            and self.agents[0].recorded
+        )
+        return replace(self, pair=pair)
+
+    @property
+    def everybody(self) -> tuple[_Leg | _Agent, ...]:
+        return (*self.legs, *self.agents)
+
+    def shares(self, frames: Sequence[bytes | None]) -> list[bytes | None]:
+        """What each of `everybody` hears, if `frames` is what each says."""
+        if not self.routes.rows:
+            return mix_minus(frames)
+        said = list(zip(self.everybody, frames, strict=True))
+        hears = self.routes.hears
+        return [
+            mix([frame for source, frame in said if frame is not None and hears(listener.identity, source.identity)])
+            for listener in self.everybody
+        ]
 
 
 class LocalRoom:
-    """Implements `Room`. Joining and leaving belong to `loop`; legs push and pull on any threads.
+    """Implements `Room`. Joining, leaving and routing belong to `loop`; legs push and pull on any threads.
 
-    The recording's left channel is the first leg that ever joined, also after the clock has passed to another.
+    The recording's left channel is the first leg that ever joined, also after the clock has passed to another; its
+    right channel is everybody else, whoever hears them.
     """
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop, recorder: Recorder | None = None) -> None:
@@ -90,8 +137,7 @@ class LocalRoom:
         self._loop = loop
         self._recorder = recorder
         self._lock = Lock()  # for the clock's passing on
-        self._legs: tuple[_Leg, ...] = ()  # replaced as a whole, so that media threads always see one consistent state
-        self._agents: tuple[_Agent, ...] = ()
+        self._layout = _Layout()
         self._caller: _Leg | None = None
         self._last_tick: float | None = None  # seconds, loop clock: where the recording has got to
         self._clock_seen: float | None = None  # when the clock leg last pulled; None: it is new
@@ -109,35 +155,43 @@ class LocalRoom:
         leg = _Leg(self, identity)
         if self._caller is None:
             self._caller = leg
-        self._legs = (*self._legs, leg)
+        self._layout = replace(self._layout, legs=(*self._layout.legs, leg)).arranged()
         if self.clock is None:
             self.clock = leg
             self._clock_seen = None
-        for agent in self._agents:
+        for agent in self._layout.agents:
             agent.playout.reopen()
         return leg
 
-    def add_agent(self, identity: str) -> Participant:
+    def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
         """Raises TelephonyMisuse when the room is closed or the identity is taken."""
         self._check_free(identity)
-        agent = _Agent(self, identity)
-        self._agents = (*self._agents, agent)
+        agent = _Agent(self, identity, recorded)
+        self._layout = replace(self._layout, agents=(*self._layout.agents, agent)).arranged()
         return agent
 
+    async def route(self, rows: Rows) -> None:
+        self._layout = replace(self._layout, routes=self._layout.routes.changed(rows)).arranged()
+
+    def rearrange(self) -> None:
+        """A participant hears somebody apart from now on."""
+        self._layout = self._layout.arranged()
+
     def remove(self, identity: str) -> None:
-        for leg in self._legs:
+        layout = self._layout
+        for leg in layout.legs:
             if leg.identity == identity:
                 self._remove_leg(leg)
-        for agent in self._agents:
+        for agent in layout.agents:
             if agent.identity == identity:
-                self._agents = tuple(other for other in self._agents if other is not agent)
-                agent.playout.close()
-                agent.hearing.close()
+                left = tuple(other for other in layout.agents if other is not agent)
+                self._layout = replace(layout, agents=left, routes=layout.routes.without(identity)).arranged()
+                agent.close()
 
     async def close(self) -> None:
         self._closed = True
-        for identity in self._identities():
-            self.remove(identity)
+        for each in self._layout.everybody:
+            self.remove(each.identity)
 
     def wake(self, callback: Callable[[], None]) -> None:
         """Run `callback` on the loop; nothing is left to wake once the loop is closed."""
@@ -162,55 +216,69 @@ class LocalRoom:
     def hear(self, pcm: bytes | None, at: float) -> None:
         """Agents hear 20 ms. Called by the clock leg's push; `pcm` is what that leg said."""
         self._pulls_without_push = 0
-        agents, legs = self._agents, self._legs
-        if len(agents) == 1 and len(legs) == 1:
+        layout = self._layout
+        if layout.pair:
             if pcm is not None:
-                agents[0].hearing.feed(AudioFrame(pcm, at))
-        elif agents:
-            frames = [pcm if leg is self.clock else leg.for_agents.pop() for leg in legs]
-            frames += [agent.for_agents.pop() for agent in agents]
-            for agent, heard in zip(agents, mix_minus(frames)[len(legs) :], strict=True):
+                layout.agents[0].hearing.feed(AudioFrame(pcm, at))
+        elif layout.agents:
+            frames = [pcm if leg is self.clock else leg.for_agents.pop() for leg in layout.legs]
+            frames += [agent.for_agents.pop() for agent in layout.agents]
+            for agent, heard in zip(layout.agents, layout.shares(frames)[len(layout.legs) :], strict=True):
                 agent.hearing.feed(AudioFrame(heard or SILENCE, at))
+                if agent.apart:
+                    self._hear_apart(agent, layout, frames, at)
+
+    def _hear_apart(self, agent: _Agent, layout: _Layout, frames: Sequence[bytes | None], at: float) -> None:
+        said = {each.identity: frame for each, frame in zip(layout.everybody, frames, strict=True)}
+        for source, hearing in agent.apart.items():
+            frame = said.get(source) if layout.routes.hears(agent.identity, source) else None
+            hearing.feed(AudioFrame(frame or SILENCE, at))
 
     def tick(self, clock: _Leg, at: float) -> bytes:
         """Everybody's next 20 ms. Called by the clock leg's pull; returns that leg's share."""
         if self._recorder is not None and self._last_tick is not None and at - self._last_tick > _GAP_S:
             self._record_gap(min(at - self._last_tick, _LONGEST_GAP_S))
         self._last_tick = self._clock_seen = at
-        legs, agents = self._legs, self._agents
-        if len(legs) == 1 and len(agents) == 1 and clock is self._caller:
-            share = agents[0].playout.take(at) or SILENCE
+        layout = self._layout
+        if layout.pair and clock is self._caller:
+            share = layout.agents[0].playout.take(at) or SILENCE
             said = clock.said.pop() or SILENCE
             if self._recorder is not None:
                 self._recorder.write(said, share)
             return share
-        return self._tick_many(clock, legs, agents, at)
+        return self._tick_many(clock, layout, at)
 
-    def _tick_many(self, clock: _Leg, legs: tuple[_Leg, ...], agents: tuple[_Agent, ...], at: float) -> bytes:
+    def _tick_many(self, clock: _Leg, layout: _Layout, at: float) -> bytes:
+        legs, agents = layout.legs, layout.agents
         frames = [leg.said.pop() for leg in legs]
         frames += [agent.playout.take(at) for agent in agents]
-        own_share = SILENCE
-        recorded = self._caller if self._caller in legs else None
-        if len(agents) > 1:
+        if len(agents) > 1 or any(agent.apart for agent in agents):
             for agent, frame in zip(agents, frames[len(legs) :], strict=True):
                 agent.for_agents.push(frame or SILENCE)
-        shares = mix_minus([*frames, None])  # the last one hears everybody: the recording after the caller has left
-        for leg, said, heard in zip(legs, frames, shares, strict=False):
-            share = heard or SILENCE
+        own_share = SILENCE
+        for leg, heard in zip(legs, layout.shares(frames), strict=False):
             if leg is clock:
-                own_share = share
+                own_share = heard or SILENCE
             else:
-                leg.share.push(share)
-            if leg is recorded and self._recorder is not None:
-                self._recorder.write(said or SILENCE, share)
-        if recorded is None and self._recorder is not None:
-            self._recorder.write(SILENCE, shares[-1] or SILENCE)
+                leg.share.push(heard or SILENCE)
+        if self._recorder is not None:
+            self._record(self._recorder, layout, frames)
         self._pulls_without_push += 1
         if self._pulls_without_push > _MUTE_PULLS and len(legs) + len(agents) > 2:
             muted = self._pulls_without_push
             self.hear(None, at)
             self._pulls_without_push = muted  # stays so until the clock leg pushes again
         return own_share
+
+    def _record(self, recorder: Recorder, layout: _Layout, frames: Sequence[bytes | None]) -> None:
+        said = SILENCE
+        others: list[bytes] = []
+        for each, frame in zip(layout.everybody, frames, strict=True):
+            if each is self._caller:
+                said = frame or SILENCE
+            elif frame is not None and each.recorded:
+                others.append(frame)
+        recorder.write(said, mix(others) or SILENCE)
 
     def _record_gap(self, seconds: float) -> None:
         """While the clock leg was on hold or between two legs nothing ticked; the recording's time axis goes on."""
@@ -220,22 +288,21 @@ class LocalRoom:
 
     def _remove_leg(self, leg: _Leg) -> None:
         leg.joined = False
-        self._legs = tuple(other for other in self._legs if other is not leg)
+        layout = self._layout
+        left = tuple(other for other in layout.legs if other is not leg)
+        self._layout = replace(layout, legs=left, routes=layout.routes.without(leg.identity)).arranged()
         with self._lock:
             if self.clock is leg:
-                self.clock = self._legs[0] if self._legs else None
+                self.clock = left[0] if left else None
                 if self.clock is not None:
                     self.clock.share.clear()
                     self.clock.for_agents.clear()
-        if not self._legs:
-            for agent in self._agents:
+        if not left:
+            for agent in layout.agents:
                 agent.playout.close()  # nobody will ever pull it: who waits must not wait for ever
-
-    def _identities(self) -> list[str]:
-        return [leg.identity for leg in self._legs] + [agent.identity for agent in self._agents]
 
     def _check_free(self, identity: str) -> None:
         if self._closed:
             raise TelephonyMisuse(f"room {self._name} is closed")
-        if identity in self._identities():
+        if any(each.identity == identity for each in self._layout.everybody):
             raise TelephonyMisuse(f"{identity} is already in room {self._name}")

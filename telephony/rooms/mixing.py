@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FrameQueue", "mix", "mix_minus"]
+__all__ = ["FrameQueue", "faded", "mix", "mix_minus"]
 
 _CAP_FRAMES = 3
 _TRIM_EVERY = 50  # pops: a queue that never ran low for this long holds delay that nobody needs
@@ -77,3 +77,10 @@ def mix_minus(frames: Sequence[bytes | None]) -> list[bytes | None]:
         total += _samples(frame)
     everyone = _saturated(total)
     return [everyone if own is None else _saturated(total - _samples(own)) for own in frames]
+
+
+def faded(frame: bytes, first: float, last: float) -> bytes:
+    """The frame at a gain (1.0: as it is) that goes evenly from `first` to `last`."""
+    samples = _samples(frame)
+    gains = np.linspace(first, last, len(samples), dtype=np.float32)
+    return bytes(np.clip(samples * gains, -32768, 32767).astype("<i2").tobytes())

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from threading import Lock
 
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
+from telephony.rooms.mixing import faded
 
 __all__ = ["PlayoutQueue"]
 
 _HISTORY_FRAMES = 512  # 10 s of "taken at" times; what lies before them is reckoned back at the pace of audio
 _SAMPLES_A_MS = SAMPLE_RATE // 1000
+MOST_GAIN = 4.0  # 12 dB: more is only noise and clipping
 
 
 class PlayoutQueue:
@@ -33,6 +35,8 @@ class PlayoutQueue:
         self._taken: deque[tuple[int, float]] = deque(maxlen=_HISTORY_FRAMES)  # position of a frame's end, when taken
         self._paused = False
         self._closed = False
+        self._gain = 1.0
+        self._fade: tuple[float, float] | None = None  # the gain to reach, and its change a frame; None: reached
         self._waiters: list[tuple[int, asyncio.Future[float | None]]] = []
         self._next_wait: float = math.inf  # samples: the nearest position that somebody waits for
 
@@ -77,6 +81,13 @@ class PlayoutQueue:
 
     def resume(self) -> None:
         self._paused = False
+
+    def set_gain(self, gain: float, over_ms: float = 0.0) -> None:
+        """See `AudioOutput.set_gain`."""
+        if not 0.0 <= gain <= MOST_GAIN:
+            raise ValueError(f"gain {gain} is not between 0 and {MOST_GAIN:g}")
+        frames = max(1, round(over_ms / FRAME_MS))
+        self._fade = (gain, (gain - self._gain) / frames)
 
     def clear(self) -> float:
         with self._lock:
@@ -135,7 +146,19 @@ class PlayoutQueue:
                 self._next_wait = math.inf
         if waited_for:
             self._wake(self._release_played)
-        return frame
+        return frame if self._gain == 1.0 and self._fade is None else self._at_gain(frame)
+
+    def _at_gain(self, frame: bytes) -> bytes:
+        """One step of a fade, or the gain that it has reached."""
+        first, fade = self._gain, self._fade
+        if fade is not None:
+            gain, step = fade
+            self._gain = first + step
+            if abs(gain - self._gain) <= abs(step) / 2:
+                self._gain = gain
+                if self._fade is fade:  # not changed meanwhile
+                    self._fade = None
+        return faded(frame, first, self._gain)
 
     def _release_played(self) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from telephony.media.frames import AudioFrame
+from telephony.rooms.routes import Rows
 
 __all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room", "TakesAgents"]
 
@@ -27,11 +28,11 @@ class LegAudio(Protocol):
 
 
 class AudioInput(Protocol):
-    """What an agent hears: everyone else, mixed, on the loop."""
+    """What an agent hears, on the loop: everybody whom it may hear, mixed, or one of them alone."""
 
-    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> None:
-        """Call `on_frame` on the loop for each 20 ms frame, in order. Frames heard before anyone subscribed
-        (up to 5 s of them) are delivered first. One subscriber; a second replaces the first."""
+    def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> Callable[[], None]:
+        """Call `on_frame` on the loop for each 20 ms frame, in order; the result ends that. Frames heard before
+        anyone subscribed (up to 5 s of them) are delivered first, to the first subscriber."""
 
 
 class AudioOutput(Protocol):
@@ -59,6 +60,10 @@ class AudioOutput(Protocol):
         """Play silence from the next frame on; the queue is kept."""
 
     def resume(self) -> None: ...
+
+    def set_gain(self, gain: float, over_ms: float = 0.0) -> None:
+        """How loud from the next frame on: 1.0 as it was pushed, 0.1 for talk over music (ducking), 0 silent; reached
+        evenly over so much audio. Raises ValueError beyond 0 to 4."""
 
     def clear(self) -> float:
         """Drop what has not been played, end a pause, release all who wait; return `played_ms`."""
@@ -89,6 +94,10 @@ class Participant(Protocol):
     @property
     def audio_output(self) -> AudioOutput: ...
 
+    def hear_apart(self, source: str) -> AudioInput:
+        """One other participant alone, whether it is there yet or not: silence while it is away or the room's routes
+        keep it from us. The same object each time."""
+
     def leave(self) -> None: ...
 
 
@@ -96,12 +105,17 @@ class Participant(Protocol):
 class TakesAgents(Protocol):
     """What a room is to an agent."""
 
-    def add_agent(self, identity: str) -> Participant: ...
+    def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
+        """`recorded`: False for what does not belong into the recording, such as hold music."""
 
 
 class Room(TakesAgents, Protocol):
     @property
     def name(self) -> str: ...
+
+    async def route(self, rows: Rows) -> None:
+        """Who hears whom from the next frame on, all rows in one step: listener -> the identities that it hears, or
+        None for everybody else (the rule for whoever has no row)."""
 
     def add_leg(self, identity: str) -> LegAudio:
         """A phone joins. The first one is the room's clock and the left channel of its recording."""

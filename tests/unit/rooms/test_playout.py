@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,3 +171,34 @@ def test_fake_participant_is_one() -> None:
     participant.audio_output.push(SILENCE)
     participant.leave()
     assert fake.left and fake.output.queued_ms == 0
+
+
+def test_a_fade_goes_evenly_over_its_audio_and_ends_at_the_gain() -> None:
+    out = output()
+    out.push(np.full(160 * 8, 10_000, dtype="<i2").tobytes())
+    out.set_gain(0.0, over_ms=80)
+    faded = np.frombuffer(out.advance(160, 0.16), dtype="<i2")
+    steps = np.diff(faded[: 4 * 160].astype(int))
+    assert faded[0] == 10_000 and steps.min() >= -20 and steps.max() <= 0  # no step that clicks
+    assert faded[2 * 160] == pytest.approx(5_000, abs=20)
+    assert not faded[4 * 160 :].any()
+    assert out.played_ms == 160  # silent, but played
+
+
+def test_a_new_gain_amid_a_fade_goes_on_from_there() -> None:
+    out = output()
+    out.push(np.full(160 * 10, 10_000, dtype="<i2").tobytes())
+    out.set_gain(0.0, over_ms=80)
+    out.advance(40, 0.04)
+    out.set_gain(1.0, over_ms=40)
+    back = np.frombuffer(out.advance(160, 0.2), dtype="<i2")
+    assert back[0] == pytest.approx(5_000, abs=20) and (back[2 * 160 :] == 10_000).all()
+    frame = np.full(160, 7, dtype="<i2").tobytes()
+    out.push(frame)
+    assert out.take(0.3) is frame  # at full gain nothing is copied
+
+
+def test_too_loud_is_refused() -> None:
+    for gain in (-0.1, 4.1):
+        with pytest.raises(ValueError, match="gain"):
+            output().set_gain(gain)
