@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent.testing.fixture_format import FixtureError, find_fixtures, load_fixture
     from agent.testing.replay import NotAsRecorded, ReplayResult, replay_fixture
     from agent.testing.text_call import EventExpectation, RunExpectation, TextCall, TurnResult
+    from agent.testing.text_clock import run_text
     from agent.testing.tool_mocks import mock_tools
 
 __all__ = [
@@ -26,12 +27,14 @@ __all__ = [
     "load_fixture",
     "mock_tools",
     "replay_fixture",
+    "run_text",
 ]
 
 _HOMES = {
     "fixture_format": ("FixtureError", "find_fixtures", "load_fixture"),
     "replay": ("NotAsRecorded", "ReplayResult", "replay_fixture"),
     "text_call": ("EventExpectation", "RunExpectation", "TextCall", "TurnResult"),
+    "text_clock": ("run_text",),
     "tool_mocks": ("mock_tools",),
 }
 

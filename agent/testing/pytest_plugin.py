@@ -15,7 +15,8 @@ Everything is imported when it is used: this module is loaded by each pytest run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except FixtureError as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from error
     metafunc.parametrize("recorded_call", folders, ids=[folder.name for folder in folders])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async` test that uses `call`, whatever plugin for async tests there is or isn't, on the clock of text
+    conversations: what only waits takes no time."""
+    if "call" not in pyfuncitem.fixturenames:
+        return None
+    test = _as_written(pyfuncitem)
+    text_call = pyfuncitem.funcargs.get("call")
+    if not inspect.iscoroutinefunction(test) or not hasattr(text_call, "aclose"):
+        return None
+    from agent.testing.text_clock import run_text
+
+    wanted = pyfuncitem._fixtureinfo.argnames
+    run_text(_test_and_close(test(**{name: pyfuncitem.funcargs[name] for name in wanted}), text_call))
+    return True
+
+
+def _as_written(item: pytest.Function) -> Any:
+    """The test's own function: pytest-asyncio puts another one in its place for the run."""
+    holder = item.instance if item.instance is not None else item.module
+    return getattr(holder, item.originalname, item.obj)
+
+
+async def _test_and_close(test: Coroutine[Any, Any, None], text_call: Any) -> None:
+    try:
+        await test
+    finally:
+        await text_call.aclose()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 
 RECORDED = f"""
@@ -42,6 +44,44 @@ def test_without_asyncio_plugin(call):
     asyncio.run(talk())
 """
 
+SLOW = """
+import asyncio
+import time
+import pytest
+from agent import Agent, Intent, Rules, function_tool
+
+class Slow(Agent):
+    rules = Rules((Intent("wait", ("wait",), tool="wait", reply="I have {result}."),))
+
+    @function_tool(timeout_s=None)
+    async def wait(self) -> str:
+        await asyncio.sleep(120)
+        return "waited"
+
+    @function_tool
+    def in_a_thread(self) -> str:
+        time.sleep(0.05)
+        return "worked"
+
+@pytest.fixture
+def persona():
+    return Slow()
+
+async def test_virtual(call):
+    began, real = asyncio.get_running_loop().time(), time.monotonic()
+    result = await call.run(user_input="wait")
+    assert "I have waited." in result.text
+    assert asyncio.get_running_loop().time() - began >= 120
+    assert time.monotonic() - real < 5
+
+class TestInAClass:
+    async def test_virtual_too(self, call, tmp_path):
+        assert (await call.run(user_input="wait")).text
+
+async def test_of_something_else_is_left_to_others():
+    raise AssertionError("ran")
+"""
+
 NOWHERE = """
 import pytest
 
@@ -51,7 +91,7 @@ def test_recorded(recorded_call):
 """
 
 
-def pytest_run(folder: Path, **files: str) -> str:
+def pytest_run(folder: Path, *more: str, **files: str) -> str:
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
     command = [
@@ -61,8 +101,7 @@ def pytest_run(folder: Path, **files: str) -> str:
         "-v",
         "-p",
         "no:cacheprovider",
-        "-p",
-        "no:asyncio",
+        *(more or ("-p", "no:asyncio")),
         "--rootdir",
         str(folder),
     ]
@@ -75,6 +114,16 @@ def test_fixtures_and_markers(tmp_path: Path) -> None:
     assert "test_without_asyncio_plugin PASSED" in out
     assert "test_without_a_persona ERROR" in out
     assert "which persona? Mark the test with" in out
+
+
+@pytest.mark.parametrize("plugin", [("-p", "no:asyncio"), ("--asyncio-mode=strict",), ("--asyncio-mode=auto",)])
+def test_async_tests_with_a_call_run_on_virtual_time_without_any_setting(
+    tmp_path: Path, plugin: tuple[str, ...]
+) -> None:
+    out = pytest_run(tmp_path, *plugin, slow=SLOW)
+    assert "test_virtual PASSED" in out, out
+    assert "test_virtual_too PASSED" in out
+    assert "test_of_something_else_is_left_to_others FAILED" in out  # run by pytest-asyncio, or by nobody
 
 
 def test_a_folder_without_calls_is_told(tmp_path: Path) -> None:
