@@ -23,6 +23,12 @@ class Listener(Agent):
     greeting = ""
 
 
+class Asks(Agent):
+    """Begins with a question."""
+
+    greeting = "How many?"
+
+
 class Ender(Agent):
     """Ends the call after the caller's first words."""
 
