@@ -80,7 +80,7 @@ def _conversations(settings: Settings) -> ConversationMaker | None:
         return None
     from gateway.livekit.calls import LiveKitCalls
 
-    return LiveKitCalls(settings.livekit).conversation
+    return LiveKitCalls(settings.livekit, settings.session).conversation
 
 
 class AnnouncedLeg(Leg, Protocol):

@@ -9,7 +9,7 @@ from agent.clock import ThreadOffload
 from agent.providers.espeak import EspeakTTS
 from agent.warm.memory import map_library
 from gateway.callworker.journal import Journal
-from gateway.config import LiveKitSettings
+from gateway.config import LiveKitSettings, SessionSettings
 from gateway.control import Prepare
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation
@@ -38,16 +38,18 @@ def preload_livekit() -> None:
 
 
 class LiveKitCalls:
-    def __init__(self, settings: LiveKitSettings) -> None:
+    def __init__(self, settings: LiveKitSettings, session: SessionSettings) -> None:
         """In the worker, after the fork."""
         from telephony.livekit.rtc_connection import load
 
         load()
         self._settings = settings
+        self._session = session
         self._canned = CannedSpeech(EspeakTTS(ThreadOffload()))
 
     def conversation(
         self, leg: Leg, prepared: Prepare, journal: Journal, hangs_up: Callable[[EndedBy, str], None]
     ) -> LiveKitConversation:
         """A `ConversationMaker`; it never hangs up by itself."""
-        return LiveKitConversation(leg, prepared, journal, self._settings, self._canned)
+        max_hold_s = self._session.overridden(prepared.session).max_hold_s
+        return LiveKitConversation(leg, prepared, journal, self._settings, self._canned, max_hold_s=max_hold_s)

@@ -19,6 +19,8 @@ import structlog
 from agent import Agent
 from agent.events import SessionClosed, event_from_dict
 from agent.factory import persona_class
+from agent.pipeline.alarm import Alarm
+from agent.turns.hold import Hold, HoldAction
 from gateway.callworker.conversation import ConversationOver
 from gateway.callworker.journal import Journal
 from gateway.config import LiveKitSettings
@@ -48,7 +50,7 @@ from telephony.livekit.events import (
     TranscriptionReceived,
 )
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import DRAIN, HANG_UP
+from telephony.livekit.verbs import DRAIN, HANG_UP, HELD, HELD_ATTRIBUTE
 from telephony.rooms.protocol import LegAudio, Recorder
 
 __all__ = ["EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
@@ -75,6 +77,8 @@ class LiveKitConversation:
         settings: LiveKitSettings,
         canned: CannedSpeech,
         make_room: RoomMaker = LiveKitRoom,
+        *,
+        max_hold_s: float = 600.0,
     ) -> None:
         self._leg = leg
         self._prepared = prepared
@@ -87,6 +91,8 @@ class LiveKitConversation:
         self._room: LiveKitRoom | None = None
         self._agents: AgentWatch | None = None
         self._begun = False
+        self._hold = Hold(max_hold_ms=max_hold_s * 1000)
+        self._hold_alarm = Alarm(self._loop, self._hold, self._held_too_long)
         self._tokens = (0, 0)
         self._changed = asyncio.Event()
         self._over: asyncio.Future[ConversationOver] = self._loop.create_future()
@@ -163,8 +169,15 @@ class LiveKitConversation:
         self._to_room.press(digit)
 
     def on_hold(self, held: bool) -> None:
-        if self._room is not None:
+        """An agent of ours stands still by the attribute; the limit is here too, for agents that know nothing of it."""
+        now = self._loop.time()
+        if self._room is not None and (self._hold.held(now) if held else self._hold.resumed(now)):
+            self._hold_alarm.set()
             self._room.mute(held)
+            self._spawn(self._tell({HELD_ATTRIBUTE: HELD if held else ""}))
+
+    def _held_too_long(self, _: tuple[HoldAction, ...]) -> None:
+        self._end(ConversationOver(EndedBy.AGENT, "held_too_long"))
 
     async def drain(self, reason: str) -> None:
         """The agent says goodbye, if it is one that can be asked; else a canned sentence does."""
@@ -194,6 +207,7 @@ class LiveKitConversation:
     async def close(self) -> None:
         for said in self._words.rest():
             self._journal.event(said)
+        self._hold_alarm.cancel()
         for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
             task.cancel()
         if self._agents is not None:
@@ -337,12 +351,12 @@ class LiveKitConversation:
 
     async def _say(self, key: str) -> None:
         announcer = self._joined().announcer
-        if announcer is None:
+        if announcer is None or self._hold.state != "talking":
             return
         announcer.clear()
         length_s = announce(announcer, self._canned.get(self._persona, key))
         try:
-            async with asyncio.timeout(length_s + 1.0):  # a phone on hold takes nothing
+            async with asyncio.timeout(length_s + 1.0):  # the phone may have gone
                 await announcer.drained()
         except TimeoutError:
             announcer.clear()
@@ -351,8 +365,11 @@ class LiveKitConversation:
         await self._joined().send_digits(digit)
 
     async def _say_status(self, status: str) -> None:
+        await self._tell({"sip.callStatus": status})
+
+    async def _tell(self, attributes: dict[str, str]) -> None:
         try:
-            await self._joined().set_attributes({"sip.callStatus": status})
+            await self._joined().set_attributes(attributes)
         except LiveKitError as error:
             log.info("status_not_told", error=str(error))
 

@@ -20,7 +20,7 @@ from telephony.livekit.events import (
     TrackStarted,
 )
 from telephony.livekit.pulse import ALIVE, EVERY_S, NO_SERVER, Silence, pulse_of, until_silent
-from telephony.livekit.verbs import CALL_ATTRIBUTE
+from telephony.livekit.verbs import CALL_ATTRIBUTE, HELD, HELD_ATTRIBUTE
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -45,15 +45,17 @@ class CallerWatch:
         answered: Callable[[], None],
         gone: Callable[[str, EndedBy], None],
         whose: Callable[[str, str], Awaitable[Silence]],
+        held: Callable[[bool], None] = lambda held: None,
     ) -> None:
         """`answered()` and `gone(reason, by)` are called on the loop, the latter once. `whose(room, identity)`: what
         the server says of a silence (`telephony.livekit.api.whose_silence`); one that does not answer loses the
-        room."""
+        room. `held(True)`: the caller has put us on hold, which only a phone that Trunkline bridges in can tell."""
         self._room = room
         self._whose = whose
         self._identity = caller.identity
         self._answered = answered
         self._gone = gone
+        self._held = held
         self._missing = False
         self._over = False
         self._is_answered = False
@@ -64,6 +66,8 @@ class CallerWatch:
         self.rejoined = False  # told as an answer as well: somebody is on the line
         self._unsubscribe = room.subscribe(self._happened)
         self._asking: asyncio.Task[None] | None = None
+        if caller.attributes.get(HELD_ATTRIBUTE) == HELD:
+            held(True)
         if caller.attributes.get("sip.callStatus", "active") == "active":
             self._answer()
         elif self._identity in room.speaking_tracks:
@@ -96,6 +100,7 @@ class CallerWatch:
         match event:
             case AttributesChanged(identity=identity, attributes=attributes) if identity == self._identity:
                 status = attributes.get("sip.callStatus", "")
+                self._held(attributes.get(HELD_ATTRIBUTE) == HELD)
                 if status == "active":
                     self._answer()
                 elif status == "hangup":

@@ -85,6 +85,7 @@ class JobCall:
         self._lost = False  # our connection to the room
         self._goodbye: asyncio.Task[None] | None = None
         self._watch: CallerWatch | None = None
+        self._on_hold = False
 
     async def run(self) -> None:
         """From joining to leaving. Raises what makes the job fail; is cancelled when it is to end."""
@@ -137,7 +138,7 @@ class JobCall:
             return None
         self._caller = caller
         whose = partial(whose_silence, self._parts.access)
-        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, whose)
+        self._watch = CallerWatch(room, caller, self._answered.set, self._caller_gone, whose, self._caller_holds)
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._answered.wait()),
             asyncio.ensure_future(asyncio.shield(self._ctx.over)),
@@ -242,6 +243,8 @@ class JobCall:
 
         session.subscribe(note)
         self._session = session
+        if self._on_hold:
+            session.on_hold(self._loop.time())
         # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
         self._loop.call_soon(self._hand_over_digits)
         place = room.add_agent("agent")
@@ -332,6 +335,12 @@ class JobCall:
             self._session.leg_ended()  # no effect when it is ending by itself
         else:
             self._ctx.shutdown(reason)
+
+    def _caller_holds(self, held: bool) -> None:
+        self._on_hold = held
+        if self._session is not None:
+            now = self._loop.time()
+            self._session.on_hold(now) if held else self._session.on_resume(now)
 
     def _hand_over_digits(self) -> None:
         early, self._early_digits = self._early_digits or [], None

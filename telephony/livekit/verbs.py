@@ -17,11 +17,13 @@ from telephony.livekit.events import (
 )
 from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "LiveKitCallVerbs", "caller_in"]
+__all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "HELD", "HELD_ATTRIBUTE", "LiveKitCallVerbs", "caller_in"]
 
 HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to be
 DRAIN = "trunkline.drain"  # RPC of the call worker to the agent; payload {"reason": text}: say goodbye and hang up
 CALL_ATTRIBUTE = "trunkline.callID"  # of a phone that a Trunkline call worker bridges in
+HELD_ATTRIBUTE = "trunkline.held"  # of such a phone: it has put us on hold and hears nothing
+HELD = "true"
 HANG_UP_LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
 

@@ -28,7 +28,7 @@ from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitUnreac
 from telephony.livekit.events import DtmfReceived, ParticipantKind, RemoteParticipant
 from telephony.livekit.fakes import FakeConnection, FakeLiveKit
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import DRAIN, LiveKitCallVerbs
+from telephony.livekit.verbs import DRAIN, HELD_ATTRIBUTE, LiveKitCallVerbs
 from tests.unit.callworker.call_world import INFO, CallWorld, settings
 
 SPEECH = b"\x00\x20" * 160
@@ -197,7 +197,7 @@ def test_a_key_that_was_pressed_early_reaches_the_agent_and_the_agents_the_phone
 
 
 def test_hold_is_told_to_the_room(tmp_path: Path) -> None:
-    muted: list[bool] = []
+    muted: list[tuple[bool, str | None]] = []
 
     async def script(world: RoomWorld) -> None:
         await answered(world)
@@ -207,11 +207,23 @@ def test_hold_is_told_to_the_room(tmp_path: Path) -> None:
             now = asyncio.get_running_loop().time()
             world.leg.inject(LegHeld(now) if held else LegResumed(now))
             await asyncio.sleep(0.1)
-            muted.append(connection.muted)
+            muted.append((connection.muted, connection.attributes.get(HELD_ATTRIBUTE)))
         world.leg.end(reason="bye")
 
     call(tmp_path, script)
-    assert muted == [True, False]
+    assert muted == [(True, "true"), (False, None)]
+
+
+def test_an_agent_that_knows_nothing_of_hold_does_not_keep_the_call_for_ever(tmp_path: Path) -> None:
+    async def script(world: RoomWorld) -> None:
+        await answered(world)
+        await world.agent()
+        world.leg.inject(LegHeld(asyncio.get_running_loop().time()))
+        world.output.push(SPEECH * 50)
+
+    world = call(tmp_path, script)
+    assert world.outcome == ("answered", "agent", "held_too_long")
+    assert world.ended_after == pytest.approx(600.0, abs=1.0)
 
 
 def test_a_lost_server_is_told_to_the_caller_and_on_record(tmp_path: Path) -> None:

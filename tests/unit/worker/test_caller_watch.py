@@ -14,7 +14,7 @@ from telephony.livekit.events import LiveKitEvent, ParticipantKind, ParticipantL
 from telephony.livekit.fakes import FakeLiveKit
 from telephony.livekit.pulse import NO_SERVER, Silence
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import CALL_ATTRIBUTE
+from telephony.livekit.verbs import CALL_ATTRIBUTE, HELD, HELD_ATTRIBUTE
 
 ACTIVE = {"sip.callStatus": "active"}
 RINGING = {"sip.callStatus": "ringing"}
@@ -28,6 +28,7 @@ class World:
         self.server = FakeLiveKit()
         self.told: list[tuple[float, str, EndedBy]] = []
         self.answered = 0
+        self.holds: list[bool] = []
         self.whose = Silence.THEIRS
         self.lost: list[tuple[float, str]] = []
         self.room: LiveKitRoom
@@ -40,7 +41,7 @@ class World:
         await self.room.join()
         self.room.subscribe(self._note_loss)
         (caller,) = self.room.participants
-        return CallerWatch(self.room, caller, self._note_answer, self._note_end, self._whose)
+        return CallerWatch(self.room, caller, self._note_answer, self._note_end, self._whose, self.holds.append)
 
     def _note_answer(self) -> None:
         self.answered += 1
@@ -196,4 +197,18 @@ async def test_who_is_not_there_after_our_connection_broke_is_gone(world: World)
     world.server.error = None
     await asyncio.sleep(RETURN_S + 2)
     assert [each[1:] for each in world.told] == [(NOT_BACK, EndedBy.SYSTEM)]
+    watch.close()
+
+
+@scenario
+async def test_a_bridged_phone_says_that_it_holds(world: World) -> None:
+    watch = await world.begin({**ACTIVE, CALL_ATTRIBUTE: "c1", HELD_ATTRIBUTE: HELD})
+    assert world.holds == [True]
+    for held in (False, True):
+        await world.phone.set_attributes({HELD_ATTRIBUTE: HELD if held else ""})
+        await asyncio.sleep(0.1)
+        assert world.holds[-1] is held
+    await world.phone.set_attributes({"sip.callStatus": "active"})  # what else changes tells nothing new
+    await asyncio.sleep(0.1)
+    assert world.holds[-1] is True
     watch.close()
