@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.control import Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
+from gateway.floods import flood_record
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
@@ -26,7 +27,7 @@ from gateway.store import CallStore, RecordWriter, StoreLock
 from gateway.supervisor import Supervisor
 from gateway.warm_parent import WarmWorkers
 from telephony.call import EndedBy
-from telephony.edge import Edge, EdgeLimits, EdgeSettings, RefusedInvite, Trunk
+from telephony.edge import Edge, EdgeLimits, EdgeSettings, Flood, RefusedInvite, Trunk
 from telephony.media.recording import repair
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Gateway:
         self.writer = RecordWriter(self.store)
         self.edge = Edge(
             edge_settings(self.settings), self.admission,
-            on_refused=self._refused, on_dialog_ended=self._dialog_ended,
+            on_refused=self._refused, on_dialog_ended=self._dialog_ended, on_flood=self._flood,
         )  # fmt: skip
         listen = self.settings.http.listen
         self.api = ApiServer(self._api_deps(), host=listen.host, port=listen.port)
@@ -320,6 +321,11 @@ class Gateway:
         self._record(
             refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
         )
+
+    def _flood(self, flood: Flood) -> None:
+        record = flood_record(flood, now=asyncio.get_running_loop().time(), wall=datetime.now(UTC))
+        log.warning("calls_over_the_rate", source=flood.source, trunk=flood.trunk, attempts=flood.attempts)
+        self._record(record)
 
     def _record(self, message: RecordMessage) -> None:
         self.writer.put(message)

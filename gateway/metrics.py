@@ -110,7 +110,7 @@ class Metrics:
                     self._ended(call_id, Outcome.WORKER_LOST)
             case CallRecord():
                 self._open.setdefault(message.call_id, (message.trunk, None))
-                self._ended(message.call_id, message.outcome or Outcome.REFUSED)
+                self._ended(message.call_id, message.outcome or Outcome.REFUSED, message.attempts)
 
     def _answered(self, call_id: str, answered_at: datetime | None) -> None:
         trunk, started_at = self._open.get(call_id, ("", None))
@@ -119,11 +119,11 @@ class Metrics:
         self.answer.observe(max(0.0, (answered_at - started_at).total_seconds()))
         self._open[call_id] = (trunk, None)
 
-    def _ended(self, call_id: str, outcome: Outcome) -> bool:
+    def _ended(self, call_id: str, outcome: Outcome, attempts: int = 1) -> bool:
         if call_id not in self._open:
             return False
         trunk, _ = self._open.pop(call_id)
-        self.calls.labels(outcome=outcome.value, trunk=trunk or "none").inc()
+        self.calls.labels(outcome=outcome.value, trunk=trunk or "none").inc(attempts)
         return True
 
     def _event(self, event: Mapping[str, Any]) -> None:

@@ -142,6 +142,7 @@ class CallRecord:
     persona: str = ""
     rule: str = ""  # the dialplan rule that chose the persona
     worker: str = ""
+    attempts: int = 1  # more: attempts of one source over the rate, summed up from `started_at` to `ended_at`
     answered_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
     duration_ms: int | None = None  # answer to end; 0 when never answered; None while the call goes on
@@ -215,6 +216,7 @@ class CallOpened(_Message):
     persona: str = ""
     rule: str = ""
     worker: str = ""
+    attempts: int = 1
 
     @classmethod
     def of(cls, info: CallInfo, *, started_at: datetime, persona: str = "", rule: str = "", worker: str = "") -> Self:
@@ -297,6 +299,7 @@ def refused_record(
     refused_by: str,
     reason: str = "",
     ended_at: datetime | None = None,
+    attempts: int = 1,
 ) -> CallRecord:
     """The whole record of an attempt that a rule refused before it reached a worker. `refused_by` names the rule."""
     return CallRecord(
@@ -307,6 +310,7 @@ def refused_record(
         caller=info.caller,
         sip_call_id=info.sip_call_id,
         started_at=started_at,
+        attempts=attempts,
         ended_at=ended_at or started_at,
         duration_ms=0,
         outcome=Outcome.REFUSED,

@@ -12,7 +12,7 @@ from gateway.store.errors import SchemaTooNew, StoreUnavailable
 
 __all__ = ["NEWEST", "bring_up_to_date"]
 
-NEWEST = "0001"  # a test holds it to the last migration
+NEWEST = "0002"  # a test holds it to the last migration
 
 
 def bring_up_to_date(path: Path, *, apart: bool) -> None:

@@ -52,6 +52,7 @@ calls = Table(
     Column("rule", Text, nullable=False),
     Column("worker", String(64), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer),  # NULL: one
     Column("answered_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("duration_ms", Integer),

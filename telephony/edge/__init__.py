@@ -5,6 +5,7 @@ from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
 from telephony.edge.protocol import (
     Admitter,
+    Flood,
     Forward,
     GatewayStatus,
     InviteInfo,
@@ -23,6 +24,7 @@ __all__ = [
     "EdgeCounters",
     "EdgeLimits",
     "EdgeSettings",
+    "Flood",
     "Forward",
     "GatewayStatus",
     "InviteInfo",

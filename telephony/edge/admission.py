@@ -9,30 +9,73 @@ from collections.abc import Sequence
 from telephony.edge.settings import EdgeLimits, Trunk
 from telephony.edge.uri import as_ip
 
-__all__ = ["RateLimiter", "SourceRates", "TrunkTable"]
+__all__ = ["Bucket", "RateLimiter", "SourceRates", "TrunkTable"]
 
 
 class TrunkTable:
-    """Source address -> trunk name. What was looked up is kept, so that a call costs no walk over all networks."""
+    """Source address -> trunk name, by one look for each length of prefix. What was found is kept: of trunks and of
+    strangers apart, so that forged sources push out no trunk."""
 
     _KEPT = 4096
 
     def __init__(self, trunks: Sequence[Trunk]) -> None:
-        self._networks = [(ipaddress.ip_network(text), trunk.name) for trunk in trunks for text in trunk.allow]
-        self._known: OrderedDict[str, str | None] = OrderedDict()
+        self._names = [trunk.name for trunk in trunks]
+        self._lengths: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}  # version -> shift -> prefix -> trunk
+        for index, trunk in enumerate(trunks):
+            for text in trunk.allow:
+                network = ipaddress.ip_network(text)
+                shift = network.max_prefixlen - network.prefixlen
+                prefixes = self._lengths[network.version].setdefault(shift, {})
+                prefixes.setdefault(int(network.network_address) >> shift, index)
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._strangers: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._names)
 
     def trunk_of(self, ip: str) -> str | None:
-        if ip in self._known:
-            return self._known[ip]
-        address = as_ip(ip)
-        found = next(
-            (name for network, name in self._networks if address is not None and address in network),
-            None,
-        )
+        """The first trunk of the settings that allows the address; None: a stranger."""
+        known = self._known.get(ip)
+        if known is not None or ip in self._strangers:
+            return known
+        found = self._find(ip)
+        if found is None:
+            self._strangers[ip] = None
+            if len(self._strangers) > self._KEPT:
+                self._strangers.popitem(last=False)
+            return None
         self._known[ip] = found
         if len(self._known) > self._KEPT:
             self._known.popitem(last=False)
         return found
+
+    def _find(self, ip: str) -> str | None:
+        address = as_ip(ip)
+        if address is None:
+            return None
+        number = int(address)
+        lengths = self._lengths[address.version]
+        fitting = [index for shift, prefixes in lengths.items() if (index := prefixes.get(number >> shift)) is not None]
+        return self._names[min(fitting)] if fitting else None
+
+
+class Bucket:
+    """A token bucket. Times in seconds, of a clock that does not go back."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._rate = per_second
+        self._burst = self._tokens = burst
+        self._at = 0.0
+
+    def has(self, tokens: float, now: float) -> bool:
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        return self._tokens >= tokens
+
+    def spend(self, tokens: float) -> None:
+        self._tokens -= tokens
 
 
 class RateLimiter:
@@ -58,12 +101,13 @@ class RateLimiter:
 
 
 class SourceRates:
-    """The limits of each source: new calls, messages, and the point from which nothing is even read; and the one that
-    all strangers share, since they can forge as many sources as they like."""
+    """The limits of each source of a trunk: new calls, messages, refusals once it is over these, and the point from
+    which nothing is even read; and new calls of all strangers together, who can forge as many sources as they like."""
 
     def __init__(self, limits: EdgeLimits) -> None:
         tracked, hard = limits.tracked_sources, limits.hard_factor
         self.invites = RateLimiter(limits.invites_per_second, limits.invite_burst, tracked)
         self.strangers = RateLimiter(limits.strangers_per_second, limits.stranger_burst, 1)
         self.messages = RateLimiter(limits.messages_per_second, limits.message_burst, tracked)
+        self.refusals = RateLimiter(limits.refusals_per_second, limits.refusal_burst, tracked)
         self.anything = RateLimiter(limits.messages_per_second * hard, limits.message_burst * hard, tracked)

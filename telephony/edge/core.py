@@ -8,11 +8,12 @@ from __future__ import annotations
 import structlog
 
 from telephony.edge import rewrite
+from telephony.edge.budget import begins_something
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.ground import Ground, reply_hop
-from telephony.edge.hops import Action, Hop, SendPublic
+from telephony.edge.hops import Action, FloodSummedUp, Hop, SendPublic
 from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import CallerResponses, WorkerMessages
 from telephony.edge.parse import Malformed, Request, parse
@@ -60,15 +61,22 @@ class EdgeCore:
 
     def _receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
-        if not ground.rates.anything.allow(hop.ip, now):
-            ground.counters.add("rate_limited.dropped")
-            return []
+        trunk = ground.trunks.trunk_of(hop.ip)
+        over_rate = False
+        if trunk is None:
+            if not ground.budget.allow(len(data), now):
+                return self._dropped(data, hop, trunk, "dropped.stranger", now)
+        else:
+            if not ground.rates.anything.allow(hop.ip, now):
+                return self._dropped(data, hop, trunk, "rate_limited.dropped", now)
+            over_rate = not ground.rates.messages.allow(hop.ip, now)
+            if over_rate and begins_something(data) and not ground.rates.refusals.allow(hop.ip, now):
+                return self._dropped(data, hop, trunk, "rate_limited.dropped", now)
         if len(data) > ground.limits.message_bytes:
             return self._malformed(Malformed("too-large", "Message too large"), hop, now)
         if not data.strip(b"\r\n\0 "):
             ground.counters.add("keepalives")
             return []
-        over_rate = not ground.rates.messages.allow(hop.ip, now)
         try:
             message = parse(data, stream=hop.transport == "tcp")
         except Malformed as error:
@@ -78,6 +86,13 @@ class EdgeCore:
             return self._inbound.handle(message, hop, now, over_rate=over_rate)
         ground.counters.add(f"received.{message.status // 100}xx")
         return self._from_caller.handle(message, hop, now)
+
+    def _dropped(self, data: bytes, hop: Hop, trunk: str | None, counter: str, now: float) -> list[Action]:
+        """Unread. What looks like a new call is part of the flood's summary."""
+        self._ground.counters.add(counter)
+        if data.startswith(b"INVITE ") and begins_something(data):
+            self._ground.floods.add(hop.ip, trunk, now)
+        return []
 
     def _receive_from_worker(self, data: bytes, address: tuple[str, int], now: float) -> list[Action]:
         ground = self._ground
@@ -160,10 +175,15 @@ class EdgeCore:
         dialog = self._ground.dialogs.of_call(call_id)
         return [] if dialog is None else self._ending.end(dialog, cause, now, tell_worker=True)
 
+    def finish(self) -> list[Action]:
+        """The edge closes: what is to be told still."""
+        return [FloodSummedUp(flood) for flood in self._ground.floods.rest()]
+
     def tick(self, now: float) -> list[Action]:
         """Retransmissions and expiry; to be called every 100 ms or so."""
         ground = self._ground
         actions: list[Action] = [*ground.resends.due(now)]
+        actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
         for dialog in ground.dialogs.expired(now):
             if dialog.state is DialogState.INVITING:
                 actions += self._ending.no_answer(dialog, now)

@@ -19,12 +19,13 @@ from telephony.edge.hops import (
     Action,
     CallCancelled,
     DialogEnded,
+    FloodSummedUp,
     Hop,
     InviteRefused,
     SendPublic,
     SendWorker,
 )
-from telephony.edge.protocol import Admitter, RefusedInvite, WorkerAddress
+from telephony.edge.protocol import Admitter, Flood, RefusedInvite, WorkerAddress
 from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
 from telephony.edge.udp import UdpPort
@@ -43,7 +44,8 @@ class Edge:
     """The public SIP sockets of the gateway and the loopback socket towards its workers.
 
     All methods belong to the asyncio loop. `on_refused` is called once for each refused INVITE, `on_dialog_ended` once
-    for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer.
+    for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer,
+    `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of.
     """
 
     def __init__(
@@ -54,17 +56,17 @@ class Edge:
         on_refused: Callable[[RefusedInvite], None] | None = None,
         on_dialog_ended: Callable[[str], None] | None = None,
         on_call_cancelled: Callable[[str], None] | None = None,
+        on_flood: Callable[[Flood], None] | None = None,
     ) -> None:
         self._settings = settings
         self._admitter = admitter
         self._on_refused = on_refused
         self._on_dialog_ended = on_dialog_ended
         self._on_call_cancelled = on_call_cancelled
+        self._on_flood = on_flood
         self.counters = EdgeCounters()
         trunks = TrunkTable(settings.trunks)
-        self._tcp = TcpConnections(
-            settings.limits, self.counters, self._from_public, lambda ip: trunks.trunk_of(ip) is not None
-        )
+        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public, trunks)
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None
@@ -102,11 +104,8 @@ class Edge:
                 self._udp[index] = port
                 bound = port.bound
             else:
-                server = await self._loop.create_server(
-                    lambda: self._tcp.accept(index), address.host, address.port, backlog=512
-                )
+                server, bound = await self._tcp.listen(address.host, address.port, index)
                 self._servers.append(server)
-                bound = server.sockets[0].getsockname()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortTaken(str(address)) from error
@@ -164,6 +163,8 @@ class Edge:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
+        if self._core is not None:
+            self._perform(self._core.finish())
         for server in self._servers:
             server.close()
         for port in (*self._udp.values(), self._worker_socket):
@@ -219,6 +220,8 @@ class Edge:
                     self._tell(self._on_refused, invite)
                 case DialogEnded(call_id):
                     self._tell(self._on_dialog_ended, call_id)
+                case FloodSummedUp(flood):
+                    self._tell(self._on_flood, flood)
                 case CallCancelled(call_id):
                     self._tell(self._on_call_cancelled, call_id)
 

@@ -9,8 +9,10 @@ from telephony.edge import rewrite
 from telephony.edge.admission import SourceRates, TrunkTable
 from telephony.edge.attempts import AttemptTable
 from telephony.edge.branches import Branches
+from telephony.edge.budget import StrangerBudget
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, DialogState, DialogTable
+from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Via
 from telephony.edge.protocol import Admitter, Transport, WorkerAddress
@@ -62,6 +64,11 @@ class Ground:
         self.dialogs = DialogTable()
         self._attempts = AttemptTable(settings.limits.remembered_attempts)
         self._strangers = AttemptTable(max(1, settings.limits.remembered_attempts // 10))
+        self.over_rate = AttemptTable(
+            max(1, settings.limits.remembered_attempts // 10)
+        )  # so that they push out no call
+        self.budget = StrangerBudget(settings.limits)
+        self.floods = FloodTable()
         self.resends = ResendTable()
         self.workers: dict[str, WorkerAddress] = {}
         self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
@@ -77,11 +84,12 @@ class Ground:
     def expire_attempts(self, now: float) -> None:
         self._attempts.expire(now)
         self._strangers.expire(now)
+        self.over_rate.expire(now)
 
     @property
     def remembered(self) -> int:
         """INVITEs that are known at present."""
-        return len(self._attempts) + len(self._strangers)
+        return len(self._attempts) + len(self._strangers) + len(self.over_rate)
 
     def is_ours(self, uri: Uri) -> bool:
         return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.edge.protocol import RefusedInvite, Transport
+from telephony.edge.protocol import Flood, RefusedInvite, Transport
 
 __all__ = [
     "Action",
     "CallCancelled",
     "DialogEnded",
+    "FloodSummedUp",
     "Hop",
     "InviteRefused",
     "SendPublic",
@@ -58,4 +59,9 @@ class CallCancelled:
     call_id: str
 
 
-Action = SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled
+@dataclass(frozen=True, slots=True)
+class FloodSummedUp:
+    flood: Flood
+
+
+Action = SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled | FloodSummedUp

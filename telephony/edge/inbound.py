@@ -47,23 +47,19 @@ class InboundRequests:
     def _invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         ground = self._ground
         key = attempt_key(request, request.via, hop.ip)
-        if (attempt := ground.attempts_of(hop.ip).get(key)) is not None:
+        if (attempt := ground.attempts_of(hop.ip).get(key) or ground.over_rate.get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
         trunk = ground.trunks.trunk_of(hop.ip)
-        info = invite_info(request, hop, trunk, ground.limits, now)
-        allowed = ground.rates.invites.allow(hop.ip, now) and not over_rate
         if trunk is None:
-            if not (
-                allowed and ground.rates.strangers.allow("", now)
-            ):  # a stranger who floods gets neither an answer nor a call record each
+            if not ground.rates.strangers.allow("", now):  # who floods gets neither an answer nor a record each
                 ground.counters.add("dropped.stranger")
+                ground.floods.add(hop.ip, None, now)
                 return []
             refuse = Refuse(403, "Source not allowed by any trunk", cause_text=f"no trunk allows source {hop.ip}")
-            return self._refuse(request, hop, info, refuse, "acl")
-        if not allowed:
-            ground.counters.add("rate_limited.invite")
-            refuse = Refuse(503, "Too Many Calls", cause_text=f"too many new calls a second from {hop.ip}")
-            return self._refuse(request, hop, info, refuse, "rate")
+            return self._refuse(request, hop, invite_info(request, hop, None, ground.limits, now), refuse, "acl")
+        if over_rate or not ground.rates.invites.allow(hop.ip, now):
+            return [self._over_rate(request, hop, trunk, now)]
+        info = invite_info(request, hop, trunk, ground.limits, now)
         if (unusable := self._unusable(request)) is not None:
             refuse, rule, extra = unusable
             return self._refuse(request, hop, info, refuse, rule, extra)
@@ -72,6 +68,22 @@ class InboundRequests:
             refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
             return self._refuse(request, hop, info, refuse, "loop")
         return self._admit(request, hop, info)
+
+    def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
+        """Refused in passing: it is told of with the others of its minute, and takes no call's place among the known
+        attempts."""
+        ground = self._ground
+        ground.counters.add("rate_limited.invite")
+        ground.floods.add(hop.ip, trunk, now)
+        headers = {
+            "Retry-After": str(ground.limits.retry_after_s),
+            "Reason": rewrite.reason_header(503, f"too many new calls a second from {hop.ip}"),
+        }
+        answer = ground.answer(request, hop, 503, reason="Too Many Calls", headers=headers)
+        ground.over_rate.add(
+            attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
+        )
+        return answer
 
     def _retransmitted(self, request: Request, hop: Hop, attempt: Attempt) -> list[Action]:
         ground = self._ground

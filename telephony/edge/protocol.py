@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 __all__ = [
     "Admitter",
+    "Flood",
     "Forward",
     "GatewayStatus",
     "InviteInfo",
@@ -83,6 +84,17 @@ class RefusedInvite:
     rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "too-large", "loop", "error"
     at: float  # seconds, loop clock
     call_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Attempts of one source over the rate, within about a minute: refused or dropped, and not told one by one."""
+
+    source: str  # IP address; "": more sources than are kept apart
+    trunk: str | None  # None: no trunk allows them
+    attempts: int
+    first_at: float  # seconds, loop clock
+    last_at: float
 
 
 @dataclass(frozen=True, slots=True)

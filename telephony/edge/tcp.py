@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import socket
 from collections.abc import Callable
 
+from telephony.edge.admission import TrunkTable
+from telephony.edge.budget import ConnectionPlaces
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.edge.hops import Hop
@@ -14,6 +16,8 @@ from telephony.edge.settings import EdgeLimits
 __all__ = ["TcpConnections"]
 
 _PONG = b"\r\n"
+_WAITING = 512  # connections that the system holds until they are accepted
+_ACCEPTED_AT_ONCE = 16
 
 
 class TcpConnections:
@@ -24,15 +28,14 @@ class TcpConnections:
         limits: EdgeLimits,
         counters: EdgeCounters,
         on_message: Callable[[bytes, Hop], None],
-        is_trunk: Callable[[str], bool],
+        trunks: TrunkTable,
     ) -> None:
-        """`is_trunk` says of an address that it belongs to a trunk: connections are made to no others."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
-        self.is_trunk = is_trunk
+        self.trunks = trunks
+        self._places = ConnectionPlaces(limits, len(trunks))
         self._connections: dict[int, _Connection] = {}
-        self._per_source: Counter[str] = Counter()
         self._last = 0
         self._dialing: dict[tuple[str, int], tuple[asyncio.Task[None], list[bytes]]] = {}
         self._made: dict[tuple[str, int], _Connection] = {}  # connections that we made, by where to
@@ -40,9 +43,25 @@ class TcpConnections:
     def __len__(self) -> int:
         return len(self._connections)
 
-    def accept(self, listener: int) -> asyncio.Protocol:
-        """The protocol factory of a listening socket."""
-        return _Connection(self, listener)
+    async def listen(self, host: str, port: int, listener: int) -> tuple[asyncio.Server, tuple[str, int]]:
+        """Accept on an address; returns what it is bound to as well. Raises OSError when it cannot be had."""
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has listeners of its own
+            sock.setblocking(False)
+            sock.bind((host, port))
+            # asyncio accepts so many in one turn of the loop, during which no call is served
+            server = await asyncio.get_running_loop().create_server(
+                lambda: _Connection(self, listener), sock=sock, backlog=_ACCEPTED_AT_ONCE
+            )
+            sock.listen(_WAITING)
+        except BaseException:
+            sock.close()
+            raise
+        name = sock.getsockname()
+        return server, (name[0], name[1])
 
     def send(self, hop: Hop, data: bytes) -> None:
         """On the hop's connection if it lives, else on a new one to its address. Never waits."""
@@ -51,11 +70,12 @@ class TcpConnections:
         if connection is not None:
             connection.send(data)
             return
-        if not self.is_trunk(hop.ip):  # whatever a Via or Contact says
+        trunk = self.trunks.trunk_of(hop.ip)
+        if trunk is None:  # connections are made to nobody else, whatever a Via or Contact says
             self.counters.add("tcp.not_connected")
             return
         if key not in self._dialing:
-            if len(self._connections) + len(self._dialing) >= self.limits.tcp_connections:
+            if not self._places.free(trunk, len(self._dialing)):
                 self.counters.add("tcp.refused")
                 return
             self._dialing[key] = (asyncio.get_running_loop().create_task(self._dial(hop)), [])
@@ -84,22 +104,17 @@ class TcpConnections:
 
     def admit(self, connection: _Connection) -> int:
         """A number for a new connection; 0 when there are too many."""
-        limits = self.limits
-        full = len(self._connections) >= limits.tcp_connections
-        if full or self._per_source[connection.ip] >= limits.tcp_connections_per_source:
+        if not self._places.take(connection.trunk, connection.ip):
             self.counters.add("tcp.refused")
             return 0
         self._last += 1
         self._connections[self._last] = connection
-        self._per_source[connection.ip] += 1
         self.counters.add("tcp.opened")
         return self._last
 
     def forget(self, connection: _Connection) -> None:
         if self._connections.pop(connection.number, None) is not None:
-            self._per_source[connection.ip] -= 1
-            if not self._per_source[connection.ip]:
-                del self._per_source[connection.ip]
+            self._places.give_back(connection.trunk, connection.ip)
         if self._made.get(connection.peer) is connection:
             del self._made[connection.peer]
 
@@ -118,6 +133,9 @@ class _Connection(asyncio.Protocol):
         self._all = connections
         self._listener = listener
         self._framer = StreamFramer(connections.limits.message_bytes)
+        self._idle_s = connections.limits.tcp_idle_s
+        self._half_message_s = connections.limits.tcp_half_message_s
+        self.trunk: str | None = None
         self._transport: asyncio.Transport | None = None
         self.number = 0
         self._loop = asyncio.get_running_loop()
@@ -139,11 +157,19 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self.ip, self._port = peer[0], peer[1]
+        self.trunk = self._all.trunks.trunk_of(self.ip)
+        if self.trunk is None:
+            self._as_stranger(self._all.limits)
         self.number = self._all.admit(self)
         if not self.number:
             transport.abort()
             return
         self._watch()
+
+    def _as_stranger(self, limits: EdgeLimits) -> None:
+        self._framer = StreamFramer(limits.stranger_message_bytes)
+        self._idle_s = limits.stranger_tcp_idle_s
+        self._half_message_s = limits.stranger_tcp_half_message_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -153,7 +179,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self.number:
             return
-        self._heard_at = self._loop.time()
+        now = self._loop.time()
+        if self.trunk is not None:
+            self._heard_at = now
         hop = Hop("tcp", self.ip, self._port, self._listener, self.number)
         try:
             for frame in self._framer.feed(data):
@@ -163,6 +191,7 @@ class _Connection(asyncio.Protocol):
                 else:
                     self._all.on_message(frame, hop)
                     self._partial_since = None
+                    self._heard_at = now  # a stranger's pings and halves don't keep its place
         except FramingError as error:
             self._all.counters.add(f"malformed.{error.kind}")
             self.cut("framing")
@@ -170,7 +199,7 @@ class _Connection(asyncio.Protocol):
         if not self._framer.partial:
             self._partial_since = None
         elif self._partial_since is None:
-            self._partial_since = self._heard_at
+            self._partial_since = now
             self._watch()
 
     def send(self, data: bytes) -> None:
@@ -191,10 +220,10 @@ class _Connection(asyncio.Protocol):
         """One timer a connection: the nearer of idle and half-message timeout."""
         if self._timer is not None:
             self._timer.cancel()
-        now, limits = self._loop.time(), self._all.limits
-        due = self._heard_at + limits.tcp_idle_s
+        now = self._loop.time()
+        due = self._heard_at + self._idle_s
         if self._partial_since is not None:
-            due = min(due, self._partial_since + limits.tcp_half_message_s)
+            due = min(due, self._partial_since + self._half_message_s)
         if now >= due:
             self.cut("half_message" if self._partial_since is not None else "idle")
             return

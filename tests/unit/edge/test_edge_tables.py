@@ -86,7 +86,7 @@ def test_tcp_is_sent_once() -> None:
 
 
 def test_remembered_attempts_are_bounded_and_forgotten() -> None:
-    world = make_world(EdgeLimits(remembered_attempts=50, stranger_burst=150))
+    world = make_world(EdgeLimits(remembered_attempts=50, stranger_burst=150, stranger_message_burst=200))
     world.caller(call_request(call="friend"))
     for n in range(200):
         world.caller(call_request(call=f"c{n}"), Hop("udp", f"203.0.113.{n}", 5060, 0))

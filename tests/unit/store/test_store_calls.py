@@ -91,6 +91,13 @@ async def test_a_refused_attempt_is_one_record_even_if_it_had_begun(store: CallS
     assert (calls["c2"].outcome, calls["c2"].refused_by, calls["c2"].worker) == (Outcome.REFUSED, "full", "w1")
 
 
+async def test_a_summary_of_many_attempts_keeps_their_number(store: CallStore) -> None:
+    info = CallInfo("c1", Direction.INBOUND, "", None, "local")
+    await store.refused(refused_record(info, started_at=START, sip_status=503, refused_by="rate", attempts=1234))
+    await store.begin(opened("c2"))
+    assert {call.call_id: call.attempts for call in (await store.list_calls()).calls} == {"c1": 1234, "c2": 1}
+
+
 async def test_events_and_ends_of_unknown_calls_make_no_record(store: CallStore) -> None:
     await store.append_events("ghost", conversation())
     await store.finish(closed("ghost"))
