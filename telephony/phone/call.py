@@ -15,7 +15,7 @@ from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.rtp import ReceivedPackets
 from telephony.phone.sdp import MediaDirection, describe, understand
 from telephony.phone.signaling import CallEnded, InDialogRequest, Signaling
-from telephony.phone.transaction import Retransmission
+from telephony.phone.transaction import FinalAnswer
 
 __all__ = ["PhoneCall"]
 
@@ -53,7 +53,7 @@ class PhoneCall:
         self._challenged = False
         self._hanging_up: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._responding: Retransmission | None = None
+        self._responding: FinalAnswer | None = None
 
     # --- what a test or a measurement does with a call ---
 
@@ -321,10 +321,11 @@ class PhoneCall:
             self._phone.reply(invite, response)
             return
         self.stop_responding()
-        self._responding = Retransmission(
+        self._responding = FinalAnswer(
+            status,
             lambda: self._phone.reply(invite, response),
             lambda: self._phone.forget(self) if self.ended.done() else None,
-            reliable=self._phone.reliable and status >= 300,
+            reliable=self._phone.reliable,
         )
 
     def stop_responding(self) -> None:

@@ -1,61 +1,48 @@
-"""Client transactions (RFC 3261 section 17.1): sending again until somebody answers, or giving up."""
+"""The transactions of `telephony.sip` on the loop's clock."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from aiosipua import SipResponse
 
-__all__ = ["T1_S", "TIMEOUT_S", "ClientTransaction", "Retransmission"]
+from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Transaction, came_of
 
-T1_S = 0.5
-_T2_S = 4.0
-TIMEOUT_S = 64 * T1_S
+__all__ = ["ClientTransaction", "FinalAnswer"]
 
 
-class Retransmission:
-    """Sends now, then after T1, 2 T1, ... until stopped; calls `given_up` after 64 T1.
+class _Running:
+    """A transaction whose timers run. `perform` is called with each thing that is to be done."""
 
-    Over a reliable transport it sends once and only waits. The gaps grow up to T2, without bound for an INVITE
-    (timers A and B, E and F, G and H).
-    """
-
-    def __init__(
-        self, send: Callable[[], None], given_up: Callable[[], None], *, reliable: bool, bounded: bool = True
-    ) -> None:
+    def __init__(self, transaction: Transaction, perform: Callable[[Do], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._send = send
-        self._bounded = bounded
-        self._gap = T1_S
+        self._transaction = transaction
+        self._perform = perform
         self._timer: asyncio.TimerHandle | None = None
-        self._timeout: asyncio.TimerHandle | None = self._loop.call_later(TIMEOUT_S, self._expire, given_up)
-        send()
-        if not reliable:
-            self._timer = self._loop.call_later(self._gap, self._again)
+        self._set_timer()
 
-    def stop_sending(self) -> None:
-        """The peer has it; the time limit stays."""
+    def came(self, what: Came) -> None:
+        self._do(self._transaction.came(what, self._loop.time()))
+
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def stop(self) -> None:
-        self.stop_sending()
-        if self._timeout is not None:
-            self._timeout.cancel()
-            self._timeout = None
+    def _do(self, actions: tuple[Do, ...]) -> None:
+        self._set_timer()
+        for action in actions:
+            self._perform(action)
 
-    def _again(self) -> None:
-        self._gap *= 2
-        if self._bounded:
-            self._gap = min(self._gap, _T2_S)
-        self._timer = self._loop.call_later(self._gap, self._again)
-        self._send()
-
-    def _expire(self, given_up: Callable[[], None]) -> None:
+    def _set_timer(self) -> None:
         self.stop()
-        given_up()
+        if self._transaction.next_at < math.inf:
+            self._timer = self._loop.call_at(self._transaction.next_at, self._due)
+
+    def _due(self) -> None:
+        self._do(self._transaction.due(self._loop.time()))
 
 
 class ClientTransaction:
@@ -72,25 +59,47 @@ class ClientTransaction:
         invite: bool,
         reliable: bool,
     ) -> None:
-        self._invite = invite
+        self._send = send
         self._on_response = on_response
-        self.final: asyncio.Future[SipResponse | None] = asyncio.get_running_loop().create_future()
-        self._sending = Retransmission(send, self._timed_out, reliable=reliable, bounded=not invite)
+        loop = asyncio.get_running_loop()
+        self.final: asyncio.Future[SipResponse | None] = loop.create_future()
+        machine = CLIENT_INVITE if invite else CLIENT_OTHER
+        self._running = _Running(Transaction(machine, loop.time(), reliable=reliable), self._perform)
+        send()
 
     def received(self, response: SipResponse) -> None:
-        if response.status_code >= 200:
-            self._sending.stop()
-        elif self._invite:
-            self._sending.stop()  # ringing may last as long as the caller likes
+        self._running.came(came_of(response.status_code))
         if self._on_response is not None:
             self._on_response(response)
         if response.status_code >= 200 and not self.final.done():
             self.final.set_result(response)
 
     def abandon(self) -> None:
-        self._sending.stop()
-        self._timed_out()
+        self._running.stop()
+        self._perform(Do.TIMED_OUT)
 
-    def _timed_out(self) -> None:
-        if not self.final.done():
+    def _perform(self, action: Do) -> None:
+        if action is Do.SEND:
+            self._send()
+        elif action is Do.TIMED_OUT and not self.final.done():
             self.final.set_result(None)
+
+
+class FinalAnswer:
+    """A final response to an INVITE: sent until its ACK comes (`stop`), or until nobody waits for it any more."""
+
+    def __init__(self, status: int, send: Callable[[], None], given_up: Callable[[], None], *, reliable: bool) -> None:
+        self._send = send
+        self._given_up = given_up
+        now = asyncio.get_running_loop().time()
+        self._running = _Running(Transaction(SERVER_INVITE, now, reliable=reliable), self._perform)
+        self._running.came(came_of(status))
+
+    def stop(self) -> None:
+        self._running.stop()
+
+    def _perform(self, action: Do) -> None:
+        if action is Do.SEND:
+            self._send()
+        elif action is Do.TIMED_OUT:
+            self._given_up()

@@ -11,7 +11,7 @@ from aiosipua import SipMessage, SipRequest, SipResponse
 from telephony.phone.dialog import Dialog, branch_of, next_hop, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.sdp import describe, understand
-from telephony.phone.transaction import ClientTransaction, Retransmission
+from telephony.phone.transaction import ClientTransaction, FinalAnswer
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -121,15 +121,15 @@ def test_call_failed_tells_what_follows() -> None:
     assert CallFailed(486, "Busy Here").sip_status == 486
 
 
-def sent_times(run: Callable[..., None], *, reliable: bool, bounded: bool) -> tuple[list[float], list[float]]:
+def sent_times(run: Callable[..., None], *, reliable: bool, invite: bool) -> tuple[list[float], list[float]]:
     times: list[float] = []
     gave_up: list[float] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        Retransmission(
-            lambda: times.append(loop.time()), lambda: gave_up.append(loop.time()), reliable=reliable, bounded=bounded
-        )
+        transaction = ClientTransaction(lambda: times.append(loop.time()), invite=invite, reliable=reliable)
+        assert await transaction.final is None
+        gave_up.append(loop.time())
         await asyncio.sleep(100)
 
     run(main())
@@ -137,18 +137,43 @@ def sent_times(run: Callable[..., None], *, reliable: bool, bounded: bool) -> tu
 
 
 def test_timer_a_doubles_and_timer_b_gives_up(run: Callable[..., None]) -> None:
-    times, gave_up = sent_times(run, reliable=False, bounded=False)
+    times, gave_up = sent_times(run, reliable=False, invite=True)
     assert times == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5])
     assert gave_up == pytest.approx([32])
 
 
 def test_timer_e_is_bounded_by_t2(run: Callable[..., None]) -> None:
-    times, _ = sent_times(run, reliable=False, bounded=True)
+    times, _ = sent_times(run, reliable=False, invite=False)
     assert times == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5])
 
 
 def test_a_reliable_transport_sends_once(run: Callable[..., None]) -> None:
-    assert sent_times(run, reliable=True, bounded=True) == ([0], pytest.approx([32]))
+    assert sent_times(run, reliable=True, invite=True) == ([0], pytest.approx([32]))
+
+
+def test_a_final_answer_is_sent_until_its_ack_or_until_nobody_waits(run: Callable[..., None]) -> None:
+    times: list[float] = []
+    gave_up: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def answer() -> FinalAnswer:
+            return FinalAnswer(
+                200, lambda: times.append(loop.time()), lambda: gave_up.append(loop.time()), reliable=True
+            )
+
+        acknowledged = answer()
+        await asyncio.sleep(1)
+        acknowledged.stop()
+        await asyncio.sleep(99)
+        answer()
+        await asyncio.sleep(100)
+
+    run(main())
+    assert times[:2] == pytest.approx([0, 0.5])
+    assert times[2:5] == pytest.approx([100, 100.5, 101.5])
+    assert gave_up == pytest.approx([132])
 
 
 def test_a_provisional_stops_an_invite_for_good(run: Callable[..., None]) -> None:
