@@ -23,7 +23,7 @@ from gateway.floods import flood_record
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
-from gateway.store import CallStore, RecordWriter, StoreLock
+from gateway.store import CallStore, RecordWriter, Spill, StoreLock, recover
 from gateway.supervisor import Supervisor
 from gateway.warm_parent import WarmWorkers
 from telephony.call import EndedBy
@@ -88,7 +88,8 @@ class Gateway:
         self._store_lock = StoreLock.take(self.settings.store_path)
         tighten(self.settings.store_path, self.settings.recordings)
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
-        self.writer = RecordWriter(self.store)
+        self._spill = Spill(self.settings.store_path)
+        self.writer = RecordWriter(self.store, spill=self._spill)
         self.edge = Edge(
             edge_settings(self.settings), self.admission,
             on_refused=self._refused, on_dialog_ended=self._dialog_ended, on_flood=self._flood,
@@ -338,6 +339,7 @@ class Gateway:
 
     async def _end_what_was_left(self) -> None:
         """Calls of a gateway that died: each gets its end, and the recording that its worker left."""
+        await recover(self.store, self._spill)
         left = await self.store.open_calls()
         await self.store.fail_open("gateway_lost")
         if left:

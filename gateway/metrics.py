@@ -55,6 +55,9 @@ def _store_metrics(state: WriterState) -> Iterable[Metric]:
     yield GaugeMetricFamily("trunkline_store_up", "1 unless the last write failed", int(state.healthy))
     yield CounterMetricFamily("trunkline_store_written", "Record messages written", state.written)
     yield CounterMetricFamily("trunkline_store_failures", "Writes that failed and were tried again", state.failures)
+    yield CounterMetricFamily(
+        "trunkline_store_set_aside", "Record messages that the store refused, in a file beside it", state.set_aside
+    )
     dropped = CounterMetricFamily("trunkline_store_dropped", "Lost for want of room", labels=["what"])
     dropped.add_metric(["events"], state.dropped_events)
     dropped.add_metric(["records"], state.dropped_records)

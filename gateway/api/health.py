@@ -22,6 +22,12 @@ def report_of(deps: ApiDeps) -> HealthReport:
         return report
     store = deps.store_state()
     warnings = [] if store.healthy else [f"call records cannot be written just now; {store.backlog} wait in memory"]
+    if store.spill_error:
+        warnings.append(f"what waits would be lost with the gateway, as no file can be made of it: {store.spill_error}")
+    if store.set_aside:
+        warnings.append(
+            f"{store.set_aside} record messages were refused by the store and set aside in a file beside it"
+        )
     if store.dropped_records:
         warnings.append(f"{store.dropped_records} call records were lost since the start")
     return replace(

@@ -10,7 +10,7 @@ import structlog
 from agent.worker.job import JobProcess
 from gateway.config import Settings
 from gateway.livekit_jobs.account import JobRecords
-from gateway.store import CallStore, RecordWriter, StoreError
+from gateway.store import CallStore, RecordWriter, Spill, StoreError
 
 __all__ = ["keep_records"]
 
@@ -27,7 +27,7 @@ async def keep_records(process: JobProcess, bodies: Sequence[Mapping[str, Any]])
     except StoreError as error:
         log.error("records_lost", error=str(error), messages=len(bodies))
         return
-    writer = RecordWriter(store)
+    writer = RecordWriter(store, spill=Spill(settings.store_path, "worker"))
     records = JobRecords(writer.put)
     for body in bodies:
         records.job_says("", body)

@@ -19,7 +19,7 @@ from gateway.config import Settings
 from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
 from gateway.record import RecordMessage
-from gateway.store import CallStore, RecordWriter, StoreInUse, StoreLock
+from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover
 from telephony.livekit.access import LiveKitAccess
 
 __all__ = ["end_what_was_left", "make_worker", "program_of", "run_worker"]
@@ -81,8 +81,9 @@ async def run_worker(
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())
     store = await CallStore.open(settings.store, migrate_apart=True)
-    writer = RecordWriter(store)
-    lock = await end_what_was_left(store, settings, writer.put)
+    spill = Spill(settings.store_path, "worker")
+    writer = RecordWriter(store, spill=spill)
+    lock = await end_what_was_left(store, settings, writer.put, spill)
     await writer.start()
     endings = RoomEndings(LiveKitAccess(livekit.url, *keys))
     try:
@@ -97,14 +98,16 @@ async def run_worker(
 
 
 async def end_what_was_left(
-    store: CallStore, settings: Settings, put: Callable[[RecordMessage], None]
+    store: CallStore, settings: Settings, put: Callable[[RecordMessage], None], spill: Spill | None = None
 ) -> StoreLock | None:
-    """Records that a worker before us left open, and the recordings of those calls; unless another one that shares the
-    store is at work with them."""
+    """Records that a worker before us left open or could not write, and the recordings of those calls; unless another
+    one that shares the store is at work with them."""
     try:
         lock = StoreLock.beside(settings.store_path, "worker")
     except StoreInUse:
         return None
+    if spill is not None:
+        await recover(store, spill)
     left = await store.open_calls(of_livekit_worker=True)
     await store.fail_open("worker_lost", of_livekit_worker=True)
     await Adoption(left, settings.recordings, put).adopt()

@@ -1,9 +1,11 @@
 """Call records in a database: tables and migrations, queries, and the writer that keeps both off the calls' path."""
 
 from gateway.store.calls import CallStore
-from gateway.store.errors import BadCursor, SchemaTooNew, StoreError, StoreUnavailable
+from gateway.store.errors import BadCursor, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from gateway.store.lock import StoreInUse, StoreLock
 from gateway.store.queries import CallFilters, CallPage
+from gateway.store.spill import Spill
+from gateway.store.spilling import recover
 from gateway.store.writer import FakeSink, RecordSink, RecordWriter, WriterState
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "RecordSink",
     "RecordWriter",
     "SchemaTooNew",
+    "Spill",
+    "StoreDamaged",
     "StoreError",
     "StoreInUse",
     "StoreLock",
     "StoreUnavailable",
     "WriterState",
+    "recover",
 ]

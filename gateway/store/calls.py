@@ -56,7 +56,8 @@ class CallStore:
         """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be.
 
         `mask_digits`: keep what callers type out of the records. `migrate_apart`: see `bring_up_to_date`. Raises
-        SchemaTooNew, StoreError for another kind of URL, StoreUnavailable when the file cannot be opened.
+        SchemaTooNew, StoreDamaged, StoreError for another kind of URL or the database of something else,
+        StoreUnavailable when the file cannot be opened.
         """
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
@@ -83,8 +84,9 @@ class CallStore:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    async def apply(self, messages: Sequence[RecordMessage]) -> None:
-        """Store `messages` in order, in one transaction: all of them or none.
+    async def apply(self, messages: Sequence[RecordMessage], *, again: bool = False) -> None:
+        """Store `messages` in order, in one transaction: all of them or none. `again`: some of them may have been
+        stored before; events that are there already are left out.
 
         Raises StoreUnavailable when the same may work later, ValueError or another error for a message that cannot be
         stored at all.
@@ -92,7 +94,7 @@ class CallStore:
         kept = tuple(messages)  # the caller's list may change when the caller is cancelled
 
         def store(connection: Connection) -> None:
-            transaction = Transaction(connection, mask_digits=self._mask_digits)
+            transaction = Transaction(connection, mask_digits=self._mask_digits, again=again)
             for message in kept:
                 transaction.apply(message)
             transaction.flush()

@@ -6,6 +6,7 @@ SQLAlchemy's asyncio extension would compile statements on the loop, and load `s
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import threading
 import time
@@ -19,9 +20,9 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 
-__all__ = ["Database"]
+__all__ = ["Database", "trouble_of"]
 
 Result = TypeVar("Result")
 
@@ -44,11 +45,14 @@ class Database:
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(_READERS, "store-reader")
         self._closed = False
+        self._path = path
+        self._place: tuple[int, int] | None = None  # of the file; None: not started
 
     async def start(self, prepare: Callable[[Engine], object]) -> None:
         """`prepare` in the writer's thread, before all else. Raises what that raises, with the database closed."""
         try:
             await self._run(self._writer, partial(prepare, self.engine))
+            self._place = _place_of(self._path)
         except BaseException:
             await self.close()
             raise
@@ -60,6 +64,8 @@ class Database:
         given_up = threading.Event()
 
         def transaction() -> Result:
+            if self._place is not None and self._place != _place_of(self._path):
+                raise FileNotFoundError(f"{self._path} has been moved, deleted or replaced; restart the gateway")
             with self._write_engine.begin() as connection:
                 result = work(connection)
                 if given_up.is_set():
@@ -71,8 +77,11 @@ class Database:
         except asyncio.CancelledError:
             given_up.set()
             raise
-        except exc.OperationalError as error:
-            raise StoreUnavailable(f"the store cannot be written: {error.orig}") from error
+        except Exception as error:
+            if (trouble := trouble_of(error)) is None:
+                raise
+            await self._forget_connections(error)
+            raise StoreUnavailable(f"the store cannot be written: {trouble}") from error
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """`work` sees the database as it is when it first looks. Raises StoreUnavailable, and what `work` raises."""
@@ -83,13 +92,25 @@ class Database:
 
         try:
             return await self._run(self._readers, transaction)
-        except exc.OperationalError as error:
-            raise StoreUnavailable(f"the store cannot be read: {error.orig}") from error
+        except StoreError:
+            raise
+        except Exception as error:
+            # What is stored may have been damaged in ways that SQLite does not notice.
+            damaged = isinstance(error, (exc.SQLAlchemyError, ValueError, TypeError, KeyError))
+            if (trouble := trouble_of(error)) is None and not damaged:
+                raise
+            await self._forget_connections(error)
+            raise StoreUnavailable(f"the store cannot be read: {trouble or error}") from error
 
     async def close(self) -> None:
         """Idempotent. Waits for the work that has been asked for."""
         self._closed = True
         await asyncio.to_thread(self._shut_down)
+
+    async def _forget_connections(self, error: Exception) -> None:
+        """After damage, as opposed to a lock or a full disk: what they remember of the file may be wrong."""
+        if isinstance(error, exc.DatabaseError) and not isinstance(error, exc.OperationalError) and not self._closed:
+            await self._run(self._writer, self.engine.dispose)
 
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         if self._closed:
@@ -100,6 +121,27 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self.engine.dispose()
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    """SQLite goes on writing into a file that has lost its name, and all of it is lost with the process."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
+
+
+def trouble_of(error: Exception) -> str | None:
+    """What is wrong with the store, so that the same may work later; None when it is what was asked of it: a row that
+    breaks a rule, a value that no column takes."""
+    if isinstance(error, (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.InterfaceError)):
+        return None
+    if isinstance(error, exc.DBAPIError):
+        return str(error.orig)
+    if isinstance(error, (exc.TimeoutError, sqlite3.DatabaseError, OSError, MemoryError)):
+        return str(error) or type(error).__name__
+    return None
 
 
 def _engine(path: Path, busy_timeout_s: float) -> Engine:

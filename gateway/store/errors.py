@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["BadCursor", "SchemaTooNew", "StoreError", "StoreUnavailable"]
+from pathlib import Path
+
+__all__ = ["BadCursor", "SchemaTooNew", "StoreDamaged", "StoreError", "StoreUnavailable"]
 
 
 class StoreError(Exception):
@@ -19,6 +21,16 @@ class SchemaTooNew(StoreError):
         )
         self.found = found
         self.newest_known = newest_known
+
+
+class StoreDamaged(StoreError):
+    """The file is no SQLite database, or not a whole one. It is never written to."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(
+            f"the store {path} is damaged, or no database: {cause}. It is left as it is: "
+            f"restore a backup, or move it away ({path.name}-wal and {path.name}-shm too) and start with a new one"
+        )
 
 
 class StoreUnavailable(StoreError):

@@ -8,20 +8,22 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from gateway.store.errors import SchemaTooNew, StoreUnavailable
+from gateway.store.errors import SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 
 __all__ = ["NEWEST", "bring_up_to_date"]
 
+_CHECKED_BYTES = 128 << 20  # a larger file is not read through at each start: a second, or minutes
 NEWEST = "0002"  # a test holds it to the last migration
 
 
 def bring_up_to_date(path: Path, *, apart: bool) -> None:
-    """Make or migrate the database if need be. Blocking: run it in a thread.
+    """Make or migrate the database if need be, once it has been found whole. Blocking: run it in a thread.
 
     `apart`: in a process of its own, so that what migrations load (some 15 MiB) does not stay with a gateway that runs
-    for months. Raises SchemaTooNew, StoreUnavailable, sqlite3.Error.
+    for months. Raises SchemaTooNew, StoreDamaged, StoreError for the database of something else, StoreUnavailable,
+    sqlite3.Error.
     """
-    if path.exists() and _revision(path) == NEWEST:
+    if path.exists() and _revision_of_whole(path) == NEWEST:
         return
     url = f"sqlite:///{path}"
     if not apart:
@@ -40,10 +42,26 @@ def bring_up_to_date(path: Path, *, apart: bool) -> None:
         raise StoreUnavailable(f"{path} cannot be migrated: {lines[-1] if lines else 'no reason given'}")
 
 
-def _revision(path: Path) -> str | None:
-    with closing(sqlite3.connect(path, timeout=30.0)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:  # no such table
-            return None
+def _revision_of_whole(path: Path) -> str | None:
+    """None for a new file."""
+    size = path.stat().st_size
+    if size == 0:
+        wal = path.with_name(f"{path.name}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise StoreDamaged(path, f"it is empty, but {wal.name} beside it is not, which SQLite would delete")
+        return None
+    try:
+        with closing(sqlite3.connect(path, timeout=30.0)) as connection:
+            if size <= _CHECKED_BYTES:
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise StoreDamaged(path, " ".join(found.split()))
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and "alembic_version" not in tables:
+                raise StoreError(f"{path} is the database of something else: it has the table {min(tables)!r}")
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables else None
+    except sqlite3.OperationalError:  # locked, no permission: it may work later
+        raise
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(path, str(error)) from error
     return str(row[0]) if row else None

@@ -13,9 +13,12 @@ import structlog
 from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, RecordMessage, WorkerLost
 from gateway.store.backlog import Backlog
 from gateway.store.errors import StoreUnavailable
+from gateway.store.spill import Spill
+from gateway.store.spilling import Spilling
 
 __all__ = ["FakeSink", "RecordSink", "RecordWriter", "WriterState"]
 
+_MOST_ASIDE = 1000
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # the last one repeats
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,8 @@ class WriterState:
     dropped_records: int  # beginnings or ends of calls that were lost: each a call without a true record
     error: str
     dropped_refusals: int = 0  # records of refused attempts, for which there was no room
+    set_aside: int = 0  # messages that the store refused though it works: in a file beside it
+    spill_error: str = ""  # why what waits is in memory only
 
     @property
     def healthy(self) -> bool:
@@ -69,16 +74,20 @@ class RecordWriter:
         self,
         sink: RecordSink,
         *,
+        spill: Spill | None = None,
         every_s: float = 0.2,
         bound: int = 20_000,
         batch: int = 500,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`spill`: where records wait for the next start when the store stays sick; None: they are lost then."""
         self._sink = sink
         self._every_s = every_s
         self._batch = batch
         self._sleep = sleep
         self._backlog = Backlog(bound)
+        self._spilling = Spilling(self._backlog, spill)
+        self._aside: set[str] = set()  # calls of which something was set aside: the rest of them has to follow it
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -94,8 +103,9 @@ class RecordWriter:
     def put(self, message: RecordMessage) -> None:
         """Never waits and never raises; after `close` the message is counted as dropped."""
         if self._closed:
-            self._unstorable += 1
-            log.error("record_after_close", call_id=getattr(message, "call_id", ""))
+            kept = self._spilling.keep_at_stop([message])
+            self._unstorable += not kept
+            log.error("record_after_close", call_id=getattr(message, "call_id", ""), kept=kept)
             return
         self._backlog.put(message)
         self._empty.clear()
@@ -129,6 +139,8 @@ class RecordWriter:
             dropped_records=self._backlog.dropped_records + self._unstorable,
             error=self._error,
             dropped_refusals=self._backlog.dropped_refusals,
+            set_aside=self._spilling.set_aside,
+            spill_error=self._spilling.error,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -143,7 +155,8 @@ class RecordWriter:
         await self._empty.wait()
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is left, for at most `timeout_s`; what then remains is lost, and logged. Idempotent."""
+        """Write what is left, for at most `timeout_s`; what then remains waits in a file for the next start, or is lost
+        without one, and logged. Idempotent."""
         if self._closed:
             return
         await self.start()
@@ -157,9 +170,10 @@ class RecordWriter:
             task.cancel()
             await asyncio.wait({task})
         if len(self._backlog):
-            lost = self._backlog.take(self._backlog.size)
-            call_ids = sorted({m.call_id for m in lost if not isinstance(m, WorkerLost)})
-            log.error("records_lost_at_stop", messages=len(lost), call_ids=call_ids, error=self._error)
+            left = self._backlog.take(self._backlog.size)
+            call_ids = sorted({m.call_id for m in left if not isinstance(m, WorkerLost)})
+            what = "records_wait_for_next_start" if self._spilling.keep_at_stop(left) else "records_lost_at_stop"
+            log.error(what, messages=len(left), call_ids=call_ids, error=self._error)
 
     async def _run(self) -> None:
         while True:
@@ -169,6 +183,10 @@ class RecordWriter:
                 await self._pause(self._every_s)
             while len(self._backlog):
                 await self._write_batch()
+            await self._spilling.end()
+            if len(self._backlog):
+                self._wake.set()
+                continue
             self._empty.set()
             if self._closing.is_set():
                 return
@@ -180,6 +198,8 @@ class RecordWriter:
         except StoreUnavailable as error:
             self._backlog.put_back(batch)
             self._failed(error)
+            self._spilling.begin()
+            await self._spilling.keep_up()
             await self._pause(_BACKOFF_S[min(self._streak, len(_BACKOFF_S)) - 1])
         except asyncio.CancelledError:
             self._backlog.put_back(batch)
@@ -187,6 +207,8 @@ class RecordWriter:
 
     async def _write(self, batch: list[RecordMessage]) -> None:
         """Takes what was written out of `batch`, so that what is left on an error can be put back."""
+        if self._aside:
+            await self._follow_aside(batch)
         try:
             await self._sink.apply(batch)
             self._worked(len(batch))
@@ -205,9 +227,28 @@ class RecordWriter:
             self._worked(1)
         except StoreUnavailable:
             raise
-        except Exception:
-            self._unstorable += 1
-            log.exception("record_unstorable", call_id=getattr(message, "call_id", ""), kind=type(message).__name__)
+        except Exception as error:  # noqa: BLE001 - logged with it
+            await self._set_aside(message, error)
+
+    async def _set_aside(self, message: RecordMessage, error: Exception | None = None) -> None:
+        call_id = getattr(message, "call_id", "")
+        kept = await self._spilling.aside(message)
+        if isinstance(message, CallOpened) and kept and len(self._aside) < _MOST_ASIDE:
+            self._aside.add(call_id)
+        elif isinstance(message, CallClosed):
+            self._aside.discard(call_id)
+        self._unstorable += not kept
+        if error is not None:
+            log.error(
+                "record_set_aside" if kept else "record_unstorable",
+                call_id=call_id, kind=type(message).__name__, error=repr(error), exc_info=error,
+            )  # fmt: skip
+
+    async def _follow_aside(self, batch: list[RecordMessage]) -> None:
+        """A call whose beginning was set aside: its events and its end would find no record."""
+        for message in [each for each in batch if getattr(each, "call_id", "") in self._aside]:
+            await self._set_aside(message)
+            batch.remove(message)
 
     def _worked(self, messages: int) -> None:
         self._written += messages

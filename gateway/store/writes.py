@@ -41,8 +41,10 @@ log = structlog.get_logger(__name__)
 class Transaction:
     """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
 
-    def __init__(self, connection: Connection, *, mask_digits: bool) -> None:
+    def __init__(self, connection: Connection, *, mask_digits: bool, again: bool = False) -> None:
+        """`again`: events that are there already are left out."""
         self.connection = connection
+        self._again = again
         self._mask_digits = mask_digits
         self._event_rows: list[dict[str, Any]] = []
 
@@ -73,11 +75,19 @@ class Transaction:
             if call_id not in outcomes:
                 log.warning("events_of_unknown_call", call_id=call_id)
         rows = [row for row in rows if row["call_id"] in outcomes]
+        if self._again:
+            rows = self._not_there(rows)
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             self.connection.execute(insert(events), rows[first : first + _ROWS_AT_ONCE])
         for call_id, outcome in outcomes.items():
             if outcome is not None:
                 self._make_turns(call_id)
+
+    def _not_there(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        call_ids = {row["call_id"] for row in rows}
+        there = select(events.c.call_id, events.c.event).where(events.c.call_id.in_(call_ids))
+        known = {(row.call_id, row.event) for row in self.connection.execute(there)}
+        return [row for row in rows if (row["call_id"], row["event"]) not in known]
 
     def end_lost(self, call: Any, outcome: Outcome, reason: str) -> None:
         """End an open call (a row with call_id, started_at, answered_at, t_ms) at its last sign of life."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.record import CallEvents, Outcome, Tokens, refused_record
-from gateway.store import BadCursor, CallFilters, CallStore, SchemaTooNew, StoreError, StoreUnavailable
+from gateway.store import BadCursor, CallFilters, CallStore, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from telephony.call import CallInfo, Direction, EndedBy
 from tests.unit.store.records import MEDIA, START, closed, conversation, opened
 
@@ -235,7 +235,7 @@ async def test_a_place_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None
     with pytest.raises(StoreUnavailable, match="file"):
         await CallStore.open(f"sqlite:///{tmp_path}/file/calls.db")
     (tmp_path / "text.db").write_text("no database, but long enough to have a header" * 20)
-    with pytest.raises(StoreUnavailable, match=r"text\.db"):
+    with pytest.raises(StoreDamaged, match=r"text\.db"):
         await CallStore.open(f"sqlite:///{tmp_path}/text.db")
 
 

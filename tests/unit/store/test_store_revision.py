@@ -34,6 +34,7 @@ def test_a_migration_that_fails_apart_says_why(tmp_path: Path) -> None:
     path = tmp_path / "calls.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE events (mine TEXT)")
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
     connection.close()
     with pytest.raises(StoreUnavailable, match="events"):
         bring_up_to_date(path, apart=True)
