@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.warm.asking import Answer, Asking, Question
 from agent.warm.channel import Channel as FramedChannel
 from agent.warm.channel import Message, Wire
 
@@ -91,10 +92,23 @@ class Record(Message):
     body: Mapping[str, Any]
 
 
-WIRE = Wire((Prepare, EndCall, Drain, Stop, Ready, Heartbeat, Record), most_bytes=4 * 1024 * 1024)
+WIRE = Wire((Prepare, EndCall, Drain, Stop, Ready, Heartbeat, Record, Question, Answer), most_bytes=4 * 1024 * 1024)
 
 
 class Channel(FramedChannel):
-    """One end of a control channel."""
+    """One end of a control channel. Both ends may ask (`asking`); the rest goes to `on_message`."""
 
     wire = WIRE
+
+    def __init__(self, on_message: Callable[[Message], None], on_closed: Callable[[], None]) -> None:
+        self.asking = Asking(self.send)
+
+        def received(message: Message) -> None:
+            if not self.asking.received(message):
+                on_message(message)
+
+        def closed() -> None:
+            self.asking.close()
+            on_closed()
+
+        super().__init__(received, closed)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
+from agent.warm.asking import AskLost
 from gateway.config import PortRange, Settings
 from gateway.control import Channel, Heartbeat, Message, Ready, Record
 from gateway.warm_parent import OnExit, WarmWorkers, WorkerProcess, WorkerSource
@@ -22,6 +24,8 @@ from gateway.warm_parent import OnExit, WarmWorkers, WorkerProcess, WorkerSource
 __all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
 
 log = structlog.get_logger(__name__)
+
+WorkerAnswers = Callable[[str, Any], Awaitable[Mapping[str, Any]]]  # (worker's name, body) -> answer
 
 HEARTBEAT_LIMIT_S = 5.0
 WATCH_EVERY_S = 1.0
@@ -80,6 +84,7 @@ class Supervisor:
         self._start_source = start_source
         self._warm: WorkerSource | None = None
         self._workers: dict[str, WorkerState] = {}
+        self._topics: dict[str, WorkerAnswers] = {}
         self._generation = 0
         self._failures: dict[int, int] = {}
         self._stopping = False
@@ -110,6 +115,22 @@ class Supervisor:
             return False
         worker.channel.send(message)
         return True
+
+    async def ask(self, name: str, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        """Raises Refused, AskTimedOut, AskLost (agent.warm.asking)."""
+        worker = self._workers.get(name)
+        if worker is None:
+            raise AskLost(f"{topic}: there is no worker {name}")
+        return await worker.channel.asking.ask(topic, body, timeout_s=timeout_s)
+
+    def serve(self, topic: str, answer: WorkerAnswers) -> None:
+        """From now on questions of any worker about `topic` are put to `answer`, with the worker's name."""
+        self._topics[topic] = answer
+        for worker in self._workers.values():
+            self._serve(worker, topic)
+
+    def _serve(self, worker: WorkerState, topic: str) -> None:
+        worker.channel.asking.serve(topic, partial(self._topics[topic], worker.name))
 
     def broadcast(self, message: Message) -> None:
         for worker in self._workers.values():
@@ -152,6 +173,8 @@ class Supervisor:
         now = asyncio.get_running_loop().time()
         worker = WorkerState(name, index, channel, started_at=now, heard_at=now)
         self._workers[name] = worker
+        for topic in self._topics:
+            self._serve(worker, topic)
         try:
             worker.process = await warm.fork(name, rtp_slice(self._settings.rtp.ports, index, self._count), theirs)
         except OSError as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from agent.testing.virtual_clock import run_virtual
+from agent.warm.asking import AskLost
 from gateway.config import load_settings
 from gateway.control import Channel, Heartbeat, Message, Ready, Record, Stop
 from gateway.supervisor import Supervisor
@@ -306,3 +309,47 @@ def test_heartbeats_say_which_calls_a_worker_holds():
 
     world = play(script)
     assert ("beat", "w1-1", {"c1"}) in world.events.told
+
+
+def test_workers_ask_and_are_asked_those_forked_later_too():
+    async def who(worker: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"worker": worker, "asked": body["what"]}
+
+    async def script(world: World) -> None:
+        world.supervisor.serve("who", who)
+        first = world.source.workers[0]
+        assert first.channel is not None
+        assert await first.channel.asking.ask("who", {"what": 1}, timeout_s=1) == {"worker": "w1-1", "asked": 1}
+        first.die()
+        await wait(1)
+        replaced = world.source.workers[2]
+        assert replaced.channel is not None
+        assert (await replaced.channel.asking.ask("who", {"what": 2}, timeout_s=1))["worker"] == replaced.name
+
+        async def slots(body: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {"free": 3}
+
+        replaced.channel.asking.serve("slots", slots)
+        assert await world.supervisor.ask(replaced.name, "slots", {}, timeout_s=1) == {"free": 3}
+        with pytest.raises(AskLost, match="no worker w1-1"):
+            await world.supervisor.ask("w1-1", "slots", {}, timeout_s=1)
+
+    play(script)
+
+
+def test_a_worker_that_dies_amid_a_question_is_told_as_lost():
+    async def never(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        await asyncio.sleep(1000)
+        return {}
+
+    async def script(world: World) -> None:
+        worker = world.source.workers[0]
+        assert worker.channel is not None
+        worker.channel.asking.serve("slots", never)
+        asked = asyncio.create_task(world.supervisor.ask("w1-1", "slots", {}, timeout_s=100))
+        await wait(0.1)
+        worker.die()
+        with pytest.raises(AskLost):
+            await asked
+
+    play(script)
