@@ -14,7 +14,7 @@ import structlog
 
 from gateway.config import Settings
 from gateway.control import CALL_HEADER, Prepare
-from gateway.dialplan import Dialplan, NoRoute, Route, normalise, normalise_caller
+from gateway.dialplan import Dialplan, NoRoute, Route
 from gateway.dispatch import Dispatcher
 from gateway.record import CallOpened
 from telephony.call import CallInfo, Direction
@@ -62,12 +62,14 @@ class Admission:
 
     def info(self, invite: InviteInfo, call_id: str = "") -> CallInfo:
         """The attempt as records and agents know it."""
-        region = self._region(invite)
+        return self._info(invite, call_id, *self._dialplan.numbers(invite.called, invite.caller, self._region(invite)))
+
+    def _info(self, invite: InviteInfo, call_id: str, called: str, caller: str | None) -> CallInfo:
         return CallInfo(
             call_id=call_id or secrets.token_hex(8),
             direction=Direction.INBOUND,
-            called=normalise(invite.called, region),
-            caller=normalise_caller(invite.caller, region),
+            called=called,
+            caller=caller,
             trunk=invite.trunk or "",
             sip_call_id=invite.sip_call_id,
             headers=dict(invite.headers),
@@ -76,10 +78,10 @@ class Admission:
     def admit(self, invite: InviteInfo) -> Forward | Refuse:
         if self.draining:
             return _busy("the gateway is shutting down")
-        info = self.info(invite)
         decision = self._dialplan.decide(invite.called, invite.caller, self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
             return Refuse(decision.sip_status, decision.phrase, cause_text=self._without_folders(decision.reason))
+        info = self._info(invite, "", decision.called, decision.caller)
         slot = self._dispatcher.take(info.call_id, self._now())
         if slot is None:
             total = self._dispatcher.total
@@ -92,7 +94,14 @@ class Admission:
         self._opened(
             CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
         )
-        log.info("call_admitted", call_id=info.call_id, called=info.called, persona=persona, worker=slot.worker)
+        log.info(
+            "call_admitted",
+            call_id=info.call_id,
+            sip_call_id=info.sip_call_id,
+            called=info.called,
+            persona=persona,
+            worker=slot.worker,
+        )
         return Forward(
             WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), info.call_id, {CALL_HEADER: info.call_id}
         )
@@ -104,7 +113,8 @@ class Admission:
         return reason
 
     def _region(self, invite: InviteInfo) -> str | None:
-        return self._regions.get(invite.trunk or "") or self._dialplan.region
+        """The trunk's; without one each file of the dialplan has its own."""
+        return self._regions.get(invite.trunk or "")
 
     def _prepared(self, info: CallInfo, route: Route) -> Prepare:
         record = route.recording if route.recording is not None else self._settings.record_calls

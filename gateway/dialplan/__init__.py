@@ -7,7 +7,7 @@ route = plan.decide("+15550100", caller="+15550111", at=datetime.now(UTC))
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway.config import ConfigError, Problem, Settings
 from gateway.dialplan.decide import decide
 from gateway.dialplan.format import read_plan
+from gateway.dialplan.index import NumberIndex
 from gateway.dialplan.model import Entry, NoRoute, PersonaRef, Refusal, Route, Rule, Step
 from gateway.dialplan.numbers import normalise, normalise_caller
 from gateway.dialplan.personas import PersonaSource, classes_in, load_persona
@@ -41,6 +42,10 @@ class Dialplan:
     """All numbers of all files."""
 
     entries: tuple[Entry, ...]
+    index: NumberIndex = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", NumberIndex(self.entries))
 
     @classmethod
     def load(
@@ -67,13 +72,17 @@ class Dialplan:
 
     def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Route | NoRoute:
         """Who answers. `at` has a time zone (ValueError); `region` is the trunk's, if it has one."""
-        return decide(self.entries, called, caller, at, region)
+        return decide(self.index, called, caller, at, region)
+
+    def numbers(self, called: str, caller: str | None, region: str | None = None) -> tuple[str, str | None]:
+        """Called and caller as `decide` has them, which a record must have alike."""
+        found = self.index.find(called, caller, region)
+        return found.called, found.caller
 
     @property
     def region(self) -> str | None:
         """The region that all files agree on; None: they don't, or none says."""
-        regions = {entry.plan.region for entry in self.entries}
-        return regions.pop() if len(regions) == 1 else None
+        return self.index.region
 
     @property
     def timezone(self) -> ZoneInfo | None:

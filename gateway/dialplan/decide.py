@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 
-from gateway.dialplan.model import Entry, NoRoute, PersonaRef, PlanFile, Route, Rule, Step
-from gateway.dialplan.numbers import normalise, normalise_caller
+from gateway.dialplan.index import NumberIndex
+from gateway.dialplan.model import NoRoute, PersonaRef, PlanFile, Route, Rule, Step
 
 __all__ = ["decide"]
 
@@ -14,7 +13,7 @@ _MOST_LISTED = 20  # patterns listed for a number that matches none; a plan may 
 
 
 def decide(
-    entries: Sequence[Entry], called: str, caller: str | None, at: datetime, region: str | None = None
+    index: NumberIndex, called: str, caller: str | None, at: datetime, region: str | None = None
 ) -> Route | NoRoute:
     """Who answers a call to `called` at `at` (with a time zone; ValueError without).
 
@@ -23,15 +22,12 @@ def decide(
     """
     if at.tzinfo is None:
         raise ValueError("the time of a call must have a time zone")
-    matching = [entry for entry in entries if entry.pattern.matches(normalise(called, region or entry.plan.region))]
-    if not matching:
-        return _unknown(entries, called, caller, region)
-    matching.sort(key=lambda entry: entry.pattern.specificity, reverse=True)
-    entry = matching[0]
-    number = normalise(called, region or entry.plan.region)
-    who = normalise_caller(caller, region or entry.plan.region)
+    found = index.find(called, caller, region)
+    if not found.entries:
+        return _unknown(index, called, found.caller, region)
+    entry, number, who = found.entries[0], found.called, found.caller
     steps = [Step(entry.where, f"number {entry.pattern.text}", True, f"{printable(number)} matches")]
-    for other in matching[1:]:
+    for other in found.entries[1:]:
         why = f"{printable(number)} matches, but {entry.pattern.text} is more specific"
         steps.append(Step(other.where, f"number {other.pattern.text}", False, why))
     for rule in entry.rules:
@@ -60,17 +56,16 @@ def _result(rule: Rule, called: str, caller: str | None, steps: tuple[Step, ...]
     return NoRoute(reason, name, called, caller, rule.to.status, steps, phrase=rule.to.reason)
 
 
-def _unknown(entries: Sequence[Entry], called: str, caller: str | None, region: str | None) -> NoRoute:
-    plans = {entry.plan.file: entry.plan.region for entry in entries}
-    numbers = sorted({normalise(called, region or own) for own in plans.values()}) or [normalise(called, region)]
+def _unknown(index: NumberIndex, called: str, caller: str | None, region: str | None) -> NoRoute:
+    numbers = index.numbers(called, region)
     shown = " or ".join(printable(number) for number in numbers)
     steps = [
         Step(entry.where, f"number {entry.pattern.text}", False, f"{shown} does not match")
-        for entry in entries[:_MOST_LISTED]
+        for entry in index.entries[:_MOST_LISTED]
     ]
-    files = ", ".join(plans) or "the dialplan"
-    who = normalise_caller(caller, region or next(iter(plans.values()), None))
-    return NoRoute(printable(f"no number in {files} matches {shown}", 200), "", numbers[0], who, steps=tuple(steps))
+    files = ", ".join(index.files) or "the dialplan"
+    reason = printable(f"no number in {files} matches {shown}", 200)
+    return NoRoute(reason, "", numbers[0], caller, steps=tuple(steps))
 
 
 def _mismatch(rule: Rule, plan: PlanFile, caller: str | None, at: datetime) -> str:

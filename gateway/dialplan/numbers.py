@@ -99,7 +99,12 @@ class NumberPattern:
 
     @property
     def exact(self) -> bool:
-        return not re.search(r"[?*]", self.text)
+        return "?" not in self.text and "*" not in self.text
+
+    @property
+    def beginning(self) -> str:
+        """What stands before the first `?` or `*`."""
+        return self.text.partition("*")[0].partition("?")[0]
 
     @property
     def specificity(self) -> tuple[int, int, int]:
@@ -108,6 +113,8 @@ class NumberPattern:
         return len(self.text) - stars - marks, -stars, -marks
 
     def matches(self, number: str) -> bool:
+        if self.exact:
+            return self.text == number
         return _regex(self.text).fullmatch(number) is not None
 
     def overlaps(self, other: NumberPattern) -> bool:

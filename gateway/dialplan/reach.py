@@ -31,7 +31,7 @@ def unreachable_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
 def duplicate_numbers(entries: Sequence[Entry]) -> list[Problem]:
     """Patterns that stand twice, or match a common number without one being more specific."""
     problems: list[Problem] = []
-    by_rank: dict[tuple[int, int, int], list[Entry]] = {}
+    by_rank: dict[tuple[int, int, int], _Rivals] = {}
     exact: dict[str, Entry] = {}
     for entry in entries:
         file, _, line = entry.where.rpartition(":")
@@ -43,16 +43,42 @@ def duplicate_numbers(entries: Sequence[Entry]) -> list[Problem]:
         exact[text] = entry
         if entry.pattern.exact:
             continue
-        rivals = by_rank.setdefault(entry.pattern.specificity, [])
-        for rival in rivals:
+        rivals = by_rank.setdefault(entry.pattern.specificity, _Rivals())
+        for rival in rivals.near(entry):
             if rival.pattern.overlaps(entry.pattern):
                 message = (
                     f'"{text}" and "{rival.pattern.text}" ({rival.where}) match common numbers, '
                     "and neither is more specific"
                 )
                 problems.append(Problem(file, int(line), "numbers", message))
-        rivals.append(entry)
+        rivals.add(entry)
     return problems
+
+
+class _Rivals:
+    """Patterns of one rank. Those of which neither begins as the other does have no common number, and of thousands
+    each has few others."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_beginning: dict[str, list[tuple[int, Entry]]] = {}
+        self._longer: dict[str, list[tuple[int, Entry]]] = {}  # by each shorter part of their beginnings
+
+    def add(self, entry: Entry) -> None:
+        beginning = entry.pattern.beginning
+        numbered = (self._count, entry)
+        self._count += 1
+        self._by_beginning.setdefault(beginning, []).append(numbered)
+        for length in range(len(beginning)):
+            self._longer.setdefault(beginning[:length], []).append(numbered)
+
+    def near(self, entry: Entry) -> list[Entry]:
+        """Those that may have a number in common with `entry`, in the order in which they came."""
+        beginning = entry.pattern.beginning
+        found = list(self._longer.get(beginning, ()))
+        for length in range(len(beginning) + 1):
+            found += self._by_beginning.get(beginning[:length], ())
+        return [rival for _, rival in sorted(found, key=lambda numbered: numbered[0])]
 
 
 def _covering(rule: Rule, earlier: Sequence[Rule]) -> list[Rule]:

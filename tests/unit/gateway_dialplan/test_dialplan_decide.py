@@ -1,9 +1,15 @@
+import random
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gateway.dialplan import Dialplan, NoRoute, Route
+from gateway.dialplan import Dialplan, Entry, NoRoute, PersonaRef, Route, Rule, normalise
+from gateway.dialplan.calendar import HolidayCalendar
+from gateway.dialplan.model import PlanFile
+from gateway.dialplan.numbers import NumberPattern
+from gateway.dialplan.reach import duplicate_numbers
 
 OPEN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)  # Friday 10:00 in New York
 CLOSED = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)  # Friday 21:00 in New York
@@ -136,3 +142,98 @@ def test_files_keep_their_own_time_zones(tmp_path, monkeypatch):
     noon = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
     assert [persona(plan.decide(number, None, noon)) for number in "12"] == ["A", "B"]
     assert plan.timezone is None
+
+
+# --- many numbers, several regions ------------------------------------------------------------------------------------
+
+
+def _plan_of(monkeypatch, tmp_path, **files):
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text("class A: pass\nclass B: pass\nclass C: pass\n")
+    for name, text in files.items():
+        Path(f"{name}.yaml").write_text(text)
+    return Dialplan.load([f"{name}.yaml" for name in files])
+
+
+def test_the_number_that_matches_is_the_one_on_record(tmp_path, monkeypatch):
+    """The same digits are a number in London for one file and one in Los Angeles for the other."""
+    plan = _plan_of(
+        monkeypatch,
+        tmp_path,
+        us='region: US\nnumbers: {"+12135550100": p.A, "+1213555*": {refuse: {status: 603, reason: "no"}}}\n',
+        gb='region: GB\nnumbers: {"+442079460123": p.B}\n',
+    )
+    assert plan.region is None
+    for called, persona_name, number in (
+        ("2135550100", "A", "+12135550100"),
+        ("02079460123", "B", "+442079460123"),
+        ("(213) 555-0100", "A", "+12135550100"),
+    ):
+        route = plan.decide(called, "2125550111", OPEN)
+        assert (persona(route), route.called) == (persona_name, number)
+        assert plan.numbers(called, "2125550111") == (route.called, route.caller)
+    refused = plan.decide("2135550199", None, OPEN)
+    assert isinstance(refused, NoRoute) and refused.called == "+12135550199"
+    assert plan.numbers("2135550199", None)[0] == refused.called
+    unknown = plan.decide("3105550199", None, OPEN)
+    assert isinstance(unknown, NoRoute) and unknown.called == plan.numbers("3105550199", None)[0]
+
+
+def test_the_index_finds_what_looking_at_each_entry_finds():
+    chance = random.Random(11)
+    files = {}
+    taken: set[str] = set()
+    for region, start in (("US", "+1212555"), ("GB", "+44207946")):
+        numbers = []
+        for _ in range(200):
+            text = start + "".join(chance.choice("0123") for _ in range(4))
+            pattern = "".join(chance.choice([digit, digit, digit, "?"]) for digit in text[8:])
+            text = chance.choice([text, text, text[:8] + pattern, text[: chance.randrange(6, 10)] + "*"])
+            if text not in taken:
+                taken.add(text)
+                numbers.append(text)
+        files[region] = numbers
+    rules = (Rule("us:1", "", PersonaRef(Path("p.py"), "A")),)
+    entries = [
+        Entry(NumberPattern(text), rules, f"{region}:{line}", PlanFile(region, None, region, HolidayCalendar()))
+        for region, numbers in files.items()
+        for line, text in enumerate(numbers)
+    ]
+    plan = Dialplan(tuple(entries))
+    matched = 0
+    for _ in range(500):
+        start = chance.choice(["+1212555", "212555", "12125", "+44207946", "0207946", "207946"])
+        called = start + "".join(chance.choice("0123") for _ in range(4))
+        region = chance.choice([None, None, "US", "GB"])
+        forms = {own: normalise(called, region or own) for own in files}
+        slow = [e for e in entries if e.pattern.matches(forms[e.plan.region])]
+        slow.sort(key=lambda e: e.pattern.specificity, reverse=True)
+        assert list(plan.index.find(called, None, region).entries) == slow
+        matched += bool(slow)
+    assert matched > 100
+
+
+def test_twenty_thousand_numbers_cost_a_call_no_more_than_twenty():
+    plans = {}
+    for count in (20, 20_000):
+        plan_file = PlanFile("us", None, "US", HolidayCalendar())
+        rule = Rule("us:1", "", PersonaRef(Path("p.py"), "A"))
+        numbers = [NumberPattern(f"+1212{2_000_000 + n}") for n in range(count)]
+        plans[count] = Dialplan(tuple(Entry(number, (rule,), "us:1", plan_file) for number in numbers))
+    spent = {count: [] for count in plans}
+    for _ in range(30):
+        for count, plan in plans.items():
+            began = time.perf_counter()
+            assert persona(plan.decide("2122000007", "2125550111", OPEN)) == "A"
+            spent[count].append(time.perf_counter() - began)
+    assert min(spent[20_000]) < 3 * min(spent[20])
+
+
+def test_thousands_of_patterns_are_compared_with_their_like_only():
+    plan_file = PlanFile("us", None, "US", HolidayCalendar())
+    rule = Rule("us:1", "", PersonaRef(Path("p.py"), "A"))
+    texts = [f"+1212{n:06}?" for n in range(5000)] + ["+12120004?77"]
+    entries = [Entry(NumberPattern(text), (rule,), f"us:{line}", plan_file) for line, text in enumerate(texts)]
+    problems = duplicate_numbers(entries)
+    rivals = [f'"+12120004{digit}7?"' for digit in range(10)]
+    assert [next(rival for rival in rivals if rival in problem.message) for problem in problems] == rivals
