@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.dialplan import NoRoute, PersonaRef, Route, normalise, normalise_caller
+from gateway.dialplan import NoRoute, PersonaRef, Route, normalise_caller
 from telephony.call import CallInfo, Direction
 from telephony.livekit.trunk.desired import TRUNK_ATTRIBUTE
 
@@ -93,26 +93,14 @@ def plan_of_attributes(
     region: str | None,
 ) -> JobPlan | JobRefusal:
     """What the dialplan says of a phone with these attributes. `room`, which must be unique, names calls without an id
-    of LiveKit SIP."""
-    called = attributes.get("sip.trunkPhoneNumber", "")
-    caller = attributes.get("sip.phoneNumber") or None
-    info = CallInfo(
-        call_id=_safe(attributes.get("sip.callID") or room),
-        direction=Direction.INBOUND,
-        called=normalise(called, region) if called else "",
-        caller=normalise_caller(caller, region),
-        # Our own name for it, which `trunkline livekit sync` has LiveKit say when it can be only one trunk.
-        trunk=attributes.get(TRUNK_ATTRIBUTE) or attributes.get("sip.trunkID") or "livekit",
-        sip_call_id=attributes.get("sip.callIDFull", ""),
-        headers={
-            name.removeprefix(_HEADER_PREFIX): value
-            for name, value in attributes.items()
-            if name.startswith(_HEADER_PREFIX)
-        },
-    )
-    if not called:
+    of LiveKit SIP. A call that LiveKit SIP has dialled is the persona's whose number it shows."""
+    ours = attributes.get("sip.trunkPhoneNumber", "")
+    theirs = attributes.get("sip.phoneNumber") or None
+    if not ours:
+        info = _info(attributes, room, "", normalise_caller(theirs, region))
         return JobRefusal(info, "", f"room {room}: neither Trunkline's metadata nor a called number")
-    decision = decide(called, caller, now)
+    decision = decide(ours, theirs, now)
+    info = _info(attributes, room, decision.called, decision.caller)
     if isinstance(decision, NoRoute):
         return JobRefusal(info, decision.rule, decision.reason, decision.sip_status)
     return JobPlan(
@@ -123,6 +111,26 @@ def plan_of_attributes(
         dict(decision.session),
         dict(decision.speech),
         decision.recording,
+    )
+
+
+def _info(attributes: Mapping[str, str], room: str, ours: str, theirs: str | None) -> CallInfo:
+    """`ours`: the trunk's number, `theirs`: the phone's. LiveKit SIP names the rule of calls that come in; those that
+    it dials have none."""
+    dialled = "sip.ruleID" not in attributes and bool(ours)
+    return CallInfo(
+        call_id=_safe(attributes.get("sip.callID") or room),
+        direction=Direction.OUTBOUND if dialled else Direction.INBOUND,
+        called=theirs or "" if dialled else ours,
+        caller=ours if dialled else theirs,
+        # Our own name for it, which `trunkline livekit sync` has LiveKit say when it can be only one trunk.
+        trunk=attributes.get(TRUNK_ATTRIBUTE) or attributes.get("sip.trunkID") or "livekit",
+        sip_call_id=attributes.get("sip.callIDFull", ""),
+        headers={
+            name.removeprefix(_HEADER_PREFIX): value
+            for name, value in attributes.items()
+            if name.startswith(_HEADER_PREFIX)
+        },
     )
 
 

@@ -67,7 +67,7 @@ async def calling(
     """A phone in a room of its own, as LiveKit SIP brings it in. `attributes`: more of them, without `sip.`"""
     name = f"room-{uuid.uuid4().hex[:8]}"
     attributes = {
-        "sip.callID": f"SCL_{name}", "sip.callStatus": "active", "sip.trunkID": "ST_test",
+        "sip.callID": f"SCL_{name}", "sip.callStatus": "active", "sip.trunkID": "ST_test", "sip.ruleID": "SDR_1",
         "sip.trunkPhoneNumber": called, "sip.phoneNumber": "+15550111",
         **{f"sip.{name}": value for name, value in attributes.items()},
     }  # fmt: skip

@@ -33,7 +33,7 @@ METADATA = {
 }  # fmt: skip
 ATTRIBUTES = {
     "sip.callID": "SCL_x", "sip.callStatus": "active", "sip.trunkID": "ST_1", "sip.trunkPhoneNumber": "15550100",
-    "sip.phoneNumber": "+15550111", "sip.h.X-Customer": "42",
+    "sip.phoneNumber": "+15550111", "sip.h.X-Customer": "42", "sip.ruleID": "SDR_1",
 }  # fmt: skip
 
 
@@ -60,12 +60,28 @@ def test_a_phone_of_livekit_sip_is_routed_by_the_called_number() -> None:
 
     def decide(called: str, caller: str | None, at: datetime) -> Route:
         asked.append((called, caller, at))
-        return Route(CLINIC, "rule", called, caller, {"stt": ["x"]}, {"away_ms": 1}, False)
+        return Route(CLINIC, "rule", "+15550100", caller, {"stt": ["x"]}, {"away_ms": 1}, False)
 
     plan = plan_of_attributes(ATTRIBUTES, "RM_1", decide, NOW, "US")
     assert asked == [("15550100", "+15550111", NOW)]
     info = CallInfo("SCL_x", Direction.INBOUND, "+15550100", "+15550111", "ST_1", "", {"X-Customer": "42"})
     assert plan == JobPlan(info, CLINIC, "rule", False, {"away_ms": 1}, {"stt": ["x"]}, False)
+
+
+def test_a_phone_that_livekit_sip_has_dialled_is_called_by_our_number() -> None:
+    """As rpc.NewCreateSIPParticipantRequest of LiveKit writes them: no rule, `phoneNumber` is the dialled one."""
+    attributes = {
+        "sip.callID": "SCL_y", "sip.callStatus": "active", "sip.trunkID": "ST_2", "sip.hostname": "carrier.example",
+        "sip.trunkPhoneNumber": "15550100", "sip.phoneNumber": "+4915112345678",
+    }  # fmt: skip
+
+    def decide(called: str, caller: str | None, at: datetime) -> Route:
+        return Route(CLINIC, "rule", "+15550100", caller)
+
+    plan = plan_of_attributes(attributes, "RM_1", decide, NOW, None)
+    assert isinstance(plan, JobPlan)
+    assert plan.info == CallInfo("SCL_y", Direction.OUTBOUND, "+4915112345678", "+15550100", "ST_2")
+    assert JobPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
 @pytest.mark.parametrize(
@@ -87,7 +103,7 @@ def test_a_trunk_has_the_name_that_the_settings_give_it(said: Mapping[str, str],
 
 def test_a_number_that_nobody_has() -> None:
     refused = plan_of_attributes(
-        ATTRIBUTES, "RM_1", lambda called, caller, _: NoRoute("no number matches", "", called, caller), NOW, "US"
+        ATTRIBUTES, "RM_1", lambda called, caller, _: NoRoute("no number matches", "", "+15550100", caller), NOW, "US"
     )
     assert isinstance(refused, JobRefusal)
     assert (refused.reason, refused.sip_status, refused.info.called) == ("no number matches", 404, "+15550100")
