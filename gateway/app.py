@@ -15,6 +15,7 @@ import structlog
 from gateway.admission import Admission
 from gateway.adoption import Adoption
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
+from gateway.call_log import CallLog
 from gateway.config import Settings
 from gateway.control import Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
@@ -55,7 +56,7 @@ class Gateway:
     def __init__(self, settings: Settings, dialplan: Dialplan) -> None:
         self.settings = settings
         self.dialplan = dialplan
-        self.listeners: list[Listener] = []
+        self.listeners: list[Listener] = [CallLog().observe]
         self._livekit: LiveKitWatch | None = None
         self._agents = self._agent_worker()
         # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.

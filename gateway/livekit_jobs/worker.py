@@ -15,6 +15,7 @@ from agent.worker.protocol import Registration
 from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.adoption import Adoption
+from gateway.call_log import CallLog
 from gateway.config import Settings
 from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
@@ -87,7 +88,13 @@ async def run_worker(
     await writer.start()
     endings = RoomEndings(LiveKitAccess(livekit.url, *keys))
     try:
-        worker = make_worker(settings, keys, writer.put, endings.end)
+        calls = CallLog()
+
+        def record(message: RecordMessage) -> None:
+            calls.observe(message)
+            writer.put(message)
+
+        worker = make_worker(settings, keys, record, endings.end)
         await run_until_told(worker, (livekit.worker.http.host, livekit.worker.http.port), stop, started)
     finally:
         await endings.close()

@@ -136,7 +136,6 @@ class InboundRequests:
         )
         ground.dialogs.add(dialog)
         ground.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
-        log.info("call admitted", call_id=dialog.call_id, sip_call_id=dialog.sip_call_id, worker=dialog.worker.name)
         return [
             ground.answer(request, hop, 100),
             self._to_worker(request, hop, dialog, branch, ground.record_routes(hop.listener), decision.headers),
