@@ -30,6 +30,7 @@ class SessionOptions:
     max_call_ms: float | None = 30 * 60_000
     max_hold_ms: float | None = 10 * 60_000  # how long a caller may put us on hold
     max_tool_steps: int = 5
+    max_reply_characters: int = 8000  # about ten minutes: of a longer reply the rest is neither said nor kept
     slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
     farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
 

@@ -12,9 +12,10 @@ from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.pipeline.attempts import AttemptLimits, FailureReport, attempts
 from agent.providers.base import TTS, ProviderError, SpokenAudio
+from agent.speech.stage import spoken_piece
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["MADE_AHEAD", "CannedAudio", "apology_tone", "speak", "speak_canned"]
+__all__ = ["MADE_AHEAD", "CannedAudio", "apology_tone", "in_spoken_form", "speak", "speak_canned"]
 
 MADE_AHEAD = ("unavailable", "goodbye_error")
 
@@ -31,7 +32,7 @@ class CannedAudio:
 
     async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
         """Make what is missing for this persona. Raises ProviderError."""
-        for text in (agent.say_canned(key) for key in MADE_AHEAD):
+        for text in (in_spoken_form(agent, key) for key in MADE_AHEAD):
             key = (agent.voice, agent.language, text)
             if key in self._audio:
                 continue
@@ -42,6 +43,11 @@ class CannedAudio:
             if 0 < len(pcm) <= self._room_left:
                 self._room_left -= len(pcm)
                 self._audio[key] = bytes(pcm)
+
+
+def in_spoken_form(agent: Agent, key: str) -> str:
+    """Canned words as the synthesis is given them."""
+    return spoken_piece(agent.say_canned(key), agent.language).spoken
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from agent.events import TurnLatency
 from agent.persona import Agent
 from agent.pipeline.attempts import AttemptLimits, attempts
 from agent.pipeline.conversation import Conversation
+from agent.pipeline.model_text import without_reasoning
 from agent.pipeline.outcomes import end_of, handoff_of
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.utterance import Kind, Utterance
@@ -20,6 +22,8 @@ from agent.speech_handle import SpeechHandle
 from agent.tools import ToolOutcome
 
 __all__ = ["Reply", "ReplyVoice", "Waterfall"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -148,6 +152,7 @@ class Reply:
         try:
             await self._read(utterance, calls, tools)
         except ProviderError:
+            utterance.broken = True
             await utterance.end()
             await self._decided.wait()
             await self._apologize("unavailable", failure=True)
@@ -175,7 +180,7 @@ class Reply:
         )
         stream = attempts(
             llm.name,
-            lambda: llm.chat(self._messages(), tools),
+            lambda: without_reasoning(llm.chat(self._messages(), tools)),
             limits,
             lambda error, action: self._conversation.provider_failed("llm", error, action),
             _is_content,
@@ -187,6 +192,9 @@ class Reply:
                     self.waterfall.first_token_at = self._conversation.now()
                 if isinstance(event, TextDelta):
                     await utterance.write(event.text)
+                    if utterance.full:
+                        _log.warning("the model's reply was cut off after %d characters", options.max_reply_characters)
+                        return
                 elif isinstance(event, ToolCall):
                     calls.append(event)
                 else:
@@ -241,7 +249,7 @@ class Reply:
 
     @property
     def _said(self) -> bool:
-        return any(utterance.full_text.strip() for utterance in self._utterances)
+        return any(utterance.worded for utterance in self._utterances)
 
     def _tool_specs(self) -> list[ToolSpec]:
         return [tool.spec for tool in self._conversation.agent.tools.values()]
@@ -282,4 +290,5 @@ class Reply:
 
 
 def _is_content(event: LLMEvent) -> bool:
-    return isinstance(event, ToolCall) or (isinstance(event, TextDelta) and bool(event.text))
+    """Whether it is something to hear or to do: a lone "*" or a space is not."""
+    return isinstance(event, ToolCall) or (isinstance(event, TextDelta) and any(map(str.isalnum, event.text)))

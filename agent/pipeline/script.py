@@ -6,15 +6,19 @@ import re
 from dataclasses import dataclass, field
 
 from agent.providers.base import WordMark
+from agent.speech.characters import DENSE, dense, is_break
+from agent.speech.stage import SpokenPiece
 
 __all__ = ["Script"]
 
+# A word, or in a script without spaces each of its characters, with the signs behind it.
+_UNIT = re.compile(rf"[{DENSE}][^\s{DENSE}]*|[^\s{DENSE}]+")
 _MS_A_CHARACTER = 60  # of ordinary speech: for a piece whose audio is not all there yet
 
 
 @dataclass(slots=True)
 class _Piece:
-    text: str
+    words: SpokenPiece
     start_ms: float = 0.0
     audio_ms: float = 0.0
     marks: list[WordMark] = field(default_factory=list)
@@ -29,9 +33,9 @@ class Script:
         self._pieces: list[_Piece] = []
         self.end_ms = 0.0  # of all audio so far
 
-    def begin(self, text: str) -> int:
+    def begin(self, words: SpokenPiece) -> int:
         """A piece is going to be spoken; its number."""
-        self._pieces.append(_Piece(text))
+        self._pieces.append(_Piece(words))
         return len(self._pieces) - 1
 
     def add(self, number: int, audio_ms: float, marks: tuple[WordMark, ...]) -> None:
@@ -67,22 +71,22 @@ class Script:
             piece.marks.clear()
 
     def text_before(self, number: int) -> str:
-        """The words of all pieces before this one."""
-        return " ".join(piece.text for piece in self._pieces[:number] if piece.text)
+        """The text of all pieces before this one."""
+        return "".join(piece.words.source for piece in self._pieces[:number]).strip()
 
     def heard(self, played_ms: float) -> str:
-        """The words that had been heard to their end."""
+        """The text, from its beginning, of which the words had been heard to their end."""
         texts: list[str] = []
         for piece in self._pieces:
             if not piece.begun or played_ms <= piece.start_ms:
                 break
             played = played_ms - piece.start_ms
             if piece.complete and played >= piece.audio_ms - 1:
-                texts.append(piece.text)
+                texts.append(piece.words.source)
                 continue
             texts.append(_cut(piece, played))
             break
-        return " ".join(text for text in texts if text)
+        return "".join(texts).strip()
 
     def asks(self, played_ms: float) -> bool:
         """Whether the piece that is being heard, or was heard last, is a question of which half was heard."""
@@ -90,7 +94,10 @@ class Script:
         if not heard:
             return False
         piece = heard[-1]
-        return piece.text.rstrip("\"')").endswith("?") and played_ms - piece.start_ms >= piece.audio_ms / 2
+        return (
+            piece.words.spoken.rstrip("\"')”’」』").endswith(("?", "？", "؟"))
+            and played_ms - piece.start_ms >= piece.audio_ms / 2
+        )
 
     def sentence_end_ms(self, played_ms: float) -> float | None:
         """Where the piece that is being heard ends; None if its audio is not all there."""
@@ -101,24 +108,35 @@ class Script:
 
 
 def _cut(piece: _Piece, played_ms: float) -> str:
-    words = [(match.start(), match.end()) for match in re.finditer(r"\S+", piece.text)]
-    starts = {mark.offset: mark.at_ms for mark in piece.marks}
-    total = piece.audio_ms if piece.complete else max(piece.audio_ms, len(piece.text) * _MS_A_CHARACTER)
+    text = piece.words.spoken
+    units = [(match.start(), match.end()) for match in _UNIT.finditer(text)]
+    total = piece.audio_ms if piece.complete else max(piece.audio_ms, len(text) * _MS_A_CHARACTER)
     end = 0
-    for index, (_, word_end) in enumerate(words):
-        following = words[index + 1][0] if index + 1 < len(words) else None
+    for index, (_, unit_end) in enumerate(units):
+        following = units[index + 1][0] if index + 1 < len(units) else None
         if following is None:
             heard_at = total
-        elif starts:
-            heard_at = starts.get(following, _next_mark(piece.marks, following, total))
+        elif piece.marks:
+            heard_at = _heard_at(piece.marks, text, following, total)
         else:
-            heard_at = total * word_end / len(piece.text)
+            heard_at = total * unit_end / len(text)
         if heard_at > played_ms + 1e-6:
             break
-        end = word_end
-    return piece.text[:end]
+        end = unit_end
+    while 0 < end < len(text) and not text[end].isspace() and not is_break(text[end - 1], text[end]):
+        end -= 1
+    return piece.words.source_before(end)
 
 
-def _next_mark(marks: list[WordMark], offset: int, total: float) -> float:
-    """The first mark at or behind `offset`: engines merge short words ("of the") into one mark."""
-    return min((mark.at_ms for mark in marks if mark.offset >= offset), default=total)
+def _heard_at(marks: list[WordMark], text: str, offset: int, total: float) -> float:
+    """When the unit at `offset` begins. Engines merge short words ("of the") into one mark: then the next mark counts.
+    In a script without spaces, where a mark may stand for many characters, it is estimated between two marks."""
+    later = [mark for mark in marks if mark.offset >= offset]
+    following = min(later, key=lambda mark: mark.offset, default=WordMark(len(text), total))
+    if following.offset == offset or not dense(text[offset]):
+        return following.at_ms
+    before = max(
+        (mark for mark in marks if mark.offset < offset), key=lambda mark: mark.offset, default=WordMark(0, 0.0)
+    )
+    share = (offset - before.offset) / max(following.offset - before.offset, 1)
+    return before.at_ms + share * (following.at_ms - before.at_ms)

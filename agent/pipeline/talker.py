@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.events import AgentHandoff
 from agent.persona import Agent
-from agent.pipeline.canned import CannedAudio, speak, speak_canned
+from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.reply import Reply, Waterfall
 from agent.pipeline.speaker import Speaker
@@ -105,7 +105,14 @@ class Talker:
 
     def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
         voiced = self._conversation.tts is not None
-        utterance = Utterance(kind, handle, allow_interruptions=allow_interruptions, voiced=voiced)
+        utterance = Utterance(
+            kind,
+            handle,
+            allow_interruptions=allow_interruptions,
+            voiced=voiced,
+            language=self._conversation.agent.language,
+            max_characters=self._conversation.options.max_reply_characters,
+        )
         if voiced:
             agent = self._conversation.agent
             utterance.synthesis = self._conversation.spawn(
@@ -128,7 +135,7 @@ class Talker:
             raise ProviderError("session", "has no TTS")
         if kind not in _CANNED_KINDS:
             return speak(tts, agent, text, options, lambda error, action: self._report(error, action))
-        fallback = agent.say_canned("goodbye_error" if kind == "farewell" else "unavailable")
+        fallback = in_spoken_form(agent, "goodbye_error" if kind == "farewell" else "unavailable")
         return speak_canned(
             tts, agent, text, options, lambda error, action: self._report(error, action), self._canned, fallback
         )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
 from agent.history import Entry
 from agent.pipeline.script import Script
-from agent.pipeline.segment import Segmenter
 from agent.providers.base import ChatMessage, ProviderError, SpokenAudio
+from agent.speech.intake import Intake
+from agent.speech.stage import SpeechText, SpokenPiece, spoken_piece
 from agent.speech_handle import SpeechHandle
 
 __all__ = ["Kind", "SpokenChunk", "Utterance"]
 
 Kind = Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell"]
 _PIECES_AHEAD = 8
+_AT_A_TIME = 512  # characters that are worked on before the loop has its turn: about a millisecond
+_WHOLE = 600  # characters of a canned sentence at most that are spoken in one piece
 _CHUNKS_AHEAD = 512  # of 20-200 ms: bounds what is kept when the output is full
 
 
@@ -34,7 +37,17 @@ class SpokenChunk:
 class Utterance:
     """Written with `write` and `end`; `synthesize` runs beside it; the speaker takes `chunks`."""
 
-    def __init__(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool, voiced: bool) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        handle: SpeechHandle,
+        *,
+        allow_interruptions: bool,
+        voiced: bool,
+        language: str = "en",
+        max_characters: int = 8000,
+    ) -> None:
+        """Text behind `max_characters` is neither said nor kept; see `full`."""
         self.kind: Kind = kind
         self.handle = handle
         self.allow_interruptions = allow_interruptions
@@ -52,11 +65,17 @@ class Utterance:
         self.begins_ms = 0.0  # where in its audio it begins: behind what was heard before a hold
         self.pushed = False
         self.cut_short = False  # not all of its text became audio
+        self.broken = False  # its text broke off
+        self._fixed = False  # all of its text was given at once
         self.on_first_audio: Callable[[], None] = lambda: None
         self.on_started: Callable[[float], None] = lambda _: None
         self.synthesis: asyncio.Task[None] | None = None
-        self._segmenter = Segmenter()
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue(_PIECES_AHEAD)
+        self.full = False  # more text came than it may have
+        self._language = language
+        self._room_left = max_characters
+        self._speech = SpeechText(language)
+        self._unsplit = ""  # text that was given at once, of which the pieces are yet to be made
+        self._pieces: asyncio.Queue[SpokenPiece | None] = asyncio.Queue(_PIECES_AHEAD)
         self._chunks: asyncio.Queue[SpokenChunk | None] = asyncio.Queue()
         self._any_audio = False
         self._room = asyncio.Semaphore(_CHUNKS_AHEAD)
@@ -69,21 +88,43 @@ class Utterance:
         """More text. Waits when synthesis is far behind."""
         if self.over.is_set() or self.written.is_set():
             return
-        self.full_text += text
-        self.entry.update(text=self.full_text.strip())
-        if self.voiced:
-            await self._hand_on(self._segmenter.push(text))
+        for part in self._parts(self._within_limit(text)):
+            pieces = self._speech.push(part)
+            self.full_text = self._speech.text
+            self.entry.update(text=self.full_text.strip())
+            await self._hand_on(pieces)
+            if len(part) == _AT_A_TIME:
+                await asyncio.sleep(0)
 
     async def end(self) -> None:
         """The text is complete."""
         if self.written.is_set():
             return
         self.written.set()
-        self.full_text = self.full_text.strip()
-        if self.voiced:
-            await self._hand_on((*self._segmenter.flush(), None))
+        pieces = self._speech.flush()
+        self.full_text = self._speech.text.strip()
+        self.entry.update(text=self.full_text)
+        self.cut_short = self.cut_short or self.full or self.broken
+        await self._hand_on((*pieces, None))
 
-    async def _hand_on(self, pieces: Iterable[str | None]) -> None:
+    def _within_limit(self, text: str) -> str:
+        self.full = self.full or len(text) > self._room_left
+        text = text[: self._room_left]
+        self._room_left -= len(text)
+        return text
+
+    @staticmethod
+    def _parts(text: str) -> Iterator[str]:
+        return (text[at : at + _AT_A_TIME] for at in range(0, len(text), _AT_A_TIME))
+
+    @property
+    def worded(self) -> bool:
+        """Whether there is anything in it that can be said. Known when it has ended."""
+        return self._speech.says_something if self.voiced and not self._fixed else bool(self.full_text.strip())
+
+    async def _hand_on(self, pieces: Iterable[SpokenPiece | None]) -> None:
+        if not self.voiced:
+            return
         for piece in pieces:
             if self.over.is_set():
                 return  # nobody takes them any more
@@ -91,28 +132,44 @@ class Utterance:
 
     def set_text(self, text: str, *, whole: bool) -> None:
         """All of the text at once. `whole`: spoken in one piece, as canned sentences are."""
-        self.full_text = text.strip()
+        intake = Intake()
+        text = self._within_limit(text)
+        self.full_text = (intake.push(text) + intake.flush()).strip()
         self.entry.update(text=self.full_text)
         self.written.set()
-        if self.voiced:
-            pieces = (self.full_text,) if whole else (*self._segmenter.push(self.full_text), *self._segmenter.flush())
-            self._pieces = asyncio.Queue()
-            for piece in (*pieces, None):
-                self._pieces.put_nowait(piece or None)
+        self._fixed = True
+        self.cut_short = self.full
+        if self.voiced and whole and len(self.full_text) <= _WHOLE:
+            self._pieces.put_nowait(spoken_piece(self.full_text, self._language))
+            self._pieces.put_nowait(None)
+        else:
+            self._unsplit = self.full_text
+
+    async def _next_pieces(self) -> AsyncIterator[SpokenPiece]:
+        if not self._fixed or not self._unsplit:
+            while (piece := await self._pieces.get()) is not None:
+                yield piece
+            return
+        for part in self._parts(self._unsplit):
+            for piece in self._speech.push(part):
+                yield piece
+            await asyncio.sleep(0)
+        for piece in self._speech.flush():
+            yield piece
 
     async def synthesize(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]]) -> None:
         """Make audio of the text until it ends; after a failure the rest of the text is taken in unspoken."""
         try:
-            while (text := await self._pieces.get()) is not None:
+            async for piece in self._next_pieces():
                 if self.error is None:
-                    await self._speak_piece(speak, text)
+                    await self._speak_piece(speak, piece)
         finally:
             self._chunks.put_nowait(None)
 
-    async def _speak_piece(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]], text: str) -> None:
-        number = self.script.begin(text)
+    async def _speak_piece(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]], piece: SpokenPiece) -> None:
+        number = self.script.begin(piece)
         try:
-            async with aclosing(speak(text)) as stream:
+            async with aclosing(speak(piece.spoken)) as stream:
                 async for audio in stream:
                     if not self._any_audio:
                         self._any_audio = True

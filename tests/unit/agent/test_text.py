@@ -6,6 +6,7 @@ from agent.history import History
 from agent.pipeline.script import Script
 from agent.pipeline.segment import Segmenter
 from agent.providers.base import ChatMessage, WordMark
+from agent.speech.stage import SpokenPiece
 
 
 def pieces(text: str, size: int = 3) -> list[str]:
@@ -46,7 +47,7 @@ def test_text_without_any_end_is_cut_at_a_space():
 
 def test_heard_words_by_marks():
     script = Script()
-    number = script.begin("one two three")
+    number = script.begin(SpokenPiece.plain("one two three"))
     script.add(number, 600, (WordMark(0, 0), WordMark(4, 100), WordMark(8, 500)))
     script.complete(number)
     assert script.heard(0) == ""
@@ -59,8 +60,8 @@ def test_heard_words_by_marks():
 
 def test_heard_words_without_marks_are_spread_evenly_and_pieces_follow_each_other():
     script = Script()
-    for text in ("aaaa bbbb", "cccc dddd"):
-        number = script.begin(text)
+    for text in ("aaaa bbbb", " cccc dddd"):
+        number = script.begin(SpokenPiece.plain(text))
         script.add(number, 500, ())
         script.add(number, 400, ())
         script.complete(number)
@@ -72,15 +73,15 @@ def test_heard_words_without_marks_are_spread_evenly_and_pieces_follow_each_othe
 
 def test_a_piece_that_is_still_being_made_does_not_count_as_heard_to_its_end():
     script = Script()
-    number = script.begin("one two three four five six")
+    number = script.begin(SpokenPiece.plain("one two three four five six"))
     script.add(number, 300, ())
     assert script.heard(300) == "one"
 
 
 def test_questions_count_from_their_middle_on():
     script = Script()
-    for text in ("All right.", "Is Monday good?"):
-        number = script.begin(text)
+    for text in ("All right.", " Is Monday good?"):
+        number = script.begin(SpokenPiece.plain(text))
         script.add(number, 1000, ())
         script.complete(number)
     assert not script.asks(900)

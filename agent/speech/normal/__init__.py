@@ -1,0 +1,33 @@
+"""The last step: numbers, signs and abbreviations as they are said, by language.
+
+A language of its own is a module here with `rules(language)` and a line in `_LANGUAGES`. Every language has the
+telephone numbers; the rest is left to its synthesis.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from agent.speech.normal import digits, english
+from agent.speech.normal.rewriting import Rewriting, Rule
+
+__all__ = ["spoken_form"]
+
+_TIDY = (
+    Rule(re.compile(r" +(?=[,.;:!?])(?! *\.{2})"), lambda _: [], " "),
+    Rule(re.compile(r"(?<=\s)\s+"), lambda _: [], " "),
+)
+_LANGUAGES: dict[str, Callable[[str], Sequence[Rule]]] = {"en": english.rules}
+
+
+def spoken_form(text: str, language: str) -> Rewriting:
+    """One piece of text as it is to be said in `language` (a tag such as "en" or "en-gb")."""
+    rewriting = Rewriting(text)
+    tag = language.lower().replace("_", "-")
+    rules = _LANGUAGES.get(tag.partition("-")[0] or "en")
+    for rule in rules(tag) if rules is not None else digits.RULES:
+        rewriting.apply(rule)
+    for rule in _TIDY:
+        rewriting.apply(rule)
+    return rewriting
