@@ -50,7 +50,10 @@ class SessionEvent:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted(SessionEvent):
+    """`llm`: the names of the models that think, as in `openai | rules`."""
+
     persona: str
+    llm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class AgentSession:
         limit = LengthLimit(max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time())
         self._limit_alarm = Alarm(loop, limit, self._too_long)
         self._limit_alarm.set()
-        self._emit(SessionStarted(loop.time(), agent.name))
+        self._emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
         if resumed is not None:
             self._talker.go_on(resumed)
         elif agent.greeting:

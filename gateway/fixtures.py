@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from agent.testing.happened import Happened, from_record
+from agent.testing.recorded_model import RecordedReply, is_model, replies_of
 from gateway.transcript import MASK
 from telephony.media.frames import FRAME_MS, SAMPLE_RATE
 from telephony.media.level import frame_levels_dbfs
@@ -78,13 +79,16 @@ def draft_fixture(
         steps.append(_Step(_end(events, record), f"{{at: {_end(events, record):.2f}, hang_up: true}}"))
     if not steps:  # somebody who neither said nor did anything
         steps = [_Step(0, "{silence: 1}")]
+    started = next((event for event in events if event.type == "session_started"), None)
+    thought = is_model(str(started.fields.get("llm", ""))) if started is not None else False
+    replies = replies_of(events) if thought else ()
     notes = (
         ["the record hides the digits that were keyed in; zeros stand for them (--digits gives them)"] if hidden else []
     )
     return DraftFixture(
-        text=_text(record, events, steps, persona=persona, dialplan=dialplan, floor=floor),
+        text=_text(record, events, steps, replies, persona=persona, dialplan=dialplan, floor=floor),
         clips=dict(step.clip for step in steps if step.clip is not None),
-        notes=tuple(notes),
+        notes=(*notes, *_notes_of_model(replies)),
     )
 
 
@@ -208,10 +212,34 @@ def _expected(events: Iterable[Happened]) -> list[str]:
     return lines
 
 
+def _reply_line(reply: RecordedReply) -> str:
+    parts = [f"after: {reply.after}"]
+    if reply.round:
+        parts.append(f"round: {reply.round}")
+    if reply.say:
+        parts.append(f"say: {json.dumps(reply.say, ensure_ascii=False)}")
+    if reply.calls:
+        calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in reply.calls]
+        parts.append(f"calls: {json.dumps(calls, ensure_ascii=False)}")
+    return f"  - {{{', '.join(parts)}}}"
+
+
+def _notes_of_model(replies: Sequence[RecordedReply]) -> list[str]:
+    if not replies:
+        return []
+    notes = [f"a language model thought: {len(replies)} replies of it are in the fixture, and a replay says them again"]
+    if any(MASK in reply.say or MASK in json.dumps(dict(call.arguments)) for reply in replies for call in reply.calls):
+        notes.append(
+            "the record hides digits that the model said or gave to tools; put them into `model` in fixture.yaml"
+        )
+    return notes
+
+
 def _text(
     record: Mapping[str, Any],
     events: Sequence[Happened],
     steps: Sequence[_Step],
+    replies: Sequence[RecordedReply],
     *,
     persona: str,
     dialplan: str,
@@ -232,6 +260,8 @@ def _text(
     if -75 < floor < -35:
         lines.append(f"line_noise: {{dbfs: {floor - _NOISE_BELOW_DB:.0f}, seed: 1}}")
     lines.append(f"limit: {_end(events, record) + _LIMIT_MARGIN_S:.0f}")
+    if replies:
+        lines += ["model:  # what the language model said; a replay says it again", *map(_reply_line, replies)]
     lines += ["timeline:", *(f"  - {step.line}" for step in steps), "expect:"]
     if record.get("ended_by"):
         lines.append(f"  ended_by: {record['ended_by']}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.testing.expectation import Expectation
+from agent.testing.recorded_model import RecordedReply
 
 __all__ = [
     "DEFAULT_LIMIT_S",
@@ -98,7 +99,8 @@ class LineNoise:
 
 @dataclass(frozen=True, slots=True)
 class Fixture:
-    """`persona` is `path/to/file.py:Class`. `limit_s`: a call that is not over by then is ended and has failed."""
+    """`persona` is `path/to/file.py:Class`, or `:factory`. `limit_s`: a call that is not over by then is ended and has
+    failed. `model`: what a language model said, to be said again; empty: the persona's rules think."""
 
     folder: Path
     description: str
@@ -112,6 +114,7 @@ class Fixture:
     session: Mapping[str, float | str | bool | None] = field(default_factory=dict)
     line_noise: LineNoise | None = None
     limit_s: float = DEFAULT_LIMIT_S
+    model: tuple[RecordedReply, ...] = ()
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ from agent.testing.fixture import (
 )
 from agent.testing.fixture_yaml import Entry, FixtureError, read_entry
 from agent.testing.happened import event_types
+from agent.testing.recorded_model import RecordedCall, RecordedReply
 from telephony.media.wav import BadWavFile, read_wav
 
 __all__ = ["FIXTURE_FILE", "FixtureError", "find_fixtures", "load_fixture"]
@@ -41,6 +42,7 @@ _KEYS = (
     "session",
     "line_noise",
     "limit",
+    "model",
     "timeline",
     "expect",
 )
@@ -84,6 +86,7 @@ def load_fixture(folder: Path | str) -> Fixture:
         session=_session(entries["session"]) if "session" in entries else {},
         line_noise=_line_noise(entries["line_noise"]) if "line_noise" in entries else None,
         limit_s=entries["limit"].number(1, 7200) if "limit" in entries else DEFAULT_LIMIT_S,
+        model=tuple(_reply(item) for item in entries["model"].items()) if "model" in entries else (),
         timeline=_timeline(entries["timeline"], top) if "timeline" in entries else (),
         expect=_expectation(entries["expect"]) if "expect" in entries else Expectation(),
     )
@@ -127,6 +130,27 @@ def _line_noise(entry: Entry) -> LineNoise:
     return LineNoise(
         dbfs=entries["dbfs"].number(-96, 0) if "dbfs" in entries else -96,
         seed=int(entries["seed"].number(0, 2**31)) if "seed" in entries else 0,
+    )
+
+
+def _reply(item: Entry) -> RecordedReply:
+    """`- {after: 1, say: …, calls: [{name: …, arguments: {…}}]}`."""
+    entries = item.mapping(("after", "round", "say", "calls"))
+    if "say" not in entries and "calls" not in entries:
+        item.wrong("must have `say` or `calls`")
+    calls = []
+    for each in entries["calls"].items() if "calls" in entries else ():
+        call = each.mapping(("name", "arguments"))
+        arguments = call["arguments"].plain() if "arguments" in call else {}
+        if "name" not in call or not isinstance(arguments, dict):
+            each.wrong("must be {name: …, arguments: {…}}")
+            continue
+        calls.append(RecordedCall(call["name"].text(), arguments))
+    return RecordedReply(
+        int(_number(entries, "after", 0, 0, 1000)),
+        int(_number(entries, "round", 0, 0, 100)),
+        _text(entries, "say"),
+        tuple(calls),
     )
 
 

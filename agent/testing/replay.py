@@ -25,6 +25,7 @@ from agent.testing.fixture import Fixture
 from agent.testing.fixture_format import load_fixture
 from agent.testing.happened import Happened, digest, from_session
 from agent.testing.personas import load_persona
+from agent.testing.recorded_model import RecordedLLM
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from telephony.call import CallInfo, Direction
 from telephony.media.frames import FRAME_MS, SILENCE
@@ -95,6 +96,8 @@ class ReplayResult:
     def report(self) -> str:
         """What was expected and what happened, for people."""
         lines = [f"{self.fixture.file}: {'as recorded' if self.passed else 'not as recorded'}"]
+        if self.fixture.model:
+            lines.append("the model's replies are those of the recording")
         lines += [
             f"{self.fixture.file}:{problem.line}: {problem.text}" if problem.line else problem.text
             for problem in self.problems
@@ -215,7 +218,7 @@ class _Run:
         session = AgentSession(
             vad=speech.vad,
             stt=speech.stt,
-            llm=speech.llm,
+            llm=RecordedLLM(self._fixture.model) if self._fixture.model else speech.llm,
             tts=speech.tts,
             options=SessionOptions(**options),
             offload=offload,

@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         fixtures = load_fixtures(args.folders)
+        if args.sip and not args.target:
+            _without_models(fixtures)
         player = _over_sip(args) if args.sip else _virtual
     except (FixtureError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -91,6 +93,16 @@ def load_fixtures(folders: Iterable[str]) -> list[Fixture]:
     if problems:
         raise FixtureError(problems)
     return fixtures
+
+
+def _without_models(fixtures: Iterable[Fixture]) -> None:
+    """Raises ValueError: a gateway has a model of its own, not the recording's."""
+    names = [fixture.name for fixture in fixtures if fixture.model]
+    if names:
+        raise ValueError(
+            f"trunkline replay: {', '.join(names)} has a language model's replies, which are said again on the virtual "
+            "clock only: leave --sip out, or give a gateway with that model (--target)"
+        )
 
 
 class _CannotReplay(Exception):

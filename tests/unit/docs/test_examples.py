@@ -195,7 +195,7 @@ def test_python(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # --- YAML and others ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block", all_blocks("yaml"), ids=named)
+@pytest.mark.parametrize("block", [block for block in all_blocks("yaml") if block.mark != "not run"], ids=named)
 def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dialplan with the personas of its document or of the tree, a recorded call, or settings, whole or a part."""
     data = read_yaml(tmp_path / "example.yaml", block.text).data

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import Agent
+from agent.providers.base import Offload
+from agent.providers.rules import RulesLLM
 from agent.testing.clips import write_ulaw_wav
 from agent.testing.fixture import Clip, Digits, HangUp
 from agent.testing.fixture_format import load_fixture
-from agent.testing.replay import ReplayResult, replay_fixture
+from agent.testing.happened import Happened
+from agent.testing.personas import load_persona
+from agent.testing.recorded_model import RecordedCall, RecordedReply, replies_of
+from agent.testing.replay import ReplayResult, Speech, offline_speech, replay_fixture
 from gateway.fixtures import CannotBeFixture, draft_fixture, persona_of_rule
 from gateway.transcript import mask_typed_digits
 
@@ -46,6 +53,86 @@ def made_of(name: str, out: Path, *, digits: str = "", masked: bool = False) -> 
     for clip, pcm in draft.clips.items():
         write_ulaw_wav(out / clip, pcm)
     return result, draft.notes
+
+
+class Model(RulesLLM):
+    """Stands for a language model: it thinks by rules, under another name."""
+
+    name = "openai/some-model"
+
+    def for_persona(self, agent: Agent) -> RulesLLM:
+        return RulesLLM().for_persona(agent)
+
+
+def with_a_model(offload: Offload) -> Speech:
+    return replace(offline_speech(offload), llm=Model())
+
+
+@pytest.mark.parametrize("name", ["barge_in", "dtmf_order", "invoice_handoff"])
+def test_a_model_s_replies_are_recorded_and_said_again(name: str, tmp_path: Path) -> None:
+    """The fixture's persona has no rules left: what is said comes from the recording."""
+    result = replay_fixture(load_fixture(AUDIO / name), speech=with_a_model)
+    result.assert_as_recorded()
+    draft = draft_fixture(record_of(result), result.audio[0], persona="calls/personas.py:Mute")
+    assert "a language model thought" in draft.notes[0]
+    folder = tmp_path / "calls" / "made"
+    folder.mkdir(parents=True)
+    (folder / "fixture.yaml").write_text(draft.text)
+    for clip, pcm in draft.clips.items():
+        write_ulaw_wav(folder / clip, pcm)
+    persona = load_persona(str(Path(__file__).parents[3] / result.fixture.persona))
+    mute = type(persona.__name__, (persona,), {"rules": persona.rules})
+    again = replay_fixture(load_fixture(folder), persona=mute, speech=without_a_model)
+    again.assert_as_recorded()
+    assert "the model's replies are those of the recording" in again.report()
+    said = [event.fields["text"] for event in result.events if event.type == "agent_message"]
+    assert [event.fields["text"] for event in again.events if event.type == "agent_message"] == said
+    assert calls_of(again) == calls_of(result)
+
+
+class Unasked:
+    """Nobody asks it."""
+
+    name = "unasked"
+
+    async def warm(self) -> None:
+        """Nothing to load."""
+
+    def chat(self, messages: object, tools: object) -> Any:
+        raise AssertionError("the recording answers")
+
+
+def without_a_model(offload: Offload) -> Speech:
+    return replace(offline_speech(offload), llm=Unasked())
+
+
+def test_words_beside_a_tool_and_after_it() -> None:
+    def event(type: str, **fields: Any) -> Happened:
+        return Happened(type, 0.0, fields)
+
+    call = {"name": "look", "arguments": {"a": 1}}
+    said = [
+        event("user_message", text="hello"),
+        event("function_call", **call),
+        event("function_call_output", output="x"),
+        event("agent_message", kind="reply", text="Let me", full_text="Let me look."),
+        event("agent_message", kind="reply", text="There it is."),
+        event("user_message", text="and?"),
+        event("agent_message", kind="canned", text="One moment."),
+        event("function_call", **call),
+        event("function_call_output", output="x"),
+        event("function_call", **call),
+        event("function_call_output", output="x"),
+        event("agent_message", kind="reply", text="Done."),
+    ]
+    look = (RecordedCall("look", {"a": 1}),)
+    assert replies_of(said) == (
+        RecordedReply(1, 0, "Let me look.", look),
+        RecordedReply(1, 1, "There it is."),
+        RecordedReply(2, 0, calls=look),
+        RecordedReply(2, 1, calls=look),
+        RecordedReply(2, 2, "Done."),
+    )
 
 
 def calls_of(result: ReplayResult) -> list[tuple[str, dict[str, Any]]]:
