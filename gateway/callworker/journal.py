@@ -44,6 +44,7 @@ class Journal:
         self._answered_at: float | None = None
         self._first_rtp_at: float | None = None
         self._alarms: list[MediaAlarm] = []
+        self._told = False  # an event has been sent
 
     def clocked(self, audio: LegAudio) -> ClockedAudio:
         self._audio = ClockedAudio(audio)
@@ -57,21 +58,24 @@ class Journal:
         self._first_rtp_at = at
 
     def event(self, event: SessionEvent) -> None:
-        self._send(CallEvents(call_id=self._call_id, events=(event_on_axis(event, self._origin),)).to_dict())
+        self._tell(event_on_axis(event, self._origin))
 
     def distant_event(self, event: SessionEvent, unix_ms: float) -> None:
         """Of a session in another process, maybe on another machine: its clock is not ours. `unix_ms`: the time of day
         of the event's `at`."""
         at = self._now() - (time.time() - unix_ms / 1000)
         began_there = event.at - (min(at, self._now()) - self._origin)
-        self._send(CallEvents(call_id=self._call_id, events=(event_on_axis(event, began_there),)).to_dict())
+        self._tell(event_on_axis(event, began_there))
 
     def leg_event(self, event: LegEvent) -> None:
         """Hold and resumption are part of a call's story; the rest of a leg's events has its own place."""
         if isinstance(event, LegHeld | LegResumed):
             kind = "leg_held" if isinstance(event, LegHeld) else "leg_resumed"
-            entry = {"type": kind, "at": event.at, "t_ms": self._on_axis(event.at)}
-            self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
+            self._tell({"type": kind, "at": event.at, "t_ms": self._on_axis(event.at)})
+
+    def _tell(self, entry: dict[str, Any]) -> None:
+        self._told = True
+        self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def alarm(self, kind: str, detail: str, at: float) -> None:
         self._alarms.append(MediaAlarm(t_ms=self._on_axis(at), kind=kind, detail=detail))
@@ -87,6 +91,8 @@ class Journal:
         recording: Recording | None,
     ) -> None:
         ended_at = ended.at if ended is not None else self._now()
+        if self._answered_at is not None and not self._told:  # over before there was a conversation
+            self._tell({"type": "leg_ended", "at": ended_at, "t_ms": self._on_axis(ended_at), "reason": reason})
         first_rtp_ms = None
         if self._first_rtp_at is not None and self._answered_at is not None:
             first_rtp_ms = round((self._first_rtp_at - self._answered_at) * 1000, 1)

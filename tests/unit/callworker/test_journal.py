@@ -88,6 +88,19 @@ def test_the_closing_record_has_what_the_leg_said_last():
     assert (closed.tokens.prompt, closed.tokens.completion) == (3, 4)
 
 
+def test_an_answered_call_that_ends_before_the_conversation_has_a_story_too():
+    world = World()
+    world.journal.answered(90.0)
+    world.close(LegEnded(90.3, True, 200, "bye", None))
+    events = [event for message in world.sent if isinstance(message, CallEvents) for event in message.events]
+    assert [(event["type"], event["t_ms"], event["reason"]) for event in events] == [("leg_ended", 300.0, "hung up")]
+    world = World()
+    world.journal.answered(90.0)
+    world.journal.event(DigitReceived(90.1, "1"))
+    world.close(LegEnded(90.3, True, 200, "bye", None))
+    assert len([message for message in world.sent if isinstance(message, CallEvents) and message.events]) == 1
+
+
 def test_a_call_that_was_never_answered_and_never_confirmed_still_has_an_end():
     closed = World().close()
     assert (closed.answered_at, closed.sip_status, closed.media, closed.first_rtp_ms) == (None, None, None, None)
