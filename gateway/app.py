@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agent.stopping import on_stop_signals
 from gateway.admission import Admission
 from gateway.adoption import Adoption
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
@@ -124,10 +124,8 @@ class Gateway:
         self._spawn(self._tighten_recordings())
 
     async def serve(self) -> None:
-        """Until SIGTERM or SIGINT: then drain. A second one ends at once."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        """Until SIGTERM, SIGINT or SIGHUP: then drain. A second one of the first two ends at once."""
+        on_stop_signals(asyncio.get_running_loop(), self.stop, self._stopping.set)
         await self._stopping.wait()
         await self.drain()
 

@@ -55,8 +55,9 @@ class WarmProgram(Protocol):
 def serve(control: socket.socket) -> int:
     """Be a warm parent until the owner is gone. Returns the exit status."""
     control.setblocking(True)
-    # Who ends all this is the owner, which lets calls end first; a Ctrl-C goes to the whole terminal.
+    # Who ends all this is the owner, which lets calls end first; a Ctrl-C or its closing goes to the whole terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _call_process(NAME)
     pickled = control.recv(MAX_MESSAGE_BYTES)
     if not pickled:

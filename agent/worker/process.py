@@ -7,11 +7,11 @@ import gc
 import inspect
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from agent.stopping import leave_ending_to_the_owner
 from agent.warm.memory import use_few_arenas
 from agent.worker.channel import (
     Beat,
@@ -39,9 +39,7 @@ _log = logging.getLogger(__name__)
 
 def run(sock: socket.socket, program: Program, name: str) -> int:
     """In a freshly forked child: run jobs until the worker says stop or is gone."""
-    # Who ends a job process is its worker, over the channel, so that calls can be ended politely.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_ending_to_the_owner()
     add_log_fields()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)  # unless the program has its own
     use_few_arenas(1)

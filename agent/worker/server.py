@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, overload
 
+from agent.stopping import on_stop_signals
 from agent.worker.connection import HopelessConnection
 from agent.worker.health import WorkerHttp
 from agent.worker.job import JobContext, JobProcess
@@ -118,7 +118,7 @@ class AgentServer:
         return function
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
-        """Until SIGTERM or SIGINT (twice: at once), or `stop`. Raises WorkerCannotRun."""
+        """Until SIGTERM, SIGINT (twice: at once) or SIGHUP, or `stop`. Raises WorkerCannotRun."""
         if self._entrypoint is None:
             raise WorkerCannotRun("nothing to run: decorate an async function with @server.rtc_session")
         account = self._given_account()
@@ -165,19 +165,18 @@ async def run_until_told(
     stop: asyncio.Event | None = None,
     started: Callable[[Worker, str], object] | None = None,
 ) -> None:
-    """`work` until SIGTERM or SIGINT (twice: at once), or `stop`. Raises WorkerCannotRun."""
+    """`work` until SIGTERM, SIGINT (twice: at once) or SIGHUP, or `stop`. Raises WorkerCannotRun."""
     stop, stop_now = stop or asyncio.Event(), asyncio.Event()
 
     def asked_to_stop() -> None:
         (stop_now if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop)
+    handled = on_stop_signals(loop, asked_to_stop, stop.set)
     try:
         await work(worker, http, stop, stop_now, started)
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handled:
             loop.remove_signal_handler(number)
 
 

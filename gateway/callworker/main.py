@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Protocol
 import structlog
 
 from agent.factory import PersonaMaker
+from agent.stopping import leave_ending_to_the_owner
 from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
@@ -62,9 +62,7 @@ def preload(settings: Settings) -> None:
 
 def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> int:
     """In a freshly forked child: be a call worker until the gateway says stop or is gone."""
-    # Who ends a worker is its gateway, over the channel, so that calls can be ended politely.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_ending_to_the_owner()
     logs.configure(settings.log.level, settings.log.format)
     structlog.contextvars.bind_contextvars(worker=name)
     use_few_arenas(2)

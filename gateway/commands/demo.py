@@ -7,6 +7,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from agent.stopping import on_stop_signals
+
 if TYPE_CHECKING:
     from agent.testing.fixture import Fixture
     from agent.testing.replay import ReplayResult
@@ -54,7 +56,11 @@ def run(args: argparse.Namespace) -> int:
     logs.configure("warning", settings.log.format)
     from gateway.app import Gateway
 
-    return asyncio.run(_demo(lambda: Gateway(settings, dialplan), fixture, stay=args.stay))
+    try:
+        return asyncio.run(_demo(lambda: Gateway(settings, dialplan), fixture, stay=args.stay))
+    except asyncio.CancelledError:
+        print("the demo was told to stop; its call has been ended", file=sys.stderr)
+        return 1
 
 
 def on_ports(settings: Settings, sip_port: int | None, http_port: int | None) -> Settings:
@@ -83,11 +89,16 @@ async def _demo(make_gateway: Any, fixture: Fixture, *, stay: bool) -> int:
     terminal = Terminal()
     gateway: Gateway = make_gateway()
     closed: list[CallClosed] = []
+    serving = False
 
     def keep(message: RecordMessage) -> None:
         if isinstance(message, CallClosed):
             closed.append(message)
 
+    running = asyncio.current_task()
+    assert running is not None
+    # The call is ended with BYE whatever ends the demo.
+    on_stop_signals(asyncio.get_running_loop(), running.cancel, running.cancel)
     terminal.line("starting the gateway")
     if not await start_gateway(gateway):
         return 1
@@ -101,10 +112,11 @@ async def _demo(make_gateway: Any, fixture: Fixture, *, stay: bool) -> int:
             terminal.line(f"recording (stereo, caller left): {gateway.settings.recordings / closed[0].recording.path}")
         if stay:
             _invite(terminal, gateway, fixture)
+            serving = True
             await gateway.serve()
         return 0 if result.passed else 1
     finally:
-        if not stay:
+        if not serving:
             gateway.stop()
             gateway.stop()
             await gateway.drain()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from agent.stopping import on_stop_signals
 from agent.warm.client import fork_early
 from agent.warm.memory import give_back
 
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:
         follow(gateway, Terminal())
     starting = asyncio.current_task()
     assert starting is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, starting.cancel)  # `serve` has its own
+    on_stop_signals(asyncio.get_running_loop(), starting.cancel, starting.cancel)  # `serve` has its own
     try:
         if not await start_gateway(gateway):
             return 1

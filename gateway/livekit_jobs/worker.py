@@ -77,7 +77,7 @@ async def run_worker(
     started: Callable[[Worker, str], object] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Until SIGTERM or SIGINT, or `stop`. Raises WorkerCannotRun, StoreError."""
+    """Until SIGTERM, SIGINT or SIGHUP, or `stop`. Raises WorkerCannotRun, StoreError."""
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())

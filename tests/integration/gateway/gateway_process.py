@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -175,6 +176,13 @@ class RunningGateway:
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def close_terminal(self) -> None:
+        """SIGHUP, to all of its processes, as when their terminal is closed."""
+        self.note_processes()
+        for pid in (*self._seen, self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
 
     async def exited(self, seconds: float = 15.0) -> int:
         return await until(lambda: _exit_code(self.process), seconds, what="exit of the gateway") - 1000

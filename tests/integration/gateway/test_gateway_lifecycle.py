@@ -122,15 +122,17 @@ async def test_a_second_gateway_on_the_same_store_leaves_the_first_ones_calls_al
     assert (record["outcome"], record["ended_by"]) == ("answered", "caller")
 
 
-async def test_draining(start_gateway: StartGateway) -> None:
-    """SIGTERM: no new calls, the live one goes on to the limit, then hears a goodbye; exit 0 and nothing left."""
+@pytest.mark.parametrize("told", ["SIGTERM", "terminal closed"])
+async def test_draining(start_gateway: StartGateway, told: str) -> None:
+    """No new calls, the live one goes on to the limit, then hears a goodbye; exit 0 and nothing left."""
     gateway = start_gateway(workers=2, drain_s=2.0, speech={"tts": ["espeak"]})
     async with Phone() as phone, raw_sip(gateway.udp) as sip:
         call = await phone.call(gateway.uri("+15550102"), caller="+15552106001")
         ends_itself = await phone.call(gateway.uri("+15550102"), caller="+15552106002")
         await until(lambda: len(call.received) > 25)
         gateway.note_processes()
-        gateway.terminate()
+        for _ in range(1 if told == "SIGTERM" else 2):  # a shell sends SIGHUP as well as the system
+            gateway.terminate() if told == "SIGTERM" else gateway.close_terminal()
         at = time.monotonic()
         await until(lambda: gateway.health()[0] == 503, 1)
         assert gateway.health()[1]["state"] == "draining"
@@ -247,3 +249,15 @@ def test_the_command_says_what_is_wrong_with_its_arguments() -> None:
         [sys.executable, "-m", "gateway.cli", "serve"], capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 2 and "--config" in done.stderr
+
+
+async def test_a_gateway_under_nohup_outlives_its_terminal(start_gateway: StartGateway) -> None:
+    gateway = start_gateway(workers=1, wrapper=("nohup",))
+    async with Phone() as phone:
+        call = await phone.call(gateway.uri("+15550101"), caller="+15552107101")
+        await until(lambda: len(call.received) > 25)
+        gateway.close_terminal()
+        before = len(call.received)
+        await until(lambda: len(call.received) > before + 50)
+        assert gateway.health()[0] == 200
+        await call.hang_up()

@@ -1,0 +1,32 @@
+"""Which signals end a program politely."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+__all__ = ["leave_ending_to_the_owner", "on_stop_signals"]
+
+
+def on_stop_signals(
+    loop: asyncio.AbstractEventLoop, stop: Callable[[], object], once: Callable[[], object]
+) -> list[int]:
+    """Call `stop` on SIGTERM and SIGINT, each time, and `once` on SIGHUP, which comes when the terminal is closed,
+    often twice, or from somebody who expects a reload. A SIGHUP that is ignored stays so: that is what nohup is for.
+
+    Returns the signals that are handled now, for `loop.remove_signal_handler`.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return [signal.SIGTERM, signal.SIGINT]
+    loop.add_signal_handler(signal.SIGHUP, once)
+    return [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+def leave_ending_to_the_owner() -> None:
+    """In a process whose owner ends it over its channel, so that calls end first: a Ctrl-C and a closed terminal come
+    to the whole group of processes, and some service managers send SIGTERM to all of them."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
