@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.api.connections import Connections
 from gateway.api.deps import DEPS, ApiDeps
 from gateway.api.exposure import authorize, secure_headers
 from gateway.api.openapi import openapi
@@ -15,11 +16,14 @@ __all__ = ["make_app"]
 _BODY_LIMIT = 64 * 1024  # bytes; what is sent here is a few fields
 
 
-def make_app(deps: ApiDeps) -> web.Application:
+def make_app(deps: ApiDeps, connections: Connections | None = None) -> web.Application:
     """Raises ValueError for an empty key, which everyone would have."""
     if any(not key.strip() for key in deps.api_keys):
         raise ValueError("an API key is empty")
-    app = web.Application(middlewares=[problems, authorize], client_max_size=_BODY_LIMIT)
+    connections = Connections() if connections is None else connections
+    app = web.Application(
+        middlewares=[connections.timely, problems, authorize, connections.whole_body], client_max_size=_BODY_LIMIT
+    )
     app[DEPS] = deps
     app.on_response_prepare.append(secure_headers)
     for route in ROUTES:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.api.problems import ProblemError
 from gateway.record import Outcome
@@ -27,8 +28,16 @@ def _plus_offset(value: Any) -> Any:
     return re.sub(r" (\d\d:?\d\d)$", r"+\1", value) if isinstance(value, str) and "T" in value else value
 
 
+def _in_range(at: datetime) -> datetime:
+    """In UTC: near the first and last day of the calendar there is none for some zones."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
 Number = Annotated[str, BeforeValidator(_plus), Field(min_length=1, max_length=256)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_plus_offset)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_plus_offset), AfterValidator(_in_range)]
 
 
 class _Query(BaseModel):

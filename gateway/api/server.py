@@ -8,11 +8,15 @@ import structlog
 from aiohttp import web
 
 from gateway.api.app import make_app
+from gateway.api.connections import ConnectionLimits, Connections, LimitedSite
 from gateway.api.deps import ApiDeps
 from gateway.api.exposure import refuse_exposure
 from telephony.errors import PortTaken
 
 __all__ = ["ApiServer"]
+
+_KEEPALIVE_S = 30.0  # between requests
+_LINGERING_S = 2.0  # for a body that was not read
 
 log = structlog.get_logger(__name__)
 
@@ -20,11 +24,19 @@ log = structlog.get_logger(__name__)
 class ApiServer:
     """Serves `make_app(deps)` on one address. `port` 0: the system picks one; `url` names it once started."""
 
-    def __init__(self, deps: ApiDeps, *, host: str, port: int) -> None:
+    def __init__(self, deps: ApiDeps, *, host: str, port: int, limits: ConnectionLimits | None = None) -> None:
         """Raises ExposureError for an address that others can reach when no key is set."""
         refuse_exposure(host, len(deps.api_keys))
         self._host, self._port = host, port
-        self._runner = web.AppRunner(make_app(deps), access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self._connections = Connections(limits)
+        self._runner = web.AppRunner(
+            make_app(deps, self._connections),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=2.0,
+            keepalive_timeout=_KEEPALIVE_S,
+            lingering_time=_LINGERING_S,
+        )
 
     @property
     def url(self) -> str:
@@ -36,7 +48,7 @@ class ApiServer:
         """Raises PortTaken, or OSError for an address that is not of this machine."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await LimitedSite(self._runner, self._host, self._port, self._connections).start()
         except OSError as error:
             await self._runner.cleanup()
             if error.errno == errno.EADDRINUSE:

@@ -39,6 +39,7 @@ def load(path: str) -> tuple[Settings, Dialplan]:
 def run(args: argparse.Namespace) -> int:
     from gateway import logs
     from gateway.config import ConfigError
+    from gateway.file_handles import raise_soft_limit
     from gateway.private_files import close_to_others
 
     close_to_others()
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
         return 2
     logs.configure(settings.log.level, settings.log.format)
+    raise_soft_limit()
     _fork_warm_parent(settings)
     _load_our_own(settings)
     return asyncio.run(_serve(settings, dialplan, show=args.show))

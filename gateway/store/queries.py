@@ -77,9 +77,10 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         started_at, call_id = json.loads(text)
         at = datetime.fromisoformat(started_at)
+        at = at.astimezone(UTC) if at.tzinfo is not None else at  # OverflowError at the ends of the calendar
         if at.tzinfo is None or not isinstance(call_id, str):
             raise ValueError("not a place in the list")
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadCursor("the cursor is not one that this list gave out") from error
     return at, call_id
 
