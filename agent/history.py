@@ -35,9 +35,14 @@ class History:
         self._entries.append(entry)
 
     def add_after(self, entry: Entry, messages: Iterable[ChatMessage]) -> None:
-        """Tool outputs belong right behind the message that called the tools, whatever was said meanwhile."""
-        position = self._entries.index(entry) + 1
-        self._entries[position:position] = [Entry(message) for message in messages]
+        """Outputs of the tools that `entry` has called. What was said meanwhile was said before they came: the calls
+        move behind it, so that the outputs are right behind them and last."""
+        outputs = [Entry(message) for message in messages]
+        calls = entry.message.tool_calls
+        if entry is not self._entries[-1] and calls:
+            entry.update(tool_calls=())
+            self._entries.append(Entry(ChatMessage("assistant", tool_calls=calls)))
+        self._entries += outputs
 
     def messages(self) -> list[ChatMessage]:
         """Without answers of which nothing was heard."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.chat_context import ContextLimits
+
 __all__ = ["SessionOptions"]
+
+_CAPS = (
+    *("max_context_characters", "max_context_messages", "max_user_characters", "max_tool_result_characters"),
+    *("max_tool_calls", "max_reply_characters"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,13 @@ class SessionOptions:
     max_call_ms: float | None = 30 * 60_000
     max_hold_ms: float | None = 10 * 60_000  # how long a caller may put us on hold
     max_tool_steps: int = 5
+    max_context_characters: int = (
+        100_000  # a token is about four: of a longer conversation the oldest turns are left out
+    )
+    max_context_messages: int = 400
+    max_user_characters: int = 4000  # of one message of the caller; the rest is cut off
+    max_tool_result_characters: int = 16_000  # for the model and the record; the rest is cut off
+    max_tool_calls: int = 16  # of one answer; the rest is not run
     max_reply_characters: int = 8000  # about ten minutes: of a longer reply the rest is neither said nor kept
     slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
     farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
@@ -53,5 +67,13 @@ class SessionOptions:
             raise ValueError(f"max_hold_ms must be positive, not {self.max_hold_ms}")
         if self.backchannel_max_ms < self.min_interruption_ms:
             raise ValueError("backchannel_max_ms must not be less than min_interruption_ms")
+        for name in _CAPS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.max_tool_steps < 0 or self.retries < 0 or self.max_failures < 1:
             raise ValueError("max_tool_steps and retries must be at least 0, max_failures at least 1")
+
+    @property
+    def context_limits(self) -> ContextLimits:
+        longest = max(self.max_user_characters, self.max_tool_result_characters, self.max_reply_characters) + 100
+        return ContextLimits(self.max_context_messages, self.max_context_characters, longest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import re
 import typing
@@ -17,6 +16,7 @@ import pydantic_core
 
 from agent.context import RunContext
 from agent.providers.base import Offload, ToolSpec
+from agent.tool_arguments import arguments_of
 
 if TYPE_CHECKING:
     pass
@@ -113,11 +113,11 @@ class FunctionTool:
 
     def _validated(self, arguments: str) -> dict[str, Any]:
         try:
-            raw = json.loads(arguments) if arguments.strip() else {}
-        except json.JSONDecodeError as error:
+            raw = arguments_of(arguments)
+        except ValueError as error:
             raise ToolError(f"The arguments of {self.name} are not valid JSON: {error}") from error
-        if not isinstance(raw, dict):
-            raise ToolError(f"The arguments of {self.name} must be a JSON object.")
+        except TypeError as error:
+            raise ToolError(f"The arguments of {self.name} must be a JSON object.") from error
         try:
             model = self._model.model_validate(raw)
         except pydantic.ValidationError as error:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from agent.chat_context import build_context
 from agent.events import TurnLatency
 from agent.persona import Agent
 from agent.pipeline.attempts import AttemptLimits, attempts
@@ -267,12 +268,14 @@ class Reply:
         self._voice.speak(utterance)
 
     def _messages(self) -> list[ChatMessage]:
-        messages = [ChatMessage("system", self._conversation.agent.prompt), *self._conversation.history.messages()]
-        if self.user is not None and not self._decided.is_set():
-            messages.append(self.user)
-        if self._instructions:
-            messages.append(ChatMessage("system", self._instructions))
-        return messages
+        conversation = self._conversation
+        return build_context(
+            conversation.history.messages(),
+            prompt=conversation.agent.prompt,
+            user=self.user if not self._decided.is_set() else None,
+            instructions=self._instructions,
+            limits=None if getattr(conversation.llm, "whole_context", False) else conversation.options.context_limits,
+        )
 
     def _first_audio(self) -> None:
         if self.waterfall.first_audio_at is None:

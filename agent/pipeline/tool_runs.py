@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from agent.events import FunctionCall, FunctionCallOutput
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.outcomes import as_read_by_model
 from agent.providers.base import ChatMessage, ToolCall
+from agent.tool_arguments import arguments_of
 from agent.tools import ToolOutcome
 
 __all__ = ["run_tools", "tool_messages"]
@@ -57,7 +57,6 @@ async def _run(conversation: Conversation, call: ToolCall) -> ToolOutcome:
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
-        value = json.loads(call.arguments or "{}")
-    except json.JSONDecodeError:
+        return arguments_of(call.arguments)
+    except (ValueError, TypeError):
         return {"invalid": call.arguments}
-    return value if isinstance(value, dict) else {"invalid": call.arguments}

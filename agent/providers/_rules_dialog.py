@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.chat_context import CUE
 from agent.providers._rules_match import best_intent, find_value
 from agent.providers.base import ChatMessage
 from agent.providers.phrases import spoken_digits, words
@@ -63,9 +64,9 @@ def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
     state = _State()
     action: Action = Say(rules.fallback)
     for number, message in enumerate(messages):
-        if message.role == "user":
+        if message.role == "user" and message.name != CUE:
             state, action = _heard(rules, state, message.text, f"rules_{number}")
-        elif message.role == "tool" and state.calling and message.tool_call_id == state.calling:
+        elif message.role == "tool" and state.calling and state.intent and message.name in (state.intent.tool, ""):
             state, action = _done(rules, state, message)
     return action
 

@@ -162,7 +162,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One entry of the model's context. role "tool": the output of `tool_call_id`, `is_error` if it failed."""
+    """One entry of the model's context. role "tool": the output of `tool_call_id`, `is_error` if it failed. role "user"
+    with the name "cue": words that nobody has said, where the model is to speak by itself."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""
@@ -195,6 +196,8 @@ LLMEvent = TextDelta | ToolCall | Usage
 
 
 class LLM(Protocol):
+    """A class attribute `whole_context = True` (default False) asks for all of the conversation, however long it is."""
+
     name: str
 
     def chat(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from agent.providers._chat_stream import ChatStream, EventLines, TooLong
 from agent.providers.base import (
     ChatMessage,
     LLMEvent,
@@ -23,10 +24,8 @@ from agent.providers.base import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
-    TextDelta,
     ToolCall,
     ToolSpec,
-    Usage,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIChat", "OpenAISettings", "request_messages", "warm_import"]
 
+_RINGING = "(The phone rings.)"
 _DETAIL_CHARACTERS = 200  # of a provider's own error text that goes into ours
 
 
@@ -67,7 +67,8 @@ def warm_import() -> ModuleType:
 
 def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Our context as the protocol's. A tool call without output, or an output without its call, is left out: a
-    conversation that was interrupted between the two would otherwise be refused from then on."""
+    conversation that was interrupted between the two would otherwise be refused from then on. Where the agent speaks
+    first, as it does on the phone, the caller's ringing stands before: some servers refuse an assistant who begins."""
     answered = {message.tool_call_id for message in messages if message.role == "tool"}
     called: set[str] = set()
     out: list[dict[str, Any]] = []
@@ -82,8 +83,10 @@ def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
             # The dash tells the model that it was cut off, in a way that it does not read out when it imitates it.
             text = message.text + " —" if message.interrupted and message.text else message.text
             if text or calls:
+                if not out or out[-1]["role"] == "system":
+                    out.append({"role": "user", "content": _RINGING})
                 out.append({"role": "assistant", "content": text or None} | _calls_field(calls))
-        else:
+        elif message.text:
             out.append({"role": message.role, "content": message.text})
     return out
 
@@ -97,31 +100,6 @@ def _calls_field(calls: Sequence[ToolCall]) -> dict[str, Any]:
             for call in calls
         ]
     }
-
-
-class _ToolCalls:
-    """Tool calls put together from their pieces."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, tuple[str, str, str]] = {}
-
-    def add(self, delta: Any) -> None:
-        index = delta.index
-        if index is None:  # servers that send each call whole leave the index out
-            index = len(self._parts)
-        call_id, name, arguments = self._parts.get(index, ("", "", ""))
-        function = delta.function
-        if function is not None:
-            name = name or function.name or ""  # some servers repeat it in each piece
-            arguments += function.arguments or ""
-        self._parts[index] = (call_id or delta.id or "", name, arguments)
-
-    def finished(self) -> list[ToolCall]:
-        return [
-            ToolCall(call_id or f"call_{index}", name, arguments or "{}")
-            for index, (call_id, name, arguments) in sorted(self._parts.items())
-            if name
-        ]
 
 
 class OpenAIChat:
@@ -156,25 +134,20 @@ class OpenAIChat:
             self._client = None
 
     async def chat(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
-        calls = _ToolCalls()
-        finish = ""
+        reply = ChatStream([tool.name for tool in tools])
+        done = False
         async with aclosing(self._chunks(self._request(messages, tools))) as chunks:
             async for chunk in chunks:
-                if chunk.usage is not None:
-                    yield Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
-                for choice in chunk.choices or ():
-                    finish = choice.finish_reason or finish
-                    if choice.delta is None:
-                        continue
-                    if choice.delta.content:
-                        yield TextDelta(choice.delta.content)
-                    for delta in choice.delta.tool_calls or ():
-                        calls.add(delta)
-        if not finish:
-            raise ProviderUnavailable(self.name, "the stream ended before the reply was finished")
-        if finish == "content_filter":
+                done = chunk is None
+                for event in reply.feed(chunk or {}):
+                    yield event
+        if reply.finish == "content_filter":
             raise ProviderRejected(self.name, "the reply was stopped by the provider's content filter")
-        for call in calls.finished():
+        if reply.finish == "error":
+            raise ProviderUnavailable(self.name, "the reply ended with an error")
+        if not reply.finish and not (done and reply.anything):
+            raise ProviderUnavailable(self.name, "the stream ended before the reply was finished")
+        for call in reply.calls():
             yield call
 
     def _request(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> dict[str, Any]:
@@ -205,24 +178,52 @@ class OpenAIChat:
             request["extra_body"] = dict(settings.extra)
         return request
 
-    async def _chunks(self, request: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """The stream's chunks, under our own deadlines: the SDK's read timeout starts anew with every byte, which a
-        server that sends keep-alive comments never lets run out."""
+    async def _chunks(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any] | None, None]:
+        """The stream's chunks and, if it says so itself, its end (None), under our own deadlines: the SDK's read
+        timeout starts anew with every byte, which a server that sends keep-alive comments never lets run out."""
         settings = self._settings
         stream: Any = None
         try:
             async with asyncio.timeout(settings.first_event_s):
                 stream = await self._connected().chat.completions.create(**request)
-                chunk = await anext(stream, None)
-            while chunk is not None:
-                yield chunk
+                events = self._events(stream.response)
+                event = await anext(events, None)
+            while event is not None:
+                if event.startswith(b"[DONE]"):
+                    yield None
+                    return
+                yield self._chunk(event)
                 async with asyncio.timeout(settings.next_event_s):
-                    chunk = await anext(stream, None)
+                    event = await anext(events, None)
         except Exception as error:  # noqa: BLE001 - translated, or raised again as it is
             self._translate(error)
         finally:
             if stream is not None:
                 await stream.close()
+
+    @staticmethod
+    async def _events(response: Any) -> AsyncGenerator[bytes, None]:
+        """The data of each event; of a server that does not stream, its whole answer."""
+        if "json" in response.headers.get("content-type", ""):
+            yield await response.aread()
+            yield b"[DONE]"
+            return
+        lines = EventLines()
+        async for data in response.aiter_bytes():
+            for event in lines.feed(data):
+                yield event
+        for event in lines.end():
+            yield event
+
+    def _chunk(self, event: bytes) -> Mapping[str, Any]:
+        """Raises ProviderError for an error that comes as an event."""
+        chunk = json.loads(event)
+        if not isinstance(chunk, dict):
+            raise ProviderUnavailable(self.name, "the stream held something that is no chunk")
+        error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
+        if error:
+            raise self._for_event(error if isinstance(error, dict) else {"message": str(error)})
+        return chunk
 
     def _translate(self, error: Exception) -> NoReturn:
         """Raise the `ProviderError` for an error of the SDK; anything else goes on as it is."""
@@ -231,7 +232,7 @@ class OpenAIChat:
         if isinstance(error, TimeoutError):
             raise ProviderTimeout(self.name, "no answer in time") from error
         # A JSON or Unicode error is a stream of which the bytes make no sense.
-        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError, TooLong)):
             raise ProviderUnavailable(self.name, "the stream held something that is not JSON") from error
         openai = warm_import()
         if isinstance(error, openai.APITimeoutError):
@@ -241,8 +242,9 @@ class OpenAIChat:
             raise self._for_status(error.status_code, error.message) from None
         if isinstance(error, openai.APIConnectionError):
             raise ProviderUnavailable(self.name, "the connection failed or was cut") from error
-        if isinstance(error, openai.APIError):  # an error event inside the stream
-            raise self._for_event(error) from None
+        if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore"):  # while the stream was read
+            slow = "Timeout" in type(error).__name__
+            raise (ProviderTimeout if slow else ProviderUnavailable)(self.name, "the connection was cut") from error
         if isinstance(error, openai.OpenAIError):
             raise ProviderBadRequest(self.name, self._shown(str(error))) from None
         raise error
@@ -258,10 +260,11 @@ class OpenAIChat:
             return ProviderRejected(self.name, text)
         return ProviderBadRequest(self.name, text)
 
-    def _for_event(self, error: Any) -> ProviderError:
-        code = f"{error.code or ''} {error.type or ''}"
-        text = f"error in the stream: {self._shown(error.message)}"
-        if "invalid_request" in code or "context_length" in code:
+    def _for_event(self, error: Mapping[str, Any]) -> ProviderError:
+        """For an error that comes inside a stream, or as an answer with status 200."""
+        code = f"{error.get('code') or ''} {error.get('type') or ''}".lower()
+        text = f"error in the stream: {self._shown(str(error.get('message') or ''))}"
+        if "invalid_request" in code or "context_length" in code or "badrequest" in code or code.startswith("400"):
             return ProviderBadRequest(self.name, text)
         if "auth" in code or "permission" in code or "quota" in code:
             return ProviderRejected(self.name, text)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agent.chat_context import CUE
 from agent.providers._rules_dialog import Call, Failed, decide
 from agent.providers.base import ChatMessage, LLMEvent, ProviderBadRequest, TextDelta, ToolCall, ToolSpec
 from agent.providers.phrases import PhraseError
@@ -26,6 +27,7 @@ class RulesLLM:
     "tool_failed" and "goodbye" are used."""
 
     name = _NAME
+    whole_context = True  # its state follows from all that was said
 
     def __init__(self, rules: Rules | None = None, canned: Mapping[str, str] | None = None) -> None:
         self._rules = rules if rules is not None else Rules(())
@@ -58,7 +60,7 @@ class RulesLLM:
 
     def _own(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """The messages from this persona's first turn on, the others blanked so that places stay the same."""
-        said = [place for place, message in enumerate(messages) if message.role == "user"]
+        said = [place for place, message in enumerate(messages) if message.role == "user" and message.name != CUE]
         if self._before is None or self._before >= len(said):
             self._before = sum(_answered(messages, place) for place in said)
         start = said[self._before] if self._before < len(said) else len(messages)

@@ -224,6 +224,74 @@ async def test_faults_in_the_stream(
     assert await ask(llm) == [TextDelta("Hi ")]
 
 
+PARALLEL = {
+    "tool_calls": [
+        {"index": 0, "id": "a", "type": "function", "function": {"name": "slots", "arguments": '{"day": 1}'}},
+        {"index": 0, "id": "b", "type": "function", "function": {"name": "hours", "arguments": None}},
+    ]
+}
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([DELTA, DONE], [TextDelta("Hi ")]),  # no reason of the end
+        ([chunk({"content": "Hi "}, "eos"), DONE], [TextDelta("Hi ")]),
+        ([chunk({"content": "Hi "}, "stop")], [TextDelta("Hi ")]),  # no [DONE]
+        (
+            [chunk({"role": "assistant"}), chunk({"role": "assistant", "reasoning_content": "Hm."}), DELTA, DONE],
+            [TextDelta("Hi ")],
+        ),
+        (
+            [chunk(PARALLEL), chunk({}, "stop"), DONE],
+            [ToolCall("a", "slots", '{"day": 1}'), ToolCall("b", "hours", "{}")],
+        ),
+        ([b"event: message\r\ndata: " + DELTA[6:-2] + b"\r\n\r\n", DONE], [TextDelta("Hi ")]),
+        ([chunk({"content": "Hi "}, "stop").rstrip()], [TextDelta("Hi ")]),  # the last event is not ended
+    ],
+)
+async def test_quirks_of_compatible_servers(
+    server: Server, llm: OpenAIChat, pieces: list[bytes | float | str], expected: list[LLMEvent]
+) -> None:
+    server.pieces = pieces
+    assert await ask(llm) == expected
+
+
+async def test_a_server_that_does_not_stream(server: Server, llm: OpenAIChat) -> None:
+    message = {
+        "role": "assistant",
+        "content": "Hello.",
+        "tool_calls": [tool_piece(0, "{}", name="hours")["tool_calls"][0]],
+    }
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 3}}
+    server.refusal = web.Response(status=200, text=json.dumps(body))
+    assert await ask(llm) == [Usage(3, 0), TextDelta("Hello."), ToolCall("call_0", "hours", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"error": {"message": "overloaded", "code": 503}}, ProviderUnavailable),
+        ({"error": "no model"}, ProviderUnavailable),
+        ({"object": "error", "message": "too long", "type": "BadRequestError", "code": 400}, ProviderBadRequest),
+    ],
+)
+async def test_errors_with_status_200(
+    server: Server, llm: OpenAIChat, body: dict[str, Any], error: type[ProviderError]
+) -> None:
+    for refusal in (web.Response(status=200, text=json.dumps(body)), None):
+        server.refusal, server.pieces = refusal, [b"event: error\ndata: " + json.dumps(body).encode() + b"\n\n"]
+        with pytest.raises(error) as raised:
+            await ask(llm)
+        assert raised.type is error
+
+
+def test_where_the_agent_speaks_first_somebody_has_rung() -> None:
+    out = request_messages([ChatMessage("system"), ChatMessage("assistant", "Hello!"), ChatMessage("user", "Hi.")])
+    assert [m["role"] for m in out] == ["user", "assistant", "user"]
+
+
 async def test_nobody_there() -> None:
     llm = OpenAIChat(OpenAISettings("m", base_url="http://127.0.0.1:1/v1", connect_s=0.5))
     with pytest.raises(ProviderUnavailable):

@@ -141,7 +141,7 @@ def test_going_on_just_after_the_decision_takes_the_unheard_reply_back():
     assert phone.of(AgentPaused) == []
     assert [message.text for message in phone.of(UserMessage)] == ["I want", "to go to Rome"]
     assert [message.text for message in phone.of(AgentMessage)] == ["Now I know."]
-    assert [m.text for m in llm.requests[-1].messages if m.role == "user"] == ["I want", "to go to Rome"]
+    assert [m.text for m in llm.requests[-1].messages if m.role == "user"] == ["I want\nto go to Rome"]
 
 
 def test_a_tool_that_runs_when_the_caller_interrupts_is_finished_and_told_of():

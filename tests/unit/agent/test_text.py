@@ -5,7 +5,7 @@ import pytest
 from agent.history import History
 from agent.pipeline.script import Script
 from agent.pipeline.segment import Segmenter
-from agent.providers.base import ChatMessage, WordMark
+from agent.providers.base import ChatMessage, ToolCall, WordMark
 from agent.speech.stage import SpokenPiece
 
 
@@ -90,11 +90,12 @@ def test_questions_count_from_their_middle_on():
     assert script.sentence_end_ms(1200) == 2000
 
 
-def test_history_leaves_out_what_was_not_heard_and_keeps_tool_outputs_behind_their_call():
+def test_history_leaves_out_what_was_not_heard_and_keeps_tool_outputs_right_behind_their_calls():
     history = History()
-    asked = history.add(ChatMessage("assistant", "Let me see."))
+    asked = history.add(ChatMessage("assistant", "Let me see.", (ToolCall("c1", "look", "{}"),)))
     history.add(ChatMessage("assistant", "One moment."))
     unheard = history.add(ChatMessage("assistant", "never heard"))
     unheard.update(text="", interrupted=True)
-    history.add_after(asked, [ChatMessage("tool", "42")])
-    assert [message.text for message in history.messages()] == ["Let me see.", "42", "One moment."]
+    history.add_after(asked, [ChatMessage("tool", "42", tool_call_id="c1")])
+    assert [len(message.tool_calls) for message in history.messages()] == [0, 0, 1, 0]
+    assert [message.text for message in history.messages()] == ["Let me see.", "One moment.", "", "42"]

@@ -1,0 +1,61 @@
+"""How much of what comes from outside is kept: longer text is cut, and says so. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.speech.characters import valid_text
+
+__all__ = ["pruned", "shortened"]
+
+
+def shortened(text: str, most: int) -> str:
+    """Valid text of about `most` characters; what is cut says how much there was."""
+    if len(text) <= most:
+        return valid_text(text)
+    return f"{valid_text(text[:most]).rstrip()} … [cut off here: {len(text):,} characters in all]"
+
+
+def pruned(value: object, most: int) -> object:
+    """`value` with no more of its items than make about `most` characters as JSON, and each of its texts cut to that.
+    Work is bounded by `most`, whatever the value. The same object if nothing had to go."""
+    return _Pruning(most).of(value)
+
+
+class _Pruning:
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def of(self, value: object) -> object:
+        if isinstance(value, str):
+            kept = value if len(value) <= self._left else shortened(value, max(self._left, 0))
+            self._left -= len(kept) + 3
+            return kept
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, list | tuple):
+            return self._items(value)
+        self._left -= 6
+        return value
+
+    def _mapping(self, value: Mapping[object, object]) -> object:
+        kept: dict[object, object] = {}
+        same = True
+        for key, item in value.items():
+            if self._left <= 0:
+                kept["…"] = f"cut off here: {len(value):,} in all"
+                return kept
+            self._left -= len(key) + 4 if isinstance(key, str) else 8
+            kept[key] = self.of(item)
+            same = same and kept[key] is item
+        return value if same else kept
+
+    def _items(self, value: list[object] | tuple[object, ...]) -> object:
+        kept: list[object] = []
+        same = True
+        for item in value:
+            if self._left <= 0:
+                return [*kept, f"… cut off here: {len(value):,} in all"]
+            kept.append(self.of(item))
+            same = same and kept[-1] is item
+        return value if same else kept

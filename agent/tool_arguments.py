@@ -1,0 +1,53 @@
+"""The arguments of a tool call as servers write them: mostly a JSON object, or something that means one. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+__all__ = ["arguments_of", "as_object_text"]
+
+_FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """The arguments by name. Nothing, `null`, `[]`, `""` and `{}` are no arguments; an object that was written as a
+    string, or in a code block, is that object. Raises ValueError when it is no JSON, TypeError when it is no object."""
+    value = _loaded(text)
+    for _ in range(2):  # some servers encode twice
+        if not isinstance(value, str):
+            break
+        value = _loaded(value)
+    if value is None or value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError(f"a JSON object is needed, not {type(value).__name__}")
+    return value
+
+
+def as_object_text(text: str) -> str:
+    """As JSON text of an object, as strict servers want them back: "{}" for what is none at all."""
+    try:
+        value = arguments_of(text)
+    except (ValueError, TypeError):
+        return "{}"
+    if text.lstrip().startswith("{"):
+        return text
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _loaded(text: str | None) -> Any:
+    text = (text or "").strip()
+    if (fenced := _FENCE.match(text)) is not None:
+        text = fenced[1]
+    if not text:
+        return None
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
