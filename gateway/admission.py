@@ -50,6 +50,7 @@ class Admission:
         self._now = now
         self._wall = wall
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
+        self._media_networks = {trunk.name: list(trunk.media_sources) for trunk in settings.sip.trunks}
         self.draining = False
         self.recordings: dict[str, str] = {}  # live call -> its recording, relative to the folder of recordings
 
@@ -129,6 +130,7 @@ class Admission:
             recording=str((self._settings.recordings / name).resolve()) if record else "",
             session=dict(route.session),
             speech=dict(route.speech),
+            media_networks=self._media_networks.get(info.trunk, []),
         )
 
 

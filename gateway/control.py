@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,8 @@ class Prepare(Message):
     """Gateway to worker: an INVITE with this call's id is on its way; get its persona ready.
 
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
-    empty for none; `session` and `speech` are the route's overrides of the settings.
+    empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
+    of a caller behind NAT may come from.
     """
 
     call: Mapping[str, Any]
@@ -42,6 +43,7 @@ class Prepare(Message):
     recording: str = ""
     session: Mapping[str, Any] = field(default_factory=dict)
     speech: Mapping[str, Any] = field(default_factory=dict)
+    media_networks: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,9 @@ class Metrics:
         self.stage = self._histogram("turn_stage_seconds", "End of speech to each stage of a reply", _TURN_S, "stage")
         self.lost = self._counter("rtp_packets_lost", "RTP packets that never came, by direction", "direction")
         self.received = self._counter("rtp_packets_received", "RTP packets that came")
+        self.strangers = self._counter("rtp_packets_from_strangers", "Media packets from elsewhere than the peer")
+        self.unknown_payload = self._counter("rtp_packets_unknown_payload", "RTP packets of a type not negotiated")
+        self.presses_dropped = self._counter("key_presses_dropped", "Key presses beyond what a hand can do")
         self.jitter = self._histogram("rtp_jitter_ms", "Interarrival jitter of a call, RFC 3550 6.4.1", _JITTER_MS)
         self.media_alarms = self._counter("media_alarms", "Audio that went wrong in calls", "kind")
         self.provider_failures = self._counter("provider_failures", "Speech and language failures", "provider", "part")
@@ -147,6 +150,9 @@ class Metrics:
         self.lost.labels(direction="in").inc(max(0, media.packets_lost))
         self.lost.labels(direction="out").inc(max(0, media.remote_packets_lost))
         self.received.inc(max(0, media.packets_received))
+        self.strangers.inc(max(0, media.packets_from_strangers))
+        self.unknown_payload.inc(max(0, media.packets_unknown_payload))
+        self.presses_dropped.inc(max(0, media.presses_dropped))
         self.jitter.observe(media.jitter_ms)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -22,6 +22,7 @@ __all__ = [
     "EndedBy",
     "FirstMedia",
     "Leg",
+    "LegAcknowledged",
     "LegAnswered",
     "LegDigit",
     "LegEnded",
@@ -152,11 +153,23 @@ class MediaStatistics:
     jitter_buffer_max_ms: float
     playout_empty: int  # frames for which the jitter buffer had nothing to play
     round_trip_ms: float | None  # from RTCP; None: not known
+    packets_comfort_noise: int = 0  # RFC 3389; among those received, as are key presses
+    packets_rtcp: int = 0  # reports that came: a sign of life of a peer that sends no audio (RFC 3550 section 6)
+    packets_unknown_payload: int = 0  # of a payload type that was not negotiated; among those received
+    packets_from_strangers: int = 0  # RTP and RTCP from elsewhere than the peer; in no other figure
+    presses_dropped: int = 0  # key presses beyond what a hand can do
 
 
 @dataclass(frozen=True, slots=True)
 class LegAnswered:
     at: float  # seconds, loop clock, as everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class LegAcknowledged:
+    """The peer has shown that it got our answer, by an ACK or a packet: who sent the INVITE is really there."""
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +210,7 @@ class LegEnded:
     statistics: MediaStatistics | None  # None: there never was media
 
 
-LegEvent = LegAnswered | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
+LegEvent = LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
 
 
 class CallVerbs(Protocol):

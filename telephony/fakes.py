@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from telephony.call import (
     CallInfo,
     DigitSource,
     Direction,
     FirstMedia,
+    LegAcknowledged,
     LegAnswered,
     LegDigit,
     LegEnded,
@@ -18,6 +19,7 @@ from telephony.call import (
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
+from telephony.media.sources import Network
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["FakeLeg", "statistics"]
@@ -50,7 +52,8 @@ class FakeLeg:
 
     `verbs` lists what was done, in order, as tuples: ("ring",), ("answer",), ("reject", 486, "Busy"),
     ("hang_up", "reason"), ("send_digits", "12"). A failure put into `failures` under a verb's name is raised by it
-    once. `answer` posts LegAnswered; `hang_up` and `reject` post LegEnded; all else is injected by the test.
+    once. `answer` posts LegAnswered and LegAcknowledged; `hang_up` and `reject` post LegEnded; all else is injected by
+    the test.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class FakeLeg:
         self.failures: dict[str, Exception] = {}
         self.audio: LegAudio | None = None
         self.answered = False
+        self.acknowledges = True  # the peer sends an ACK, at once
         self.ended: LegEnded | None = None
         self.figures: MediaStatistics | None = None
+        self.media_networks: tuple[Network, ...] = ()
         self.heard = bytearray()  # everything that was pulled: what the peer hears
 
     @property
@@ -79,6 +84,9 @@ class FakeLeg:
 
     def adopt(self, info: CallInfo) -> None:
         self._info = info
+
+    def trust_media(self, networks: Iterable[Network]) -> None:
+        self.media_networks = tuple(networks)
 
     async def ring(self) -> None:
         self._verb("ring")
@@ -91,6 +99,8 @@ class FakeLeg:
             raise TelephonyMisuse("the leg has been answered already")
         self.answered, self.audio, self.figures = True, audio, statistics()
         self.inject(LegAnswered(self._now()))
+        if self.acknowledges:
+            self.inject(LegAcknowledged(self._now()))
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
         self._verb("reject", sip_status, reason)

@@ -28,6 +28,7 @@ from telephony.call import (
     EndedBy,
     FirstMedia,
     Leg,
+    LegAcknowledged,
     LegAnswered,
     LegDigit,
     LegEnded,
@@ -43,6 +44,7 @@ __all__ = ["CallOwner", "ConversationMaker", "call_info"]
 log = structlog.get_logger(__name__)
 
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
+STRANGERS_ALARM = 50  # packets: less is a peer that moves, or a scanner that passes by
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
 END_LIMIT_S = 5.0  # for the leg to confirm its end
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
@@ -80,7 +82,8 @@ class CallOwner:
             else conversation(leg, prepared, self._journal, self._because)
         )
         self._answering = False  # a 200 is on its way: the leg can't be refused any more
-        self._answered = asyncio.Event()
+        self._answered_at: float | None = None  # when the 200 went out
+        self._acknowledged = asyncio.Event()  # only then has the call been answered: an INVITE may name anybody
         self._media = asyncio.Event()
         self._over = asyncio.Event()  # the leg has ended, or is to be ended
         self._ended: asyncio.Future[LegEnded] = asyncio.get_running_loop().create_future()
@@ -88,6 +91,7 @@ class CallOwner:
             settings.calls.media_alarm_s, settings.calls.first_media_s, settings.calls.media_timeout_s
         )
         self._cause: tuple[EndedBy, str] | None = None
+        self._strangers = 0  # packets from elsewhere, when last looked at
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
 
@@ -151,10 +155,11 @@ class CallOwner:
         except TelephonyError:
             self._answering = False  # not even begun: the caller is told what is the matter
             raise
-        if not await _comes(self._answered, ANSWER_LIMIT_S):
+        if not await _comes(self._acknowledged, ANSWER_LIMIT_S):
             self._because(EndedBy.SYSTEM, "no ACK came for the answer")
             return
-        await _comes(self._media, MEDIA_GRACE_S)
+        since_answer = asyncio.get_running_loop().time() - (self._answered_at or 0.0)
+        await _comes(self._media, max(0.0, MEDIA_GRACE_S - since_answer))
         watch = asyncio.create_task(self._watch_media(), name="media watch")
         try:
             self._talked(await self._conversation.hold())
@@ -181,8 +186,10 @@ class CallOwner:
         match event:
             case LegAnswered(at=at):
                 self._watch.answered(at)
-                self._answered.set()
-                self._journal.answered(at)
+                self._answered_at = at
+            case LegAcknowledged(at=at):
+                self._acknowledged.set()
+                self._journal.answered(at if self._answered_at is None else self._answered_at)
             case FirstMedia(at=at):
                 self._journal.first_media(at)
                 self._watch.first_media(at)
@@ -205,7 +212,7 @@ class CallOwner:
                 self._over.set()
 
     async def _watch_media(self) -> None:
-        """No RTP and silence are different things: this is about RTP."""
+        """No packets and silence are different things: this is about packets, RTCP among them (silence suppression)."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
@@ -214,7 +221,14 @@ class CallOwner:
             except TelephonyError as error:
                 log.warning("no_statistics", error=repr(error))
                 continue
-            received = statistics.packets_received if statistics is not None else 0
+            received = statistics.packets_received + statistics.packets_rtcp if statistics is not None else 0
+            strangers = statistics.packets_from_strangers if statistics is not None else 0
+            if strangers >= STRANGERS_ALARM > self._strangers:
+                self._journal.alarm(
+                    "strangers", "media from elsewhere than the peer comes, and is dropped", loop.time()
+                )
+                log.warning("media_from_strangers", packets=strangers)
+            self._strangers = strangers
             for finding in self._watch.poll(received, loop.time()):
                 self._journal.alarm("no_rtp", finding.text, finding.at)
                 log.warning("media_missing", finding=finding.text)
@@ -284,7 +298,7 @@ class CallOwner:
                 await self._recorder.close()
         except TimeoutError:
             self._recording_trouble = "the recording was not complete when the call was over"
-        if not self._answered.is_set():
+        if not self._acknowledged.is_set():
             self._recorder.path.unlink(missing_ok=True)  # nothing was said
 
     def _recording_name(self) -> str:
@@ -295,7 +309,7 @@ class CallOwner:
 
     def _recording(self) -> Recording | None:
         recorder = self._recorder
-        if recorder is None or not self._answered.is_set():
+        if recorder is None or not self._acknowledged.is_set():
             return None
         return Recording(
             path="" if recorder.error and not recorder.duration_ms else self._recording_name(),
@@ -307,7 +321,7 @@ class CallOwner:
         ended = self._ended.result() if self._ended.done() else None
         # Without a cause of ours and without the caller's it was PJSIP: no ACK came, no codec in common.
         by, reason = self._cause or (EndedBy.SYSTEM, ended.reason if ended is not None else "the leg never ended")
-        if self._answered.is_set():
+        if self._acknowledged.is_set():
             outcome = Outcome.ANSWERED
         elif by is EndedBy.CALLER:
             outcome = Outcome.CANCELLED

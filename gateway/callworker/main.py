@@ -11,9 +11,10 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_network
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,7 @@ from gateway.dialplan import Dialplan, load_persona
 from gateway.record import CallClosed, Outcome
 from telephony.call import CallInfo, EndedBy, Leg
 from telephony.errors import TelephonyError
+from telephony.media.sources import Network
 from telephony.pjsua import Endpoint, EndpointSettings
 
 __all__ = ["AnnouncedLeg", "CallWorker", "SipEndpoint", "preload", "run"]
@@ -88,6 +90,8 @@ class AnnouncedLeg(Leg, Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     def adopt(self, info: CallInfo) -> None: ...
+
+    def trust_media(self, networks: Iterable[Network]) -> None: ...
 
 
 class SipEndpoint(Protocol):
@@ -235,6 +239,7 @@ class CallWorker:
         structlog.contextvars.bind_contextvars(call_id=call_id)
         info = call_info(prepared.call)
         leg.adopt(info)
+        leg.trust_media([ip_network(text) for text in prepared.media_networks])
         owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record, self._conversations)
         self._calls[call_id] = owner
         if self._closing:

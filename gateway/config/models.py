@@ -82,6 +82,16 @@ class TrunkSettings(_Section):
     region: Region | None = Field(
         default=None, description="Where its numbers without a country code are; if not given, the dialplan's `region`."
     )
+    media_networks: tuple[Network, ...] = Field(
+        default=(),
+        description="Where its audio goes and comes from, beside `allow`. Given: an SDP that names any other address "
+        "is refused. Not given: any public address will do.",
+    )
+
+    @property
+    def media_sources(self) -> tuple[str, ...]:
+        """Where the audio of its callers may come from when that is not where their SDP says (NAT)."""
+        return tuple(str(network) for network in (*self.allow, *self.media_networks))
 
 
 class SipSettings(_Section):

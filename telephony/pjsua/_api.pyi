@@ -1,7 +1,7 @@
 # Types of what we use of pjsua2 2.15.1, which has none of its own. Names and units are pjsua2's.
 # Configuration records are `Any`-attributed: their fields are set once, in `engine.py`.
 
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsInt
 
 EXTENSION_FILE: str
 
@@ -109,6 +109,11 @@ class OnCallTransferRequestParam:
 class OnCallReplaceRequestParam:
     statusCode: int
 
+class OnStreamCreatedParam:
+    streamIdx: int
+    @property
+    def stream(self) -> SupportsInt: ...  # the address of the pjmedia_stream
+
 class OnStreamDestroyedParam:
     streamIdx: int
 
@@ -183,10 +188,15 @@ class StreamStat:
 
 class _StreamInfo:
     codecName: str
+    remoteRtpAddress: str  # "192.0.2.1:4000"
+    remoteRtcpAddress: str  # empty: not given
+    rxPt: int
+    audRxEventPt: int  # -1 and 0: none
 
 class Account:
     def __init__(self) -> None: ...
     def create(self, config: AccountConfig) -> None: ...
+    def modify(self, config: AccountConfig) -> None: ...
     def shutdown(self) -> None: ...
     def onIncomingCall(self, prm: OnIncomingCallParam) -> None: ...
 
@@ -201,6 +211,7 @@ class Call:
     def sendDtmf(self, prm: CallSendDtmfParam) -> None: ...
     def onCallState(self, prm: OnCallStateParam) -> None: ...
     def onCallMediaState(self, prm: OnCallMediaStateParam) -> None: ...
+    def onStreamCreated(self, prm: OnStreamCreatedParam) -> None: ...
     def onStreamDestroyed(self, prm: OnStreamDestroyedParam) -> None: ...
     def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None: ...
     def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from telephony.call import LegEvent
 from telephony.errors import TelephonyError, TelephonyMisuse
@@ -86,7 +87,8 @@ class Endpoint:
         owner = self._owner
         if owner is None:
             return lambda event: None
-        leg = IncomingLeg(request, line, owner.call)
+        leg = IncomingLeg(request, line, owner.call, owner.submit)
+        line.media.watch = partial(owner.post, leg.watch)
         owner.post(self._announce, leg)
         return lambda event: owner.post(self._deliver, leg, event)
 

@@ -136,7 +136,7 @@ class Engine:
         if self._sockets.too_many():
             sleep(_BREATH_S)
             return
-        waiting = any(line.awaits_media for line in self._lines.values())
+        waiting = any(line.awaits_media or line.awaits_acknowledgement for line in self._lines.values())
         idle = _CLOCK_WAIT_MS if self._bridge.ticking and not self._lines else _IDLE_WAIT_MS
         self._endpoint.libHandleEvents(_MEDIA_WAIT_MS if waiting else idle)
         if self._closing:
@@ -145,9 +145,9 @@ class Engine:
             if line.gone:
                 self._lines.pop(line.slot, None)
                 continue
-            line.settle()
             if line.awaits_media:
                 line.look_for_media()
+            line.settle()
         self._bridge.rest(monotonic())
 
     def _confirm(self) -> None:
@@ -201,6 +201,7 @@ class Engine:
         line.begin(account)
         self._lines[slot] = line
         line.post = self._new_leg(line, request)
+        line.media.open()
 
     def _close(self, line: Line) -> None:
         if self._lines.get(line.slot) is line:

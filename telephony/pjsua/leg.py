@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
 from telephony.call import CallInfo, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.media.sources import Network
+from telephony.pjsua.arrivals import Arrivals, GateKeeper
 from telephony.pjsua.digits import PAUSE_S, dial_plan
+from telephony.pjsua.gate import Gate
 from telephony.pjsua.request import IncomingRequest
 from telephony.rooms.protocol import LegAudio
 
@@ -20,8 +23,11 @@ _LEAST_DIGIT_MS = 40  # ITU-T Q.24: shorter is not recognised
 _MOST_DIGIT_MS = 8000  # the RFC 4733 duration field holds 8.19 s at 8 kHz
 
 
-class PjsipLine(Protocol):
+class PjsipLine(GateKeeper, Protocol):
     """What a leg needs of its line; called on the PJSIP thread."""
+
+    @property
+    def media(self) -> LineNetworks: ...
 
     def ring(self) -> None: ...
     def answer(self, audio: LegAudio) -> None: ...
@@ -29,6 +35,10 @@ class PjsipLine(Protocol):
     def dial(self, key: str, duration_ms: int) -> None: ...
     def statistics(self) -> MediaStatistics | None: ...
     def finish(self, sip_status: int, reason: str) -> None: ...
+
+
+class LineNetworks(Protocol):
+    networks: tuple[Network, ...]
 
 
 class Perform(Protocol):
@@ -43,10 +53,20 @@ class IncomingLeg:
     `request` is what the INVITE says. Who knows what call it is gives it its `info` by `adopt`.
     """
 
-    def __init__(self, request: IncomingRequest, line: PjsipLine, perform: Perform) -> None:
+    def __init__(
+        self,
+        request: IncomingRequest,
+        line: PjsipLine,
+        perform: Perform,
+        submit: Callable[[Callable[[], object]], None],
+    ) -> None:
+        """`submit`: as `perform`, without waiting."""
         self.request = request
         self._line = line
         self._perform = perform
+        self._submit = submit
+        self._gate: Gate | None = None
+        self._arrivals: Arrivals | None = None
         self._info: CallInfo | None = None
         self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
         self._over = asyncio.Event()
@@ -77,6 +97,23 @@ class IncomingLeg:
     def adopt(self, info: CallInfo) -> None:
         """Say what call this leg is."""
         self._info = info
+
+    def trust_media(self, networks: Iterable[Network]) -> None:
+        """Before the answer: a peer behind NAT may send its audio from these; nobody else but the address in its SDP
+        is heard."""
+        self._line.media.networks = tuple(networks)
+
+    def watch(self, gate: Gate) -> None:
+        """On the loop: the line has a gate, or a new offer for it."""
+        if self.ended:
+            gate.close()
+        elif self._arrivals is not None and self._gate is gate:
+            self._arrivals.look()
+        else:
+            if self._arrivals is not None:
+                self._arrivals.close()
+            self._gate = gate
+            self._arrivals = Arrivals(gate, self._line, self._submit, self.deliver)
 
     async def ring(self) -> None:
         await self._on_line(self._line.ring)
@@ -132,6 +169,8 @@ class IncomingLeg:
         self._events.put_nowait(event)
         if isinstance(event, LegEnded):
             self._statistics = event.statistics
+            if self._arrivals is not None:
+                self._arrivals.close()
             self._over.set()
 
     async def _on_line(self, command: Callable[[], object]) -> None:

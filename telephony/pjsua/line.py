@@ -1,4 +1,4 @@
-"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, but for received digits (media thread).
+"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, but for digits that PJSIP reads (media thread).
 
 `SipCall` is PJSIP's object and its callbacks; `Line` is what outlives it. PJSIP reuses a call slot as soon as it is
 free, and a SipCall that is destroyed later would hang up the slot's next call. So the line lets go of it within the
@@ -16,6 +16,7 @@ from typing import TypeVar
 from telephony.call import (
     DigitSource,
     FirstMedia,
+    LegAcknowledged,
     LegAnswered,
     LegDigit,
     LegEnded,
@@ -25,6 +26,8 @@ from telephony.call import (
     MediaStatistics,
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.media.sources import Source
+from telephony.media.telephone_events import KEYS
 from telephony.pjsua._api import (
     PJMEDIA_DIR_ENCODING,
     PJMEDIA_TYPE_AUDIO,
@@ -46,13 +49,14 @@ from telephony.pjsua._api import (
     OnCallStateParam,
     OnCallTransferRequestParam,
     OnDtmfEventParam,
+    OnStreamCreatedParam,
     OnStreamDestroyedParam,
     SipHeader,
 )
+from telephony.pjsua.arrivals import HeardPacket
 from telephony.pjsua.bridge import AudioPort, Bridge
-from telephony.pjsua.digits import PressFilter
+from telephony.pjsua.line_media import LineMedia
 from telephony.pjsua.request import reason_of
-from telephony.pjsua.statistics import combine, read_stream
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 
@@ -61,6 +65,8 @@ __all__ = ["Line", "SipCall", "guarded"]
 log = logging.getLogger(__name__)
 
 _DECLINE = 603
+_UNPROVEN_S = 0.4  # of audio to somebody who has shown by nothing that it is there: a round trip, and no flood
+_DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
 _DURATION_UNKNOWN = 0xFFFFFFFF  # PJSUA_UNKNOWN_DTMF_DURATION
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
@@ -99,6 +105,11 @@ class SipCall(Call):
             self.line.media_changed()
 
     @guarded
+    def onStreamCreated(self, prm: OnStreamCreatedParam) -> None:
+        if self.line is not None:
+            self.line.media.created(prm.streamIdx, int(prm.stream))
+
+    @guarded
     def onStreamDestroyed(self, prm: OnStreamDestroyedParam) -> None:
         if self.line is not None:
             self.line.stream_ends(prm.streamIdx)
@@ -128,21 +139,21 @@ class Line:
     ) -> None:
         self.slot = slot
         self.post: Callable[[LegEvent], None] = lambda event: None
+        self.media = LineMedia(slot)
         self._bridge = bridge
         self._closing = closing
         self._released = released
         self._call: SipCall | None = None
         self._port: AudioPort | None = None
-        self._stream: int | None = None
-        self._finished: MediaStatistics | None = None  # of the streams that are gone
         self._answered = False
+        self._answered_at = 0.0
         self._announced = False
         self._confirmed = False  # the ACK has come
+        self._acknowledged = False  # that, or a packet
         self._first_media = False
         self._held = False
         self._ending: tuple[int, str] | None = None  # what we end it with
         self._ended = False
-        self._presses = PressFilter()
 
     def begin(self, account: Account) -> None:
         self._call = SipCall(account, self.slot, self)
@@ -155,6 +166,10 @@ class Line:
     @property
     def awaits_media(self) -> bool:
         return self._announced and not self._first_media and self._call is not None
+
+    @property
+    def awaits_acknowledgement(self) -> bool:
+        return self._announced and not self._acknowledged and self._call is not None
 
     # Verbs. Each raises LegEndedError when the call is over.
 
@@ -178,7 +193,8 @@ class Line:
         if self._call is None:
             raise LegEndedError("the leg ended while it was being answered")
         self._announced = True
-        self.post(LegAnswered(monotonic()))
+        self._answered_at = monotonic()
+        self.post(LegAnswered(self._answered_at))
         if self._held:
             self.post(LegHeld(monotonic()))
 
@@ -195,9 +211,23 @@ class Line:
             self._leave_bridge()  # `settle` does the rest
 
     def settle(self) -> None:
-        """Hang up what was to be hung up before the ACK came: a callee sends no BYE before (RFC 3261 section 15)."""
-        if self._confirmed and self._ending is not None and self._call is not None:
-            self._hang_up(self._call, self._ending)
+        """What waits for the peer's ACK. A callee sends no BYE before it (RFC 3261 section 15), and no more than a
+        moment of audio: whoever the INVITE named must not be flooded."""
+        call = self._call
+        if call is None:
+            return
+        if self._confirmed and self._ending is not None:
+            self._hang_up(call, self._ending)
+        elif self.awaits_acknowledgement:
+            if self._confirmed or self._first_media:
+                self._acknowledge()
+            elif monotonic() - self._answered_at >= _UNPROVEN_S:
+                self.media.pause()
+
+    def _acknowledge(self) -> None:
+        self._acknowledged = True
+        self.media.resume()
+        self.post(LegAcknowledged(monotonic()))
 
     def _hang_up(self, call: SipCall, ending: tuple[int, str]) -> None:
         status, reason = ending
@@ -219,18 +249,22 @@ class Line:
             call.sendDtmf(prm)
 
     def statistics(self) -> MediaStatistics | None:
-        call = self._call
-        if call is None or self._stream is None:
-            return self._finished
-        try:
-            return combine(self._finished, read_stream(call, self.slot, self._stream))
-        except Error:
-            return self._finished
+        return self.media.statistics(self._call)
+
+    def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
+        """What the peer sent to our own sockets."""
+        if self._call is not None:
+            self.media.heard(rtp, rtcp)
+            if self.awaits_media and rtp:
+                self.look_for_media()
+
+    def stranger(self, source: Source, *, rtcp: bool) -> bool:
+        """Somebody else sends to this leg; whether that is the peer from now on."""
+        return self._call is not None and self.media.stranger(self._call, source, rtcp=rtcp)
 
     def look_for_media(self) -> None:
         """Post FirstMedia once the stream has received something."""
-        statistics = self.statistics()
-        if statistics is not None and statistics.packets_received and not self._first_media:
+        if self._call is not None and self.media.has_received(self._call) and not self._first_media:
             self._first_media = True
             self.post(FirstMedia(monotonic()))
 
@@ -247,7 +281,7 @@ class Line:
                 by_peer=by_peer,
                 sip_status=own_status if sip_status is None else sip_status,
                 reason=own_reason if reason is None else reason,
-                statistics=self._finished,
+                statistics=self.statistics(),
             )
         )
 
@@ -268,6 +302,8 @@ class Line:
             return
         status = info.lastStatusCode
         by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
+        if self._announced and by_peer and not self._acknowledged:
+            self._acknowledge()  # who sends a BYE has got our answer
         self.finish(status, _peer_reason(prm) or info.lastReason, by_peer=by_peer)
 
     def media_changed(self) -> None:
@@ -278,28 +314,34 @@ class Line:
         for media in info.media:
             if media.type != PJMEDIA_TYPE_AUDIO or media.status not in (PJSUA_CALL_MEDIA_ACTIVE, *_HELD):
                 continue
-            self._stream = media.index
+            try:
+                self.media.agreed(call, media.index)
+            except Error as error:
+                log.debug("no stream to look at: %s", error.reason)  # an inactive one, on hold
             held = media.status in _HELD or not media.dir & PJMEDIA_DIR_ENCODING
             self._join(call, media.index, joined=not held)
             self._note_hold(held)
             return
 
     def stream_ends(self, index: int) -> None:
-        if index != self._stream or self._call is None:
+        call = self._call
+        if call is None or index != self.media.index:
             return
         if self.awaits_media:
             self.look_for_media()
-        self._finished = self.statistics()
-        self._stream = None
+        self.media.ends(call, index)
 
     def digit_received(self, prm: OnDtmfEventParam) -> None:
-        """On the media thread (RFC 4733) or the PJSIP thread (INFO)."""
-        info = prm.method == PJSUA_DTMF_METHOD_SIP_INFO
-        source = DigitSource.INFO if info else DigitSource.RTP
-        digit = self._presses.accept(source, prm.digit, prm.timestamp)
-        if digit is not None:
-            known = info and prm.duration != _DURATION_UNKNOWN
-            self.post(LegDigit(digit, monotonic(), source, prm.duration if known else 0))
+        """On the media thread (RFC 4733 in SRTP: all other key packets come to our own socket) or PJSIP's (INFO)."""
+        now = monotonic()
+        if prm.method != PJSUA_DTMF_METHOD_SIP_INFO:
+            ended = bool(prm.flags & _DTMF_ENDED)
+            pressed = self.media.secure_key(prm.digit, prm.timestamp, prm.duration, ended=ended, at=now)
+            if pressed is not None:
+                self.post(pressed)
+        elif (key := prm.digit.upper()) and key in KEYS:
+            known = prm.duration != _DURATION_UNKNOWN
+            self.post(LegDigit(key, now, DigitSource.INFO, prm.duration if known else 0))
 
     def release(self) -> None:
         """Let go of PJSIP's objects: the SipCall is destroyed when its callback returns."""

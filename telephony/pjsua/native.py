@@ -6,16 +6,23 @@ The wheel's extension module exports PJSIP's C symbols. They are looked up on fi
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 from telephony.errors import PjsipError
 from telephony.pjsua._api import EXTENSION_FILE, ByteVector
 
 __all__ = [
+    "MediaSockets",
     "calls_in_use",
     "check_vector_layout",
     "compiled_call_limit",
+    "media_sockets",
+    "note_received",
     "packets_reordered",
+    "pause_sending",
+    "resume_sending",
     "set_g722_level",
     "silence_log",
     "vector_address",
@@ -23,7 +30,23 @@ __all__ = [
 
 _MAX_CALLS_READ = 256
 _STREAM_STAT_BYTES = 8192  # pjsua_stream_stat is smaller than 1 KiB
+_TRANSPORT_INFO_BYTES = 8192  # pjmedia_transport_info is smaller than 2 KiB
+_ENCODING = 1  # PJMEDIA_DIR_ENCODING
+_SRTP = 2  # PJMEDIA_TRANSPORT_TYPE_SRTP
+_REPORTS = (200, 201)  # RTCP: a sender's, a receiver's
 _READ_APART = 50  # packets that may come between two readings
+_NEEDED = (
+    "pj_log_set_level",
+    "pjmedia_rtcp_rx_rtcp",
+    "pjmedia_rtcp_rx_rtp2",
+    "pjmedia_stream_get_rtp_session_info",
+    "pjmedia_stream_pause",
+    "pjmedia_stream_resume",
+    "pjsua_call_get_max_count",
+    "pjsua_call_get_med_transport_info",
+    "pjsua_call_get_stream_stat",
+    "pjsua_enum_calls",
+)
 _pointer_at = ctypes.c_void_p.from_address
 
 
@@ -51,10 +74,50 @@ class _RtcpStat(ctypes.Structure):  # the start of pjmedia_rtcp_stat, which pjsu
     _fields_ = (("start", ctypes.c_long * 2), ("sent", _RtcpStreamStat), ("received", _RtcpStreamStat))
 
 
+class _Address(ctypes.Structure):  # pj_sockaddr, whose largest member is sockaddr_in6
+    _fields_ = (("words", ctypes.c_uint32 * 7),)
+
+
+class _SpecificInfo(ctypes.Structure):  # pjmedia_transport_specific_info; SRTP's begins with whether it is active
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("size", ctypes.c_int),
+        ("active", ctypes.c_int),
+        ("buffer", ctypes.c_char * (50 * ctypes.sizeof(ctypes.c_long) - ctypes.sizeof(ctypes.c_int))),
+        ("transport", ctypes.c_void_p),
+    )
+
+
+class _TransportInfo(ctypes.Structure):  # pjmedia_transport_info
+    _fields_ = (
+        ("rtp_socket", ctypes.c_long),
+        ("rtp_name", _Address),
+        ("rtcp_socket", ctypes.c_long),
+        ("rtcp_name", _Address),
+        ("rtp_source", _Address),
+        ("rtcp_source", _Address),
+        ("specific_count", ctypes.c_uint),
+        ("specific", _SpecificInfo * 4),
+    )
+
+
+class _SessionInfo(ctypes.Structure):  # pjmedia_stream_rtp_sess_info
+    _fields_ = (("received", ctypes.c_void_p), ("sent", ctypes.c_void_p), ("rtcp", ctypes.c_void_p))
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSockets:
+    """File descriptors of a call's media, PJSIP's own. `secure`: SRTP is in use."""
+
+    rtp: int
+    rtcp: int
+    secure: bool
+
+
 @cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(EXTENSION_FILE)  # already loaded by Python: this gives the same one
-    for name in ("pj_log_set_level", "pjsua_call_get_max_count", "pjsua_enum_calls", "pjsua_call_get_stream_stat"):
+    for name in _NEEDED:
         if not hasattr(library, name):
             raise PjsipError("load", 0, f"this build of pjsua2 hides the C function {name}")
     return library
@@ -98,6 +161,42 @@ def packets_reordered(slot: int, index: int, received: int, duplicated: int) -> 
     stat = _RtcpStat.from_buffer(buffer).received
     agreed = 0 <= stat.packets - received <= _READ_APART and 0 <= stat.dup - duplicated <= _READ_APART
     return int(stat.reorder) if agreed else 0
+
+
+def media_sockets(slot: int, index: int) -> MediaSockets | None:
+    """Of a live call's media `index`; None when it has no sockets."""
+    buffer = ctypes.create_string_buffer(_TRANSPORT_INFO_BYTES)
+    if _library().pjsua_call_get_med_transport_info(slot, index, buffer):
+        return None
+    info = _TransportInfo.from_buffer(buffer)
+    if info.rtp_socket <= 0 or info.rtcp_socket <= 0:
+        return None
+    found = info.specific[: min(info.specific_count, 4)]
+    return MediaSockets(info.rtp_socket, info.rtcp_socket, any(each.type == _SRTP and each.active for each in found))
+
+
+def note_received(stream: int, rtp: Iterable[tuple[int, int, int]], rtcp: Iterable[bytes]) -> None:
+    """Count packets that did not come through PJSIP's sockets. `stream` is the address of a live pjmedia_stream; of
+    RTP: (sequence number, timestamp, bytes of payload)."""
+    library, info = _library(), _SessionInfo()
+    if library.pjmedia_stream_get_rtp_session_info(ctypes.c_void_p(stream), ctypes.byref(info)) or not info.rtcp:
+        return
+    session = ctypes.c_void_p(info.rtcp)
+    for sequence, timestamp, size in rtp:
+        library.pjmedia_rtcp_rx_rtp2(session, ctypes.c_uint(sequence), ctypes.c_uint(timestamp), ctypes.c_uint(size), 0)
+    for report in rtcp:
+        if report[1] in _REPORTS:  # and nothing of what follows it: no parser of C for that
+            first = report[: 4 * (int.from_bytes(report[2:4], "big") + 1)]
+            library.pjmedia_rtcp_rx_rtcp(session, ctypes.create_string_buffer(first), ctypes.c_size_t(len(first)))
+
+
+def pause_sending(stream: int) -> None:
+    """No RTP goes out until `resume_sending`. `stream`: as above."""
+    _library().pjmedia_stream_pause(ctypes.c_void_p(stream), _ENCODING)
+
+
+def resume_sending(stream: int) -> None:
+    _library().pjmedia_stream_resume(ctypes.c_void_p(stream), _ENCODING)
 
 
 def vector_address(vector: ByteVector) -> int:

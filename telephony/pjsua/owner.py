@@ -42,7 +42,7 @@ class OwnerThread:
     def __init__(self, driven: Driven) -> None:
         self._driven = driven
         self._loop = asyncio.get_running_loop()
-        self._commands: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._commands: deque[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = deque()
         self._stopping = False
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._stopped: asyncio.Future[None] = self._loop.create_future()
@@ -69,6 +69,12 @@ class OwnerThread:
         self._commands.append((command, future))
         self._driven.wake()
         return await future
+
+    def submit(self, command: Callable[[], object]) -> None:
+        """Perform `command` on the thread, and don't wait for it. A failure is logged; nothing after the stop."""
+        if not self._stopping:
+            self._commands.append((command, None))
+            self._driven.wake()
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """From any thread: run on the loop, unless that has been closed."""
@@ -105,14 +111,20 @@ class OwnerThread:
             try:
                 result = command()
             except BaseException as error:  # noqa: BLE001 - handed to who waits for the command
-                self.post(_fail, future, _portable(error))
+                portable = _portable(error)
+                if future is not None:
+                    self.post(_fail, future, portable)
+                else:
+                    log.error("a command failed: %s", portable)
             else:
-                self.post(_resolve, future, result)
+                if future is not None:
+                    self.post(_resolve, future, result)
 
     def _refuse_all(self) -> None:
         while self._commands:
             _, future = self._commands.popleft()
-            self.post(_fail, future, PjsipError("command", 0, "the endpoint has stopped"))
+            if future is not None:
+                self.post(_fail, future, PjsipError("command", 0, "the endpoint has stopped"))
 
     def _stop_at_exit(self) -> None:
         """A process that exits without `stop` would be called back by PJSIP into a dying interpreter."""

@@ -58,4 +58,9 @@ def combine(earlier: MediaStatistics | None, later: MediaStatistics | None) -> M
         jitter_buffer_max_ms=max(earlier.jitter_buffer_max_ms, later.jitter_buffer_max_ms),
         playout_empty=earlier.playout_empty + later.playout_empty,
         round_trip_ms=earlier.round_trip_ms if later.round_trip_ms is None else later.round_trip_ms,
+        packets_comfort_noise=earlier.packets_comfort_noise + later.packets_comfort_noise,
+        packets_rtcp=earlier.packets_rtcp + later.packets_rtcp,
+        packets_unknown_payload=earlier.packets_unknown_payload + later.packets_unknown_payload,
+        packets_from_strangers=earlier.packets_from_strangers + later.packets_from_strangers,
+        presses_dropped=earlier.presses_dropped + later.presses_dropped,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from gateway.metrics import LoopLag, Metrics, sample_loop_lag
 from gateway.record import CallEvents, Outcome, WorkerLost, refused_record
 from gateway.store import WriterState
 from telephony.call import CallInfo, Direction
+from telephony.fakes import statistics
 from tests.unit.store.records import START, closed, conversation, opened
 
 
@@ -48,6 +50,16 @@ def test_media_of_a_call() -> None:
     assert value(metrics, "rtp_packets_lost_total", direction="out") == 2
     assert value(metrics, "rtp_jitter_ms_sum") == 4.5
     assert value(metrics, "media_alarms_total", kind="loss") == 1
+
+
+def test_packets_that_did_not_count() -> None:
+    metrics = Metrics()
+    metrics.observe(opened())
+    figures = replace(statistics(), packets_from_strangers=1400, packets_unknown_payload=7, presses_dropped=30)
+    metrics.observe(replace(closed(), media=figures))
+    assert value(metrics, "rtp_packets_from_strangers_total") == 1400
+    assert value(metrics, "rtp_packets_unknown_payload_total") == 7
+    assert value(metrics, "key_presses_dropped_total") == 30
 
 
 def test_refused_and_lost_calls() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from call_world import CallWorld, call
@@ -10,7 +11,6 @@ from call_world import CallWorld, call
 from agent.providers.base import ProviderRejected, Usage
 from agent.providers.fakes import FakeLLM, ModelTurn, loud
 from agent.testing.virtual_clock import run_virtual
-from telephony.call import LegAnswered
 from telephony.errors import LegEndedError, MediaPortsExhausted, PjsipError
 from telephony.fakes import statistics
 
@@ -270,23 +270,35 @@ def test_a_provider_that_refuses_while_it_rings_does_not_refuse_the_caller():
 
 def test_an_answer_that_is_never_acknowledged_is_hung_up_not_refused():
     async def script(world: CallWorld) -> None:
-        inject = world.leg.inject
-        world.leg.inject = lambda event: None if isinstance(event, LegAnswered) else inject(event)  # type: ignore
+        world.leg.acknowledges = False
         await wait(1)
 
     world = call(script, media=False)
     assert world.done() == ["ring", "answer", "hang_up"]
     assert world.outcome == ("failed", "system", "no ACK came for the answer")
+    assert world.closed.answered_at is None
     assert world.ended_after == pytest.approx(40, abs=0.1)
 
 
 def test_a_drain_before_the_ack_hangs_up():
     async def script(world: CallWorld) -> None:
-        inject = world.leg.inject
-        world.leg.inject = lambda event: None if isinstance(event, LegAnswered) else inject(event)  # type: ignore
+        world.leg.acknowledges = False
         await wait(1)
         world.owner.drain("stop")
 
     world = call(script, media=False)
     assert world.done() == ["ring", "answer", "hang_up"]
     assert world.outcome == ("failed", "system", "stop")
+
+
+def test_media_from_strangers_is_an_alarm_and_in_the_record():
+    async def script(world: CallWorld) -> None:
+        await wait(1)
+        world.leg.figures = replace(statistics(packets_received=70), packets_from_strangers=1400)
+        world.stop_media()
+        await wait(2.5)
+        world.leg.end()
+
+    world = call(script)
+    assert [alarm.kind for alarm in world.closed.media_alarms if alarm.kind == "strangers"] == ["strangers"]
+    assert world.closed.media.packets_from_strangers == 1400

@@ -13,7 +13,7 @@ from agent import AgentSession
 from agent.providers.base import ProviderRejected, ProviderUnavailable
 from agent.providers.fakes import FakeLLM, FakeTTS, ModelTurn
 from agent.testing.virtual_clock import run_virtual
-from telephony.call import LegAnswered, LegEnded
+from telephony.call import LegAcknowledged, LegAnswered, LegEnded
 from telephony.errors import PjsipError
 from telephony.fakes import statistics
 from telephony.media.recording import WavRecorder
@@ -197,6 +197,7 @@ def test_a_leg_whose_events_end_without_a_last_one_is_hung_up():
 
         async def events():
             yield LegAnswered(world.loop.time())
+            yield LegAcknowledged(world.loop.time())
             await asyncio.sleep(1)
 
         world.leg.events = events  # type: ignore[method-assign]

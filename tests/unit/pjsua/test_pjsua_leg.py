@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from telephony.call import CallInfo, Direction, Leg, LegAnswered, LegDigit, LegEnded, MediaStatistics
+from telephony.call import CallInfo, Direction, Leg, LegAcknowledged, LegAnswered, LegDigit, LegEnded, MediaStatistics
 from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
 from telephony.fakes import FakeLeg, statistics
 from telephony.media.frames import FRAME_BYTES, SILENCE
+from telephony.media.sources import Source
 from telephony.pjsua import IncomingLeg, IncomingRequest
+from telephony.pjsua.arrivals import HeardPacket
+from telephony.pjsua.line_media import LineMedia
 from telephony.rooms.protocol import LegAudio
 
 ENDED = LegEnded(9.0, False, 200, "done", statistics(packets_received=7))
@@ -22,6 +25,7 @@ class Line:
     """A `PjsipLine` that records."""
 
     def __init__(self) -> None:
+        self.media = LineMedia(0)
         self.done: list[tuple[object, ...]] = []
         self.on_end: Callable[[], None] = lambda: None
         self.failure: Exception | None = None
@@ -48,6 +52,12 @@ class Line:
     def finish(self, sip_status: int, reason: str) -> None:
         self.done.append(("finish", sip_status, reason))
 
+    def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
+        self.done.append(("heard", rtp, rtcp))
+
+    def stranger(self, source: Source, *, rtcp: bool) -> bool:
+        return False
+
 
 async def at_once(command: Callable[[], object]) -> object:
     return command()
@@ -55,7 +65,7 @@ async def at_once(command: Callable[[], object]) -> object:
 
 def made() -> tuple[IncomingLeg, Line]:
     line = Line()
-    leg = IncomingLeg(IncomingRequest("id", "100", "123", "", "100"), line, at_once)
+    leg = IncomingLeg(IncomingRequest("id", "100", "123", "", "100"), line, at_once, lambda command: None)
     line.on_end = lambda: leg.deliver(ENDED)
     return leg, line
 
@@ -143,7 +153,7 @@ async def test_the_fake_leg_records_and_injects():
     await as_leg.hang_up("bye")
     await as_leg.hang_up()
     events = [event async for event in as_leg.events()]
-    assert [type(event) for event in events] == [LegAnswered, LegDigit, LegDigit, LegEnded]
+    assert [type(event) for event in events] == [LegAnswered, LegAcknowledged, LegDigit, LegDigit, LegEnded]
     assert leg.verbs == [
         ("ring",), ("answer",), ("send_digits", "1"), ("send_digits", "1w2"), ("hang_up", "bye"), ("hang_up", ""),
     ]  # fmt: skip

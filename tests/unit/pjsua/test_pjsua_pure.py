@@ -11,19 +11,16 @@ from dataclasses import replace
 
 import pytest
 
-from telephony.call import DigitSource
 from telephony.errors import CallLimitReached, MediaPortsExhausted, PjsipError, PortTaken, TelephonyMisuse
 from telephony.fakes import statistics
 from telephony.pjsua import EndpointSettings, JitterBuffer
 from telephony.pjsua._api import Error
-from telephony.pjsua.digits import PressFilter, dial_plan
+from telephony.pjsua.digits import dial_plan
 from telephony.pjsua.native import check_vector_layout
 from telephony.pjsua.owner import OwnerThread
 from telephony.pjsua.sockets import ClosingSockets
 from telephony.pjsua.statistics import combine
 from telephony.pjsua.translate import pjsip_operation, translated
-
-RTP, INFO = DigitSource.RTP, DigitSource.INFO
 
 
 @pytest.mark.parametrize(
@@ -59,17 +56,6 @@ def test_dial_plan():
     assert dial_plan("1w#d") == ["1", None, "#", "D"]
     with pytest.raises(TelephonyMisuse, match="'x'"):
         dial_plan("12x")
-
-
-def test_a_press_is_one_press_however_many_packets_carry_it():
-    presses = PressFilter()
-    packets = [("1", 100), ("1", 100), ("1", 100), ("1", 900), ("1", 900), ("2", 1700), ("2", 1700), ("!", 2500)]
-    assert [presses.accept(RTP, digit, at) for digit, at in packets] == ["1", None, None, "1", None, "2", None, None]
-
-
-def test_each_info_is_a_press():
-    presses = PressFilter()
-    assert [presses.accept(INFO, "d", 1), presses.accept(INFO, "d", 1)] == ["D", "D"]
 
 
 def test_statistics_add_up_over_streams():

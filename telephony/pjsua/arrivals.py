@@ -1,0 +1,144 @@
+"""What comes to our own sockets of a leg, on the loop: key presses, comfort noise, RTCP, and who else speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+from telephony.call import DigitSource, LegDigit
+from telephony.media.rtp import RtpHeader, is_rtcp, read_rtp
+from telephony.media.sources import Source
+from telephony.media.telephone_events import PressLimit, TelephoneEvents
+from telephony.pjsua.gate import Gate, PortGroup
+
+__all__ = ["Arrivals", "GateKeeper", "HeardPacket"]
+
+log = logging.getLogger(__name__)
+
+_MOST_READ = 32  # packets a wake-up
+_MOST_BYTES = 2048
+_COMFORT_NOISE = 13  # RFC 3389 section 4
+_LOOK_AGAIN_S = 0.02  # at strangers, while one of them may be the peer
+
+HeardPacket = tuple[int, int, int]  # sequence number, timestamp, bytes of payload
+
+
+class GateKeeper(Protocol):
+    """What is done on the PJSIP thread, in order; failures are logged there."""
+
+    def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
+        """These are the peer's, for PJSIP's statistics."""
+
+    def stranger(self, source: Source, *, rtcp: bool) -> bool:
+        """Whether this source is the peer's from now on."""
+
+
+class Arrivals:
+    def __init__(
+        self, gate: Gate, keeper: GateKeeper, submit: Callable[[Callable[[], object]], None],
+        deliver: Callable[[LegDigit], None],
+    ) -> None:  # fmt: skip
+        """`submit` runs a command on the PJSIP thread."""
+        self._gate = gate
+        self._keeper = keeper
+        self._submit = submit
+        self._deliver = deliver
+        self._events = TelephoneEvents()
+        self._limit = PressLimit()
+        self._loop = asyncio.get_running_loop()
+        self._looking: asyncio.TimerHandle | None = None
+        self._loop.add_reader(gate.rtp.ours, self._rtp_came)
+        self._loop.add_reader(gate.rtcp.ours, self._rtcp_came)
+        self.look()
+
+    def look(self) -> None:
+        """Look at strangers for as long as one of them may be the peer: after each offer."""
+        self._looking = None
+        for group in (self._gate.rtp, self._gate.rtcp):
+            if group.strangers.fileno() >= 0 and self._gate.open_at(group):
+                self._loop.add_reader(group.strangers, self._stranger_came, group)
+
+    def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        for group in (self._gate.rtp, self._gate.rtcp):
+            for sock in (group.ours, group.strangers):
+                if sock.fileno() >= 0:
+                    self._loop.remove_reader(sock)
+        self._gate.close()
+
+    def _rtp_came(self) -> None:
+        heard: list[HeardPacket] = []
+        rtcp: list[bytes] = []
+        at = monotonic()
+        for data in _waiting(self._gate.rtp.ours):
+            if is_rtcp(data):
+                rtcp.append(data)
+            elif (packet := read_rtp(data)) is not None:
+                self._packet(packet, at)
+                heard.append((packet.sequence, packet.timestamp, len(packet.payload)))
+        self._heard(heard, rtcp)
+
+    def _rtcp_came(self) -> None:
+        self._heard([], [data for data in _waiting(self._gate.rtcp.ours) if is_rtcp(data)])
+
+    def _heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
+        if rtp or rtcp:
+            self._gate.arrived.packets += len(rtp)
+            self._gate.arrived.rtcp += len(rtcp)
+            self._submit(lambda: self._keeper.heard(rtp, rtcp))
+
+    def _packet(self, packet: RtpHeader, at: float) -> None:
+        arrived, agreed = self._gate.arrived, self._gate.agreed
+        if packet.payload_type == _COMFORT_NOISE:
+            arrived.comfort_noise += 1
+        elif agreed is None or packet.payload_type != agreed.event_type:
+            arrived.unknown_payload += 1
+        else:
+            for digit in self._events.packet(packet, at):
+                if self._limit.allows(at):
+                    self._deliver(LegDigit(digit, at, DigitSource.RTP))
+            arrived.presses_dropped = self._limit.dropped
+
+    def _stranger_came(self, group: PortGroup) -> None:
+        """Ask for one packet of each source whether it is the peer's. Then not for a moment: it may be a flood."""
+        self._loop.remove_reader(group.strangers)
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_AGAIN_S, self.look)
+        rtcp = group is self._gate.rtcp
+        asked: set[Source] = set()
+        with suppress(OSError):
+            for _ in range(_MOST_READ):
+                data, source = group.strangers.recvfrom(_MOST_BYTES)
+                if not rtcp and source in self._gate.admitted:
+                    continue  # came before the kernel knew
+                self._gate.arrived.strangers += 1
+                if source not in asked and (is_rtcp(data) if rtcp else read_rtp(data) is not None):
+                    asked.add(source)
+                    self._ask(source, data if rtcp else None)
+
+    def _ask(self, source: Source, report: bytes | None) -> None:
+        def answer() -> None:
+            if self._keeper.stranger(source, rtcp=report is not None):
+                log.info("media comes from %s:%d", *source)
+                self._loop.call_soon_threadsafe(self._was_the_peer, report)
+
+        self._submit(answer)
+
+    def _was_the_peer(self, report: bytes | None) -> None:
+        self._gate.arrived.strangers -= 1
+        if report is not None:
+            self._heard([], [report])
+
+
+def _waiting(sock: socket.socket) -> list[bytes]:
+    found: list[bytes] = []
+    with suppress(OSError):
+        for _ in range(_MOST_READ):
+            found.append(sock.recv(_MOST_BYTES))
+    return found

@@ -1,0 +1,176 @@
+"""The media of one line: its gate, its stream, what is known of the packets. On the PJSIP thread.
+
+PJSIP makes a new stream for most offers; the gate lives as long as the call's sockets do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from telephony.call import DigitSource, LegDigit, MediaStatistics
+from telephony.media.sources import Network, Source
+from telephony.media.telephone_events import KEYS, KeyEvent, PressLimit, TelephoneEvents
+from telephony.pjsua._api import Call, Error
+from telephony.pjsua.arrivals import HeardPacket
+from telephony.pjsua.gate import Agreed, Gate
+from telephony.pjsua.native import media_sockets, note_received, pause_sending, resume_sending
+from telephony.pjsua.statistics import combine, read_stream
+
+__all__ = ["LineMedia"]
+
+log = logging.getLogger(__name__)
+
+_SEQUENCES = 1 << 16
+_TICKS_A_MS = 8  # PJSIP tells times of events in milliseconds
+
+
+class LineMedia:
+    """`watch` is told of a gate that has been opened, and again after each offer."""
+
+    def __init__(self, slot: int) -> None:
+        self.networks: tuple[Network, ...] = ()  # where the trunk's media may come from
+        self.watch: Callable[[Gate], None] = lambda gate: None
+        self._slot = slot
+        self._gate: Gate | None = None
+        self._index: int | None = None  # of the stream; None: there is none
+        self._stream = 0  # its address
+        self._paused = False
+        self._at_offer = 0  # packets received when the last offer came
+        self._finished: MediaStatistics | None = None  # of the streams that are gone
+        self._keys = TelephoneEvents()  # of SRTP, whose events only PJSIP can read
+        self._key_limit = PressLimit()
+        self._key_packets = 0
+
+    @property
+    def index(self) -> int | None:
+        return self._index
+
+    def open(self) -> None:
+        """Before anything is answered: from now on nobody is heard who is not let in. Raises PjsipError."""
+        sockets = media_sockets(self._slot, 0)
+        if sockets is not None:
+            self._open(sockets.rtp, sockets.rtcp)
+
+    def _open(self, rtp: int, rtcp: int) -> Gate:
+        gate = Gate(rtp, rtcp)
+        if self._gate is not None:
+            gate.succeed(self._gate)
+        self._gate = gate
+        self.watch(gate)
+        return gate
+
+    def created(self, index: int, stream: int) -> None:
+        self._stream = stream
+        if self._paused:
+            pause_sending(stream)
+
+    def agreed(self, call: Call, index: int) -> None:
+        """An offer and its answer are in force. Raises Error when the stream has gone."""
+        self._index = index
+        sockets = media_sockets(self._slot, index)
+        if sockets is None:
+            return
+        info = call.getStreamInfo(index)
+        gate = self._gate
+        if gate is None or not gate.belongs_to(sockets.rtp):
+            gate = self._open(sockets.rtp, sockets.rtcp)
+        rtp = _source(info.remoteRtpAddress)
+        rtcp = _source(info.remoteRtcpAddress) or (rtp and (rtp[0], min(rtp[1] + 1, 65535)))
+        event_type = info.audRxEventPt if info.audRxEventPt > 0 else None
+        self._at_offer = self._received(call)
+        gate.offer(Agreed(rtp, rtcp, info.rxPt, event_type, sockets.secure), self.networks)
+        self.watch(gate)
+
+    def ends(self, call: Call, index: int) -> None:
+        """The stream is about to be destroyed."""
+        if index == self._index:
+            self._finished = self._of_streams(call)
+            self._index = None
+            self._stream = 0
+
+    def pause(self) -> None:
+        """Send nothing."""
+        if not self._paused:
+            self._paused = True
+            if self._stream:
+                pause_sending(self._stream)
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._stream:
+                resume_sending(self._stream)
+
+    def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
+        if self._gate is not None and rtcp:
+            self._gate.heard_rtcp()
+        if self._stream:
+            note_received(self._stream, rtp, rtcp)
+
+    def stranger(self, call: Call, source: Source, *, rtcp: bool) -> bool:
+        gate = self._gate
+        if gate is None:
+            return False
+        if rtcp:
+            return gate.rtcp_stranger(source)
+        if self.has_received(call):
+            return False
+        return gate.stranger(source)
+
+    def has_received(self, call: Call) -> bool:
+        """Whether a packet of the peer has come since the last offer."""
+        received = self._received(call) > self._at_offer
+        if received and self._gate is not None:
+            self._gate.heard_rtp()
+        return received
+
+    def statistics(self, call: Call | None) -> MediaStatistics | None:
+        """All figures of the leg so far; `call` None: it has ended."""
+        figures = self._of_streams(call)
+        gate = self._gate
+        if figures is None or gate is None:
+            return figures
+        if call is not None:
+            self.has_received(call)
+        arrived = gate.arrived
+        return replace(
+            figures,
+            packets_comfort_noise=arrived.comfort_noise,
+            packets_rtcp=arrived.rtcp,
+            packets_unknown_payload=arrived.unknown_payload,
+            packets_from_strangers=gate.strangers,
+            presses_dropped=arrived.presses_dropped + self._key_limit.dropped,
+        )
+
+    def secure_key(self, digit: str, timestamp_ms: int, duration_ms: int, *, ended: bool, at: float) -> LegDigit | None:
+        """An event that PJSIP has decrypted. On the media thread."""
+        code = KEYS.find(digit.upper()) if digit else -1
+        if code < 0:
+            return None
+        self._key_packets = (self._key_packets + 1) % _SEQUENCES
+        duration = min(duration_ms * _TICKS_A_MS, 0xFFFF)
+        event = KeyEvent(code, timestamp_ms * _TICKS_A_MS, duration, ended, False, self._key_packets)
+        found = self._keys.event(event, at)
+        return LegDigit(found, at, DigitSource.RTP) if found and self._key_limit.allows(at) else None
+
+    def _received(self, call: Call) -> int:
+        figures = self._of_streams(call)
+        return figures.packets_received if figures is not None else 0
+
+    def _of_streams(self, call: Call | None) -> MediaStatistics | None:
+        if call is None or self._index is None:
+            return self._finished
+        try:
+            return combine(self._finished, read_stream(call, self._slot, self._index))
+        except Error:
+            return self._finished
+
+
+def _source(text: str) -> Source | None:
+    """ "192.0.2.1:4000" as address and port; None for none, and for 0.0.0.0 (hold, RFC 2543)."""
+    address, _, port = text.rpartition(":")
+    if not port.isdigit() or not int(port) or address in ("", "0.0.0.0"):  # noqa: S104
+        return None
+    return (address, int(port))
