@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from agent.context import RunContext
     from agent.end_call import EndCall
     from agent.events import SessionClosed, SessionEvent
+    from agent.hooks import StopResponse, UserTurn
     from agent.options import SessionOptions
     from agent.persona import Agent, PersonaAware
     from agent.providers.base import ChatMessage
     from agent.rules import Intent, Rules, Slot
-    from agent.session import AgentSession, RunResult, SessionMisuse
+    from agent.run_result import RunResult, SessionMisuse
+    from agent.session import AgentSession
     from agent.speech_handle import SpeechHandle
     from agent.tools import FunctionTool, ToolError, function_tool
     from agent.turns.digits import DigitEntry
@@ -42,7 +44,9 @@ __all__ = [
     "SessionOptions",
     "Slot",
     "SpeechHandle",
+    "StopResponse",
     "ToolError",
+    "UserTurn",
     "function_tool",
 ]
 
@@ -58,13 +62,15 @@ _HOMES = {
     "PersonaAware": "agent.persona",
     "Rules": "agent.rules",
     "RunContext": "agent.context",
-    "RunResult": "agent.session",
+    "RunResult": "agent.run_result",
     "SessionClosed": "agent.events",
     "SessionEvent": "agent.events",
-    "SessionMisuse": "agent.session",
+    "SessionMisuse": "agent.run_result",
     "SessionOptions": "agent.options",
     "Slot": "agent.rules",
+    "StopResponse": "agent.hooks",
     "SpeechHandle": "agent.speech_handle",
+    "UserTurn": "agent.hooks",
     "ToolError": "agent.tools",
     "function_tool": "agent.tools",
 }

@@ -25,6 +25,10 @@ class RunContext:
     call_or_none: CallVerbs | None = None
     function_call: ToolCall | None = None
 
+    def disallow_interruptions(self) -> None:
+        """From here on the reply that called this tool is said to its end, whatever the caller says."""
+        self.session.disallow_interruptions()
+
     @property
     def call(self) -> CallVerbs:
         """Raises LookupError in a session that is no phone call (text mode)."""

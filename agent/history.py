@@ -39,10 +39,24 @@ class History:
         move behind it, so that the outputs are right behind them and last."""
         outputs = [Entry(message) for message in messages]
         calls = entry.message.tool_calls
-        if entry is not self._entries[-1] and calls:
+        if calls and (not self._entries or entry is not self._entries[-1]):
             entry.update(tool_calls=())
             self._entries.append(Entry(ChatMessage("assistant", tool_calls=calls)))
         self._entries += outputs
+
+    def replace(self, messages: Iterable[ChatMessage]) -> None:
+        """Another history. Messages of the old one that are in it stay the same ones: an answer that is being said goes
+        on growing in it."""
+        known = list(self._entries)
+        entries: list[Entry] = []
+        for message in messages:
+            entry = next((each for each in known if each.message == message), None)
+            if entry is None:
+                entry = Entry(message)
+            else:
+                known.remove(entry)
+            entries.append(entry)
+        self._entries = entries
 
     def messages(self) -> list[ChatMessage]:
         """Without answers of which nothing was heard."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from agent.context import RunContext
@@ -13,7 +13,8 @@ from agent.turns.digits import DigitEntry
 from agent.words import CANNED, canned_words
 
 if TYPE_CHECKING:
-    from agent.providers.base import LLM
+    from agent.hooks import UserTurn
+    from agent.providers.base import LLM, TTS, ChatMessage, LLMEvent, SpokenAudio, ToolSpec
     from agent.rules import Rules
 
 __all__ = ["CANNED", "Agent", "PersonaAware"]
@@ -23,7 +24,8 @@ class Agent:
     """Subclass it: the docstring is the instructions, methods marked with `@function_tool` are the tools.
 
     `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
-    `language`, as the synthesis has it.
+    `language`, as the synthesis has it. `llm`, `tts`: what thinks and speaks for this persona, as a provider or by
+    name; None: the session's. `silence_ladder` False: a silent caller is not asked, and the call is not ended for it.
     """
 
     instructions: str = ""
@@ -33,6 +35,9 @@ class Agent:
     canned: ClassVar[Mapping[str, str]] = {}
     rules: Rules | None = None
     digits: DigitEntry | None = None
+    llm: LLM | str | None = None
+    tts: TTS | str | None = None
+    silence_ladder: bool = True
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None
@@ -87,6 +92,34 @@ class Agent:
 
     async def on_digit(self, ctx: RunContext, digit: str) -> None:
         """The caller pressed a key."""
+
+    async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        """The caller is done, and the model is about to be asked: `turn.text` may be changed, the history edited. Raise
+        StopResponse for no answer. With it the model is not asked ahead of the decision that the turn is over."""
+
+    async def on_user_silence(self, ctx: RunContext, rung: int) -> bool:
+        """Nobody has spoken for `away_ms`, for the `rung`th time. True: it has been dealt with, and the silence ladder
+        says nothing and ends nothing this time."""
+        return False
+
+    def transcription_node(self, text: str) -> str:
+        """What was recognised, before anything is made of it; on the loop, so be quick."""
+        return text
+
+    def llm_node(
+        self, ctx: RunContext, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[LLMEvent | str]:
+        """One request to the model, the instructions first in `messages`. Override it, as an `async` generator as a
+        rule, to change what is asked or what comes back: text as `str` or TextDelta, ToolCall, Usage."""
+        return ctx.session.llm.chat(messages, tools)
+
+    def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[SpokenAudio | bytes]:
+        """The speech of a piece of text, a sentence as a rule: 8 kHz 16-bit mono."""
+        return ctx.session.tts.synthesize(text, voice=self.voice, language=self.language)
+
+    def update_instructions(self, instructions: str) -> None:
+        """What the model is told from its next request on."""
+        self.instructions = instructions
 
 
 @runtime_checkable

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from agent.clock import ThreadOffload
-from agent.events import AgentMessage, SessionClosed, SessionEvent, SessionStarted, UserMessage
+from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.pipeline.alarm import Alarm
@@ -19,9 +19,12 @@ from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
 from agent.pipeline.holding import Holding
 from agent.pipeline.reply import Waterfall
+from agent.pipeline.sound_file import load_sound
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
+from agent.providers.named import NamedProviders, default_providers
+from agent.run_result import RunResult, SessionMisuse
 from agent.speech_handle import SpeechHandle
 from agent.turns.limits import CallTooLong, LengthLimit
 from telephony.rooms.protocol import TakesAgents
@@ -30,25 +33,11 @@ if TYPE_CHECKING:
     from telephony.call import CallVerbs
     from telephony.rooms.protocol import Participant
 
+P = TypeVar("P", LLM, TTS)
+
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
 _log = logging.getLogger(__name__)
-
-
-class SessionMisuse(RuntimeError):
-    """The session is not in a state, or was not given the parts, for what was asked of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What came of one text turn."""
-
-    events: tuple[SessionEvent, ...]
-
-    @property
-    def text(self) -> str:
-        """All that the agent said."""
-        return " ".join(event.text for event in self.events if isinstance(event, AgentMessage) and event.text)
 
 
 class AgentSession:
@@ -65,13 +54,16 @@ class AgentSession:
         userdata: Any = None,
         offload: Offload | None = None,
         canned_audio: CannedAudio | None = None,
+        providers: NamedProviders | None = None,
     ) -> None:
-        """`canned_audio`: share one among the sessions of a process, so that each sentence is made only once."""
+        """`canned_audio`: share one among the sessions of a process, so that each sentence is made only once.
+        `providers`: makes those that personas name; without, those that need no account can be named."""
         self._llm, self._vad, self._stt, self._tts = llm, vad, stt, tts
         self._options = options or SessionOptions()
         self._userdata = userdata
         self._offload = offload or ThreadOffload()
         self._canned_audio = canned_audio or CannedAudio()
+        self._providers = providers
         self._callbacks: list[Callable[[SessionEvent], None]] = []
         self._closed: asyncio.Future[SessionClosed] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -208,6 +200,13 @@ class AgentSession:
 
     # --- talking --------------------------------------------------------------------------------------------------
 
+    async def play(self, path: Path | str, *, text: str = "", allow_interruptions: bool = True) -> SpeechHandle:
+        """Play a WAV file after what is being said; await the handle for its end. `text`: its words, which the model is
+        told as far as they were heard. Raises OSError or BadWavFile."""
+        talker = self._parts()[2]
+        pcm = await self._offload(lambda: load_sound(path), modelled_ms=0.0)
+        return talker.play(pcm, text, Path(path).name, allow_interruptions=allow_interruptions)
+
     def say(self, text: str, *, allow_interruptions: bool = True) -> SpeechHandle:
         """Say these words as they are, after what is being said."""
         return self._parts()[2].say(text, allow_interruptions=allow_interruptions)
@@ -226,6 +225,10 @@ class AgentSession:
         """Stop talking, as if the caller had interrupted; `force`: also what may not be interrupted. Whether there
         was anything to stop."""
         return self._parts()[2].interrupt(force=force)
+
+    def disallow_interruptions(self) -> None:
+        """The reply under way comes to its end, whatever the caller says."""
+        self._parts()[2].disallow_interruptions()
 
     async def run(self, *, user_input: str) -> RunResult:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
@@ -294,6 +297,30 @@ class AgentSession:
     def history(self) -> list[ChatMessage]:
         """What the model is told of the conversation, without its instructions."""
         return self._parts()[0].history.messages()
+
+    def update_history(self, messages: Sequence[ChatMessage]) -> None:
+        """What the model is told of the conversation from its next request on, as in `history` and edited."""
+        self._parts()[0].history.replace(messages)
+
+    @property
+    def llm(self) -> LLM:
+        """What thinks for the persona that is active. Raises SessionMisuse when nothing does."""
+        return self._given(self._parts()[0].bare_llm, "LLM")
+
+    @property
+    def tts(self) -> TTS:
+        """What speaks for the persona that is active. Raises SessionMisuse when nothing does."""
+        return self._given(self._parts()[0].bare_tts, "TTS")
+
+    def _given(self, provider: P | None, part: str) -> P:
+        if provider is None:
+            raise SessionMisuse(f"the session has no {part}")
+        return provider
+
+    def named_provider(self, part: Literal["llm", "tts"], name: str) -> Any:
+        """A provider that a persona names. Raises ValueError for a name that is not known."""
+        make = self._providers or default_providers(self._offload)
+        return make(part, name)
 
     @property
     def agent(self) -> Agent:

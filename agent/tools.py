@@ -15,6 +15,7 @@ import pydantic
 import pydantic_core
 
 from agent.context import RunContext
+from agent.hooks import StopResponse
 from agent.providers.base import Offload, ToolSpec
 from agent.tool_arguments import arguments_of
 
@@ -37,31 +38,42 @@ class _ToolOptions:
     name: str
     description: str
     timeout_s: float | None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What came of a call. `output`: for the model. `value`: what the function returned."""
+    """What came of a call. `output`: for the model. `value`: what the function returned. `silent`: nothing is to be
+    said of it."""
 
     output: str
     is_error: bool = False
     value: object = None
+    silent: bool = False
 
 
 @overload
 def function_tool(function: F) -> F: ...
 @overload
-def function_tool(*, name: str = "", description: str = "", timeout_s: float | None = 10) -> Callable[[F], F]: ...
 def function_tool(
-    function: F | None = None, *, name: str = "", description: str = "", timeout_s: float | None = 10
+    *, name: str = "", description: str = "", timeout_s: float | None = 10, silent: bool = False
+) -> Callable[[F], F]: ...
+def function_tool(
+    function: F | None = None,
+    *,
+    name: str = "",
+    description: str = "",
+    timeout_s: float | None = 10,
+    silent: bool = False,
 ) -> F | Callable[[F], F]:
-    """Let models call this function or method. `timeout_s` None: it may take as long as it likes.
+    """Let models call this function or method. `timeout_s` None: it may take as long as it likes. `silent`: when it
+    succeeds, the model is not asked to speak of it.
 
     It returns text, anything that can be JSON, an `Agent` (a handoff), or `(Agent, words to say)`.
     """
 
     def mark(target: F) -> F:
-        setattr(target, _MARK, _ToolOptions(name or target.__name__, description, timeout_s))
+        setattr(target, _MARK, _ToolOptions(name or target.__name__, description, timeout_s, silent))
         return target
 
     return mark if function is None else mark(function)
@@ -74,6 +86,7 @@ class FunctionTool:
         options: _ToolOptions = getattr(function, _MARK, None) or _ToolOptions(function.__name__, "", 10)
         self.function = function
         self.timeout_s = options.timeout_s
+        self._silent = options.silent
         summary, parameter_texts = _read_docstring(inspect.getdoc(function) or "")
         self._context_names, self._model = _argument_model(function, options.name, parameter_texts)
         schema = _without_titles(self._model.model_json_schema())
@@ -94,7 +107,9 @@ class FunctionTool:
         try:
             async with asyncio.timeout(self.timeout_s) as limit:
                 value = await self._run(values, offload)
-            return ToolOutcome(_as_text(value), value=value)
+            return ToolOutcome(_as_text(value), value=value, silent=self._silent)
+        except StopResponse as stop:
+            return ToolOutcome(str(stop) or "done", silent=True)
         except ToolError as error:
             return ToolOutcome(str(error), is_error=True)
         except Exception as error:  # noqa: BLE001  a tool is the user's code: whatever it raises must not end the call

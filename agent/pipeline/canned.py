@@ -24,16 +24,17 @@ class CannedAudio:
     """Speech of canned sentences by voice and words. Sessions of one process may share it."""
 
     def __init__(self, max_bytes: int = 4_000_000) -> None:
-        self._audio: dict[tuple[str, str, str], bytes] = {}
+        self._audio: dict[tuple[str | int | None, str, str, str], bytes] = {}
         self._room_left = max_bytes
+        self._spoken_by: list[object] = []  # kept, so that what they are known by stays theirs
 
     def get(self, agent: Agent, text: str) -> bytes | None:
-        return self._audio.get((agent.voice, agent.language, text))
+        return self._audio.get(_place(agent, text))
 
     async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
         """Make what is missing for this persona. Raises ProviderError."""
         for text in (in_spoken_form(agent, key) for key in MADE_AHEAD):
-            key = (agent.voice, agent.language, text)
+            key = _place(agent, text)
             if key in self._audio:
                 continue
             pcm = bytearray()
@@ -43,6 +44,12 @@ class CannedAudio:
             if 0 < len(pcm) <= self._room_left:
                 self._room_left -= len(pcm)
                 self._audio[key] = bytes(pcm)
+                self._spoken_by.append(agent.tts)
+
+
+def _place(agent: Agent, text: str) -> tuple[str | int | None, str, str, str]:
+    own = agent.tts if agent.tts is None or isinstance(agent.tts, str) else id(agent.tts)
+    return own, agent.voice, agent.language, text
 
 
 def in_spoken_form(agent: Agent, key: str) -> str:

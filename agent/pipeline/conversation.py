@@ -12,6 +12,7 @@ from agent.events import ProviderFailed, SessionEvent
 from agent.history import History
 from agent.options import SessionOptions
 from agent.persona import Agent, PersonaAware
+from agent.pipeline.nodes import llm_through, tts_through
 from agent.providers.base import LLM, STT, TTS, Offload, ProviderError, ToolCall
 from agent.providers.fallback import reporting
 from agent.turns.limits import FailureCount
@@ -50,7 +51,7 @@ class Conversation:
         self.offload = offload
         self.userdata = userdata
         self.output = output
-        self.tts = self.reporting_fallbacks("tts", tts) if tts is not None and output is not None else None
+        self._given_tts = self.reporting_fallbacks("tts", tts) if tts is not None and output is not None else None
         self.call = call
         self.emit = emit
         self.history = History()
@@ -68,10 +69,20 @@ class Conversation:
         self.become(agent)
 
     def become(self, agent: Agent) -> None:
-        """`agent` is active from now on."""
+        """`agent` is active from now on, with its own model and synthesis if it has them. Raises ValueError for a
+        name of one that is not known."""
+        llm, tts = self._given_llm, self._given_tts
+        if agent.llm is not None:
+            own = self.session.named_provider("llm", agent.llm) if isinstance(agent.llm, str) else agent.llm
+            llm = self.reporting_fallbacks("llm", own)
+        if agent.tts is not None and self.output is not None:
+            spoken = self.session.named_provider("tts", agent.tts) if isinstance(agent.tts, str) else agent.tts
+            tts = self.reporting_fallbacks("tts", spoken)
         self.agent = agent
-        llm = self._given_llm
-        self.llm: LLM | None = llm.for_persona(agent) if isinstance(llm, PersonaAware) else llm
+        self.bare_llm = llm.for_persona(agent) if isinstance(llm, PersonaAware) else llm
+        self.bare_tts = tts
+        self.llm = llm_through(agent, self.bare_llm, self.context)
+        self.tts = tts_through(agent, tts, self.context)
 
     def now(self) -> float:
         return self.loop.time()

@@ -8,7 +8,7 @@ from agent.end_call import EndCall
 from agent.persona import Agent
 from agent.tools import ToolOutcome
 
-__all__ = ["as_read_by_model", "end_of", "handoff_of"]
+__all__ = ["all_silent", "as_read_by_model", "end_of", "handoff_of"]
 
 
 def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
@@ -24,6 +24,11 @@ def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
 def end_of(outcomes: Sequence[ToolOutcome]) -> EndCall | None:
     """The first end of the call among the outcomes."""
     return next((outcome.value for outcome in outcomes if isinstance(outcome.value, EndCall)), None)
+
+
+def all_silent(outcomes: Sequence[ToolOutcome]) -> bool:
+    """Nothing is to be said of any of them."""
+    return bool(outcomes) and all(outcome.silent for outcome in outcomes)
 
 
 def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:

@@ -11,12 +11,15 @@ from typing import Literal, Protocol
 
 from agent.chat_context import build_context
 from agent.events import TurnLatency
+from agent.history import Entry
+from agent.hooks import overrides
 from agent.persona import Agent
 from agent.pipeline.attempts import AttemptLimits, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
-from agent.pipeline.outcomes import end_of, handoff_of
+from agent.pipeline.outcomes import all_silent, end_of, handoff_of
 from agent.pipeline.tool_runs import run_tools, tool_messages
+from agent.pipeline.turn_hook import turn_completed
 from agent.pipeline.utterance import Kind, Utterance
 from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
 from agent.speech_handle import SpeechHandle
@@ -88,6 +91,7 @@ class Reply:
         self._utterances: list[Utterance] = []
         self._stopped = False
         self._latency_told = False
+        self._user_entry: Entry | None = None
         self.user = user
         self.waterfall = waterfall
         self.allow_interruptions = allow_interruptions
@@ -102,7 +106,7 @@ class Reply:
     def decide(self) -> None:
         """It counts: what is there goes out."""
         if self.user is not None:
-            self._conversation.history.add(self.user)
+            self._user_entry = self._conversation.history.add(self.user)
         self._decided.set()
         for utterance in self._utterances:
             self._attach(utterance)
@@ -117,7 +121,15 @@ class Reply:
         elif self._phase != "tools":
             self._task.cancel()
 
+    def disallow_interruptions(self) -> None:
+        """What has been said of it and what is to come is said to its end."""
+        self.allow_interruptions = False
+        for utterance in self._utterances:
+            utterance.allow_interruptions = False
+
     async def _run(self) -> None:
+        if not await self._turn_completed():
+            return
         steps = self._conversation.options.max_tool_steps
         for step in range(steps + 1):
             calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
@@ -127,6 +139,14 @@ class Reply:
         for utterance in self._utterances:
             await utterance.over.wait()
             self._stopped = self._stopped or utterance.interrupted
+
+    async def _turn_completed(self) -> bool:
+        """The persona sees the caller's turn before the model does; False: it wants no answer."""
+        if self.user is None or not overrides(self._conversation.agent, "on_user_turn_completed"):
+            return True
+        await self._decided.wait()
+        assert self._user_entry is not None, "it was added when the turn was decided"
+        return await turn_completed(self._conversation, self._user_entry)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
@@ -211,7 +231,7 @@ class Reply:
         if (end := end_of(outcomes)) is not None:
             await self._end(end.farewell)
             return False
-        return not await self._hand_over(outcomes)
+        return not await self._hand_over(outcomes) and not all_silent(outcomes)
 
     async def _hand_over(self, outcomes: Sequence[ToolOutcome]) -> bool:
         for outcome in outcomes:

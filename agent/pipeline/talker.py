@@ -11,9 +11,10 @@ from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.reply import Reply, Waterfall
+from agent.pipeline.sound_file import played
 from agent.pipeline.speaker import Speaker
 from agent.pipeline.utterance import Kind, Utterance
-from agent.providers.base import ChatMessage, ProviderError, SpokenAudio
+from agent.providers.base import TTS, ChatMessage, ProviderError, SpokenAudio
 from agent.speech_handle import SpeechHandle
 
 __all__ = ["Talker", "TalkerOwner"]
@@ -103,8 +104,26 @@ class Talker:
         elif last.text:
             self.say(last.text)  # most likely a question, of whose answer nothing was heard
 
-    def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
-        voiced = self._conversation.tts is not None
+    def play(self, pcm: bytes, text: str, name: str, *, allow_interruptions: bool) -> SpeechHandle:
+        """Play 8 kHz audio after what is queued. `text`: its words, which the model is told; without, the transcript
+        has the `name`."""
+        handle = SpeechHandle(self._interrupt_handle)
+        utterance = self.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
+        utterance.set_text(text or f"[{name}]", whole=True)
+        utterance.sole = True
+        if self._conversation.ending:
+            utterance.finish(heard="", interrupted=True)
+            return handle
+        if text:
+            self._conversation.history.attach(utterance.entry)
+        self.speaker.add(utterance)
+        return handle
+
+    def new_utterance(
+        self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool, audio: bytes | None = None
+    ) -> Utterance:
+        """`audio`: its sound, instead of what the synthesis makes of its text."""
+        voiced = self._conversation.tts is not None or (audio is not None and self._conversation.output is not None)
         utterance = Utterance(
             kind,
             handle,
@@ -114,9 +133,12 @@ class Talker:
             max_characters=self._conversation.options.max_reply_characters,
         )
         if voiced:
-            agent = self._conversation.agent
+            agent, tts = self._conversation.agent, self._conversation.tts  # these, also after a handoff
             utterance.synthesis = self._conversation.spawn(
-                utterance.synthesize(lambda text: self._speak(agent, kind, text)), f"speak {kind}"
+                utterance.synthesize(
+                    lambda text: self._speak(agent, tts, kind, text) if audio is None else played(audio)
+                ),
+                f"speak {kind}",
             )
         return utterance
 
@@ -129,8 +151,8 @@ class Talker:
         utterance.set_text(text, whole=kind in _CANNED_KINDS)
         return utterance
 
-    def _speak(self, agent: Agent, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
-        tts, options = self._conversation.tts, self._conversation.options
+    def _speak(self, agent: Agent, tts: TTS | None, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
+        options = self._conversation.options
         if tts is None:
             raise ProviderError("session", "has no TTS")
         if kind not in _CANNED_KINDS:
@@ -190,6 +212,11 @@ class Talker:
         """Stop what may be stopped; whether anything was."""
         stopped = self.stop_replies(force=force)
         return self.speaker.interrupt(force=force) or stopped
+
+    def disallow_interruptions(self) -> None:
+        """The reply under way comes to its end, whatever the caller says."""
+        if self._active is not None:
+            self._active.disallow_interruptions()
 
     def stop_replies(self, *, force: bool = False) -> bool:
         """No more of the replies; what is being said goes on."""

@@ -13,11 +13,13 @@ from agent.events import (
     UserStoppedSpeaking,
     UserTurnEnded,
 )
+from agent.hooks import overrides
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.listener import Listener, SpokenTurn
 from agent.pipeline.reply import Waterfall
 from agent.pipeline.talker import Talker
+from agent.pipeline.turn_hook import transcribed
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.digits import DigitCollector, DigitsEntered
@@ -52,6 +54,7 @@ class TurnTaking:
         )
         # Without a phone nobody can be silent: a text session waits for as long as it likes.
         self._silence = SilenceLadder(away_ms=options.away_ms if conversation.output is not None else None)
+        self._silence.on = conversation.agent.silence_ladder
         self._digits = DigitCollector(conversation.agent.digits)
         loop = conversation.loop
         self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
@@ -122,6 +125,7 @@ class TurnTaking:
         """Another persona: its digit entry, its expectations."""
         agent = self._conversation.agent
         self._digits.entry = agent.digits
+        self._silence.on = agent.silence_ladder
         self._digits_alarm.set()
         if self.listener is not None:
             self.listener.agent_changed()
@@ -157,8 +161,9 @@ class TurnTaking:
         self._interruption_alarm.set()
 
     def turn_likely(self, turn: SpokenTurn) -> None:
-        if self._conversation.options.preemptive and turn.text and not turn.failed and not self._waiting:
-            self._talker.prepare(ChatMessage("user", turn.text), self._waterfall(turn))
+        text = transcribed(self._conversation.agent, turn.text)
+        if self._conversation.options.preemptive and text and not turn.failed and not self._waiting:
+            self._talker.prepare(ChatMessage("user", text), self._waterfall(turn))
 
     def turn_decided(self, turn: SpokenTurn) -> None:
         if self._interruption.state == "calm":
@@ -169,7 +174,7 @@ class TurnTaking:
             self.changed()
             return
         self._tell_decided(turn)
-        text, options = turn.text, self._conversation.options
+        text, options = transcribed(self._conversation.agent, turn.text), self._conversation.options
         if turn.failed and not text:
             self._talker.drop_prepared()
             self._talker.fail()
@@ -295,7 +300,28 @@ class TurnTaking:
     def _prompt(self, actions: tuple[SilenceRung, ...]) -> None:
         for rung in actions:
             self._conversation.emit(SilencePrompted(self._conversation.now(), rung.rung))
-            if rung.last:
-                self._ender.end("caller_silent", self._conversation.agent.say_canned(rung.canned))
+            if overrides(self._conversation.agent, "on_user_silence"):
+                self._conversation.spawn(self._ask_persona(rung), "on_user_silence")
             else:
-                self._talker.say_canned(rung.canned, "silence_prompt")
+                self._climb(rung)
+
+    def _climb(self, rung: SilenceRung) -> None:
+        if rung.last:
+            self._ender.end("caller_silent", self._conversation.agent.say_canned(rung.canned))
+        else:
+            self._talker.say_canned(rung.canned, "silence_prompt")
+
+    async def _ask_persona(self, rung: SilenceRung) -> None:
+        """The persona may deal with the silence itself."""
+        agent, handled = self._conversation.agent, False
+
+        async def ask() -> None:
+            nonlocal handled
+            handled = await agent.on_user_silence(self._conversation.context(), rung.rung)
+
+        await self._conversation.run_hook(ask(), "on_user_silence")
+        if handled:
+            self._silence.dealt_with()
+        elif agent is self._conversation.agent and not self._stopped:
+            self._climb(rung)
+        self.changed()

@@ -27,10 +27,11 @@ class SilenceLadder:
         self._away_s = None if away_ms is None else away_ms / 1000
         self._idle_since: float | None = None
         self.rung = 0
+        self.on = True  # False: a persona that wants none is active
 
     @property
     def deadline(self) -> float | None:
-        if self._away_s is None or self._idle_since is None or self.rung >= len(RUNGS):
+        if not self.on or self._away_s is None or self._idle_since is None or self.rung >= len(RUNGS):
             return None
         return self._idle_since + self._away_s
 
@@ -47,6 +48,10 @@ class SilenceLadder:
         self.rung = 0
         if self._idle_since is not None:
             self._idle_since = now
+
+    def dealt_with(self) -> None:
+        """Something else was done about it: the same rung may come again, and the call does not end for it."""
+        self.rung = max(0, self.rung - 1)
 
     def tick(self, now: float) -> tuple[SilenceRung, ...]:
         deadline = self.deadline

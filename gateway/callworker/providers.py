@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -44,6 +44,7 @@ class ProviderSet:
         self._offload = ThreadOffload()
         self._canned = CannedAudio()
         self._made: dict[SpeechSettings, tuple[VAD, STT, LLM, TTS]] = {}
+        self._named: dict[tuple[str, str], LLM | TTS] = {}
         self._shared = SharedByCalls(self._offload)
 
     async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
@@ -67,7 +68,15 @@ class ProviderSet:
             userdata=userdata,
             offload=self._offload,
             canned_audio=self._canned,
+            providers=self.named,
         )
+
+    def named(self, part: Literal["llm", "tts"], name: str) -> LLM | TTS:
+        """One that a persona names. Raises ValueError for a name that is not known, or a key that is missing."""
+        if (part, name) not in self._named:
+            build = build_llm if part == "llm" else build_tts
+            self._named[part, name] = build(*self._settings.provider(name), self._offload)
+        return self._named[part, name]
 
     async def warm(self, speech: Mapping[str, Any]) -> None:
         """Load and connect, as far as that has not happened, all at once. Raises ProviderError, the first of them."""

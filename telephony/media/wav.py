@@ -11,7 +11,7 @@ import numpy as np
 from telephony.media.frames import SAMPLE_RATE
 from telephony.media.g711 import decode_alaw, decode_ulaw
 
-__all__ = ["BadWavFile", "read_channels", "read_wav", "wav_bytes", "write_wav"]
+__all__ = ["BadWavFile", "read_channels", "read_channels_at", "read_wav", "wav_bytes", "write_wav"]
 
 _EXTENSIBLE = 0xFFFE  # the real tag is in the extension
 
@@ -41,6 +41,14 @@ def read_wav(path: Path | str) -> bytes:
 
 def read_channels(path: Path | str) -> list[bytes]:
     """The audio of an 8 kHz file, each channel as 16-bit PCM. Raises OSError or BadWavFile."""
+    rate, channels = read_channels_at(path)
+    if rate != SAMPLE_RATE:
+        raise BadWavFile(f"{path}: {rate} Hz; {SAMPLE_RATE} Hz is wanted")
+    return channels
+
+
+def read_channels_at(path: Path | str) -> tuple[int, list[bytes]]:
+    """Samples a second, and each channel as 16-bit PCM. Raises OSError or BadWavFile."""
     data = Path(path).read_bytes()
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise BadWavFile(f"{path}: not a WAV file")
@@ -57,7 +65,7 @@ def read_channels(path: Path | str) -> list[bytes]:
     raise BadWavFile(f"{path}: has no audio (no data chunk)")
 
 
-def _decode(path: Path | str, form: bytes | None, body: bytes) -> list[bytes]:
+def _decode(path: Path | str, form: bytes | None, body: bytes) -> tuple[int, list[bytes]]:
     if form is None or len(form) < 16:
         raise BadWavFile(f"{path}: has no usable format chunk before its audio")
     tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", form)
@@ -65,16 +73,14 @@ def _decode(path: Path | str, form: bytes | None, body: bytes) -> list[bytes]:
         tag = struct.unpack_from("<H", form, 24)[0]
     if tag not in _DECODERS or _DECODERS[tag][1] != bits:
         raise BadWavFile(f"{path}: format {tag} with {bits} bits; 16-bit PCM, mu-law or A-law is wanted")
-    if rate != SAMPLE_RATE:
-        raise BadWavFile(f"{path}: {rate} Hz; {SAMPLE_RATE} Hz is wanted")
-    if channels < 1:
-        raise BadWavFile(f"{path}: has no channels")
+    if channels < 1 or not 1000 <= rate <= 384_000:
+        raise BadWavFile(f"{path}: has no channels" if channels < 1 else f"{path}: {rate} samples a second")
     block = channels * bits // 8
     pcm = _DECODERS[tag][2](body[: len(body) - len(body) % block])
     if channels == 1:
-        return [pcm]
+        return rate, [pcm]
     samples = np.frombuffer(pcm, dtype="<i2").reshape(-1, channels)
-    return [samples[:, index].tobytes() for index in range(channels)]
+    return rate, [samples[:, index].tobytes() for index in range(channels)]
 
 
 def wav_bytes(channels: Sequence[bytes]) -> bytes:

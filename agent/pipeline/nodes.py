@@ -1,0 +1,75 @@
+"""The hooks between the stages: a persona's `llm_node` and `tts_node` in the place of its model and its synthesis."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from agent.context import RunContext
+from agent.hooks import overrides
+from agent.persona import Agent
+from agent.providers.base import LLM, TTS, ChatMessage, LLMEvent, SpokenAudio, TextDelta, ToolSpec
+
+__all__ = ["llm_through", "tts_through"]
+
+T = TypeVar("T")
+
+
+def llm_through(agent: Agent, llm: LLM | None, context: Callable[[], RunContext]) -> LLM | None:
+    """`llm`, or the persona's `llm_node` if it has one."""
+    return _NodeLLM(agent, llm, context) if llm is not None and overrides(agent, "llm_node") else llm
+
+
+def tts_through(agent: Agent, tts: TTS | None, context: Callable[[], RunContext]) -> TTS | None:
+    """`tts`, or the persona's `tts_node` if it has one."""
+    return _NodeTTS(agent, tts, context) if tts is not None and overrides(agent, "tts_node") else tts
+
+
+class _NodeLLM:
+    def __init__(self, agent: Agent, llm: LLM, context: Callable[[], RunContext]) -> None:
+        self._agent = agent
+        self._llm = llm
+        self._context = context
+        self.name = llm.name
+
+    async def warm(self) -> None:
+        await self._llm.warm()
+
+    async def chat(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
+        async for event in _items(self._agent.llm_node(self._context(), messages, tools)):
+            yield TextDelta(event) if isinstance(event, str) else event
+
+
+class _NodeTTS:
+    def __init__(self, agent: Agent, tts: TTS, context: Callable[[], RunContext]) -> None:
+        self._agent = agent
+        self._tts = tts
+        self._context = context
+        self.name = tts.name
+
+    async def warm(self) -> None:
+        await self._tts.warm()
+
+    async def synthesize(self, text: str, *, voice: str, language: str) -> AsyncIterator[SpokenAudio]:
+        async for audio in _items(self._agent.tts_node(self._context(), text)):
+            yield SpokenAudio(audio) if isinstance(audio, bytes) else audio
+
+
+async def _items(given: Any) -> AsyncIterator[Any]:
+    """Of what a node returned: a stream, something to await for one, a single item, or None. The stream is closed."""
+    if inspect.isawaitable(given):
+        given = await given
+    if given is None:
+        return
+    if isinstance(given, str | bytes | TextDelta | SpokenAudio):
+        yield given
+        return
+    try:
+        async for item in given:
+            yield item
+    finally:
+        if hasattr(given, "aclose"):
+            with suppress(Exception):
+                await given.aclose()

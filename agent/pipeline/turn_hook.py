@@ -1,0 +1,46 @@
+"""The persona's look at what the caller said, before anything is made of it and before the model is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from agent.history import Entry
+from agent.hooks import StopResponse, UserTurn, overrides
+from agent.persona import Agent
+from agent.pipeline.conversation import Conversation
+
+__all__ = ["transcribed", "turn_completed"]
+
+LIMIT_S = 10.0  # as for other hooks: the caller waits
+_log = logging.getLogger(__name__)
+
+
+async def turn_completed(conversation: Conversation, entry: Entry) -> bool:
+    """Run `on_user_turn_completed` on the message in `entry`, which it may change. False: no answer is wanted. A hook
+    that fails or takes longer than 10 s changes nothing."""
+    agent = conversation.agent
+    turn = UserTurn(entry.message.text)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await agent.on_user_turn_completed(conversation.context(), turn)
+    except StopResponse:
+        return False
+    except Exception:  # noqa: BLE001  it is the user's code
+        _log.exception("%s.on_user_turn_completed failed", agent.name)
+        return True
+    finally:
+        if turn.text != entry.message.text:
+            entry.update(text=turn.text)
+    return True
+
+
+def transcribed(agent: Agent, text: str) -> str:
+    """What was recognised, as the persona's `transcription_node` has it."""
+    if not text or not overrides(agent, "transcription_node"):
+        return text
+    try:
+        return agent.transcription_node(text)
+    except Exception:  # noqa: BLE001  it is the user's code
+        _log.exception("%s.transcription_node failed", agent.name)
+        return text
