@@ -17,7 +17,7 @@ from gateway.adoption import Adoption
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
 from gateway.call_log import CallLog
 from gateway.config import Settings
-from gateway.control import Drain, EndCall, Stop
+from gateway.control import DigitByInfo, Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.floods import flood_record
@@ -28,7 +28,17 @@ from gateway.store import CallStore, RecordWriter, Spill, StoreLock, recover
 from gateway.supervisor import Supervisor
 from gateway.warm_parent import WarmWorkers
 from telephony.call import EndedBy
-from telephony.edge import Edge, EdgeLimits, EdgeSettings, Flood, RefusedInvite, Trunk
+from telephony.edge import (
+    CallerGone,
+    DialogEnded,
+    DigitPressed,
+    Edge,
+    EdgeLimits,
+    EdgeSettings,
+    Flood,
+    RefusedInvite,
+    Trunk,
+)
 from telephony.media.recording import repair
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ POLITE_END_S = 15.0  # what a goodbye may take once the drain limit is over
 STOP_LIMIT_S = 4.0
 READY_LIMIT_S = 60.0
 CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
+EDGE_CLOSING_S = 0.3  # from the worker's closing record to the end of a SIP dialog that is still there
 EDGE_GRACE_S = 0.5  # for the last responses to BYEs
 
 
@@ -68,6 +79,7 @@ class Gateway:
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed_here: set[str] = set()  # calls whose records were closed although a worker may close them too
         self._lag: asyncio.Task[None] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -94,6 +106,7 @@ class Gateway:
         self.edge = Edge(
             edge_settings(self.settings), self.admission,
             on_refused=self._refused, on_dialog_ended=self._dialog_ended, on_flood=self._flood,
+            on_caller_gone=self._caller_gone, on_digit=self._digit,
         )  # fmt: skip
         listen = self.settings.http.listen
         self.api = ApiServer(self._api_deps(), host=listen.host, port=listen.port)
@@ -272,8 +285,13 @@ class Gateway:
         except ValueError as error:
             log.error("record_message_refused", worker=name, error=str(error))
             return
+        if isinstance(message, CallClosed) and message.call_id in self._closed_here:
+            self._closed_here.discard(message.call_id)
+            return
         self._record(message)
         if isinstance(message, CallClosed):
+            status, reason = message.sip_status or 0, message.end_reason or "the call is over"
+            asyncio.get_running_loop().call_later(EDGE_CLOSING_S, self.edge.close_call, message.call_id, status, reason)
             self.dispatcher.release(message.call_id)
             self.admission.recordings.pop(message.call_id, None)
             self._check_idle()
@@ -294,21 +312,40 @@ class Gateway:
 
     # --- records -------------------------------------------------------------------------------------------------
 
-    def _dialog_ended(self, call_id: str) -> None:
+    def _dialog_ended(self, ended: DialogEnded) -> None:
         """The worker's closing record follows at once, as a rule."""
-        asyncio.get_running_loop().call_later(CLOSING_GRACE_S, self._see_closed, call_id)
+        asyncio.get_running_loop().call_later(CLOSING_GRACE_S, self._see_closed, ended)
 
-    def _see_closed(self, call_id: str) -> None:
-        """PJSIP refuses some INVITEs by itself (an SDP that it cannot use), and then no call comes of them."""
-        worker = self.dispatcher.worker_of(call_id)
+    def _see_closed(self, ended: DialogEnded) -> None:
+        """PJSIP refuses some INVITEs by itself, and then no call comes of them."""
+        worker = self.dispatcher.worker_of(ended.call_id)
+        if worker is None:
+            return
+        status = ended.sip_status
+        reason = f"refused by the worker's SIP stack: {status} {ended.reason}" if status else "its SIP dialog is over"
+        self.supervisor.send(worker, EndCall(ended.call_id, politely=False, reason=reason, sip_status=status))
+
+    def _caller_gone(self, gone: CallerGone) -> None:
+        """The worker has not noticed, so it is told."""
+        worker = self.dispatcher.worker_of(gone.call_id)
         if worker is not None:
-            self.supervisor.send(worker, EndCall(call_id, politely=False, reason="its INVITE could not be used"))
+            self.supervisor.send(worker, EndCall(gone.call_id, politely=False, reason=gone.reason, by_caller=True))
+
+    def _digit(self, pressed: DigitPressed) -> None:
+        worker = self.dispatcher.worker_of(pressed.call_id)
+        if worker is not None:
+            self.supervisor.send(worker, DigitByInfo(pressed.call_id, pressed.digit, pressed.duration_ms))
 
     def _refused(self, refused: RefusedInvite) -> None:
         info = self.admission.info(refused.info)
         cause = refused.cause_text or refused.rule
         now = datetime.now(UTC)
         if refused.call_id:  # it had been admitted: its record is open, and its slot taken
+            worker = self.dispatcher.worker_of(refused.call_id)
+            if worker is not None and self.supervisor.send(
+                worker, EndCall(refused.call_id, politely=False, reason=cause, sip_status=refused.status)
+            ):
+                self._closed_here.add(refused.call_id)  # what the worker says of its end comes too late
             self.admission.recordings.pop(refused.call_id, None)
             self.dispatcher.release(refused.call_id)
             self._check_idle()

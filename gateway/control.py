@@ -14,6 +14,7 @@ __all__ = [
     "CALL_HEADER",
     "WIRE",
     "Channel",
+    "DigitByInfo",
     "Drain",
     "EndCall",
     "Heartbeat",
@@ -48,11 +49,23 @@ class Prepare(Message):
 
 @dataclass(frozen=True, slots=True)
 class EndCall(Message):
-    """Gateway to worker: end this call; `politely` lets the agent say goodbye first."""
+    """Gateway to worker: end this call; `politely` lets the agent say goodbye first. `sip_status`: what the caller was
+    answered, when the worker has no call of it; `by_caller`: it is the caller who has ended it."""
 
     call_id: str
     politely: bool
     reason: str
+    sip_status: int = 0
+    by_caller: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DigitByInfo(Message):
+    """Gateway to worker: the caller pressed a key, and its phone said so by INFO. `duration_ms` 0: not said."""
+
+    call_id: str
+    digit: str
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,10 @@ class Record(Message):
     body: Mapping[str, Any]
 
 
-WIRE = Wire((Prepare, EndCall, Drain, Stop, Ready, Heartbeat, Record, Question, Answer), most_bytes=4 * 1024 * 1024)
+WIRE = Wire(
+    (Prepare, EndCall, DigitByInfo, Drain, Stop, Ready, Heartbeat, Record, Question, Answer),
+    most_bytes=4 * 1024 * 1024,
+)
 
 
 class Channel(FramedChannel):

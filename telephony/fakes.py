@@ -131,6 +131,10 @@ class FakeLeg:
     async def statistics(self) -> MediaStatistics | None:
         return self.figures
 
+    def deliver(self, event: LegEvent) -> None:
+        """As of a real leg: what happened to it beside its SIP stack."""
+        self.inject(event)
+
     def inject(self, event: LegEvent) -> None:
         """Let something happen. After LegEnded, nothing does."""
         if self.ended is None:

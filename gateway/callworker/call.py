@@ -117,9 +117,9 @@ class CallOwner:
         elif self._goodbye is None:
             self._goodbye = asyncio.create_task(self._say_goodbye(reason), name="goodbye")
 
-    def end_now(self, reason: str) -> None:
+    def end_now(self, reason: str, by: EndedBy = EndedBy.SYSTEM) -> None:
         """Hang up without a word."""
-        self._because(EndedBy.SYSTEM, reason)
+        self._because(by, reason)
         self._over.set()
 
     async def _say_goodbye(self, reason: str) -> None:

@@ -26,10 +26,22 @@ from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
 from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.config import Settings
-from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
+from gateway.control import (
+    CALL_HEADER,
+    Channel,
+    DigitByInfo,
+    Drain,
+    EndCall,
+    Heartbeat,
+    Message,
+    Prepare,
+    Ready,
+    Record,
+    Stop,
+)
 from gateway.dialplan import Dialplan, load_persona
 from gateway.record import CallClosed, Outcome
-from telephony.call import CallInfo, EndedBy, Leg
+from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
 from telephony.errors import TelephonyError
 from telephony.media.sources import Network
 from telephony.pjsua import Endpoint, EndpointSettings
@@ -93,6 +105,9 @@ class AnnouncedLeg(Leg, Protocol):
 
     def trust_media(self, networks: Iterable[Network]) -> None: ...
 
+    def deliver(self, event: LegEvent) -> None:
+        """What happened to the leg beside its own SIP stack."""
+
 
 class SipEndpoint(Protocol):
     """What a worker needs of `telephony.pjsua.Endpoint`."""
@@ -127,6 +142,7 @@ class CallWorker:
         self._endpoint = endpoint(self._incoming)
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
         self._calls: dict[str, CallOwner] = {}
+        self._legs: dict[str, AnnouncedLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._prewarming: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
@@ -175,6 +191,8 @@ class CallWorker:
             self._prepare(message)
         elif isinstance(message, EndCall):
             self._end_call(message)
+        elif isinstance(message, DigitByInfo):
+            self._digit(message)
         elif isinstance(message, Drain):
             self._closing = message.reason
             for call in self._calls.values():
@@ -185,11 +203,20 @@ class CallWorker:
     def _end_call(self, message: EndCall) -> None:
         call = self._calls.get(message.call_id)
         if call is None:
-            self._forget(message.call_id, message.reason)
+            by = EndedBy.CALLER if message.by_caller else EndedBy.SYSTEM
+            self._forget(message.call_id, message.reason, message.sip_status, by)
         elif message.politely:
             call.drain(message.reason)
+        elif message.by_caller:
+            call.end_now(message.reason, EndedBy.CALLER)
         else:
             call.end_now(message.reason)
+
+    def _digit(self, message: DigitByInfo) -> None:
+        leg = self._legs.get(message.call_id)
+        if leg is not None:
+            at = asyncio.get_running_loop().time()
+            leg.deliver(LegDigit(message.digit, at, DigitSource.INFO, message.duration_ms))
 
     def _slot(self, call_id: str) -> asyncio.Future[Prepare]:
         future = self._prepared.get(call_id)
@@ -204,15 +231,16 @@ class CallWorker:
             slot.set_result(message)
             asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, call_id, "its INVITE never came")
 
-    def _forget(self, call_id: str, reason: str) -> None:
+    def _forget(self, call_id: str, reason: str, sip_status: int = 0, by: EndedBy = EndedBy.SYSTEM) -> None:
         """A prepared call will not come: PJSIP refused its INVITE by itself, or it was lost. Its record is closed from
         here, which frees its slot."""
         if call_id in self._calls or self._prepared.pop(call_id, None) is None:
             return
         log.warning("prepared_call_never_came", call_id=call_id, reason=reason)
+        outcome = Outcome.CANCELLED if by is EndedBy.CALLER else Outcome.FAILED
         closed = CallClosed(
-            call_id=call_id, outcome=Outcome.FAILED, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
-            end_reason=reason,
+            call_id=call_id, outcome=outcome, ended_by=by, ended_at=datetime.now(UTC),
+            end_reason=reason, sip_status=sip_status or None,
         )  # fmt: skip
         self._record(closed.to_dict())
 
@@ -242,12 +270,14 @@ class CallWorker:
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
         owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record, self._conversations)
         self._calls[call_id] = owner
+        self._legs[call_id] = leg
         if self._closing:
             owner.end_now(self._closing)
         try:
             await owner.run()
         finally:
             self._calls.pop(call_id, None)
+            self._legs.pop(call_id, None)
             self._prepared.pop(call_id, None)
 
     async def _announced(self, call_id: str) -> Prepare | None:

@@ -1,8 +1,9 @@
-"""The public SIP side: a stateless proxy with Record-Route, admission, and a table of live dialogs (docs/edge.md)."""
+"""The public SIP side: admission, dialogs, and every message that reaches a worker written anew (docs/edge.md)."""
 
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
+from telephony.edge.hops import CallerGone, DialogEnded, DigitPressed
 from telephony.edge.protocol import (
     Admitter,
     Flood,
@@ -18,8 +19,11 @@ from telephony.edge.settings import EdgeLimits, EdgeSettings, ListenAddress, Tru
 
 __all__ = [
     "Admitter",
+    "CallerGone",
+    "DialogEnded",
     "DialogInfo",
     "DialogState",
+    "DigitPressed",
     "Edge",
     "EdgeCounters",
     "EdgeLimits",

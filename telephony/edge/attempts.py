@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from telephony.edge.dialogs import Dialog
+from telephony.edge.dialogs import Dialog, Reply
 from telephony.edge.parse import Message, Via
 
-__all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key"]
+__all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key", "attempt_key_of"]
 
 AttemptKey = tuple[str, str, int, str, str, str]
 KEPT_S = 64.0  # after the final answer: twice 64 x T1 (RFC 3261 section 17.1.1.2), for what is late in the network
@@ -23,6 +23,12 @@ def attempt_key(message: Message, via: Via, ip: str) -> AttemptKey:
     return (ip, message.call_id, message.cseq, message.from_tag, via.branch, via.sent_by)
 
 
+def attempt_key_of(dialog: Dialog, reply: Reply) -> AttemptKey:
+    """Of the INVITE that made the dialog."""
+    via = reply.via
+    return (reply.received_from[0], dialog.sip_call_id, dialog.invite_cseq, dialog.caller_tag, via.branch, via.sent_by)
+
+
 @dataclass(slots=True)
 class Attempt:
     dialog: Dialog | None  # None: refused by us
@@ -30,7 +36,6 @@ class Attempt:
     seen_at: float
     final: bytes = b""  # the final answer as it was sent to the caller
     answered_by_us: bool = False
-    cancelled: bool = False
 
 
 class AttemptTable:

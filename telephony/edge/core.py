@@ -179,11 +179,21 @@ class EdgeCore:
         """The edge closes: what is to be told still."""
         return [FloodSummedUp(flood) for flood in self._ground.floods.rest()]
 
+    def close_call(self, call_id: str, status: int, cause: str, now: float) -> list[Action]:
+        """The gateway's record of the call is closed: a caller who still waits for an answer gets one (`status`, or
+        500), and one who still talks a BYE."""
+        dialog = self._ground.dialogs.of_call(call_id)
+        if dialog is None or dialog.state not in (DialogState.INVITING, DialogState.CONFIRMED):
+            return []
+        return self._ending.end(dialog, cause, now, tell_worker=True, status=status if status >= 400 else 500)
+
     def tick(self, now: float) -> list[Action]:
         """Retransmissions and expiry; to be called every 100 ms or so."""
         ground = self._ground
         actions: list[Action] = [*ground.resends.due(now)]
         actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
+        for due in ground.relays.due(now):
+            actions += self._ending.due(due, now)
         for dialog in ground.dialogs.expired(now):
             if dialog.state is DialogState.INVITING:
                 actions += self._ending.no_answer(dialog, now)

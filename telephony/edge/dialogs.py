@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from telephony.edge.hops import Hop
 from telephony.edge.parse import Line, Via
-from telephony.edge.protocol import Source, WorkerAddress
+from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
 
-__all__ = ["Dialog", "DialogInfo", "DialogState", "DialogTable", "Reply"]
+__all__ = ["Dialog", "DialogInfo", "DialogState", "DialogTable", "Reply", "WorkerNames"]
 
 
 class DialogState(StrEnum):
@@ -51,31 +51,44 @@ class Reply:
     hop: Hop
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerNames:
+    """What a dialog is called towards its worker. Nothing of it was written by the caller; Call-ID is our call id."""
+
+    caller: str  # From value of the INVITE, with the tag
+    caller_tag: str
+    called: str  # To value, without a tag
+    uri: str  # Request-URI of the INVITE
+
+
 @dataclass(slots=True)
 class Dialog:
-    call_id: str  # ours
+    call_id: str  # ours, and the Call-ID towards the worker
     sip_call_id: str
     caller_tag: str
     worker: WorkerAddress
     trunk: str
     hop: Hop  # where the caller's last request came from
     caller_address: str  # From value of the INVITE, with tag
-    worker_address: str  # To value; with tag once the worker has answered with one
+    worker_address: str  # To value; with the worker's tag once it has answered with one
     caller_contact: str  # URI
-    invite_uri: str  # Request-URI of the INVITE
     invite_cseq: int
     branch: str  # ours, on the INVITE towards the worker
     created_at: float
     expires_at: float
     invite: Reply | None  # until the INVITE has a final answer
+    names: WorkerNames
+    info: InviteInfo
     routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
     worker_tag: str = ""
+    worker_address_tagged: bool = False
     worker_contact: str = ""
     caller_cseq: int = 0
     worker_cseq: int = 0
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
     told: bool = field(default=False)  # its end has been reported
+    answered: dict[tuple[int, str], bytes] = field(default_factory=dict)  # by us: CSeq and branch -> the answer
 
     @property
     def live(self) -> bool:

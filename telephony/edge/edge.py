@@ -18,7 +18,9 @@ from telephony.edge.ground import LOOPBACK, Ground, PublicSocket
 from telephony.edge.hops import (
     Action,
     CallCancelled,
+    CallerGone,
     DialogEnded,
+    DigitPressed,
     FloodSummedUp,
     Hop,
     InviteRefused,
@@ -45,7 +47,8 @@ class Edge:
 
     All methods belong to the asyncio loop. `on_refused` is called once for each refused INVITE, `on_dialog_ended` once
     for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer,
-    `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of.
+    `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
+    `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class Edge:
         admitter: Admitter,
         *,
         on_refused: Callable[[RefusedInvite], None] | None = None,
-        on_dialog_ended: Callable[[str], None] | None = None,
+        on_dialog_ended: Callable[[DialogEnded], None] | None = None,
         on_call_cancelled: Callable[[str], None] | None = None,
         on_flood: Callable[[Flood], None] | None = None,
+        on_caller_gone: Callable[[CallerGone], None] | None = None,
+        on_digit: Callable[[DigitPressed], None] | None = None,
     ) -> None:
         self._settings = settings
         self._admitter = admitter
@@ -64,6 +69,8 @@ class Edge:
         self._on_dialog_ended = on_dialog_ended
         self._on_call_cancelled = on_call_cancelled
         self._on_flood = on_flood
+        self._on_caller_gone = on_caller_gone
+        self._on_digit = on_digit
         self.counters = EdgeCounters()
         trunks = TrunkTable(settings.trunks)
         self._tcp = TcpConnections(settings.limits, self.counters, self._from_public, trunks)
@@ -158,6 +165,11 @@ class Edge:
         self._perform(actions)
         return bool(actions)
 
+    def close_call(self, call_id: str, sip_status: int, cause: str) -> None:
+        """The call's record is closed: whoever still waits or talks on the public side is told. `sip_status` is the
+        answer to an INVITE that has had none."""
+        self._perform(self._running_core().close_call(call_id, sip_status, cause, self._loop.time()))
+
     async def close(self) -> None:
         """Close all sockets. Calls are not ended: that is for the gateway to do before. Idempotent."""
         if self._ticker is not None:
@@ -218,12 +230,16 @@ class Edge:
                         self._worker_socket.send(data, (host, port))
                 case InviteRefused(invite):
                     self._tell(self._on_refused, invite)
-                case DialogEnded(call_id):
-                    self._tell(self._on_dialog_ended, call_id)
                 case FloodSummedUp(flood):
                     self._tell(self._on_flood, flood)
+                case DialogEnded():
+                    self._tell(self._on_dialog_ended, action)
                 case CallCancelled(call_id):
                     self._tell(self._on_call_cancelled, call_id)
+                case CallerGone():
+                    self._tell(self._on_caller_gone, action)
+                case DigitPressed():
+                    self._tell(self._on_digit, action)
 
     def _send_public(self, hop: Hop, data: bytes) -> None:
         if hop.transport == "tcp":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import structlog
 
 from telephony.edge import rewrite
-from telephony.edge.attempts import AttemptKey
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ground import Ground, reply_hop
-from telephony.edge.hops import Action, SendPublic, SendWorker
-from telephony.edge.uri import parse_uri, route_uri
+from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
+from telephony.edge.outbound import way_to_caller
+from telephony.edge.protocol import RefusedInvite
+from telephony.edge.relays import Due, DueKind, Relay
+from telephony.edge.to_worker import own_to_worker
 
 __all__ = ["EndingCalls"]
 
@@ -17,20 +19,22 @@ log = structlog.get_logger(__name__)
 
 _KEPT_S = 64.0  # a lost dialog: longer than anything that either side still repeats
 _CSEQ_LEAP = 1000  # above anything that the worker can have sent unseen
+_NOT_TAKEN = "the call worker did not take the request"
 
 
 class EndingCalls:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool) -> list[Action]:
-        """Tell the caller, and a worker that lives, that a live dialog is over. Idempotent."""
+    def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool, status: int = 500) -> list[Action]:
+        """Tell the caller, and a worker that lives, that a live dialog is over. Idempotent. `status` is for a call that
+        has not been answered yet."""
         ground = self._ground
         if not dialog.live:
             return []
         actions: list[Action] = []
         if dialog.state is DialogState.INVITING:
-            actions += self._final_answer(dialog, 500, cause, now)
+            actions += self._final_answer(dialog, status, cause, now)
         elif dialog.state is DialogState.CONFIRMED or dialog.ended_by_worker:
             actions.append(self._bye_caller(dialog, cause, now))
         if tell_worker:
@@ -46,6 +50,54 @@ class EndingCalls:
         self._ground.counters.add("invite_timeouts")
         return actions + self._ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)
 
+    # A worker that does not react
+
+    def due(self, due: Due, now: float) -> list[Action]:
+        relay = due.relay
+        if due.kind is DueKind.AGAIN:
+            return [relay.sent]
+        if due.kind is DueKind.NO_END:
+            return self._no_end(relay, now)
+        self._ground.counters.add("not_taken")
+        log.warning("not taken by its worker", method=relay.method, call_id=relay.dialog.call_id)
+        if relay.method == "CANCEL":
+            return []  # the INVITE's end is waited for
+        if relay.initial:
+            return self._invite_not_taken(relay, now)
+        return self._request_not_taken(relay, now)
+
+    def _invite_not_taken(self, relay: Relay, now: float) -> list[Action]:
+        ground, dialog = self._ground, relay.dialog
+        actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
+        actions += self._tell_worker(dialog, _NOT_TAKEN, now)
+        refused = RefusedInvite(dialog.info, 500, rewrite.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
+        return [*actions, InviteRefused(refused), *ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)]
+
+    def _request_not_taken(self, relay: Relay, now: float) -> list[Action]:
+        """A BYE ends the call all the same; anything else is refused, and the call goes on."""
+        ground, dialog, reply = self._ground, relay.dialog, relay.reply
+        gone = relay.method == "BYE"
+        relay.status = 200 if gone else 500
+        headers = {} if gone else {"Reason": rewrite.reason_header(500, _NOT_TAKEN)}
+        relay.final = rewrite.respond(reply.lines, reply.via, reply.received_from, relay.status, headers=headers)
+        ground.counters.add(f"answered.{relay.status}")
+        actions: list[Action] = [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
+        if gone and dialog.live:
+            actions.append(CallerGone(dialog.call_id, "the caller hung up"))
+            actions += ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)
+        return actions
+
+    def _no_end(self, relay: Relay, now: float) -> list[Action]:
+        """Its CANCEL was answered; so must the INVITE be (RFC 3261 section 9.2)."""
+        if not relay.initial or relay.dialog.state is not DialogState.INVITING:
+            return []
+        self._ground.counters.add("not_taken")
+        actions = self._final_answer(relay.dialog, 487, "cancelled by the caller", now)
+        actions.append(CallerGone(relay.dialog.call_id, "the caller gave up"))
+        return actions + self._ground.end_dialog(relay.dialog, DialogState.LOST, now, _KEPT_S)
+
+    # What is said to either side
+
     def _final_answer(self, dialog: Dialog, status: int, cause: str, now: float) -> list[Action]:
         ground, reply = self._ground, dialog.invite
         if reply is None:
@@ -54,20 +106,7 @@ class EndingCalls:
         headers = {"Reason": rewrite.reason_header(status, cause)}
         data = rewrite.respond(reply.lines, reply.via, reply.received_from, status, to_tag=tag, headers=headers)
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
-        key: AttemptKey = (
-            reply.received_from[0],
-            dialog.sip_call_id,
-            dialog.invite_cseq,
-            dialog.caller_tag,
-            reply.via.branch,
-            reply.via.sent_by,
-        )
-        attempts = ground.attempts_of(reply.received_from[0])
-        attempt = attempts.get(key)
-        if attempt is not None:
-            attempt.final = data
-            attempt.answered_by_us = True
-            attempts.finished(key, now)
+        key = ground.finish_attempt(dialog, reply, data, now, by_us=True)
         ground.counters.add(f"answered.{status}")
         ground.resends.start(key, action, now)  # the caller has had a 100 and does not repeat its INVITE any more
         return [action]
@@ -75,11 +114,10 @@ class EndingCalls:
     def _bye_caller(self, dialog: Dialog, cause: str, now: float) -> Action:
         ground = self._ground
         cseq = dialog.worker_cseq + _CSEQ_LEAP
-        target = route_uri(dialog.routes[0]) if dialog.routes else parse_uri(dialog.caller_contact)
-        hop = ground.trust.way_to_caller(dialog, target)
+        uri, routes, hop = way_to_caller(ground, dialog)
         branch = ground.branches.own(dialog.sip_call_id, cseq)
         headers = [("Via", ground.public_via(hop, branch))]
-        headers += [("Route", value) for value in dialog.routes]
+        headers += [("Route", value) for value in routes]
         headers += [
             ("From", dialog.worker_address),
             ("To", dialog.caller_address),
@@ -87,7 +125,7 @@ class EndingCalls:
             ("CSeq", f"{cseq} BYE"),
             ("Reason", rewrite.reason_header(500, cause)),
         ]
-        action = SendPublic(hop, rewrite.own_request("BYE", dialog.caller_contact, headers))
+        action = SendPublic(hop, rewrite.own_request("BYE", uri, headers))
         ground.resends.start(branch, action, now)
         return action
 
@@ -100,15 +138,7 @@ class EndingCalls:
         method = "CANCEL" if inviting else "BYE"
         cseq = dialog.invite_cseq if inviting else dialog.caller_cseq + _CSEQ_LEAP
         branch = dialog.branch if inviting else ground.branches.own(f"worker {dialog.sip_call_id}", cseq)
-        headers = [
-            ("Via", ground.worker_via(branch)),
-            ("From", dialog.caller_address),
-            ("To", dialog.worker_address),
-            ("Call-ID", dialog.sip_call_id),
-            ("CSeq", f"{cseq} {method}"),
-            ("Reason", rewrite.reason_header(500, cause)),
-        ]
-        uri = dialog.invite_uri if inviting else dialog.worker_contact or dialog.invite_uri
-        action = SendWorker(dialog.worker.host, dialog.worker.port, rewrite.own_request(method, uri, headers))
+        data = own_to_worker(method, dialog, cseq, ground.worker_via(branch), rewrite.reason_header(500, cause))
+        action = SendWorker(dialog.worker.host, dialog.worker.port, data)
         ground.resends.start(branch, action, now)
         return [action]

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 
 from telephony.edge import rewrite
 from telephony.edge.admission import SourceRates, TrunkTable
-from telephony.edge.attempts import AttemptTable
+from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
 from telephony.edge.branches import Branches
 from telephony.edge.budget import StrangerBudget
 from telephony.edge.counters import EdgeCounters
-from telephony.edge.dialogs import Dialog, DialogState, DialogTable
+from telephony.edge.dialogs import Dialog, DialogState, DialogTable, Reply
 from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Via
 from telephony.edge.protocol import Admitter, Transport, WorkerAddress
+from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
 from telephony.edge.trust import Trust
-from telephony.edge.uri import Uri, as_ip, bracketed
+from telephony.edge.uri import Uri, bracketed
 
-__all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop", "via_hop"]
+__all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop"]
 
 AFTER_BYE_S = 32.0  # 64 x T1: as long as retransmissions can come
 LOOPBACK = "127.0.0.1"
@@ -70,6 +71,8 @@ class Ground:
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
         self.resends = ResendTable()
+        self.relays = RelayTable(settings.limits.remembered_attempts)
+        self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"
         self.workers: dict[str, WorkerAddress] = {}
         self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
         self._ours = {(LOOPBACK, worker_port)}
@@ -81,10 +84,23 @@ class Ground:
         """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""
         return self._attempts if self.trunks.trunk_of(ip) is not None else self._strangers
 
+    def finish_attempt(
+        self, dialog: Dialog, reply: Reply, final: bytes, now: float, *, by_us: bool = False
+    ) -> AttemptKey:
+        """The dialog's INVITE has had this final answer."""
+        key = attempt_key_of(dialog, reply)
+        attempts = self.attempts_of(reply.received_from[0])
+        if (attempt := attempts.get(key)) is not None:
+            attempt.final = final
+            attempt.answered_by_us = attempt.answered_by_us or by_us
+            attempts.finished(key, now)
+        return key
+
     def expire_attempts(self, now: float) -> None:
         self._attempts.expire(now)
         self._strangers.expire(now)
         self.over_rate.expire(now)
+        self.relays.expire(now)
 
     @property
     def remembered(self) -> int:
@@ -150,15 +166,27 @@ class Ground:
             request.lines, request.via, received_from, status, reason=reason, to_tag=tag, headers=headers
         )
 
-    def end_dialog(self, dialog: Dialog, state: DialogState, now: float, kept_s: float = AFTER_BYE_S) -> list[Action]:
-        """The dialog is over; it stays known for retransmissions. Tells of its end once."""
+    def reply_hop(self, request: Request, hop: Hop) -> Hop:
+        return reply_hop(request.via, hop)
+
+    def end_dialog(
+        self,
+        dialog: Dialog,
+        state: DialogState,
+        now: float,
+        kept_s: float = AFTER_BYE_S,
+        *,
+        refused: tuple[int, str] = (0, ""),
+    ) -> list[Action]:
+        """The dialog is over; it stays known for retransmissions. Tells of its end once. `refused`: the worker's status
+        and phrase."""
         dialog.state = state
         dialog.invite = None
         self.dialogs.expire_at(dialog, now + kept_s)
         if dialog.told:
             return []
         dialog.told = True
-        return [DialogEnded(dialog.call_id)]
+        return [DialogEnded(dialog.call_id, *refused)]
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:
@@ -167,14 +195,3 @@ def reply_hop(via: Via, hop: Hop) -> Hop:
     if hop.transport == "udp" and via.rport is not None:
         return hop
     return Hop(hop.transport, hop.ip, via.port or 5060, hop.listener, hop.connection)
-
-
-def via_hop(via: Via, socket: PublicSocket, listener: int, connection: int) -> Hop | None:
-    """The same from a Via that we stamped when its request passed. None: it holds no usable address."""
-    address = as_ip(via.received or via.host)
-    if address is None:
-        return None
-    port = via.port or 5060
-    if socket.transport == "udp" and via.rport and via.rport.isdigit():
-        port = int(via.rport)
-    return Hop(socket.transport, str(address), port, listener, connection)

@@ -9,7 +9,9 @@ from telephony.edge.protocol import Flood, RefusedInvite, Transport
 __all__ = [
     "Action",
     "CallCancelled",
+    "CallerGone",
     "DialogEnded",
+    "DigitPressed",
     "FloodSummedUp",
     "Hop",
     "InviteRefused",
@@ -51,7 +53,11 @@ class InviteRefused:
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded:
+    """`sip_status` and `reason`: of the final answer with which the worker's SIP stack refused the call, else 0."""
+
     call_id: str
+    sip_status: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +70,23 @@ class FloodSummedUp:
     flood: Flood
 
 
-Action = SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled | FloodSummedUp
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """The caller has ended the call (BYE, CANCEL), and its worker gave no sign of having noticed."""
+
+    call_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """A key, by INFO."""
+
+    call_id: str
+    digit: str
+    duration_ms: int  # 0: not said
+
+
+Action = (
+    SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled | FloodSummedUp | CallerGone | DigitPressed
+)

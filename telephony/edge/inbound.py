@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import structlog
 
 from telephony.edge import rewrite
+from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
 from telephony.edge.attempts import Attempt, attempt_key
+from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogState, Reply
-from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
+from telephony.edge.ground import AFTER_BYE_S, Ground
 from telephony.edge.hops import Action, CallCancelled, Hop, InviteRefused, SendPublic, SendWorker
 from telephony.edge.invite_info import invite_info
 from telephony.edge.parse import KNOWN_SCHEMES, Request
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, RefusedInvite
+from telephony.edge.relays import Relay
+from telephony.edge.to_worker import EXTENSIONS, request_to_worker, worker_names
 from telephony.edge.uri import contact_uri
 
 __all__ = ["InboundRequests"]
@@ -23,12 +26,13 @@ __all__ = ["InboundRequests"]
 log = structlog.get_logger(__name__)
 
 _ALLOW = {"Allow": rewrite.ALLOW}
-_CAPABLE = {**_ALLOW, "Accept": "application/sdp", "Supported": "replaces, 100rel, timer, norefersub"}
+_NEEDS_A_DIALOG = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 
 
 class InboundRequests:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._here = AnsweredHere(ground)
 
     def handle(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         """`over_rate`: the source sends more than it may; only what belongs to a call is served."""
@@ -39,7 +43,7 @@ class InboundRequests:
         if request.method == "INVITE" and not request.to_tag:
             return self._invite(request, hop, now, over_rate=over_rate)
         if request.to_tag:
-            return self._refuse_unusable(request, hop) or self._in_dialog(request, hop, now)
+            return self._in_dialog(request, hop, now)
         return [self._outside_dialog(request, hop, over_rate=over_rate)]
 
     # New calls
@@ -60,9 +64,11 @@ class InboundRequests:
         if over_rate or not ground.rates.invites.allow(hop.ip, now):
             return [self._over_rate(request, hop, trunk, now)]
         info = invite_info(request, hop, trunk, ground.limits, now)
-        if (unusable := self._unusable(request)) is not None:
-            refuse, rule, extra = unusable
-            return self._refuse(request, hop, info, refuse, rule, extra)
+        try:
+            self._check(request)
+        except Unacceptable as error:
+            refuse = Refuse(error.status, "", cause_text=error.cause)
+            return self._refuse(request, hop, info, refuse, error.rule, error.headers)
         old = ground.dialogs.find(request.call_id, request.from_tag)
         if old is not None and old.live:  # the same call by a second way (RFC 3261 section 8.2.2.2)
             refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
@@ -89,11 +95,12 @@ class InboundRequests:
         ground = self._ground
         ground.counters.add("retransmissions.INVITE")
         if attempt.final:
-            return [SendPublic(reply_hop(request.via, hop), attempt.final)]
+            return [SendPublic(ground.reply_hop(request, hop), attempt.final)]
         if attempt.dialog is None:
             return []
-        trying = ground.answer(request, hop, 100)
-        return [trying, self._to_worker(request, hop, attempt.dialog, attempt.branch)]
+        relay = ground.relays.get(attempt.branch, "INVITE")
+        again: list[Action] = [] if relay is None or relay.taken else [relay.sent]
+        return [ground.answer(request, hop, 100), *again]
 
     def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
         ground = self._ground
@@ -113,8 +120,8 @@ class InboundRequests:
 
     def _forward_new(self, request: Request, hop: Hop, info: InviteInfo, decision: Forward) -> list[Action]:
         ground, now = self._ground, info.received_at
-        branch = ground.branches.forwarded(request, request.via, hop.listener, hop.connection)
-        contact = request.value("contact")
+        branch = ground.branches.forwarded(request)
+        reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
         dialog = Dialog(
             call_id=decision.call_id,
             sip_call_id=request.call_id,
@@ -124,13 +131,14 @@ class InboundRequests:
             hop=hop,
             caller_address=request.value("from"),
             worker_address=request.value("to"),
-            caller_contact=contact_uri(contact) or request.sender.uri,
-            invite_uri=request.uri_text,
+            caller_contact=contact_uri(request.value("contact")) or request.sender.uri,
             invite_cseq=request.cseq,
             branch=branch,
             created_at=now,
             expires_at=now + ground.limits.invite_timeout_s,
-            invite=Reply(request.lines, request.via, (hop.ip, hop.port), hop),
+            invite=reply,
+            names=worker_names(request, decision.worker, ground.branches.caller_tag(decision.call_id)),
+            info=info,
             routes=tuple(request.headers.get("record-route")),
             caller_cseq=request.cseq,
         )
@@ -138,25 +146,23 @@ class InboundRequests:
         ground.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
         return [
             ground.answer(request, hop, 100),
-            self._to_worker(request, hop, dialog, branch, ground.record_routes(hop.listener), decision.headers),
+            self._relay(request, hop, dialog, now, extra=decision.headers, initial=True),
         ]
 
-    def _unusable(self, request: Request) -> tuple[Refuse, str, dict[str, str]] | None:
-        """What a proxy checks before it forwards (RFC 3261 section 16.3)."""
+    def _check(self, request: Request) -> None:
+        """What a proxy checks before it forwards (RFC 3261 section 16.3), and what the worker could not take. Leaves
+        the body that it gets in the request. Raises Unacceptable."""
         if request.uri.scheme not in KNOWN_SCHEMES:
-            return Refuse(416, "", cause_text=f"URI scheme {request.uri.scheme} is not known"), "scheme", {}
+            raise Unacceptable(416, "scheme", f"URI scheme {request.uri.scheme} is not known")
         if request.max_forwards == 0:
-            return Refuse(483, "", cause_text="Max-Forwards is 0"), "max-forwards", {}
-        if rewrite.too_large(request):
-            return Refuse(513, "", cause_text="the message is too large"), "too-large", {}
-        if extensions := request.headers.get("proxy-require"):
-            unsupported = ", ".join(extensions)
-            return (
-                Refuse(420, "", cause_text=f"unsupported extension {unsupported}"),
-                "extension",
-                {"Unsupported": unsupported},
-            )
-        return None
+            raise Unacceptable(483, "max-forwards", "Max-Forwards is 0")
+        unsupported = list(request.headers.get("proxy-require"))
+        unsupported += [token for token in request.headers.get("require") if token.lower() not in EXTENSIONS]
+        if unsupported:
+            names = ", ".join(unsupported)
+            raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
+        if request.method in FORWARDED:
+            request.worker_body = body_for_worker(request) if request.method != "BYE" else b""
 
     def _refuse(
         self,
@@ -187,39 +193,55 @@ class InboundRequests:
     # What belongs to an INVITE
 
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
+        """Of a final answer that is no 2xx: it ends here, since the worker has had its ACK from us."""
         ground = self._ground
         key = attempt_key(request, request.via, hop.ip)
         attempt = ground.attempts_of(hop.ip).get(key)
-        if attempt is not None:
-            if attempt.answered_by_us or attempt.dialog is None:
-                ground.resends.answered(key)
-                ground.counters.add("absorbed.ACK")
-                return []
-            if attempt.dialog.state is not DialogState.LOST:
-                return [self._to_worker(request, hop, attempt.dialog, attempt.branch)]
+        branch, relay = self._relay_of(request, hop, attempt)
+        if (attempt is not None and (attempt.answered_by_us or attempt.dialog is None)) or (
+            relay is not None and relay.status >= 300
+        ):
+            ground.resends.answered(key)
+            ground.resends.answered(branch)
+            ground.counters.add("absorbed.ACK")
+            return []
         dialog = self._dialog_of(request, hop)
         if dialog is None or dialog.state is DialogState.LOST:
             ground.counters.add("absorbed.ACK")
             return []
         self._seen(request, hop, dialog, now)
-        return [self._to_worker(request, hop, dialog)]
+        try:
+            request.worker_body = body_for_worker(request)
+        except Unacceptable as error:  # the worker ends a call whose offer has no answer
+            ground.counters.add(f"refused.{error.rule}")
+        return [self._send(request, dialog, ground.branches.own(f"ack {request.call_id}", request.cseq))]
 
     def _cancel(self, request: Request, hop: Hop, now: float) -> list[Action]:
-        """Goes the way of its INVITE with the same branch (RFC 3261 section 16.10)."""
+        """Answered here, and sent to the INVITE's worker with the INVITE's branch (RFC 3261 section 16.10)."""
         ground = self._ground
         attempt = ground.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
-        if attempt is None:
-            dialog = self._dialog_of(request, hop)
-            if dialog is None or dialog.state is DialogState.LOST:
-                return [ground.answer(request, hop, 481)]
-            return [self._to_worker(request, hop, dialog)]
-        if attempt.dialog is None or attempt.answered_by_us or attempt.dialog.state is DialogState.LOST:
-            return [ground.answer(request, hop, 200)]
-        actions: list[Action] = [self._to_worker(request, hop, attempt.dialog, attempt.branch)]
-        if not attempt.cancelled and not attempt.final:
-            attempt.cancelled = True
-            actions.append(CallCancelled(attempt.dialog.call_id))
+        branch, relay = self._relay_of(request, hop, attempt)
+        if relay is None:
+            if attempt is None:
+                self._dialog_of(request, hop)  # counts a stranger who knows its tags
+            return [ground.answer(request, hop, 481 if attempt is None else 200)]
+        answer = ground.answer(request, hop, 200)
+        if not relay.live or ground.relays.get(branch, "CANCEL") is not None:
+            return [answer]
+        actions: list[Action] = [answer, self._relay(request, hop, relay.dialog, now, branch=branch)]
+        ground.relays.await_end(relay, now)
+        if relay.initial:
+            actions.append(CallCancelled(relay.dialog.call_id))
         return actions
+
+    def _relay_of(self, request: Request, hop: Hop, attempt: Attempt | None) -> tuple[str, Relay | None]:
+        """The INVITE, or re-INVITE, that an ACK or CANCEL belongs to."""
+        branch = attempt.branch if attempt is not None else self._ground.branches.forwarded(request)
+        relay = self._ground.relays.get(branch, "INVITE")
+        if relay is not None and not self._ground.trust.may_speak(relay.dialog, hop):
+            self._ground.counters.add("untrusted.request")
+            relay = None
+        return branch, relay
 
     # Inside and outside dialogs
 
@@ -231,11 +253,23 @@ class InboundRequests:
             return [ground.answer(request, hop, 481)]
         if dialog.state is DialogState.LOST:
             return [ground.answer(request, hop, 200 if request.method == "BYE" else 481)]
+        try:
+            self._check(request)
+        except Unacceptable as error:
+            ground.counters.add(f"refused.{error.rule}")
+            headers = {"Reason": rewrite.reason_header(error.status, error.cause), **error.headers}
+            return [ground.answer(request, hop, error.status, headers=headers)]
         self._seen(request, hop, dialog, now)
+        if request.method not in FORWARDED:
+            return self._here.handle(request, hop, dialog)
+        branch = ground.branches.forwarded(request)
+        if (relay := ground.relays.get(branch, request.method)) is not None:
+            ground.counters.add("retransmissions.other")
+            return [SendPublic(ground.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
             dialog.state = DialogState.ENDING
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
-        return [self._to_worker(request, hop, dialog)]
+        return [self._relay(request, hop, dialog, now, branch=branch)]
 
     def _dialog_of(self, request: Request, hop: Hop) -> Dialog | None:
         """By its tags, and only for those whose dialog it is."""
@@ -259,65 +293,53 @@ class InboundRequests:
         if dialog.state is DialogState.CONFIRMED:
             self._ground.dialogs.expire_at(dialog, now + self._ground.limits.dialog_idle_s)
 
-    def _refuse_unusable(self, request: Request, hop: Hop) -> list[Action]:
-        unusable = self._unusable(request)
-        if unusable is None:
-            return []
-        refuse, rule, extra = unusable
-        self._ground.counters.add(f"refused.{rule}")
-        return [self._ground.answer(request, hop, refuse.status, headers=extra)]
-
     def _outside_dialog(self, request: Request, hop: Hop, *, over_rate: bool) -> Action:
         ground = self._ground
         if over_rate:
             ground.counters.add("rate_limited.message")
             return ground.answer(request, hop, 503, headers={"Retry-After": str(ground.limits.retry_after_s)})
-        if request.method == "OPTIONS" and request.uri.scheme in KNOWN_SCHEMES:
-            if refused := self._refuse_unusable(request, hop) if request.max_forwards != 0 else []:
-                return refused[0]
+        try:
+            if request.method != "OPTIONS" or request.max_forwards != 0:  # RFC 3261 section 11: it is then for us
+                self._check(request)
+        except Unacceptable as error:
+            ground.counters.add(f"refused.{error.rule}")
+            return ground.answer(request, hop, error.status, headers=error.headers)
+        if request.method == "OPTIONS":
             status = ground.admitter.status()
             if status.accepting:
-                return ground.answer(request, hop, 200, headers=_CAPABLE)
+                return ground.answer(request, hop, 200, headers=CAPABLE)
             headers = {"Retry-After": str(status.retry_after), "Reason": rewrite.reason_header(503, status.reason)}
             return ground.answer(request, hop, 503, headers=headers)
-        if refused := self._refuse_unusable(request, hop):
-            return refused[0]
-        if request.method == "BYE":
+        if request.method in _NEEDS_A_DIALOG:
             return ground.answer(request, hop, 481)
         ground.counters.add("refused.method")
         return ground.answer(request, hop, 405, headers=_ALLOW)
 
-    def _to_worker(
+    def _relay(
         self,
         request: Request,
         hop: Hop,
         dialog: Dialog,
+        now: float,
+        *,
         branch: str = "",
-        record_routes: list[str] | None = None,
         extra: Mapping[str, str] | None = None,
-    ) -> Action:
-        """The Route set ends here: whatever names its entries carry, behind the edge there are only workers."""
+        initial: bool = False,
+    ) -> SendWorker:
+        """Send it on and remember what its answer needs."""
         ground = self._ground
-        branch = branch or ground.branches.forwarded(request, request.via, hop.listener, hop.connection)
-        forward = partial(
-            rewrite.forward_request,
-            request,
-            via=ground.worker_via(branch),
-            received_from=(hop.ip, hop.port),
-            uri=self._worker_uri(request),
-            record_routes=record_routes or (),
-            extra=extra,
+        branch = branch or dialog.branch
+        sent = self._send(request, dialog, branch, extra)
+        reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
+        ground.relays.add(Relay(dialog, branch, request.method, request.cseq, reply, sent, now, initial))
+        return sent
+
+    def _send(
+        self, request: Request, dialog: Dialog, branch: str, extra: Mapping[str, str] | None = None
+    ) -> SendWorker:
+        ground = self._ground
+        data = request_to_worker(
+            request, dialog, via=ground.worker_via(branch), contact=ground.worker_contact, extra=extra
         )
-        data = forward()
-        if len(data) > rewrite.WORKER_MESSAGE_BYTES:
-            data = forward(lines=rewrite.needed_lines(request))
         ground.counters.add(f"forwarded_in.{counted_method(request.method)}")
         return SendWorker(dialog.worker.host, dialog.worker.port, data)
-
-    def _worker_uri(self, request: Request) -> str:
-        """A strict router before us has put our Record-Route entry into the Request-URI and the worker's Contact at the
-        end of Route (RFC 3261 section 16.4)."""
-        routes = request.headers.get("route")
-        if request.uri.user or "lr" not in request.uri.params.split(";") or not routes:
-            return request.uri_text
-        return contact_uri(routes[-1]) or request.uri_text if self._ground.is_ours(request.uri) else request.uri_text

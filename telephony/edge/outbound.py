@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from telephony.edge import rewrite
-from telephony.edge.attempts import attempt_key
+from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogState
-from telephony.edge.ground import AFTER_BYE_S, Ground, via_hop
+from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Response
 from telephony.edge.protocol import WorkerAddress
-from telephony.edge.uri import contact_uri, route_uri
+from telephony.edge.relays import Asked, Relay
+from telephony.edge.rewrite import own_request
+from telephony.edge.to_caller import request_to_caller, response_to_caller
+from telephony.edge.to_worker import own_to_worker, response_to_worker
+from telephony.edge.uri import contact_uri, route_uri, try_uri
 
 __all__ = ["CallerResponses", "WorkerMessages"]
-
-_FROM_WORKER = -1  # stands for the listener in branches of requests that workers sent
 
 
 class WorkerMessages:
@@ -26,8 +27,13 @@ class WorkerMessages:
     def request(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         ground = self._ground
         address = (worker.host, worker.port)
-        dialog = ground.dialogs.find(request.call_id, request.to_tag)
-        if dialog is None or dialog.worker != worker or dialog.worker_tag != request.from_tag:
+        dialog = ground.dialogs.of_call(request.call_id)
+        if (
+            dialog is None
+            or dialog.worker != worker
+            or dialog.worker_tag != request.from_tag
+            or dialog.names.caller_tag != request.to_tag
+        ):
             ground.counters.add("unknown_dialog")
             return [] if request.method == "ACK" else [ground.answer_worker(request, address, 481)]
         if dialog.state is DialogState.LOST:
@@ -45,108 +51,106 @@ class WorkerMessages:
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         elif dialog.state is DialogState.CONFIRMED:
             ground.dialogs.expire_at(dialog, now + ground.limits.dialog_idle_s)
-        return [self._to_caller(request, address, dialog)]
+        return [self._to_caller(request, address, dialog, now)]
 
-    def _to_caller(self, request: Request, address: tuple[str, int], dialog: Dialog) -> Action:
-        """Our own Route entries go; the next one, or the Request-URI, says where to (RFC 3261 sections 16.4-16.6)."""
+    def _to_caller(self, request: Request, address: tuple[str, int], dialog: Dialog, now: float) -> Action:
+        """By the dialog's own route set and target (RFC 3261 section 12.2.1.1): a worker knows neither."""
         ground = self._ground
-        routes = request.headers.get("route")
-        while routes and (top := route_uri(routes[0])) is not None and ground.is_ours(top):
-            routes = routes[1:]
-        uri_text, target = request.uri_text, request.uri
-        if routes:
-            top = route_uri(routes[0])
-            if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
-                uri_text, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri_text}>"]  # a strict router is next
-            target = top if top is not None else target
-        hop = ground.trust.way_to_caller(dialog, target)
-        branch = ground.branches.forwarded(request, request.via, _FROM_WORKER, 0)
-        data = rewrite.forward_request(
-            request,
-            via=ground.public_via(hop, branch),
-            received_from=address,
-            uri=uri_text,
-            routes=routes,
-        )
+        uri, routes, hop = way_to_caller(ground, dialog)
+        branch = ground.branches.forwarded(request, from_worker=True)
+        data = request_to_caller(request, dialog, via=ground.public_via(hop, branch), uri=uri, routes=routes)
+        if request.method != "ACK":
+            ground.relays.ask(branch, Asked(dialog, request, address), now)
         ground.counters.add(f"forwarded_out.{counted_method(request.method)}")
         return SendPublic(hop, data)
 
     def response(self, response: Response, worker: WorkerAddress, now: float) -> list[Action]:
         ground = self._ground
-        if response.below is None:  # an answer to a request of our own
+        relay = ground.relays.get(response.via.branch, response.cseq_method)
+        if relay is None or response.below is not None:  # an answer to a request of our own, or to none
             if response.status < 200 or not ground.resends.answered(response.via.branch):
                 ground.counters.add("absorbed.response")
             return []
-        via = response.below
-        flow = ground.branches.flow_of(response.via.branch)
-        if flow is None or not ground.branches.fits(response.via.branch, response, via):
-            return self._stray()
-        listener, connection = flow
-        if not 0 <= listener < len(ground.sockets):
-            return self._stray()
-        hop = via_hop(via, ground.sockets[listener], listener, connection)
-        if hop is None or ground.trunks.trunk_of(hop.ip) is None:  # only trunks' requests reach a worker
-            return self._stray()
-        data = rewrite.forward_response(response)
-        actions: list[Action] = [SendPublic(hop, data)]
-        if response.cseq_method == "INVITE":
-            ip = via.received or via.host
-            attempts, key = ground.attempts_of(ip), attempt_key(response, via, ip)
-            attempt = attempts.get(key)
-            if attempt is not None and attempt.answered_by_us:
-                return self._late(response, attempt.dialog, now)
-            if attempt is not None and response.status == 100:
-                return []  # the caller has had our own
-            if attempt is not None and response.status >= 200:
-                attempt.final = data
-                attempts.finished(key, now)
-        dialog = ground.dialogs.find(response.call_id, response.from_tag)
-        if dialog is not None and dialog.worker == worker:
-            actions += self._learn(response, dialog, now)
+        if relay.dialog.worker != worker or relay.dialog.call_id != response.call_id:
+            ground.counters.add("stray_response")
+            return []
+        relay.taken = True
+        if relay.method == "CANCEL":  # the caller has had our own answer
+            return []
+        dialog = relay.dialog
+        if relay.initial and dialog.state is DialogState.LOST:
+            return self._late(response, dialog, now)
+        if relay.method == "INVITE" and response.status == 100:
+            return []  # the caller has had our own
+        return self._pass(response, relay, now)
+
+    def _pass(self, response: Response, relay: Relay, now: float) -> list[Action]:
+        ground, dialog, reply = self._ground, relay.dialog, relay.reply
+        if relay.final:
+            if relay.method != "INVITE":
+                return []
+            if relay.status >= 300:  # its ACK was lost
+                return [self._ack(dialog, response)]
+            return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
+        record_routes = ground.record_routes(reply.hop.listener) if relay.initial else ()
+        tag = response.to_tag if relay.initial else ""
+        data = response_to_caller(response, reply, record_routes, tag)
+        sent = SendPublic(reply_hop(reply.via, reply.hop), data)
+        actions: list[Action] = [sent]
+        if response.status >= 200:
+            relay.status, relay.final = response.status, data
+            if relay.initial:
+                ground.finish_attempt(dialog, reply, data, now)
+            if relay.method == "INVITE" and response.status >= 300:
+                actions.append(self._ack(dialog, response))
+                ground.resends.start(relay.branch, sent, now)
+        actions += self._learn(response, relay, now)
         ground.counters.add(f"responses_out.{response.status // 100}xx")
         return actions
 
-    def _late(self, response: Response, dialog: Dialog | None, now: float) -> list[Action]:
+    def _ack(self, dialog: Dialog, response: Response) -> SendWorker:
+        """Of a final answer that is no 2xx, with its branch (RFC 3261 section 17.1.1.3)."""
+        via = self._ground.worker_via(response.via.branch)
+        data = own_to_worker("ACK", dialog, response.cseq, via, to_tag=response.to_tag)
+        return SendWorker(dialog.worker.host, dialog.worker.port, data)
+
+    def _late(self, response: Response, dialog: Dialog, now: float) -> list[Action]:
         """The caller has already had our own final answer. The worker gets what the caller would send: an ACK, and a
         BYE if it has answered, so that no agent talks to nobody."""
         ground = self._ground
-        if response.status < 200 or dialog is None:
+        if response.status < 200:
             return []
-        answered = response.status < 300
-        target = contact_uri(response.value("contact")) or dialog.invite_uri
-        shared = [("From", response.value("from")), ("To", response.value("to")), ("Call-ID", response.call_id)]
-        branch = ground.branches.own(f"ack {response.call_id}", response.cseq) if answered else response.via.branch
-        ack = [("Via", ground.worker_via(branch)), *shared, ("CSeq", f"{response.cseq} ACK")]
+        if response.status >= 300:
+            return [self._ack(dialog, response)]
+        dialog.worker_tag = response.to_tag
+        dialog.worker_contact = contact_uri(response.value("contact")) or dialog.worker_contact
         to = (dialog.worker.host, dialog.worker.port)
-        actions: list[Action] = [
-            SendWorker(*to, rewrite.own_request("ACK", target if answered else dialog.invite_uri, ack))
-        ]
+        via = ground.worker_via(ground.branches.own(f"ack {response.call_id}", response.cseq))
+        actions: list[Action] = [SendWorker(*to, own_to_worker("ACK", dialog, response.cseq, via))]
         bye_branch = ground.branches.own(f"late {response.call_id}", response.cseq)
-        if answered and bye_branch not in ground.resends:
-            bye = [("Via", ground.worker_via(bye_branch)), *shared, ("CSeq", f"{response.cseq + 1000} BYE")]
-            sent = SendWorker(*to, rewrite.own_request("BYE", target, bye))
+        if bye_branch not in ground.resends:
+            bye = own_to_worker("BYE", dialog, response.cseq + 1000, ground.worker_via(bye_branch))
+            sent = SendWorker(*to, bye)
             ground.resends.start(bye_branch, sent, now)
             actions.append(sent)
         return actions
 
-    def _stray(self) -> list[Action]:
-        self._ground.counters.add("stray_response")
-        return []
-
-    def _learn(self, response: Response, dialog: Dialog, now: float) -> list[Action]:
-        ground = self._ground
-        if response.cseq_method == "BYE" and response.status >= 200 and dialog.live:
+    def _learn(self, response: Response, relay: Relay, now: float) -> list[Action]:
+        ground, dialog = self._ground, relay.dialog
+        if relay.method == "BYE" and response.status >= 200 and dialog.live:
             return ground.end_dialog(dialog, DialogState.ENDED, now)
-        if response.cseq_method not in ("INVITE", "UPDATE") or response.status == 100:
+        if relay.method not in ("INVITE", "UPDATE"):
             return []
-        initial = response.cseq == dialog.invite_cseq and dialog.state is DialogState.INVITING
-        if initial and response.status >= 300:
-            return ground.end_dialog(dialog, DialogState.ENDED, now)
+        initial = relay.initial and dialog.state is DialogState.INVITING
         if response.status >= 300:
-            return []
+            if not initial:
+                return []
+            return ground.end_dialog(dialog, DialogState.ENDED, now, refused=(response.status, response.reason))
         if initial and response.to_tag:
             dialog.worker_tag = response.to_tag
-            dialog.worker_address = response.value("to")
+            if not dialog.worker_address_tagged:
+                dialog.worker_address = f"{dialog.worker_address};tag={response.to_tag}"
+                dialog.worker_address_tagged = True
         dialog.worker_contact = contact_uri(response.value("contact")) or dialog.worker_contact
         if initial and response.status >= 200:
             dialog.state = DialogState.CONFIRMED
@@ -155,6 +159,16 @@ class WorkerMessages:
         elif initial:
             ground.dialogs.expire_at(dialog, now + ground.limits.invite_timeout_s)
         return []
+
+
+def way_to_caller(ground: Ground, dialog: Dialog) -> tuple[str, list[str], Hop]:
+    """Request-URI, Route set and hop of a request in the dialog."""
+    uri, routes = dialog.caller_contact, list(dialog.routes)
+    top = route_uri(routes[0]) if routes else None
+    target = top if top is not None else try_uri(uri)
+    if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
+        uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
+    return uri, routes, ground.trust.way_to_caller(dialog, target)
 
 
 class CallerResponses:
@@ -173,22 +187,43 @@ class CallerResponses:
             return []
         if response.status >= 200 and ground.resends.answered(response.via.branch):
             return []
-        via = response.below
-        if via is None or not ground.branches.fits(response.via.branch, response, via):
+        asked = ground.relays.asked(response.via.branch, response.cseq_method)
+        if asked is None or response.below is not None or dialog is not asked.dialog:
             return self._stray()
-        port = int(via.rport) if via.rport and via.rport.isdigit() else via.port or 5060
-        worker = ground.worker_addresses.get((via.received or via.host, port))
-        if worker is None:
-            return self._stray()
-        actions: list[Action] = [SendWorker(worker.host, worker.port, rewrite.forward_response(response))]
+        if dialog.state is DialogState.LOST:
+            return []
+        actions = self._to_worker(response, asked, dialog)
         ground.counters.add(f"responses_in.{response.status // 100}xx")
-        if dialog is None or not dialog.live or response.status < 200:
+        if not dialog.live or response.status < 200:
             return actions
         if response.cseq_method == "BYE":
             actions += ground.end_dialog(dialog, DialogState.ENDED, now)
         elif response.cseq_method in ("INVITE", "UPDATE") and response.status < 300:
             dialog.caller_contact = contact_uri(response.value("contact")) or dialog.caller_contact
         return actions
+
+    def _to_worker(self, response: Response, asked: Asked, dialog: Dialog) -> list[Action]:
+        """An answer whose body cannot be used is as good as a refusal; the caller's 2xx still gets its ACK."""
+        ground, actions = self._ground, list[Action]()
+        if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
+            try:
+                response.worker_body = body_for_worker(response)
+            except Unacceptable as error:
+                ground.counters.add(f"refused.{error.rule}")
+                if response.status >= 200 and asked.request.method == "INVITE":
+                    actions.append(self._ack(dialog, response.cseq))
+                response.status = 488
+        data = response_to_worker(response, asked.request, asked.address, ground.worker_contact)
+        return [SendWorker(*asked.address, data), *actions]
+
+    def _ack(self, dialog: Dialog, cseq: int) -> SendPublic:
+        ground = self._ground
+        uri, routes, hop = way_to_caller(ground, dialog)
+        branch = ground.branches.own(f"ack {dialog.sip_call_id}", cseq)
+        headers = [("Via", ground.public_via(hop, branch)), *(("Route", value) for value in routes)]
+        headers += [("From", dialog.worker_address), ("To", dialog.caller_address)]
+        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} ACK")]
+        return SendPublic(hop, own_request("ACK", uri, headers))
 
     def _stray(self) -> list[Action]:
         self._ground.counters.add("stray_response")

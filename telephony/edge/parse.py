@@ -1,27 +1,21 @@
-"""SIP messages as the edge sees them: read by aiosipua, checked further here, kept line by line for forwarding.
+"""SIP messages as the edge sees them: read and checked here, and kept line by line for what is answered.
 
-aiosipua's parser is lenient (it skips lines without a colon, takes any version, any number of CSeq headers, a
-negative Content-Length) and keeps neither the order nor the bytes of the headers. So it is used to read values;
-whatever a proxy passes on comes from `Message.lines`, which are the received bytes (undecodable ones as surrogate
-escapes), and the checks that keep harm from the workers' PJSIP are here.
+Lines end with CRLF and with nothing else that some reader takes for a line break. `Message.lines` are the received
+bytes (undecodable ones as surrogate escapes): they go back to who sent them, and nowhere else. What a worker gets is
+written anew from the values that are read here (`to_worker.py`).
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from aiosipua.headers import COMPACT_HEADERS, CaseInsensitiveDict, parse_cseq, parse_via
-from aiosipua.message import MAX_HEADERS, SipMessage
+from aiosipua.headers import COMPACT_HEADERS, parse_via
 
+from telephony.edge.headers import Headers, Line
 from telephony.edge.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
 
 __all__ = ["KNOWN_SCHEMES", "Line", "Malformed", "Message", "Request", "Response", "Via", "parse"]
-
-# What is wrong with a message is counted by us, once; aiosipua's own warnings would let any stranger fill the log.
-logging.getLogger("aiosipua.message").setLevel(logging.ERROR)
 
 KNOWN_SCHEMES = frozenset({"sip", "sips", "tel"})
 _START = re.compile(r"(?P<method>[A-Za-z0-9\-.!%*_+`'~]+) (?P<uri>[^\s<>]+) (?i:SIP)/(?P<version>\d+\.\d+)\Z")
@@ -31,15 +25,9 @@ _SLASHES = re.compile(r"\s*/\s*")
 _SINGLE = ("call-id", "cseq", "from", "to", "max-forwards", "content-length", "content-type")
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")
 _MAX_HEAD_BYTES = 16_384  # reading takes time for each octet; real headers are a tenth of it
+_MAX_HEADERS = 256
 _MAX_CSEQ = 2**31 - 1  # RFC 3261 section 8.1.1.5
 _COOKIE = "z9hG4bK"
-
-
-class Line(NamedTuple):
-    """One header as it came: `name` long and in lower case, `text` the whole line with its folds."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class Via:
 class Message:
     lines: list[Line]
     body: bytes
-    headers: CaseInsensitiveDict  # values for reading only: undecodable bytes are replaced in them
+    headers: Headers
     via: Via
     call_id: str
     cseq: int
@@ -89,13 +77,15 @@ class Request(Message):
     uri_text: str
     uri: Uri
     max_forwards: int | None
+    worker_body: bytes = b""  # what a worker gets for the body
 
 
 @dataclass(slots=True)
 class Response(Message):
     status: int
     reason: str
-    below: Via | None  # the Via under the top one: whose request this answers
+    below: Via | None  # the Via under the top one: an answer to a request of ours has none
+    worker_body: bytes = b""
 
 
 class Malformed(Exception):
@@ -136,10 +126,10 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         if start_line.groupdict().get("version", "2.0") != "2.0":
             raise Malformed("version", "Version Not Supported", 505)
         body = _check_lines(lines, body, stream)
-        return _read(start_line, lines, head, body)
+        return _read(start_line, lines, body)
     except Malformed as error:
         raise _answerable(error, start, lines) from None
-    except Exception as error:  # aiosipua on hostile input: whatever it raises means malformed
+    except Exception as error:  # whatever a reader raises on hostile input means malformed
         raise _answerable(Malformed("unreadable", "Bad header"), start, lines) from error
 
 
@@ -156,7 +146,7 @@ def _lines(texts: list[str]) -> list[Line]:
 
 def _check_lines(lines: list[Line], body: bytes, stream: bool) -> bytes:
     """The checks that need no values; returns the body as long as Content-Length says."""
-    if len(lines) > MAX_HEADERS:
+    if len(lines) > _MAX_HEADERS:
         raise Malformed("too-many-headers", "Too many headers")
     counts: dict[str, int] = {}
     for line in lines:
@@ -187,8 +177,8 @@ def content_length(line: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
-def _read(start: re.Match[str], lines: list[Line], head: bytes, body: bytes) -> Request | Response:
-    headers = SipMessage.parse(head + b"\r\n\r\n").headers
+def _read(start: re.Match[str], lines: list[Line], body: bytes) -> Request | Response:
+    headers = Headers(lines)
     cseq, cseq_method = _cseq(headers.get_first("cseq") or "")
     call_id = headers.get_first("call-id") or ""
     if not call_id or not call_id.isascii() or any(c <= " " for c in call_id) or len(call_id) > 512:
@@ -221,17 +211,16 @@ def _request_uri(text: str) -> Uri:
 
 
 def _cseq(value: str) -> tuple[int, str]:
-    number = value.partition(" ")[0]
+    number, _, method = value.replace("\t", " ").partition(" ")
     if not (number.isascii() and number.isdigit() and len(number) < 20) or int(number) > _MAX_CSEQ:
         raise Malformed("cseq", "Bad CSeq")
-    cseq = parse_cseq(value)
-    method = cseq.method.strip()
+    method = method.strip(" ")
     if not _TOKEN.match(method):
         raise Malformed("cseq", "Bad CSeq")
-    return cseq.seq, method
+    return int(number), method
 
 
-def _address(headers: CaseInsensitiveDict, name: str) -> NameAddr:
+def _address(headers: Headers, name: str) -> NameAddr:
     try:
         address = parse_name_addr(headers.get_first(name) or "")
         uri = address.uri

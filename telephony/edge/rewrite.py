@@ -1,35 +1,40 @@
-"""The bytes of what the edge sends: forwarded messages (RFC 3261 section 16.6, 16.7) and its own answers and requests.
+"""The bytes of what the edge itself says: its answers and requests, and the parts that all its messages are made of.
 
-Forwarding touches Via, Record-Route, Route, Max-Forwards and the Request-URI, drops X-Trunkline-… of outsiders, adds a
-missing Content-Length, and leaves every other line and the body byte for byte. A request that is too long for a worker
-loses the lines that the worker does not need.
+What goes on to a worker is written in `to_worker.py`, what goes on to a caller in `to_caller.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from telephony.edge.parse import Line, Request, Response, Via
+from telephony.edge.headers import Line
+from telephony.edge.parse import Via
 from telephony.edge.uri import bracketed
 
-__all__ = ["clean", "forward_request", "forward_response", "own_request", "reason_header", "respond", "stamp_via"]
+__all__ = [
+    "ALLOW",
+    "SUPPORTED",
+    "assemble",
+    "clean",
+    "own_request",
+    "phrase_of",
+    "quoted",
+    "reason_header",
+    "reply_lines",
+    "respond",
+    "route_value",
+    "stamp_via",
+    "warning_header",
+]
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, INFO, UPDATE, REFER, NOTIFY"
-_OWN_PREFIX = "x-trunkline-"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE"  # what is done, and no more
+SUPPORTED = "timer, 100rel"
 _RECEIVED = re.compile(r"\s*;\s*received\s*=[^;,]*", re.IGNORECASE)
 _RPORT = re.compile(r"\s*;\s*rport(\s*=[^;,]*)?(?=\s*(;|$))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
-WORKER_MESSAGE_BYTES = 4000  # PJSIP_MAX_PKT_LEN: PJSIP cuts off what is longer, and reads what is left
-_OURS_BYTES = 700  # what forwarding adds at most: Via, its stamp, two Record-Routes, the call's id
-_NEEDED = frozenset(
-    {"via", "from", "to", "call-id", "cseq", "contact", "record-route", "content-type", "content-encoding"}
-    | {"content-disposition", "content-length", "allow", "supported", "require", "session-expires", "min-se"}
-    | {"rack", "event", "info-package", "refer-to", "referred-by", "replaces", "target-dialog", "subscription-state"}
-    | {"max-forwards", "reason", "user-agent"}
-)  # of a request that is too long; callers' X-... headers have reached the gateway by then
-
+_ECHOED = frozenset({"via", "from", "to", "call-id", "cseq"})
 _REASONS = {
     100: "Trying",
     200: "OK",
@@ -38,16 +43,24 @@ _REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    415: "Unsupported Media Type",
     416: "Unsupported URI Scheme",
     420: "Bad Extension",
+    469: "Bad Info Package",
     481: "Call/Transaction Does Not Exist",
     482: "Loop Detected",
     483: "Too Many Hops",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
     500: "Server Internal Error",
     503: "Service Unavailable",
     505: "Version Not Supported",
     513: "Message Too Large",
+    603: "Decline",
 }
+_CLASSES = ("", "Progress", "OK", "Redirected", "Refused", "Failed", "Refused")
 
 
 def clean(text: str) -> str:
@@ -57,8 +70,18 @@ def clean(text: str) -> str:
 
 def reason_header(status: int, text: str) -> str:
     """A Reason value that names why (RFC 3326)."""
-    quoted = clean(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'SIP;cause={status};text="{quoted}"'
+    return f"SIP;cause={status};text={quoted(text)}"
+
+
+def warning_header(code: int, text: str) -> str:
+    """A Warning value (RFC 3261 section 20.43)."""
+    return f"{code} trunkline {quoted(text)}"
+
+
+def quoted(text: str) -> str:
+    """A quoted-string (RFC 3261 section 25.1)."""
+    escaped = clean(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def stamp_via(value: str, via: Via, ip: str, port: int) -> str:
@@ -87,72 +110,33 @@ def split_first(line: Line) -> tuple[str, str]:
     return " ".join(value[:at].split()), value[at + 1 :].strip()
 
 
-def _content_length(lines: Sequence[Line], body: bytes) -> Iterator[str]:
-    if not any(line.name == "content-length" for line in lines):
-        yield f"Content-Length: {len(body)}"
+def assemble(start: str, texts: Iterable[str], body: bytes = b"") -> bytes:
+    """A whole message. The Content-Type of a body is among the `texts`."""
+    length = [f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join((start, *texts, *length)).encode("utf-8", "surrogateescape") + body
 
 
-def _assemble(start: str, texts: Iterable[str], body: bytes = b"") -> bytes:
-    return "\r\n".join((start, *texts, "", "")).encode("utf-8", "surrogateescape") + body
+def phrase_of(status: int) -> str:
+    """The reason phrase of RFC 3261 section 21, or what fits every status of its class."""
+    return _REASONS.get(status) or _CLASSES[min(status // 100, 6)]
 
 
-def needed_lines(request: Request) -> list[Line]:
-    """What a worker cannot do without."""
-    return [line for line in request.lines if line.name in _NEEDED]
-
-
-def too_large(request: Request) -> bool:
-    """Not even these and the body fit into what a worker reads."""
-    size = sum(len(line.text.encode(errors="surrogateescape")) + 2 for line in needed_lines(request))
-    return size + len(request.body) + _OURS_BYTES > WORKER_MESSAGE_BYTES
-
-
-def forward_request(
-    request: Request,
-    *,
-    via: str,
-    received_from: tuple[str, int],
-    uri: str,
-    record_routes: Sequence[str] = (),
-    routes: Sequence[str] = (),
-    extra: Mapping[str, str] | None = None,
-    lines: Sequence[Line] | None = None,
-) -> bytes:
-    """The request for the next hop. `routes`: what is left of the Route set. `lines`: instead of the request's own."""
-    texts = [f"Via: {via}"]
-    texts += [f"Record-Route: {value}" for value in record_routes]
-    texts += [f"Route: {value}" for value in routes]
-    left = 70 if request.max_forwards is None else request.max_forwards - 1
-    texts.append(f"Max-Forwards: {left}")
+def reply_lines(lines: Sequence[Line], via: Via, received_from: tuple[str, int], to_tag: str) -> list[str]:
+    """What of a request stands in each answer to it (RFC 3261 section 8.2.6.2). `to_tag` is used when it has none."""
+    texts: list[str] = []
     first_via = True
-    for line in request.lines if lines is None else lines:
+    for line in lines:
         if line.name == "via" and first_via:
             first_via = False
             value, rest = split_first(line)
-            texts.append(f"Via: {stamp_via(value, request.via, *received_from)}")
+            texts.append(f"Via: {stamp_via(value, via, *received_from)}")
             if rest:
                 texts.append(f"Via: {rest}")
-        elif line.name not in ("max-forwards", "route") and not line.name.startswith(_OWN_PREFIX):
+        elif line.name == "to" and to_tag:
+            texts.append(f"{line.text};tag={to_tag}")
+        elif line.name in _ECHOED:
             texts.append(line.text)
-    texts += [f"{clean(name)}: {clean(value)}" for name, value in (extra or {}).items()]
-    texts += _content_length(request.lines, request.body)
-    return _assemble(f"{request.method} {uri} SIP/2.0", texts, request.body)
-
-
-def forward_response(response: Response) -> bytes:
-    """The response without our Via."""
-    texts: list[str] = []
-    first_via = True
-    for line in response.lines:
-        if line.name == "via" and first_via:
-            first_via = False
-            _, rest = split_first(line)
-            if rest:
-                texts.append(f"Via: {rest}")
-        elif not line.name.startswith(_OWN_PREFIX):
-            texts.append(line.text)
-    texts += _content_length(response.lines, response.body)
-    return _assemble(f"SIP/2.0 {response.status} {response.reason}", texts, response.body)
+    return texts
 
 
 def respond(
@@ -167,28 +151,17 @@ def respond(
 ) -> bytes:
     """An answer of our own to the request that has these lines (RFC 3261 section 8.2.6). `to_tag` is used when the
     request has none; a 100 gets none."""
-    texts: list[str] = []
-    first_via = True
-    for line in lines:
-        if line.name == "via" and first_via:
-            first_via = False
-            value, rest = split_first(line)
-            texts.append(f"Via: {stamp_via(value, via, *received_from)}")
-            if rest:
-                texts.append(f"Via: {rest}")
-        elif line.name == "to" and to_tag:
-            texts.append(f"{line.text};tag={to_tag}")
-        elif line.name in ("via", "from", "to", "call-id", "cseq") or (status == 100 and line.name == "timestamp"):
-            texts.append(line.text)
+    texts = reply_lines(lines, via, received_from, to_tag)
+    if status == 100:
+        texts += [line.text for line in lines if line.name == "timestamp"]
     texts += [f"{clean(name)}: {clean(value)}" for name, value in (headers or {}).items()]
-    texts.append("Content-Length: 0")
-    return _assemble(f"SIP/2.0 {status} {clean(reason) or _REASONS.get(status, 'Refused')}", texts)
+    return assemble(f"SIP/2.0 {status} {clean(reason) or phrase_of(status)}", texts)
 
 
 def own_request(method: str, uri: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """A request of the edge itself, without a body."""
     texts = [f"{name}: {clean(value)}" for name, value in headers]
-    return _assemble(f"{method} {uri} SIP/2.0", [*texts, "Max-Forwards: 70", "Content-Length: 0"])
+    return assemble(f"{method} {uri} SIP/2.0", [*texts, "Max-Forwards: 70"])
 
 
 def route_value(host: str, port: int, transport: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "phone_user",
     "route_uri",
     "split_params",
+    "try_uri",
 ]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
@@ -83,6 +84,14 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ValueError("bad port")
     return host, int(port)
+
+
+def try_uri(text: str) -> Uri | None:
+    """None when it is no URI."""
+    try:
+        return parse_uri(text)
+    except ValueError:
+        return None
 
 
 def split_params(text: str) -> dict[str, str]:

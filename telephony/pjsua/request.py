@@ -15,6 +15,7 @@ _TEL_USER = re.compile(r"""tel:([^;<>\s"]*)""", re.IGNORECASE)
 _DISPLAY = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<')
 _REASON_TEXT = re.compile(r'text\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,\s]+))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
+_FOLD = re.compile(r"\n[ \t]+")
 
 
 class Headers(Mapping[str, str]):
@@ -52,8 +53,7 @@ class IncomingRequest:
 
 def parse_invite(message: str) -> IncomingRequest:
     """Read the start and the header fields of an INVITE that PJSIP has already accepted as well-formed."""
-    head = re.split(r"\r?\n\r?\n", message, maxsplit=1)[0]
-    lines = re.sub(r"\r?\n[ \t]+", " ", head).splitlines()  # folded lines, RFC 3261 section 7.3.1
+    lines = _lines(message)
     start = lines[0].split(" ") if lines else []
     fields: dict[str, str] = {}
     extra: dict[str, str] = {}
@@ -78,8 +78,7 @@ def parse_invite(message: str) -> IncomingRequest:
 
 def reason_of(message: str) -> str:
     """The text of a request's Reason header field (RFC 3326), else its first value, else nothing."""
-    head = re.split(r"\r?\n\r?\n", message, maxsplit=1)[0]
-    for line in re.sub(r"\r?\n[ \t]+", " ", head).splitlines()[1:]:
+    for line in _lines(message)[1:]:
         name, _, value = line.partition(":")
         if name.strip().lower() == "reason":
             text = _REASON_TEXT.search(value)
@@ -87,6 +86,13 @@ def reason_of(message: str) -> str:
                 return _ESCAPED.sub(r"\1", text.group(1) if text.group(1) is not None else text.group(2))
             return value.strip()
     return ""
+
+
+def _lines(message: str) -> list[str]:
+    """The start line and the header fields, unfolded (RFC 3261 section 7.3.1). Only a line feed ends a line:
+    `str.splitlines` would also take a vertical tab or U+2028 within a value for an end."""
+    head = message.replace("\r\n", "\n").partition("\n\n")[0]
+    return _FOLD.sub(" ", head).split("\n")
 
 
 def _user(field_value: str) -> str:

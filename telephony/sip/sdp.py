@@ -280,9 +280,10 @@ def _media(section: _Section, connection: str, way: Direction) -> Media:
 
 
 def _stream(value: str) -> tuple[str, int, str, tuple[str, ...]]:
-    kind, *rest = value.split()
-    if len(rest) < 3:
+    parts = value.split()
+    if len(parts) < 4:
         raise SdpError("an m= line has too few parts")
+    kind, *rest = parts
     port = _number(rest[0].partition("/")[0], 65535)
     if port is None or not _TOKEN.match(kind) or not _PROTOCOL.match(rest[1]):
         raise SdpError("an m= line cannot be read")

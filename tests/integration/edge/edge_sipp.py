@@ -61,7 +61,7 @@ async def running_edge(limits: EdgeLimits | None = None) -> AsyncIterator[Runnin
         settings,
         admitter,
         on_refused=lambda invite: running.refused.append(invite),
-        on_dialog_ended=lambda call_id: running.ended.append(call_id),
+        on_dialog_ended=lambda ended: running.ended.append(ended.call_id),
         on_call_cancelled=lambda call_id: running.cancelled.append(call_id),
     )
     running = Running(edge, admitter)

@@ -180,7 +180,7 @@ async def test_the_agent_ends_a_call_whose_tcp_connection_is_gone(
     ids=["garbage", "no codec in common", "cut off"],
 )
 async def test_an_sdp_that_nobody_can_use(gateway: RunningGateway, caller: str, body: str) -> None:
-    """Refused by the worker's SIP stack: the slot is free at once, and the record says what happened."""
+    """Refused by the edge: no slot is taken, and the record says what the caller was answered, and why."""
     async with raw_sip(gateway.udp) as sip:
         call = sip.call("+15550101", caller)
         sip.send(call.request("INVITE", body))
@@ -188,8 +188,9 @@ async def test_an_sdp_that_nobody_can_use(gateway: RunningGateway, caller: str, 
         assert 400 <= answer.status < 500
         sip.send(call.ack_of_failure(answer))
         record = await gateway.record(call.call_id, 4)
-    assert (record["outcome"], record["answered_at"]) == ("failed", None)
-    assert record["ended_by"] == "system"
+    assert (record["outcome"], record["answered_at"]) == ("refused", None)
+    assert (record["sip_status"], record["ended_by"]) == (answer.status, "system")
+    assert answer.headers["warning"].partition(" trunkline ")[2].strip('"') == record["refused_by"]
     await gateway.idle(2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from telephony.edge.branches import Branches
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.fakes import FakeAdmitter
@@ -18,7 +19,11 @@ WORKER = WorkerAddress("w1", "127.0.0.1", 40001)
 WORKER_PORT = 39999
 PUBLIC = "192.0.2.1"
 CALLER = Hop("udp", "10.1.2.3", 5060, 0)
-SDP = b"v=0\r\no=- 1 1 IN IP4 10.1.2.3\r\n"
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 10.1.2.3\r\ns=-\r\nc=IN IP4 10.1.2.3\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
+    b"a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+)
+CALLER_TAG = Branches(b"k" * 32).caller_tag("c1")  # towards the worker, of the first call
 
 
 def sip(start: str, *headers: str, body: bytes = b"") -> bytes:
@@ -51,21 +56,21 @@ def call_request(
         f"CSeq: {cseq} {method}",
         contact,
         *more,
+        *(("Content-Type: application/sdp",) if body and not any("Content-Type" in line for line in more) else ()),
         body=body,
     )
 
 
-def worker_request(method: str, cseq: int = 1, *, route: str = "", uri: str = "sip:alice@10.1.2.3:5060") -> bytes:
-    own = f"<sip:127.0.0.1:{WORKER_PORT};lr>, <sip:{PUBLIC}:5060;lr>"
+def worker_request(method: str, cseq: int = 1) -> bytes:
+    """As the worker sends it in the dialog of the first call."""
     return sip(
-        f"{method} {uri} SIP/2.0",
+        f"{method} sip:127.0.0.1:{WORKER_PORT} SIP/2.0",
         f"Via: SIP/2.0/UDP 127.0.0.1:40001;rport;branch=z9hG4bKw{cseq}",
         "Max-Forwards: 70",
-        "From: <sip:+15550199@192.0.2.1>;tag=bob",
-        "To: Alice <sip:+15550123@10.1.2.3>;tag=alice",
-        "Call-ID: call-1",
+        "From: <sip:+15550199@127.0.0.1:40001>;tag=bob",
+        f"To: <sip:+15550123@caller.invalid>;tag={CALLER_TAG}",
+        "Call-ID: c1",
         f"CSeq: {cseq} {method}",
-        f"Route: {own}{route}",
         "X-Trunkline-Secret: 1",
     )
 

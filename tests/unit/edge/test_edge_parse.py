@@ -6,12 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
-from edge_world import CALLER, call_request, make_world, sip
+from edge_world import CALLER, call_request, first_request, make_world, sip
 
 from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.edge.hops import Hop
 from telephony.edge.parse import Malformed, Request, Response, parse
-from telephony.edge.rewrite import forward_request, stamp_via
+from telephony.edge.rewrite import stamp_via
 from telephony.edge.uri import parse_name_addr, parse_uri, phone_user
 
 GOOD = call_request()
@@ -45,10 +45,10 @@ def changed(old: str, new: str) -> bytes:
         (changed("CSeq: 1 INVITE", "X-CSeq: 1 INVITE"), "missing-header"),
         (changed("Call-ID: call-1", "i: \xff"), "call-id"),
         (changed("Call-ID: call-1", "i:"), "call-id"),
-        (changed("Content-Length: 30", "Content-Length: -1"), "content-length"),
-        (changed("Content-Length: 30", "Content-Length: 3x"), "content-length"),
-        (changed("Content-Length: 30", "Content-Length: 31"), "body-short"),
-        (changed("Content-Length: 30", "Content-Length: 30\r\nl: 30"), "duplicate-header"),
+        (changed("Content-Length: 120", "Content-Length: -1"), "content-length"),
+        (changed("Content-Length: 120", "Content-Length: 3x"), "content-length"),
+        (changed("Content-Length: 120", "Content-Length: 121"), "body-short"),
+        (changed("Content-Length: 120", "Content-Length: 120\r\nl: 30"), "duplicate-header"),
         (changed("SIP/2.0/UDP 10", "SIP/3.0/UDP 10"), "via"),
         (changed("10.1.2.3:5060;rport", "10.1.2.3:99999;rport"), "via"),
         (changed("10.1.2.3:5060;rport", "<script>;rport"), "via"),
@@ -87,17 +87,6 @@ def test_what_is_too_large_is_dropped() -> None:
 
 def test_octets_after_the_body_are_cut_off() -> None:
     assert parse(GOOD + b"INVITE again").body == parse(GOOD).body
-
-
-def test_a_missing_content_length_is_added_and_undecodable_bytes_stay() -> None:
-    data = GOOD.replace(b"Content-Length: 30\r\n", b"X-Odd: \xff\xfe;\xc3\xa9\r\n")
-    request = parse(data)
-    assert isinstance(request, Request)
-    sent = forward_request(
-        request, via="SIP/2.0/UDP 127.0.0.1:1;branch=b", received_from=("10.1.2.3", 5060), uri="sip:a@b"
-    )
-    assert b"\r\nX-Odd: \xff\xfe;\xc3\xa9\r\n" in sent
-    assert b"\r\nContent-Length: 30\r\n\r\n" in sent
 
 
 def test_a_response_is_read() -> None:
@@ -201,6 +190,8 @@ def test_nothing_that_arrives_raises_or_reaches_a_worker_broken() -> None:
     world = make_world(allow=("0.0.0.0/0",))
     invite = world.established(call="live")
     seeds += [world.answer(invite, status) for status in (180, 200, 486)] * 4
+    world.caller(call_request(call="rings"))
+    seeds += [world.answer(first_request(world.to_worker()), 183)] * 16
     for number in range(6_000):
         data = bytearray(chance.choice(seeds).replace(b"call-1", b"call-%d" % number))
         for _ in range(chance.randint(1, 8)):
@@ -229,7 +220,7 @@ def test_nothing_that_arrives_raises_or_reaches_a_worker_broken() -> None:
         world.public.clear()
         world.workers.clear()
     assert world.ground.counters["internal_errors"] == 0
-    assert world.ground.counters["forwarded_in.INVITE"] > 50
+    assert world.ground.counters["forwarded_in.INVITE"] > 20
     assert world.ground.counters["responses_out.1xx"] > 5
 
 

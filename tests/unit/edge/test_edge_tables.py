@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from edge_world import WORKER, call_request, make_world
+from edge_world import WORKER, call_request, first_request, make_world
 
 from telephony.edge import EdgeLimits, EdgeSettings, ListenAddress, Trunk
 from telephony.edge.admission import RateLimiter, TrunkTable
@@ -88,6 +88,7 @@ def test_tcp_is_sent_once() -> None:
 def test_remembered_attempts_are_bounded_and_forgotten() -> None:
     world = make_world(EdgeLimits(remembered_attempts=50, stranger_burst=150, stranger_message_burst=200))
     world.caller(call_request(call="friend"))
+    world.worker(world.answer(first_request(world.to_worker()), 180))
     for n in range(200):
         world.caller(call_request(call=f"c{n}"), Hop("udp", f"203.0.113.{n}", 5060, 0))
     assert world.ground.remembered == 5 + 1
@@ -102,6 +103,7 @@ def test_remembered_attempts_are_bounded_and_forgotten() -> None:
 def test_a_call_that_rings_long_is_still_admitted_once() -> None:
     world = make_world()
     world.caller(call_request())
+    world.worker(world.answer(first_request(world.to_worker()), 180))
     world.tick(KEPT_S + 10)
     world.caller(call_request())
     assert len(world.admitter.invites) == 1

@@ -13,8 +13,8 @@ BESIDE = Hop("udp", "10.7.7.7", 5099, 0)  # another address of the same trunk
 PUBLIC_CALLER = Hop("udp", "198.51.100.7", 40000, 0)
 
 
-def caller_is_reached_at(world: World, *, uri: str = "sip:alice@10.1.2.3:5060", route: str = "") -> tuple[str, int]:
-    world.worker(worker_request("INFO", cseq=9, uri=uri, route=route))
+def caller_is_reached_at(world: World) -> tuple[str, int]:
+    world.worker(worker_request("UPDATE", cseq=9))
     (sent,) = world.public
     world.public.clear()
     return sent.hop.ip, sent.hop.port
@@ -30,7 +30,7 @@ def test_a_stranger_with_the_right_tags_changes_nothing(world: World, method: st
     (dialog,) = world.ground.dialogs.of_worker("w1")
     assert (dialog.state, dialog.hop, dialog.caller_cseq) == (DialogState.CONFIRMED, CALLER, 1)
     assert dialog.caller_contact == "sip:alice@phone.example.com"
-    assert caller_is_reached_at(world, uri="sip:alice@phone.example.com") == ("10.1.2.3", 5060)
+    assert caller_is_reached_at(world) == ("10.1.2.3", 5060)
     assert world.ground.counters["untrusted.request"] == 1
 
 
@@ -53,17 +53,18 @@ def test_another_trunk_is_a_stranger_to_the_dialog() -> None:
 def test_within_the_trunk_a_caller_may_move(world: World) -> None:
     """Its NAT has a new mapping, or another proxy of the carrier took over."""
     world.established(contact="Contact: <sip:alice@phone.example.com>")
-    world.caller(call_request("INFO", cseq=2, to_tag="bob", body=b""), BESIDE)
-    assert first_request(world.to_worker()).method == "INFO"
-    assert caller_is_reached_at(world, uri="sip:alice@phone.example.com") == ("10.7.7.7", 5099)
+    contact = "Contact: <sip:alice@phone.example.com>"
+    world.caller(call_request("UPDATE", cseq=2, to_tag="bob", contact=contact, body=b""), BESIDE)
+    assert first_request(world.to_worker()).method == "UPDATE"
+    assert caller_is_reached_at(world) == ("10.7.7.7", 5099)
 
 
 def test_an_ack_and_what_is_older_than_the_last_request_teach_nothing(world: World) -> None:
     world.established(contact="Contact: <sip:alice@phone.example.com>")
-    world.caller(call_request("INFO", cseq=5, to_tag="bob", body=b""))
+    world.caller(call_request("UPDATE", cseq=5, to_tag="bob", body=b""))
     world.caller(call_request("ACK", cseq=1, to_tag="bob", branch="z9hG4bKx", body=b""), BESIDE)
-    world.caller(call_request("INFO", cseq=4, to_tag="bob", body=b""), BESIDE)
-    assert caller_is_reached_at(world, uri="sip:alice@phone.example.com") == ("10.1.2.3", 5060)
+    world.caller(call_request("UPDATE", cseq=4, to_tag="bob", body=b""), BESIDE)
+    assert caller_is_reached_at(world) == ("10.1.2.3", 5060)
 
 
 def test_an_answer_counts_only_from_the_dialogs_trunk(world: World) -> None:
@@ -106,7 +107,7 @@ def test_requests_go_to_the_contact_within_the_trunks_networks(
 ) -> None:
     world.established(contact=f"Contact: <{contact}>")
     if by == "worker":
-        assert caller_is_reached_at(world, uri=contact) == reached
+        assert caller_is_reached_at(world) == reached
     else:
         world.perform(world.core.end_call("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == reached
@@ -120,7 +121,7 @@ def test_requests_go_to_the_contact_within_the_trunks_networks(
 def test_a_record_route_to_a_third_party_is_not_obeyed(world: World, route: str, by: str) -> None:
     world.established(more=(f"Record-Route: <{route}>",))
     if by == "worker":
-        assert caller_is_reached_at(world, route=f", <{route}>") == ("10.1.2.3", 5060)
+        assert caller_is_reached_at(world) == ("10.1.2.3", 5060)
     else:
         world.perform(world.core.end_call("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == ("10.1.2.3", 5060)
@@ -139,14 +140,17 @@ def test_a_private_contact_from_a_public_source_is_behind_a_nat(contact: str, re
     """Even where every address may call."""
     world = make_world(allow=("0.0.0.0/0",))
     world.established(hop=PUBLIC_CALLER, contact=f"Contact: <{contact}>")
-    assert caller_is_reached_at(world, uri=contact) == reached
+    assert caller_is_reached_at(world) == reached
 
 
 def test_over_tcp_another_address_gets_a_connection_of_its_own_and_the_callers_stands_by(world: World) -> None:
     hop = Hop("tcp", "10.1.2.3", 33333, 1, 7)
     world.established(hop=hop, via="SIP/2.0/TCP 10.1.2.3:5060;rport", contact="Contact: <sip:sbc@10.4.4.4:5070>")
-    world.worker(worker_request("INFO", uri="sip:sbc@10.4.4.4:5070"))
+    world.worker(worker_request("UPDATE"))
     assert world.public[0].hop == Hop("tcp", "10.4.4.4", 5070, 1, 0, fallback=7)
     world.public.clear()
-    world.worker(worker_request("INFO", cseq=2, uri="sip:alice@10.1.2.3:5061"))
+    world.caller(
+        call_request("UPDATE", cseq=2, to_tag="bob", contact="Contact: <sip:alice@10.1.2.3:5061>", body=b""), hop
+    )
+    world.worker(worker_request("UPDATE", cseq=2))
     assert world.public[0].hop == Hop("tcp", "10.1.2.3", 5061, 1, 7)

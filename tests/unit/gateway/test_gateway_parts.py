@@ -15,11 +15,11 @@ import pytest
 from agent.testing.virtual_clock import run_virtual
 from gateway.app import Gateway
 from gateway.config import load_settings
-from gateway.control import Drain, EndCall, Message, Stop
+from gateway.control import DigitByInfo, Drain, EndCall, Message, Stop
 from gateway.dialplan import Dialplan
 from gateway.record import CallClosed, CallEvents, CallRecord, Outcome, WorkerLost
 from telephony.call import CallInfo, Direction, EndedBy
-from telephony.edge import InviteInfo, RefusedInvite
+from telephony.edge import CallerGone, DialogEnded, DigitPressed, InviteInfo, RefusedInvite
 from telephony.edge.protocol import Source
 
 SETTINGS = """\
@@ -47,6 +47,9 @@ class FakeEdge:
 
     def remove_worker(self, name: str) -> None:
         self.did.append(("remove", name))
+
+    def close_call(self, call_id: str, sip_status: int, cause: str) -> None:
+        self.did.append(("close call", call_id, str(sip_status), cause))
 
     def end_call(self, call_id: str) -> bool:
         self.did.append(("end call", call_id))
@@ -211,13 +214,56 @@ def test_a_call_that_its_worker_does_not_know_is_ended_after_the_grace(tmp_path:
 def test_a_dialog_that_ended_without_a_record_asks_the_worker(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a", "b")
-        world.gateway._dialog_ended("a")
-        world.gateway._dialog_ended("b")
+        world.gateway._dialog_ended(DialogEnded("a", 488, "Not Acceptable Here"))
+        world.gateway._dialog_ended(DialogEnded("b"))
         world.close("b")
         await asyncio.sleep(60)
 
     sent = play(tmp_path, script).supervisor.sent
-    assert [(name, message.call_id, message.politely) for name, message in sent] == [("w1", "a", False)]
+    why = "refused by the worker's SIP stack: 488 Not Acceptable Here"
+    assert sent == [("w1", EndCall("a", False, why, sip_status=488))]
+
+
+def test_a_closing_record_ends_what_the_caller_still_has_of_the_call(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.close("a")
+        await asyncio.sleep(1)
+
+    assert ("close call", "a", "0", "the call is over") in play(tmp_path, script).edge.did
+
+
+def test_a_worker_that_did_not_notice_its_callers_end_is_told(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.gateway._caller_gone(CallerGone("a", "the caller hung up"))
+        world.gateway._caller_gone(CallerGone("unknown", "the caller hung up"))
+
+    sent = play(tmp_path, script).supervisor.sent
+    assert sent == [("w1", EndCall("a", False, "the caller hung up", by_caller=True))]
+
+
+def test_a_key_by_info_goes_to_the_calls_worker(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.gateway._digit(DigitPressed("a", "5", 160))
+        world.gateway._digit(DigitPressed("unknown", "5", 160))
+
+    assert play(tmp_path, script).supervisor.sent == [("w1", DigitByInfo("a", "5", 160))]
+
+
+def test_an_invite_that_its_worker_did_not_take_is_closed_once(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "not taken", "not-taken", 1.0, "a")
+        world.gateway._refused(refused)
+        world.close("a")  # what the worker says when it is told
+
+    world = play(tmp_path, script)
+    assert [(record.outcome, record.sip_status, record.refused_by) for record in world.records] == [
+        ("refused", 500, "not taken")
+    ]
+    assert world.supervisor.sent == [("w1", EndCall("a", False, "not taken", sip_status=500))]
 
 
 def test_a_refused_invite_is_a_whole_record(tmp_path: Path):

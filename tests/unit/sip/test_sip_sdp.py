@@ -204,6 +204,7 @@ def test_only_line_breaks_break_lines(separator: str) -> None:
         ("a=rtcp:49300", "a=rtcp:49300 IN IP4 " + "9" * 300, 488),
         ("49170/2", "-1", 400),
         ("49170/2", "65536", 400),
+        ("m=audio 49170/2 RTP/AVP 0 8 96 101 13", "m=", 400),
         ("RTP/AVP 0 8", "RTP/AVP 0 128", 400),
         ("RTP/AVP 0 8", "RTP/AVP 0 x", 400),
         ("RTP/AVP 0 8 96 101 13", "RTP/AVP", 400),
@@ -278,9 +279,9 @@ def test_there_and_back(origin: Origin, media: list[Media]) -> None:
 @settings(deadline=None)
 @given(
     st.binary(max_size=300)
-    | st.lists(st.sampled_from(PHONE.split("\r\n")) | st.text(max_size=40), max_size=30).map(
-        lambda lines: "\r\n".join(["v=0", "o=- 1 1 IN IP4 1.2.3.4", *lines]).encode("utf-8", "surrogatepass")
-    )
+    | st.lists(
+        st.sampled_from(PHONE.split("\r\n") + [f"{c}=" for c in "vocmastb"]) | st.text(max_size=40), max_size=30
+    ).map(lambda lines: "\r\n".join(["v=0", "o=- 1 1 IN IP4 1.2.3.4", *lines]).encode("utf-8", "surrogatepass"))
 )
 def test_nothing_but_its_errors_comes_out_of_anything(body: bytes) -> None:
     try:

@@ -1,0 +1,68 @@
+"""Requests within a dialog that end in the edge, since a worker need not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from telephony.edge import rewrite
+from telephony.edge.bodies import content_type
+from telephony.edge.dialogs import Dialog, DialogState
+from telephony.edge.ground import Ground
+from telephony.edge.hops import Action, DigitPressed, Hop, SendPublic
+from telephony.edge.parse import Request
+from telephony.sip.info import DTMF_TYPES, read_key
+
+__all__ = ["CAPABLE", "FORWARDED", "AnsweredHere"]
+
+FORWARDED = frozenset({"INVITE", "BYE", "UPDATE", "PRACK"})  # what goes to the worker; ACK and CANCEL apart
+_ALLOW = {"Allow": rewrite.ALLOW}
+_BODIES = ", ".join(DTMF_TYPES)
+CAPABLE = {**_ALLOW, "Accept": f"application/sdp, {_BODIES}", "Supported": rewrite.SUPPORTED}
+_REMEMBERED = 16  # answers a dialog, for retransmissions
+_NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none is received
+
+# Method -> status and headers, for what needs no look at the request. All others: 405.
+_FIXED: Mapping[str, tuple[int, Mapping[str, str]]] = {
+    "OPTIONS": (200, CAPABLE),  # RFC 3261 section 11
+    "NOTIFY": (481, {}),  # there is no subscription (RFC 6665 section 4.1.3)
+    "SUBSCRIBE": (489, {"Allow-Events": ""}),  # RFC 6665 section 4.2.1.1: no event package
+    "MESSAGE": (415, {"Accept": f"application/sdp, {_BODIES}"}),  # nobody reads texts: RFC 3428 section 7
+}
+
+
+class AnsweredHere:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def handle(self, request: Request, hop: Hop, dialog: Dialog) -> list[Action]:
+        """Answer it, once for each retransmission the same, and tell of a key once."""
+        ground = self._ground
+        key = (request.cseq, request.via.branch)
+        if (before := dialog.answered.get(key)) is not None:
+            ground.counters.add("retransmissions.other")
+            return [SendPublic(ground.reply_hop(request, hop), before)]
+        pressed: list[Action] = []
+        if request.method == "INFO":
+            status, headers, pressed = self._info(request, dialog)
+        else:
+            status, headers = _FIXED.get(request.method, (405, _ALLOW))
+        answer = ground.answer(request, hop, status, headers=headers)
+        dialog.answered[key] = answer.data
+        while len(dialog.answered) > _REMEMBERED:
+            del dialog.answered[next(iter(dialog.answered))]
+        return [answer, *pressed]
+
+    def _info(self, request: Request, dialog: Dialog) -> tuple[int, Mapping[str, str], list[Action]]:
+        kind = content_type(request)
+        if kind in DTMF_TYPES:
+            key = read_key(kind, request.body)
+            if key is None:
+                return 400, {}, []
+            if not key.digit or dialog.state is not DialogState.CONFIRMED:
+                return 200, {}, []
+            return 200, {}, [DigitPressed(dialog.call_id, key.digit, key.duration_ms)]
+        if request.value("info-package"):
+            return 469, _NO_INFO_PACKAGE, []
+        if not request.body.strip():
+            return 200, {}, []  # RFC 6086 section 4.2.2: a legacy use, such as a sign of life
+        return 415, {"Accept": _BODIES}, []

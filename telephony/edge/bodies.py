@@ -1,0 +1,86 @@
+"""What of a message's body a worker gets: its session description in our normal form, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from telephony.edge.parse import Message
+from telephony.edge.rewrite import warning_header
+from telephony.sip.offer import for_worker
+from telephony.sip.sdp import SdpError, parse_sdp, write_sdp
+
+__all__ = ["Unacceptable", "body_for_worker", "content_type"]
+
+_SDP = "application/sdp"
+_ACCEPT = f"{_SDP}, multipart/mixed"
+_MULTIPART = frozenset({"multipart/mixed", "multipart/alternative"})
+_BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]{1,70})"|([^;" \t]{1,70}))', re.IGNORECASE)
+_OPTIONAL = re.compile(r";[ \t]*handling[ \t]*=[ \t]*\"?optional", re.IGNORECASE)
+_MOST_PARTS = 16
+
+
+class Unacceptable(Exception):
+    """A request that is answered with `status`. `cause` says why, in plain words; `headers` belong to the answer."""
+
+    def __init__(self, status: int, rule: str, cause: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.rule = rule
+        self.cause = cause
+        self.headers = dict(headers or {})
+
+
+def content_type(message: Message) -> str:
+    """The type and subtype in lower case; nothing when it is not said."""
+    return message.value("content-type").partition(";")[0].strip().lower()
+
+
+def body_for_worker(message: Message) -> bytes:
+    """Raises Unacceptable: 415 for another body, 400 or 488 with a Warning for what cannot be read or met."""
+    body = _description(message)
+    if not body:
+        return b""
+    try:
+        return write_sdp(for_worker(parse_sdp(body)))
+    except SdpError as error:
+        text = str(error)
+        raise Unacceptable(error.sip_status, "sdp", text, {"Warning": warning_header(error.warning, text)}) from error
+
+
+def _description(message: Message) -> bytes:
+    body = message.body
+    if not body.strip():
+        return b""
+    encoding = message.value("content-encoding").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Unacceptable(
+            415, "body", f"content encoding {encoding[:40]} is not supported", {"Accept-Encoding": "identity"}
+        )
+    kind = content_type(message)
+    if kind == _SDP or (not kind and body.startswith(b"v=0")):
+        return body
+    if kind in _MULTIPART:
+        part = _sdp_part(message.value("content-type"), body)
+        if part is not None:
+            return part
+    if _OPTIONAL.search(message.value("content-disposition")):
+        return b""  # RFC 3261 section 20.11
+    raise Unacceptable(415, "body", f"content type {kind[:60] or 'unknown'} is not supported", {"Accept": _ACCEPT})
+
+
+def _sdp_part(value: str, body: bytes) -> bytes | None:
+    """The session description among the parts (RFC 5621); None when there is none that can be read."""
+    match = _BOUNDARY.search(value)
+    if match is None:
+        return None
+    delimiter = b"\r\n--" + (match[1] or match[2]).encode("utf-8", "replace")
+    for part in (b"\r\n" + body).split(delimiter, _MOST_PARTS)[1:]:
+        head, separator, content = part.partition(b"\r\n\r\n")
+        if not separator:
+            continue
+        for line in head.decode("latin-1").split("\r\n"):
+            name, _, kind = line.partition(":")
+            if name.strip().lower() in ("content-type", "c") and kind.partition(";")[0].strip().lower() == _SDP:
+                return content
+    return None

@@ -1,0 +1,129 @@
+"""The requests that went on to a worker or to a caller, until they are answered and for a while after.
+
+They are why an answer needs nothing of the request in it: it is found by our branch, and written from what is kept
+here. A request that its worker shows no sign of having read is sent again, and then told (`Due`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from telephony.edge.dialogs import Dialog, DialogState, Reply
+from telephony.edge.hops import SendWorker
+from telephony.edge.parse import Request
+
+__all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
+
+KEPT_S = 64.0
+_AGAIN_AFTER_S = (0.5, 1.0)  # from the first sending; loopback loses only what a full socket buffer has no room for
+_TAKEN_WITHIN_S = 1.8  # with a tick of 100 ms: the caller has an answer within 2 s
+_FINAL_WITHIN_S = 1.8  # of an INVITE after its CANCEL
+
+
+class DueKind(StrEnum):
+    AGAIN = "again"  # send it once more
+    NOT_TAKEN = "not taken"  # no answer of any kind has come
+    NO_END = "no end"  # a cancelled INVITE has no final answer
+
+
+@dataclass(slots=True)
+class Relay:
+    """A caller's request at its worker."""
+
+    dialog: Dialog
+    branch: str  # ours
+    method: str
+    cseq: int
+    reply: Reply
+    sent: SendWorker
+    sent_at: float
+    initial: bool = False  # the INVITE that made the dialog
+    taken: bool = False
+    status: int = 0  # final
+    final: bytes = b""  # as the caller has it
+
+    @property
+    def live(self) -> bool:
+        return not self.final and self.dialog.state is not DialogState.LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A worker's request at its caller."""
+
+    dialog: Dialog
+    request: Request
+    address: tuple[str, int]  # the worker's
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    kind: DueKind
+    relay: Relay
+
+
+class RelayTable:
+    """Bounded: the oldest go first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._relays: OrderedDict[tuple[str, str], Relay] = OrderedDict()
+        self._asked: OrderedDict[tuple[str, str], tuple[float, Asked]] = OrderedDict()
+        self._heap: list[tuple[float, int, DueKind, Relay]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._relays) + len(self._asked)
+
+    def get(self, branch: str, method: str) -> Relay | None:
+        return self._relays.get((branch, method))
+
+    def add(self, relay: Relay) -> None:
+        self._relays[(relay.branch, relay.method)] = relay
+        if len(self._relays) > self._limit:
+            self._relays.popitem(last=False)
+        for after in _AGAIN_AFTER_S:
+            self._push(relay.sent_at + after, DueKind.AGAIN, relay)
+        self._push(relay.sent_at + _TAKEN_WITHIN_S, DueKind.NOT_TAKEN, relay)
+
+    def await_end(self, relay: Relay, now: float) -> None:
+        """Its CANCEL has gone to the worker."""
+        self._push(now + _FINAL_WITHIN_S, DueKind.NO_END, relay)
+
+    def ask(self, branch: str, asked: Asked, now: float) -> None:
+        self._asked[(branch, asked.request.method)] = (now, asked)
+        if len(self._asked) > self._limit:
+            self._asked.popitem(last=False)
+
+    def asked(self, branch: str, method: str) -> Asked | None:
+        entry = self._asked.get((branch, method))
+        return entry[1] if entry is not None else None
+
+    def due(self, now: float) -> Iterator[Due]:
+        while self._heap and self._heap[0][0] <= now:
+            _, _, kind, relay = heapq.heappop(self._heap)
+            if relay.live and (kind is DueKind.NO_END or not relay.taken):
+                yield Due(kind, relay)
+
+    def expire(self, now: float) -> None:
+        while self._asked:
+            key, (at, _) = next(iter(self._asked.items()))
+            if now - at < KEPT_S:
+                break
+            del self._asked[key]
+        while self._relays:
+            key, relay = next(iter(self._relays.items()))
+            if now - relay.sent_at < KEPT_S:
+                return
+            del self._relays[key]
+            if relay.live and relay.dialog.live:  # it rings on
+                relay.sent_at = now
+                self._relays[key] = relay
+
+    def _push(self, at: float, kind: DueKind, relay: Relay) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, kind, relay))

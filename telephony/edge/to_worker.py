@@ -1,0 +1,155 @@
+"""What a worker gets, written anew: a fixed set of header fields, each made of a value that was read and checked.
+
+Not one byte of the outside is copied. What cannot be read and is not needed is left out, and the call goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from telephony.edge.dialogs import Dialog, WorkerNames
+from telephony.edge.parse import Message, Request, Response
+from telephony.edge.protocol import WorkerAddress
+from telephony.edge.rewrite import assemble, clean, phrase_of, quoted, stamp_via
+from telephony.edge.uri import phone_user, try_uri
+
+__all__ = ["own_to_worker", "request_to_worker", "response_to_worker", "worker_names"]
+
+EXTENSIONS = frozenset({"timer", "100rel"})  # what a worker's PJSIP does, and what we say that we do
+_METHODS = frozenset(
+    {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "REFER", "SUBSCRIBE", "UPDATE"}
+)
+_TARGET_REFRESH = frozenset({"INVITE", "UPDATE"})
+_USER_CHARACTERS = 64
+_LONGEST_SESSION_S = 86_400
+_SECONDS = re.compile(r"(\d{1,9})[ \t]*(?:;(.*))?\Z", re.ASCII)
+_REFRESHER = re.compile(r"(?:^|;)[ \t]*refresher[ \t]*=[ \t]*(uac|uas)[ \t]*(?:;|\Z)", re.IGNORECASE)
+_RACK = re.compile(r"(\d{1,10})[ \t]+(\d{1,10})[ \t]+INVITE\Z", re.ASCII)
+_CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
+_TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def worker_names(request: Request, worker: WorkerAddress, tag: str) -> WorkerNames:
+    """`tag` stands for the caller's tag."""
+    called, caller = _user(phone_user(request.uri)), ""
+    if (sender := try_uri(request.sender.uri)) is not None:
+        caller = _user(phone_user(sender))
+    uri = f"sip:{called}@{worker.host}:{worker.port}" if called else f"sip:{worker.host}:{worker.port}"
+    return WorkerNames(f"<sip:{caller}@caller.invalid>;tag={tag}" if caller else f"<sip:caller.invalid>;tag={tag}", tag,
+                       f"<{uri}>", uri)  # fmt: skip
+
+
+def _user(text: str) -> str:
+    return quote(text[:_USER_CHARACTERS], safe="+*-.", errors="replace")
+
+
+def request_to_worker(
+    request: Request, dialog: Dialog, *, via: str, contact: str, extra: Mapping[str, str] | None = None
+) -> bytes:
+    """The caller's request. `contact`: where the worker is to send its own requests; `extra`: headers of ours."""
+    method = request.method
+    left = 70 if request.max_forwards is None else max(0, request.max_forwards - 1)
+    in_dialog = bool(request.to_tag)
+    texts = [f"Via: {via}", f"Max-Forwards: {left}", *_identity(dialog, request.cseq, method, tagged=in_dialog)]
+    if method in _TARGET_REFRESH:
+        texts.append(f"Contact: {contact}")
+        texts += _session_headers(request)
+    elif method == "PRACK":
+        texts += _rack(request)
+    elif method in ("BYE", "CANCEL"):
+        texts += _reason(request)
+    texts += [f"{name}: {clean(value)}" for name, value in (extra or {}).items()]
+    uri = dialog.worker_contact if in_dialog and dialog.worker_contact else dialog.names.uri
+    return assemble(f"{method} {uri} SIP/2.0", _typed(texts, request.worker_body), request.worker_body)
+
+
+def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str = "", *, to_tag: str = "") -> bytes:
+    """A request of the edge itself in the caller's stead: CANCEL, or ACK or BYE. `to_tag`: the ACK is of this answer
+    to the INVITE, which is no 2xx."""
+    in_dialog = method != "CANCEL" and not to_tag
+    texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, method, tagged=in_dialog, to_tag=to_tag)]
+    if reason:
+        texts.append(f"Reason: {reason}")
+    uri = dialog.worker_contact if in_dialog and dialog.worker_contact else dialog.names.uri
+    return assemble(f"{method} {uri} SIP/2.0", texts)
+
+
+def _identity(dialog: Dialog, cseq: int, method: str, *, tagged: bool, to_tag: str = "") -> list[str]:
+    names = dialog.names
+    to_tag = to_tag or (dialog.worker_tag if tagged else "")
+    tag = f";tag={to_tag}" if to_tag else ""
+    return [
+        f"From: {names.caller}",
+        f"To: {names.called}{tag}",
+        f"Call-ID: {dialog.call_id}",
+        f"CSeq: {cseq} {method}",
+    ]
+
+
+def response_to_worker(response: Response, asked: Request, received_from: tuple[str, int], contact: str) -> bytes:
+    """The caller's answer to a request `asked` of the worker, whose own lines it goes back with."""
+    status = _status(response.status)
+    texts: list[str] = []
+    for line in asked.lines:
+        if line.name == "via":
+            texts.append(f"Via: {stamp_via(line.value, asked.via, *received_from)}")
+        elif line.name in ("from", "to", "call-id", "cseq"):
+            texts.append(line.text)
+    if asked.method in _TARGET_REFRESH and status < 300:
+        texts.append(f"Contact: {contact}")
+        texts += _session_headers(response)
+    if (retry := response.value("retry-after")).isascii() and retry.isdigit() and len(retry) < 6:
+        texts.append(f"Retry-After: {retry}")
+    return assemble(f"SIP/2.0 {status} {phrase_of(status)}", _typed(texts, response.worker_body), response.worker_body)
+
+
+def _typed(texts: list[str], body: bytes) -> list[str]:
+    return [*texts, "Content-Type: application/sdp"] if body else texts
+
+
+def _status(status: int) -> int:
+    """As it came, but for those that PJSIP would act on by itself: challenges and redirections."""
+    if status in (401, 407):
+        return 403
+    return 488 if 300 <= status < 400 else status
+
+
+def _session_headers(message: Message) -> Iterator[str]:
+    headers = message.headers
+    if "allow" in headers and (methods := [m for m in headers.get("allow") if m in _METHODS]):
+        yield f"Allow: {', '.join(dict.fromkeys(methods))}"
+    for name, written in (("supported", "Supported"), ("require", "Require")):
+        if name in headers and (tokens := [t for t in map(str.lower, headers.get(name)) if t in EXTENSIONS]):
+            yield f"{written}: {', '.join(dict.fromkeys(tokens))}"
+    for name, written in (("session-expires", "Session-Expires"), ("min-se", "Min-SE")):
+        if name in headers and (match := _SECONDS.match(message.value(name))) is not None:
+            seconds = min(int(match[1]), _LONGEST_SESSION_S)
+            refresher = _REFRESHER.search(match[2] or "") if name == "session-expires" else None
+            yield f"{written}: {seconds}" + (f";refresher={refresher[1].lower()}" if refresher else "")
+
+
+def _rack(request: Request) -> Iterator[str]:
+    if (match := _RACK.match(request.value("rack"))) is not None and max(int(match[1]), int(match[2])) < 2**31:
+        yield f"RAck: {int(match[1])} {int(match[2])} INVITE"
+
+
+def _reason(request: Request) -> Iterator[str]:
+    """Of Reason (RFC 3326) the cause and the text, which the call's record tells."""
+    value = request.value("reason")
+    if not value:
+        return
+    protocol = "Q.850" if value[:5].upper() == "Q.850" else "SIP"
+    cause, text = _CAUSE.search(value), _TEXT.search(value)
+    said = ""
+    if text is not None:
+        said = _ESCAPED.sub(r"\1", text[1]) if text[1] is not None else text[2]
+    parts = [protocol]
+    if cause is not None:
+        parts.append(f"cause={int(cause[1])}")
+    if said := "".join(c for c in said if c.isprintable()):
+        parts.append(f"text={quoted(said)}")
+    if len(parts) > 1:
+        yield f"Reason: {';'.join(parts)}"

@@ -1,0 +1,45 @@
+"""Keys in INFO bodies: application/dtmf-relay (`Signal=5`, `Duration=160`) and application/dtmf (`5`). No RFC says what
+they look like, so phones differ: in line ends, white space, case, and in what they leave out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["DTMF_TYPES", "InfoKey", "read_key"]
+
+DTMF_TYPES = ("application/dtmf-relay", "application/dtmf")
+_MOST_BYTES = 1024
+_MOST_MS = 60_000
+_SIGNAL = re.compile(r"(?:^|[\r\n;, \t])signal[ \t]*=[ \t]*([^\s;,]{1,8})", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(?:^|[\r\n;, \t])duration[ \t]*=[ \t]*(\d{1,6})", re.IGNORECASE | re.ASCII)
+_KEYS = frozenset("0123456789*#ABCD")
+_EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}  # RFC 4733 table 3
+_FLASH = frozenset({"16", "!", "F", "HF", "FLASH"})
+
+
+@dataclass(frozen=True, slots=True)
+class InfoKey:
+    """`digit` is empty for a hook flash, which is no key."""
+
+    digit: str
+    duration_ms: int = 0  # 0: not said
+
+
+def read_key(content_type: str, body: bytes) -> InfoKey | None:
+    """None when the body names no key."""
+    text = body[:_MOST_BYTES].decode("latin-1").strip()
+    signal = _SIGNAL.search(text)
+    if signal is not None:
+        word = signal[1]
+    elif "=" not in text or content_type == "application/dtmf":
+        word = text
+    else:
+        return None
+    word = word.strip("\"'").upper()
+    duration = _DURATION.search(text)
+    milliseconds = min(int(duration[1]), _MOST_MS) if duration is not None else 0
+    if word in _FLASH:
+        return InfoKey("", milliseconds)
+    word = _EVENTS.get(word, word)
+    return InfoKey(word, milliseconds) if word in _KEYS else None

@@ -1,0 +1,106 @@
+"""What of an offer or answer a call worker is shown: one audio stream, codecs that it has, keys that it can use."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from telephony.sip.sdp import Codec, Crypto, Media, SdpError, SdpNotAcceptable, SessionDescription
+
+__all__ = ["for_worker"]
+
+_VOICE = {("PCMU", 8000, 1): 0, ("PCMA", 8000, 1): 8, ("G722", 8000, 1): 9}
+_BESIDE = {("TELEPHONE-EVENT", 8000, 1): None, ("CN", 8000, 1): 13}
+_KNOWN = {**_VOICE, **_BESIDE}
+_NAMES = {"TELEPHONE-EVENT": "telephone-event"}
+_FIRST_DYNAMIC = 96  # RFC 3551 section 3: below, a number means one codec, whatever a=rtpmap says
+_PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
+_SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+_KEY_BYTES = {
+    "AES_CM_128_HMAC_SHA1_80": 30,
+    "AES_CM_128_HMAC_SHA1_32": 30,
+    "AES_256_CM_HMAC_SHA1_80": 46,
+    "AES_256_CM_HMAC_SHA1_32": 46,
+}  # master key and salt, RFC 4568 section 6.2 and RFC 6188
+_MOST_KEYS = 4
+_KINDS = frozenset({"audio", "video", "text", "application", "message", "image"})
+_EVENTS = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:,\d{1,3}(?:-\d{1,3})?)*\Z", re.ASCII)
+_SHORTEST_MS, _LONGEST_MS = 10, 200
+
+
+def for_worker(description: SessionDescription) -> SessionDescription:
+    """The first audio stream that a worker can take; the others stand refused, since an answer has as many streams as
+    its offer (RFC 3264 section 6). Raises SdpNotAcceptable when there is none, with what is wrong with the first."""
+    wrong: SdpError | None = None
+    taken = -1
+    streams = list(description.media)
+    for index, media in enumerate(streams):
+        if taken < 0 and media.kind == "audio" and media.port:
+            try:
+                streams[index] = _audio(media)
+            except SdpNotAcceptable as error:
+                wrong = wrong or error
+            else:
+                taken = index
+    if taken < 0:
+        raise wrong or SdpNotAcceptable("no audio stream is offered", 304)
+    shown = (stream if index == taken else _refused(stream) for index, stream in enumerate(streams))
+    return SessionDescription(description.origin, tuple(shown))
+
+
+def _audio(media: Media) -> Media:
+    if media.protocol not in _PLAIN | _SECURE:
+        raise SdpNotAcceptable(f"{media.protocol} is not supported", 302)
+    if not isinstance(media.address, IPv4Address):
+        raise SdpNotAcceptable("media over IPv6 is not supported", 300)
+    codecs = _codecs(media.codecs)
+    if not any(codec.key in _VOICE for codec in codecs):
+        raise SdpNotAcceptable("no codec in common: PCMU, PCMA and G722 are supported", 305)
+    crypto = tuple(line for line in media.crypto if _usable(line))[:_MOST_KEYS]
+    if media.protocol in _SECURE and not crypto:
+        raise SdpNotAcceptable("no SRTP key that can be used is offered (SDES with AES-CM)", 302)
+    return replace(
+        media,
+        formats=tuple(str(codec.payload_type) for codec in codecs),
+        codecs=codecs,
+        crypto=crypto,
+        ptime_ms=_packet_time(media.ptime_ms),
+        maxptime_ms=_packet_time(media.maxptime_ms),
+        rtcp_mux=False,  # not done, so not offered to be done
+    )
+
+
+def _codecs(offered: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    found: dict[tuple[str, int, int], Codec] = {}
+    for codec in offered:
+        key = codec.key
+        if key not in _KNOWN or (codec.payload_type < _FIRST_DYNAMIC and codec.payload_type != _KNOWN[key]):
+            continue
+        events = key[0] == "TELEPHONE-EVENT" and _EVENTS.match(codec.fmtp)
+        name = _NAMES.get(key[0], key[0])
+        found.setdefault(key, Codec(codec.payload_type, name, codec.rate, 1, codec.fmtp if events else ""))
+    return tuple(found.values())
+
+
+def _usable(line: Crypto) -> bool:
+    try:
+        return len(base64.b64decode(line.key, validate=True)) == _KEY_BYTES.get(line.suite, -1)
+    except binascii.Error:
+        return False
+
+
+def _packet_time(milliseconds: int | None) -> int | None:
+    """In steps of 10 ms, down; what no phone means is not passed on."""
+    if milliseconds is None or not _SHORTEST_MS <= milliseconds <= _LONGEST_MS:
+        return None
+    return milliseconds - milliseconds % 10
+
+
+def _refused(media: Media) -> Media:
+    kind = media.kind if media.kind in _KINDS else "application"
+    protocol = media.protocol if media.protocol in _PLAIN | _SECURE else "RTP/AVP"
+    first = media.formats[0]
+    return Media(kind, 0, protocol, (first if first.isascii() and first.isdigit() and len(first) < 4 else "0",))
