@@ -230,6 +230,11 @@ class CallVerbs(Protocol):
 class Leg(CallVerbs, Protocol):
     """One SIP leg. All methods and events belong to the asyncio loop; audio does not pass through them."""
 
+    @property
+    def suppresses_silence(self) -> bool:
+        """Whether the peer's SDP says that nothing may come while it is silent: a=silenceSupp:on (RFC 3108), or CN
+        among its formats (RFC 3389)."""
+
     async def ring(self) -> None:
         """Answer 180."""
 

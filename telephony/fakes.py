@@ -27,7 +27,14 @@ __all__ = ["FakeLeg", "statistics"]
 _KEYS = frozenset("0123456789*#ABCDW")
 
 
-def statistics(codec: str = "PCMU", *, packets_received: int = 0, packets_sent: int = 0) -> MediaStatistics:
+def statistics(
+    codec: str = "PCMU",
+    *,
+    packets_received: int = 0,
+    packets_sent: int = 0,
+    packets_rtcp: int = 0,
+    packets_comfort_noise: int = 0,
+) -> MediaStatistics:
     """Figures of a clean line."""
     return MediaStatistics(
         codec=codec,
@@ -44,6 +51,8 @@ def statistics(codec: str = "PCMU", *, packets_received: int = 0, packets_sent: 
         jitter_buffer_max_ms=20.0,
         playout_empty=0,
         round_trip_ms=None,
+        packets_rtcp=packets_rtcp,
+        packets_comfort_noise=packets_comfort_noise,
     )
 
 
@@ -76,6 +85,7 @@ class FakeLeg:
         self.ended: LegEnded | None = None
         self.figures: MediaStatistics | None = None
         self.media_networks: tuple[Network, ...] = ()
+        self.suppresses_silence = False
         self.heard = bytearray()  # everything that was pulled: what the peer hears
 
     @property

@@ -17,7 +17,7 @@ import structlog
 from gateway.callworker.conversation import Conversation, ConversationOver
 from gateway.callworker.journal import Journal
 from gateway.callworker.local import LocalConversation
-from gateway.callworker.media_watch import MediaLost, MediaWatch
+from gateway.callworker.media_watch import Arrivals, MediaLost, MediaWatch, SilenceSuppressed
 from gateway.callworker.providers import ProviderSet
 from gateway.config import Settings
 from gateway.control import Prepare
@@ -87,8 +87,12 @@ class CallOwner:
         self._media = asyncio.Event()
         self._over = asyncio.Event()  # the leg has ended, or is to be ended
         self._ended: asyncio.Future[LegEnded] = asyncio.get_running_loop().create_future()
+        limits = settings.calls
         self._watch = MediaWatch(
-            settings.calls.media_alarm_s, settings.calls.first_media_s, settings.calls.media_timeout_s
+            limits.media_alarm_s,
+            limits.first_media_s,
+            limits.media_timeout_s,
+            suppresses_silence=leg.suppresses_silence,
         )
         self._cause: tuple[EndedBy, str] | None = None
         self._strangers = 0  # packets from elsewhere, when last looked at
@@ -221,7 +225,6 @@ class CallOwner:
             except TelephonyError as error:
                 log.warning("no_statistics", error=repr(error))
                 continue
-            received = statistics.packets_received + statistics.packets_rtcp if statistics is not None else 0
             strangers = statistics.packets_from_strangers if statistics is not None else 0
             if strangers >= STRANGERS_ALARM > self._strangers:
                 self._journal.alarm(
@@ -229,7 +232,10 @@ class CallOwner:
                 )
                 log.warning("media_from_strangers", packets=strangers)
             self._strangers = strangers
-            for finding in self._watch.poll(received, loop.time()):
+            for finding in self._watch.poll(Arrivals.of(statistics), loop.time()):
+                if isinstance(finding, SilenceSuppressed):
+                    self._journal.note("silence_suppressed", finding.text, finding.at)
+                    continue
                 self._journal.alarm("no_rtp", finding.text, finding.at)
                 log.warning("media_missing", finding=finding.text)
                 if isinstance(finding, MediaLost):

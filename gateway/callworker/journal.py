@@ -77,6 +77,11 @@ class Journal:
         self._told = True
         self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
+    def note(self, kind: str, detail: str, at: float) -> None:
+        """Part of the call's story, and nothing to worry about."""
+        entry = {"type": kind, "at": at, "t_ms": self._on_axis(at), "detail": detail}
+        self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
+
     def alarm(self, kind: str, detail: str, at: float) -> None:
         self._alarms.append(MediaAlarm(t_ms=self._on_axis(at), kind=kind, detail=detail))
 

@@ -240,11 +240,18 @@ class SessionSettings(_Section):
 
 
 class CallSettings(_Section):
-    """Calls without audio. Silence is not meant: packets that do not come."""
+    """Calls from which nothing comes. Silence is not meant: packets that do not come. A phone that suppresses silence
+    is alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
 
-    media_alarm_s: float = Field(default=2.0, gt=0, description="No packet this long after answering: a warning.")
-    first_media_s: float = Field(default=30.0, gt=0, description="No packet this long after answering: the call ends.")
-    media_timeout_s: float = Field(default=15.0, gt=0, description="No packet for this long later on: the call ends.")
+    media_alarm_s: float = Field(
+        default=2.0, gt=0, description="No RTP for this long, and nothing says that it is only silence: a warning."
+    )
+    first_media_s: float = Field(
+        default=60.0, gt=0, description="No sign of life this long after answering: the call ends."
+    )
+    media_timeout_s: float = Field(
+        default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later on: the call ends."
+    )
 
 
 class LiveKitWorkerSettings(_Section):

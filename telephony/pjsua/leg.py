@@ -80,6 +80,10 @@ class IncomingLeg:
         return self.request.headers
 
     @property
+    def suppresses_silence(self) -> bool:
+        return self.request.suppresses_silence
+
+    @property
     def sip_call_id(self) -> str:
         return self.request.sip_call_id
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from telephony.sip.sdp import SdpError, parse_sdp
+
 __all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of"]
 
 _COMPACT = {"f": "from", "t": "to", "i": "call-id", "m": "contact"}  # RFC 3261 section 7.3.3
@@ -49,6 +51,7 @@ class IncomingRequest:
     from_display: str
     to_user: str
     headers: Mapping[str, str] = field(default_factory=Headers)  # the X-… fields
+    suppresses_silence: bool = False  # its SDP says that nothing may come while the caller is silent
 
 
 def parse_invite(message: str) -> IncomingRequest:
@@ -73,6 +76,7 @@ def parse_invite(message: str) -> IncomingRequest:
         from_display=_display(fields.get("from", "")),
         to_user=_user(fields.get("to", "")),
         headers=Headers(extra),
+        suppresses_silence=_suppresses_silence(message.replace("\r\n", "\n").partition("\n\n")[2]),
     )
 
 
@@ -93,6 +97,15 @@ def _lines(message: str) -> list[str]:
     `str.splitlines` would also take a vertical tab or U+2028 within a value for an end."""
     head = message.replace("\r\n", "\n").partition("\n\n")[0]
     return _FOLD.sub(" ", head).split("\n")
+
+
+def _suppresses_silence(body: str) -> bool:
+    try:
+        streams = parse_sdp(body.encode(errors="replace")).media if body.strip() else ()
+    except SdpError:
+        return False  # PJSIP has its own opinion of it
+    audio = [stream for stream in streams if stream.kind == "audio" and stream.port]
+    return any(stream.silence_suppression or stream.comfort_noise for stream in audio)
 
 
 def _user(field_value: str) -> str:

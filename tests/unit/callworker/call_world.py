@@ -72,12 +72,14 @@ class CallWorld:
         recording: str = "",
         session: Mapping[str, Any] | None = None,
         media: bool = True,
+        suppresses_silence: bool = False,
         more: str = "",
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.began_at = self.loop.time()
         self.leg = FakeLeg(INFO, now=self.loop.time)
+        self.leg.suppresses_silence = suppresses_silence
         self.providers = ScriptedProviders(settings(more), **parts)
         self.sent: list[Any] = []
         self._media = media

@@ -1,4 +1,4 @@
-"""A call on hold as its owner sees it: the session is told, before it begins too, and the record has it."""
+"""A call on hold, or from a phone that suppresses silence, as its owner sees it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from call_world import CallWorld, call
 
 from telephony.call import LegHeld, LegResumed
+from telephony.fakes import statistics
 
 
 async def wait(seconds: float) -> None:
@@ -59,3 +60,34 @@ def test_who_never_comes_back_is_given_up_by_the_settings():
     world = call(script, more="session: {max_hold_s: 60}")
     assert world.outcome == ("answered", "agent", "held_too_long")
     assert world.ended_after == pytest.approx(64.0, abs=0.2)
+
+
+def test_a_phone_that_sends_rtcp_but_no_rtp_is_alive_and_the_record_says_so():
+    async def script(world: CallWorld) -> None:
+        await wait(4)
+        world.stop_media()
+        received = world.leg.figures.packets_received
+        for second in range(40):  # media_timeout_s is 5 here
+            await wait(1)
+            world.leg.figures = statistics(packets_received=received, packets_rtcp=second + 1)
+        world.leg.end()
+
+    world = call(script, session={"away_ms": 60_000})
+    assert world.outcome == ("answered", "caller", "hung up")
+    assert world.closed.media_alarms == ()
+    [note] = [event for event in world.events if event["type"] == "silence_suppressed"]
+    assert note["detail"].endswith("RTCP comes")
+
+
+def test_a_phone_that_announced_it_is_alive_without_any_packet():
+    async def script(world: CallWorld) -> None:
+        await wait(4)
+        world.stop_media()
+        await wait(40)
+        world.leg.end()
+
+    world = call(script, session={"away_ms": 60_000})
+    assert world.outcome[:2] == ("answered", "system")
+    world = call(script, session={"away_ms": 60_000}, suppresses_silence=True)
+    assert world.outcome == ("answered", "caller", "hung up")
+    assert world.closed.media_alarms == ()

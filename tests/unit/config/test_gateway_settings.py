@@ -82,7 +82,7 @@ speech: {stt: [deepgram/nova]}
         ("speech: {llm: [openai/]}", "speech.llm[0]", "stands a name"),
         ("speech: {vad: silero/8k}", "speech.vad", "stands nothing"),
         ("http: {listen: '0.0.0.0:8080'}", "http.api_keys", "beyond this machine"),
-        ("calls: {media_alarm_s: 40}", "calls.media_alarm_s", "would come after the end"),
+        ("calls: {media_alarm_s: 70}", "calls.media_alarm_s", "would come after the end"),
         ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
         ("session: {min_interruption_ms: 2000}", "session.backchannel_max_ms", "at least min_interruption_ms"),
     ],

@@ -71,3 +71,21 @@ def test_no_text_breaks_the_parser(text: str):
 )
 def test_reasons(field: str, reason: str):
     assert reason_of(f"BYE sip:x@y SIP/2.0\r\n{field}\r\n\r\nReason: body") == reason
+
+
+@pytest.mark.parametrize(
+    ("media", "suppresses"),
+    [
+        ("m=audio 4000 RTP/AVP 0\r\na=silenceSupp:on - - - -\r\n", True),
+        ("m=audio 4000 RTP/AVP 0 13\r\n", True),
+        ("m=audio 4000 RTP/AVP 0 98\r\na=rtpmap:98 CN/8000\r\n", True),
+        ("m=audio 4000 RTP/AVP 0\r\na=silenceSupp:off - - - -\r\n", False),
+        ("m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n", False),
+        ("m=audio 0 RTP/AVP 0 13\r\n", False),
+        ("m=nonsense", False),
+        ("", False),
+    ],
+)
+def test_whether_a_silent_phone_may_send_nothing(media: str, suppresses: bool):
+    session = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n" + media if media else ""
+    assert parse_invite(INVITE.partition("X-Body")[0] + session).suppresses_silence is suppresses
