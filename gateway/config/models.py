@@ -24,9 +24,9 @@ from gateway.config.fields import (
     StoreUrl,
 )
 from gateway.config.livekit_sip import LiveKitOutboundSettings
+from gateway.config.session import SessionSettings
 
 if TYPE_CHECKING:
-    from agent.options import SessionOptions
     from agent.providers.registry import ProviderSettings as VendorSettings
 
 __all__ = [
@@ -192,51 +192,6 @@ class ProviderSettings(_Section):
     openai: OpenAISettings | None = Field(
         default=None, description="Needed when `openai` is among the speech providers."
     )
-
-
-class SessionSettings(_Section):
-    """How a conversation goes. A dialplan may set each of these for one number."""
-
-    end_silence_ms: int = Field(
-        default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
-    )
-    min_interruption_ms: int = Field(
-        default=400, ge=0, le=5000, description="Wordless sounds shorter than this never stop the agent for good."
-    )
-    backchannel_max_ms: int = Field(
-        default=1000, ge=0, le=5000, description='"Okay", "uh-huh" and the like up to this length let the agent go on.'
-    )
-    max_pause_ms: int = Field(
-        default=2000, ge=100, le=10000, description="A paused agent goes on after this if nothing came of it."
-    )
-    away_ms: int = Field(
-        default=7000, ge=1000, le=120000, description="Silence after which the caller is asked if still there."
-    )
-    max_tool_steps: int = Field(default=5, ge=1, le=20, description="Rounds of tool calls in one reply.")
-    max_call_s: int = Field(default=1800, ge=10, le=86400, description="Longest call; then the agent says goodbye.")
-    max_hold_s: int = Field(
-        default=600, ge=1, le=86400, description="A caller may put the agent on hold for so long; then the call ends."
-    )
-
-    def overridden(self, changes: Mapping[str, Any]) -> SessionSettings:
-        """With a route's changes, which have been validated by the dialplan."""
-        return self.model_copy(update=dict(changes))
-
-    def contradiction(self) -> tuple[str, str] | None:
-        """The field to name and what is wrong with it."""
-        if self.end_silence_ms >= self.away_ms:
-            return "end_silence_ms", f"{self.end_silence_ms} must be less than away_ms ({self.away_ms})"
-        if self.backchannel_max_ms < self.min_interruption_ms:
-            least = self.min_interruption_ms
-            return "backchannel_max_ms", f"{self.backchannel_max_ms} must be at least min_interruption_ms ({least})"
-        return None
-
-    def options(self) -> SessionOptions:
-        """For the agent's session."""
-        from agent.options import SessionOptions  # here, so that reading settings does not load the agent
-
-        same = self.model_dump(exclude={"max_call_s", "max_hold_s"})
-        return SessionOptions(**same, max_call_ms=self.max_call_s * 1000, max_hold_ms=self.max_hold_s * 1000)
 
 
 class CallSettings(_Section):

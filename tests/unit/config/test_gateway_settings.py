@@ -1,5 +1,6 @@
 import os
 import pickle
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,18 @@ def test_what_a_vendor_needs():
     assert (name, vendor.key_file, vendor.key_env, vendor.max_tokens) == ("openai/small", Path("var/key"), "", 80)
     assert settings.provider("openai/large")[0] == "openai/large"
     assert settings.provider("rules")[0] == "rules"
+
+
+def test_every_option_of_a_session_can_be_set_and_has_the_same_default():
+    from agent.options import SessionOptions
+    from gateway.config import SessionSettings
+
+    assert SessionSettings().options() == SessionOptions()
+    settable = {name.removesuffix("_s").removesuffix("_ms") for name in SessionSettings.model_fields}
+    assert {field.name.removesuffix("_ms") for field in fields(SessionOptions)} == settable
+
+
+def test_the_silence_ladder_can_be_switched_off():
+    settings = load_settings("s.yaml", SMALLEST + "session: {away_ms: null, retries: 0, inaudible: tell_model}\n")
+    options = settings.session.options()
+    assert (options.away_ms, options.retries, options.inaudible) == (None, 0, "tell_model")

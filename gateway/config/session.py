@@ -1,0 +1,122 @@
+"""What can be set of a conversation, in the settings and, for single numbers, in a dialplan's `session:`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from agent.options import SessionOptions
+
+__all__ = ["SessionSettings"]
+
+_IN_SECONDS = ("max_call_s", "max_hold_s")  # the session counts all in milliseconds
+
+
+class SessionSettings(BaseModel):
+    """How a conversation goes. A dialplan may set each of these for one number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    # turns
+    end_silence_ms: int = Field(
+        default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
+    )
+    flush_after_ms: int = Field(
+        default=160,
+        ge=20,
+        le=5000,
+        description="Silence after which the recogniser is asked, ahead of that.",
+    )
+    max_turn_ms: int = Field(
+        default=60_000, ge=1000, le=600_000, description="Talk without a pause that is answered in the middle of it."
+    )
+    preemptive: bool = Field(
+        default=True, description="Model and synthesis begin, unheard, before the turn is decided."
+    )
+    inaudible: Literal["ask_again", "tell_model"] = Field(
+        default="ask_again",
+        description='Speech without words: `didnt_catch`, or "[inaudible]" for the model.',
+    )
+    inaudible_min_ms: int = Field(
+        default=600, ge=0, le=60_000, description="Shorter speech without a word in it is passed over."
+    )
+
+    # interruption
+    min_interruption_ms: int = Field(
+        default=400, ge=0, le=5000, description="Wordless sounds shorter than this never stop the agent for good."
+    )
+    backchannel_max_ms: int = Field(
+        default=1000, ge=0, le=5000, description='"Okay", "uh-huh" and the like up to this length let the agent go on.'
+    )
+    max_pause_ms: int = Field(
+        default=2000, ge=100, le=10000, description="A paused agent goes on after this if nothing came of it."
+    )
+
+    # limits
+    away_ms: int | None = Field(
+        default=7000,
+        ge=1000,
+        le=120000,
+        description="Silence after which the caller is asked if still there; null: never.",
+    )
+    max_call_s: int = Field(default=1800, ge=10, le=86400, description="Longest call; then the agent says goodbye.")
+    max_hold_s: int = Field(
+        default=600, ge=1, le=86400, description="A caller may put the agent on hold for so long; then the call ends."
+    )
+    max_tool_steps: int = Field(default=5, ge=1, le=20, description="Rounds of tool calls in one reply.")
+    max_reply_characters: int = Field(
+        default=8000, ge=100, le=100_000, description="The rest of a longer reply is neither said nor kept."
+    )
+    slow_tool_ms: int = Field(
+        default=3000, ge=100, le=60_000, description="A tool that takes longer is bridged with canned `one_moment`."
+    )
+    farewell_margin_ms: int = Field(
+        default=5000, ge=500, le=60_000, description="A farewell of which nothing moves for so long is given up."
+    )
+
+    # providers
+    llm_first_token_ms: int = Field(
+        default=5000, ge=100, le=60_000, description="A reply of which nothing has come by then has failed."
+    )
+    llm_stall_ms: int = Field(default=5000, ge=100, le=60_000, description="The same between two pieces of it.")
+    tts_first_audio_ms: int = Field(
+        default=3000, ge=100, le=60_000, description="Speech of which nothing has come by then has failed."
+    )
+    tts_stall_ms: int = Field(default=5000, ge=100, le=60_000, description="The same between two pieces of it.")
+    stt_final_ms: int = Field(
+        default=2000,
+        ge=100,
+        le=60_000,
+        description="A recogniser that was asked and has given no text by then has failed.",
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="Further tries after an error that may pass; one at most after a time-out."
+    )
+    retry_backoff_ms: int = Field(default=200, ge=0, le=10_000, description="Wait before the first of them.")
+    max_failures: int = Field(default=3, ge=1, le=100, description="Failed replies in a row; then the call ends.")
+    queue_ahead_ms: int = Field(
+        default=10_000, ge=200, le=60_000, description="Audio that is made ahead of what is being heard, at most."
+    )
+
+    def overridden(self, changes: Mapping[str, Any]) -> SessionSettings:
+        """With a route's changes, which have been validated by the dialplan."""
+        return self.model_copy(update=dict(changes))
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """The field to name and what is wrong with it."""
+        if self.away_ms is not None and self.end_silence_ms >= self.away_ms:
+            return "end_silence_ms", f"{self.end_silence_ms} must be less than away_ms ({self.away_ms})"
+        if self.backchannel_max_ms < self.min_interruption_ms:
+            least = self.min_interruption_ms
+            return "backchannel_max_ms", f"{self.backchannel_max_ms} must be at least min_interruption_ms ({least})"
+        return None
+
+    def options(self) -> SessionOptions:
+        """For the agent's session."""
+        from agent.options import SessionOptions  # here, so that reading settings does not load the agent
+
+        same = self.model_dump(exclude=set(_IN_SECONDS))
+        return SessionOptions(**same, max_call_ms=self.max_call_s * 1000, max_hold_ms=self.max_hold_s * 1000)
