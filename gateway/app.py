@@ -402,7 +402,15 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     limits = {name: getattr(sip.limits, name) for name in type(sip.limits).model_fields}
     return EdgeSettings(
         listen=tuple(str(address) for address in sip.listen),
-        trunks=tuple(Trunk(trunk.name, tuple(str(network) for network in trunk.allow)) for trunk in sip.trunks),
+        trunks=tuple(
+            Trunk(
+                trunk.name,
+                tuple(str(network) for network in trunk.allow),
+                called_from=trunk.called_from,
+                trust_identity=trunk.trust_identity,
+            )
+            for trunk in sip.trunks
+        ),
         public_address=sip.public_address or "",
         limits=EdgeLimits(**limits),
     )

@@ -87,6 +87,15 @@ class TrunkSettings(_Section):
         description="Where its audio goes and comes from, beside `allow`. Given: an SDP that names any other address "
         "is refused. Not given: any public address will do.",
     )
+    called_from: Literal["request-uri", "to"] = Field(
+        default="request-uri",
+        description="Where the called number stands: in the Request-URI, or in To (trunks that dial a fixed user).",
+    )
+    trust_identity: bool = Field(
+        default=True,
+        description="Whether P-Asserted-Identity and Remote-Party-ID say who calls. If not, From does. "
+        "What callers withhold (Privacy) stays withheld either way.",
+    )
 
     @property
     def media_sources(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ __all__ = ["NumberPattern", "normalise", "normalise_caller", "parse_pattern"]
 EXTENSION_DIGITS = 6  # so many digits or fewer are an internal extension or a short code, not a number in a region
 _WITHHELD = {"", "anonymous", "restricted", "unavailable", "withheld", "private", "unknown", "null"}
 _SEPARATORS = re.compile(r"[\s.()\-/\u00a0]")
+_CONTEXT = re.compile(r";\s*phone-context\s*=\s*\+([0-9][0-9.()\-]*)", re.IGNORECASE)
 
 
 def normalise(number: str, region: str | None) -> str:
@@ -27,16 +28,35 @@ def normalise(number: str, region: str | None) -> str:
     where numbers without a country code are; None: they are taken to lack nothing but the `+`.
     """
     user = number.strip().removeprefix("sip:").removeprefix("sips:").removeprefix("tel:")
-    user = user.partition(";")[0].partition("@")[0].strip()
+    user, _, parameters = user.partition(";")
+    user = user.partition("@")[0].strip()
     bare = _SEPARATORS.sub("", user.replace("(0)", "") if user.startswith("+") else user)
     digits = bare.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         return user  # alphanumeric, or a code with * or #
     if bare.startswith("+"):
         return bare  # E.164 as it stands: an unassigned number must not turn into another one
+    if (context := _CONTEXT.search(f";{parameters}")) is not None:
+        return _in_context(digits, _SEPARATORS.sub("", context[1]))
     if len(digits) <= EXTENSION_DIGITS:
         return digits
     return _without_plus(digits, region)
+
+
+def _in_context(digits: str, context: str) -> str:
+    """A local number with the digits that are before it (RFC 3966 section 5.1.5: `context`, without the `+`). A short
+    code that is only told its country stays one: +1 before 911 makes no number."""
+    country = next((size for size in (1, 2, 3) if int(context[:size]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), 0)
+    joined = f"+{context}{digits}"
+    if not country or len(context) > country:
+        return joined
+    if len(digits) <= EXTENSION_DIGITS:
+        return joined if _likelihood(_parsed(joined, None)) == 3 else digits
+    region = phonenumbers.region_code_for_country_code(int(context))
+    local = _parsed(digits, region)
+    if digits.startswith(context) and _likelihood(local) < 3:  # its country code is there already
+        return _without_plus(digits, region)
+    return _e164(local) or joined
 
 
 def normalise_caller(number: str | None, region: str | None) -> str | None:

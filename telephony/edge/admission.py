@@ -20,6 +20,7 @@ class TrunkTable:
 
     def __init__(self, trunks: Sequence[Trunk]) -> None:
         self._names = [trunk.name for trunk in trunks]
+        self._trunks = {trunk.name: trunk for trunk in trunks}
         self._lengths: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}  # version -> shift -> prefix -> trunk
         for index, trunk in enumerate(trunks):
             for text in trunk.allow:
@@ -32,6 +33,9 @@ class TrunkTable:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def named(self, name: str) -> Trunk:
+        return self._trunks[name]
 
     def trunk_of(self, ip: str) -> str | None:
         """The first trunk of the settings that allows the address; None: a stranger."""

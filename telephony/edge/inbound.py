@@ -63,7 +63,7 @@ class InboundRequests:
             return self._refuse(request, hop, invite_info(request, hop, None, ground.limits, now), refuse, "acl")
         if over_rate or not ground.rates.invites.allow(hop.ip, now):
             return [self._over_rate(request, hop, trunk, now)]
-        info = invite_info(request, hop, trunk, ground.limits, now)
+        info = invite_info(request, hop, ground.trunks.named(trunk), ground.limits, now)
         try:
             self._check(request)
         except Unacceptable as error:

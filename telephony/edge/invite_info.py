@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 from telephony.edge.hops import Hop
+from telephony.edge.identity import caller_of, user_of
 from telephony.edge.parse import Request
 from telephony.edge.protocol import InviteInfo, Source
-from telephony.edge.settings import EdgeLimits
-from telephony.edge.uri import Uri, parse_name_addr, parse_uri, phone_user
+from telephony.edge.settings import EdgeLimits, Trunk
+from telephony.edge.uri import phone_user
 
 __all__ = ["invite_info"]
 
-_WITHHOLDING = frozenset({"id", "user", "header"})  # RFC 3323 section 4.2, RFC 3325 section 9.3
 
-
-def invite_info(request: Request, hop: Hop, trunk: str | None, limits: EdgeLimits, now: float) -> InviteInfo:
+def invite_info(request: Request, hop: Hop, trunk: Trunk | None, limits: EdgeLimits, now: float) -> InviteInfo:
+    called, to_user = phone_user(request.uri), user_of(request.recipient.uri)
+    if trunk is not None and trunk.called_from == "to" and to_user:
+        called = to_user
     return InviteInfo(
         sip_call_id=request.call_id,
-        called=phone_user(request.uri),
-        to_user=_user_of(request.recipient.uri),
-        caller=_caller(request),
+        called=called,
+        to_user=to_user,
+        caller=caller_of(request, trusted=trunk is not None and trunk.trust_identity),
         headers=_extra_headers(request, limits),
-        trunk=trunk,
+        trunk=trunk.name if trunk is not None else None,
         source=Source(hop.ip, hop.port, hop.transport),
         received_at=now,
     )
-
-
-def _uri(text: str) -> Uri | None:
-    try:
-        return parse_uri(text)
-    except ValueError:
-        return None
-
-
-def _user_of(text: str) -> str:
-    uri = _uri(text)
-    return phone_user(uri) if uri is not None else ""
-
-
-def _caller(request: Request) -> str | None:
-    """P-Asserted-Identity before From (RFC 3325 section 9.1), unless the caller withholds it."""
-    privacy = {part.strip().lower() for part in request.value("privacy").split(";")}
-    if privacy & _WITHHOLDING:
-        return None
-    if asserted := request.value("p-asserted-identity"):
-        try:
-            if user := _user_of(parse_name_addr(asserted).uri):
-                return user
-        except ValueError:
-            pass  # a broken identity asserts nothing
-    uri = _uri(request.sender.uri)
-    if uri is None or uri.host.lower() == "anonymous.invalid":  # RFC 3323 section 4.1.1.3
-        return None
-    user = phone_user(uri)
-    return None if user.lower() in ("", "anonymous") else user
 
 
 def _extra_headers(request: Request, limits: EdgeLimits) -> dict[str, str]:

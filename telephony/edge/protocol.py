@@ -45,9 +45,9 @@ class InviteInfo:
     """One new INVITE, as far as admission needs it. Nothing is normalised to E.164: that is the gateway's part."""
 
     sip_call_id: str
-    called: str  # user part of the Request-URI, unescaped; of a tel: URI the number without visual separators
+    called: str  # user part of the Request-URI, or of To if the trunk says so, as `uri.phone_user` gives it
     to_user: str
-    caller: str | None  # P-Asserted-Identity, else From; None: withheld (RFC 3323, RFC 3325) or anonymous
+    caller: str | None  # asserted identity of a trusted trunk, else From; None: withheld (RFC 3323, 3325) or anonymous
     headers: Mapping[str, str]  # X-… headers, capped in number and size
     trunk: str | None  # None: no trunk allows the source
     source: Source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 from telephony.edge.protocol import Transport
@@ -47,6 +48,8 @@ class Trunk:
 
     name: str
     allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
+    called_from: Literal["request-uri", "to"] = "request-uri"  # where its called numbers stand
+    trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From says who calls
 
     def __post_init__(self) -> None:
         for network in self.allow:

@@ -29,7 +29,8 @@ __all__ = [
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])\Z")
 _SEPARATORS = str.maketrans("", "", "-.() ")
-_PHONE = re.compile(r"\+?[0-9*#(][0-9A-D*#\-.()]*\Z")
+_PHONE = re.compile(r"\+?[0-9*#][0-9A-D*#]*\Z")  # without visual separators
+_GLOBAL = re.compile(r"\+[0-9]{1,15}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +173,27 @@ def _split_unquoted(text: str, separator: str) -> list[str]:
 
 
 def phone_user(uri: Uri) -> str:
-    """The user part for people and dialplans: unescaped, and of a telephone-subscriber (RFC 3261 19.1.6) only the
-    number, without parameters and visual separators."""
-    user = unquote(uri.user, errors="replace")
-    number = user.partition(";")[0]
-    if _PHONE.match(number):
-        return number.translate(_SEPARATORS)
-    return "".join(char for char in user if char.isprintable())  # what was escaped may be a line break
+    """The user part for people and dialplans: unescaped, and of a telephone-subscriber (RFC 3261 section 19.1.6, RFC
+    3966) only the number, without visual separators and parameters (isub, ext, rn, npdi and others).
+
+    A local number that is told where it is local keeps that: `8631234;phone-context=+1914`. Contexts that are domains
+    say nothing about digits, and go.
+    """
+    text, _, subscriber = uri.user.partition(";")
+    number = unquote(text, errors="replace").translate(_SEPARATORS)
+    if not _PHONE.match(number):  # what was escaped may be a line break
+        user = text if is_phone(uri) else uri.user
+        return "".join(char for char in unquote(user, errors="replace") if char.isprintable())
+    if number.startswith("+"):
+        return number
+    params = uri.params if uri.scheme == "tel" or (is_phone(uri) and "phone-context" not in subscriber) else subscriber
+    context = unquote(split_params(params).get("phone-context", "")).translate(_SEPARATORS)
+    return f"{number};phone-context={context}" if _GLOBAL.match(context) else number
+
+
+def is_phone(uri: Uri) -> bool:
+    """`user=phone`: the user part is a telephone-subscriber, whatever it looks like."""
+    return "user=phone" in uri.params.lower().split(";")
 
 
 @lru_cache(maxsize=4096)

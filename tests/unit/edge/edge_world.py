@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from telephony.edge.branches import Branches
 from telephony.edge.core import EdgeCore
@@ -165,7 +166,10 @@ def make_world(
     limits: EdgeLimits | None = None,
     allow: tuple[str, ...] = ("10.0.0.0/8",),
     others: Mapping[str, tuple[str, ...]] | None = None,
+    trunk: Mapping[str, Any] | None = None,
 ) -> World:
+    """`trunk`: further settings of the caller's."""
+
     numbers = iter(range(1, 10_000))
 
     def decide(invite: InviteInfo) -> Forward | Refuse:
@@ -173,7 +177,10 @@ def make_world(
         return Forward(WORKER, call_id, {"X-Trunkline-Call": call_id})
 
     admitter = FakeAdmitter(decide)
-    trunks = (Trunk("carrier", allow), *(Trunk(name, networks) for name, networks in (others or {}).items()))
+    trunks = (
+        Trunk("carrier", allow, **(trunk or {})),
+        *(Trunk(name, networks) for name, networks in (others or {}).items()),
+    )
     settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
     ground = Ground(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)

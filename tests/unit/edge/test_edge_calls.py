@@ -125,37 +125,6 @@ def test_the_workers_100_is_absorbed(world: World) -> None:
     assert world.public == []
 
 
-@pytest.mark.parametrize(
-    ("more", "caller"),
-    [
-        (("P-Asserted-Identity: <sip:+15550777@carrier>",), "+15550777"),
-        (("P-Asserted-Identity: <tel:+1-555-0777>",), "+15550777"),
-        (("P-Asserted-Identity: <sip:+15550777@carrier>", "Privacy: id"), None),
-        (("Privacy: none",), "+15550123"),
-        (("P-Asserted-Identity: <<<",), "+15550123"),
-    ],
-)
-def test_who_calls(world: World, more: tuple[str, ...], caller: str | None) -> None:
-    world.caller(call_request(more=more))
-    assert world.admitter.invites[0].caller == caller
-
-
-@pytest.mark.parametrize(
-    ("uri", "called"),
-    [
-        ("sip:%2B15550199@192.0.2.1", "+15550199"),
-        ("tel:+1-555-(01)99;phone-context=x", "+15550199"),
-        ("sip:+15550199;npdi@192.0.2.1", "+15550199"),
-        ("sip:front.desk-2@192.0.2.1", "front.desk-2"),
-        ("sip:192.0.2.1", ""),
-        ("sip:a%0D%0AX%3A%201@192.0.2.1", "aX: 1"),
-    ],
-)
-def test_who_is_called(world: World, uri: str, called: str) -> None:
-    world.caller(call_request(uri=uri))
-    assert world.admitter.invites[0].called == called
-
-
 # Refusals
 
 
