@@ -70,6 +70,17 @@ class SessionSettings(BaseModel):
     max_reply_characters: int = Field(
         default=8000, ge=100, le=100_000, description="The rest of a longer reply is neither said nor kept."
     )
+    max_context_characters: int = Field(
+        default=100_000, ge=1000, le=10_000_000, description="Of a longer conversation the model gets the latest turns."
+    )
+    max_context_messages: int = Field(default=400, ge=2, le=100_000, description="The same, in messages.")
+    max_user_characters: int = Field(
+        default=4000, ge=100, le=100_000, description="The rest of a longer message of the caller is cut off."
+    )
+    max_tool_result_characters: int = Field(
+        default=16_000, ge=100, le=1_000_000, description="The rest of a longer result of a tool is cut off."
+    )
+    max_tool_calls: int = Field(default=16, ge=1, le=100, description="Of one reply; the rest is not run.")
     slow_tool_ms: int = Field(
         default=3000, ge=100, le=60_000, description="A tool that takes longer is bridged with canned `one_moment`."
     )
