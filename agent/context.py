@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from agent.persona import Agent
     from agent.providers.base import ToolCall
     from agent.session import AgentSession
-    from telephony.call import CallVerbs
+    from telephony.call import CallInfo, CallVerbs
 
-__all__ = ["RunContext"]
+__all__ = ["AgentsCall", "RunContext"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,30 @@ class RunContext:
         self.session.disallow_interruptions()
 
     @property
-    def call(self) -> CallVerbs:
+    def call(self) -> AgentsCall:
         """Raises LookupError in a session that is no phone call (text mode)."""
         if self.call_or_none is None:
             raise LookupError("this session is no phone call")
-        return self.call_or_none
+        return AgentsCall(self.call_or_none, self.session)
+
+
+class AgentsCall:
+    """A phone call's verbs, and those of its recording. Implements `CallVerbs`."""
+
+    def __init__(self, verbs: CallVerbs, session: AgentSession) -> None:
+        self._verbs = verbs
+        self._session = session
+        self.hang_up = verbs.hang_up
+        self.send_digits = verbs.send_digits
+
+    @property
+    def info(self) -> CallInfo:
+        return self._verbs.info
+
+    async def pause_recording(self) -> None:
+        """From now on the recording is silent, while a card number is said, say; its time axis goes on. Idempotent."""
+        self._session.pause_recording()
+
+    async def resume_recording(self) -> None:
+        """It goes on. Idempotent."""
+        self._session.resume_recording()

@@ -23,6 +23,8 @@ __all__ = [
     "FunctionCall",
     "FunctionCallOutput",
     "ProviderFailed",
+    "RecordingPaused",
+    "RecordingResumed",
     "SessionClosed",
     "SessionEvent",
     "SessionStarted",
@@ -91,7 +93,22 @@ class UserMessage(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class DigitReceived(SessionEvent):
+    """The caller pressed a key; `•` in place of one that is hidden (agent.privacy)."""
+
     digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused(SessionEvent):
+    """From `at` on the recording is silent, on the same time axis. `reason`: secret (digits are keyed in that are
+    hidden), asked (by the persona)."""
+
+    reason: Literal["secret", "asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed(SessionEvent):
+    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ class SessionOptions:
     max_failures: int = 3  # failed replies in a row; then the call ends
     queue_ahead_ms: float = 10_000  # of audio that waits in the output at most
 
+    # privacy: which digits nobody but the persona sees (agent.privacy)
+    mask_digits: Literal["secret", "cards", "all"] = "cards"
+
     def __post_init__(self) -> None:
         for name in ("end_silence_ms", "max_turn_ms", "max_pause_ms", "llm_first_token_ms", "tts_first_audio_ms"):
             if getattr(self, name) <= 0:

@@ -18,10 +18,12 @@ from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
 from agent.pipeline.holding import Holding
+from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.reply import Waterfall
 from agent.pipeline.sound_file import load_sound
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
+from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
@@ -64,7 +66,9 @@ class AgentSession:
         self._offload = offload or ThreadOffload()
         self._canned_audio = canned_audio or CannedAudio()
         self._providers = providers
-        self._callbacks: list[Callable[[SessionEvent], None]] = []
+        self._callbacks: list[tuple[Callable[[SessionEvent], None], bool]] = []
+        self._privacy = Privacy(self._options.mask_digits)
+        self._recording = RecordingPauses(self._emit)
         self._closed: asyncio.Future[SessionClosed] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -194,6 +198,7 @@ class AgentSession:
         await conversation.all_let_go()
         closed = SessionClosed(conversation.now(), reason, error)
         self._emit(closed)
+        self._privacy.close()
         self._changed.set()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(closed)
@@ -234,7 +239,7 @@ class AgentSession:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
         conversation, _, _, _ = self._parts()
         events: list[SessionEvent] = []
-        unsubscribe = self.subscribe(events.append)
+        unsubscribe = self.subscribe(events.append, unmasked=True)
         try:
             now = conversation.now()
             self._emit(UserMessage(now, user_input, now, now, "text"))
@@ -281,15 +286,32 @@ class AgentSession:
         elif self._closing is None:
             self._holding.resumed(at)
 
+    # --- recording ------------------------------------------------------------------------------------------------
+
+    def pause_recording(self) -> None:
+        """From now on the recording of the call is silent, on the same time axis. Idempotent."""
+        self._recording.pause("asked", asyncio.get_running_loop().time())
+
+    def resume_recording(self) -> None:
+        """It goes on, unless somebody keys in what is hidden. Idempotent."""
+        self._recording.resume("asked", asyncio.get_running_loop().time())
+
+    @property
+    def recording(self) -> RecordingPauses:
+        """Whether, and why, the recording is paused."""
+        return self._recording
+
     # --- watching -------------------------------------------------------------------------------------------------
 
-    def subscribe(self, callback: Callable[[SessionEvent], None]) -> Callable[[], None]:
-        """Call `callback` on the loop with each event from now on; the result ends that."""
-        self._callbacks.append(callback)
+    def subscribe(self, callback: Callable[[SessionEvent], None], *, unmasked: bool = False) -> Callable[[], None]:
+        """Call `callback` on the loop with each event from now on; the result ends that. `unmasked`: with what callers
+        keyed in and others must not see, for tests; such events belong into no record and no log."""
+        entry = (callback, unmasked)
+        self._callbacks.append(entry)
 
         def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
+            if entry in self._callbacks:
+                self._callbacks.remove(entry)
 
         return unsubscribe
 
@@ -321,6 +343,11 @@ class AgentSession:
         """A provider that a persona names. Raises ValueError for a name that is not known."""
         make = self._providers or default_providers(self._offload)
         return make(part, name)
+
+    @property
+    def privacy(self) -> Privacy:
+        """What of this conversation others may see."""
+        return self._privacy
 
     @property
     def agent(self) -> Agent:
@@ -386,9 +413,10 @@ class AgentSession:
             )
 
     def _emit(self, event: SessionEvent) -> None:
-        for callback in tuple(self._callbacks):
+        told = self._privacy.masked(event)
+        for callback, unmasked in tuple(self._callbacks):
             try:
-                callback(event)
+                callback(event if unmasked else told)
             except Exception:  # noqa: BLE001  a watcher must not end the conversation that it watches
                 _log.exception("an event callback failed")
 

@@ -14,6 +14,8 @@ import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agent.privacy import hide_secrets
+
 __all__ = ["RepeatLimit", "bind_call", "call_context", "configure", "mask"]
 
 MASK = "•••"
@@ -122,7 +124,7 @@ def _masked(key: str, value: Any, depth: int) -> Any:
         return value
     match value:
         case str():
-            hidden = _SECRET_IN_TEXT.sub(rf"\g<key>{MASK}", value)
+            hidden = _SECRET_IN_TEXT.sub(rf"\g<key>{MASK}", hide_secrets(value))
             return (_SPOKEN_RUN if key in _SPOKEN_KEYS else _CARD_RUN).sub(MASK, hidden)
         case Mapping() if depth < 6:
             return _masked_fields(key, value, depth + 1)

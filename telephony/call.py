@@ -183,7 +183,7 @@ class FirstMedia:
 class LegDigit:
     """The peer pressed a key: one of 0-9 * # A-D. Once a press, however many packets carried it."""
 
-    digit: str
+    digit: str = field(repr=False)  # callers key in cards and PINs, and events end up in logs
     at: float
     source: DigitSource
     duration_ms: int = 0

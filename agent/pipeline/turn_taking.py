@@ -127,6 +127,7 @@ class TurnTaking:
         self._digits.entry = agent.digits
         self._silence.on = agent.silence_ladder
         self._digits_alarm.set()
+        self._secret_over()
         if self.listener is not None:
             self.listener.agent_changed()
 
@@ -215,6 +216,8 @@ class TurnTaking:
         turn: SpokenTurn | None = None,
     ) -> None:
         now = self._conversation.now()
+        if source == "speech":
+            self._conversation.session.privacy.said(text, self._digits.entry)
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
         self._answer(text, turn)
 
@@ -275,9 +278,12 @@ class TurnTaking:
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def digit(self, digit: str, at: float) -> None:
-        self._conversation.emit(DigitReceived(at, digit))
+        privacy = self._conversation.session.privacy
+        self._conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
         if self._stopped:
             return
+        if privacy.hides(self._digits.entry):
+            self._conversation.session.recording.pause("secret", at)
         self._silence.heard(self._conversation.now())
         self._talker.drop_prepared()
         if self._talker.speaker.busy and self._talker.interruptible:
@@ -292,8 +298,15 @@ class TurnTaking:
     def _digits_entered(self, actions: tuple[DigitsEntered, ...]) -> None:
         for entered in actions:
             self._conversation.emit(UserTurnEnded(self._conversation.now(), entered.ended_at, "digits"))
+            self._conversation.session.privacy.entered(entered.text, self._digits.entry)
             self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
+        self._secret_over()
         self.changed()
+
+    def _secret_over(self) -> None:
+        """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
+        if not self._digits.collecting:
+            self._conversation.session.recording.resume("secret", self._conversation.now())
 
     # --- silence --------------------------------------------------------------------------------------------------
 

@@ -206,7 +206,7 @@ class TextCall:
         """All since the beginning."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """What the conversation runs on; None before it has started."""
-        self.session.subscribe(self.events.append)
+        self.session.subscribe(self.events.append, unmasked=True)
 
     @property
     def agent(self) -> Agent:

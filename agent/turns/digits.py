@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
@@ -11,11 +11,14 @@ __all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
 @dataclass(frozen=True, slots=True)
 class DigitEntry:
     """`length`: complete at once with that many (None: only the terminator or the timeout completes).
-    `terminator`: completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait for a next key."""
+    `terminator`: completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait for a next key.
+    `secret`: only the persona, its tools and its model get the digits; records, logs and rooms get `•` for each, and
+    the recording is silent from the first key to the last."""
 
     length: int | None = None
     terminator: str = "#"
     inter_digit_timeout_ms: float = 3000
+    secret: bool = False
 
     def __post_init__(self) -> None:
         if self.length is not None and self.length < 1:
@@ -28,7 +31,7 @@ class DigitEntry:
 
 @dataclass(frozen=True, slots=True)
 class DigitsEntered:
-    text: str
+    text: str = field(repr=False)  # it may be secret
     started_at: float
     ended_at: float
     reason: Literal["length", "terminator", "timeout"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol, runtime_checkable
 
 from agent.events import AgentHandoff, AgentMessage, FunctionCallOutput, SessionEvent, SessionStarted, UserMessage
@@ -36,8 +36,16 @@ def snapshot_of(session: AgentSession) -> dict[str, Any]:
         "persona": f"{type(persona).__module__}:{type(persona).__qualname__}",
         "persona_state": persona.snapshot() if isinstance(persona, Restorable) else None,
         "userdata": session.userdata.snapshot() if isinstance(session.userdata, Restorable) else None,
-        "history": [asdict(message) for message in session.history],
+        "history": [_masked(session, message) for message in session.history],
+        "recording_paused": bool(session.recording),
     }
+
+
+def _masked(session: AgentSession, message: ChatMessage) -> dict[str, Any]:
+    """A snapshot leaves the process: what was keyed in secretly stays, and the persona has to ask for it anew."""
+    privacy = session.privacy
+    calls = tuple(replace(call, arguments=privacy.json_text(call.arguments)) for call in message.tool_calls)
+    return asdict(replace(message, text=privacy.value(message.text), tool_calls=calls))
 
 
 def keep_stored(session: AgentSession, store: Callable[[dict[str, Any]], None]) -> Callable[[], None]:

@@ -152,6 +152,7 @@ class CallOwner:
         if self._over.is_set():
             return
         self._recorder = WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
+        self._journal.recorded_by(self._recorder)
         audio = self._journal.clocked(self._conversation.join(self._recorder))
         self._answering = True
         try:

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent.events import SessionEvent
+from agent.events import RecordingPaused, RecordingResumed, SessionEvent
 from gateway.record import CallClosed, CallEvents, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
 from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed
+from telephony.media.recording import WavRecorder
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["ClockedAudio", "Journal"]
+
+KEY_MS = 300.0  # the longest that a key is pressed, as a rule
 
 
 class ClockedAudio:
@@ -45,10 +48,15 @@ class Journal:
         self._first_rtp_at: float | None = None
         self._alarms: list[MediaAlarm] = []
         self._told = False  # an event has been sent
+        self._recorder: WavRecorder | None = None
 
     def clocked(self, audio: LegAudio) -> ClockedAudio:
         self._audio = ClockedAudio(audio)
         return self._audio
+
+    def recorded_by(self, recorder: WavRecorder | None) -> None:
+        """The conversation's events say when it pauses."""
+        self._recorder = recorder
 
     def answered(self, at: float) -> None:
         self._answered_at = at
@@ -58,14 +66,25 @@ class Journal:
         self._first_rtp_at = at
 
     def event(self, event: SessionEvent) -> None:
+        self._pause_recording(event, event.at)
         self._tell(event_on_axis(event, self._origin))
 
     def distant_event(self, event: SessionEvent, unix_ms: float) -> None:
         """Of a session in another process, maybe on another machine: its clock is not ours. `unix_ms`: the time of day
         of the event's `at`."""
         at = self._now() - (time.time() - unix_ms / 1000)
+        self._pause_recording(event, at)
         began_there = event.at - (min(at, self._now()) - self._origin)
         self._tell(event_on_axis(event, began_there))
+
+    def _pause_recording(self, event: SessionEvent, at: float) -> None:
+        """`at`: when the first key was told of, which is after its tone began; the last key's tone may still sound."""
+        if self._recorder is None:
+            return
+        if isinstance(event, RecordingPaused):
+            self._recorder.pause(max(0.0, self._now() - at) * 1000 + KEY_MS)
+        elif isinstance(event, RecordingResumed):
+            self._recorder.resume(KEY_MS)
 
     def leg_event(self, event: LegEvent) -> None:
         """Hold and resumption are part of a call's story; the rest of a leg's events has its own place."""

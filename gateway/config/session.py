@@ -112,6 +112,13 @@ class SessionSettings(BaseModel):
         default=10_000, ge=200, le=60_000, description="Audio that is made ahead of what is being heard, at most."
     )
 
+    # privacy
+    mask_digits: Literal["secret", "cards", "all"] = Field(
+        default="cards",
+        description="Digits that nobody but the persona sees, in records, logs, rooms and recordings. secret: what a "
+        "persona collects as secret. cards: that, and 12 digits or more, keyed or said. all: every key.",
+    )
+
     def overridden(self, changes: Mapping[str, Any]) -> SessionSettings:
         """With a route's changes, which have been validated by the dialplan."""
         return self.model_copy(update=dict(changes))

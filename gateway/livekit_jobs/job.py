@@ -221,6 +221,8 @@ class JobCall:
         if stored is not None and "history" in stored:
             persona, history = restored_agent(stored, persona), restored_history(stored)
             restore_userdata(stored, session.userdata)
+            if stored.get("recording_paused"):
+                session.pause_recording()
             log.warning("conversation_resumed", messages=len(history), persona=persona.name)
         keep_stored(session, lambda snapshot: self._store(plan, session, snapshot))
         self._session_closed(

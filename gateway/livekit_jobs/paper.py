@@ -54,6 +54,7 @@ class CallPaper:
         self._before_ms = 0
         if self._path:
             self._recorder = self._begin_recording(gone_on=bool(before), now=loop.time())
+        self._journal.recorded_by(self._recorder)
         self._journal.answered(self._answered_at)
         late.recorder = self._recorder
 

@@ -52,6 +52,8 @@ class ContinuedRecordingFile:
         if offset in (_RIFF_SIZE_AT, _DATA_SIZE_AT) and len(data) == 4:
             size = int.from_bytes(data, "little") + self._before
             os.pwrite(self._fd, min(size, 0xFFFFFFFF).to_bytes(4, "little"), offset)
+        elif offset >= _HEADER_BYTES:
+            os.pwrite(self._fd, data, offset + self._before)
 
     def truncate(self, size: int) -> None:
         os.ftruncate(self._fd, size + self._before)

@@ -109,7 +109,7 @@ class TrackUnmuted(LiveKitEvent):
 class DtmfReceived(LiveKitEvent):
     """A key, one of 0-9 * # A-D, as a SIP DTMF event. `identity`: who sent it; None: a server's API."""
 
-    digit: str
+    digit: str = field(repr=False)
     identity: str | None
 
 

@@ -8,6 +8,7 @@ A recorder that cannot write turns itself off and keeps the reason; the call goe
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import struct
 from collections import deque
@@ -88,7 +89,8 @@ class WavRecorder:
         self._buffer: deque[tuple[bytes, bytes]] = deque()
         self._frames = 0
         self._file_bytes = 0
-        self._paused = False
+        self._silent_until = 0.0  # frames; infinite: paused
+        self._blanks: deque[tuple[int, int]] = deque()  # frames to be made silent though they may be written
         self._closing: Future[None] | None = None
         self._file: RecordingFile | None = None  # the writer thread's, once registered
         self._registered = False
@@ -117,20 +119,25 @@ class WavRecorder:
 
     @property
     def paused(self) -> bool:
-        return self._paused
+        return self._silent_until > self._frames
 
     def write(self, caller: bytes, others: bytes) -> None:
         """Take 20 ms of both sides. On the media thread."""
         if self.error is None and self._closing is None:
-            self._buffer.append((SILENCE, SILENCE) if self._paused else (caller, others))
+            self._buffer.append((SILENCE, SILENCE) if self._frames < self._silent_until else (caller, others))
             self._frames += 1
 
-    def pause(self) -> None:
-        """Record silence from now on, so that the time axis stays that of the call (card numbers, say)."""
-        self._paused = True
+    def pause(self, lead_ms: float = 0) -> None:
+        """Record silence from now on, so that the time axis stays that of the call (card numbers, say). `lead_ms`: what
+        has just been recorded is made silent as well, also where it has been written."""
+        self._silent_until = math.inf
+        lead = min(self._frames, math.ceil(lead_ms / FRAME_MS))
+        if lead:
+            self._blanks.append((self._frames - lead, self._frames))
 
-    def resume(self) -> None:
-        self._paused = False
+    def resume(self, tail_ms: float = 0) -> None:
+        """`tail_ms`: silent for so long yet."""
+        self._silent_until = self._frames + math.ceil(tail_ms / FRAME_MS)
 
     async def close(self) -> None:
         """Write what is left and correct the header. Idempotent; returns when the file is complete."""
@@ -158,8 +165,16 @@ class WavRecorder:
                 right = np.frombuffer(b"".join(others for _, others in batch), dtype="<i2")
                 self._append(np.column_stack((left, right)).tobytes())
                 self._patch_sizes()
+            self._blank()
         except (OSError, ValueError) as error:  # ValueError: sides of different lengths
             self._turn_off(error)
+
+    def _blank(self) -> None:
+        while self._blanks and self._file is not None:
+            first, last = self._blanks[0]
+            offset = _HEADER_BYTES + first * _FRAME_PAIR_BYTES
+            self._file.patch(bytes((last - first) * _FRAME_PAIR_BYTES), offset)
+            self._blanks.popleft()
 
     def _check_backlog(self) -> None:
         if len(self._buffer) > _BUFFER_LIMIT_FRAMES:

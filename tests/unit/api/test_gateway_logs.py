@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
+from agent.privacy import Privacy
+from agent.turns.digits import DigitEntry
 from gateway import logs
+from telephony.call import DigitSource, LegDigit
 
 
 @pytest.fixture
@@ -34,6 +37,22 @@ def stream() -> Iterator[io.StringIO]:
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_what_a_caller_keyed_in_secretly_is_hidden_wherever_it_turns_up(stream: io.StringIO) -> None:
+    privacy = Privacy()
+    privacy.entered("4711", DigitEntry(secret=True))
+    try:
+        raise ValueError("no account with PIN 4711")
+    except ValueError:
+        logging.getLogger("persona").exception("it failed for %s", "4711")
+    structlog.get_logger("tool").warning(
+        "pin 4 7 1 1", info={"value": "4711"}, leg_event=LegDigit("4", 1.0, DigitSource.RTP)
+    )
+    privacy.close()
+    said = stream.getvalue()
+    assert "4711" not in said and "4 7 1 1" not in said and "'4'" not in said
+    assert "••••" in said
 
 
 def test_our_loggers_and_the_standard_ones_look_alike(stream: io.StringIO) -> None:

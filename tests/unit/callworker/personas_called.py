@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from agent import Agent, RunContext, function_tool
+from agent import Agent, DigitEntry, RunContext, function_tool
 
 
 class Greeter(Agent):
@@ -49,6 +49,10 @@ class BadGreeting(Agent):
 class HangsUpItself(Agent):
     async def on_enter(self, ctx: RunContext) -> None:
         await ctx.call.hang_up("had enough")
+
+
+class AsksForPin(Agent):
+    digits = DigitEntry(length=4, secret=True)
 
 
 class Helpful(Agent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from call_world import CallWorld, call
@@ -13,6 +14,7 @@ from agent.providers.fakes import FakeLLM, ModelTurn, loud
 from agent.testing.virtual_clock import run_virtual
 from telephony.errors import LegEndedError, MediaPortsExhausted, PjsipError
 from telephony.fakes import statistics
+from telephony.media.wav import read_channels
 
 
 async def wait(seconds: float) -> None:
@@ -121,6 +123,27 @@ def test_keys_reach_the_session_and_tokens_the_record():
     world = call(script, "Silent", llm=FakeLLM(ModelTurn(("Fine.", Usage(120, 7)))))  # type: ignore[arg-type]
     assert "digit_received" in world.types()
     assert (world.closed.tokens.prompt, world.closed.tokens.completion) == (120, 7)
+
+
+def test_a_secret_is_neither_in_the_record_nor_in_the_recording(tmp_path: Path):
+    async def script(world: CallWorld) -> None:
+        world.speak(9000)
+        await wait(2)
+        for key in "4711":
+            world.leg.press(key)
+            await wait(0.5)
+        await wait(3)
+        world.leg.end()
+
+    world = call(script, "AsksForPin", recording=str(tmp_path / "c.wav"))
+    assert "4711" not in str([event.get("text", event.get("digit")) for event in world.events])
+    assert [event["digit"] for event in world.events if event["type"] == "digit_received"] == ["•"] * 4
+    keys = [event["t_ms"] for event in world.events if event["type"] == "digit_received"]
+    caller = read_channels(tmp_path / "c.wav")[0]
+    first, last = round(keys[0]) - 300, round(keys[-1]) + 300
+    silent = [at for at in range(500, 6900, 20) if not caller[at * 16 : at * 16 + 320].strip(b"\0")]
+    assert silent[0] == pytest.approx(first, abs=40) and silent[-1] == pytest.approx(last - 20, abs=40)
+    assert len(silent) == pytest.approx((last - first) / 20, abs=3)  # without a gap; the rest is there
 
 
 def test_keys_pressed_before_the_session_began_are_not_lost():

@@ -85,6 +85,23 @@ async def test_a_pause_is_silent_and_keeps_the_time_axis(tmp_path: Path) -> None
     assert read_channels(recorder.path) == [LEFT + bytes(len(LEFT)) + LEFT, RIGHT + bytes(len(RIGHT)) + RIGHT]
 
 
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_a_pause_can_begin_in_the_past_and_end_later(tmp_path: Path, flushed: bool) -> None:
+    recorder = WavRecorder(tmp_path / "call.wav")
+    record(recorder)
+    if flushed:
+        recorder.flush()  # it is in the file, and made silent there
+    recorder.pause(lead_ms=90)
+    record(recorder)
+    recorder.resume(tail_ms=50)
+    record(recorder)
+    assert not recorder.paused
+    await recorder.close()
+    lead, tail = 5 * FRAME_BYTES, 3 * FRAME_BYTES
+    wanted = LEFT[:-lead] + bytes(lead + len(LEFT) + tail) + LEFT[tail:]
+    assert read_channels(recorder.path)[0] == wanted
+
+
 async def test_the_header_is_open_ended_at_first_and_right_after_a_flush(tmp_path: Path) -> None:
     recorder = WavRecorder(tmp_path / "call.wav")
     assert struct.unpack("<I", recorder.path.read_bytes()[40:44])[0] == 0xFFFFFFFF

@@ -1,0 +1,131 @@
+"""Digits that must not be seen, found in texts and put out of sight: `•` for each. Pure.
+
+A run is digits as they are written or read out: "4929 1234", "4 9 2 9", "four nine two nine" (English).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["CARD_DIGITS", "MASK", "digit_runs", "mask_json", "mask_text", "mask_value"]
+
+MASK = "•"
+CARD_DIGITS = 12  # the shortest card numbers have so many; no PIN and few phone numbers do
+_LEAST_SECRET = 3  # shorter ones are in every text
+_LEAST_PART = 5  # of a secret, read out in part before the caller interrupted
+_WORDS = {
+    "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9",
+}  # fmt: skip
+_ONE = r"(?:\d|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b)"
+_RUN = re.compile(rf"{_ONE}(?:[ \t\u00a0.,/()-]{{0,3}}{_ONE})+", re.IGNORECASE)
+_DIGIT = re.compile(_ONE, re.IGNORECASE)
+_LONG_TEXT = 4_000  # characters, 2 ms; beyond that only digits in a row are looked for
+_PLAIN_CARD = re.compile(rf"(?<![\w+])\d{{{CARD_DIGITS},}}(?![^\W\d])")
+
+
+def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
+    """`secrets`: runs of digits that are known; they are found whatever stands between their digits, also in part.
+    `cards`: hide what may be a card number as well: twelve digits or more, not behind a `+`."""
+    if not secrets and not cards:
+        return text
+    if len(text) > _LONG_TEXT:
+        return _masked_long(text, secrets, cards)
+    return _RUN.sub(lambda found: _masked_run(found, secrets, cards), text)
+
+
+def digit_runs(text: str) -> list[str]:
+    """The runs of digits in a text, each as digits."""
+    return [
+        "".join(_digit_of(place.group()) for place in _DIGIT.finditer(run.group()))
+        for run in _RUN.finditer(text[:_LONG_TEXT])
+    ]
+
+
+def mask_value(value: Any, secrets: Collection[str], *, cards: bool) -> Any:
+    """The same in values as JSON has them; a number that is hidden becomes a text."""
+    match value:
+        case str():
+            return mask_text(value, secrets, cards=cards)
+        case bool() | None:
+            return value
+        case int():
+            masked = mask_text(str(value), secrets, cards=cards)
+            return masked if MASK in masked else value
+        case Mapping():
+            return {key: mask_value(item, secrets, cards=cards) for key, item in value.items()}
+        case list() | tuple():
+            return [mask_value(item, secrets, cards=cards) for item in value]
+        case _:
+            return value
+
+
+def mask_json(text: str, secrets: Collection[str], *, cards: bool) -> str:
+    """The same in a text that may be JSON, which it stays."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return mask_text(text, secrets, cards=cards)
+    masked = mask_value(value, secrets, cards=cards)
+    return text if masked == value else json.dumps(masked, ensure_ascii=False)
+
+
+def _masked_long(text: str, secrets: Collection[str], cards: bool) -> str:
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, MASK * len(secret))
+    return _PLAIN_CARD.sub(lambda found: MASK * len(found.group()), text) if cards else text
+
+
+def _masked_run(found: re.Match[str], secrets: Collection[str], cards: bool) -> str:
+    text = found.group()
+    places = list(_DIGIT.finditer(text))
+    digits = "".join(_digit_of(place.group()) for place in places)
+    if cards and _may_be_card(found, places):
+        return _DIGIT.sub(MASK, text)
+    hidden = _hidden(digits, secrets)
+    if not hidden:
+        return text
+    counted = iter(range(len(places)))
+    return _DIGIT.sub(lambda place: MASK if next(counted) in hidden else place.group(), text)
+
+
+def _hidden(digits: str, secrets: Collection[str]) -> set[int]:
+    """Which of a run's digits belong to a secret."""
+    hidden: set[int] = set()
+    for secret in secrets:
+        if len(secret) < _LEAST_SECRET:
+            continue
+        at = digits.find(secret)
+        while at >= 0:
+            hidden.update(range(at, at + len(secret)))
+            at = digits.find(secret, at + 1)
+        if len(digits) >= _LEAST_PART and digits in secret:
+            hidden.update(range(len(digits)))
+    return hidden
+
+
+def _may_be_card(found: re.Match[str], places: list[re.Match[str]]) -> bool:
+    """All in a row, one by one, or in groups of three and more: not a list of times or amounts, no phone number as
+    E.164 has it, no part of a longer name."""
+    if len(places) < CARD_DIGITS:
+        return False
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    if before == "+" or before.isalpha() or before == "_" or after.isalpha() or after == "_":
+        return False
+    groups = [1]
+    for left, right in pairwise(places):
+        if left.end() == right.start():
+            groups[-1] += 1
+        else:
+            groups.append(1)
+    return len(groups) == 1 or max(groups) == 1 or min(groups) >= _LEAST_SECRET
+
+
+def _digit_of(text: str) -> str:
+    return _WORDS.get(text.lower()) or str(unicodedata.digit(text, 0))

@@ -1,0 +1,121 @@
+"""What callers key in and only the persona may see. Everything that leaves a session (events for records, logs, rooms
+and fixtures, snapshots for another process) goes through here. Pure, but for the list of secrets that logs hide.
+
+The persona, its tools and its model get what was keyed: they asked for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from agent.events import SessionEvent, UserMessage
+from agent.masking import CARD_DIGITS, MASK, digit_runs, mask_json, mask_text, mask_value
+from agent.turns.digits import DigitEntry
+
+__all__ = ["MaskLevel", "Privacy", "hide_secrets"]
+
+MaskLevel = Literal["secret", "cards", "all"]
+
+_TOLD = frozenset({"text", "full_text", "arguments", "output", "error", "reason", "details"})
+_CLEAR_KEYS = 4  # of a run that may become a card number: as many as are printed on receipts
+_RUN_GAP_S = 20.0  # a longer pause begins another run
+_LEAST_SAID = 4  # digits; fewer are amounts and days
+_MOST_SECRETS = 50  # of one call
+_in_use: Counter[str] = Counter()  # secrets of this process's live sessions
+
+
+def hide_secrets(text: str) -> str:
+    """For logs: what callers of this process have keyed in secretly, while their calls last."""
+    return mask_text(text, _in_use, cards=False) if _in_use else text
+
+
+@dataclass(slots=True)
+class _Run:
+    """Keys that nobody said the number of."""
+
+    text: str = ""
+    last_at: float = 0.0
+
+
+class Privacy:
+    """`level`: `secret` hides what a persona declares (`DigitEntry(secret=True)`); `cards` also what may be a card
+    number, keyed or said: twelve digits and more; `all` every key."""
+
+    def __init__(self, level: MaskLevel = "cards") -> None:
+        self.level = level
+        self._secrets: dict[str, None] = {}  # in order
+        self._run = _Run()
+
+    def hides(self, entry: DigitEntry | None) -> bool:
+        """Whether what is keyed into `entry` is hidden from the first key on."""
+        if (entry is not None and entry.secret) or self.level == "all":
+            return True
+        return self.level == "cards" and entry is not None and (entry.length or 0) >= CARD_DIGITS
+
+    def key(self, digit: str, entry: DigitEntry | None, at: float) -> str:
+        """One key as others may see it."""
+        if self.hides(entry):
+            return MASK
+        if self.level == "secret" or (entry is not None and entry.length is not None):
+            return digit
+        run = self._run
+        run.text = run.text + digit if run.text and at - run.last_at < _RUN_GAP_S else digit
+        run.last_at = at
+        if len(run.text) >= CARD_DIGITS:
+            self._keep(run.text)
+        return digit if len(run.text) <= _CLEAR_KEYS else MASK
+
+    def entered(self, text: str, entry: DigitEntry | None) -> None:
+        """An entry is complete: from now on its digits are looked for in whatever is told."""
+        self._run = _Run()
+        if self.hides(entry) or (self.level == "cards" and len(text) >= CARD_DIGITS):
+            self._keep(text)
+
+    def said(self, text: str, entry: DigitEntry | None) -> None:
+        """Words in place of keys: who is asked for a PIN may say it."""
+        if entry is not None and entry.secret:
+            for run in digit_runs(text):
+                if len(run) >= _LEAST_SAID:
+                    self._keep(run)
+
+    def masked(self, event: SessionEvent) -> SessionEvent:
+        """The event as others may see it."""
+        if isinstance(event, UserMessage) and event.source == "dtmf" and self._hides_keyed(event.text):
+            return replace(event, text=MASK * len(event.text))
+        changes: dict[str, Any] = {}
+        for each in fields(event):
+            if each.name in _TOLD:
+                told = getattr(event, each.name)
+                masked = self.value(told)
+                if masked != told:
+                    changes[each.name] = masked
+        return replace(event, **changes) if changes else event
+
+    def value(self, told: Any) -> Any:
+        """A text, or a value as JSON has it."""
+        return mask_value(told, self._secrets, cards=self.level != "secret")
+
+    def json_text(self, text: str) -> str:
+        """A text that may be JSON, and then stays it."""
+        return mask_json(text, self._secrets, cards=self.level != "secret")
+
+    def close(self) -> None:
+        """The call is over: logs need not look for its secrets any more. Idempotent."""
+        for secret in self._secrets:
+            _in_use[secret] -= 1
+            if _in_use[secret] <= 0:
+                del _in_use[secret]
+        self._secrets = {}
+
+    def _hides_keyed(self, text: str) -> bool:
+        keyed = "".join(digit for digit in text if digit.isdigit())
+        long = self.level == "cards" and len(text) >= CARD_DIGITS
+        return self.level == "all" or long or keyed in self._secrets or text in self._secrets
+
+    def _keep(self, text: str) -> None:
+        secret = "".join(digit for digit in text if digit.isdigit())
+        if secret and secret not in self._secrets and len(self._secrets) < _MOST_SECRETS:
+            self._secrets[secret] = None
+            _in_use[secret] += 1
