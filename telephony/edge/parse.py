@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aiosipua.headers import COMPACT_HEADERS, parse_via
 
+from telephony.edge.bounds import MAX_HEAD_BYTES, MAX_LINE_BYTES, MAX_VIAS, excess
 from telephony.edge.headers import Headers, Line
 from telephony.edge.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
 
@@ -24,8 +25,6 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _SLASHES = re.compile(r"\s*/\s*")
 _SINGLE = ("call-id", "cseq", "from", "to", "max-forwards", "content-length", "content-type")
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")
-_MAX_HEAD_BYTES = 16_384  # reading takes time for each octet; real headers are a tenth of it
-_MAX_HEADERS = 256
 _MAX_CSEQ = 2**31 - 1  # RFC 3261 section 8.1.1.5
 _COOKIE = "z9hG4bK"
 
@@ -110,7 +109,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise Malformed("truncated", "No empty line after the headers")
-    if len(head) > _MAX_HEAD_BYTES:
+    if len(head) > MAX_HEAD_BYTES:
         raise Malformed("too-large", "Headers too large")
     if b"\0" in head:  # PJSIP's scanner takes it for the end of the text
         raise Malformed("nul", "NUL in a header")
@@ -121,6 +120,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     start_line = _STATUS.match(start) or _START.match(start)
     lines = _lines(rest)
     try:
+        if (over := excess(start, rest, body)) is not None:
+            raise Malformed(*over)
         if start_line is None:
             raise Malformed("start-line", "Bad start line")
         if start_line.groupdict().get("version", "2.0") != "2.0":
@@ -134,20 +135,22 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
 
 
 def _lines(texts: list[str]) -> list[Line]:
-    lines: list[Line] = []
+    """Each with its folds."""
+    unfolded: list[list[str]] = []
     for text in texts:
-        if text[:1] in (" ", "\t") and lines:
-            lines[-1] = Line(lines[-1].name, f"{lines[-1].text}\r\n{text}")
-            continue
-        name = text.partition(":")[0].rstrip(" \t").lower()
-        lines.append(Line(COMPACT_HEADERS.get(name, name), text))
+        if text[:1] in (" ", "\t") and unfolded:
+            unfolded[-1].append(text)
+        else:
+            unfolded.append([text])
+    lines: list[Line] = []
+    for first, *folds in unfolded:
+        name = first.partition(":")[0].rstrip(" \t").lower()
+        lines.append(Line(COMPACT_HEADERS.get(name, name), "\r\n".join((first, *folds)) if folds else first))
     return lines
 
 
 def _check_lines(lines: list[Line], body: bytes, stream: bool) -> bytes:
     """The checks that need no values; returns the body as long as Content-Length says."""
-    if len(lines) > _MAX_HEADERS:
-        raise Malformed("too-many-headers", "Too many headers")
     counts: dict[str, int] = {}
     for line in lines:
         if ":" not in line.text or not _TOKEN.match(line.name):
@@ -185,6 +188,8 @@ def _read(start: re.Match[str], lines: list[Line], body: bytes) -> Request | Res
         raise Malformed("call-id", "Bad Call-ID")
     sender, recipient = _address(headers, "from"), _address(headers, "to")
     vias = headers.get("via")
+    if len(vias) > MAX_VIAS:
+        raise Malformed("too-many-vias", "Too many Via headers")
     via = _via(vias[0] if vias else "")
     if "status" in start.groupdict():
         status, reason = int(start["status"]), start["reason"] or ""
@@ -265,6 +270,9 @@ def _answerable(error: Malformed, start: str, lines: list[Line]) -> Malformed:
     for line in lines:
         first.setdefault(line.name, line)
     if not all(name in first for name in _MANDATORY):
+        return error
+    too_long = any(len(first[name].text) > MAX_LINE_BYTES for name in _MANDATORY)
+    if too_long or error.kind == "too-many-vias":  # it would all go back to who sent it
         return error
     try:
         unfolded = first["via"].text.partition(":")[2].replace("\r\n", " ").partition(",")[0].strip()
