@@ -75,6 +75,28 @@ async def test_a_conversation(chain: tuple[RunningGateway, Any], caller: str, sp
     assert any(turn["interrupted"] for turn in record["turns"])
 
 
+async def test_held_is_held_in_a_room_as_well(chain: tuple[RunningGateway, Any], caller: str, speech: bytes) -> None:
+    """The agent is in another process: it is told, says nothing to nobody, and greets a caller who is back."""
+    gateway, _ = chain
+    async with Phone() as phone:
+        call = await phone.call(gateway.uri("+15550100"), caller=caller)
+        greeted_at = await until(lambda: onset_after(call.received, call.answered_at or 0.0), 10, what="the greeting")
+        await until(lambda: silent_after(call.received, greeted_at + 0.2), 10, what="the end of the greeting")
+        await call.hold()
+        call.play(speech * 4)  # music on hold
+        await asyncio.sleep(9)  # the ladder's first rung is at 7 s
+        await call.resume()
+        back_at = asyncio.get_running_loop().time()
+        await until(lambda: onset_after(call.received, back_at), 5, what="a word of welcome")
+        await call.hang_up()
+        record = await gateway.record(call.call_id)
+    turns = [(turn["speaker"], turn["kind"], turn["full_text"] or turn["text"]) for turn in record["turns"]]
+    assert turns[0] == ("agent", "greeting", "Sunrise clinic, how can I help?")
+    assert turns[1][:2] == ("system", "hold")
+    assert turns[2] == ("agent", "canned", "I'm here.")
+    assert not [turn for turn in turns if turn[0] == "caller" or turn[1] == "silence_prompt"]
+
+
 async def test_a_gateway_that_shuts_down_lets_the_agent_say_goodbye(
     chain: tuple[RunningGateway, RunningWorker], livekit_stack: Any, tmp_path: Path, caller: str
 ) -> None:
