@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
-__all__ = ["ThreadOffload"]
+from agent.providers.base import Offload
+from agent.tool_threads import ToolThreads
+
+__all__ = ["ThreadOffload", "is_our_end", "offload_for_tools"]
 
 T = TypeVar("T")
 
@@ -16,8 +21,35 @@ class ThreadOffload:
     """An `Offload` that runs work in a thread; `modelled_ms` is not looked at, the work takes what it takes."""
 
     def __init__(self, executor: Executor | None = None) -> None:
-        """`executor` None: the loop's default one."""
+        """`executor` None: the process's threads for speech, which nothing else uses. The loop's default executor is
+        what `asyncio.to_thread` and name look-ups use: a persona's function that hangs there would silence speech."""
         self._executor = executor
 
     async def __call__(self, work: Callable[[], T], *, modelled_ms: float) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        executor = self._executor or _speech_threads(os.getpid())
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def offload_for_tools(offload: Offload) -> Offload:
+    """One call's share of the threads for tools; on virtual time tools are offloaded as all else."""
+    return _tool_threads(os.getpid()).share() if isinstance(offload, ThreadOffload) else offload
+
+
+def is_our_end(error: BaseException) -> bool:
+    """Whether the running task itself is being ended by `error`. A CancelledError that comes from something it awaited,
+    and was cancelled by others, is not that."""
+    if isinstance(error, GeneratorExit):
+        return True
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+# By process: threads do not survive a fork.
+@cache
+def _speech_threads(pid: int) -> Executor:
+    return ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), "speech")
+
+
+@cache
+def _tool_threads(pid: int) -> ToolThreads:
+    return ToolThreads()

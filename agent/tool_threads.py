@@ -1,0 +1,110 @@
+"""Threads for synchronous tools: their own, so that one that hangs takes nothing from speech, and shared out by call.
+
+Each run has a thread of its own for as long as it takes. Python cannot end a thread, so one that hangs counts against
+its call until it returns; and it is a daemon, so it does not keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+__all__ = ["TooManyRunning", "ToolShare", "ToolThreads"]
+
+T = TypeVar("T")
+_NUMBERS = itertools.count(1)
+
+
+class TooManyRunning(RuntimeError):
+    """The process has no thread left for another tool."""
+
+
+class ToolThreads:
+    """The threads of one process. `a_call`: how many of a call's synchronous tools run at once, the others wait;
+    `in_all`: of all calls, those included that hang after their call has ended. Used on one loop."""
+
+    def __init__(self, *, a_call: int = 4, in_all: int = 64) -> None:
+        self.a_call = a_call
+        self.in_all = in_all
+        self.running = 0
+
+    def share(self) -> ToolShare:
+        return ToolShare(self)
+
+
+class ToolShare:
+    """Implements `Offload` for the tools of one call."""
+
+    def __init__(self, threads: ToolThreads) -> None:
+        self._threads = threads
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.running = 0
+
+    async def __call__(self, work: Callable[[], T], *, modelled_ms: float) -> T:
+        """Raises what `work` raises, and TooManyRunning. `modelled_ms` is not looked at."""
+        await self._turn()
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def over(value: Any, error: BaseException | None) -> None:
+            self._returned()
+            if not outcome.done():
+                outcome.set_result((value, error))
+
+        def run() -> None:
+            # Whatever it raises travels as a value: a future takes no StopIteration, and SystemExit would end the loop.
+            value, error = None, None
+            try:
+                value = context.run(work)
+            except BaseException as raised:  # noqa: BLE001 - see above
+                error = raised
+            try:
+                loop.call_soon_threadsafe(over, value, error)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits
+
+        try:
+            threading.Thread(target=run, name=f"tool-{next(_NUMBERS)}", daemon=True).start()
+        except RuntimeError as error:
+            self._returned()
+            raise TooManyRunning(str(error)) from error
+        value, raised = await outcome
+        if raised is None:
+            return cast(T, value)
+        raise RuntimeError("the function raised StopIteration") if isinstance(raised, StopIteration) else raised
+
+    async def _turn(self) -> None:
+        """Until this call may have one more thread. Raises TooManyRunning."""
+        while self.running >= self._threads.a_call:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake()  # it was our turn, and we don't take it
+                else:
+                    self._waiting.remove(waiter)
+                raise
+        if self._threads.running >= self._threads.in_all:
+            raise TooManyRunning(f"{self._threads.running} functions are running")
+        self.running += 1
+        self._threads.running += 1
+
+    def _returned(self) -> None:
+        self.running -= 1
+        self._threads.running -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
