@@ -217,7 +217,7 @@ class TurnLatency(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(SessionEvent):
-    """The last event. `reason`: agent_ended, caller_silent, max_length, held_too_long, leg_ended,
+    """The last event. `reason`: agent_ended, caller_silent, caller_wordless, max_length, held_too_long, leg_ended,
     drained, error."""
 
     reason: str

@@ -58,6 +58,16 @@ class History:
             entries.append(entry)
         self._entries = entries
 
+    def said_since_user(self) -> str:
+        """All words of the agent since the caller's last message."""
+        texts: list[str] = []
+        for entry in reversed(self._entries):
+            if entry.message.role == "user":
+                break
+            if entry.message.role == "assistant" and entry.message.text:
+                texts.append(entry.message.text)
+        return " ".join(reversed(texts))
+
     def messages(self) -> list[ChatMessage]:
         """Without answers of which nothing was heard."""
         return [

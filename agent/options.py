@@ -45,7 +45,8 @@ class SessionOptions:
     max_tool_result_characters: int = 16_000  # for the model and the record; the rest is cut off
     max_tool_calls: int = 16  # of one answer; the rest is not run
     max_reply_characters: int = 8000  # about ten minutes: of a longer reply the rest is neither said nor kept
-    slow_tool_ms: float = 3000  # a tool that takes longer is bridged with canned "one_moment"
+    filler_ms: float | None = 3200  # an answer that is owed, and nothing heard for so long: canned "one_moment"
+    max_wordless_turns: int | None = 8  # in a row, within a minute or more; then the call ends
     farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
 
     # providers
@@ -68,6 +69,10 @@ class SessionOptions:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.max_hold_ms is not None and self.max_hold_ms <= 0:
             raise ValueError(f"max_hold_ms must be positive, not {self.max_hold_ms}")
+        if self.filler_ms is not None and self.filler_ms <= 0:
+            raise ValueError(f"filler_ms must be positive, not {self.filler_ms}")
+        if self.max_wordless_turns is not None and self.max_wordless_turns < 1:
+            raise ValueError(f"max_wordless_turns must be at least 1, not {self.max_wordless_turns}")
         if self.backchannel_max_ms < self.min_interruption_ms:
             raise ValueError("backchannel_max_ms must not be less than min_interruption_ms")
         for name in _CAPS:

@@ -14,6 +14,7 @@ from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessag
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.pipeline.alarm import Alarm
+from agent.pipeline.bridging import Bridging
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
@@ -79,6 +80,7 @@ class AgentSession:
         self._ending: Ending | None = None
         self._holding: Holding | None = None
         self._held_at: float | None = None  # put on hold before the start
+        self._bridging: Bridging | None = None
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -129,6 +131,8 @@ class AgentSession:
             conversation.reporting_fallbacks("stt", self._stt) if self._stt is not None and room is not None else None,
             self,
         )
+        listener = self._turns.listener
+        self._bridging = Bridging(conversation, self._talker, lambda: listener is not None and listener.busy)
         self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)
         self._holding = Holding(conversation, self._talker, self._turns, self._ending)
         self.subscribe(self._holding.happened)
@@ -185,8 +189,10 @@ class AgentSession:
 
     async def _close_all(self, reason: str, error: str) -> None:
         conversation, _, talker, turns = self._parts()
-        conversation.ending = True
+        conversation.ending = conversation.closing = True
         turns.stop()
+        if self._bridging is not None:
+            self._bridging.stop()
         if self._limit_alarm is not None:
             self._limit_alarm.cancel()
         if self._holding is not None:
@@ -381,6 +387,11 @@ class AgentSession:
         self._changed.set()
         if self._turns is not None:
             self._turns.changed()
+        self.situation_changed()
+
+    def situation_changed(self) -> None:
+        if self._bridging is not None:
+            self._bridging.changed()
 
     def agent_changed(self) -> None:
         conversation, _, _, turns = self._parts()

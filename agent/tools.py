@@ -9,18 +9,16 @@ import re
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import pydantic
 import pydantic_core
 
+from agent.clock import is_our_end
 from agent.context import RunContext
 from agent.hooks import StopResponse
 from agent.providers.base import Offload, ToolSpec
 from agent.tool_arguments import arguments_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "function_tool"]
 
@@ -98,26 +96,31 @@ class FunctionTool:
         return self.spec.name
 
     async def call(self, ctx: RunContext, arguments: str, offload: Offload) -> ToolOutcome:
-        """Run with JSON arguments as a model wrote them. Never raises but CancelledError."""
+        """Run with JSON arguments as a model wrote them. Whatever it raises is told to the model: only a cancellation
+        of the task that runs it is raised (one from within, of something that the tool awaited, is a failure)."""
+        limit = asyncio.timeout(self.timeout_s)
         try:
             values = self._validated(arguments)
-        except ToolError as error:
-            return ToolOutcome(str(error), is_error=True)
-        values.update(dict.fromkeys(self._context_names, ctx))
-        try:
-            async with asyncio.timeout(self.timeout_s) as limit:
+            values.update(dict.fromkeys(self._context_names, ctx))
+            async with limit:
                 value = await self._run(values, offload)
             return ToolOutcome(_as_text(value), value=value, silent=self._silent)
         except StopResponse as stop:
             return ToolOutcome(str(stop) or "done", silent=True)
         except ToolError as error:
             return ToolOutcome(str(error), is_error=True)
-        except Exception as error:  # noqa: BLE001  a tool is the user's code: whatever it raises must not end the call
+        except BaseException as error:
+            if is_our_end(error):
+                raise
             if isinstance(error, TimeoutError) and limit.expired():
                 _log.warning("tool %s took longer than %s s", self.name, self.timeout_s)
                 return ToolOutcome(f"{self.name} took too long and was given up.", is_error=True)
             _log.error("tool %s failed", self.name, exc_info=error)
-            return ToolOutcome(f"{self.name} failed with an internal error.", is_error=True)
+            return self.failed()
+
+    def failed(self) -> ToolOutcome:
+        """What the model reads of a failure that is not its business; the log has the details."""
+        return ToolOutcome(f"{self.name} failed with an internal error.", is_error=True)
 
     async def _run(self, values: dict[str, Any], offload: Offload) -> object:
         if inspect.iscoroutinefunction(self.function):

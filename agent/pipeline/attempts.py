@@ -8,9 +8,10 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from agent.clock import is_our_end
 from agent.providers.base import ProviderError, ProviderTimeout, ProviderUnavailable
 
-__all__ = ["AttemptLimits", "FailureReport", "attempts"]
+__all__ = ["AttemptLimits", "FailureReport", "ProviderEmpty", "attempts"]
 
 T = TypeVar("T")
 FailureReport = Callable[[ProviderError, Literal["retry", "canned"]], None]
@@ -44,11 +45,11 @@ async def attempts(
                     begun = begun or counts(item)
                     yield item
             if not begun and not may_be_empty:
-                raise _Empty(provider, "gave nothing")
+                raise ProviderEmpty(provider, "gave nothing")
             return
         except ProviderError as error:
             failed += 1
-            slow += isinstance(error, ProviderTimeout | _Empty)
+            slow += isinstance(error, ProviderTimeout | ProviderEmpty)
             if begun or not error.retryable or failed > limits.retries or slow > min(1, limits.retries):
                 report(error, "canned")
                 raise
@@ -56,7 +57,7 @@ async def attempts(
         await asyncio.sleep(limits.backoff_ms * failed / 1000)
 
 
-class _Empty(ProviderUnavailable):
+class ProviderEmpty(ProviderUnavailable):
     """The stream ended without anything in it."""
 
 
@@ -86,7 +87,10 @@ async def _timed(
             raise
         except TimeoutError as error:
             raise ProviderTimeout(provider, what) from error
-        except Exception as error:
+        except BaseException as error:
+            if is_our_end(error):
+                raise
+            # Whatever a vendor's code lets through, a cancellation of its own included.
             raise ProviderError(provider, f"{type(error).__name__}: {error}") from error
     finally:
         if stream is not None and hasattr(stream, "aclose"):

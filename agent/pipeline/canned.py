@@ -15,9 +15,19 @@ from agent.providers.base import TTS, ProviderError, SpokenAudio
 from agent.speech.stage import spoken_piece
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["MADE_AHEAD", "CannedAudio", "apology_tone", "in_spoken_form", "speak", "speak_canned"]
+__all__ = [
+    "MADE_AHEAD",
+    "CannedAudio",
+    "apology_tone",
+    "in_spoken_form",
+    "speak",
+    "speak_canned",
+    "speak_filler",
+    "waiting_tone",
+]
 
-MADE_AHEAD = ("unavailable", "goodbye_error")
+MADE_AHEAD = ("one_moment", "still_working", "unavailable", "goodbye_error")
+_FILLER_FIRST_AUDIO_MS = 700  # what is made more slowly bridges nothing
 
 
 class CannedAudio:
@@ -69,6 +79,18 @@ def apology_tone() -> bytes:
     return samples.tobytes()
 
 
+@cache
+def waiting_tone() -> bytes:
+    """Two soft notes, 400 ms: "still here", when there is no speech to say it."""
+    samples = array("h")
+    for hertz in (440, 440):
+        count = SAMPLE_RATE // 5
+        for n in range(count):
+            fade = min(1.0, n / 160, (count - n) / 800)
+            samples.append(round(2500 * fade * math.sin(2 * math.pi * hertz * n / SAMPLE_RATE)))
+    return samples.tobytes()
+
+
 def limits_of(options: SessionOptions) -> AttemptLimits:
     return AttemptLimits(options.tts_first_audio_ms, options.tts_stall_ms, options.retries, options.retry_backoff_ms)
 
@@ -111,3 +133,31 @@ async def speak_canned(
     except ProviderError:
         if not begun:
             yield SpokenAudio(canned.get(agent, fallback) or apology_tone())
+
+
+async def speak_filler(
+    tts: TTS, agent: Agent, text: str, options: SessionOptions, canned: CannedAudio
+) -> AsyncGenerator[SpokenAudio, None]:
+    """As made ahead, else from TTS if that is quick, else two soft notes: the wait that it bridges may be for the very
+    same TTS. Never raises."""
+    made = canned.get(agent, text)
+    if made is not None:
+        yield SpokenAudio(made)
+        return
+    begun = False
+    limits = AttemptLimits(_FILLER_FIRST_AUDIO_MS, options.tts_stall_ms, 0, 0)
+    try:
+        stream = attempts(
+            tts.name,
+            lambda: tts.synthesize(text, voice=agent.voice, language=agent.language),
+            limits,
+            lambda error, action: None,
+            lambda audio: bool(audio.pcm),
+        )
+        async with aclosing(stream):
+            async for audio in stream:
+                begun = True
+                yield audio
+    except ProviderError:
+        if not begun:
+            yield SpokenAudio(waiting_tone())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from agent.clock import is_our_end, offload_for_tools
 from agent.context import RunContext
 from agent.events import ProviderFailed, SessionEvent
 from agent.history import History
@@ -49,6 +51,7 @@ class Conversation:
         self.session = session
         self.options = options
         self.offload = offload
+        self.tool_offload = offload_for_tools(offload)
         self.userdata = userdata
         self.output = output
         self._given_tts = self.reporting_fallbacks("tts", tts) if tts is not None and output is not None else None
@@ -57,6 +60,8 @@ class Conversation:
         self.history = History()
         self.failures = FailureCount(max_in_a_row=options.max_failures)
         self.ending = False  # the farewell has begun: nothing else is taken up
+        self.closing = False  # the session is over
+        self.said = 0  # what the persona's own code had said, or asked the model to say
         self.user_speaking = False
         self.held = False  # the caller has put us on hold: nobody hears us
         self.tokens = (0, 0)  # of prompts and completions
@@ -66,11 +71,15 @@ class Conversation:
         self._given_llm = self.reporting_fallbacks("llm", llm) if llm is not None else None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
+        self._hooks: set[asyncio.Task[None]] = set()  # of the persona that is active
+        self.last_sound_at = self.now()  # of either side, as far as it is over
+        self.goes_on = asyncio.Event()  # clear: what the caller has begun to say is waited for before anything is said
+        self.goes_on.set()
         self.become(agent)
 
     def become(self, agent: Agent) -> None:
-        """`agent` is active from now on, with its own model and synthesis if it has them. Raises ValueError for a
-        name of one that is not known."""
+        """`agent` is active from now on, with its own model and synthesis if it has them. What hooks of the one before
+        still do ends with it. Raises ValueError for a name of one that is not known."""
         llm, tts = self._given_llm, self._given_tts
         if agent.llm is not None:
             own = self.session.named_provider("llm", agent.llm) if isinstance(agent.llm, str) else agent.llm
@@ -78,6 +87,9 @@ class Conversation:
         if agent.tts is not None and self.output is not None:
             spoken = self.session.named_provider("tts", agent.tts) if isinstance(agent.tts, str) else agent.tts
             tts = self.reporting_fallbacks("tts", spoken)
+        hooks, self._hooks = self._hooks, set()
+        for hook in hooks:
+            hook.cancel()
         self.agent = agent
         self.bare_llm = llm.for_persona(agent) if isinstance(llm, PersonaAware) else llm
         self.bare_tts = tts
@@ -113,7 +125,7 @@ class Conversation:
         task.add_done_callback(self._letting_go.discard)
 
     async def cancel_tasks(self) -> None:
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        tasks = [task for task in (*self._tasks, *self._hooks) if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -133,9 +145,29 @@ class Conversation:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
     async def run_hook(self, hook: Coroutine[Any, Any, None], name: str) -> None:
-        """A persona's hook: its failure, or taking longer than 10 s, ends nothing."""
+        """A hook of the active persona: its failure, or taking longer than 10 s, ends nothing. Another persona's
+        becoming active ends it."""
+        task = self.loop.create_task(self._guarded(hook, name), name=f"{self.agent.name}.{name}")
+        self._hooks.add(task)
+        task.add_done_callback(lambda _: _close_unused(hook))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            self._hooks.discard(task)
+
+    async def _guarded(self, hook: Coroutine[Any, Any, None], name: str) -> None:
+        persona = self.agent.name
         try:
             async with asyncio.timeout(10):
                 await hook
-        except Exception:  # noqa: BLE001  it is the user's code
-            _log.exception("%s.%s failed", self.agent.name, name)
+        except BaseException as error:
+            if is_our_end(error):
+                raise
+            _log.exception("%s.%s failed", persona, name)
+
+
+def _close_unused(hook: Coroutine[Any, Any, None]) -> None:
+    """Its task was cancelled before its first step."""
+    if inspect.getcoroutinestate(hook) == inspect.CORO_CREATED:
+        hook.close()

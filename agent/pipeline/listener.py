@@ -37,6 +37,7 @@ class SpokenTurn:
     frames: list[AudioFrame] = field(default_factory=list)  # for recognizers that want the whole turn again
     over_agent: bool = False  # the agent talked on, since it could not be interrupted
     interrupted_agent: bool = False
+    cut_answer: bool = False  # and that was more than canned words
     decided_at: float | None = None
     reason: Literal["silence", "forced"] = "silence"
     transcript_at: float | None = None

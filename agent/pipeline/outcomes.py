@@ -8,7 +8,7 @@ from agent.end_call import EndCall
 from agent.persona import Agent
 from agent.tools import ToolOutcome
 
-__all__ = ["all_silent", "as_read_by_model", "end_of", "handoff_of"]
+__all__ = ["all_silent", "as_read_by_model", "end_of", "end_refused", "handoff_of"]
 
 
 def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
@@ -29,6 +29,14 @@ def end_of(outcomes: Sequence[ToolOutcome]) -> EndCall | None:
 def all_silent(outcomes: Sequence[ToolOutcome]) -> bool:
     """Nothing is to be said of any of them."""
     return bool(outcomes) and all(outcome.silent for outcome in outcomes)
+
+
+def end_refused(outcome: ToolOutcome) -> ToolOutcome:
+    """The end of a call beside another function that failed."""
+    if not isinstance(outcome.value, EndCall):
+        return outcome
+    text = "The call has not ended, since another function failed. Tell the caller first."
+    return ToolOutcome(text, is_error=True)
 
 
 def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from agent.clock import is_our_end
 from agent.pipeline.conversation import Conversation
 from agent.providers.base import (
     STT,
@@ -54,6 +55,8 @@ class Recognizer:
 
     def begin(self, piece: Piece) -> None:
         """Speech begins; `piece.frames` is what was heard just before."""
+        if self._stream is not None and not self._awaiting and self._language != self._conversation.agent.language:
+            self._disconnect()  # a handoff while the caller spoke: now is the time
         if self._stream is None and self._reopening is None:
             self._connect()
         self._open = piece
@@ -159,7 +162,9 @@ class Recognizer:
             error: ProviderError = ProviderUnavailable(self._stt.name, "the stream ended")
         except ProviderError as provider_error:
             error = provider_error
-        except Exception as other:  # noqa: BLE001  an adapter that lets a vendor's exception through must not end the call
+        except BaseException as other:
+            if is_our_end(other):
+                raise
             error = ProviderError(self._stt.name, f"{type(other).__name__}: {other}")
         if stream is self._stream and not self._closed:
             self._fail(error)

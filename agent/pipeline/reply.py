@@ -14,7 +14,7 @@ from agent.events import TurnLatency
 from agent.history import Entry
 from agent.hooks import overrides
 from agent.persona import Agent
-from agent.pipeline.attempts import AttemptLimits, attempts
+from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
 from agent.pipeline.outcomes import all_silent, end_of, handoff_of
@@ -24,6 +24,7 @@ from agent.pipeline.utterance import Kind, Utterance
 from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
 from agent.speech_handle import SpeechHandle
 from agent.tools import ToolOutcome
+from agent.turns.farewell import left_to_say
 
 __all__ = ["Reply", "ReplyVoice", "Waterfall"]
 
@@ -60,7 +61,6 @@ class ReplyVoice(Protocol):
 
     def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
     def speak(self, utterance: Utterance) -> None: ...
-    def bridge(self) -> None: ...
     def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None: ...
     async def hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None: ...
@@ -92,6 +92,7 @@ class Reply:
         self._stopped = False
         self._latency_told = False
         self._user_entry: Entry | None = None
+        self._may_be_silent = False
         self.user = user
         self.waterfall = waterfall
         self.allow_interruptions = allow_interruptions
@@ -110,6 +111,11 @@ class Reply:
         self._decided.set()
         for utterance in self._utterances:
             self._attach(utterance)
+
+    @property
+    def working(self) -> bool:
+        """Its functions run, or their outcome waits for what the caller is saying."""
+        return self._phase == "tools" and not self._stopped
 
     def stop(self) -> None:
         """No more of it. A tool that is running comes to its end and its output is kept, unspoken."""
@@ -158,7 +164,8 @@ class Reply:
                 utterance.abort()
         if decided:
             self._tell_latency()
-            if not task.cancelled() and task.exception() is not None:
+            broken = not self._stopped if task.cancelled() else task.exception() is not None
+            if broken and not self._conversation.closing:
                 self._voice.apologize("unavailable", self.handle, failure=True)
             elif not self.failed and not self._stopped:
                 self._conversation.failures.succeeded()
@@ -172,11 +179,13 @@ class Reply:
         calls: list[ToolCall] = []
         try:
             await self._read(utterance, calls, tools)
-        except ProviderError:
+        except ProviderError as error:
             utterance.broken = True
             await utterance.end()
             await self._decided.wait()
-            await self._apologize("unavailable", failure=True)
+            # A function has done its work: that it can't be done would be wrong.
+            empty = isinstance(error, ProviderEmpty) and not first
+            await self._apologize("lost_words" if empty else "unavailable", failure=True)
             return None
         await utterance.end()
         await self._decided.wait()
@@ -187,8 +196,8 @@ class Reply:
             calls = []  # out of steps: it was not offered any
         if calls:
             utterance.entry.update(tool_calls=tuple(calls))
-        elif not self._said and not tools and kind == "reply":
-            await self._apologize("tool_failed", failure=False)
+        elif kind == "reply" and not utterance.worded and not self._may_be_silent:
+            await self._apologize("lost_words" if tools else "tool_failed", failure=False)
         return calls
 
     async def _read(self, utterance: Utterance, calls: list[ToolCall], tools: Sequence[ToolSpec]) -> None:
@@ -205,7 +214,7 @@ class Reply:
             limits,
             lambda error, action: self._conversation.provider_failed("llm", error, action),
             _is_content,
-            may_be_empty=bool(self._said) or utterance.kind == "farewell",
+            may_be_empty=self._may_be_silent or utterance.kind == "farewell",
         )
         async with aclosing(stream):
             async for event in stream:
@@ -226,8 +235,11 @@ class Reply:
         """Whether the model is to be asked again."""
         self._phase = "tools"
         entry = self._utterances[-1].entry
-        outcomes = await run_tools(self._conversation, calls, self._bridge)
+        said = self._conversation.said
+        outcomes = await run_tools(self._conversation, calls)
+        self._may_be_silent = self._conversation.said > said  # a function has spoken for itself
         self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
+        await self._conversation.goes_on.wait()
         if (end := end_of(outcomes)) is not None:
             await self._end(end.farewell)
             return False
@@ -247,6 +259,7 @@ class Reply:
             asked = await self._ask((), first=False, kind="farewell")
             if asked is None or not self._said:
                 farewell = self._conversation.agent.say_canned("goodbye")
+        farewell = left_to_say(farewell, self._conversation.history.said_since_user())
         if farewell:
             utterance = self._voice.fixed(farewell, "farewell", self.handle, allow_interruptions=False)
             self._follow(utterance)
@@ -263,10 +276,6 @@ class Reply:
             utterance.on_first_audio = self._first_audio
             utterance.on_started = self._first_packet
             self._utterances.append(utterance)
-
-    def _bridge(self) -> None:
-        if not self._stopped:
-            self._voice.bridge()
 
     @property
     def _said(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from agent.events import AgentMessage, AgentPaused, AgentResumed, AgentStartedSpeaking, AgentStoppedSpeaking
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.utterance import Utterance
 from agent.speech_handle import SpeechHandle
 from telephony.media.frames import FRAME_MS, duration_ms
+from telephony.rooms.protocol import AudioOutput
 
 __all__ = ["Speaker"]
 
@@ -28,6 +30,10 @@ class Speaker:
         self._waiting: deque[Utterance] = deque()
         self._playing: asyncio.Task[None] | None = None
         self.current: Utterance | None = None
+        self.filler: Utterance | None = None  # said while `current`, or what is to come, is waited for
+        self._filling: asyncio.Task[None] | None = None
+        self.asked = False  # a question has been heard, and no message of the caller since
+        self.bridged = False  # a filler has been heard, and nothing else since
         self.paused = False
         self.held = False  # the caller hears nothing: all that is to be said waits
         self._paused_at = 0.0
@@ -35,7 +41,12 @@ class Speaker:
 
     @property
     def busy(self) -> bool:
-        return self.current is not None or bool(self._waiting)
+        return self.current is not None or self.filler is not None or bool(self._waiting)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nothing has been heard of what is to be said next."""
+        return self.current is None or self.current.began_at is None
 
     @property
     def interruptible(self) -> bool:
@@ -47,7 +58,7 @@ class Speaker:
         """Whether a mere "yes" would mean something: a question is being asked, or nothing has been heard yet."""
         utterance, output = self.current, self._output
         if utterance is None or output is None or not utterance.pushed or utterance.began_at is None:
-            return True
+            return self.asked or not self.bridged
         return utterance.script.asks(output.played_ms - utterance.base_ms)
 
     def add(self, utterance: Utterance) -> None:
@@ -63,6 +74,8 @@ class Speaker:
         if self._output is None or self.held:
             return
         self.held = True
+        silent_at = self._paused_at if self.paused else self._conversation.now()
+        self._cut_filler()
         for prompt in [one for one in self._waiting if one.kind == "silence_prompt"]:
             self._waiting.remove(prompt)
             self._over(prompt, heard="", interrupted=True)
@@ -76,7 +89,6 @@ class Speaker:
             self._cut(current)
             self._changed()
             return
-        silent_at = self._paused_at if self.paused else self._conversation.now()
         played_ms = self._output.clear()
         self.paused = self._pause_reported = False
         self._suspend(current, played_ms, silent_at)
@@ -97,7 +109,7 @@ class Speaker:
         self.paused = True
         self._paused_at = self._conversation.now()
         self._output.pause()
-        if self.current is not None and self.current.began_at is not None:
+        if any(one is not None and one.began_at is not None for one in (self.current, self.filler)):
             self._pause_reported = True
             self._conversation.emit(AgentPaused(self._conversation.now()))
 
@@ -119,7 +131,7 @@ class Speaker:
             self._over(utterance, heard="", interrupted=True)
         current = self.current
         if current is None or not (force or current.allow_interruptions):
-            return bool(dropped)
+            return self._cut_filler() or bool(dropped)
         if self._playing is not None:
             self._playing.cancel()
         self._cut(current)
@@ -140,7 +152,7 @@ class Speaker:
     async def idle(self) -> None:
         """Wait until nothing is left to say."""
         while self.busy:
-            await (self.current or self._waiting[0]).over.wait()
+            await (self.current or self.filler or self._waiting[0]).over.wait()
             await asyncio.sleep(0)
 
     def keep_all(self) -> None:
@@ -152,10 +164,11 @@ class Speaker:
 
     async def finish_sentence(self) -> None:
         """Let the sentence that is being heard end, then drop the rest. Waits at most 10 s."""
+        self.resume()
+        await self._after_filler(limit_s=10)
         current, output = self.current, self._output
         if current is None or output is None:
             return
-        self.resume()
         end_ms = current.script.sentence_end_ms(output.played_ms - current.base_ms)
         if end_ms is not None:
             try:
@@ -176,6 +189,7 @@ class Speaker:
         if self._output is not None:
             # What is cut by the verdict on a barge-in has been silent since its first sign.
             silent_at = self._paused_at if self.paused else None
+            self._cut_filler()
             played_ms = self._output.clear()
             self.paused = self._pause_reported = False
             if utterance.pushed and played_ms > utterance.base_ms + utterance.begins_ms:
@@ -223,7 +237,6 @@ class Speaker:
         output = self._output
         if output is None:
             return None
-        utterance.base_ms = output.queued_ms - utterance.begins_ms
         ahead_ms = self._conversation.options.queue_ahead_ms
         watch: asyncio.Task[None] | None = None
         try:
@@ -233,6 +246,9 @@ class Speaker:
                     utterance.forget(output.played_ms - utterance.base_ms)
                 if not chunk.audio.pcm:
                     continue
+                await self._after_filler()
+                if not utterance.pushed:
+                    utterance.base_ms = output.queued_ms - utterance.begins_ms
                 if output.queued_ms - output.played_ms > ahead_ms:
                     await output.wait_played(output.queued_ms - ahead_ms)
                 utterance.pushed = True
@@ -248,6 +264,72 @@ class Speaker:
         finally:
             if watch is not None:
                 watch.cancel()
+
+    # --- fillers --------------------------------------------------------------------------------------------------
+
+    def fill(self, filler: Utterance) -> None:
+        """Say this while what is to come is waited for. It comes first; if it is not there in time, it is dropped."""
+        if self.filler is None and self._output is not None:
+            self.filler = filler
+            self._filling = self._conversation.spawn(self._fill(filler, self._output), "filler")
+
+    async def _fill(self, filler: Utterance, output: AudioOutput) -> None:
+        async for chunk in filler.chunks():
+            if chunk.last:
+                filler.script.complete(chunk.piece)
+            if not chunk.audio.pcm:
+                continue
+            if not filler.pushed:
+                filler.pushed = True
+                filler.base_ms = output.queued_ms
+            filler.script.add(chunk.piece, duration_ms(chunk.audio.pcm), chunk.audio.marks)
+            output.push(chunk.audio.pcm)
+            if filler.began_at is None:
+                at = await output.wait_played(filler.base_ms + 1)
+                if at is not None:
+                    self._started(filler, at)
+        output.flush()
+        ended_at = await output.wait_played(output.queued_ms) if filler.pushed else None
+        current = self.current
+        if current is not None and current.pushed and filler.pushed:
+            current.base_ms += output.queued_ms - filler.base_ms  # it goes on behind the filler
+        self._filler_over(filler, heard=filler.full_text, interrupted=False, at=ended_at)
+        self._changed()
+
+    def _filler_over(self, filler: Utterance, *, heard: str, interrupted: bool, at: float | None = None) -> None:
+        self.bridged = self.bridged or filler.began_at is not None
+        self._over(filler, heard=heard, interrupted=interrupted, at=at)
+        self.filler = self._filling = None
+
+    def _cut_filler(self) -> bool:
+        """Whether there was one."""
+        filler, output = self.filler, self._output
+        if filler is None or output is None:
+            return False
+        if self._filling is not None:
+            self._filling.cancel()
+        heard = ""
+        if filler.pushed:
+            played_ms = output.clear()
+            self.paused = self._pause_reported = False
+            if self.current is not None and self.current.pushed:
+                self.current.base_ms += output.queued_ms - filler.base_ms
+            if played_ms > filler.base_ms:
+                heard = filler.script.heard(played_ms - filler.base_ms)
+        self._filler_over(filler, heard=heard, interrupted=True)
+        return True
+
+    async def _after_filler(self, limit_s: float | None = None) -> None:
+        """Let a filler that is being heard end; drop one that is still being made."""
+        filler = self.filler
+        if filler is None:
+            return
+        if not filler.pushed:
+            self._cut_filler()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await filler.over.wait()
 
     async def _watch_start(self, utterance: Utterance) -> None:
         if self._output is None:
@@ -270,11 +352,15 @@ class Speaker:
     def _tell(self, utterance: Utterance, heard: str, *, interrupted: bool, at: float) -> None:
         now, began_at = at, utterance.began_at
         if began_at is not None:
+            self._conversation.last_sound_at = max(self._conversation.last_sound_at, now)
             # The last frame is taken when it begins to be heard.
             now = max(now, began_at) if interrupted else max(now, began_at) + FRAME_MS / 1000
             self._conversation.emit(AgentStoppedSpeaking(now, interrupted))
         if began_at is None and utterance.voiced:
             return  # nothing of it was heard
+        if utterance is not self.filler:
+            self.bridged = False
+            self.asked = heard.rstrip("\"')” ").endswith(("?", "？", "؟"))
         if utterance.full_text:
             full = _behind(utterance.before, utterance.full_text.strip())
             heard = _behind(utterance.before, heard)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.events import AgentHandoff
 from agent.persona import Agent
-from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned
+from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned, speak_filler
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.reply import Reply, Waterfall
 from agent.pipeline.sound_file import played
@@ -17,9 +17,9 @@ from agent.pipeline.utterance import Kind, Utterance
 from agent.providers.base import TTS, ChatMessage, ProviderError, SpokenAudio
 from agent.speech_handle import SpeechHandle
 
-__all__ = ["Talker", "TalkerOwner"]
+__all__ = ["CANNED_KINDS", "Talker", "TalkerOwner"]
 
-_CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
+CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
 
 
 class TalkerOwner(Protocol):
@@ -46,12 +46,23 @@ class Talker:
         self._queue: deque[Reply] = deque()
         self._active: Reply | None = None
         self._prepared: Reply | None = None
+        self._entering_silently = 0
         self.speaker = Speaker(conversation, owner.talk_changed, self._utterance_failed)
 
     @property
     def busy(self) -> bool:
         """Something is being said, or will be without the caller doing anything."""
         return self.speaker.busy or self._active is not None or bool(self._queue)
+
+    @property
+    def owes(self) -> bool:
+        """Something is to be heard without the caller doing anything."""
+        return self.busy or self._entering_silently > 0
+
+    @property
+    def working(self) -> bool:
+        """Functions run, whose outcome the caller waits for."""
+        return self._active is not None and self._active.working
 
     @property
     def interruptible(self) -> bool:
@@ -70,6 +81,7 @@ class Talker:
         if self._conversation.ending and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
             return handle
+        self._conversation.said += 1
         self._conversation.history.attach(utterance.entry)
         self.speaker.add(utterance)
         return handle
@@ -148,14 +160,14 @@ class Talker:
     def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
         """An utterance of which all words are known; it is yet to be put into the history and to the speaker."""
         utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
-        utterance.set_text(text, whole=kind in _CANNED_KINDS)
+        utterance.set_text(text, whole=kind in CANNED_KINDS)
         return utterance
 
     def _speak(self, agent: Agent, tts: TTS | None, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
         options = self._conversation.options
         if tts is None:
             raise ProviderError("session", "has no TTS")
-        if kind not in _CANNED_KINDS:
+        if kind not in CANNED_KINDS:
             return speak(tts, agent, text, options, lambda error, action: self._report(error, action))
         fallback = in_spoken_form(agent, "goodbye_error" if kind == "farewell" else "unavailable")
         return speak_canned(
@@ -186,6 +198,7 @@ class Talker:
             return prepared.handle
         if prepared is not None:
             prepared.stop()
+        self._conversation.said += user is None
         reply = self._make(user, waterfall, instructions, allow_interruptions)
         if self._conversation.ending:
             reply.stop()
@@ -264,13 +277,21 @@ class Talker:
         self._queue = deque(reply for reply in self._queue if reply.handle is not handle)
         self.speaker.drop_handle(handle)
 
-    # --- what replies ask for -------------------------------------------------------------------------------------
-
-    def bridge(self) -> None:
+    def fill(self, key: str) -> None:
+        """Bridge a wait with canned words. They are no part of the conversation that the model reads."""
         conversation = self._conversation
-        quiet = not (self.speaker.busy or conversation.user_speaking or conversation.held)
-        if quiet and not (conversation.ending or conversation.asking):
-            self.say_canned("one_moment")
+        tts, options, agent = conversation.tts, conversation.options, conversation.agent
+        text = agent.say_canned(key)
+        if tts is None or not text:
+            return
+        utterance = Utterance("canned", SpeechHandle(), allow_interruptions=True, voiced=True, language=agent.language)
+        utterance.set_text(text, whole=True)
+        utterance.synthesis = conversation.spawn(
+            utterance.synthesize(lambda text: speak_filler(tts, agent, text, options, self._canned)), "speak filler"
+        )
+        self.speaker.fill(utterance)
+
+    # --- what replies ask for -------------------------------------------------------------------------------------
 
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:
         """Say canned words within a reply; after too many failures in a row the call ends instead (None)."""
@@ -290,7 +311,7 @@ class Talker:
         self.apologize("unavailable", SpeechHandle(), failure=True)
 
     def _utterance_failed(self, utterance: Utterance) -> None:
-        if utterance.kind in _CANNED_KINDS:
+        if utterance.kind in CANNED_KINDS:
             return
         if self._active is not None and self._active.handle is utterance.handle:
             self._active.failed = True
@@ -303,6 +324,7 @@ class Talker:
         old = self._conversation.agent
         await self._conversation.run_hook(old.on_exit(self._conversation.context()), "on_exit")
         self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
+        self.drop_prepared()
         self._conversation.become(agent)
         self._owner.agent_changed()
         utterance = None
@@ -316,11 +338,15 @@ class Talker:
 
     async def _enter(self, agent: Agent, *, asked: bool) -> None:
         turn = self._conversation.turns
+        said = self._conversation.said
+        self._entering_silently += asked
         try:
             await self._conversation.run_hook(agent.on_enter(self._conversation.context()), "on_enter")
         finally:
             self._conversation.entering -= 1
-        if asked and not self._queue and not self.speaker.busy and self._conversation.turns == turn:
+            self._entering_silently -= asked
+        active = self._conversation.agent is agent
+        if asked and active and self._conversation.said == said and self._conversation.turns == turn:
             self.reply(None, Waterfall(turn))
         self._owner.talk_changed()
 

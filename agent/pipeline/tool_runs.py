@@ -1,14 +1,14 @@
-"""Runs what a model called, beside the speech, and bridges what takes long."""
+"""Runs what a model called, beside the speech. Whatever becomes of a function, the model is told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from agent.events import FunctionCall, FunctionCallOutput
 from agent.pipeline.conversation import Conversation
-from agent.pipeline.outcomes import as_read_by_model
+from agent.pipeline.outcomes import as_read_by_model, end_of, end_refused
 from agent.providers.base import ChatMessage, ToolCall
 from agent.tool_arguments import arguments_of
 from agent.tools import ToolOutcome
@@ -16,22 +16,23 @@ from agent.tools import ToolOutcome
 __all__ = ["run_tools", "tool_messages"]
 
 
-async def run_tools(
-    conversation: Conversation, calls: Sequence[ToolCall], bridge: Callable[[], None]
-) -> list[ToolOutcome]:
-    """The outcomes in the order of the calls, which run side by side. `bridge` is called once if they take long."""
-    tasks = []
-    for call in calls:
-        conversation.emit(FunctionCall(conversation.now(), call.call_id, call.name, _arguments(call)))
-        tasks.append(conversation.spawn(_run(conversation, call), f"tool {call.name}"))
+async def run_tools(conversation: Conversation, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
+    """The outcomes in the order of the calls, which run side by side. An end of the call waits for the others, and is
+    refused when one of them failed: the caller must hear of that first."""
+    runs = [_Run(conversation, call) for call in calls]
+    tasks = [conversation.spawn(run.run(), f"tool {run.call.name}") for run in runs]
     try:
-        _, slow = await asyncio.wait(tasks, timeout=conversation.options.slow_tool_ms / 1000)
-        if slow:
-            bridge()
-        return [await task for task in tasks]
+        if tasks:
+            await asyncio.wait(tasks)
     finally:
         for task in tasks:
             task.cancel()
+    if any(run.outcome.is_error for run in runs):
+        for run in runs:
+            run.outcome = end_refused(run.outcome)
+    for run in runs:
+        run.tell()
+    return [run.outcome for run in runs]
 
 
 def tool_messages(calls: Sequence[ToolCall], outcomes: Sequence[ToolOutcome]) -> list[ChatMessage]:
@@ -41,22 +42,47 @@ def tool_messages(calls: Sequence[ToolCall], outcomes: Sequence[ToolOutcome]) ->
     ]
 
 
-async def _run(conversation: Conversation, call: ToolCall) -> ToolOutcome:
-    began_at = conversation.now()
-    tool = conversation.agent.tools.get(call.name)
-    if tool is None:
-        known = ", ".join(conversation.agent.tools)
-        outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
-    else:
-        outcome = as_read_by_model(await tool.call(conversation.context(call), call.arguments, conversation.offload))
-    now = conversation.now()
-    duration_ms = round((now - began_at) * 1000, 3)
-    conversation.emit(FunctionCallOutput(now, call.call_id, call.name, outcome.output, outcome.is_error, duration_ms))
-    return outcome
+class _Run:
+    """One call of a function."""
+
+    def __init__(self, conversation: Conversation, call: ToolCall) -> None:
+        self._conversation = conversation
+        self.call = call
+        # What stands if its task is cancelled from within, as a function does that cancels its own task.
+        self.outcome = ToolOutcome(f"{call.name} was cancelled and gave nothing.", is_error=True)
+        self._began_at = self._ended_at = conversation.now()
+        self._told = False
+        conversation.emit(FunctionCall(self._began_at, call.call_id, call.name, _arguments(call)))
+
+    async def run(self) -> None:
+        conversation, call = self._conversation, self.call
+        tool = conversation.agent.tools.get(call.name)
+        try:
+            if tool is None:
+                known = ", ".join(conversation.agent.tools)
+                self.outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
+            else:
+                context = conversation.context(call)
+                self.outcome = as_read_by_model(await tool.call(context, call.arguments, conversation.tool_offload))
+        finally:
+            self._ended_at = conversation.now()
+        if end_of((self.outcome,)) is None:
+            self.tell()
+
+    def tell(self) -> None:
+        """Report the outcome, once."""
+        if self._told:
+            return
+        self._told = True
+        duration_ms = round((self._ended_at - self._began_at) * 1000, 3)
+        outcome, now = self.outcome, self._conversation.now()
+        self._conversation.emit(
+            FunctionCallOutput(now, self.call.call_id, self.call.name, outcome.output, outcome.is_error, duration_ms)
+        )
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
         return arguments_of(call.arguments)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {"invalid": call.arguments}

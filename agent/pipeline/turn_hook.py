@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from agent.clock import is_our_end
 from agent.history import Entry
 from agent.hooks import StopResponse, UserTurn, overrides
 from agent.persona import Agent
@@ -26,7 +27,9 @@ async def turn_completed(conversation: Conversation, entry: Entry) -> bool:
             await agent.on_user_turn_completed(conversation.context(), turn)
     except StopResponse:
         return False
-    except Exception:  # noqa: BLE001  it is the user's code
+    except BaseException as error:  # it is the user's code: not even SystemExit may end the call
+        if is_our_end(error):
+            raise
         _log.exception("%s.on_user_turn_completed failed", agent.name)
         return True
     finally:
@@ -41,6 +44,6 @@ def transcribed(agent: Agent, text: str) -> str:
         return text
     try:
         return agent.transcription_node(text)
-    except Exception:  # noqa: BLE001  it is the user's code
+    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001  it is the user's code
         _log.exception("%s.transcription_node failed", agent.name)
         return text

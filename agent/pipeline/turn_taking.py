@@ -18,7 +18,7 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.listener import Listener, SpokenTurn
 from agent.pipeline.reply import Waterfall
-from agent.pipeline.talker import Talker
+from agent.pipeline.talker import CANNED_KINDS, Talker
 from agent.pipeline.turn_hook import transcribed
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
@@ -26,6 +26,7 @@ from agent.turns.digits import DigitCollector, DigitsEntered
 from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
 from agent.turns.silence import SilenceLadder, SilenceRung
 from agent.turns.voice import SpeechEnded, SpeechStarted
+from agent.turns.wordless import WordlessTurns
 
 __all__ = ["INAUDIBLE", "CallEnder", "TurnTaking"]
 
@@ -33,7 +34,11 @@ INAUDIBLE = "[inaudible]"
 
 
 class CallEnder(Protocol):
+    """What is asked of the session."""
+
     def end(self, reason: str, farewell: str) -> None: ...
+    def situation_changed(self) -> None:
+        """The caller did something, or it was dealt with."""
 
 
 class TurnTaking:
@@ -55,6 +60,7 @@ class TurnTaking:
         # Without a phone nobody can be silent: a text session waits for as long as it likes.
         self._silence = SilenceLadder(away_ms=options.away_ms if conversation.output is not None else None)
         self._silence.on = conversation.agent.silence_ladder
+        self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._digits = DigitCollector(conversation.agent.digits)
         loop = conversation.loop
         self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
@@ -89,6 +95,7 @@ class TurnTaking:
 
     def resume(self, at: float, held_ms: float) -> None:
         """The caller is back, which is a sign of life."""
+        self._conversation.last_sound_at = at  # nobody has waited since what was said before
         self._silence.heard(at)
         self._digits.stood_still(held_ms / 1000, at)
         if self._stopped:
@@ -106,15 +113,24 @@ class TurnTaking:
             self._interruption.agent_done()
             talker.speaker.resume()
         elif self._conversation.user_speaking and self._interruption.state == "calm":
-            self._judge(self._interruption.agent_started(now, interruptible=talker.interruptible))
+            self._judge(
+                self._interruption.agent_started(
+                    now, interruptible=talker.interruptible, words_only=talker.speaker.unheard
+                )
+            )
         self._interruption_alarm.set()
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._waiting else talker.busy
-        if talking or listening or self._conversation.user_speaking or self._digits.collecting:
+        if not listening:
+            self._conversation.goes_on.set()
+        if talking or self._digits.collecting:
             self._silence.busy()
+        elif listening or self._conversation.user_speaking:
+            self._silence.sound()
         else:
             self._silence.idle(now)
         self._silence_alarm.set()
+        self._ender.situation_changed()
 
     @property
     def awaits_words(self) -> bool:
@@ -122,12 +138,14 @@ class TurnTaking:
         return self.listener is not None and self.listener.busy
 
     def agent_changed(self) -> None:
-        """Another persona: its digit entry, its expectations."""
+        """Another persona: its digit entry, its expectations. What was keyed and how long was kept silent for the one
+        before goes with it."""
         agent = self._conversation.agent
-        self._digits.entry = agent.digits
+        self._digits.begin(agent.digits)
         self._silence.on = agent.silence_ladder
         self._digits_alarm.set()
         self._secret_over()
+        self._silence.heard(self._conversation.now())
         if self.listener is not None:
             self.listener.agent_changed()
 
@@ -135,16 +153,21 @@ class TurnTaking:
 
     def speech_started(self, event: SpeechStarted) -> None:
         self._conversation.emit(UserStartedSpeaking(event.at, event.noticed_at))
-        self._silence.heard(self._conversation.now())
         self._talker.drop_prepared()
         interruptible = self._talker.interruptible
         if self.listener is not None and self.listener.turn is not None:
             self.listener.turn.over_agent |= self._talker.busy and not interruptible
-        self._judge(self._interruption.speech_started(event.at, event.noticed_at, interruptible=interruptible))
+        unheard = self._talker.speaker.unheard
+        self._judge(
+            self._interruption.speech_started(
+                event.at, event.noticed_at, interruptible=interruptible, words_only=unheard
+            )
+        )
         self.changed()
 
     def speech_ended(self, event: SpeechEnded) -> None:
         self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
+        self._conversation.last_sound_at = max(self._conversation.last_sound_at, event.at)
         self._judge(self._interruption.speech_ended(event.at, event.noticed_at))
         self.changed()
 
@@ -156,7 +179,7 @@ class TurnTaking:
                 final=final,
                 confidence=confidence,
                 language=self._conversation.agent.language,
-                answer_expected=self._talker.speaker.answer_expected,
+                answer_expected=self._answer_expected,
             )
         )
         self._interruption_alarm.set()
@@ -171,22 +194,42 @@ class TurnTaking:
             self._tell_decided(turn)
 
     def turn_ready(self, turn: SpokenTurn) -> None:
-        if turn.over_agent and is_backchannel(turn.text, self._conversation.agent.language):
+        text = turn.text
+        backchannel = is_backchannel(text, self._conversation.agent.language)
+        if (turn.over_agent and backchannel) or (backchannel and self._talker.working and not self._answer_expected):
+            self._silence.heard(self._conversation.now())
             self.changed()
             return
         self._tell_decided(turn)
-        text, options = transcribed(self._conversation.agent, turn.text), self._conversation.options
+        text = transcribed(self._conversation.agent, text)
         if turn.failed and not text:
             self._talker.drop_prepared()
             self._talker.fail()
         elif text:
             self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
-        elif turn.interrupted_agent or turn.voiced_ms >= options.inaudible_min_ms:
-            if options.inaudible == "tell_model":
-                self._answer(INAUDIBLE, turn)
-            elif self._recognizes and not self._talker.speaker.busy:
-                self._talker.say_canned("didnt_catch")
+        elif turn.interrupted_agent or turn.voiced_ms >= self._conversation.options.inaudible_min_ms:
+            self._without_words(turn)
         self.changed()
+
+    def _without_words(self, turn: SpokenTurn) -> None:
+        """A turn's length of sound, but no word in it."""
+        now = self._conversation.now()
+        self._silence.heard(now)
+        verdict = self._wordless.turn(turn.voiced_ms, now) if self._recognizes else "ask"
+        if verdict == "end":
+            self._ender.end("caller_wordless", self._conversation.agent.say_canned("goodbye_wordless"))
+        elif self._talker.owes or (verdict == "pass" and not turn.cut_answer):
+            return  # an answer is on its way; or: enough has been asked
+        elif self._conversation.options.inaudible == "tell_model":
+            self._answer(INAUDIBLE, turn)
+        elif self._recognizes:
+            self._talker.say_canned("didnt_catch")
+
+    @property
+    def _answer_expected(self) -> bool:
+        """Whether a mere "yes" or "okay" would mean something."""
+        speaker = self._talker.speaker
+        return speaker.asked if self._talker.working and speaker.unheard else speaker.answer_expected
 
     def deaf(self) -> None:
         self._ender.end("error", self._conversation.agent.say_canned("goodbye_error"))
@@ -218,11 +261,14 @@ class TurnTaking:
         now = self._conversation.now()
         if source == "speech":
             self._conversation.session.privacy.said(text, self._digits.entry)
+        self._silence.heard(now)
+        self._wordless.words()
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
         self._answer(text, turn)
 
     def _answer(self, text: str, turn: SpokenTurn | None) -> None:
         self._conversation.turns += 1
+        self._talker.speaker.asked = False
         waiting = [one for one in self._waiting if not one.done()]
         if self._talker.interruptible:
             self._interrupt()
@@ -261,16 +307,23 @@ class TurnTaking:
                 if not action.keep_turn and self.listener is not None:
                     self.listener.drop()
             else:
-                self._interrupt()
+                saying = self._talker.speaker.current
+                self._interrupt(settled=False)
                 if self.listener is not None and self.listener.turn is not None:
                     self.listener.turn.interrupted_agent = True
+                    self.listener.turn.cut_answer |= saying is not None and saying.kind not in CANNED_KINDS
         if actions:
             self.changed()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, *, settled: bool = True) -> None:
+        """`settled`: that it is a message is known."""
         if any(not one.done() for one in self._waiting):
             # A tool waits for what the caller is saying: only the speech stops.
             self._talker.speaker.interrupt()
+        elif self._talker.working and not settled:
+            # Its outcome is still wanted if the caller only coughed. It waits until that is known.
+            self._talker.speaker.interrupt()
+            self._conversation.goes_on.clear()
         else:
             self._talker.interrupt()
         self._talker.speaker.resume()
@@ -285,9 +338,12 @@ class TurnTaking:
         if privacy.hides(self._digits.entry):
             self._conversation.session.recording.pause("secret", at)
         self._silence.heard(self._conversation.now())
-        self._talker.drop_prepared()
-        if self._talker.speaker.busy and self._talker.interruptible:
-            self._interrupt()
+        self._wordless.words()
+        if self._digits.takes(digit):
+            # A key that nobody waits for, touched by a cheek, stops nothing.
+            self._talker.drop_prepared()
+            if self._talker.speaker.busy and self._talker.interruptible:
+                self._interrupt()
         agent = self._conversation.agent
         self._conversation.spawn(
             self._conversation.run_hook(agent.on_digit(self._conversation.context(), digit), "on_digit"), "on_digit"

@@ -60,15 +60,42 @@ Action = Say | Call | Failed
 
 
 def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
-    """What follows from the last of `messages`; only "user" and "tool" messages count."""
+    """What follows from the last of `messages`; only "user" and "tool" messages count, and whether anything was heard
+    between them: the caller may say something while a function runs, whose outcome is owed all the same."""
     state = _State()
     action: Action = Say(rules.fallback)
+    owed = told = False  # an answer has been decided on, and nothing of it was heard; it is a function's outcome
     for number, message in enumerate(messages):
         if message.role == "user" and message.name != CUE:
+            before, unheard = (state, action), owed
             state, action = _heard(rules, state, message.text, f"rules_{number}")
+            if unheard and action == Say(rules.fallback):
+                state, action = before  # "okay" or a cough that sounded like a word
+            elif unheard and told:
+                action = _after(before[1], action)
+            else:
+                told = False
+            owed = True
         elif message.role == "tool" and state.calling and state.intent and message.name in (state.intent.tool, ""):
             state, action = _done(rules, state, message)
+            owed = told = True
+        elif message.role == "assistant" and message.text and not isinstance(action, Call):
+            owed = not _of(message.text, action)
     return action
+
+
+def _of(heard: str, action: Say | Failed) -> bool:
+    """Whether what was heard is this answer or its beginning. What a persona's own words are is not known here."""
+    return not action.text or action.text.startswith(heard[: len(action.text)].rstrip())
+
+
+def _after(outcome: Action, then: Action) -> Action:
+    """A function's outcome, then what the caller's next words lead to."""
+    if not isinstance(outcome, Say) or not outcome.text:
+        return then
+    if isinstance(then, Call):
+        return replace(then, say_first=f"{outcome.text} {then.say_first}".strip())
+    return replace(then, text=f"{outcome.text} {then.text}".strip())
 
 
 def _done(rules: Rules, state: _State, message: ChatMessage) -> tuple[_State, Action]:

@@ -54,6 +54,15 @@ class DigitCollector:
             return None
         return self._last_at + self.entry.inter_digit_timeout_ms / 1000
 
+    def begin(self, entry: DigitEntry | None) -> None:
+        """Another persona: what was keyed for the one before goes with it."""
+        self.entry = entry
+        self._text = ""
+
+    def takes(self, digit: str) -> bool:
+        """Whether this key is part of an entry."""
+        return self.entry is not None and (bool(self._text) or digit != self.entry.terminator)
+
     def digit(self, digit: str, at: float) -> tuple[DigitsEntered, ...]:
         if self.entry is None:
             return ()

@@ -10,6 +10,9 @@ Judged by what was said and how long it took, whichever is known first:
     up to backchannel_max_ms    Interrupt                       Resume        Interrupt
     longer                      Interrupt                       Interrupt     Interrupt
 
+An answer of which nothing has been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is
+interrupted by words alone: sounds and backchannels let it come.
+
 The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without
 speech and without a verdict it goes on.
 """
@@ -58,6 +61,7 @@ class Interruption:
         self.settings = settings or InterruptionSettings()
         self.state: Literal["calm", "judging"] = "calm"
         self._speaking = False
+        self._words_only = False
         self._started_at = 0.0
         self._paused_at = 0.0
         self._ended_at = 0.0
@@ -67,7 +71,7 @@ class Interruption:
         if self.state == "calm":
             return None
         if self._speaking:
-            return self._started_at + self._longest_s
+            return None if self._words_only else self._started_at + self._longest_s
         return max(self._paused_at, self._ended_at) + self.settings.max_pause_ms / 1000
 
     @property
@@ -76,23 +80,28 @@ class Interruption:
         settings = self.settings
         return (settings.backchannel_max_ms if settings.has_transcripts else settings.min_duration_ms) / 1000
 
-    def speech_started(self, at: float, now: float, *, interruptible: bool) -> tuple[InterruptionAction, ...]:
-        """`interruptible`: the agent talks or is about to, and may be interrupted."""
+    def speech_started(
+        self, at: float, now: float, *, interruptible: bool, words_only: bool = False
+    ) -> tuple[InterruptionAction, ...]:
+        """`interruptible`: the agent talks or is about to, and may be interrupted. `words_only`: only by words."""
         self._speaking = True
         if self.state == "judging":
             return self.tick(now)
         if not interruptible:
             return ()
         self.state = "judging"
+        self._words_only = words_only and self.settings.has_transcripts
         self._started_at = at
         self._paused_at = now
         return (PauseOutput(), *self.tick(now))
 
-    def agent_started(self, now: float, *, interruptible: bool) -> tuple[InterruptionAction, ...]:
+    def agent_started(
+        self, now: float, *, interruptible: bool, words_only: bool = False
+    ) -> tuple[InterruptionAction, ...]:
         """The agent is about to talk: if the caller is speaking just now, it waits for the verdict."""
         if not self._speaking:
             return ()
-        return self.speech_started(now, now, interruptible=interruptible)
+        return self.speech_started(now, now, interruptible=interruptible, words_only=words_only)
 
     def speech_ended(self, at: float, now: float) -> tuple[InterruptionAction, ...]:
         self._speaking = False
@@ -117,7 +126,7 @@ class Interruption:
             return ()
         if words:
             return self._verdict(interrupt=False)
-        return self._verdict(interrupt=not short)
+        return self._verdict(interrupt=not short and not self._words_only)
 
     def agent_done(self) -> None:
         """Nothing is left to interrupt."""

@@ -81,8 +81,17 @@ class SessionSettings(BaseModel):
         default=16_000, ge=100, le=1_000_000, description="The rest of a longer result of a tool is cut off."
     )
     max_tool_calls: int = Field(default=16, ge=1, le=100, description="Of one reply; the rest is not run.")
-    slow_tool_ms: int = Field(
-        default=3000, ge=100, le=60_000, description="A tool that takes longer is bridged with canned `one_moment`."
+    filler_ms: int | None = Field(
+        default=3200,
+        ge=500,
+        le=60_000,
+        description="An answer is owed and nothing heard for so long: canned `one_moment`; null: never.",
+    )
+    max_wordless_turns: int | None = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        description="Turns in a row without a word (a television), over a minute: the call ends; null: never.",
     )
     farewell_margin_ms: int = Field(
         default=5000, ge=500, le=60_000, description="A farewell of which nothing moves for so long is given up."

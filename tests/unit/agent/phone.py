@@ -47,6 +47,7 @@ class Phone:
         self.loop = asyncio.get_running_loop()
         self.began_at = self.loop.time()
         self._speech = bytearray()
+        self.spoke_at: list[float] = []  # the ends of the caller's 20 ms frames that were not silent
         session.subscribe(self.events.append)
         self._clock = self.loop.create_task(self._run_clock(), name="room clock")
 
@@ -61,6 +62,8 @@ class Phone:
             at = round(self.began_at + frame * 0.02, 6)
             await asyncio.sleep(at - self.now)
             pcm, self._speech = bytes(self._speech[:320]).ljust(320, b"\0"), self._speech[320:]
+            if pcm.strip(b"\0"):
+                self.spoke_at.append(at)
             self.room.input.feed(pcm if pcm.strip(b"\0") else SILENCE, at)
             self.room.output.advance(20, at)
 

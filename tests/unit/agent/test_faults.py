@@ -28,7 +28,7 @@ def actions(phone: Phone) -> list[tuple[str, str]]:
 
 
 def run(**parts: object) -> Phone:
-    return call(one_turn, away_ms=None, **parts)
+    return call(one_turn, away_ms=None, filler_ms=None, **parts)  # what bridges the waits: test_waiting.py
 
 
 # --- the model ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from phone import Phone, call
 
 from agent import Agent
 from agent.events import AgentMessage, TurnLatency
+from agent.pipeline.canned import MADE_AHEAD
 from agent.providers.base import ProviderUnavailable
 from agent.providers.fakes import FakeLLM, FakeTTS, ModelTurn
 
@@ -24,7 +25,12 @@ def test_markup_is_not_spoken_but_stays_in_the_context():
     text = "**Great news!** We have two:\n\n- *Window* at 7:30\n- Bar for $8.50 😊"
     tts = FakeTTS()
     phone = answer(FakeLLM(text), tts, away_ms=None)
-    assert tts.spoken[2:] == ["Great news!", "We have two:", "Window at 7 30", "Bar for 8 dollars and 50 cents"]
+    assert tts.spoken[len(MADE_AHEAD) :] == [
+        "Great news!",
+        "We have two:",
+        "Window at 7 30",
+        "Bar for 8 dollars and 50 cents",
+    ]
     assert phone.one(AgentMessage).text == phone.one(AgentMessage).full_text == text
 
 

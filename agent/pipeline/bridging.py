@@ -1,0 +1,84 @@
+"""Bridges waits: looks at what is owed to the caller and what is heard, and has a filler said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.talker import Talker
+from agent.turns.dead_air import DeadAir, Filler
+
+__all__ = ["Bridging"]
+
+_LOOK_EVERY_S = 0.5  # while something is heard: nobody tells when the output runs dry amid an answer
+
+
+class Bridging:
+    """`changed` after whatever happened. Goes on while the session ends: a farewell may be waited for too."""
+
+    def __init__(self, conversation: Conversation, talker: Talker, caller_waits: Callable[[], bool]) -> None:
+        """`caller_waits`: the caller has said something that is not settled yet."""
+        self._conversation = conversation
+        self._talker = talker
+        self._caller_waits = caller_waits
+        heard = conversation.output is not None and conversation.tts is not None
+        self._machine = DeadAir(first_ms=conversation.options.filler_ms if heard else None)
+        self._alarm = Alarm(conversation.loop, self, self._perform)
+        self._owed_since: float | None = None
+        self._look_at: float | None = None
+        self._sound_until = conversation.now()
+        self._enabled = heard and conversation.options.filler_ms is not None
+
+    def changed(self) -> None:
+        if self._enabled:
+            self._look(self._conversation.now())
+            self._alarm.set()
+
+    def stop(self) -> None:
+        self._enabled = False
+        self._alarm.cancel()
+
+    # --- the alarm's machine --------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        times = [at for at in (self._machine.deadline, self._look_at) if at is not None]
+        return min(times, default=None)
+
+    def tick(self, now: float) -> tuple[Filler, ...]:
+        self._look(now)
+        return self._machine.tick(now)
+
+    def _look(self, now: float) -> None:
+        conversation, speaker = self._conversation, self._talker.speaker
+        self._look_at = None
+        owed = self._talker.owes or (self._caller_waits() and not conversation.ending)
+        if conversation.held or (conversation.asking and not speaker.busy):
+            owed = False  # nobody listens; or it is the caller's turn, whatever runs
+        if not owed:
+            self._owed_since = None
+            self._machine.answered()
+            return
+        if self._owed_since is None:
+            self._owed_since = now
+        if conversation.user_speaking and not conversation.ending:
+            self._machine.answered()
+            return
+        output = conversation.output
+        if speaker.paused or output is None:
+            self._machine.attended()
+            return
+        sound_s = (output.queued_ms - output.played_ms) / 1000
+        if sound_s > 0:
+            self._look_at = now + _LOOK_EVERY_S
+            if speaker.filler is None:
+                self._machine.answered()
+            self._sound_until = now + sound_s
+        else:
+            self._sound_until = min(self._sound_until, now)  # it may have been cut
+        self._machine.waits(max(self._owed_since, conversation.last_sound_at, self._sound_until))
+
+    def _perform(self, fillers: tuple[Filler, ...]) -> None:
+        for filler in fillers:
+            self._talker.fill(filler.canned)
