@@ -44,6 +44,7 @@ from gateway.record import CallClosed, Outcome
 from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
 from telephony.errors import TelephonyError
 from telephony.media.sources import Network
+from telephony.media.telephone_events import PressLimit
 from telephony.pjsua import Endpoint, EndpointSettings
 
 __all__ = ["AnnouncedLeg", "CallWorker", "SipEndpoint", "preload", "run"]
@@ -142,7 +143,7 @@ class CallWorker:
         self._endpoint = endpoint(self._incoming)
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
         self._calls: dict[str, CallOwner] = {}
-        self._legs: dict[str, AnnouncedLeg] = {}
+        self._legs: dict[str, tuple[AnnouncedLeg, PressLimit]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._prewarming: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
@@ -213,9 +214,9 @@ class CallWorker:
             call.end_now(message.reason)
 
     def _digit(self, message: DigitByInfo) -> None:
-        leg = self._legs.get(message.call_id)
-        if leg is not None:
-            at = asyncio.get_running_loop().time()
+        leg, limit = self._legs.get(message.call_id, (None, None))
+        at = asyncio.get_running_loop().time()
+        if leg is not None and limit is not None and limit.allows(at):
             leg.deliver(LegDigit(message.digit, at, DigitSource.INFO, message.duration_ms))
 
     def _slot(self, call_id: str) -> asyncio.Future[Prepare]:
@@ -270,7 +271,7 @@ class CallWorker:
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
         owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record, self._conversations)
         self._calls[call_id] = owner
-        self._legs[call_id] = leg
+        self._legs[call_id] = (leg, PressLimit())
         if self._closing:
             owner.end_now(self._closing)
         try:

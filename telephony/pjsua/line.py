@@ -14,11 +14,9 @@ from time import monotonic
 from typing import TypeVar
 
 from telephony.call import (
-    DigitSource,
     FirstMedia,
     LegAcknowledged,
     LegAnswered,
-    LegDigit,
     LegEnded,
     LegEvent,
     LegHeld,
@@ -27,7 +25,6 @@ from telephony.call import (
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.media.sources import Source
-from telephony.media.telephone_events import KEYS
 from telephony.pjsua._api import (
     PJMEDIA_DIR_ENCODING,
     PJMEDIA_TYPE_AUDIO,
@@ -67,7 +64,6 @@ log = logging.getLogger(__name__)
 _DECLINE = 603
 _UNPROVEN_S = 0.4  # of audio to somebody who has shown by nothing that it is there: a round trip, and no flood
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
-_DURATION_UNKNOWN = 0xFFFFFFFF  # PJSUA_UNKNOWN_DTMF_DURATION
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
 _S = TypeVar("_S")
@@ -332,16 +328,14 @@ class Line:
         self.media.ends(call, index)
 
     def digit_received(self, prm: OnDtmfEventParam) -> None:
-        """On the media thread (RFC 4733 in SRTP: all other key packets come to our own socket) or PJSIP's (INFO)."""
-        now = monotonic()
-        if prm.method != PJSUA_DTMF_METHOD_SIP_INFO:
-            ended = bool(prm.flags & _DTMF_ENDED)
-            pressed = self.media.secure_key(prm.digit, prm.timestamp, prm.duration, ended=ended, at=now)
-            if pressed is not None:
-                self.post(pressed)
-        elif (key := prm.digit.upper()) and key in KEYS:
-            known = prm.duration != _DURATION_UNKNOWN
-            self.post(LegDigit(key, now, DigitSource.INFO, prm.duration if known else 0))
+        """On the media thread (RFC 4733 in SRTP: all other key packets come to our own socket). INFO never comes: the
+        edge reads it."""
+        if prm.method == PJSUA_DTMF_METHOD_SIP_INFO:
+            return
+        ended = bool(prm.flags & _DTMF_ENDED)
+        pressed = self.media.secure_key(prm.digit, prm.timestamp, prm.duration, ended=ended, at=monotonic())
+        if pressed is not None:
+            self.post(pressed)
 
     def release(self) -> None:
         """Let go of PJSIP's objects: the SipCall is destroyed when its callback returns."""

@@ -200,18 +200,6 @@ async def test_rfc4733_digits_once_a_press(bench: Bench):
     assert {event.source for event in digits if event} == {DigitSource.RTP}
 
 
-async def test_info_digits(bench: Bench):
-    phone, taken = await bench.answered()
-    for key in "5*":
-        phone.send("INFO", f"Signal={key}\r\nDuration=200\r\n", content="application/dtmf-relay")
-        assert (await phone.response()).status == 200
-    await taken.seen(LegDigit, 2)
-    assert [(event.digit, event.source, event.duration_ms) for event in taken.of(LegDigit)] == [
-        ("5", DigitSource.INFO, 200),
-        ("*", DigitSource.INFO, 200),
-    ]
-
-
 async def test_sending_digits(bench: Bench):
     phone, taken = await bench.answered()
     started = time.monotonic()

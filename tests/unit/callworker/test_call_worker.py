@@ -13,7 +13,19 @@ from call_world import INFO, PERSONAS, ScriptedProviders, settings
 
 from agent.testing.virtual_clock import run_virtual
 from gateway.callworker.main import CallWorker
-from gateway.control import CALL_HEADER, Channel, Drain, EndCall, Heartbeat, Message, Prepare, Ready, Record, Stop
+from gateway.control import (
+    CALL_HEADER,
+    Channel,
+    DigitByInfo,
+    Drain,
+    EndCall,
+    Heartbeat,
+    Message,
+    Prepare,
+    Ready,
+    Record,
+    Stop,
+)
 from telephony.errors import PortTaken, TelephonyError
 from telephony.fakes import FakeLeg
 
@@ -222,6 +234,40 @@ def test_a_prepared_call_that_the_gateway_gives_up_is_not_taken_any_more():
 
     (closed,) = work(script).records()
     assert closed["end_reason"] == "the caller gave up"
+
+
+def test_keys_by_info_reach_the_call_and_no_more_than_a_hand_can_press():
+    async def script(worker: Worker) -> None:
+        worker.prepare(persona="Silent")
+        leg = worker.invite()
+        await wait(1)
+        worker.channel.send(DigitByInfo("call-1", "5", 160))
+        worker.channel.send(DigitByInfo("nobody", "6", 160))
+        for _ in range(200):
+            worker.channel.send(DigitByInfo("call-1", "7", 0))
+        await wait(1)
+        leg.end()
+
+    events = [event for body in work(script).records("call_events") for event in body["events"]]
+    digits = [event["digit"] for event in events if event["type"] == "digit_received"]
+    assert digits[:2] == ["5", "7"] and "6" not in digits
+    assert 15 <= len(digits) <= 40
+
+
+def test_a_call_whose_caller_is_gone_unnoticed_ends_as_the_callers():
+    async def script(worker: Worker) -> None:
+        worker.prepare()
+        worker.invite()
+        await wait(1)
+        worker.channel.send(EndCall("call-1", False, "the caller hung up", by_caller=True))
+        worker.prepare("call-2")
+        await wait(0.1)
+        worker.channel.send(EndCall("call-2", False, "refused: 488", sip_status=488))
+        await wait(1)
+
+    taken, refused = sorted(work(script).records(), key=lambda body: body["call_id"])
+    assert (taken["ended_by"], taken["end_reason"]) == ("caller", "the caller hung up")
+    assert (refused["outcome"], refused["sip_status"], refused["end_reason"]) == ("failed", 488, "refused: 488")
 
 
 def test_a_refusal_that_fails_takes_nothing_along():

@@ -1,0 +1,491 @@
+"""Broken and odd SIP through the edge into a real PJSIP: `python tests/integration/edge/edge_fuzz.py [COUNT] [SEED]`.
+
+The edge's core runs in this process; its worker is a child with a real endpoint, which answers every call. Messages are
+made from good ones by changing their header lines and bodies, most of them so that they can still be read. Shown is
+that the child lives to the end, and that each request that can be answered is. Nothing leaves the machine: SIP is on
+loopback, and PJSIP's RTP sockets are bound to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from telephony.edge.core import EdgeCore
+from telephony.edge.counters import EdgeCounters
+from telephony.edge.fakes import FakeAdmitter
+from telephony.edge.ground import Ground, PublicSocket
+from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
+from telephony.edge.parse import Malformed, Request, parse
+from telephony.edge.protocol import Forward, InviteInfo, Refuse, WorkerAddress
+from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
+
+ANSWER_WITHIN_S = 2.5  # the edge's own limit is 2 s
+CALLER = Hop("udp", "127.0.0.2", 5060, 0)
+LIMITS = EdgeLimits(
+    invites_per_second=1e9, invite_burst=10**9, messages_per_second=1e9, message_burst=10**9, remembered_attempts=1000
+)
+
+SDP = """\
+v=0
+o=- 7 1 IN IP4 127.0.0.1
+s=-
+c=IN IP4 127.0.0.1
+t=0 0
+m=audio 40000 RTP/AVP 0 8 9 101 13
+a=rtpmap:0 PCMU/8000
+a=rtpmap:8 PCMA/8000
+a=rtpmap:9 G722/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-16
+a=ptime:20
+a=maxptime:40
+a=rtcp:40001 IN IP4 127.0.0.1
+a=sendrecv
+""".replace("\n", "\r\n")
+SECURE = SDP.replace("RTP/AVP", "RTP/SAVP") + (
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
+)
+WEB = SDP.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF") + "a=fingerprint:sha-256 AB:CD\r\na=setup:actpass\r\na=rtcp-mux\r\n"
+VIDEO = SDP + "m=video 40002 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=image 40004 udptl t38\r\n"
+BODIES = [SDP] * 6 + [
+    SECURE,
+    WEB,
+    VIDEO,
+    SDP.replace("sendrecv", "sendonly"),
+    SDP.replace("127.0.0.1", "media.example"),
+]
+ODD_HEADERS = r"""
+Allow: INVITE, ACK,
+Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK
+Supported: timer,,replaces
+Supported: 100rel
+Require: 100rel
+Require: precondition
+Expires: 180;x
+Authorization: Bearer abc.def
+Session-Expires: 1800;
+Session-Expires: 90;refresher=uac
+Session-Expires: 4294967296
+Min-SE: 90
+Min-SE: x
+Replaces: a;to-tag=b
+Replaces: a;to-tag=b;from-tag=c
+Event: dialog
+Subscription-State: active;
+Refer-To: <sip:a@b
+RAck: 1 1 INVITE
+RAck: 99999999999 1 INVITE
+Content-Disposition: session;handling=optional
+Content-Encoding: gzip
+MIME-Version: 1
+Via: SIP/2.0/UDP a
+Route: <sip:127.0.0.1;lr>
+Route: <sip:a.example;lr
+Record-Route: <sip:10.0.0.1;lr>
+Reason: Q.850;cause=16;text="a\
+P-Asserted-Identity: "a" <sip:1@b>;x
+Accept: application/sdp;;
+Privacy: id;
+Retry-After: x
+Warning: 399 x
+Timestamp: 1.5 x
+Date: never
+Proxy-Authorization: Digest username="
+Join: x
+Max-Breadth: 0
+Contact: *
+Info-Package: foo
+Recv-Info:
+Server:
+Call-Info: <
+Alert-Info: <http://x>;y=
+Unsupported:
+""".strip().split("\n")
+ODD_HEADERS += [
+    "Subject: a\x0bX-Trunkline-Call: c1",
+    "Subject: a\u2028X-Trunkline-Call: c1",
+    "X-Long: " + "x" * 3000,
+    "User-Agent: \xff\xfe",
+]
+INFO_BODIES = [
+    "Signal=5",
+    "Signal=",
+    "Signal=5\r\nDuration=160\r\n",
+    "Signal=\x7f",
+    "5",
+    "",
+    "Duration=1",
+    "Signal=5\r\nDuration=",
+]
+TYPES = ["application/sdp"] * 40 + [
+    "application/dtmf-relay",
+    "application/dtmf",
+    "text/plain",
+    "multipart/mixed;boundary=x",
+    "x",
+]
+METHODS = ["INVITE"] * 3 + [
+    "UPDATE",
+    "UPDATE",
+    "INFO",
+    "INFO",
+    "PRACK",
+    "OPTIONS",
+    "NOTIFY",
+    "MESSAGE",
+    "REFER",
+    "SUBSCRIBE",
+    "XYZZY",
+]
+
+
+_BRANCH = re.compile(r"\r\nv(?:ia)?\s*:.*?branch\s*=\s*([^;,\s]*)", re.IGNORECASE)
+_TO_TAG = re.compile(r"^t(?:o)?\s*:.*;\s*tag\s*=\s*([^;\s]+)", re.IGNORECASE | re.MULTILINE)
+
+
+class Answer:
+    """An answer to a request that may have been broken, so that no strict reader would take it."""
+
+    def __init__(self, data: bytes) -> None:
+        head = data.partition(b"\r\n\r\n")[0].decode("utf-8", "surrogateescape")
+        self.lines = head.split("\r\n")
+        self.status = int(head.split(" ")[1])
+        self.branch = branch_of(data)
+        tag = _TO_TAG.search(head)
+        self.to_tag = tag[1] if tag else ""
+
+    def of(self, *names: str) -> list[str]:
+        return [line for line in self.lines if line.partition(":")[0].strip().lower() in names]
+
+    @property
+    def cseq(self) -> str:
+        return "".join(self.of("cseq")).partition(":")[2].strip()
+
+
+def branch_of(data: bytes) -> str:
+    found = _BRANCH.search(data.decode("utf-8", "surrogateescape"))
+    return found[1] if found else ""
+
+
+@dataclass
+class Leg:
+    """One call as its caller keeps it."""
+
+    number: int
+    cseq: int = 1
+    to_tag: str = ""
+    answered: bool = False
+
+    @property
+    def call_id(self) -> str:
+        return f"call-{self.number}"
+
+    def lines(self, method: str, cseq: int, branch: str) -> list[str]:
+        tag = f";tag={self.to_tag}" if self.to_tag else ""
+        return [
+            f"{method} sip:+15550199@127.0.0.1:5060 SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.2:5060;branch={branch};rport",
+            "Max-Forwards: 70",
+            f'From: "Alice" <sip:+15550123@127.0.0.2>;tag=a{self.number}',
+            f"To: <sip:+15550199@127.0.0.1>{tag}",
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {cseq} {method}",
+            "Contact: <sip:alice@127.0.0.2:5060>",
+        ]
+
+
+def message(
+    lines: list[str], body: str = "", kind: str = "application/sdp", chance: random.Random | None = None
+) -> bytes:
+    """With `chance`, changed somewhere."""
+    if body:
+        lines = [*lines, f"Content-Type: {kind}"]
+    if chance is not None:
+        lines, body = broken_lines(lines, chance), broken_text(body, chance) if chance.random() < 0.6 else body
+    data = body.encode("utf-8", "surrogateescape")
+    head = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""])
+    return head.encode("utf-8", "surrogateescape") + data
+
+
+def broken_lines(lines: list[str], chance: random.Random) -> list[str]:
+    lines = list(lines)
+    for _ in range(chance.randrange(3)):
+        lines.insert(chance.randint(1, len(lines)), chance.choice(ODD_HEADERS))
+    if chance.random() < 0.5:
+        at = chance.randrange(len(lines))
+        name, colon, value = lines[at].partition(": ")
+        lines[at] = name + colon + broken_text(value, chance) if colon else lines[at]
+    return [line.replace("\r", "").replace("\n", "").replace("\0", "") if ": " in line else line for line in lines]
+
+
+def broken_text(text: str, chance: random.Random) -> str:
+    """Cut, doubled, swapped, or with odd characters."""
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(text) + 1)
+        match chance.randrange(7):
+            case 0:
+                text = text[:at] + chance.choice(';,"<>@/%=\\:\x7f\u2028\x0b\x85 0') + text[at:]
+            case 1:
+                text = text[:at] + text[at + chance.randint(1, 12) :]
+            case 2:
+                text = text[:at] + text[at : at + chance.randint(1, 30)] + text[at:]
+            case 3:
+                text = text[:at] + "9" * chance.choice([20, 130, 300, 1000]) + text[at:]
+            case 4:
+                text = text.rstrip() + chance.choice([";", ";x", ",", ";=", " ", ';a="'])
+            case 5 if "\r\n" in text:
+                parts = text.split("\r\n")
+                chance.shuffle(parts) if chance.random() < 0.3 else parts.pop(chance.randrange(len(parts)))
+                text = "\r\n".join(parts)
+            case _:
+                text = text.replace(chance.choice("0123456789 =:/"), chance.choice(["", "-1", "65536", "x", "  "]), 1)
+    return text
+
+
+@dataclass
+class Fuzz:
+    """Sends one message after the other, and waits for what must come of each."""
+
+    chance: random.Random
+    child: subprocess.Popen[bytes]
+    sock: socket.socket
+    worker: tuple[str, int]
+    core: EdgeCore
+    ground: Ground
+    inbox: list[Answer] = field(default_factory=list)
+    legs: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    unanswered: list[bytes] = field(default_factory=list)
+    slowest_s: float = 0.0
+    next_tick: float = 0.0
+
+    def perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, SendWorker):
+                self.sock.sendto(action.data, (action.host, action.port))
+            elif isinstance(action, SendPublic):
+                self._public(action.data)
+
+    def _public(self, data: bytes) -> None:
+        if data.startswith(b"SIP/2.0 "):
+            self.inbox.append(Answer(data))
+            return
+        got = parse(data)
+        if got.cseq_method == "ACK":
+            return
+        keep = [line.text for line in got.lines if line.name in ("via", "from", "to", "call-id", "cseq")]
+        self.feed(
+            message(
+                ["SIP/2.0 200 OK", *keep, "Contact: <sip:alice@127.0.0.2>"], SDP if got.cseq_method == "INVITE" else ""
+            )
+        )
+
+    def feed(self, data: bytes) -> None:
+        self.perform(self.core.receive(data, CALLER, time.monotonic()))
+
+    def pump(self, seconds: float) -> None:
+        """What the worker has to say."""
+        if select.select([self.sock], [], [], seconds)[0]:
+            data, address = self.sock.recvfrom(65_535)
+            self.perform(self.core.receive_from_worker(data, address, time.monotonic()))
+        now = time.monotonic()
+        if now >= self.next_tick:
+            self.next_tick = now + 0.1
+            self.perform(self.core.tick(now))
+
+    def final(self, branch: str, seconds: float = ANSWER_WITHIN_S) -> Answer | None:
+        start = time.monotonic()
+        while True:
+            for got in self.inbox:
+                if got.status >= 200 and got.branch == branch:
+                    self.inbox.clear()
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - start)
+                    return got
+            if time.monotonic() - start > seconds or self.child.poll() is not None:
+                self.inbox.clear()
+                return None
+            self.pump(0.05)
+
+    def new_leg(self) -> Leg:
+        self.legs += 1
+        return Leg(self.legs)
+
+    def ask(self, data: bytes, name: str) -> Answer | None:
+        """Send; the final answer if the message can have one."""
+        try:
+            read = parse(data)
+        except Malformed as error:
+            answerable = bool(error.lines) and error.via is not None
+        else:
+            answerable = isinstance(read, Request) and read.method != "ACK"
+        self.feed(data)
+        if not answerable:
+            self.inbox.clear()
+            self.statuses["dropped"] += 1
+            return None
+        answer = self.final(branch_of(data))
+        self.statuses[f"{name} {answer.status if answer else 'nothing'}"] += 1
+        if answer is None:
+            self.unanswered.append(data)
+        return answer
+
+    def up(self, leg: Leg, data: bytes) -> bool:
+        """An INVITE; a call that was answered gets its ACK."""
+        answer = self.ask(data, "INVITE")
+        if answer is None:
+            return False
+        leg.to_tag, leg.answered = answer.to_tag, answer.status < 300
+        self.feed(self.ack(answer))
+        return leg.answered
+
+    def ack(self, answer: Answer) -> bytes:
+        keep = answer.of("from", "f", "to", "t", "call-id", "i")
+        branch = answer.branch if answer.status >= 300 else f"z9hG4bKack{self.chance.getrandbits(40)}"
+        via = f"Via: SIP/2.0/UDP 127.0.0.2:5060;branch={branch};rport"
+        return message(["ACK sip:x@127.0.0.1 SIP/2.0", via, *keep, f"CSeq: {(answer.cseq.split() or ['1'])[0]} ACK"])
+
+    def branch(self) -> str:
+        return f"z9hG4bK{self.chance.getrandbits(64):x}"
+
+    def bye(self, leg: Leg, chance: random.Random | None = None) -> None:
+        leg.cseq += 1
+        lines = leg.lines("BYE", leg.cseq, self.branch())
+        answer = self.ask(message(lines, chance=chance), "BYE")
+        if chance is not None and (answer is None or answer.status != 200):
+            self.bye(leg)
+
+    def one_invite(self) -> None:
+        leg = self.new_leg()
+        lines = leg.lines("INVITE", 1, self.branch())
+        data = message(lines, self.chance.choice(BODIES), self.chance.choice(TYPES), self.chance)
+        if self.up(leg, data):
+            read = parse(data)
+            leg.number, leg_from, call_id = leg.number, read.value("from"), read.call_id
+            leg.cseq = read.cseq + 1
+            lines = leg.lines("BYE", leg.cseq, self.branch())
+            lines[3], lines[5] = f"From: {leg_from}", f"Call-ID: {call_id}"
+            lines[4] = f"To: <sip:+15550199@127.0.0.1>;tag={leg.to_tag}"
+            self.ask(message(lines), "BYE")
+
+    def one_in_dialog(self, leg: Leg) -> None:
+        leg.cseq += 1
+        method = self.chance.choice(METHODS)
+        body, kind = "", "application/sdp"
+        if method == "INFO":
+            body, kind = (
+                self.chance.choice(INFO_BODIES),
+                self.chance.choice(TYPES[40:] + ["application/dtmf-relay"] * 4),
+            )
+        elif method in ("INVITE", "UPDATE") or self.chance.random() < 0.3:
+            body, kind = self.chance.choice(BODIES), self.chance.choice(TYPES)
+        data = message(leg.lines(method, leg.cseq, self.branch()), body, kind, self.chance)
+        answer = self.ask(data, method if method != "XYZZY" else "other")
+        if answer is not None and answer.cseq.endswith("INVITE"):
+            self.feed(self.ack(answer))
+
+    def run(self, count: int) -> None:
+        leg: Leg | None = None
+        for number in range(count):
+            if leg is None:
+                leg = self.new_leg()
+                if not self.up(leg, message(leg.lines("INVITE", 1, self.branch()), SDP)):
+                    raise AssertionError("a good call was not answered")
+            if self.chance.random() < 0.25:
+                self.one_invite()
+            else:
+                self.one_in_dialog(leg)
+            if self.child.poll() is not None:
+                raise AssertionError(f"the worker died at message {number}: {self.child.returncode}")
+            if number % 200 == 199:
+                self.bye(leg, self.chance)
+                leg = None
+
+
+def fuzz(count: int, seed: int) -> Fuzz:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    child = subprocess.Popen([sys.executable, str(Path(__file__)), "--worker"], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        worker = WorkerAddress("w1", "127.0.0.1", port)
+
+        def decide(invite: InviteInfo) -> Forward | Refuse:
+            return Forward(worker, f"c{len(admitter.invites)}")
+
+        admitter = FakeAdmitter(decide)
+        settings = EdgeSettings(("udp://127.0.0.1:5060",), (Trunk("t", ("127.0.0.0/8",)),), limits=LIMITS)
+        sockets = [PublicSocket("udp", ("127.0.0.1", 5060), "127.0.0.1")]
+        ground = Ground(settings, admitter, EdgeCounters(), sockets, sock.getsockname()[1], b"f" * 32)
+        core = EdgeCore(ground)
+        core.add_worker(worker)
+        made = Fuzz(random.Random(seed), child, sock, (worker.host, port), core, ground)
+        made.run(count)
+        return made
+    finally:
+        child.kill()
+        child.communicate()
+        sock.close()
+
+
+async def answer_everything() -> None:
+    """The child: a call worker's endpoint, whose every call is answered and silent."""
+    from pjsua_bench import Echo, rtp_range
+
+    from telephony.errors import LegEndedError
+    from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def take(leg: IncomingLeg) -> None:
+        with suppress(LegEndedError):
+            await leg.ring()
+            await leg.answer(Echo())
+        async for _ in leg.events():
+            pass
+
+    def incoming(leg: IncomingLeg) -> None:
+        task = asyncio.ensure_future(take(leg))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    endpoint = Endpoint(EndpointSettings(rtp_range(), rtp_bind="127.0.0.1", public_address="127.0.0.1"), incoming)
+    await endpoint.start()
+    print(endpoint.sip_port, flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--worker"]:
+        sys.path.insert(0, str(Path(__file__).parents[1] / "pjsua"))
+        asyncio.run(answer_everything())
+        return 0
+    numbers = [int(text) for text in sys.argv[1:3]]
+    count, seed = [*numbers, *(20_000, 11)[len(numbers) :]]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    began = time.monotonic()
+    made = fuzz(count, seed)
+    print(f"{count} messages in {time.monotonic() - began:.0f} s, slowest answer {made.slowest_s * 1000:.0f} ms")
+    for name, number in sorted(made.statuses.items()):
+        print(f"  {number:6} {name}")
+    for data in made.unanswered[:5]:
+        print("unanswered:", data.decode("utf-8", "replace"))
+    return 1 if made.unanswered else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

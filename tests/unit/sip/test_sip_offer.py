@@ -1,0 +1,115 @@
+"""What a call worker is shown of an offer, and which offers can't be met."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telephony.sip.offer import for_worker
+from telephony.sip.sdp import SdpError, SdpNotAcceptable, parse_sdp, write_sdp
+
+HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+
+
+def shown(*lines: str) -> list[str]:
+    """The m= and a= lines of what a worker gets for these."""
+    written = write_sdp(for_worker(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))).decode()
+    return [line for line in written.split("\r\n") if line[:2] in ("m=", "a=")]
+
+
+def test_codecs_that_a_worker_has_in_the_callers_order() -> None:
+    assert shown(
+        "m=audio 4000 RTP/AVP 96 8 18 0 8 97 101 13",
+        "a=rtpmap:96 opus/48000/2",
+        "a=fmtp:96 useinbandfec=1",
+        "a=rtpmap:97 telephone-event/48000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15",
+        "a=rtcp-mux",
+        "a=candidate:1 1 UDP 1 host.example 1 typ host",
+    ) == [
+        "m=audio 4000 RTP/AVP 8 0 101 13",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15",
+        "a=rtpmap:13 CN/8000",
+        "a=sendrecv",
+    ]
+
+
+def test_other_streams_stand_refused_in_their_places() -> None:
+    lines = shown(
+        "m=video 4002 RTP/AVP 31", "m=audio 4000 RTP/AVP 0", "m=audio 4004 UDP/TLS/RTP/SAVPF 0", "m=x 5 a/b/c d e"
+    )
+    assert [line for line in lines if line.startswith("m=")] == [
+        "m=video 0 RTP/AVP 31",
+        "m=audio 4000 RTP/AVP 0",
+        "m=audio 0 RTP/AVP 0",
+        "m=application 0 RTP/AVP 0",
+    ]
+
+
+def test_a_second_audio_stream_is_taken_when_the_first_cannot_be() -> None:
+    lines = shown("m=audio 4004 UDP/TLS/RTP/SAVPF 0", "m=audio 4000 RTP/AVP 0")
+    assert [line for line in lines if line.startswith("m=")] == ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/AVP 0"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning", "says"),
+    [
+        (["m=audio 4000 RTP/AVP 18", "a=rtpmap:18 G729/8000"], 305, "no codec in common"),
+        (["m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"], 305, "no codec in common"),
+        (["m=audio 4000 RTP/AVP 0", "a=rtpmap:0 opus/48000/2"], 305, "no codec in common"),
+        (["m=audio 4000 RTP/AVP 97", "a=rtpmap:97 PCMU/16000"], 305, "no codec in common"),
+        (["m=audio 4000 RTP/AVP 18", "a=rtpmap:18 PCMU/8000"], 305, "no codec in common"),
+        (["m=audio 4000 UDP/TLS/RTP/SAVPF 0", "a=fingerprint:sha-256 AB"], 302, "UDP/TLS/RTP/SAVPF"),
+        (["m=audio 4000 RTP/SAVP 0"], 302, "SRTP"),
+        (["m=audio 4000 RTP/SAVP 0", f"a=crypto:1 AEAD_AES_256_GCM inline:{KEY}"], 302, "SRTP"),
+        (["m=audio 4000 RTP/SAVP 0", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}AAAA"], 302, "SRTP"),
+        (["m=audio 4000 RTP/AVP 0", "c=IN IP6 2001:db8::1"], 300, "IPv6"),
+        (["m=audio 0 RTP/AVP 0"], 304, "no audio"),
+        (["m=video 4000 RTP/AVP 31"], 304, "no audio"),
+        ([], 304, "no audio"),
+    ],
+)
+def test_offers_that_cannot_be_met(lines: list[str], warning: int, says: str) -> None:
+    with pytest.raises(SdpNotAcceptable, match=says) as caught:
+        shown(*lines)
+    assert (caught.value.sip_status, caught.value.warning) == (488, warning)
+
+
+def test_keys_that_a_worker_can_use() -> None:
+    lines = shown(
+        "m=audio 4000 RTP/SAVP 0",
+        f"a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^31",
+        f"a=crypto:2 F8_128_HMAC_SHA1_80 inline:{KEY}",
+    )
+    assert [line for line in lines if "crypto" in line] == [f"a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}"]
+
+
+@pytest.mark.parametrize(("said", "written"), [("25", "20"), ("10", "10"), ("5", None), ("201", None)])
+def test_packet_times_in_steps_of_ten_milliseconds(said: str, written: str | None) -> None:
+    lines = shown("m=audio 4000 RTP/AVP 0", f"a=maxptime:{said}")
+    assert [line for line in lines if "maxptime" in line] == ([f"a=maxptime:{written}"] if written else [])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["m=audio 4000 RTP/AVP 0 8 101", "m=audio 4000 RTP/SAVP 8", "m=video 1 RTP/AVP 31", "a=ptime:20"]
+        )
+        | st.from_regex(r"[am]=[ -~]{0,40}", fullmatch=True),
+        max_size=20,
+    )
+)
+def test_what_is_shown_can_be_shown_again(lines: list[str]) -> None:
+    try:
+        first = for_worker(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))
+    except SdpError:
+        return
+    assert for_worker(parse_sdp(write_sdp(first))) == first
+    assert len(write_sdp(first)) < 3000
