@@ -102,6 +102,11 @@ class Agent:
         says nothing and ends nothing this time."""
         return False
 
+    async def on_call_summary(self, ctx: RunContext) -> str | None:
+        """The call is over and hung up: its summary for `summary.url`, with `ctx.session.history` and `ctx.userdata`.
+        None: the settings say whose words it is."""
+        return None
+
     def transcription_node(self, text: str) -> str:
         """What was recognised, before anything is made of it; on the loop, so be quick."""
         return text

@@ -25,6 +25,7 @@ from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, recover
+from gateway.summaries import CALL_SUMMARY, SummaryPoster
 from gateway.supervisor import Supervisor
 from gateway.warm_parent import WarmWorkers
 from telephony.call import EndedBy
@@ -70,6 +71,7 @@ class Gateway:
         self.listeners: list[Listener] = [CallLog().observe]
         self._livekit: LiveKitWatch | None = None
         self._agents = self._agent_worker()
+        self._summaries: SummaryPoster | None = None
         # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
         self.dispatcher = Dispatcher(fill=settings.rooms == "livekit")
         self.supervisor = Supervisor(settings, self, self._agents.call_workers if self._agents else WarmWorkers.start)
@@ -103,6 +105,11 @@ class Gateway:
         self.store = await CallStore.open(self.settings.store, migrate_apart=True)
         self._spill = Spill(self.settings.store_path)
         self.writer = RecordWriter(self.store, spill=self._spill)
+        if self.settings.summary is not None:
+            self._summaries = SummaryPoster(
+                self.settings.summary, self.store.get_call, words_come=self.settings.rooms == "local"
+            )
+            self.listeners.append(self._summaries.observe)
         self.edge = Edge(
             edge_settings(self.settings), self.admission,
             on_refused=self._refused, on_dialog_ended=self._dialog_ended, on_flood=self._flood,
@@ -184,6 +191,8 @@ class Gateway:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_LIMIT_S)
         await self.writer.close()
+        if self._summaries is not None:
+            await self._summaries.close()
         await self.store.close()
         self._store_lock.release()
 
@@ -280,6 +289,10 @@ class Gateway:
             self._record(lost)
 
     def worker_record(self, name: str, body: Mapping[str, Any]) -> None:
+        if body.get("message") == CALL_SUMMARY:
+            if self._summaries is not None:
+                self._summaries.words(body)
+            return
         try:
             message = message_from_dict(body)
         except ValueError as error:

@@ -99,6 +99,10 @@ class CallOwner:
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
 
+    async def summary(self, *, by_model: bool) -> tuple[str, str]:
+        """After `run`: the call's summary, and whose words it is; empty: none. May take seconds."""
+        return await self._conversation.summary(by_model=by_model)
+
     async def run(self) -> None:
         """From the INVITE to the closing record. Never raises, unless cancelled."""
         following = asyncio.create_task(self._follow_leg(), name="leg events")

@@ -58,3 +58,7 @@ class Conversation(Protocol):
 
     async def close(self) -> None:
         """After all: leave the room."""
+
+    async def summary(self, *, by_model: bool) -> tuple[str, str]:
+        """After `close`: what it was about, and whose words that is ("persona", "model"); empty: no words. May take
+        seconds."""

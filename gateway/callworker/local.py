@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from agent import Agent, AgentSession
+from agent.call_summary import call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.providers.base import ProviderError
 from gateway.callworker.conversation import ConversationOver
@@ -143,6 +144,9 @@ class LocalConversation:
     async def close(self) -> None:
         if self._room is not None:
             await self._room.close()
+
+    async def summary(self, *, by_model: bool) -> tuple[str, str]:
+        return await call_summary(self._session, by_model=by_model) if self._session is not None else ("", "")
 
     def _hand_over_digits(self) -> None:
         """Keys that were pressed while the session was not there yet."""

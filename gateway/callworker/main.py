@@ -41,6 +41,7 @@ from gateway.control import (
 )
 from gateway.dialplan import Dialplan, load_persona
 from gateway.record import CallClosed, Outcome
+from gateway.summary_words import summary_message
 from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
 from telephony.errors import TelephonyError
 from telephony.media.sources import Network
@@ -280,6 +281,9 @@ class CallWorker:
             self._calls.pop(call_id, None)
             self._legs.pop(call_id, None)
             self._prepared.pop(call_id, None)
+        if self._settings.summary is not None:  # the call is over, on record, and its slot free
+            words = await owner.summary(by_model=self._settings.summary.by == "model")
+            self._record(summary_message(call_id, words))
 
     async def _announced(self, call_id: str) -> Prepare | None:
         """What the gateway said of this call; None when it says nothing in time."""
@@ -294,7 +298,7 @@ class CallWorker:
                 del self._prepared[call_id]
             return None
 
-    def _record(self, body: dict[str, object]) -> None:
+    def _record(self, body: Mapping[str, object]) -> None:
         if self._channel is None:
             return
         if body.get("message") == CallClosed.message:

@@ -25,6 +25,7 @@ from gateway.config.fields import (
 )
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.session import SessionSettings
+from gateway.config.summary import SummarySettings
 
 if TYPE_CHECKING:
     from agent.providers.registry import ProviderSettings as VendorSettings
@@ -321,6 +322,9 @@ class Settings(_Section):
     speech: SpeechSettings = Field(default=SpeechSettings(), description="Providers; a dialplan may differ.")
     providers: ProviderSettings = Field(default=ProviderSettings(), description="Accounts of providers.")
     session: SessionSettings = Field(default=SessionSettings(), description="How a conversation goes.")
+    summary: SummarySettings | None = Field(
+        default=None, description="What is posted when a call is over; not given: nothing is."
+    )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
     drain_s: float = Field(default=60.0, ge=0, description="How long calls may go on after a request to stop.")
     log: LogSettings = Field(default=LogSettings(), description="What is written to standard error.")
@@ -365,6 +369,7 @@ class Settings(_Section):
         missing: list[str] = []
         openai, livekit = self.providers.openai, self.livekit
         secrets = [*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())]
+        secrets += [self.summary.secret] if self.summary and self.summary.secret else []
         secrets += [livekit.api_key, livekit.api_secret] if livekit else []
         secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []
         for secret in secrets:

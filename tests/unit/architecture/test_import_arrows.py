@@ -20,7 +20,7 @@ HOMES = {
     "aiosipua": ["telephony"],
     "sqlalchemy": ["gateway/store"],
     "alembic": ["gateway/store"],
-    "aiohttp": ["gateway/api", "gateway/commands", "telephony/livekit", "agent/worker"],
+    "aiohttp": ["gateway/api", "gateway/commands", "gateway/summaries.py", "telephony/livekit", "agent/worker"],
     "ruamel": ["gateway/config", "agent/testing"],
     "phonenumbers": ["gateway/dialplan", "gateway/config"],
 }

@@ -1,0 +1,56 @@
+"""What a call was about, in words: by the persona's hook, or by the model that it talked with. After the call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Any
+
+from agent.context import RunContext
+from agent.hooks import overrides
+from agent.providers.base import ChatMessage, ProviderError, TextDelta
+from agent.run_result import SessionMisuse
+from agent.session import AgentSession
+
+__all__ = ["SUMMARY_LIMIT_S", "call_summary"]
+
+SUMMARY_LIMIT_S = 20.0
+_LONGEST = 4000  # characters
+_ASKED = (
+    "The phone call below is over. Summarise it in two to four sentences for somebody who was not there: who called "
+    "and why, what was agreed or done, and what is left to do. Use the language of the call. Answer with the "
+    "summary alone."
+)
+_log = logging.getLogger(__name__)
+
+
+async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, str]:
+    """The words, and whose they are: "persona" or "model". Both empty when there are none: the persona has no hook or
+    it says None, and no model is to be asked, or it fails. Never raises but CancelledError."""
+    try:
+        async with asyncio.timeout(SUMMARY_LIMIT_S):
+            agent = session.agent
+            if overrides(agent, "on_call_summary"):
+                words = await agent.on_call_summary(RunContext(session, agent, session.userdata))
+                if words is not None:
+                    return words[:_LONGEST], "persona"
+            if by_model:
+                return (await _by_model(session))[:_LONGEST].strip(), "model"
+    except (ProviderError, SessionMisuse) as error:
+        _log.warning("no model made a summary: %s", error)
+    except Exception:  # noqa: BLE001  the hook is the user's code
+        _log.exception("the call's summary failed")
+    return "", ""
+
+
+async def _by_model(session: AgentSession) -> str:
+    lines = [f"{_WHO[message.role]}: {message.text}" for message in session.history if message.role in _WHO]
+    if not lines:
+        return ""
+    stream: Any = session.llm.chat([ChatMessage("system", _ASKED), ChatMessage("user", "\n".join(lines))], ())
+    async with aclosing(stream):
+        return "".join([event.text async for event in stream if isinstance(event, TextDelta)])
+
+
+_WHO = {"user": "Caller", "assistant": "Agent", "tool": "Result of a function"}
