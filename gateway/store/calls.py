@@ -33,6 +33,7 @@ from gateway.record import (
 from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
+from gateway.store.redact import RedactedCall, compact, redact_rows
 from gateway.store.revision import bring_up_to_date
 from gateway.store.schema import calls, events, turns
 from gateway.store.writes import Transaction, decode_conversation
@@ -45,17 +46,14 @@ log = structlog.get_logger(__name__)
 class CallStore:
     """Made by `CallStore.open`."""
 
-    def __init__(self, database: Database, *, mask_digits: bool = False) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._mask_digits = mask_digits
 
     @classmethod
-    async def open(
-        cls, url: str, *, mask_digits: bool = False, busy_timeout_s: float = 5.0, migrate_apart: bool = False
-    ) -> Self:
+    async def open(cls, url: str, *, busy_timeout_s: float = 5.0, migrate_apart: bool = False) -> Self:
         """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be.
 
-        `mask_digits`: keep what callers type out of the records. `migrate_apart`: see `bring_up_to_date`. Raises
+        `migrate_apart`: see `bring_up_to_date`. Raises
         SchemaTooNew, StoreDamaged, StoreError for another kind of URL or the database of something else,
         StoreUnavailable when the file cannot be opened.
         """
@@ -76,7 +74,7 @@ class CallStore:
         except (exc.DBAPIError, sqlite3.Error, OSError) as error:
             cause = error.orig if isinstance(error, exc.DBAPIError) else error
             raise StoreUnavailable(f"{path} cannot be opened as the store: {cause}") from error
-        return cls(database, mask_digits=mask_digits)
+        return cls(database)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write that is under way."""
@@ -94,7 +92,7 @@ class CallStore:
         kept = tuple(messages)  # the caller's list may change when the caller is cancelled
 
         def store(connection: Connection) -> None:
-            transaction = Transaction(connection, mask_digits=self._mask_digits, again=again)
+            transaction = Transaction(connection, again=again)
             for message in kept:
                 transaction.apply(message)
             transaction.flush()
@@ -136,7 +134,7 @@ class CallStore:
         A gateway and a LiveKit agent worker may share the store, and each ends its own only."""
 
         def end(connection: Connection) -> int:
-            transaction = Transaction(connection, mask_digits=self._mask_digits)
+            transaction = Transaction(connection)
             last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
             query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
                 calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
@@ -150,6 +148,15 @@ class CallStore:
         if left:
             log.warning("calls_left_open", calls=left, reason=reason)
         return left
+
+    async def redact(self, call_id: str, *, digits_only: bool) -> RedactedCall:
+        """Take what was said and keyed out of a call's record. Its old rows are in the file until `compact`. Raises
+        NoSuchCall, CallGoesOn."""
+        return await self._database.write(lambda connection: redact_rows(connection, call_id, digits_only=digits_only))
+
+    async def compact(self) -> None:
+        """Leave nothing in the file that was deleted or redacted. Other writers wait. Raises StoreUnavailable."""
+        await self._database.alone(compact)
 
     # --- reading ------------------------------------------------------------------------------------------------
 

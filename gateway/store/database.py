@@ -102,6 +102,16 @@ class Database:
             await self._forget_connections(error)
             raise StoreUnavailable(f"the store cannot be read: {trouble or error}") from error
 
+    async def alone(self, work: Callable[[Engine], Result]) -> Result:
+        """`work` outside of any transaction of ours, in the writer's thread. Raises as `write`."""
+        try:
+            return await self._run(self._writer, partial(work, self.engine))
+        except Exception as error:
+            cause = trouble_of(error) or (str(error) if isinstance(error, sqlite3.Error) else None)
+            if cause is None:
+                raise
+            raise StoreUnavailable(f"the store cannot be written: {cause}") from error
+
     async def close(self) -> None:
         """Idempotent. Waits for the work that has been asked for."""
         self._closed = True

@@ -56,6 +56,11 @@ class Spill:
         self.append(new, kept)
         new.replace(path)
 
+    def mentions(self, call_id: str) -> bool:
+        """Whether something of this call waits, or was set aside."""
+        messages = [*self.read(self.waiting), *self.read(self.unstorable)]
+        return any(call_id == getattr(message, "call_id", "") for message in messages)
+
     def read(self, path: Path) -> list[RecordMessage]:
         """In order; empty when there is no such file. A line that was cut off by the end of its process is left out."""
         try:

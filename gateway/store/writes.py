@@ -28,7 +28,7 @@ from gateway.record import (
 )
 from gateway.store.queries import turn_from_json, turn_to_json
 from gateway.store.schema import calls, events, turns
-from gateway.transcript import build_turns, mask_typed_digits
+from gateway.transcript import build_turns
 from telephony.call import EndedBy
 
 __all__ = ["Transaction", "decode_conversation"]
@@ -41,11 +41,10 @@ log = structlog.get_logger(__name__)
 class Transaction:
     """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
 
-    def __init__(self, connection: Connection, *, mask_digits: bool, again: bool = False) -> None:
+    def __init__(self, connection: Connection, *, again: bool = False) -> None:
         """`again`: events that are there already are left out."""
         self.connection = connection
         self._again = again
-        self._mask_digits = mask_digits
         self._event_rows: list[dict[str, Any]] = []
 
     def apply(self, message: RecordMessage) -> None:
@@ -81,7 +80,7 @@ class Transaction:
             self.connection.execute(insert(events), rows[first : first + _ROWS_AT_ONCE])
         for call_id, outcome in outcomes.items():
             if outcome is not None:
-                self._make_turns(call_id)
+                self.make_turns(call_id)
 
     def _not_there(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         call_ids = {row["call_id"] for row in rows}
@@ -113,13 +112,12 @@ class Transaction:
                 .values(answered_at=message.answered_at)
             )
         for event in message.events:
-            kept = mask_typed_digits(event) if self._mask_digits else event
             self._event_rows.append(
                 {
                     "call_id": message.call_id,
-                    "t_ms": _number(kept.get("t_ms")),
-                    "type": str(kept.get("type", ""))[:64],
-                    "event": _json(kept),
+                    "t_ms": _number(event.get("t_ms")),
+                    "type": str(event.get("type", ""))[:64],
+                    "event": _json(event),
                 }
             )
         if len(self._event_rows) >= _ROWS_AT_ONCE:
@@ -142,7 +140,7 @@ class Transaction:
         if come:
             self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
         if row["outcome"] is None:
-            self._make_turns(closed.call_id)
+            self.make_turns(closed.call_id)
 
     def _worker_lost(self, lost: WorkerLost) -> None:
         self.flush()
@@ -158,7 +156,8 @@ class Transaction:
                 )
             )
 
-    def _make_turns(self, call_id: str) -> None:
+    def make_turns(self, call_id: str) -> None:
+        """The transcript, of the events as they are stored."""
         in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
         happened = self.connection.execute(in_order).scalars().all()
         rows = _turn_rows(call_id, happened)

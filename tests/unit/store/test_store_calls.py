@@ -149,16 +149,6 @@ async def test_text_that_no_database_takes_is_mended(store: CallStore) -> None:
     assert call.events == ({"type": "odd", "t_ms": None, "x": None, "text": "caf?"},)
 
 
-async def test_masked_digits_do_not_reach_the_file(tmp_path: Path) -> None:
-    store = await CallStore.open(f"sqlite:///{tmp_path}/calls.db", mask_digits=True)
-    await store.apply([opened(), CallEvents(call_id="c1", events=tuple(conversation())), closed()])
-    call = await store.get_call("c1")
-    await store.close()
-    assert call is not None
-    assert [turn.text for turn in call.turns if turn.source == "dtmf"] == ["•••"]
-    assert {event["digit"] for event in call.events if "digit" in event} == {"•"}
-
-
 async def test_pages_follow_each_other_without_gap_or_repeat(store: CallStore) -> None:
     await store.apply([opened(f"c{n}", minutes=n // 3) for n in range(10)])  # three a minute: ties are broken by id
     seen: list[str] = []

@@ -1,0 +1,99 @@
+"""`trunkline redact`: take what was said and keyed out of past calls, for good."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "redact",
+        help="take what was said and keyed out of past calls",
+        description="Take what was said and keyed out of the records of past calls, with their recordings, so that "
+        "nothing of it is left in the database's file. A gateway may run beside it. Exit code 0: done; 1: not, or not "
+        "all, and why; 2: bad input.",
+    )
+    parser.add_argument("call_ids", metavar="CALL_ID", nargs="+", help="a call, as its record names it")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the gateway's settings")
+    parser.add_argument(
+        "--digits", action="store_true", help="only digits: keyed, and three or more in a row; the rest stays"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway import logs
+    from gateway.config import ConfigError, load_settings
+    from gateway.private_files import close_to_others
+    from gateway.store import StoreError
+
+    close_to_others()
+    try:
+        settings = load_settings(args.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure("warning", settings.log.format)
+    if not settings.store_path.exists():
+        print(f"trunkline redact: there is no store at {settings.store_path}", file=sys.stderr)
+        return 1
+    try:
+        return asyncio.run(_redact(settings, args.call_ids, digits_only=args.digits))
+    except (StoreError, OSError) as error:
+        print(f"trunkline redact: {error}", file=sys.stderr)
+        return 1
+
+
+async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool) -> int:
+    from gateway.store import CallStore, Spill
+    from gateway.store.redact import CallGoesOn, NoSuchCall
+
+    failed = 0
+    store = await CallStore.open(settings.store, busy_timeout_s=30.0)
+    try:
+        for call_id in dict.fromkeys(call_ids):
+            if any(Spill(settings.store_path, role).mentions(call_id) for role in ("", "worker")):
+                print(f"{call_id}: not redacted: parts of it wait beside the store to be written", file=sys.stderr)
+                failed += 1
+                continue
+            try:
+                call = await store.redact(call_id, digits_only=digits_only)
+            except NoSuchCall:
+                print(f"{call_id}: there is no such call", file=sys.stderr)
+                failed += 1
+            except CallGoesOn:
+                print(f"{call_id}: not redacted: the call still goes on", file=sys.stderr)
+                failed += 1
+            else:
+                audio = await asyncio.to_thread(_audio, settings.recordings, call.recording, call.spans)
+                print(f"{call_id}: {call.events} events and the transcript redacted; {audio}")
+        await store.compact()
+    finally:
+        await store.close()
+    print(f"{settings.store_path}: written anew, its WAL emptied: nothing is left in them of what was redacted")
+    return 1 if failed else 0
+
+
+def _audio(folder: Path, name: str, spans: list[tuple[float, float]] | None) -> str:
+    """Redact the recording, and say what was done. Raises OSError."""
+    from gateway.api.recordings import confined
+    from telephony.media.redaction import erase, silence
+
+    path = confined(folder, name) if name else None
+    if path is None:
+        return "it has no recording" if not name else f"its recording {name} is not there any more"
+    if spans is not None:
+        return f"{silence(path, spans) / 1000:.1f} s of {name} made silent"
+    parts = [path, *sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))]
+    for part in parts:
+        erase(part)
+    return f"{name} overwritten and removed"

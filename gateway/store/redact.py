@@ -1,0 +1,95 @@
+"""Redaction in the database: rows are rewritten, and the file so that nothing of the old ones is left in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from gateway.redaction import digits_masked, redacted, spans_of, text_digits_masked
+from gateway.store.errors import StoreUnavailable
+from gateway.store.schema import calls, events
+from gateway.store.writes import Transaction
+
+__all__ = ["CallGoesOn", "NoSuchCall", "RedactedCall", "compact", "redact_rows"]
+
+CHECKPOINT_LIMIT_S = 30.0
+
+
+class NoSuchCall(LookupError):
+    pass
+
+
+class CallGoesOn(Exception):
+    """Only calls that are over can be redacted: what they still say would come after."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedCall:
+    """`events`: how many were changed. `recording`: as the record named it, "" for none. `spans`: what of it is to be
+    made silent, milliseconds; None: all."""
+
+    events: int
+    recording: str
+    spans: list[tuple[float, float]] | None
+
+
+def redact_rows(connection: Connection, call_id: str, *, digits_only: bool) -> RedactedCall:
+    """Raises NoSuchCall, CallGoesOn."""
+    row = connection.execute(select(calls).where(calls.c.call_id == call_id)).mappings().first()
+    if row is None:
+        raise NoSuchCall(call_id)
+    if row["outcome"] is None:
+        raise CallGoesOn(call_id)
+    stored = connection.execute(
+        select(events.c.id, events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
+    ).all()
+    before: list[dict[str, Any]] = [json.loads(each.event) for each in stored]
+    change = digits_masked if digits_only else redacted
+    after = [change(event) for event in before]
+    changed = 0
+    for each, old, new in zip(stored, before, after, strict=True):
+        if new != old:
+            changed += 1
+            text = json.dumps(new, ensure_ascii=False)
+            connection.execute(update(events).where(events.c.id == each.id).values(event=text))
+    if changed:
+        _note(connection, call_id, before[-1], "digits" if digits_only else "all")
+    Transaction(connection).make_turns(call_id)
+    recording = (row["recording"] or {}).get("path", "")
+    columns: dict[str, Any] = {"end_reason": text_digits_masked(row["end_reason"])}
+    if not digits_only and row["recording"] is not None:
+        columns["recording"] = {**row["recording"], "path": "", "error": "redacted"}
+    connection.execute(update(calls).where(calls.c.call_id == call_id).values(columns))
+    return RedactedCall(changed, recording, spans_of(before, after) if digits_only else None)
+
+
+def _note(connection: Connection, call_id: str, last: Mapping[str, Any], what: str) -> None:
+    """The record says that it was redacted."""
+    event = {"type": "redacted", "at": last.get("at", 0.0), "t_ms": last.get("t_ms"), "what": what}
+    row = {"call_id": call_id, "t_ms": event["t_ms"], "type": "redacted", "event": json.dumps(event)}
+    connection.execute(insert(events).values(row))
+
+
+def compact(engine: Engine) -> None:
+    """Write the whole file anew and empty the WAL: until then old rows are in pages that nothing points to. A gateway
+    that runs beside it waits with its records meanwhile. Raises StoreUnavailable."""
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA secure_delete = ON")
+        cursor.execute("VACUUM")
+        end = time.monotonic() + CHECKPOINT_LIMIT_S
+        while True:
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            if time.monotonic() > end:
+                raise StoreUnavailable("somebody reads the store all the time: its WAL still holds what was redacted")
+            time.sleep(0.1)
+    finally:
+        connection.close()
