@@ -1,0 +1,112 @@
+"""Where we may be told to send audio: a pure policy over offers and answers.
+
+Whoever can send us an INVITE names the address that our audio goes to, before anybody has shown that somebody there
+wants it. So it is held against the trunk's networks; what no phone means is refused with a Warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from telephony.sip.sdp import Direction, IpAddress, Media, SdpNotAcceptable, SessionDescription
+
+__all__ = ["MediaPolicy", "TrunkMedia", "addresses"]
+
+Network = IPv4Network | IPv6Network
+
+_NO_MULTICAST = 330  # RFC 3261 section 20.43
+_OTHER = 399
+_FIRST_PORT = 1024  # below are services
+_BROADCAST = IPv4Address("255.255.255.255")
+_HOLD = {  # RFC 2543: an address of zeros means that nothing is to be sent there
+    Direction.SENDRECV: Direction.SENDONLY,
+    Direction.RECVONLY: Direction.INACTIVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkMedia:
+    """`networks`: those that a trunk's signalling comes from, which are always good. `media_networks`: the only others
+    that are; empty: any public address is."""
+
+    networks: tuple[Network, ...]
+    media_networks: tuple[Network, ...] = ()
+
+    def holds(self, address: IpAddress) -> bool:
+        return any(
+            address.version == network.version and address in network
+            for network in (*self.networks, *self.media_networks)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPolicy:
+    """What is ours, where no audio may be sent: it would come back, or go into our own servers."""
+
+    own_addresses: frozenset[IpAddress] = frozenset()  # loopback is, without being named
+    own_ports: frozenset[int] = frozenset()  # SIP and HTTP
+    rtp_ports: range = field(default_factory=lambda: range(0))
+
+    def apply(self, description: SessionDescription, trunk: TrunkMedia, source: str) -> SessionDescription:
+        """The description that a worker may act on. `source`: the address that it came from. An address that only the
+        peer's own network knows (NAT) is replaced by the source, and one of zeros (hold) by the source and a direction.
+        Raises SdpNotAcceptable for what we send nothing to."""
+        return replace(
+            description, media=tuple(self._stream(media, trunk, ip_address(source)) for media in description.media)
+        )
+
+    def _stream(self, media: Media, trunk: TrunkMedia, source: IpAddress) -> Media:
+        if media.address is None or not media.port:
+            return media
+        if media.address.is_unspecified:
+            direction = _HOLD.get(media.direction, media.direction)
+            return replace(media, address=source, direction=direction, rtcp=None)
+        address = self._address(media.address, trunk, source)
+        self._check_port(address, media.port)
+        changed = replace(media, address=address)
+        rtcp = media.rtcp
+        if rtcp is not None:
+            where = rtcp.address or media.address
+            changed = replace(changed, rtcp=replace(rtcp, address=None))
+            if where != media.address and self._address(where, trunk, source) != address:
+                changed = replace(changed, rtcp=rtcp)
+                self._check_port(where, rtcp.port)
+            self._check_port(address, rtcp.port)
+        return changed
+
+    def _address(self, address: IpAddress, trunk: TrunkMedia, source: IpAddress) -> IpAddress:
+        if address.is_multicast:
+            raise SdpNotAcceptable(f"media address {address} is a multicast address", _NO_MULTICAST)
+        if address == _BROADCAST or (isinstance(address, IPv4Address) and address.is_reserved):
+            raise SdpNotAcceptable(f"media address {address} belongs to nobody", _OTHER)
+        if address == source or trunk.holds(address):
+            return address
+        if not address.is_global:
+            if source.is_global:
+                return source
+            raise SdpNotAcceptable(f"media address {address} is not within the trunk's networks", _OTHER)
+        if trunk.media_networks:
+            raise SdpNotAcceptable(f"media address {address} is not within the trunk's media networks", _OTHER)
+        return address
+
+    def _check_port(self, address: IpAddress, port: int) -> None:
+        if port < _FIRST_PORT:
+            raise SdpNotAcceptable(f"media port {port} is a port of a service", _OTHER)
+        ours = port in self.own_ports or port in self.rtp_ports
+        if ours and (address in self.own_addresses or address.is_loopback):
+            raise SdpNotAcceptable(f"media address {address}:{port} is our own", _OTHER)
+
+
+def addresses(texts: Iterable[str]) -> frozenset[IPv4Address | IPv6Address]:
+    """Those of the texts that are addresses, and not of zeros."""
+    found: set[IPv4Address | IPv6Address] = set()
+    for text in texts:
+        try:
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            continue
+        if not address.is_unspecified:
+            found.add(address)
+    return frozenset(found)
