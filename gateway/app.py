@@ -20,6 +20,7 @@ from gateway.config import Settings
 from gateway.control import DigitByInfo, Drain, EndCall, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
+from gateway.edge_settings import edge_settings
 from gateway.floods import flood_record
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
@@ -34,11 +35,8 @@ from telephony.edge import (
     DialogEnded,
     DigitPressed,
     Edge,
-    EdgeLimits,
-    EdgeSettings,
     Flood,
     RefusedInvite,
-    Trunk,
 )
 from telephony.media.recording import repair
 
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from gateway.livekit.watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 
-__all__ = ["Gateway", "Listener", "edge_settings"]
+__all__ = ["Gateway", "Listener"]
 
 log = structlog.get_logger(__name__)
 
@@ -407,23 +405,3 @@ class Gateway:
     def _check_idle(self) -> None:
         if not self.dispatcher.busy:
             self._idle.set()
-
-
-def edge_settings(settings: Settings) -> EdgeSettings:
-    """The edge's part of the settings."""
-    sip = settings.sip
-    limits = {name: getattr(sip.limits, name) for name in type(sip.limits).model_fields}
-    return EdgeSettings(
-        listen=tuple(str(address) for address in sip.listen),
-        trunks=tuple(
-            Trunk(
-                trunk.name,
-                tuple(str(network) for network in trunk.allow),
-                called_from=trunk.called_from,
-                trust_identity=trunk.trust_identity,
-            )
-            for trunk in sip.trunks
-        ),
-        public_address=sip.public_address or "",
-        limits=EdgeLimits(**limits),
-    )

@@ -83,7 +83,9 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     structlog.contextvars.bind_contextvars(worker=name)
     use_few_arenas(2)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
-    endpoint = EndpointSettings(rtp_ports=rtp_ports, public_address=settings.public_address)
+    endpoint = EndpointSettings(
+        rtp_ports=rtp_ports, public_address=settings.media_address, rtp_bind=settings.rtp.address or ""
+    )
     worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _conversations(settings))
     with asyncio.Runner() as runner:
         return runner.run(worker.serve(sock))

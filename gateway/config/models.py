@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.fields import (
     FilePath,
@@ -58,6 +59,13 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 # room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls a core.
 _WORKERS_PER_CORE = 3
 _WORKERS_PER_CORE_WITH_AGENTS = 1.5
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise ValueError(f'"{text}" is no IPv4 address') from None
 
 
 class _Section(BaseModel):
@@ -121,6 +129,9 @@ class SipSettings(_Section):
 class RtpSettings(_Section):
     """Audio."""
 
+    address: Annotated[str, AfterValidator(_ipv4)] | None = Field(
+        default=None, description="Local IPv4 address of the audio's sockets. Not given: all of them."
+    )
     ports: Ports = Field(
         default=PortRange(20000, 29999),
         description="UDP ports for audio, shared out among the workers; two for each call.",
@@ -337,6 +348,11 @@ class Settings(_Section):
     @property
     def public_address(self) -> str:
         return self.sip.public_address or self.sip.listen[0].host
+
+    @property
+    def media_address(self) -> str:
+        """Where callers send their audio."""
+        return self.sip.public_address or self.rtp.address or self.public_address
 
     def worker_count(self, cores: int | None = None) -> int:
         """How many call workers to run on `cores` (None: this machine's)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from telephony.edge import rewrite
 from telephony.edge.admission import SourceRates, TrunkTable
 from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
+from telephony.edge.bodies import MediaRule
 from telephony.edge.branches import Branches
 from telephony.edge.budget import StrangerBudget
 from telephony.edge.counters import EdgeCounters
@@ -21,11 +23,13 @@ from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
 from telephony.edge.trust import Trust
 from telephony.edge.uri import Uri, bracketed
+from telephony.sip.media_policy import TrunkMedia
 
 __all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop"]
 
 AFTER_BYE_S = 32.0  # 64 x T1: as long as retransmissions can come
 LOOPBACK = "127.0.0.1"
+NO_TRUNK = TrunkMedia(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,14 @@ class Ground:
         self._ours = {(LOOPBACK, worker_port)}
         for socket in sockets:
             self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
+        self._media_policy = settings.media
+        self._trunk_media = {trunk.name: trunk.media for trunk in settings.trunks}
         self.trust = Trust(self.trunks, self._is_own)
+
+    def media_rule(self, trunk: str | None, source: str) -> MediaRule:
+        """What a description that came from `source` may say about where its audio goes."""
+        media = self._trunk_media.get(trunk or "", NO_TRUNK)
+        return partial(self._media_policy.apply, trunk=media, source=source)
 
     def attempts_of(self, ip: str) -> AttemptTable:
         """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""

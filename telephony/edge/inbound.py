@@ -65,7 +65,7 @@ class InboundRequests:
             return [self._over_rate(request, hop, trunk, now)]
         info = invite_info(request, hop, ground.trunks.named(trunk), ground.limits, now)
         try:
-            self._check(request)
+            self._check(request, hop, trunk)
         except Unacceptable as error:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
@@ -149,7 +149,7 @@ class InboundRequests:
             self._relay(request, hop, dialog, now, extra=decision.headers, initial=True),
         ]
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: Request, hop: Hop, trunk: str | None) -> None:
         """What a proxy checks before it forwards (RFC 3261 section 16.3), and what the worker could not take. Leaves
         the body that it gets in the request. Raises Unacceptable."""
         if request.uri.scheme not in KNOWN_SCHEMES:
@@ -162,7 +162,8 @@ class InboundRequests:
             names = ", ".join(unsupported)
             raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
         if request.method in FORWARDED:
-            request.worker_body = body_for_worker(request) if request.method != "BYE" else b""
+            rule = self._ground.media_rule(trunk, hop.ip)
+            request.worker_body = body_for_worker(request, rule) if request.method != "BYE" else b""
 
     def _refuse(
         self,
@@ -211,7 +212,7 @@ class InboundRequests:
             return []
         self._seen(request, hop, dialog, now)
         try:
-            request.worker_body = body_for_worker(request)
+            request.worker_body = body_for_worker(request, ground.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:  # the worker ends a call whose offer has no answer
             ground.counters.add(f"refused.{error.rule}")
         return [self._send(request, dialog, ground.branches.own(f"ack {request.call_id}", request.cseq))]
@@ -254,7 +255,7 @@ class InboundRequests:
         if dialog.state is DialogState.LOST:
             return [ground.answer(request, hop, 200 if request.method == "BYE" else 481)]
         try:
-            self._check(request)
+            self._check(request, hop, dialog.trunk)
         except Unacceptable as error:
             ground.counters.add(f"refused.{error.rule}")
             headers = {"Reason": rewrite.reason_header(error.status, error.cause), **error.headers}
@@ -300,7 +301,7 @@ class InboundRequests:
             return ground.answer(request, hop, 503, headers={"Retry-After": str(ground.limits.retry_after_s)})
         try:
             if request.method != "OPTIONS" or request.max_forwards != 0:  # RFC 3261 section 11: it is then for us
-                self._check(request)
+                self._check(request, hop, ground.trunks.trunk_of(hop.ip))
         except Unacceptable as error:
             ground.counters.add(f"refused.{error.rule}")
             return ground.answer(request, hop, error.status, headers=error.headers)

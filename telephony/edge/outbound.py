@@ -192,7 +192,7 @@ class CallerResponses:
             return self._stray()
         if dialog.state is DialogState.LOST:
             return []
-        actions = self._to_worker(response, asked, dialog)
+        actions = self._to_worker(response, asked, dialog, hop.ip)
         ground.counters.add(f"responses_in.{response.status // 100}xx")
         if not dialog.live or response.status < 200:
             return actions
@@ -202,12 +202,12 @@ class CallerResponses:
             dialog.caller_contact = contact_uri(response.value("contact")) or dialog.caller_contact
         return actions
 
-    def _to_worker(self, response: Response, asked: Asked, dialog: Dialog) -> list[Action]:
+    def _to_worker(self, response: Response, asked: Asked, dialog: Dialog, source: str) -> list[Action]:
         """An answer whose body cannot be used is as good as a refusal; the caller's 2xx still gets its ACK."""
         ground, actions = self._ground, list[Action]()
         if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
             try:
-                response.worker_body = body_for_worker(response)
+                response.worker_body = body_for_worker(response, ground.media_rule(dialog.trunk, source))
             except Unacceptable as error:
                 ground.counters.add(f"refused.{error.rule}")
                 if response.status >= 200 and asked.request.method == "INVITE":

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from telephony.edge.protocol import Transport
 from telephony.errors import TelephonyMisuse
+from telephony.sip.media_policy import MediaPolicy, Network, TrunkMedia
 
 __all__ = ["EdgeLimits", "EdgeSettings", "ListenAddress", "Trunk"]
 
@@ -50,9 +51,17 @@ class Trunk:
     allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
     called_from: Literal["request-uri", "to"] = "request-uri"  # where its called numbers stand
     trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From says who calls
+    media_networks: tuple[str, ...] = ()  # where its audio may go beside those; empty: any public address
+
+    @property
+    def media(self) -> TrunkMedia:
+        def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+            return tuple(ipaddress.ip_network(text) for text in texts)
+
+        return TrunkMedia(networks(self.allow), networks(self.media_networks))
 
     def __post_init__(self) -> None:
-        for network in self.allow:
+        for network in (*self.allow, *self.media_networks):
             try:
                 ipaddress.ip_network(network)
             except ValueError as error:
@@ -110,6 +119,7 @@ class EdgeSettings:
     trunks: tuple[Trunk, ...]
     public_address: str = ""
     limits: EdgeLimits = field(default_factory=EdgeLimits)
+    media: MediaPolicy = field(default_factory=MediaPolicy)
 
     def __post_init__(self) -> None:
         if not self.listen:

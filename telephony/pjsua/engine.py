@@ -34,7 +34,7 @@ from telephony.pjsua.line import Line, guarded
 from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, set_g722_level, silence_log
 from telephony.pjsua.request import IncomingRequest, parse_invite
 from telephony.pjsua.settings import CODECS, EndpointSettings
-from telephony.pjsua.sockets import ClosingSockets
+from telephony.pjsua.sockets import ClosingSockets, free_pair
 from telephony.pjsua.translate import pjsip_operation
 
 __all__ = ["Engine"]
@@ -97,6 +97,7 @@ class Engine:
         self._new_leg = new_leg
         self._endpoint: _PjEndpoint | None = None
         self._account: _Account | None = None
+        self._config: AccountConfig | None = None
         self._bridge: Bridge | None = None
         self._lines: dict[int, Line] = {}
         self._closing: dict[int, Line] = {}
@@ -180,7 +181,7 @@ class Engine:
         if self._account is not None:
             self._account.engine = None
             self._account.shutdown()
-            self._account = None
+            self._account = self._config = None
         if self._endpoint is not None:
             try:
                 with pjsip_operation("stop"):
@@ -202,6 +203,22 @@ class Engine:
         self._lines[slot] = line
         line.post = self._new_leg(line, request)
         line.media.open()
+        self._choose_port()
+
+    def _choose_port(self) -> None:
+        """PJSIP counts its ports up; who knows one of them must not know the next. It goes on from the port of the
+        account's settings when that has changed."""
+        account, config = self._account, self._config
+        if account is None or config is None:
+            return
+        media = config.mediaConfig.transportConfig
+        place = free_pair(self._settings.first_rtp, self._settings.rtp_pairs, self._settings.rtp_bind)
+        first = self._settings.first_rtp + 2 * place
+        if media.port != first:
+            media.port = first
+            media.portRange = max(1, 2 * (self._settings.rtp_pairs - place) - 1)
+            with pjsip_operation("choose a port"):
+                account.modify(config)
 
     def _close(self, line: Line) -> None:
         if self._lines.get(line.slot) is line:
@@ -233,7 +250,9 @@ class Engine:
             for codec in endpoint.codecEnum2():
                 endpoint.codecSetPriority(codec.codecId, wanted.get(codec.codecId, 0))
             self._account = _Account(self)
-            self._account.create(_account_config(settings, self.sip_port))
+            self._config = _account_config(settings, self.sip_port)
+            self._account.create(self._config)
+            self._choose_port()
         self._wake = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._wake.setblocking(False)
         self._wake.connect((settings.sip_host, self.sip_port))

@@ -1,11 +1,13 @@
-"""Keeps a storm of short calls from running PJSIP out of socket handles. Pure."""
+"""Sockets of calls: which ports are next, and how many may be closing at once."""
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["ClosingSockets"]
+__all__ = ["ClosingSockets", "free_pair"]
 
 _LINGER_S = 0.6  # PJ_IOQUEUE_KEY_FREE_DELAY is 0.5 s
 _MOST = 14  # of 32 calls that PJSIP's 64 handles serve; one poll of its socket can bring ten more
@@ -31,3 +33,22 @@ class ClosingSockets:
         while self._closed and self._now() - self._closed[0] >= _LINGER_S:
             self._closed.popleft()
         return len(self._closed) >= _MOST
+
+
+def free_pair(first: int, pairs: int, host: str) -> int:
+    """The place of a port pair that is free now, at random among those of the range; any when none is."""
+    begin = secrets.randbelow(pairs)
+    for offset in range(pairs):
+        place = (begin + offset) % pairs
+        if _free(host, first + 2 * place) and _free(host, first + 2 * place + 1):
+            return place
+    return begin
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from telephony.sip.sdp import Direction, IpAddress, Media, SdpNotAcceptable, SessionDescription
 
-__all__ = ["MediaPolicy", "TrunkMedia", "addresses"]
+__all__ = ["MediaPolicy", "Network", "TrunkMedia", "addresses"]
 
 Network = IPv4Network | IPv6Network
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Coroutine
+from itertools import pairwise
 
 import pytest
 from pjsua_bench import Bench, rtp_range
@@ -174,3 +175,18 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_rtp_ports_are_picked_at_random():
+    low, high = rtp_range(50)
+    async with Bench(settings(rtp_ports=(low, high))) as bench:
+        used: list[int] = []
+        for _ in range(8):
+            phone, taken = await bench.answered()
+            assert phone.media_at is not None
+            used.append(phone.media_at[1])
+            await phone.hang_up()
+            await taken.ended()
+    assert all(low <= port < high and port % 2 == 0 for port in used)
+    steps = [later - earlier for earlier, later in pairwise(used)]
+    assert len(set(steps)) > 3, used
