@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import ClassVar
 
 import pytest
@@ -399,3 +400,51 @@ def test_a_tool_that_asks_the_caller_asks_again():
     model = FakeLLM(ModelTurn((tool_call("which_day"),)), "On Friday then.")
     phone = call(script, Asks(), llm=model, stt=FakeSTT("book it", "Friday"))
     assert [text for text, _ in said(phone)] == ["Which day?", "I'm here.", "Which day?", "On Friday then."]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whenever_it_happens_nothing_is_said_to_nobody_and_the_conversation_goes_on(seed: int):
+    """Holds at random moments of a conversation with tools, slow models, keys, interruptions and coughs."""
+    chance = random.Random(seed)
+
+    class Busy(Slow):
+        greeting = "Hello, how can I help you today? We are open until nine."
+        digits = DigitEntry(length=2)
+
+    async def script(phone: Phone) -> None:
+        for _ in range(12):
+            match chance.randrange(4):
+                case 0:
+                    await phone.speak(chance.choice([100, 300, 700, 2000]), chance.uniform(0, 3000))
+                case 1:
+                    phone.session.on_digit(chance.choice("123#"), phone.now)
+                case _:
+                    await phone.wait(chance.uniform(0, 2500))
+            if chance.random() < 0.5:
+                phone._speech.clear()
+                await hold(phone, chance.uniform(40, 9000), music=chance.random() < 0.5)
+                phone._speech.clear()
+        await phone.wait(20_000)
+        # It is well: who speaks now is answered.
+        said_before = len(phone.of(AgentMessage))
+        await phone.speak(1500, 30_000)
+        assert len(phone.of(AgentMessage)) > said_before
+
+    turns = [
+        chance.choice(
+            [
+                "It is at seven. You are welcome. Do you need anything else?",
+                ModelTurn(("One. ", "Two. ", "Three."), first_ms=chance.uniform(0, 3000), between_ms=700),
+                ModelTurn((tool_call("look_up"),)),
+            ]
+        )
+        for _ in range(30)
+    ]
+    words = [chance.choice(["", "okay", "when do you open", "book a table please"]) for _ in range(40)]
+    phone = call(script, Busy(), llm=FakeLLM(*turns), stt=FakeSTT(*words), away_ms=60_000)
+    for message in phone.of(AgentMessage):
+        assert message.full_text.startswith(message.text)
+    holds = list(zip(phone.of(CallerHeld), phone.of(CallerBack), strict=True))
+    for held, back in holds:
+        for message in phone.of(AgentMessage):
+            assert not held.at + 0.001 < message.started_at < back.at - 0.001
