@@ -5,13 +5,14 @@ Vendor modules are imported when a name needs them; `preload` does that, and loa
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from agent.providers.base import LLM, STT, TTS, VAD, Offload, ProviderBadRequest
+from agent.providers.base import LLM, STT, TTS, VAD, Offload, ProviderBadRequest, ProviderError
 
 if TYPE_CHECKING:
     from agent.providers.openai_chat import OpenAISettings
@@ -30,10 +31,11 @@ __all__ = [
     "voice_problem",
 ]
 
-STT_NAMES = ("pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant")
+STT_NAMES = ("moonshine", "pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant")
 LLM_NAMES = ("rules", "instant", "openai/MODEL")
-TTS_NAMES = ("espeak", "espeak/VOICE", "instant")
+TTS_NAMES = ("hibari", "hibari/VOICE", "espeak", "espeak/VOICE", "instant")
 VAD_NAMES = ("silero",)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ def build_stt(spec: str, settings: ProviderSettings, offload: Offload) -> STT:
         for known in get_args(Mode):
             if known == (mode or "auto"):
                 return PocketSphinxSTT(offload, mode=known)
+    if spec == "moonshine":
+        from agent.providers.moonshine import MoonshineSTT
+        from agent.providers.pocketsphinx import PocketSphinxSTT
+
+        return MoonshineSTT(offload, digits=PocketSphinxSTT(offload, mode="grammar"))
     raise _unknown("stt", spec, STT_NAMES)
 
 
@@ -136,6 +143,10 @@ def build_tts(spec: str, settings: ProviderSettings, offload: Offload) -> TTS:
         from agent.providers.espeak import EspeakTTS
 
         return EspeakTTS(offload, default_voice=voice or settings.voice or "en-us")
+    if vendor == "hibari":
+        from agent.providers.hibari import HibariTTS
+
+        return HibariTTS(offload, default_voice=voice or settings.voice or "heart")
     raise _unknown("tts", spec, TTS_NAMES)
 
 
@@ -143,6 +154,10 @@ def voice_problem(spec: str, voice: str, language: str) -> str:
     """Why the tts provider `spec` can't speak with this voice, or without one in this language; empty: it can, or only
     its server knows. A voice behind the slash of `spec` must be there too."""
     vendor, _, default = spec.partition("/")
+    if vendor == "hibari":
+        from agent.providers import hibari
+
+        return hibari.voice_problem(default, "") or hibari.voice_problem(voice, language)
     if vendor != "espeak":
         return ""
     from agent.providers.espeak import find_voice
@@ -167,28 +182,45 @@ def build_vad(spec: str) -> VAD:
 
 def preload(names: Iterable[str], *, calls: int = 4) -> None:
     """Load what `names` need, for a parent that forks processes of `calls` calls each: what is loaded before the fork
-    is shared memory. Starts no thread. Names that are not known are left to `build_…`, which refuses them."""
+    is shared memory. Starts no thread. Names that are not known are left to `build_…`, which refuses them; what cannot
+    be loaded is told in the log, and the next provider of its list serves."""
     for spec in dict.fromkeys(names):
-        vendor, _, rest = spec.partition("/")
-        if vendor == "silero":
-            from agent.providers.silero import SileroVAD
+        try:
+            _preload(spec, calls)
+        except ProviderError as error:
+            _log.error("%s cannot be used: %s", spec, error)
 
-            SileroVAD.prepare()
-        elif vendor == "pocketsphinx":
-            from agent.providers import _sphinx
 
-            _sphinx.prepare(min(calls, 2), dictation=rest == "dictation")
-        elif vendor == "espeak":
-            from agent.providers import _espeak_engine, espeak  # noqa: F401 - for the import
+def _preload(spec: str, calls: int) -> None:
+    vendor, _, rest = spec.partition("/")
+    if vendor == "silero":
+        from agent.providers.silero import SileroVAD
 
-            _espeak_engine.load()
-        elif vendor == "openai":
-            from agent.providers.openai_chat import warm_import
+        SileroVAD.prepare()
+    elif vendor == "pocketsphinx":
+        from agent.providers import _sphinx
 
-            warm_import()
-        elif vendor == "rules":
-            from agent.providers import rules  # noqa: F401 - for the import
-        elif vendor == "instant":
-            from agent.providers.instant import tone
+        _sphinx.prepare(min(calls, 2), dictation=rest == "dictation")
+    elif vendor == "moonshine":
+        from agent.providers import _moonshine, _sphinx
 
-            tone()
+        _moonshine.load()
+        _sphinx.prepare(1)
+    elif vendor == "hibari":
+        from agent.providers import hibari
+
+        hibari.load(rest or "heart")
+    elif vendor == "espeak":
+        from agent.providers import _espeak_engine, espeak  # noqa: F401 - for the import
+
+        _espeak_engine.load()
+    elif vendor == "openai":
+        from agent.providers.openai_chat import warm_import
+
+        warm_import()
+    elif vendor == "rules":
+        from agent.providers import rules  # noqa: F401 - for the import
+    elif vendor == "instant":
+        from agent.providers.instant import tone
+
+        tone()

@@ -51,9 +51,9 @@ __all__ = [
 # Vendors, and what may stand behind a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
 PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vad": {"silero": ()},
-    "stt": {"pocketsphinx": ("grammar", "dictation"), "instant": ()},
+    "stt": {"moonshine": (), "pocketsphinx": ("grammar", "dictation"), "instant": ()},
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
-    "tts": {"espeak": ("*",), "instant": ()},
+    "tts": {"hibari": ("*",), "espeak": ("*",), "instant": ()},
 }
 # 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more. A call in a LiveKit
 # room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls a core.

@@ -1,0 +1,212 @@
+"""On the real model, with speech of hibari and one real speaker, through mu-law."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.providers import _moonshine, _onnx
+from agent.providers._corrections import corrected
+from agent.providers._moonshine import Word, without_repeats
+from agent.providers.base import Expectations, ProviderBadRequest, ProviderUnavailable, Transcript
+from agent.providers.hibari import HibariTTS
+from agent.providers.moonshine import MoonshineStream, MoonshineSTT
+from agent.providers.pocketsphinx import PocketSphinxSTT
+from agent.testing.virtual_clock import VirtualOffload, run_virtual
+from telephony.media.frames import FRAME_BYTES, AudioFrame
+from telephony.media.g711 import decode_ulaw, encode_ulaw
+
+REAL = Path(__file__).parents[2] / "fixtures" / "speech"
+NOTHING = Expectations()
+ORDERS = Expectations(("where is my order", "[my order number is] {number}"), {}, {"number": (5, 5)})
+
+
+def frames(pcm: bytes, level: float = 0.4) -> list[bytes]:
+    """300 ms of line noise around it, and mu-law there and back."""
+    noise = np.random.default_rng(1).normal(0, 30, len(pcm) // 2 + 4800)
+    noise[2400:-2400] += np.frombuffer(pcm, np.int16) * level
+    line = decode_ulaw(encode_ulaw(noise.astype(np.int16).tobytes()))
+    return [line[at : at + FRAME_BYTES] for at in range(0, len(line) - FRAME_BYTES, FRAME_BYTES)]
+
+
+@cache
+def spoken(text: str) -> bytes:
+    async def speak() -> bytes:
+        audio = HibariTTS(VirtualOffload()).synthesize(text, voice="", language="en")
+        return b"".join([piece.pcm async for piece in audio])
+
+    return run_virtual(speak())
+
+
+def listen(audio: list[bytes], expectations: Expectations = NOTHING, pace_s: float = 0.0) -> list[Transcript]:
+    """All transcripts up to the final one. `pace_s`: how long a frame takes to come."""
+
+    async def run() -> list[Transcript]:
+        offload = VirtualOffload()
+        stt = MoonshineSTT(offload, digits=PocketSphinxSTT(offload, mode="grammar"))
+        stream = stt.stream(language="en-US", expectations=expectations)
+        for pcm in audio:
+            stream.push(AudioFrame(pcm, 0.0))
+            if pace_s:
+                await asyncio.sleep(pace_s)
+        stream.flush()
+        heard: list[Transcript] = []
+        async for transcript in stream:
+            heard.append(transcript)
+            if transcript.final:
+                break
+        await stream.aclose()
+        return heard
+
+    return run_virtual(run())
+
+
+def bare(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum() or letter == " ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'd like an appointment tomorrow morning, please.",
+        "Can I speak to somebody about my invoice?",
+        "Could you tell me what time you open on Saturdays?",
+    ],
+)
+def test_hears_sentences_that_nobody_wrote_down(text: str) -> None:
+    heard = listen(frames(spoken(text)))[-1]
+    assert bare(heard.text) == bare(text)
+    assert heard.confidence > 0.7 and heard.language == "en"
+
+
+def test_a_quiet_line_is_heard_as_well() -> None:
+    assert bare(listen(frames(spoken("No, thank you."), level=0.03))[-1].text) == "no thank you"
+
+
+def test_partial_texts_come_while_the_caller_speaks_and_one_final_at_the_end() -> None:
+    heard = listen(frames(spoken("Could you tell me what time you open on Saturdays?")), pace_s=0.02)
+    assert [transcript.final for transcript in heard].count(True) == 1
+    assert len(heard) >= 3 and "could you" in heard[0].text.lower()
+
+
+def test_the_same_audio_gives_the_same_transcripts() -> None:
+    audio = frames(spoken("A table for four at eight o'clock on Friday."))
+    assert listen(audio, pace_s=0.02) == listen(audio, pace_s=0.02)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [[], frames(bytes(16000)), frames((np.random.default_rng(3).normal(0, 900, 16000)).astype("<i2").tobytes())],
+    ids=["nothing", "silence", "noise"],
+)
+def test_silence_and_noise_are_one_empty_final(audio: list[bytes]) -> None:
+    heard = listen(audio, pace_s=0.02)
+    assert [(transcript.text, transcript.final) for transcript in heard] == [("", True)]
+
+
+def test_digits_are_heard_by_the_grammar_where_some_are_expected() -> None:
+    pcm = (REAL / "two_nine_three_four_zero.raw").read_bytes()
+    assert listen(frames(pcm), ORDERS)[-1].text == "two nine three four zero"
+
+
+def test_what_is_no_digits_is_heard_freely_even_where_digits_are_expected() -> None:
+    heard = listen(frames(spoken("Actually, can I speak to a human being?")), ORDERS)[-1]
+    assert bare(heard.text) == "actually can i speak to a human being"
+
+
+def test_a_long_utterance_is_heard_in_pieces_and_loses_nothing() -> None:
+    text = "I called you last week about the heating in my flat. " * 6
+    pcm = spoken(text)
+    assert len(pcm) > 16000 * 12
+    words = bare(listen(frames(pcm))[-1].text).split()
+    assert words.count("heating") == 6
+
+
+def test_trailing_silence_is_not_filled_with_repetitions() -> None:
+    audio = frames(spoken("I'd like an appointment.") + bytes(16000 * 5))
+    assert bare(listen(audio)[-1].text) == "id like an appointment"
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [([5, 6, 7], 3), ([5, 6, 6], 3), ([5, 6, 6, 6], 2), ([1, 2, 3, 2, 3, 2, 3], 3), ([], 0), ([4] * 9, 1)],
+)
+def test_repeated_tails(ids: list[int], kept: int) -> None:
+    assert without_repeats(ids) == kept
+
+
+def test_only_english() -> None:
+    with pytest.raises(ProviderBadRequest, match="English only"):
+        MoonshineSTT(VirtualOffload()).stream(language="de", expectations=Expectations())
+
+
+def test_streams_take_flush_after_flush() -> None:
+    said = [frames(spoken(text)) for text in ("Yes, please.", "No, thank you.")]
+
+    async def run() -> list[str]:
+        stream: MoonshineStream = MoonshineSTT(VirtualOffload()).stream(language="en", expectations=Expectations())
+        for audio in said:
+            for pcm in audio:
+                stream.push(AudioFrame(pcm, 0.0))
+            stream.flush()
+        finals: list[str] = []
+        async for transcript in stream:
+            if transcript.final:
+                finals.append(bare(transcript.text))
+            if len(finals) == 2:
+                break
+        await stream.aclose()
+        return finals
+
+    assert run_virtual(run()) == ["yes please", "no thank you"]
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Callable[[str], None]:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+
+    def check(content: str) -> None:
+        if content:
+            (folder / "model").write_text(content)
+        _onnx.files_of("x", "model_package", "assets", {"model": "00"}, "trunkline[speech]")
+
+    (tmp_path / "__init__.py").write_text("")
+    return check
+
+
+def test_a_missing_package_file_or_a_damaged_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: Callable[[str], None]
+) -> None:
+    with pytest.raises(ProviderUnavailable, match=r"not installed: pip install 'trunkline\[speech\]'"):
+        damaged("")
+    package = tmp_path.parent / "model_package"
+    tmp_path.rename(package)
+    monkeypatch.syspath_prepend(str(package.parent))
+    with pytest.raises(ProviderUnavailable, match="cannot be read"):
+        _onnx.files_of("x", "model_package", "assets", {"model": "00"}, "trunkline[speech]")
+    (package / "assets" / "model").write_text("damaged")
+    with pytest.raises(ProviderUnavailable, match="damaged"):
+        _onnx.files_of("x", "model_package", "assets", {"model": "00"}, "trunkline[speech]")
+
+
+def test_unsure_words_become_what_is_expected_and_sounds_alike() -> None:
+    names = Expectations(("i want {who}",), {"who": ("doctor krzyk", "moira")})
+
+    def words(*pairs: tuple[str, float]) -> list[Word]:
+        return [Word(text, confidence) for text, confidence in pairs]
+
+    assert corrected(words(("to", 0.9), ("doctor", 0.9), ("Kreezik.", 0.4)), names) == "to doctor krzyk."
+    assert corrected(words(("with", 0.9), ("Moyra,", 0.5), ("please", 0.9)), names) == "with moira, please"
+    assert corrected(words(("with", 0.9), ("Maria", 0.95)), names) == "with Maria"  # sure of it
+    assert corrected(words(("a", 0.3), ("table", 0.3)), names) == "a table"
+    assert corrected(words(("x", 0.1)), Expectations()) == "x"
+
+
+def test_the_vocabulary_is_whole() -> None:
+    assert _moonshine.load().hear(np.zeros(100, np.float32)).words == ()
