@@ -68,7 +68,7 @@ speech: {stt: [deepgram/nova]}
         "s.yaml:7: workers: must be auto or a whole number from 1 to 256",
         "s.yaml:8: drain_s: must be a number",
         's.yaml:9: store: "sqlite://" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"',
-        's.yaml:10: speech.stt[0]: no stt provider is called "deepgram"; there are: pocketsphinx, instant',
+        's.yaml:10: speech.stt[0]: no stt provider is called "deepgram"; there are: moonshine, pocketsphinx, instant',
     ]
 
 
