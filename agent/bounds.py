@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import TypeVar, cast
+
+import pydantic
 
 from agent.speech.characters import valid_text
 
@@ -16,10 +20,13 @@ def shortened(text: str, most: int) -> str:
     return f"{valid_text(text[:most]).rstrip()} … [cut off here: {len(text):,} characters in all]"
 
 
-def pruned(value: object, most: int) -> object:
+T = TypeVar("T")
+
+
+def pruned(value: T, most: int) -> T:
     """`value` with no more of its items than make about `most` characters as JSON, and each of its texts cut to that.
     Work is bounded by `most`, whatever the value. The same object if nothing had to go."""
-    return _Pruning(most).of(value)
+    return cast(T, _Pruning(most).of(value))
 
 
 class _Pruning:
@@ -35,8 +42,21 @@ class _Pruning:
             return self._mapping(value)
         if isinstance(value, list | tuple):
             return self._items(value)
+        if isinstance(value, bytes | bytearray):
+            kept_bytes = value if len(value) <= self._left else value[: max(self._left, 0)]
+            self._left -= len(kept_bytes) + 3
+            return kept_bytes
+        if isinstance(value, pydantic.BaseModel):
+            return self._fields(value, dict(value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = dataclasses.fields(value)
+            return self._fields(value, {field.name: getattr(value, field.name) for field in fields})
         self._left -= 6
         return value
+
+    def _fields(self, value: object, fields: Mapping[object, object]) -> object:
+        kept = self._mapping(fields)
+        return value if kept is fields else kept
 
     def _mapping(self, value: Mapping[object, object]) -> object:
         kept: dict[object, object] = {}

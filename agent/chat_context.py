@@ -67,12 +67,15 @@ def build_context(
     """`history` and then `user`, under `prompt`. `instructions` are for this request only; where nobody has said
     anything that is to be answered, they are the user's message. `limits` None: all of the history."""
     most = limits.message_characters if limits is not None else 0
-    whole = [_valid(message, most) for message in (*history, *((user,) if user is not None else ()))]
+    recent = _recent(history, limits) if limits is not None else history
+    whole = [_valid(message, most) for message in (*recent, *((user,) if user is not None else ()))]
     system = [prompt, *(message.text for message in whole if message.role == "system")]
     blocks = _merged(_with_unique_ids(_blocks(whole)))
-    if limits is not None and (kept := _within(blocks, limits)) < len(blocks):
+    if limits is not None:
+        cut = len(recent) < len(history)
+        kept = _within(blocks, limits, cut=cut)
+        system += [_LEFT_OUT] if cut or kept < len(blocks) else []
         blocks = blocks[len(blocks) - kept :]
-        system.append(_LEFT_OUT)
     if blocks and (blocks[-1].role == "user" or blocks[-1].calls):
         system.append(instructions)
     else:
@@ -156,8 +159,19 @@ def _merged(blocks: list[_Block]) -> list[_Block]:
     return merged
 
 
-def _within(blocks: Sequence[_Block], limits: ContextLimits) -> int:
-    """How many of the last blocks fit, in whole turns of the caller; the last turn is always there."""
+def _recent(history: Sequence[ChatMessage], limits: ContextLimits) -> Sequence[ChatMessage]:
+    """As much of the end of it as is needed at most: the work for a request does not grow with the call."""
+    characters = 0
+    for count, message in enumerate(reversed(history), 1):
+        characters += min(len(message.text), limits.message_characters) + 1
+        if (characters > limits.characters or count > 2 * limits.messages) and message.role == "user":
+            return history[len(history) - count :]
+    return history
+
+
+def _within(blocks: Sequence[_Block], limits: ContextLimits, *, cut: bool) -> int:
+    """How many of the last blocks fit, in whole turns of the caller; the last turn is always there. `cut`: older ones
+    are gone already."""
     kept = characters = messages = 0
     for count, block in enumerate(reversed(blocks), 1):
         characters += len(block.text) + sum(len(call.arguments) for call in block.calls)
@@ -167,4 +181,4 @@ def _within(blocks: Sequence[_Block], limits: ContextLimits) -> int:
             return kept
         if block.role == "user":
             kept = count
-    return len(blocks)
+    return kept if cut and kept else len(blocks)

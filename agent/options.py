@@ -37,10 +37,10 @@ class SessionOptions:
     max_call_ms: float | None = 30 * 60_000
     max_hold_ms: float | None = 10 * 60_000  # how long a caller may put us on hold
     max_tool_steps: int = 5
-    max_context_characters: int = (
-        100_000  # a token is about four: of a longer conversation the oldest turns are left out
-    )
+    max_context_characters: int = 100_000  # four are about a token; of a longer conversation old turns are left out
     max_context_messages: int = 400
+    max_keys_a_second: float = 20  # what comes faster for long is dropped; a hand presses ten
+    min_key_turn_ms: float = 500  # turns of keys that come faster are told to the model together
     max_user_characters: int = 4000  # of one message of the caller; the rest is cut off
     max_tool_result_characters: int = 16_000  # for the model and the record; the rest is cut off
     max_tool_calls: int = 16  # of one answer; the rest is not run
@@ -78,6 +78,8 @@ class SessionOptions:
         for name in _CAPS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.max_keys_a_second <= 0 or self.min_key_turn_ms < 0:
+            raise ValueError("max_keys_a_second must be positive, min_key_turn_ms at least 0")
         if self.max_tool_steps < 0 or self.retries < 0 or self.max_failures < 1:
             raise ValueError("max_tool_steps and retries must be at least 0, max_failures at least 1")
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from agent.bounds import shortened
 from agent.clock import ThreadOffload
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
 from agent.options import SessionOptions
@@ -228,6 +229,7 @@ class AgentSession:
         """Let the model speak. `instructions` hold for this reply only. Do not await it within a tool: a reply begins
         when the one before it, with its tools, is over."""
         conversation, _, talker, _ = self._parts()
+        user_input = shortened(user_input, self._options.max_user_characters)
         user = ChatMessage("user", user_input) if user_input else None
         waterfall = Waterfall(conversation.turns, decided_at=conversation.now())
         return talker.reply(user, waterfall, instructions=instructions, allow_interruptions=allow_interruptions)
@@ -248,6 +250,7 @@ class AgentSession:
         unsubscribe = self.subscribe(events.append, unmasked=True)
         try:
             now = conversation.now()
+            user_input = shortened(user_input, self._options.max_user_characters)
             self._emit(UserMessage(now, user_input, now, now, "text"))
             conversation.turns += 1
             self.generate_reply(user_input=user_input)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 import pydantic
 import pydantic_core
 
+from agent.bounds import pruned, shortened
 from agent.clock import is_our_end
 from agent.context import RunContext
 from agent.hooks import StopResponse
@@ -24,6 +25,7 @@ __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "functio
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__trunkline_tool__"
+_MARKER = 100  # characters of room for the words that say how much was cut
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +97,9 @@ class FunctionTool:
     def name(self) -> str:
         return self.spec.name
 
-    async def call(self, ctx: RunContext, arguments: str, offload: Offload) -> ToolOutcome:
+    async def call(
+        self, ctx: RunContext, arguments: str, offload: Offload, *, max_characters: int = 16_000
+    ) -> ToolOutcome:
         """Run with JSON arguments as a model wrote them. Whatever it raises is told to the model: only a cancellation
         of the task that runs it is raised (one from within, of something that the tool awaited, is a failure)."""
         limit = asyncio.timeout(self.timeout_s)
@@ -104,11 +108,11 @@ class FunctionTool:
             values.update(dict.fromkeys(self._context_names, ctx))
             async with limit:
                 value = await self._run(values, offload)
-            return ToolOutcome(_as_text(value), value=value, silent=self._silent)
+            return ToolOutcome(_as_text(value, max_characters), value=value, silent=self._silent)
         except StopResponse as stop:
-            return ToolOutcome(str(stop) or "done", silent=True)
+            return ToolOutcome(shortened(str(stop), max_characters) or "done", silent=True)
         except ToolError as error:
-            return ToolOutcome(str(error), is_error=True)
+            return ToolOutcome(shortened(str(error), max_characters), is_error=True)
         except BaseException as error:
             if is_our_end(error):
                 raise
@@ -234,12 +238,14 @@ def _without_titles(schema: Any) -> Any:
     }
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: object, most: int) -> str:
+    """For the model and the record. Of a large value only as much is worked on as is kept."""
     if value is None:
         return "done"
-    if isinstance(value, str):
-        return value
-    try:
-        return pydantic_core.to_json(value).decode()
-    except pydantic_core.PydanticSerializationError:
-        return str(value)
+    value = pruned(value, most)
+    if not isinstance(value, str):
+        try:
+            value = pydantic_core.to_json(value).decode()
+        except pydantic_core.PydanticSerializationError:
+            value = str(value)
+    return shortened(value, most + _MARKER)

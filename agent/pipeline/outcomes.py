@@ -8,7 +8,7 @@ from agent.end_call import EndCall
 from agent.persona import Agent
 from agent.tools import ToolOutcome
 
-__all__ = ["all_silent", "as_read_by_model", "end_of", "end_refused", "handoff_of"]
+__all__ = ["all_silent", "as_read_by_model", "end_of", "end_refused", "handoff_of", "handoff_refused"]
 
 
 def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
@@ -46,3 +46,8 @@ def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:
     if (handoff := handoff_of(outcome)) is not None:
         return ToolOutcome(f"The caller now talks to {handoff[0].name}.", value=outcome.value)
     return outcome
+
+
+def handoff_refused(name: str) -> ToolOutcome:
+    """For a second handoff of one answer; the caller already goes to `name`."""
+    return ToolOutcome(f"Not done: the caller is already handed over to {name}.", is_error=True)

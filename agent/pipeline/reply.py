@@ -226,7 +226,10 @@ class Reply:
                         _log.warning("the model's reply was cut off after %d characters", options.max_reply_characters)
                         return
                 elif isinstance(event, ToolCall):
-                    calls.append(event)
+                    if len(calls) < options.max_tool_calls:
+                        calls.append(event)
+                    else:
+                        _log.warning("a call of %s is not run: it is one too many of one answer", event.name)
                 else:
                     prompt, completion = self._conversation.tokens
                     self._conversation.tokens = (prompt + event.prompt_tokens, completion + event.completion_tokens)

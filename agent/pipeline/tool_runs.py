@@ -6,20 +6,24 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from agent.bounds import pruned, shortened
 from agent.events import FunctionCall, FunctionCallOutput
 from agent.pipeline.conversation import Conversation
-from agent.pipeline.outcomes import as_read_by_model, end_of, end_refused
+from agent.pipeline.outcomes import as_read_by_model, end_of, end_refused, handoff_of, handoff_refused
 from agent.providers.base import ChatMessage, ToolCall
 from agent.tool_arguments import arguments_of
 from agent.tools import ToolOutcome
 
 __all__ = ["run_tools", "tool_messages"]
 
+_ARGUMENTS = 16_000  # characters of a call's arguments in the record
+
 
 async def run_tools(conversation: Conversation, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
     """The outcomes in the order of the calls, which run side by side. An end of the call waits for the others, and is
     refused when one of them failed: the caller must hear of that first."""
-    runs = [_Run(conversation, call) for call in calls]
+    handed_to: list[str] = []
+    runs = [_Run(conversation, call, handed_to) for call in calls]
     tasks = [conversation.spawn(run.run(), f"tool {run.call.name}") for run in runs]
     try:
         if tasks:
@@ -45,8 +49,10 @@ def tool_messages(calls: Sequence[ToolCall], outcomes: Sequence[ToolOutcome]) ->
 class _Run:
     """One call of a function."""
 
-    def __init__(self, conversation: Conversation, call: ToolCall) -> None:
+    def __init__(self, conversation: Conversation, call: ToolCall, handed_to: list[str]) -> None:
+        """`handed_to`: whom the functions of this answer have handed the caller to."""
         self._conversation = conversation
+        self._handed_to = handed_to
         self.call = call
         # What stands if its task is cancelled from within, as a function does that cancels its own task.
         self.outcome = ToolOutcome(f"{call.name} was cancelled and gave nothing.", is_error=True)
@@ -62,12 +68,20 @@ class _Run:
                 known = ", ".join(conversation.agent.tools)
                 self.outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
             else:
-                context = conversation.context(call)
-                self.outcome = as_read_by_model(await tool.call(context, call.arguments, conversation.tool_offload))
+                context, most = conversation.context(call), conversation.options.max_tool_result_characters
+                outcome = await tool.call(context, call.arguments, conversation.tool_offload, max_characters=most)
+                self.outcome = self._first_handoff(as_read_by_model(outcome))
         finally:
             self._ended_at = conversation.now()
         if end_of((self.outcome,)) is None:
             self.tell()
+
+    def _first_handoff(self, outcome: ToolOutcome) -> ToolOutcome:
+        """One handoff at a time: of functions that run side by side, the one that is over first hands the caller on."""
+        if (handoff := handoff_of(outcome)) is None:
+            return outcome
+        self._handed_to.append(handoff[0].name)
+        return outcome if len(self._handed_to) == 1 else handoff_refused(self._handed_to[0])
 
     def tell(self) -> None:
         """Report the outcome, once."""
@@ -83,6 +97,6 @@ class _Run:
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
-        return arguments_of(call.arguments)
-    except (ValueError, TypeError, RecursionError):
-        return {"invalid": call.arguments}
+        return dict(pruned(arguments_of(call.arguments), _ARGUMENTS))
+    except (ValueError, TypeError):
+        return {"invalid": shortened(call.arguments, _ARGUMENTS)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Literal, Protocol
 
+from agent.bounds import shortened
 from agent.events import (
     DigitReceived,
     SilencePrompted,
@@ -24,6 +26,7 @@ from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.digits import DigitCollector, DigitsEntered
 from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
+from agent.turns.keys import KeyTurns, Presses
 from agent.turns.silence import SilenceLadder, SilenceRung
 from agent.turns.voice import SpeechEnded, SpeechStarted
 from agent.turns.wordless import WordlessTurns
@@ -31,6 +34,8 @@ from agent.turns.wordless import WordlessTurns
 __all__ = ["INAUDIBLE", "CallEnder", "TurnTaking"]
 
 INAUDIBLE = "[inaudible]"
+_KEYS_AT_ONCE = 40  # that were pressed before the agent could hear them
+_log = logging.getLogger(__name__)
 
 
 class CallEnder(Protocol):
@@ -62,10 +67,14 @@ class TurnTaking:
         self._silence.on = conversation.agent.silence_ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._digits = DigitCollector(conversation.agent.digits)
+        self._presses = Presses(a_second=options.max_keys_a_second, burst=_KEYS_AT_ONCE)
+        self._key_turns = KeyTurns(gap_ms=options.min_key_turn_ms)
         loop = conversation.loop
         self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
         self._silence_alarm = Alarm(loop, self._silence, self._prompt)
         self._digits_alarm = Alarm(loop, self._digits, self._digits_entered)
+        self._key_turns_alarm = Alarm(loop, self._key_turns, self._keyed)
+        self._alarms = (self._interruption_alarm, self._silence_alarm, self._digits_alarm, self._key_turns_alarm)
         self._waiting: list[asyncio.Future[str]] = []
         self._stopped = False
         self._recognizes = stt is not None
@@ -76,7 +85,7 @@ class TurnTaking:
         self._stopped = True
         if self.listener is not None:
             self.listener.stop()
-        for alarm in (self._interruption_alarm, self._silence_alarm, self._digits_alarm):
+        for alarm in self._alarms:
             alarm.cancel()
         for waiting in self._waiting:
             waiting.cancel()
@@ -90,7 +99,7 @@ class TurnTaking:
             listener.hold(at)
         self._interruption.agent_done()
         self._silence.busy()
-        for alarm in (self._interruption_alarm, self._silence_alarm, self._digits_alarm):
+        for alarm in self._alarms:
             alarm.cancel()
 
     def resume(self, at: float, held_ms: float) -> None:
@@ -101,6 +110,7 @@ class TurnTaking:
         if self._stopped:
             return
         self._digits_alarm.set()
+        self._key_turns_alarm.set()
         if self.listener is not None:
             self.listener.resume(at)
 
@@ -123,7 +133,7 @@ class TurnTaking:
         talking = talker.speaker.busy if self._waiting else talker.busy
         if not listening:
             self._conversation.goes_on.set()
-        if talking or self._digits.collecting:
+        if talking or self._keying:
             self._silence.busy()
         elif listening or self._conversation.user_speaking:
             self._silence.sound()
@@ -131,6 +141,10 @@ class TurnTaking:
             self._silence.idle(now)
         self._silence_alarm.set()
         self._ender.situation_changed()
+
+    @property
+    def _keying(self) -> bool:
+        return self._digits.collecting or self._key_turns.waiting
 
     @property
     def awaits_words(self) -> bool:
@@ -144,6 +158,8 @@ class TurnTaking:
         self._digits.begin(agent.digits)
         self._silence.on = agent.silence_ladder
         self._digits_alarm.set()
+        self._key_turns.forget()
+        self._key_turns_alarm.set()
         self._secret_over()
         self._silence.heard(self._conversation.now())
         if self.listener is not None:
@@ -185,9 +201,13 @@ class TurnTaking:
         self._interruption_alarm.set()
 
     def turn_likely(self, turn: SpokenTurn) -> None:
-        text = transcribed(self._conversation.agent, turn.text)
+        text = self._words_of(turn)
         if self._conversation.options.preemptive and text and not turn.failed and not self._waiting:
             self._talker.prepare(ChatMessage("user", text), self._waterfall(turn))
+
+    def _words_of(self, turn: SpokenTurn) -> str:
+        conversation = self._conversation
+        return shortened(transcribed(conversation.agent, turn.text), conversation.options.max_user_characters)
 
     def turn_decided(self, turn: SpokenTurn) -> None:
         if self._interruption.state == "calm":
@@ -201,7 +221,7 @@ class TurnTaking:
             self.changed()
             return
         self._tell_decided(turn)
-        text = transcribed(self._conversation.agent, text)
+        text = self._words_of(turn)
         if turn.failed and not text:
             self._talker.drop_prepared()
             self._talker.fail()
@@ -331,6 +351,10 @@ class TurnTaking:
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def digit(self, digit: str, at: float) -> None:
+        if not self._presses.takes(self._conversation.now()):
+            if self._presses.dropped == 1:
+                _log.warning("keys come faster than a hand presses them: what is too much is dropped")
+            return
         privacy = self._conversation.session.privacy
         self._conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
         if self._stopped:
@@ -352,6 +376,10 @@ class TurnTaking:
         self._digits_alarm.set()
 
     def _digits_entered(self, actions: tuple[DigitsEntered, ...]) -> None:
+        self._keyed(self._key_turns.entered(actions, self._conversation.now()))
+        self._key_turns_alarm.set()
+
+    def _keyed(self, actions: tuple[DigitsEntered, ...]) -> None:
         for entered in actions:
             self._conversation.emit(UserTurnEnded(self._conversation.now(), entered.ended_at, "digits"))
             self._conversation.session.privacy.entered(entered.text, self._digits.entry)
@@ -361,7 +389,7 @@ class TurnTaking:
 
     def _secret_over(self) -> None:
         """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
-        if not self._digits.collecting:
+        if not self._keying:
             self._conversation.session.recording.resume("secret", self._conversation.now())
 
     # --- silence --------------------------------------------------------------------------------------------------

@@ -81,6 +81,12 @@ class SessionSettings(BaseModel):
         default=16_000, ge=100, le=1_000_000, description="The rest of a longer result of a tool is cut off."
     )
     max_tool_calls: int = Field(default=16, ge=1, le=100, description="Of one reply; the rest is not run.")
+    max_keys_a_second: float = Field(
+        default=20, ge=2, le=1000, description="Keys that come faster for long are dropped; a hand presses ten."
+    )
+    min_key_turn_ms: int = Field(
+        default=500, ge=0, le=10_000, description="Turns of keys that come faster are told to the model together."
+    )
     filler_ms: int | None = Field(
         default=3200,
         ge=500,

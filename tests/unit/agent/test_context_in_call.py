@@ -5,6 +5,7 @@ import asyncio
 from phone import Phone, call
 
 from agent import Agent, RunContext, function_tool
+from agent.events import AgentHandoff
 from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
 
@@ -65,6 +66,41 @@ def test_a_question_within_a_tool_and_its_answer_come_before_its_call():
         ("assistant", "", 1),
         ("tool", "monday", 0),
     ]
+
+
+def test_one_handoff_at_a_time():
+    class Two(Agent):
+        """You have two colleagues."""
+
+        @function_tool
+        async def to_sales(self) -> Agent:
+            """Hand over to sales."""
+            await asyncio.sleep(0.2)
+            return Sales()
+
+        @function_tool
+        async def to_billing(self) -> Agent:
+            """Hand over to billing."""
+            return Billing()
+
+    class Sales(Agent):
+        greeting = "Sales here."
+
+    class Billing(Agent):
+        greeting = "Billing here."
+
+    llm = FakeLLM(ModelTurn((ToolCall("c1", "to_sales", "{}"), ToolCall("c2", "to_billing", "{}"))), "Yes?")
+
+    async def script(phone: Phone) -> None:
+        await one_turn(phone)
+        await phone.speak(600, 3000)
+
+    phone = call(script, Two(), llm=llm, away_ms=None)
+    (handoff,) = phone.of(AgentHandoff)
+    assert handoff.to_persona == "Billing"
+    first, second = [message for message in llm.requests[-1].messages if message.role == "tool"]
+    assert first.is_error and "already handed over to Billing" in first.text
+    assert second.text == "The caller now talks to Billing."
 
 
 def test_halves_of_emoji_poison_nothing():
