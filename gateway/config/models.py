@@ -46,6 +46,7 @@ __all__ = [
     "SipSettings",
     "SpeechSettings",
     "TrunkSettings",
+    "provider_problem",
 ]
 
 # Vendors, and what may stand behind a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
@@ -149,17 +150,24 @@ class HttpSettings(_Section):
     )
 
 
+def provider_problem(part: str, name: str) -> str:
+    """Why no provider of this part ("llm", "tts", …) has that name; empty: one has."""
+    vendor, slash, detail = name.partition("/")
+    if vendor not in PROVIDERS[part]:
+        return f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}'
+    details = PROVIDERS[part][vendor]
+    if slash and (not detail or (detail not in details and "*" not in details)):
+        choice = f"one of {', '.join(details)}" if details and "*" not in details else "nothing"
+        return f'"{name}": behind "{vendor}" stands {"a name" if "*" in details else choice}'
+    return ""
+
+
 def _provider(part: str) -> BeforeValidator:
     def known(name: Any) -> Any:
-        if not isinstance(name, str):
-            return name  # the field's own type says what is wrong
-        vendor, slash, detail = name.partition("/")
-        if vendor not in PROVIDERS[part]:
-            raise ValueError(f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}')
-        details = PROVIDERS[part][vendor]
-        if slash and (not detail or (detail not in details and "*" not in details)):
-            choice = f"one of {', '.join(details)}" if details and "*" not in details else "nothing"
-            raise ValueError(f'"{name}": behind "{vendor}" stands {"a name" if "*" in details else choice}')
+        if isinstance(name, str) and (
+            wrong := provider_problem(part, name)
+        ):  # else the field's type says what is wrong
+            raise ValueError(wrong)
         return name
 
     return BeforeValidator(known)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.located_yaml import ConfigError, Problem
 from gateway.config.messages import similar
+from gateway.config.models import provider_problem
 from gateway.dialplan.model import PersonaRef
 from gateway.dialplan.persona_lines import lines_of_classes
 from gateway.dialplan.personas import load_persona
@@ -37,7 +38,7 @@ def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
     for cls in _personas(maker):
         named = cls is maker
         found = lines.get(cls.__name__, {})
-        for attribute, message in (*_words(cls), *_voice(cls, tts), *_complaints(cls, made=named)):
+        for attribute, message in (*_words(cls), *_providers(cls), *_voice(cls, tts), *_complaints(cls, made=named)):
             line = found.get(attribute) or found.get("", 0)
             problems.append(Problem(str(ref.file), line, ref.name if named else cls.__name__, message))
     return problems
@@ -89,9 +90,19 @@ def _words(cls: type[Agent]) -> Iterator[tuple[str, str]]:
             yield f"canned.{key}", f'canned: "{key}" is not known{similar(str(key), CANNED)}'
 
 
+def _providers(cls: type[Agent]) -> Iterator[tuple[str, str]]:
+    """A model or a synthesis that the persona names for itself."""
+    for part in ("llm", "tts"):
+        name = getattr(cls, part)
+        if isinstance(name, str) and (wrong := provider_problem(part, name)):
+            yield part, wrong
+
+
 def _voice(cls: type[Agent], tts: Iterable[str]) -> Iterator[tuple[str, str]]:
     from agent.providers.registry import voice_problem
 
+    if cls.tts is not None:
+        tts = (cls.tts,) if isinstance(cls.tts, str) else ()
     for spec in tts:
         wrong = voice_problem(spec, cls.voice, cls.language)
         if wrong:

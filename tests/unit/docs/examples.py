@@ -4,7 +4,6 @@ A block is taken as its language says. Where a block needs more than itself, an 
 what, and nothing of it is shown:
 
     <!-- run with: NAME -->    what `test_examples.py` has under that name is there
-    <!-- not run: WHY -->      for what shows a form and is no program
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ TREE = Path(__file__).parents[3]
 DOCUMENTS = (TREE / "README.md", *sorted((TREE / "docs").glob("*.md")))
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
-_MARK = re.compile(r"^<!-- (run with|not run): (.+) -->$")
+_MARK = re.compile(r"^<!-- (run with): (.+) -->$")
 _CODE = re.compile(r"`(trunkline (?![wj]\d)[^`]+)`")  # `trunkline w1-1` is the name of a process
 _PROGRAM = re.compile(r"^(\$ )?(?=(trunkline|make|python|curl) )")
 
 
 @dataclass(frozen=True)
 class Block:
-    """`line`: of its first line. `mark`: "" or "run with" or "not run"; `what` stands behind it."""
+    """`line`: of its first line. `mark`: "" or "run with"; `what` stands behind it."""
 
     document: Path
     line: int

@@ -195,7 +195,7 @@ def test_python(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # --- YAML and others ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block", [block for block in all_blocks("yaml") if block.mark != "not run"], ids=named)
+@pytest.mark.parametrize("block", all_blocks("yaml"), ids=named)
 def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dialplan with the personas of its document or of the tree, a recorded call, or settings, whole or a part."""
     data = read_yaml(tmp_path / "example.yaml", block.text).data
@@ -203,7 +203,10 @@ def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     if "numbers" in data:
         a_dialplan(block, tmp_path)
     elif "timeline" in data:
-        a_recorded_call(block, tmp_path)
+        a_recorded_call(block, block.text, tmp_path)
+    elif "model" in data:  # a part of the recorded call above it
+        (whole,) = [other for other in blocks(block.document) if "timeline:" in other.text]
+        a_recorded_call(block, whole.text + block.text, tmp_path)
     else:
         parts = {key: MINIMAL[key] for key in ("sip", "dialplans")}
         settings_file = json.dumps({**parts, **plain(data)})
@@ -234,13 +237,13 @@ def a_dialplan(block: Block, folder: Path) -> None:
     assert [problem for ref in plan.personas for problem in persona_problems(ref, ["espeak"])] == []
 
 
-def a_recorded_call(block: Block, folder: Path) -> None:
+def a_recorded_call(block: Block, text: str, folder: Path) -> None:
     from agent.testing import load_fixture
 
     clip = next((TREE / "tests" / "fixtures" / "audio").rglob("*.wav"))
-    for name in re.findall(r"speech: ([\w.]+)", block.text):
+    for name in re.findall(r"speech: ([\w.]+)", text):
         shutil.copy(clip, folder / name)
-    (folder / "fixture.yaml").write_text(block.text)
+    (folder / "fixture.yaml").write_text(text)
     load_fixture(folder)
 
 

@@ -98,6 +98,17 @@ def test_check_finds_a_voice_behind_a_slash(folder, capsys):
     assert "speech.tts: espeak: there is no voice 'en-ux'" in capsys.readouterr().err
 
 
+def test_check_finds_a_persona_s_own_provider_that_is_none(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    llm = 'opanai/gpt'\n\n"
+        "class Closed(Agent):\n    tts = 'espeak'\n    voice = 'no-such'\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    said = capsys.readouterr().err
+    assert 'p.py:4: Open: no llm provider is called "opanai"; there are: rules, openai, instant' in said
+    assert "p.py:8: Closed: espeak: there is no voice 'no-such'" in said
+
+
 def test_check_warns_of_a_language_without_words_or_ears(folder, capsys):
     Path("p.py").write_text(
         "from agent import Agent\n\nclass Open(Agent):\n    language = 'nl'\n\nclass Closed(Agent):\n    pass\n"
