@@ -3,6 +3,9 @@
     .venv/bin/python bench/soak.py --config bench/gateway.yaml --number +15550199 --minutes 5
     .venv/bin/python bench/soak.py --target 127.0.0.1:5080 --http http://127.0.0.1:8090 --pid PID ...
 
+With `--hostile` (and bench/hostile.yaml, unless --config says otherwise) bench/hostile.py sends floods, garbage and
+stray packets all the while: no call may be lost to it, and nothing may grow.
+
 Callers that come all the time, talk, key digits, hang up at once, give up while it rings or say nothing. Every half
 minute a row is printed: calls so far, slots in use, and the threads, file handles and memory (PSS) of all processes.
 Exits with 1 when a call failed, a record is missing, or something has grown.
@@ -22,6 +25,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import psutil
+from hostile import Dialog, Hostile
 
 from telephony.phone import CallFailed, Phone
 from telephony.phone.analysis import packet_counts
@@ -72,6 +76,7 @@ class Soak:
     setups_ms: list[float] = field(default_factory=list)
     lost_packets: int = 0
     looks: list[Look] = field(default_factory=list)
+    hostile: Hostile | None = None
     _began: float = field(default_factory=time.monotonic)
     _warm: asyncio.Event = field(default_factory=asyncio.Event)
     _sip_ids: set[str] = field(default_factory=set)
@@ -85,6 +90,8 @@ class Soak:
         until = time.monotonic() + seconds
         if show:
             print(HEAD, flush=True)
+        if self.hostile is not None:
+            self.hostile.start()
         async with Phone() as udp, Phone(transport="tcp") as tcp:
             callers = [
                 asyncio.create_task(self._caller(tcp if self.tcp_target and n % 4 == 3 else udp, n, until, calls))
@@ -93,6 +100,8 @@ class Soak:
             looking = asyncio.create_task(self._look_on(show=show))
             await asyncio.gather(*callers)
             looking.cancel()
+        if self.hostile is not None:
+            await self.hostile.stop()
         await asyncio.sleep(SETTLE_S)
         self._look(show=show)
 
@@ -117,6 +126,8 @@ class Soak:
             await dialed.hang_up()
             return
         await dialed.answered()
+        if self.hostile is not None:
+            self.hostile.dialogs.append(Dialog(dialed.call_id, dialed.dialog.local, dialed.dialog.remote))
         if dialed.setup_ms is not None:
             self.setups_ms.append(dialed.setup_ms)
         if kind == "talks":
@@ -231,11 +242,15 @@ async def _speech() -> bytes:
     return b"".join([audio.pcm async for audio in tts.synthesize(text, voice="en-us", language="en")])
 
 
+def _settings(args: argparse.Namespace) -> str:
+    return "bench/hostile.yaml" if args.hostile else "bench/gateway.yaml"
+
+
 async def _main(args: argparse.Namespace) -> int:
     gateway = None
     if args.target is None:
         gateway = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.cli", "serve", "--config", args.config,
+            sys.executable, "-m", "gateway.cli", "serve", "--config", args.config or _settings(args),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         assert gateway.stdout is not None
@@ -248,8 +263,12 @@ async def _main(args: argparse.Namespace) -> int:
         target, tcp, http, pid = args.target, args.tcp_target, args.http, args.pid
     try:
         soak = Soak(target, tcp, http.rstrip("/"), pid, args.number, await _speech(), args.at_once)
+        if args.hostile:
+            soak.hostile = Hostile(target, tcp, http.rstrip("/"), pid)
         await soak.run(args.minutes * 60, show=True)
         print(soak.summary())
+        if soak.hostile is not None:
+            print(soak.hostile.summary())
         complaints = soak.complaints()
         for complaint in complaints:
             print(complaint, file=sys.stderr)
@@ -262,7 +281,8 @@ async def _main(args: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="bench/gateway.yaml", help="settings of the gateway to start")
+    parser.add_argument("--config", help="settings of the gateway to start (default: bench/gateway.yaml)")
+    parser.add_argument("--hostile", action="store_true", help="with hostile traffic (default: bench/hostile.yaml)")
     parser.add_argument("--target", help="HOST:PORT of a gateway that runs already (see --http and --pid)")
     parser.add_argument(
         "--tcp-target", default="", metavar="HOST:PORT", help="the same by TCP, if it takes calls there"
