@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aiosipua import parse_sdp
-
 from telephony.media.g711 import ALAW_SILENCE, ULAW_SILENCE, decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from telephony.phone.errors import BadPeerMessage
+from telephony.sip.sdp import SdpError, parse_sdp
 
 __all__ = ["CODECS", "Codec", "CodecName", "MediaDirection", "RemoteMedia", "describe", "understand"]
 
@@ -76,19 +75,16 @@ def describe(
 def understand(body: str, ours: Sequence[CodecName]) -> RemoteMedia:
     """Read the other side's description. Raises BadPeerMessage when it cannot be used, or shares no codec."""
     try:
-        session = parse_sdp(body)
-    except (ValueError, IndexError) as error:
+        audio = parse_sdp(body.encode("utf-8", "replace")).audio
+    except SdpError as error:
         raise BadPeerMessage(f"the SDP cannot be read: {error}") from error
-    audio, address = session.audio, session.rtp_address
-    if audio is None or address is None or not audio.port:
+    if audio is None or audio.rtp_address is None:
         raise BadPeerMessage("the SDP has no audio stream")
-    events = [
-        c.payload_type for c in audio.codecs if c.encoding_name.lower() == "telephone-event" and c.clock_rate == 8000
-    ]
+    address, port = audio.rtp_address
+    events = [codec.payload_type for codec in audio.codecs if codec.key == ("TELEPHONE-EVENT", 8000, 1)]
     for codec in audio.codecs:
         for name in ours:
-            if codec.encoding_name.upper() == name:
-                said = [d for d in _DIRECTIONS if d in audio.attributes or d in session.attributes]
-                direction = _DIRECTIONS[said[0]] if said else "sendrecv"
-                return RemoteMedia(*address, CODECS[name], events[0] if events else None, direction)
+            if codec.key == (name, 8000, 1):
+                direction = _DIRECTIONS[audio.direction]
+                return RemoteMedia(str(address), port, CODECS[name], events[0] if events else None, direction)
     raise BadPeerMessage(f"the SDP has none of {', '.join(ours)}")
