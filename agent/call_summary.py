@@ -34,9 +34,9 @@ async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, s
             if overrides(agent, "on_call_summary"):
                 words = await agent.on_call_summary(RunContext(session, agent, session.userdata))
                 if words is not None:
-                    return words[:_LONGEST], "persona"
+                    return session.privacy.value(words[:_LONGEST]), "persona"
             if by_model:
-                return (await _by_model(session))[:_LONGEST].strip(), "model"
+                return session.privacy.value((await _by_model(session))[:_LONGEST].strip()), "model"
     except (ProviderError, SessionMisuse) as error:
         _log.warning("no model made a summary: %s", error)
     except Exception:  # noqa: BLE001  the hook is the user's code
@@ -45,7 +45,8 @@ async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, s
 
 
 async def _by_model(session: AgentSession) -> str:
-    lines = [f"{_WHO[message.role]}: {message.text}" for message in session.history if message.role in _WHO]
+    told = [(message.role, session.privacy.value(message.text)) for message in session.history]  # secrets stay here
+    lines = [f"{_WHO[role]}: {text}" for role, text in told if role in _WHO]
     if not lines:
         return ""
     stream: Any = session.llm.chat([ChatMessage("system", _ASKED), ChatMessage("user", "\n".join(lines))], ())

@@ -47,6 +47,7 @@ class Privacy:
         self.level = level
         self._secrets: dict[str, None] = {}  # in order
         self._run = _Run()
+        self._closed = False
 
     def hides(self, entry: DigitEntry | None) -> bool:
         """Whether what is keyed into `entry` is hidden from the first key on."""
@@ -102,12 +103,13 @@ class Privacy:
         return mask_json(text, self._secrets, cards=self.level != "secret")
 
     def close(self) -> None:
-        """The call is over: logs need not look for its secrets any more. Idempotent."""
-        for secret in self._secrets:
+        """The call is over: logs need not look for its secrets any more; a summary that comes later still does.
+        Idempotent."""
+        for secret in () if self._closed else self._secrets:
             _in_use[secret] -= 1
             if _in_use[secret] <= 0:
                 del _in_use[secret]
-        self._secrets = {}
+        self._closed = True
 
     def _hides_keyed(self, text: str) -> bool:
         keyed = "".join(digit for digit in text if digit.isdigit())
@@ -118,4 +120,5 @@ class Privacy:
         secret = "".join(digit for digit in text if digit.isdigit())
         if secret and secret not in self._secrets and len(self._secrets) < _MOST_SECRETS:
             self._secrets[secret] = None
-            _in_use[secret] += 1
+            if not self._closed:
+                _in_use[secret] += 1

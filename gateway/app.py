@@ -25,6 +25,7 @@ from gateway.floods import flood_record
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
 from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.recordings_folder import RecordingsFolder
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, recover
 from gateway.summaries import CALL_SUMMARY, SummaryPoster
 from gateway.supervisor import Supervisor
@@ -74,6 +75,8 @@ class Gateway:
         self.dispatcher = Dispatcher(fill=settings.rooms == "livekit")
         self.supervisor = Supervisor(settings, self, self._agents.call_workers if self._agents else WarmWorkers.start)
         self.metrics = Metrics()
+        self.recordings = RecordingsFolder(settings.recordings)
+        self.listeners.append(self.recordings.observe)
         self._stopping = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._ready = asyncio.Event()
@@ -81,6 +84,7 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed_here: set[str] = set()  # calls whose records were closed although a worker may close them too
         self._lag: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -120,11 +124,15 @@ class Gateway:
         snapshots.slots_free = lambda: self.dispatcher.free
         snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in self.edge.counters.snapshot().items()}
         snapshots.store = lambda: self.writer.state
+        snapshots.recordings = lambda: (not self.recordings.trouble, self.recordings.failed)
         try:
             await self.edge.start()
             await self.api.start()
             await self._end_what_was_left()
             await self.writer.start()
+            if self.settings.record_calls or self.dialplan.records:
+                await self.recordings.look()
+                self._watching = asyncio.create_task(self.recordings.watch(), name="recordings folder")
             self._lag = asyncio.create_task(sample_loop_lag(self.metrics))
             await self.supervisor.start()
             if self._agents is not None:
@@ -180,8 +188,9 @@ class Gateway:
         await self.supervisor.stop(Stop(), STOP_LIMIT_S)
         if self._agents is not None:
             await self._agents.close()
-        if self._lag is not None:
-            self._lag.cancel()
+        for task in (self._lag, self._watching):
+            if task is not None:
+                task.cancel()
         if self._livekit is not None:
             await self._livekit.close()
         await self.edge.close()
@@ -211,6 +220,7 @@ class Gateway:
             warnings += self._livekit.warnings
         if self._agents is not None:
             warnings += self._agents.warnings
+        warnings += self.recordings.warnings
         if self.admission.draining:
             return HealthReport(state="draining", reasons=("the gateway is shutting down",), figures=figures)
         if not self.dispatcher.workers:

@@ -64,7 +64,7 @@ class DigitByInfo(Message):
     """Gateway to worker: the caller pressed a key, and its phone said so by INFO. `duration_ms` 0: not said."""
 
     call_id: str
-    digit: str
+    digit: str = field(repr=False)
     duration_ms: int
 
 

@@ -33,6 +33,7 @@ class Snapshots(Collector):
         self.slots_free: Callable[[], int] | None = None
         self.edge: Callable[[], Mapping[str, float]] | None = None  # counter name, as in requests_refused -> count
         self.store: Callable[[], WriterState] | None = None
+        self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
 
     def collect(self) -> Iterable[Metric]:
         if self.workers is not None:
@@ -46,6 +47,10 @@ class Snapshots(Collector):
             for name, total in self.edge().items():
                 metric = re.sub(r"[^a-zA-Z0-9_]", "_", name)  # counters may be called as in refused.source
                 yield CounterMetricFamily(f"trunkline_edge_{metric}", f"SIP edge: {name.replace('_', ' ')}", total)
+        if self.recordings is not None:
+            up, failed = self.recordings()
+            yield GaugeMetricFamily("trunkline_recordings_up", "1 unless the folder of recordings is unusable", int(up))
+            yield CounterMetricFamily("trunkline_recordings_failed", "Calls not recorded, or not whole", failed)
         if self.store is not None:
             yield from _store_metrics(self.store())
 

@@ -46,7 +46,7 @@ def _tightened(paths: Iterable[Path]) -> int:
             if not stat.S_ISLNK(mode) and mode & _FOR_OTHERS:
                 path.chmod(stat.S_IMODE(mode) & ~_FOR_OTHERS)
                 count += 1
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             log.warning("file_open_to_others", file=str(path), error=str(error))

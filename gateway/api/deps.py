@@ -61,12 +61,14 @@ class FakeCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: what is wrong though they can."""
+    """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: what is wrong though they can, and
+    then it is `degraded`."""
 
     state: HealthState
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, int] = field(default_factory=dict)  # calls_active, slots_free, workers_ready, …
+    degraded: bool = False
 
     @property
     def ready(self) -> bool:

@@ -17,7 +17,11 @@ _report = TypeAdapter(HealthReport)
 
 def report_of(deps: ApiDeps) -> HealthReport:
     """The gateway's report with the store's. A store that cannot be written is a warning: calls go on without it."""
-    report = deps.health()
+    report = _with_store(deps, deps.health())
+    return replace(report, degraded=report.ready and bool(report.warnings))
+
+
+def _with_store(deps: ApiDeps, report: HealthReport) -> HealthReport:
     if deps.store_state is None:
         return report
     store = deps.store_state()

@@ -96,6 +96,11 @@ class Dialplan:
         return any(rule.when is not None for entry in self.entries for rule in entry.rules)
 
     @property
+    def records(self) -> bool:
+        """Whether some rule has its calls recorded, whatever the settings say."""
+        return any(rule.options.recording for entry in self.entries for rule in entry.rules)
+
+    @property
     def personas(self) -> tuple[PersonaRef, ...]:
         """Every persona that some rule names, once."""
         named = (rule.to for entry in self.entries for rule in entry.rules)

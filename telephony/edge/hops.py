@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from telephony.edge.protocol import Flood, RefusedInvite, Transport
 
@@ -83,7 +83,7 @@ class DigitPressed:
     """A key, by INFO."""
 
     call_id: str
-    digit: str
+    digit: str = field(repr=False)
     duration_ms: int  # 0: not said
 
 

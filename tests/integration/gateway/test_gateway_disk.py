@@ -50,8 +50,13 @@ async def test_a_folder_of_recordings_that_cannot_be_one(start_gateway: StartGat
             record = await gateway.record(call.call_id)
             assert record["outcome"] == "answered"
             assert record["recording"]["path"] == "" and "Not a directory" in record["recording"]["error"]
+    status, health = gateway.health()
+    assert (status, health["state"], health["degraded"]) == (200, "ready", True)  # calls are taken all the same
+    assert any("calls cannot be recorded" in warning and "Not a directory" in warning for warning in health["warnings"])
+    metrics = gateway.fetch("/metrics").decode()
+    assert "trunkline_recordings_up 0.0" in metrics and "trunkline_recordings_failed_total 3.0" in metrics
     await gateway.idle()
-    assert gateway.complaints() == []
+    assert gateway.complaints("recordings_folder_unusable") == []
 
 
 async def test_a_store_that_cannot_be_written_for_a_while(start_gateway: StartGateway) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from phone import Phone, call
 
-from agent import Agent, RunContext
+from agent import Agent, DigitEntry, RunContext
 from agent.call_summary import call_summary
 from agent.events import AgentMessage
 from agent.providers.base import ProviderRejected
@@ -54,3 +54,27 @@ def test_a_model_that_fails_or_a_hook_that_raises_gives_no_words() -> None:
     assert summary_of(Agent(), failing) == ("", "")
     assert summary_of(Broken(), FakeLLM("Yes.")) == ("", "")
     assert summary_of(Agent(), FakeLLM("Yes."), by_model=False) == ("", "")
+
+
+def test_a_summary_has_no_secret() -> None:
+    class Cashier(Agent):
+        digits = DigitEntry(length=4, secret=True)
+
+        async def on_call_summary(self, ctx: RunContext) -> str | None:
+            return f"keyed {ctx.session.history[0].text}" if own else None
+
+    async def script(phone: Phone) -> None:
+        for key in "4711":
+            phone.session.on_digit(key, phone.now)
+        await phone.until(AgentMessage)
+        await phone.session.aclose("leg_ended")
+        found.append(await call_summary(phone.session, by_model=True))
+
+    found: list[tuple[str, str]] = []
+    llm = FakeLLM("Thank you.", "Keyed 4 7 1 1.")
+    own = False
+    call(script, Cashier(), llm=llm)
+    assert llm.requests[-1].messages[1].text == "Caller: ••••\nAgent: Thank you."
+    own = True
+    call(script, Cashier(), llm=FakeLLM("Thank you."))
+    assert found == [("Keyed • • • •.", "model"), ("keyed ••••", "persona")]
