@@ -11,10 +11,12 @@ import asyncio
 import gc
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -25,6 +27,7 @@ from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
 from gateway.callworker.providers import ProviderSet, preload_providers
+from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
 from gateway.control import (
     CALL_HEADER,
@@ -81,6 +84,7 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     leave_ending_to_the_owner()
     logs.configure(settings.log.level, settings.log.format)
     structlog.contextvars.bind_contextvars(worker=name)
+    _confine(settings)
     use_few_arenas(2)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
     endpoint = EndpointSettings(
@@ -89,6 +93,19 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _conversations(settings))
     with asyncio.Runner() as runner:
         return runner.run(worker.serve(sock))
+
+
+def _confine(settings: Settings) -> None:
+    """While there is one thread. A kernel that can't leaves the worker as it was: the calls are worth more."""
+    try:
+        give_up_privileges()
+        if settings.sandbox.enabled:
+            settings.recordings.mkdir(parents=True, exist_ok=True, mode=0o700)
+            writable = [settings.recordings, Path(tempfile.gettempdir()), Path(os.devnull), *settings.sandbox.writable]
+            if not confine_files(writable):
+                log.info("no_sandbox", reason="the kernel has no Landlock")
+    except (SandboxRefused, OSError) as error:
+        log.warning("no_sandbox", reason=str(error))
 
 
 def _conversations(settings: Settings) -> ConversationMaker | None:

@@ -40,6 +40,7 @@ __all__ = [
     "OpenAISettings",
     "ProviderSettings",
     "RtpSettings",
+    "SandboxSettings",
     "SessionSettings",
     "Settings",
     "SipLimits",
@@ -223,6 +224,19 @@ class ProviderSettings(_Section):
     )
 
 
+class SandboxSettings(_Section):
+    """What call workers, and the personas' tools in them, may do to this machine's files (Linux Landlock)."""
+
+    enabled: bool = Field(
+        default=True,
+        description="They run no programs and change files only in `recordings`, the folder for temporary files and "
+        "`writable`.",
+    )
+    writable: tuple[FilePath, ...] = Field(
+        default=(), description="Files and folders that exist and that tools of personas may change too."
+    )
+
+
 class CallSettings(_Section):
     """Calls from which nothing comes. Silence is not meant: packets that do not come. A phone that suppresses silence
     is alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
@@ -345,6 +359,7 @@ class Settings(_Section):
         default=None, description="What is posted when a call is over; not given: nothing is."
     )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
+    sandbox: SandboxSettings = Field(default=SandboxSettings(), description="What call workers may not do.")
     drain_s: float = Field(default=60.0, ge=0, description="How long calls may go on after a request to stop.")
     log: LogSettings = Field(default=LogSettings(), description="What is written to standard error.")
 

@@ -274,7 +274,8 @@ def _endpoint_config(settings: EndpointSettings) -> EpConfig:
     media = config.medConfig
     media.clockRate = media.sndClockRate = 8000
     media.channelCount = 1
-    media.audioFramePtime = media.ptime = 20
+    media.audioFramePtime = 20
+    media.ptime = 0  # packets as long as the peer asks, else 20 ms
     media.maxMediaPorts = 64
     media.threadCnt = 1
     media.hasIoqueue = True  # RTP is received on a thread of its own

@@ -28,7 +28,7 @@ _KEY_BYTES = {
 _MOST_KEYS = 4
 _KINDS = frozenset({"audio", "video", "text", "application", "message", "image"})
 _EVENTS = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:,\d{1,3}(?:-\d{1,3})?)*\Z", re.ASCII)
-_SHORTEST_MS, _LONGEST_MS = 10, 200
+_SHORTEST_MS, _USUAL_MS, _LONGEST_MS = 10, 20, 200
 
 
 def for_worker(description: SessionDescription) -> SessionDescription:
@@ -67,7 +67,7 @@ def _audio(media: Media) -> Media:
         formats=tuple(str(codec.payload_type) for codec in codecs),
         codecs=codecs,
         crypto=crypto,
-        ptime_ms=_packet_time(media.ptime_ms),
+        ptime_ms=_wanted_packets(media),
         maxptime_ms=_packet_time(media.maxptime_ms),
         rtcp_mux=False,  # not done, so not offered to be done
     )
@@ -97,6 +97,12 @@ def _packet_time(milliseconds: int | None) -> int | None:
     if milliseconds is None or not _SHORTEST_MS <= milliseconds <= _LONGEST_MS:
         return None
     return milliseconds - milliseconds % 10
+
+
+def _wanted_packets(media: Media) -> int | None:
+    """What a worker sends: PJSIP obeys a=ptime and looks at no a=maxptime."""
+    ptime, most = _packet_time(media.ptime_ms), _packet_time(media.maxptime_ms)
+    return ptime if most is None or (ptime or _USUAL_MS) <= most else most
 
 
 def _refused(media: Media) -> Media:

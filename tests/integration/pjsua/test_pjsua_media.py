@@ -292,3 +292,15 @@ async def test_an_idle_endpoint_has_no_media_clock(bench: Bench):
     await again.talk(0.2, LOUD["PCMU"])
     assert max(peak(pcm) for _, pcm in second.audio.pushed) > 1000
     assert isinstance(second, Taken)
+
+
+@pytest.mark.parametrize("packet_ms", [10, 30, 60])
+async def test_packets_are_as_long_as_the_peer_asks(bench: Bench, packet_ms: int):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU").replace("a=ptime:20", f"a=ptime:{packet_ms}"))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    assert (await phone.established()).status == 200
+    await asyncio.sleep(0.6)
+    assert {len(packet.payload) for packet in phone.packets} == {8 * packet_ms}
+    assert abs(len(phone.packets) * packet_ms - 600) <= 120

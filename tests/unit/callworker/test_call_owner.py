@@ -325,3 +325,15 @@ def test_media_from_strangers_is_an_alarm_and_in_the_record():
     world = call(script)
     assert [alarm.kind for alarm in world.closed.media_alarms if alarm.kind == "strangers"] == ["strangers"]
     assert world.closed.media.packets_from_strangers == 1400
+
+
+def test_an_answer_that_pjsip_gives_up_is_not_answered_and_closed_at_once():
+    async def script(world: CallWorld) -> None:
+        world.leg.acknowledges = False
+        await wait(32)
+        world.leg.end(sip_status=408, reason="Request Timeout", by_peer=False)
+
+    world = call(script, media=False)
+    assert world.outcome[:2] == ("failed", "system")
+    assert world.closed.answered_at is None
+    assert world.ended_after < 32.5

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from telephony.sip.media_policy import MediaPolicy, TrunkMedia, addresses
+from telephony.sip.offer import for_worker
 from telephony.sip.sdp import Direction, Media, SdpNotAcceptable, parse_sdp
 
 CARRIER, PHONE = "198.51.100.7", "10.1.1.7"  # documentation addresses are not global, so public ones stand below
@@ -95,3 +96,19 @@ def test_an_address_of_zeros_means_hold(way: str, becomes: Direction):
 
 def test_a_stream_that_is_not_wanted_is_nobodys_target():
     assert applied(offer("224.0.0.1", 0)).port == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "ptime_ms"),
+    [
+        ((), None),
+        (("a=ptime:30",), 30),
+        (("a=ptime:30", "a=maxptime:60"), 30),
+        (("a=ptime:60", "a=maxptime:40"), 40),
+        (("a=maxptime:10",), 10),
+        (("a=maxptime:40",), None),
+        (("a=maxptime:3",), None),
+    ],
+)
+def test_packets_are_no_longer_than_the_peer_takes(lines: tuple[str, ...], ptime_ms: int | None):
+    assert for_worker(parse_sdp(offer(PUBLIC, 4000, *lines))).media[0].ptime_ms == ptime_ms
