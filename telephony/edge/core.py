@@ -17,6 +17,7 @@ from telephony.edge.hops import Action, FloodSummedUp, Hop, SendPublic
 from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import CallerResponses, WorkerMessages
 from telephony.edge.parse import Malformed, Request, parse
+from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
 from telephony.errors import TelephonyMisuse
 
@@ -32,7 +33,8 @@ class EdgeCore:
         self._ground = ground
         self._inbound = InboundRequests(ground)
         self._from_worker = WorkerMessages(ground)
-        self._from_caller = CallerResponses(ground)
+        self._pending = PendingRequests(ground)
+        self._from_caller = CallerResponses(ground, self._pending)
         self._ending = EndingCalls(ground)
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -192,6 +194,7 @@ class EdgeCore:
         ground = self._ground
         actions: list[Action] = [*ground.resends.due(now)]
         actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
+        actions += self._pending.due(now)
         for due in ground.relays.due(now):
             actions += self._ending.due(due, now)
         for dialog in ground.dialogs.expired(now):

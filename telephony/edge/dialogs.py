@@ -84,7 +84,8 @@ class Dialog:
     worker_address_tagged: bool = False
     worker_contact: str = ""
     caller_cseq: int = 0
-    worker_cseq: int = 0
+    worker_cseq: int = 0  # as the caller knows it
+    cseq_shift: int = 0  # so many requests of the worker have been sent to the caller once more than it knows
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
     told: bool = field(default=False)  # its end has been reported

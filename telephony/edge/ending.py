@@ -8,10 +8,10 @@ from telephony.edge import rewrite
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
-from telephony.edge.outbound import way_to_caller
 from telephony.edge.protocol import RefusedInvite
 from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
+from telephony.edge.way import way_to_caller
 
 __all__ = ["EndingCalls"]
 

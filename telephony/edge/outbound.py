@@ -8,12 +8,14 @@ from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Response
+from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
 from telephony.edge.relays import Asked, Relay
 from telephony.edge.rewrite import own_request
 from telephony.edge.to_caller import request_to_caller, response_to_caller
 from telephony.edge.to_worker import own_to_worker, response_to_worker
-from telephony.edge.uri import contact_uri, route_uri, try_uri
+from telephony.edge.uri import contact_uri
+from telephony.edge.way import way_to_caller
 
 __all__ = ["CallerResponses", "WorkerMessages"]
 
@@ -42,7 +44,7 @@ class WorkerMessages:
             return [ground.answer_worker(request, address, 200 if request.method == "BYE" else 481)]
         if request.max_forwards == 0 and request.method != "ACK":
             return [ground.answer_worker(request, address, 483)]
-        dialog.worker_cseq = max(dialog.worker_cseq, request.cseq)
+        dialog.worker_cseq = max(dialog.worker_cseq, request.cseq + dialog.cseq_shift)
         if request.method in ("INVITE", "UPDATE"):
             dialog.worker_contact = contact_uri(request.value("contact")) or dialog.worker_contact
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
@@ -51,13 +53,16 @@ class WorkerMessages:
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         elif dialog.state is DialogState.CONFIRMED:
             ground.dialogs.expire_at(dialog, now + ground.limits.dialog_idle_s)
-        return [self._to_caller(request, address, dialog, now)]
+        branch = ground.branches.forwarded(request, from_worker=True)
+        asked = ground.relays.asked(branch, request.method)
+        if asked is not None and asked.refusals:  # the worker's retransmission of what met a request of the caller's
+            return [asked.resent] if asked.resent is not None else []
+        return [self._to_caller(request, address, dialog, branch, now)]
 
-    def _to_caller(self, request: Request, address: tuple[str, int], dialog: Dialog, now: float) -> Action:
+    def _to_caller(self, request: Request, address: tuple[str, int], dialog: Dialog, branch: str, now: float) -> Action:
         """By the dialog's own route set and target (RFC 3261 section 12.2.1.1): a worker knows neither."""
         ground = self._ground
         uri, routes, hop = way_to_caller(ground, dialog)
-        branch = ground.branches.forwarded(request, from_worker=True)
         data = request_to_caller(request, dialog, via=ground.public_via(hop, branch), uri=uri, routes=routes)
         if request.method != "ACK":
             ground.relays.ask(branch, Asked(dialog, request, address), now)
@@ -161,21 +166,12 @@ class WorkerMessages:
         return []
 
 
-def way_to_caller(ground: Ground, dialog: Dialog) -> tuple[str, list[str], Hop]:
-    """Request-URI, Route set and hop of a request in the dialog."""
-    uri, routes = dialog.caller_contact, list(dialog.routes)
-    top = route_uri(routes[0]) if routes else None
-    target = top if top is not None else try_uri(uri)
-    if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
-        uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
-    return uri, routes, ground.trust.way_to_caller(dialog, target)
-
-
 class CallerResponses:
     """Answers of callers to what workers, or the edge in a worker's stead, sent them."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, pending: PendingRequests) -> None:
         self._ground = ground
+        self._pending = pending
 
     def handle(self, response: Response, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
@@ -192,6 +188,8 @@ class CallerResponses:
             return self._stray()
         if dialog.state is DialogState.LOST:
             return []
+        if (again := self._pending.refused(response, asked, now)) is not None:
+            return again
         actions = self._to_worker(response, asked, dialog, hop.ip)
         ground.counters.add(f"responses_in.{response.status // 100}xx")
         if not dialog.live or response.status < 200:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from telephony.edge.dialogs import Dialog, DialogState, Reply
-from telephony.edge.hops import SendWorker
+from telephony.edge.hops import SendPublic, SendWorker
 from telephony.edge.parse import Request
 
 __all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
@@ -51,13 +51,16 @@ class Relay:
         return not self.final and self.dialog.state is not DialogState.LOST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """A worker's request at its caller."""
 
     dialog: Dialog
     request: Request
     address: tuple[str, int]  # the worker's
+    refusals: int = 0  # 491: it met a request of the caller's
+    waits: bool = False  # to be sent again
+    resent: SendPublic | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def request_to_caller(request: Request, dialog: Dialog, *, via: str, uri: str, r
         f"From: {dialog.worker_address}",
         f"To: {dialog.caller_address}",
         f"Call-ID: {dialog.sip_call_id}",
-        f"CSeq: {request.cseq} {request.method}",
+        f"CSeq: {request.cseq + dialog.cseq_shift} {request.method}",
     ]
     texts += _passed(request)
     texts += _promises(request)

@@ -9,7 +9,7 @@ from telephony.edge.dialogs import DialogState
 from telephony.edge.parse import Request
 
 
-@pytest.mark.parametrize(("status", "shown"), [(200, 200), (491, 491), (401, 403), (407, 403), (302, 488), (500, 500)])
+@pytest.mark.parametrize(("status", "shown"), [(200, 200), (488, 488), (401, 403), (407, 403), (302, 488), (500, 500)])
 def test_answers_of_callers_are_written_anew_for_the_worker(world: World, status: int, shown: int) -> None:
     world.established()
     world.worker(worker_request("UPDATE", 7))

@@ -1,0 +1,82 @@
+"""A worker's re-INVITE or UPDATE that met the caller's own (491) is sent again after a moment, with a CSeq of its own
+(RFC 3261 section 14.1). The worker waits meanwhile and learns nothing of it: PJSIP would end the call."""
+
+from __future__ import annotations
+
+import heapq
+
+from telephony.edge.dialogs import DialogState
+from telephony.edge.ground import Ground
+from telephony.edge.hops import Action, SendPublic, SendWorker
+from telephony.edge.parse import Response
+from telephony.edge.relays import Asked
+from telephony.edge.rewrite import own_request
+from telephony.edge.to_caller import request_to_caller
+from telephony.edge.to_worker import response_to_worker
+from telephony.edge.way import way_to_caller
+
+__all__ = ["PendingRequests"]
+
+REQUEST_PENDING = 491
+TRY_LATER = 503  # what PJSIP takes for that, after ten seconds; for a 491 it would end the call
+_MOST_TIMES = 3
+_STEPS = 201  # of 10 ms: up to 2 s, since the call and its Call-ID are the caller's
+_METHODS = frozenset({"INVITE", "UPDATE"})
+
+
+class PendingRequests:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._heap: list[tuple[float, int, Asked]] = []
+        self._count = 0
+
+    def refused(self, response: Response, asked: Asked, now: float) -> list[Action] | None:
+        """What to do about an answer; None: it is no 491 of such a request."""
+        if response.status != REQUEST_PENDING or asked.request.method not in _METHODS:
+            return None
+        actions: list[Action] = []
+        if asked.request.method == "INVITE":
+            actions.append(self._ack(response, asked))
+        if asked.waits:  # once more the same answer
+            return actions
+        if asked.refusals >= _MOST_TIMES or asked.dialog.state is not DialogState.CONFIRMED:
+            response.status = TRY_LATER
+            ground = self._ground
+            answer = response_to_worker(response, asked.request, asked.address, ground.worker_contact)
+            return [SendWorker(*asked.address, answer), *actions]
+        asked.refusals += 1
+        asked.waits, asked.resent = True, None
+        self._count += 1
+        step = int.from_bytes(response.via.branch.encode()[-3:], "big") % _STEPS  # as good as random, and repeatable
+        heapq.heappush(self._heap, (now + step / 100, self._count, asked))
+        self._ground.counters.add("request_pending")
+        return actions
+
+    def due(self, now: float) -> list[Action]:
+        """What is sent again now. Further copies of it are the worker's retransmissions."""
+        actions: list[Action] = []
+        while self._heap and self._heap[0][0] <= now:
+            asked = heapq.heappop(self._heap)[2]
+            if asked.dialog.state is DialogState.CONFIRMED:
+                actions.append(self._again(asked, now))
+        return actions
+
+    def _again(self, asked: Asked, now: float) -> SendPublic:
+        ground, dialog, request = self._ground, asked.dialog, asked.request
+        dialog.cseq_shift += 1
+        dialog.worker_cseq = max(dialog.worker_cseq, request.cseq + dialog.cseq_shift)
+        uri, routes, hop = way_to_caller(ground, dialog)
+        branch = ground.branches.own(f"again {request.method} {dialog.sip_call_id}", request.cseq + dialog.cseq_shift)
+        data = request_to_caller(request, dialog, via=ground.public_via(hop, branch), uri=uri, routes=routes)
+        asked.waits, asked.resent = False, SendPublic(hop, data)
+        ground.relays.ask(branch, asked, now)
+        return asked.resent
+
+    def _ack(self, response: Response, asked: Asked) -> SendPublic:
+        """Of a final answer that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
+        ground, dialog = self._ground, asked.dialog
+        uri, routes, way = way_to_caller(ground, dialog)
+        headers = [("Via", ground.public_via(way, response.via.branch)), *(("Route", value) for value in routes)]
+        headers += [("From", dialog.worker_address), ("To", dialog.caller_address)]
+        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{response.cseq} ACK")]
+        return SendPublic(way, own_request("ACK", uri, headers))

@@ -1,0 +1,20 @@
+"""The way of a request within a dialog to its caller."""
+
+from __future__ import annotations
+
+from telephony.edge.dialogs import Dialog
+from telephony.edge.ground import Ground
+from telephony.edge.hops import Hop
+from telephony.edge.uri import contact_uri, route_uri, try_uri
+
+__all__ = ["way_to_caller"]
+
+
+def way_to_caller(ground: Ground, dialog: Dialog) -> tuple[str, list[str], Hop]:
+    """Request-URI, Route set and hop of a request in the dialog."""
+    uri, routes = dialog.caller_contact, list(dialog.routes)
+    top = route_uri(routes[0]) if routes else None
+    target = top if top is not None else try_uri(uri)
+    if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
+        uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
+    return uri, routes, ground.trust.way_to_caller(dialog, target)
