@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ __all__ = [
     "CallerBack",
     "CallerHeld",
     "DigitReceived",
+    "FunctionBlocked",
     "FunctionCall",
     "FunctionCallOutput",
     "ProviderFailed",
@@ -157,6 +158,16 @@ class FunctionCallOutput(SessionEvent):
     output: str
     is_error: bool
     duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionBlocked(SessionEvent):
+    """A function of the persona (`tool look_up`, `Host.on_enter`) blocked the event loop and with it all calls of its
+    process, up to now. `stack`: file, line and name of each frame, innermost last."""
+
+    name: str
+    blocked_ms: float
+    stack: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from agent.bounds import shortened
 from agent.clock import ThreadOffload
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
+from agent.loop_watch import watch_of
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.pipeline.alarm import Alarm
@@ -25,6 +27,7 @@ from agent.pipeline.reply import Waterfall
 from agent.pipeline.sound_file import load_sound
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
+from agent.pipeline.watching import WatchedSession
 from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
 from agent.providers.named import NamedProviders, default_providers
@@ -82,6 +85,7 @@ class AgentSession:
         self._holding: Holding | None = None
         self._held_at: float | None = None  # put on hold before the start
         self._bridging: Bridging | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -132,6 +136,7 @@ class AgentSession:
             conversation.reporting_fallbacks("stt", self._stt) if self._stt is not None and room is not None else None,
             self,
         )
+        self._watch(conversation)
         listener = self._turns.listener
         self._bridging = Bridging(conversation, self._talker, lambda: listener is not None and listener.busy)
         self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)
@@ -156,6 +161,14 @@ class AgentSession:
             await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
         if room is None:
             await self._settled()
+
+    def _watch(self, conversation: Conversation) -> None:
+        """Unless time is virtual: then nothing blocks, and no thread has a place."""
+        if isinstance(self._offload, ThreadOffload):
+            watch, watched = watch_of(conversation.loop), WatchedSession(conversation, self._canned_audio)
+            conversation.watch = partial(watch.runs, watched)
+            watch.join(watched)
+            self._unwatch = partial(watch.leave, watched)
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:
@@ -205,6 +218,7 @@ class AgentSession:
         await conversation.all_let_go()
         closed = SessionClosed(conversation.now(), reason, error)
         self._emit(closed)
+        self._unwatch()
         self._privacy.close()
         self._changed.set()
         if self._closed is not None and not self._closed.done():

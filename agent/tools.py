@@ -20,6 +20,7 @@ from agent.context import RunContext
 from agent.hooks import StopResponse
 from agent.providers.base import Offload, ToolSpec
 from agent.tool_arguments import arguments_of
+from agent.tool_threads import ToolShare
 
 __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "function_tool"]
 
@@ -39,6 +40,7 @@ class _ToolOptions:
     description: str
     timeout_s: float | None
     silent: bool = False
+    blocking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class ToolOutcome:
 def function_tool(function: F) -> F: ...
 @overload
 def function_tool(
-    *, name: str = "", description: str = "", timeout_s: float | None = 10, silent: bool = False
+    *, name: str = "", description: str = "", timeout_s: float | None = 10, silent: bool = False, blocking: bool = False
 ) -> Callable[[F], F]: ...
 def function_tool(
     function: F | None = None,
@@ -65,15 +67,17 @@ def function_tool(
     description: str = "",
     timeout_s: float | None = 10,
     silent: bool = False,
+    blocking: bool = False,
 ) -> F | Callable[[F], F]:
     """Let models call this function or method. `timeout_s` None: it may take as long as it likes. `silent`: when it
-    succeeds, the model is not asked to speak of it.
+    succeeds, the model is not asked to speak of it. `blocking`: this coroutine calls what blocks; it runs in a thread
+    with an event loop of its own, and so must not use `ctx.session` or anything else of the call's loop.
 
     It returns text, anything that can be JSON, an `Agent` (a handoff), or `(Agent, words to say)`.
     """
 
     def mark(target: F) -> F:
-        setattr(target, _MARK, _ToolOptions(name or target.__name__, description, timeout_s, silent))
+        setattr(target, _MARK, _ToolOptions(name or target.__name__, description, timeout_s, silent, blocking))
         return target
 
     return mark if function is None else mark(function)
@@ -87,6 +91,7 @@ class FunctionTool:
         self.function = function
         self.timeout_s = options.timeout_s
         self._silent = options.silent
+        self._blocking = options.blocking
         summary, parameter_texts = _read_docstring(inspect.getdoc(function) or "")
         self._context_names, self._model = _argument_model(function, options.name, parameter_texts)
         schema = _without_titles(self._model.model_json_schema())
@@ -128,6 +133,8 @@ class FunctionTool:
 
     async def _run(self, values: dict[str, Any], offload: Offload) -> object:
         if inspect.iscoroutinefunction(self.function):
+            if self._blocking and isinstance(offload, ToolShare):
+                return await offload(lambda: asyncio.run(self.function(**values)), modelled_ms=0)
             return await self.function(**values)
         # In a thread: a function that blocks must not stop the conversation.
         value = await offload(lambda: self.function(**values), modelled_ms=0)

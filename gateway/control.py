@@ -13,6 +13,7 @@ from agent.warm.channel import Message, Wire
 __all__ = [
     "CALL_HEADER",
     "WIRE",
+    "Blocked",
     "Channel",
     "DigitByInfo",
     "Drain",
@@ -101,6 +102,15 @@ class Heartbeat(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked(Message):
+    """Worker to gateway, twice a second while its event loop stands still, from a thread that does not: it is alive,
+    and ends by itself if that lasts. `function`: whose fault it is, if known."""
+
+    function: str
+    blocked_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record(Message):
     """Worker to gateway: something for a call's record; `body` is a message of `gateway.record`."""
 
@@ -108,7 +118,7 @@ class Record(Message):
 
 
 WIRE = Wire(
-    (Prepare, EndCall, DigitByInfo, Drain, Stop, Ready, Heartbeat, Record, Question, Answer),
+    (Prepare, EndCall, DigitByInfo, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
     most_bytes=4 * 1024 * 1024,
 )
 

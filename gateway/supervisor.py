@@ -18,7 +18,7 @@ import structlog
 
 from agent.warm.asking import AskLost
 from gateway.config import PortRange, Settings
-from gateway.control import Channel, Heartbeat, Message, Ready, Record
+from gateway.control import Blocked, Channel, Heartbeat, Message, Ready, Record
 from gateway.warm_parent import OnExit, WarmWorkers, WorkerProcess, WorkerSource
 
 __all__ = ["Supervisor", "SupervisorEvents", "WorkerState", "rtp_slice"]
@@ -65,6 +65,7 @@ class WorkerState:
     ready: bool = False
     heard_at: float = 0.0
     loop_lag_ms: float = 0.0
+    blocked_told: bool = False
 
     @property
     def pid(self) -> int:
@@ -194,7 +195,13 @@ class Supervisor:
             self._events.worker_ready(name, message.sip_port, message.slots)
         elif isinstance(message, Heartbeat):
             worker.loop_lag_ms = message.loop_lag_ms
+            worker.blocked_told = False
             self._events.worker_heartbeat(name, set(message.calls), message.lingering)
+        elif isinstance(message, Blocked):
+            worker.loop_lag_ms = message.blocked_ms
+            if not worker.blocked_told:
+                worker.blocked_told = True
+                log.warning("worker_blocked", worker=name, function=message.function, blocked_ms=message.blocked_ms)
         elif isinstance(message, Record):
             self._events.worker_record(name, dict(message.body))
 

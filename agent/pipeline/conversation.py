@@ -61,6 +61,7 @@ class Conversation:
         self.failures = FailureCount(max_in_a_row=options.max_failures)
         self.ending = False  # the farewell has begun: nothing else is taken up
         self.closing = False  # the session is over
+        self.watch: Callable[[str], None] | None = None  # told the name of a persona's code by the task that runs it
         self.said = 0  # what the persona's own code had said, or asked the model to say
         self.user_speaking = False
         self.held = False  # the caller has put us on hold: nobody hears us
@@ -144,6 +145,11 @@ class Conversation:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
+    def user_code(self, name: str) -> None:
+        """The task that calls this runs code of the persona from now on."""
+        if self.watch is not None:
+            self.watch(name)
+
     async def run_hook(self, hook: Coroutine[Any, Any, None], name: str) -> None:
         """A hook of the active persona: its failure, or taking longer than 10 s, ends nothing. Another persona's
         becoming active ends it."""
@@ -158,6 +164,7 @@ class Conversation:
 
     async def _guarded(self, hook: Coroutine[Any, Any, None], name: str) -> None:
         persona = self.agent.name
+        self.user_code(f"{persona}.{name}")
         try:
             async with asyncio.timeout(10):
                 await hook

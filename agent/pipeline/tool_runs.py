@@ -63,6 +63,7 @@ class _Run:
     async def run(self) -> None:
         conversation, call = self._conversation, self.call
         tool = conversation.agent.tools.get(call.name)
+        conversation.user_code(f"tool {call.name}")
         try:
             if tool is None:
                 known = ", ".join(conversation.agent.tools)

@@ -12,6 +12,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Self
 
@@ -89,6 +90,7 @@ class Channel(asyncio.Protocol):
         self._on_closed = on_closed
         self._decoder = FrameDecoder(self.wire)
         self._transport: asyncio.WriteTransport | None = None
+        self._sock: socket.socket | None = None
         self.closed = asyncio.Event()
 
     @classmethod
@@ -102,6 +104,7 @@ class Channel(asyncio.Protocol):
     async def connect(self, sock: socket.socket) -> None:
         """`sock` is the channel's from now on."""
         sock.setblocking(False)
+        self._sock = sock
         await asyncio.get_running_loop().create_connection(lambda: self, sock=sock)
 
     def send(self, message: Message) -> None:
@@ -109,6 +112,15 @@ class Channel(asyncio.Protocol):
         data = self.wire.encode(message)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    def send_past_the_loop(self, message: Message) -> None:
+        """From another thread, while the loop stands still and so sends nothing itself. Lost when the other side does
+        not read: a frame is sent whole or not at all."""
+        transport, sock = self._transport, self._sock
+        if transport is None or sock is None or transport.is_closing() or transport.get_write_buffer_size():
+            return
+        with suppress(OSError):
+            sock.send(self.wire.encode(message), socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         if self._transport is not None:

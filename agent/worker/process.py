@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from agent.stopping import leave_ending_to_the_owner
+from agent.warm.lasting import run_to_end
 from agent.warm.memory import use_few_arenas
 from agent.worker.channel import (
     Beat,
@@ -45,8 +46,7 @@ def run(sock: socket.socket, program: Program, name: str) -> int:
     use_few_arenas(1)
     gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
     host = JobHost(program, JobProcess(name, program.arguments, program.keys))
-    with asyncio.Runner() as runner:
-        return runner.run(host.serve(sock))
+    return run_to_end(host.serve(sock))
 
 
 class JobHost:

@@ -22,7 +22,9 @@ from typing import Protocol
 import structlog
 
 from agent.factory import PersonaMaker
+from agent.loop_watch import watch_of
 from agent.stopping import leave_ending_to_the_owner
+from agent.warm.lasting import run_to_end
 from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
@@ -31,6 +33,7 @@ from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_pr
 from gateway.config import Settings
 from gateway.control import (
     CALL_HEADER,
+    Blocked,
     Channel,
     DigitByInfo,
     Drain,
@@ -61,6 +64,7 @@ HEARTBEAT_S = 1.0
 LINGERING_S = 0.1  # between heartbeats while a slot waits to be free
 END_LIMIT_S = 3.0  # for calls to end when the gateway stops, before it kills
 CLOSE_LIMIT_S = 0.5
+BLOCKED_STATUS = 70  # of a process whose event loop did not come back
 PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
 
 _makers: list[PersonaMaker] = []  # of the warm parent, for its forks
@@ -91,8 +95,12 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
         rtp_ports=rtp_ports, public_address=settings.media_address, rtp_bind=settings.rtp.address or ""
     )
     worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _conversations(settings))
-    with asyncio.Runner() as runner:
-        return runner.run(worker.serve(sock))
+    return run_to_end(worker.serve(sock))
+
+
+def _give_up(function: str) -> None:
+    """The event loop does not come back and all calls have heard goodbye. The gateway hangs up when we are gone."""
+    os._exit(BLOCKED_STATUS)
 
 
 def _confine(settings: Settings) -> None:
@@ -174,6 +182,8 @@ class CallWorker:
 
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._stop.set)
+        watch = watch_of(asyncio.get_running_loop())
+        watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
         try:
             await self._endpoint.start()
         except TelephonyError as error:
@@ -189,6 +199,11 @@ class CallWorker:
         self._channel.close()
         await asyncio.wait({asyncio.create_task(self._channel.closed.wait())}, timeout=CLOSE_LIMIT_S)  # records first
         return 0
+
+    def _loop_blocked(self, function: str, blocked_ms: float) -> None:
+        """On the watch's thread."""
+        if self._channel is not None:
+            self._channel.send_past_the_loop(Blocked(function, round(blocked_ms)))
 
     async def _prewarm(self) -> None:
         """With LiveKit rooms the personas are made where the agents' jobs run."""

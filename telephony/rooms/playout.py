@@ -29,6 +29,7 @@ class PlayoutQueue:
         self._wake = wake
         self._lock = Lock()
         self._frames: deque[tuple[bytes, int]] = deque()  # a frame and the position (samples) of its end
+        self._announced: deque[bytes] = deque()
         self._partial = bytearray()
         self._queued = 0  # samples
         self._played = 0  # samples
@@ -56,6 +57,8 @@ class PlayoutQueue:
         """Queue audio; see `AudioOutput.push`. Dropped when nobody is left to hear it."""
         if self._closed:
             return
+        if self._announced:
+            self._announced.clear()
         start = self._queued - len(self._partial) // 2
         self._queued += len(pcm) // 2
         if self._partial:
@@ -69,6 +72,12 @@ class PlayoutQueue:
         for offset in range(0, whole, FRAME_BYTES):
             self._frames.append((pcm[offset : offset + FRAME_BYTES], start + offset // 2 + FRAME_SAMPLES))
         self._partial += pcm[whole:]
+
+    def announce(self, pcm: bytes) -> None:
+        """Play this while there is nothing else to play, paused or not; what is pushed ends it. It has no position. The
+        only method that may be called on another thread than the loop's: for when the loop stands still."""
+        padded = pcm.ljust(-(-len(pcm) // FRAME_BYTES) * FRAME_BYTES, b"\0")
+        self._announced.extend(padded[at : at + FRAME_BYTES] for at in range(0, len(padded), FRAME_BYTES))
 
     def flush(self) -> None:
         if self._partial:
@@ -134,7 +143,7 @@ class PlayoutQueue:
     def take(self, at: float) -> bytes | None:
         """The next frame, or None for silence. Called by the room's clock, on its thread, at loop-clock time `at`."""
         if self._paused or not self._frames:
-            return None
+            return self._announcement() if self._announced else None
         with self._lock:
             if not self._frames:  # cleared just now
                 return None
@@ -159,6 +168,12 @@ class PlayoutQueue:
                 if self._fade is fade:  # not changed meanwhile
                     self._fade = None
         return faded(frame, first, self._gain)
+
+    def _announcement(self) -> bytes | None:
+        try:
+            return self._announced.popleft()
+        except IndexError:  # ended just now
+            return None
 
     def _release_played(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ import pytest
 from agent.testing.virtual_clock import run_virtual
 from agent.warm.asking import AskLost
 from gateway.config import load_settings
-from gateway.control import Channel, Heartbeat, Message, Ready, Record, Stop
+from gateway.control import Blocked, Channel, Heartbeat, Message, Ready, Record, Stop
 from gateway.supervisor import Supervisor
 
 SETTINGS = """\
@@ -216,6 +216,23 @@ def test_a_worker_that_stops_answering_is_killed_and_replaced_after_five_seconds
         assert world.source.workers[0].killed >= 1
         assert world.live == ["w1-3", "w2-2"]
         assert world.source.workers[1].killed == 0
+
+    play(script)
+
+
+def test_a_worker_whose_loop_is_blocked_is_named_and_lives_as_long_as_it_says_so():
+    async def script(world: World) -> None:
+        await wait(20)
+        blocked = world.source.workers[0]
+        blocked.beating = False
+        for n in range(24):
+            await wait(0.5)
+            assert blocked.channel is not None
+            blocked.channel.send_past_the_loop(Blocked("tool look", 500.0 * n))
+        assert blocked.killed == 0
+        assert world.supervisor.workers["w1-1"].loop_lag_ms >= 11_000.0
+        await wait(6.5)
+        assert blocked.killed >= 1
 
     play(script)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
 from agent.testing.virtual_clock import run_virtual
-from agent.warm.channel import Channel, ChannelError, Message, Wire
+from agent.warm.channel import Channel, ChannelError, FrameDecoder, Message, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,29 @@ def test_what_is_sent_has_a_limit() -> None:
 
 def test_a_channel_that_is_not_open_loses_what_is_sent() -> None:
     OurChannel(lambda message: None, lambda: None).send(Said("one"))
+
+
+def test_a_thread_may_speak_while_the_loop_stands_still_but_not_into_a_frame_that_is_half_sent() -> None:
+    async def run() -> list[str]:
+        ours, theirs = socket.socketpair()
+        channel = await OurChannel.open(ours, lambda message: None, lambda: None)
+        decoder, texts = FrameDecoder(OurChannel.wire), list[str]()
+        with theirs:
+            threading.Thread(target=channel.send_past_the_loop, args=(Said("alive"),)).start()
+            theirs.settimeout(2)
+            texts += [message.text for message in decoder.feed(theirs.recv(4096)) if isinstance(message, Said)]
+            while not channel._transport.get_write_buffer_size():  # type: ignore[union-attr]
+                channel.send(Said("much"))
+            channel.send_past_the_loop(Said("lost"))
+            channel.close()
+            theirs.setblocking(False)
+            while not channel.closed.is_set():
+                await asyncio.sleep(0)
+                with suppress(BlockingIOError):
+                    texts += [message.text for message in decoder.feed(theirs.recv(65536)) if isinstance(message, Said)]
+        channel.send_past_the_loop(Said("too late"))
+        return texts
+
+    texts = asyncio.run(run())
+    assert texts[0] == "alive"
+    assert set(texts[1:]) == {"much"}

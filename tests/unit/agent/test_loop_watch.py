@@ -1,0 +1,191 @@
+"""A persona's function that blocks the event loop is named, the calls it holds up are spoken to, and it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from agent import Agent, AgentSession, RunContext, function_tool
+from agent.events import FunctionBlocked, FunctionCallOutput, SessionEvent
+from agent.loop_watch import Blocked, LoopWatch, watch_of
+from agent.pipeline.canned import CannedAudio, _place, in_spoken_form
+from agent.providers.base import ToolCall
+from agent.providers.fakes import FakeLLM, ModelTurn
+from agent.turns.blocked import Announce, LastResort, LoopBlock, Name
+from telephony.rooms.fakes import FakeParticipant
+from telephony.rooms.playout import PlayoutQueue
+
+
+def test_what_is_done_by_how_long_the_loop_stands_still():
+    block = LoopBlock()
+    assert block.tick(0.09, known=True) == ()
+    assert block.tick(0.1, known=True) == (Name(),)
+    assert block.tick(2.9, known=True) == ()
+    assert block.tick(3.0, known=True) == (Announce("one_moment"),)
+    assert block.tick(8.0, known=True) == (Announce("still_working"),)
+    assert block.tick(12.0, known=True) == (LastResort(),)
+    assert block.tick(99.0, known=True) == ()
+
+
+def test_code_that_is_nobodys_function_is_named_after_a_second():
+    block = LoopBlock()
+    assert block.tick(0.9, known=False) == ()
+    assert block.tick(1.0, known=False) == (Name(),)
+
+
+class Heavy(Agent):
+    @function_tool
+    async def crunch(self) -> str:
+        time.sleep(0.4)
+        return "done"
+
+    @function_tool(blocking=True)
+    async def apart(self) -> str:
+        time.sleep(0.4)
+        return threading.current_thread().name
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        if ctx.userdata:
+            time.sleep(0.4)
+
+
+def ask(name: str, *, userdata: Any = None, times: int = 1) -> list[SessionEvent]:
+    async def run() -> list[SessionEvent]:
+        turns = [turn for _ in range(times) for turn in (ModelTurn((ToolCall("c1", name, "{}"),)), "Well.")]
+        session = AgentSession(llm=FakeLLM(*turns), userdata=userdata)
+        events: list[SessionEvent] = []
+        session.subscribe(events.append)
+        await session.start(agent=Heavy())
+        for _ in range(times):
+            await session.run(user_input="go")
+        await asyncio.sleep(0.02)
+        await session.aclose()
+        return events
+
+    return asyncio.run(run())
+
+
+def test_the_function_and_its_stack_are_in_the_log_once_and_in_the_events_each_time(caplog):
+    caplog.set_level(logging.WARNING)
+    blocked = [event for event in ask("crunch", times=2) if isinstance(event, FunctionBlocked)]
+    assert [event.name for event in blocked] == ["tool crunch"] * 2
+    assert all(350 < event.blocked_ms < 2000 for event in blocked)
+    assert any("in crunch" in line for line in blocked[0].stack)
+    told = [record.getMessage() for record in caplog.records if "blocks the event loop" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("tool crunch blocks")
+    assert "test_loop_watch.py" in told[0]
+
+
+def test_a_hook_is_named_too():
+    blocked = [event for event in ask("apart", userdata=True) if isinstance(event, FunctionBlocked)]
+    assert [event.name for event in blocked] == ["Heavy.on_enter"]
+
+
+def test_a_coroutine_that_says_it_blocks_runs_apart():
+    events = ask("apart")
+    assert not [event for event in events if isinstance(event, FunctionBlocked)]
+    output = next(event for event in events if isinstance(event, FunctionCallOutput))
+    assert output.output.startswith("tool-")
+
+
+class FakeSession:
+    def __init__(self) -> None:
+        self.announced: list[str] = []
+        self.blocked: list[Blocked] = []
+
+    def loop_blocked(self, blocked: Blocked) -> None:
+        self.blocked.append(blocked)
+
+    def announce(self, canned: str) -> float:
+        self.announced.append(canned)
+        return 2.0
+
+
+def block_for(seconds: float, *, last_resort: bool) -> tuple[FakeSession, FakeSession, list[str], list[str]]:
+    own, neighbour, told, given_up = FakeSession(), FakeSession(), list[str](), list[str]()
+
+    async def run() -> None:
+        watch = LoopWatch(asyncio.get_running_loop(), pace=20)
+        watch.on_blocked = lambda name, blocked_ms: told.append(name)
+        watch.last_resort = given_up.append if last_resort else None
+        watch.join(own)
+        watch.join(neighbour)
+
+        async def tool() -> None:
+            watch.runs(own, "tool look")
+            time.sleep(seconds)
+
+        await asyncio.create_task(tool())
+        await asyncio.sleep(0.01)
+        watch.leave(own)
+        watch.leave(neighbour)
+
+    asyncio.run(run())
+    return own, neighbour, told, given_up
+
+
+def test_all_calls_of_the_process_are_spoken_to_and_the_gateway_hears_that_it_lives():
+    own, neighbour, told, given_up = block_for(0.55, last_resort=False)
+    assert own.announced == neighbour.announced == ["one_moment", "still_working"]
+    assert set(told) == {"tool look"}
+    assert [blocked.name for blocked in own.blocked] == ["tool look"]
+    assert neighbour.blocked == []
+    assert given_up == []
+
+
+def test_the_last_resort_comes_after_goodbye():
+    own, neighbour, _, given_up = block_for(1.2, last_resort=True)
+    assert own.announced == neighbour.announced == ["one_moment", "still_working", "goodbye_error"]
+    assert given_up == ["tool look"]
+
+
+def test_the_watch_ends_with_its_loop():
+    async def run() -> threading.Thread:
+        watch = watch_of(asyncio.get_running_loop())
+        session = FakeSession()
+        watch.join(session)
+        thread = watch._thread
+        assert thread is not None
+        return thread
+
+    thread = asyncio.run(run())
+    gc.collect()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
+def test_a_session_announces_what_was_made_ahead():
+    async def run() -> bytes:
+        room = FakeParticipant()
+        canned = CannedAudio()
+        agent = Heavy()
+        canned._audio[_place(agent, in_spoken_form(agent, "one_moment"))] = b"\x01\x00" * 500
+        session = AgentSession(llm=FakeLLM(), canned_audio=canned)
+        await session.start(agent=agent, room=room)
+        watch = watch_of(asyncio.get_running_loop())
+        assert watch._sessions[0].announce("one_moment") == pytest.approx(0.0625)
+        taken = room.output.advance(80, 1.0)
+        await session.aclose()
+        assert watch._sessions == []
+        return taken
+
+    assert asyncio.run(run()) == (b"\x01\x00" * 500).ljust(1280, b"\0")
+
+
+def test_an_announcement_fills_silence_has_no_position_and_ends_with_speech():
+    queue = PlayoutQueue(lambda callback: callback())
+    queue.push(b"\x02\x00" * 160)
+    queue.announce(b"\x01\x00" * 320)
+    assert queue.take(0.02) == b"\x02\x00" * 160
+    assert queue.take(0.04) == b"\x01\x00" * 160
+    assert (queue.queued_ms, queue.played_ms) == (20.0, 20.0)
+    queue.push(b"\x02\x00" * 160)
+    assert queue.take(0.06) == b"\x02\x00" * 160
+    assert queue.take(0.08) is None
