@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["persona_problems", "persona_warnings"]
 
+_HEAR_ENGLISH = {"pocketsphinx", "moonshine"}  # and nothing else
+
 
 def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
     """Loads the file and makes the persona as a call would; of a factory, which may need what is not there now, only
@@ -63,8 +65,8 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
                 f"{', '.join(missing)}; give them in `canned`"
             )
         vendors = {name.partition("/")[0] for name in stt}
-        if vendors == {"pocketsphinx"} and cls.language and base_language(cls.language) != "en":
-            warnings.append(f'{where}: speaks "{cls.language}", and pocketsphinx hears English only')
+        if vendors and vendors <= _HEAR_ENGLISH and cls.language and base_language(cls.language) != "en":
+            warnings.append(f'{where}: speaks "{cls.language}", and {" and ".join(sorted(vendors))} hears English only')
     return warnings
 
 
