@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from agent.clock import offload_for_tools
 from agent.persona import Agent
 from agent.providers.base import Offload
 from telephony.call import CallInfo
@@ -59,7 +60,7 @@ class SharedByCalls:
     """What `prewarm` of each persona file returned. One a process and event loop, for all its calls."""
 
     def __init__(self, offload: Offload) -> None:
-        self._offload = offload
+        self._offload = offload_for_tools(offload)  # it may hang, and must take nothing from speech
         self._made: dict[str, asyncio.Task[Any]] = {}
 
     async def warm(self, makers: Iterable[PersonaMaker]) -> list[Exception]:
@@ -94,7 +95,7 @@ async def cast_for(maker: PersonaMaker, call: CallInfo, shared: SharedByCalls, o
     arguments = (call, await shared.of(maker))[: check_factory(maker)]
     try:
         async with asyncio.timeout(LIMIT_S):
-            value = await _run(maker, arguments, offload)
+            value = await _run(maker, arguments, offload_for_tools(offload))
     except Exception as error:
         said = f"took longer than {LIMIT_S:g} s" if isinstance(error, TimeoutError) else ""
         raise FactoryFailed(f"{_name(maker)} {said or f'failed: {type(error).__name__}: {error}'}") from error

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NoReturn, TypeVar
 
-from agent.clock import ThreadOffload
 from agent.events import AgentHandoff, AgentMessage, FunctionCall, FunctionCallOutput, SessionClosed, SessionEvent
 from agent.factory import PersonaMaker, SharedByCalls, cast_for
 from agent.options import SessionOptions
@@ -20,6 +19,7 @@ from telephony.call import CallInfo, Direction
 
 __all__ = ["EventExpectation", "EventType", "RunExpectation", "TextCall", "TurnResult"]
 
+T = TypeVar("T")
 EventType = Literal["message", "function_call", "function_call_output", "agent_handoff"]
 _TYPES: dict[type[SessionEvent], EventType] = {
     AgentMessage: "message",
@@ -201,7 +201,7 @@ class TextCall:
         else:
             self._maker = persona
         self._info = info or CallInfo("text", Direction.INBOUND, "", None, "text")
-        self.session = AgentSession(llm=llm, options=options, userdata=userdata)
+        self.session = AgentSession(llm=llm, options=options, userdata=userdata, offload=_in_thread)
         self.events: list[SessionEvent] = []
         """All since the beginning."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -228,8 +228,7 @@ class TextCall:
         if self.loop is not None:
             return
         if self._persona is None and self._maker is not None:
-            offload = ThreadOffload()
-            cast = await cast_for(self._maker, self._info, SharedByCalls(offload), offload)
+            cast = await cast_for(self._maker, self._info, SharedByCalls(_in_thread), _in_thread)
             self._persona = cast.agent
             if self.session.userdata is None:
                 self.session.userdata = cast.userdata
@@ -247,6 +246,11 @@ class TextCall:
         """End it. Idempotent."""
         if self.loop is not None:
             await self.session.aclose()
+
+
+async def _in_thread(work: Callable[[], T], *, modelled_ms: float) -> T:
+    """An `Offload` in threads that the loop knows of: on the clock of text conversations they are waited for."""
+    return await asyncio.to_thread(work)
 
 
 def _has_words(text: str, words: str) -> bool:

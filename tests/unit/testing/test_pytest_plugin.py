@@ -51,7 +51,12 @@ import pytest
 from agent import Agent, Intent, Rules, function_tool
 
 class Slow(Agent):
-    rules = Rules((Intent("wait", ("wait",), tool="wait", reply="I have {result}."),))
+    rules = Rules(
+        (
+            Intent("wait", ("wait",), tool="wait", reply="I have {result}."),
+            Intent("work", ("work",), tool="in_a_thread", reply="I have {result}."),
+        )
+    )
 
     @function_tool(timeout_s=None)
     async def wait(self) -> str:
@@ -60,7 +65,7 @@ class Slow(Agent):
 
     @function_tool
     def in_a_thread(self) -> str:
-        time.sleep(0.05)
+        time.sleep(0.2)
         return "worked"
 
 @pytest.fixture
@@ -73,6 +78,9 @@ async def test_virtual(call):
     assert "I have waited." in result.text
     assert asyncio.get_running_loop().time() - began >= 120
     assert time.monotonic() - real < 5
+
+async def test_what_is_in_a_thread_is_waited_for(call):
+    assert (await call.run(user_input="work")).text == "I have worked."
 
 class TestInAClass:
     async def test_virtual_too(self, call, tmp_path):
@@ -123,6 +131,7 @@ def test_async_tests_with_a_call_run_on_virtual_time_without_any_setting(
     out = pytest_run(tmp_path, *plugin, slow=SLOW)
     assert "test_virtual PASSED" in out, out
     assert "test_virtual_too PASSED" in out
+    assert "test_what_is_in_a_thread_is_waited_for PASSED" in out
     assert "test_of_something_else_is_left_to_others FAILED" in out  # run by pytest-asyncio, or by nobody
 
 
