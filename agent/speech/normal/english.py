@@ -48,7 +48,7 @@ _UNITS = {
     "secs": "seconds",
 }
 _ODD_SINGULARS = {"feet": "foot", "square feet": "square foot"}
-_SHORT = {
+_SHORT = {  # in small letters
     "e.g.": "for example",
     "i.e.": "that is",
     "etc.": "et cetera",
@@ -57,6 +57,7 @@ _SHORT = {
     "ph.d.": "P H D",
     "w/": "with",
     "w/o": "without",
+    "24/7": "24 7",
     "mon-fri": "Monday to Friday",
 }
 _FRACTIONS = {"½": "one half", "¼": "one quarter", "¾": "three quarters", "⅓": "one third", "⅔": "two thirds"}
@@ -70,6 +71,7 @@ _SIGNS = {
     "<": "less than",
     ">": "greater than",
 }
+_PER = "second|minute|hour|hr|night|day|week|month|mo|quarter|year|yr|person|guest|seat|unit|item|piece|kg|lb"
 _TOP = (
     "com|org|net|info|biz|io|app|dev|ai|gov|edu|example|test|co|uk|us|ca|au|ie|nz|de|fr|es|it|nl|at|ch|eu|in"
     "|restaurant|menu"
@@ -174,6 +176,7 @@ def rules(language: str) -> Sequence[Rule]:
         Rule(re.compile(r"~(?=\d)"), _as("about "), "~"),
         Rule(re.compile(r"(?<!\w)-(?=\d)"), _as("minus "), "-"),
         Rule(re.compile(r"(?<=\d) ?([+=×*÷<>]) ?(?=\d)"), lambda m: f" {_SIGNS[m[1]]} ", "+=×*÷<>"),
+        Rule(re.compile(rf"(?<=\w)/(?=(?:{_PER})\b)"), _as(" per "), "/"),
         Rule(re.compile(r"(?<=\w)/(?=[A-Za-z])"), _as(" "), "/"),
         Rule(re.compile(r" ([&+=<>]) "), lambda m: f" {_SIGNS[m[1]]} ", "&+=<>"),
         Rule(re.compile(r"(?<![\w&])&(?![\w&])|(?<=\w)&(?=\w)"), _as(" and "), "&"),

@@ -26,6 +26,11 @@ HOMES = {
 }
 PURE = [
     "agent/turns",
+    "agent/speech",
+    "agent/chat_context.py",
+    "agent/bounds.py",
+    "agent/tool_arguments.py",
+    "agent/providers/_chat_stream.py",
     "telephony/sip",
     "telephony/media/frames.py",
     "telephony/media/g711.py",

@@ -170,6 +170,7 @@ def test_markup_is_not_spoken(text, expected):
         ("Table No. 5, #7 and ~20 min.", "Table number 5, number 7 and about 20 minutes."),
         ("It's -5 °C, 2½ hrs.", "It's minus 5 degrees Celsius, 2 and a half hours."),
         ("2*3=6, e.g. Smith & Sons.", "2 times 3 equals 6, for example Smith and Sons."),
+        ("Open 24/7 for $5/month and/or €2/person.", "Open 24 7 for 5 dollars per month and or 2 euros per person."),
         ("Write to info@bistro.example.", "Write to info at bistro dot example."),
         ("Version 1.2.3 of 10.0.0.1 is fine.", "Version 1.2.3 of 10.0.0.1 is fine."),
     ],
