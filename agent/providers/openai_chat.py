@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIChat", "OpenAISettings", "request_messages", "warm_import"]
 
+_DRAIN_S = 0.1
 _RINGING = "(The phone rings.)"
 _DETAIL_CHARACTERS = 200  # of a provider's own error text that goes into ours
 
@@ -191,6 +192,7 @@ class OpenAIChat:
             while event is not None:
                 if event.startswith(b"[DONE]"):
                     yield None
+                    await self._drain(events)
                     return
                 yield self._chunk(event)
                 async with asyncio.timeout(settings.next_event_s):
@@ -200,6 +202,14 @@ class OpenAIChat:
         finally:
             if stream is not None:
                 await stream.close()
+
+    @staticmethod
+    async def _drain(events: AsyncIterator[bytes]) -> None:
+        """Read the end of the body: only then can the connection serve the next request."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                async for _ in events:
+                    pass
 
     @staticmethod
     async def _events(response: Any) -> AsyncGenerator[bytes, None]:

@@ -49,11 +49,13 @@ class Server:
         self.requests: list[dict[str, Any]] = []
         self.authorization: list[str] = []
         self.disconnected = asyncio.Event()
+        self.peers: list[object] = []
         self.refusal: web.Response | None = None
         self.pieces: list[bytes | float | str] = []  # bytes are sent, floats waited, "cut" drops the connection
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(await request.json())
+        self.peers.append(request.transport and request.transport.get_extra_info("peername"))
         self.authorization.append(request.headers.get("Authorization", ""))
         if self.refusal is not None:
             return web.Response(status=self.refusal.status, body=self.refusal.body, content_type="application/json")
@@ -256,6 +258,13 @@ async def test_quirks_of_compatible_servers(
 ) -> None:
     server.pieces = pieces
     assert await ask(llm) == expected
+
+
+async def test_requests_share_a_connection(server: Server, llm: OpenAIChat) -> None:
+    server.pieces = [DELTA, chunk({}, "stop"), DONE, 0.01]
+    for _ in range(3):
+        assert await ask(llm) == [TextDelta("Hi ")]
+    assert len(set(server.peers)) == 1
 
 
 async def test_a_server_that_does_not_stream(server: Server, llm: OpenAIChat) -> None:
