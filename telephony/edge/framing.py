@@ -37,7 +37,7 @@ class StreamFramer:
         return bool(self._buffer[:4].strip(b"\r\n"))  # line breaks between messages are no message
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Whole messages, and KEEPALIVE for each ping. Raises FramingError."""
+        """Whole messages, and KEEPALIVE for a ping, or for several in a row. Raises FramingError."""
         self._buffer += data
         while (frame := self._next()) is not None:
             yield frame
@@ -45,7 +45,8 @@ class StreamFramer:
     def _next(self) -> bytes | None:
         if not self._needed:
             if self._buffer.startswith(KEEPALIVE):
-                del self._buffer[:4]
+                run = len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))
+                del self._buffer[: run - run % 4]
                 return KEEPALIVE
             if self._buffer.startswith(b"\r\n") and len(self._buffer) > 2 and self._buffer[2:3] != b"\r":
                 del self._buffer[:2]  # a line break before a start line (RFC 3261 section 7.5)

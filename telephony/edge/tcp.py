@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from telephony.edge.admission import TrunkTable
 from telephony.edge.budget import ConnectionPlaces
@@ -18,6 +18,8 @@ __all__ = ["TcpConnections"]
 _PONG = b"\r\n"
 _WAITING = 512  # connections that the system holds until they are accepted
 _ACCEPTED_AT_ONCE = 16
+_SERVED_AT_ONCE = 16  # messages of one connection in a turn of the loop
+_STRANGER_BYTES = 65_536  # that a stranger may send over one connection
 
 
 class TcpConnections:
@@ -135,6 +137,8 @@ class _Connection(asyncio.Protocol):
         self._framer = StreamFramer(connections.limits.message_bytes)
         self._idle_s = connections.limits.tcp_idle_s
         self._half_message_s = connections.limits.tcp_half_message_s
+        self._frames: Iterator[bytes] = iter(())
+        self._stranger_bytes = _STRANGER_BYTES
         self.trunk: str | None = None
         self._transport: asyncio.Transport | None = None
         self.number = 0
@@ -179,27 +183,48 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self.number:
             return
-        now = self._loop.time()
         if self.trunk is not None:
-            self._heard_at = now
+            self._heard_at = self._loop.time()
+        else:
+            self._stranger_bytes -= len(data)
+            if self._stranger_bytes < 0:
+                self.cut("stranger")
+                return
+        self._frames = self._framer.feed(data)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Some messages, and the others in the next turn of the loop: what one peer sends at once delays no other."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
         hop = Hop("tcp", self.ip, self._port, self._listener, self.number)
         try:
-            for frame in self._framer.feed(data):
-                if frame is KEEPALIVE or frame == KEEPALIVE:
+            for _ in range(_SERVED_AT_ONCE):
+                frame = next(self._frames, None)
+                if frame is None:
+                    self._all_served(transport)
+                    return
+                if frame == KEEPALIVE:
                     self._all.counters.add("keepalives")
                     self.send(_PONG)
-                else:
-                    self._all.on_message(frame, hop)
-                    self._partial_since = None
-                    self._heard_at = now  # a stranger's pings and halves don't keep its place
+                    continue
+                self._all.on_message(frame, hop)
+                self._partial_since = None
+                self._heard_at = self._loop.time()  # a stranger's pings and halves don't keep its place
         except FramingError as error:
             self._all.counters.add(f"malformed.{error.kind}")
             self.cut("framing")
             return
+        transport.pause_reading()
+        self._loop.call_soon(self._serve)
+
+    def _all_served(self, transport: asyncio.Transport) -> None:
+        transport.resume_reading()
         if not self._framer.partial:
             self._partial_since = None
         elif self._partial_since is None:
-            self._partial_since = now
+            self._partial_since = self._loop.time()
             self._watch()
 
     def send(self, data: bytes) -> None:

@@ -46,7 +46,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running_edge(limits: EdgeLimits | None = None) -> AsyncIterator[Running]:
+async def running_edge(
+    limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("127.0.0.0/8",)
+) -> AsyncIterator[Running]:
     numbers = iter(range(1, 10_000))
     running: Running
 
@@ -55,7 +57,7 @@ async def running_edge(limits: EdgeLimits | None = None) -> AsyncIterator[Runnin
 
     admitter = FakeAdmitter(decide)
     settings = EdgeSettings(
-        ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (Trunk("local", ("127.0.0.0/8",)),), limits=limits or EdgeLimits()
+        ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (Trunk("local", allow),), limits=limits or EdgeLimits()
     )
     edge = Edge(
         settings,

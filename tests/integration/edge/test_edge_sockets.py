@@ -119,6 +119,67 @@ async def test_a_peer_that_does_not_read_is_cut_and_others_go_on() -> None:
         stalled.close()
 
 
+async def test_many_messages_at_once_are_answered_in_turn_with_others() -> None:
+    async with running_edge(EdgeLimits(messages_per_second=1e6, message_burst=10**6)) as running:
+        _, greedy = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        greedy.write(b"".join(OPTIONS % (n, n) for n in range(600)))
+        writer.write(OPTIONS % (1, 1))
+        assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        assert running.edge.counters["received.OPTIONS"] < 400  # not after all of the greedy one's
+        await until(lambda: running.edge.counters["received.OPTIONS"] == 601)
+        greedy.write(OPTIONS % (601, 601))  # and it is read again
+        await until(lambda: running.edge.counters["received.OPTIONS"] == 602)
+        for each in (greedy, writer):
+            each.close()
+
+
+async def test_pings_in_a_row_have_one_answer() -> None:
+    async with running_edge() as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        writer.write(b"\r\n\r\n" * 10_000 + OPTIONS % (1, 1))
+        answer = await reader.readuntil(b"SIP/2.0 200")
+        assert 2 <= len(answer.removesuffix(b"SIP/2.0 200")) < 40
+        writer.close()
+
+
+async def test_strangers_connections_are_few_and_short_and_trunks_have_their_own() -> None:
+    limits = EdgeLimits(
+        stranger_tcp_connections=3, stranger_tcp_per_source=2, tcp_connections=2,
+        stranger_tcp_idle_s=0.5, stranger_tcp_half_message_s=0.3,
+    )  # fmt: skip
+    async with running_edge(limits, allow=("127.0.0.1/32",)) as running:
+        strangers = [
+            await asyncio.open_connection("127.0.0.1", running.port("tcp"), local_addr=(f"127.9.0.{n // 3}", 0))
+            for n in range(3, 9)
+        ]
+        await until(lambda: running.edge.counters["tcp.refused"] == 3)
+        assert running.edge.tcp_connections == 3
+        friends = [await asyncio.open_connection("127.0.0.1", running.port("tcp")) for _ in range(2)]
+        strangers[0][1].write(b"OPTIONS sip:")
+        for reader, writer in friends:
+            writer.write(OPTIONS % (1, 1))
+            assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        for _ in range(4):
+            strangers[1][1].write(b"\r\n\r\n")  # pings keep no place
+            await asyncio.sleep(0.1)
+        await until(lambda: running.edge.tcp_connections == 2)  # the friends
+        assert running.edge.counters["tcp.half_message"] == 1
+        assert running.edge.counters["tcp.idle"] == 2
+        for _, writer in (*strangers, *friends):
+            writer.close()
+
+
+async def test_a_stranger_who_sends_much_is_cut() -> None:
+    async with running_edge(allow=("192.0.2.0/24",)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        writer.write(b"".join(OPTIONS % (n, n) for n in range(1000)))
+        assert await closed_by_peer(reader)
+        assert running.edge.counters["tcp.stranger"] == 1
+        assert running.edge.counters["received.OPTIONS"] <= 100
+        writer.close()
+
+
 async def test_strangers_cannot_use_the_worker_socket() -> None:
     async with running_edge() as running:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
