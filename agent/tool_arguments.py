@@ -6,8 +6,11 @@ import json
 import re
 from typing import Any
 
+from agent.speech.characters import valid_text
+
 __all__ = ["arguments_of", "as_object_text"]
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # of a surrogate pair; alone it is no character
 _FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
 
 
@@ -23,6 +26,9 @@ def arguments_of(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise TypeError(f"a JSON object is needed, not {type(value).__name__}")
+    if _HALF.search(text):
+        whole: dict[str, Any] = json.loads(valid_text(json.dumps(value, ensure_ascii=False)))
+        return whole
     return value
 
 
@@ -32,7 +38,7 @@ def as_object_text(text: str) -> str:
         value = arguments_of(text)
     except (ValueError, TypeError):
         return "{}"
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith("{") and not _HALF.search(text):
         return text
     return json.dumps(value, ensure_ascii=False)
 

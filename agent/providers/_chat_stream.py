@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.providers.base import LLMEvent, TextDelta, ToolCall, Usage
+from agent.speech.characters import valid_text
 from agent.tool_arguments import arguments_of
 
 __all__ = ["ChatStream", "EventLines", "TooLong"]
@@ -202,7 +203,7 @@ def _text(content: object) -> str:
 
 
 def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return valid_text(value) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:

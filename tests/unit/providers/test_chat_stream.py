@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.providers._chat_stream import ChatStream, EventLines, TooLong
 from agent.providers.base import TextDelta, ToolCall, Usage
-from agent.tool_arguments import arguments_of
+from agent.tool_arguments import arguments_of, as_object_text
 
 NAMES = ("look", "book", "free_slots")
 
@@ -162,12 +162,19 @@ def test_calls_and_arguments_without_end_are_bounded():
     [
         *((text, {}) for text in ("", " ", "null", "[]", '""', "{}", '"null"', '"{}"', "```json\n{}\n```")),
         ('{"x": 1}', {"x": 1}),
+        ('{"x": "a\\ud83db\\ud83d\\ude0a"}', {"x": "ab😊"}),
         ('"{\\"x\\": 1}"', {"x": 1}),
         ('```json\n{"x": 1}\n```', {"x": 1}),
     ],
 )
 def test_arguments(text, expected):
     assert arguments_of(text) == expected
+
+
+def test_arguments_go_back_as_they_came_unless_no_server_takes_them():
+    assert as_object_text('{ "x": "caf\\u00e9" }') == '{ "x": "caf\\u00e9" }'
+    assert as_object_text('{"x": "a\\uD83D"}') == '{"x": "a"}'
+    assert [as_object_text(text) for text in ("null", "", "{bad", '"{\\"x\\": 1}"')] == ["{}", "{}", "{}", '{"x": 1}']
 
 
 @pytest.mark.parametrize("text", ["{bad", "[1]", "3", '"text"', "NaN", "[" * 100_000])
