@@ -42,6 +42,7 @@ class Connections:
         self.limits = limits or ConnectionLimits()
         self._open: WeakKeyDictionary[asyncio.BaseTransport, _Connection] = WeakKeyDictionary()
         self._of_address: Counter[str] = Counter()
+        self.waiting: dict[_Connection, None] = {}  # for a request, the longest first
         self.closed: Counter[str] = Counter()  # by us: why
 
     def __len__(self) -> int:
@@ -52,13 +53,25 @@ class Connections:
         return _Connection(self, inner)
 
     def admit(self, connection: _Connection, transport: asyncio.BaseTransport, address: str) -> bool:
+        """A place, for which one that only waits for its request has to go when there are too many: who holds
+        connections open shuts nobody out."""
         limits = self.limits
-        if len(self) >= limits.connections or self._of_address[address] >= limits.connections_per_address:
-            self.closed["too_many"] += 1
+        if self._of_address[address] >= limits.connections_per_address and not self._make_room(address):
+            return False
+        if len(self) >= limits.connections and not self._make_room(None):
             return False
         self._open[transport] = connection
         self._of_address[address] += 1
         return True
+
+    def _make_room(self, address: str | None) -> bool:
+        """Cut the one that has waited longest, of an address or of all."""
+        self.closed["too_many"] += 1
+        for connection in self.waiting:
+            if address is None or connection.address == address:
+                connection.cut("too_many")
+                return True
+        return False
 
     def forget(self, address: str) -> None:
         self._of_address[address] -= 1
@@ -99,8 +112,9 @@ class _Connection(asyncio.Protocol):
         self._all = connections
         self._inner = inner
         self._transport: asyncio.Transport | None = None
-        self._address = ""
+        self.address = ""
         self._admitted = False
+        self._begun = False
         self._serving = False
         self._head: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -109,27 +123,35 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
-        self._admitted = self._all.admit(self, transport, self._address)
+        self.address = str(peer[0]) if peer else ""
+        self._admitted = self._all.admit(self, transport, self.address)
         if not self._admitted:
             transport.write(_TOO_MANY)
             transport.close()
             return
+        self._begun = True
         self._inner.connection_made(transport)
-        self._head = self._cut_after(self._all.limits.head_s, "head")
+        self._await_head()
 
     def data_received(self, data: bytes) -> None:
         if not self._admitted:
             return
         if not self._serving and self._head is None:
-            self._head = self._cut_after(self._all.limits.head_s, "head")
+            self._await_head()
         self._inner.data_received(data)
 
     def serving(self, serving: bool) -> None:
         self._serving = serving
         self._stop_head()
+        if not serving and self._admitted:
+            self._all.waiting[self] = None  # for its next request, if there is one
+
+    def _await_head(self) -> None:
+        self._head = self._cut_after(self._all.limits.head_s, "head")
+        self._all.waiting[self] = None
 
     def _stop_head(self) -> None:
+        self._all.waiting.pop(self, None)
         if self._head is not None:
             self._head.cancel()
             self._head = None
@@ -152,19 +174,26 @@ class _Connection(asyncio.Protocol):
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        if self._begun:
+            self._inner.connection_lost(exc)
+
+    def _leave(self) -> None:
         self._stop_head()
         self._stop_unread()
         if self._admitted:
             self._admitted = False
-            self._all.forget(self._address)
-            self._inner.connection_lost(exc)
+            self._all.forget(self.address)
 
     def _cut_after(self, seconds: float, why: str) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self._cut, why)
+        return asyncio.get_running_loop().call_later(seconds, self.cut, why)
 
-    def _cut(self, why: str) -> None:
-        self._all.closed[why] += 1
-        log.info("http_connection_closed", reason=why, address=self._address)
+    def cut(self, why: str) -> None:
+        """Its place is free at once."""
+        if why != "too_many":
+            self._all.closed[why] += 1
+        log.info("http_connection_closed", reason=why, address=self.address)
+        self._leave()
         if self._transport is not None:
             self._transport.abort()
 
