@@ -1,7 +1,8 @@
 """A thread that watches the event loop: who blocks it is named, its calls are spoken to, and it is given up at last.
 
 A coroutine that calls `time.sleep`, or a library that does, stops everything on the loop but not the threads: the media
-goes on, and so does this one. It asks the loop for a sign twenty times a second, while there is a session.
+goes on, and so does this one. It asks the loop for a sign twenty times a second while a persona's function runs, and
+twice a second while there is a session at all.
 
 Why such a function is not moved to a thread by itself: what it awaits (a client, a lock, `ctx.session`) belongs to the
 loop on which it was made, and would fail in ways that are worse than a delay. Whoever writes it can say that it may be
@@ -27,6 +28,7 @@ from agent.turns.blocked import LAST_RESORT_S, Announce, LastResort, LoopBlock, 
 __all__ = ["Blocked", "LoopWatch", "Watched", "watch_of"]
 
 EVERY_S = 0.05
+IDLE_EVERY_S = 0.5
 TELL_EVERY_S = 0.5
 GOODBYE_LIMIT_S = 7.0
 _OWNER: ContextVar[tuple[Watched, str]] = ContextVar("owner")
@@ -64,8 +66,9 @@ class LoopWatch:
         self._pace = pace
         self._loop_thread = threading.get_ident()
         self._sessions: list[Watched] = []
-        self._running: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[Watched, str]] = weakref.WeakKeyDictionary()
+        self._running: dict[asyncio.Task[Any], tuple[Watched, str]] = {}
         self._wanted = threading.Event()
+        self._hurry = threading.Event()  # a persona's function is running
         self._answered = threading.Event()
         self._thread: threading.Thread | None = None
         self._named: set[str] = set()
@@ -91,6 +94,13 @@ class LoopWatch:
         if task is not None:
             self._running[task] = (session, name)
             _OWNER.set((session, name))
+            task.add_done_callback(self._ended)
+            self._hurry.set()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.pop(task, None)
+        if not self._running:
+            self._hurry.clear()
 
     # --- the thread -----------------------------------------------------------------------------------------------
 
@@ -108,7 +118,10 @@ class LoopWatch:
                     self._stands_still(asked_at)
                 except Exception:  # noqa: BLE001 - the watch must outlive what it sees
                     _log.exception("the watch of the event loop failed")
-            time.sleep(max(0.0, asked_at + EVERY_S - time.monotonic()))
+            if self._hurry.is_set():
+                time.sleep(max(0.0, asked_at + EVERY_S - time.monotonic()))
+            else:
+                self._hurry.wait(IDLE_EVERY_S)
 
     def _stands_still(self, since: float) -> None:
         block, seen, told_at = LoopBlock(), Blocked("", (), 0.0), since

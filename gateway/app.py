@@ -59,6 +59,7 @@ READY_LIMIT_S = 60.0
 CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
 EDGE_CLOSING_S = 0.3  # from the worker's closing record to the end of a SIP dialog that is still there
 EDGE_GRACE_S = 0.5  # for the last responses to BYEs
+_PROCESS_ENDED = "the worker's process ended"
 
 
 class Gateway:
@@ -266,18 +267,18 @@ class Gateway:
         if len(self.dispatcher.workers) >= self.supervisor.wanted:
             self._ready.set()
 
-    def worker_lost(self, name: str) -> None:
+    def worker_lost(self, name: str, why: str = _PROCESS_ENDED) -> None:
         """Its phones get BYE from the edge, its calls a record, and nobody else notices."""
         self.metrics.worker_restarts.inc()
         calls = self.dispatcher.remove(name)
         self.edge.end_worker_calls(name)
         self.edge.remove_worker(name)
         if calls:
-            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC)))
-            self._spawn(self._save_recordings(calls))
+            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC), reason=why))
+            self._spawn(self._save_recordings(calls, why))
         self._check_idle()
 
-    async def _save_recordings(self, calls: list[str]) -> None:
+    async def _save_recordings(self, calls: list[str], why: str = _PROCESS_ENDED) -> None:
         """What a lost worker had recorded is mended, so that it plays, and put on record."""
         for call_id in calls:
             name = self.admission.recordings.pop(call_id, None)
@@ -292,7 +293,7 @@ class Gateway:
                 recording = Recording(path=name, duration_ms=round(duration_ms), error="the worker was lost")
             lost = CallClosed(
                 call_id=call_id, outcome=Outcome.WORKER_LOST, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
-                end_reason="the worker's process ended", recording=recording,
+                end_reason=why, recording=recording,
             )  # fmt: skip
             self._record(lost)
 

@@ -48,7 +48,7 @@ class SupervisorEvents(Protocol):
 
     def worker_ready(self, name: str, sip_port: int, slots: int) -> None: ...
 
-    def worker_lost(self, name: str) -> None: ...
+    def worker_lost(self, name: str, why: str) -> None: ...
 
     def worker_record(self, name: str, body: dict[str, Any]) -> None: ...
 
@@ -65,7 +65,12 @@ class WorkerState:
     ready: bool = False
     heard_at: float = 0.0
     loop_lag_ms: float = 0.0
-    blocked_told: bool = False
+    blocked_by: str | None = None  # what its event loop stands still in, "" if that is nobody's function
+
+    @property
+    def why_lost(self) -> str:
+        ended = "the worker's process ended"
+        return ended if self.blocked_by is None else f"{ended}: {self.blocked_by or 'something'} blocked its event loop"
 
     @property
     def pid(self) -> int:
@@ -195,12 +200,12 @@ class Supervisor:
             self._events.worker_ready(name, message.sip_port, message.slots)
         elif isinstance(message, Heartbeat):
             worker.loop_lag_ms = message.loop_lag_ms
-            worker.blocked_told = False
+            worker.blocked_by = None
             self._events.worker_heartbeat(name, set(message.calls), message.lingering)
         elif isinstance(message, Blocked):
             worker.loop_lag_ms = message.blocked_ms
-            if not worker.blocked_told:
-                worker.blocked_told = True
+            if worker.blocked_by is None:
+                worker.blocked_by = message.function
                 log.warning("worker_blocked", worker=name, function=message.function, blocked_ms=message.blocked_ms)
         elif isinstance(message, Record):
             self._events.worker_record(name, dict(message.body))
@@ -210,10 +215,10 @@ class Supervisor:
         if worker is None:
             return
         if not self._stopping:
-            log.warning("worker_lost", worker=name, pid=worker.pid)
+            log.warning("worker_lost", worker=name, pid=worker.pid, why=worker.why_lost)
         self._kill(worker)
         if worker.ready:
-            self._events.worker_lost(name)
+            self._events.worker_lost(name, worker.why_lost)
         if not self._stopping:
             self.restarts += 1
             self._spawn(self._replace(worker))

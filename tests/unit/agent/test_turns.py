@@ -3,6 +3,7 @@
 import pytest
 
 from agent.turns.backchannel import is_backchannel
+from agent.turns.dead_air import DeadAir
 from agent.turns.digits import DigitCollector, DigitEntry
 from agent.turns.endpointing import Endpointing, FlushSpeech, TurnDecided
 from agent.turns.interruption import Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput
@@ -249,3 +250,45 @@ def test_hysteresis_keeps_doubtful_windows_in_the_speech():
     machine.window(0.9, 0.032)
     assert all(machine.window(0.4, 0.032 * n) == () for n in range(2, 30))
     assert machine.speaking
+
+
+def test_an_answer_of_which_nothing_was_heard_is_interrupted_by_words_alone():
+    def judge(text: str, ms: float) -> list[str]:
+        machine = Interruption()
+        machine.speech_started(1.0, 1.0, interruptible=True, words_only=True)
+        assert machine.deadline is None  # however long it is
+        machine.speech_ended(1.0 + ms / 1000, 1.0 + ms / 1000)
+        actions = machine.transcript(text, 9.0, final=True, language="en", answer_expected=False)
+        return [type(action).__name__ for action in actions]
+
+    assert judge("", 300) == judge("", 3000) == judge("okay", 500) == judge("okay yeah", 3000) == ["ResumeOutput"]
+    assert judge("for five please", 700) == ["Interrupt"]
+
+
+def test_dead_air_is_bridged_from_the_last_sound_on_and_more_rarely_for_who_waits_long():
+    air = DeadAir(first_ms=3000)
+    air.waits(10.0)
+    assert air.tick(12.9) == ()
+    assert [filler.canned for filler in air.tick(13.0)] == ["one_moment"]
+    assert air.deadline is None
+    for since, due in ((14.0, 18.5), (20.0, 24.5), (26.0, 35.0), (40.0, 49.0)):
+        air.waits(since)
+        assert air.deadline == due
+        assert [filler.canned for filler in air.tick(due)] == ["still_working"]
+    air.answered()
+    air.waits(60.0)
+    assert air.deadline == 63.0
+    air.attended()
+    assert air.deadline is None
+
+
+def test_what_is_keyed_for_one_persona_goes_with_it():
+    collector = DigitCollector(DigitEntry(length=4))
+    assert collector.takes("5")
+    assert not collector.takes("#")
+    collector.digit("5", 1.0)
+    assert collector.takes("#")
+    collector.begin(None)
+    assert not collector.collecting
+    assert not collector.takes("5")
+    assert collector.deadline is None

@@ -98,11 +98,13 @@ class FakeSource:
 class Events:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.whys: list[str] = []
 
     def worker_ready(self, name: str, sip_port: int, slots: int) -> None:
         self.told.append(("ready", name, sip_port, slots))
 
-    def worker_lost(self, name: str) -> None:
+    def worker_lost(self, name: str, why: str) -> None:
+        self.whys.append(why)
         self.told.append(("lost", name))
 
     def worker_record(self, name: str, body: dict[str, Any]) -> None:
@@ -233,6 +235,7 @@ def test_a_worker_whose_loop_is_blocked_is_named_and_lives_as_long_as_it_says_so
         assert world.supervisor.workers["w1-1"].loop_lag_ms >= 11_000.0
         await wait(6.5)
         assert blocked.killed >= 1
+        assert world.events.whys == ["the worker's process ended: tool look blocked its event loop"]
 
     play(script)
 

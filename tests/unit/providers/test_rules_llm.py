@@ -214,3 +214,31 @@ def test_expectations_hold_bare_answers() -> None:
     assert {"{number}", "{day}", "{part}", "yeah"} <= set(expectations.phrases)
     assert expectations.digits == {"number": (5, 5)}
     assert "number" not in expectations.slots
+
+
+@pytest.mark.parametrize(
+    ("heard", "remark", "answer"),
+    [
+        ("", "okay", "Order 1 2 3 4 5 is ready."),
+        ("", "gibberish", "Order 1 2 3 4 5 is ready."),
+        ("", "when are you open", "Order 1 2 3 4 5 is ready. We are open from nine to five."),
+        ("Order 1 2 3 4 5 is ready.", "when are you open", "We are open from nine to five."),
+        ("Order 1 2", "when are you open", "We are open from nine to five."),
+        ("Order 1 2 3 4 5 is ready.", "gibberish", RULES.fallback),
+    ],
+)
+async def test_a_remark_while_a_function_runs_does_not_lose_its_outcome(heard, remark, answer):
+    """The session puts the outcome before the remark, and what was heard of the answer between them."""
+    talk = Talk()
+    call = await talk.say("my order number is one two three four five")
+    assert isinstance(call, ToolCall)
+    talk.messages.append(ChatMessage("tool", "ready", tool_call_id=call.call_id, name=call.name))
+    if heard:
+        talk.messages.append(ChatMessage("assistant", heard, interrupted=True))
+    assert await talk.say(remark) == answer
+
+
+async def test_an_answer_that_was_not_heard_is_given_when_the_caller_only_says_okay():
+    talk = Talk()
+    talk.messages.append(ChatMessage("user", "when are you open"))
+    assert await talk.say("okay") == "We are open from nine to five."
