@@ -13,7 +13,7 @@ import asyncio
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "cast_for",
     "check_factory",
     "persona_class",
+    "personas_beside",
 ]
 
 PersonaMaker = type[Agent] | Callable[..., Any]
@@ -133,6 +134,17 @@ def persona_class(maker: PersonaMaker) -> type[Agent]:
         if isinstance(found, type) and issubclass(found, Agent) and found is not Agent:
             return found
     return Agent
+
+
+def personas_beside(maker: PersonaMaker) -> Iterator[type[Agent]]:
+    """The personas of the maker's file: itself first, if it is one, then those that it may hand over to."""
+    if isinstance(maker, type):
+        yield maker
+    for value in vars(sys.modules[maker.__module__]).values():
+        if not isinstance(value, type) or not issubclass(value, Agent) or value is maker:
+            continue
+        if value.__module__ == maker.__module__ and not value.__name__.startswith("_"):
+            yield value
 
 
 async def _run(function: Callable[..., Any], arguments: tuple[Any, ...], offload: Offload) -> Any:

@@ -73,14 +73,14 @@ _makers: list[PersonaMaker] = []  # of the warm parent, for its forks
 def preload(settings: Settings) -> None:
     """In the warm parent: load what every worker needs, without starting a thread."""
     dialplan = Dialplan.load(settings.dialplans, settings)
+    _makers[:] = [load_persona(persona) for persona in dialplan.personas]
     if settings.rooms == "livekit":
         from gateway.livekit.calls import preload_livekit  # a local gateway never loads it
 
         preload_livekit()
     else:
         rules = [rule for entry in dialplan.entries for rule in entry.rules]
-        preload_providers(settings, [rule.options.speech for rule in rules])
-    _makers[:] = [load_persona(persona) for persona in dialplan.personas]
+        preload_providers(settings, [rule.options.speech for rule in rules], _makers)
 
 
 def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int, int]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import structlog
 
 from agent.clock import ThreadOffload
-from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
+from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for, personas_beside
 from agent.pipeline.canned import CannedAudio
 from agent.providers.base import LLM, STT, TTS, VAD
 from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
@@ -27,14 +27,19 @@ log = structlog.get_logger(__name__)
 _LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.media.recording_writer", "zoneinfo")
 
 
-def preload_providers(settings: Settings, speeches: list[Mapping[str, Any]]) -> None:
-    """In the warm parent, before any fork: imports and models. `speeches`: what routes change."""
+def preload_providers(
+    settings: Settings, speeches: list[Mapping[str, Any]], makers: Iterable[PersonaMaker] = ()
+) -> None:
+    """In the warm parent, before any fork: imports and models. `speeches`: what routes change. `makers`: whose personas
+    may name providers of their own."""
     for name in _LATE:
         import_module(name)
     names: set[str] = set()
     for changes in [{}, *speeches]:
         speech = settings.speech.overridden(changes)
         names |= {speech.vad, *speech.stt, *speech.llm, *speech.tts}
+    own = [name for maker in makers for cls in personas_beside(maker) for name in (cls.llm, cls.tts)]
+    names |= {name for name in own if isinstance(name, str)}
     preload(sorted(names), calls=settings.slots_per_worker)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import inspect
 import string
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from gateway.dialplan.personas import load_persona
 
 if TYPE_CHECKING:
     from agent import Agent
-    from agent.factory import PersonaMaker
     from agent.providers.phrases import Node
     from agent.rules import Intent, Rules
 
@@ -31,13 +29,15 @@ def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
     """Loads the file and makes the persona as a call would; of a factory, which may need what is not there now, only
     how it is called is looked at. The other personas of the file, which it may hand over to, are looked at without
     being made. `tts`: the names of the providers that speak for it. Everything that is wrong, with its line."""
+    from agent.factory import personas_beside
+
     try:
         maker = load_persona(ref)
     except ConfigError as error:
         return list(error.problems)
     lines = lines_of_classes(ref.file)
     problems: list[Problem] = []
-    for cls in _personas(maker):
+    for cls in personas_beside(maker):
         named = cls is maker
         found = lines.get(cls.__name__, {})
         for attribute, message in (*_words(cls), *_providers(cls), *_voice(cls, tts), *_complaints(cls, made=named)):
@@ -48,6 +48,7 @@ def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
 
 def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
     """What works, but perhaps not as it is meant. `stt`: the providers that hear for it."""
+    from agent.factory import personas_beside
     from agent.words import CANNED, base_language, speaks
 
     try:
@@ -55,7 +56,7 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
     except ConfigError:
         return []
     warnings = []
-    for cls in _personas(maker):
+    for cls in personas_beside(maker):
         line = lines_of_classes(ref.file).get(cls.__name__, {}).get("language", 0)
         where = f"{ref.file}:{line}: {cls.__name__}"
         missing = [key for key in CANNED if key not in cls.canned]
@@ -68,20 +69,6 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
         if vendors and vendors <= _HEAR_ENGLISH and cls.language and base_language(cls.language) != "en":
             warnings.append(f'{where}: speaks "{cls.language}", and {" and ".join(sorted(vendors))} hears English only')
     return warnings
-
-
-def _personas(maker: PersonaMaker) -> Iterator[type[Agent]]:
-    """What the dialplan names, and the other personas of its file."""
-    from agent import Agent
-
-    if isinstance(maker, type):
-        yield maker
-    module = sys.modules[maker.__module__]
-    for value in vars(module).values():
-        if not isinstance(value, type) or not issubclass(value, Agent) or value is maker:
-            continue
-        if value.__module__ == module.__name__ and not value.__name__.startswith("_"):
-            yield value
 
 
 def _words(cls: type[Agent]) -> Iterator[tuple[str, str]]:

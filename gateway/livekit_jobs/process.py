@@ -30,9 +30,9 @@ def preload(settings: Settings) -> None:
     dialplan = Dialplan.load(settings.dialplans, settings)
     rules = [rule for entry in dialplan.entries for rule in entry.rules]
     calls = settings.livekit.worker.jobs_per_process if settings.livekit else 1
-    preload_providers(settings.model_copy(update={"slots_per_worker": calls}), [rule.options.speech for rule in rules])
-    for persona in dialplan.personas:
-        load_persona(persona)
+    makers = [load_persona(persona) for persona in dialplan.personas]
+    of_jobs = settings.model_copy(update={"slots_per_worker": calls})
+    preload_providers(of_jobs, [rule.options.speech for rule in rules], makers)
     _dialplans[:] = [dialplan]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from agent import Agent, DigitEntry, RunContext, function_tool
+from agent import Agent, CallInfo, DigitEntry, RunContext, function_tool
 
 
 class Greeter(Agent):
@@ -60,3 +60,12 @@ class Helpful(Agent):
     async def look_up(self) -> str:
         """Look something up."""
         return "found"
+
+
+async def greeter(call: CallInfo) -> tuple[Agent, dict[str, str | None]]:
+    """A factory."""
+    return Greeter(), {"caller": call.caller}
+
+
+def broken_factory(call: CallInfo) -> Agent:
+    raise LookupError(f"nobody knows {call.caller}")

@@ -254,7 +254,7 @@ def test_a_leg_that_cannot_be_answered_is_refused(error, status):
     assert type(error).__name__ in world.outcome[2]
 
 
-@pytest.mark.parametrize("persona", ["Faulty", "Missing"])
+@pytest.mark.parametrize("persona", ["Faulty", "Missing", "broken_factory"])
 def test_a_persona_that_cannot_be_made_refuses_the_call_without_telling_why(persona):
     async def script(world: CallWorld) -> None:
         await wait(0.1)
@@ -262,6 +262,15 @@ def test_a_persona_that_cannot_be_made_refuses_the_call_without_telling_why(pers
     world = call(script, persona)
     assert world.leg.verbs == [("ring",), ("reject", 500, "Internal error")]
     assert world.outcome[:2] == ("failed", "system")
+
+
+def test_a_factory_gives_the_call_its_userdata():
+    async def script(world: CallWorld) -> None:
+        await wait(1)
+        assert world.providers.sessions[0].userdata == {"caller": "+15550123"}
+        world.leg.end()
+
+    assert call(script, "greeter").outcome[0] == "answered"
 
 
 def test_providers_that_do_not_get_warm_delay_the_answer_by_two_seconds_at_most():

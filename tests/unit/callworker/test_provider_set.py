@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from call_world import settings
 
+from agent import Agent
 from agent.providers.base import ProviderUnavailable
 from agent.providers.fallback import FallbackLLM, FallbackTTS
 from agent.providers.instant import InstantLLM, InstantSTT
@@ -56,3 +57,28 @@ def test_one_provider_that_stays_cold_does_not_keep_the_others_cold(monkeypatch:
     with pytest.raises(ProviderUnavailable):
         run_virtual(made.warm({}))
     assert warmed == ["llm"]
+
+
+def test_a_provider_that_a_persona_names_is_made_once_with_the_settings_account():
+    made = ProviderSet(settings(SPEECH + "providers: {openai: {base_url: 'http://127.0.0.1:9/v1', model: local}}\n"))
+    llm = made.named("llm", "openai")
+    assert llm is made.named("llm", "openai")
+    assert "local" in str(vars(llm))
+    with pytest.raises(ValueError, match="nobody"):
+        made.named("tts", "nobody")
+
+
+def test_what_a_persona_names_is_loaded_before_the_fork(monkeypatch: pytest.MonkeyPatch):
+    loaded: list[str] = []
+    monkeypatch.setattr(providers, "preload", lambda names, *, calls: loaded.extend(names))
+    monkeypatch.setattr(providers, "_LATE", ())
+    providers.preload_providers(settings(SPEECH), [], [Own.for_call])
+    assert "openai/gpt-4o" in loaded
+
+
+class Own(Agent):
+    llm = "openai/gpt-4o"
+
+    @classmethod
+    def for_call(cls) -> Agent:
+        return cls()

@@ -276,11 +276,18 @@ RUN = {"check", "explain"}  # these need no phone, no server and nobody at the k
 
 @pytest.mark.parametrize("command", commands("trunkline"), ids=named)
 def test_a_command_is_one(
-    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command line takes it; those that can be run here are run."""
-    monkeypatch.chdir(TREE)
+    """The command line takes it; those that can be run here are run, with the files of the document's own blocks where
+    they name these."""
     words = command.words()[1:]
+    own = {block.file_name: block.text for block in blocks(command.document) if block.file_name}
+    if any(word.partition(":")[0] in own for word in words):
+        monkeypatch.chdir(tmp_path)
+        for name, text in own.items():
+            Path(name).write_text(text)
+    else:
+        monkeypatch.chdir(TREE)
     try:
         args = parsed(words)
     except SystemExit:
