@@ -129,8 +129,8 @@ class InboundRequests:
             worker=decision.worker,
             trunk=info.trunk or "",
             hop=hop,
-            caller_address=request.value("from"),
-            worker_address=request.value("to"),
+            caller_address=_written(request, "from"),
+            worker_address=_written(request, "to"),
             caller_contact=contact_uri(request.value("contact")) or request.sender.uri,
             invite_cseq=request.cseq,
             branch=branch,
@@ -344,3 +344,8 @@ class InboundRequests:
         )
         ground.counters.add(f"forwarded_in.{counted_method(request.method)}")
         return SendWorker(dialog.worker.host, dialog.worker.port, data)
+
+
+def _written(request: Request, name: str) -> str:
+    """A value as its caller wrote it, for what goes back to the caller."""
+    return next(line.value for line in request.lines if line.name == name)

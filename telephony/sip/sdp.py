@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from telephony.errors import PeerError
+from telephony.sip.description import (
+    Codec,
+    Crypto,
+    Direction,
+    IpAddress,
+    Media,
+    Origin,
+    Rtcp,
+    SdpError,
+    SdpNotAcceptable,
+    SessionDescription,
+)
 
 __all__ = [
     "Codec",
@@ -29,8 +39,6 @@ __all__ = [
     "parse_sdp",
     "write_sdp",
 ]
-
-IpAddress = IPv4Address | IPv6Address
 
 MOST_BYTES = 16_384
 MOST_LINES = 512
@@ -54,119 +62,6 @@ _STATIC = {
     8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100), 12: ("QCELP", 8000), 13: ("CN", 8000),
     15: ("G728", 8000), 18: ("G729", 8000),
 }  # fmt: skip
-
-
-class SdpError(PeerError):
-    """A description that cannot be read. `warning` is a warn-code of RFC 3261 section 20.43."""
-
-    sip_status = 400
-    warning = 399
-
-    def __init__(self, text: str, warning: int = 399) -> None:
-        super().__init__(text)
-        self.warning = warning
-
-
-class SdpNotAcceptable(SdpError):
-    """It can be read, but not be met."""
-
-    sip_status = 488
-
-
-class Direction(StrEnum):
-    """Seen from who wrote the description (RFC 8866 section 6.7)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One RTP payload type. `name` as it came; compare by `key`."""
-
-    payload_type: int
-    name: str
-    rate: int  # of the RTP clock, in Hz
-    channels: int = 1
-    fmtp: str = ""
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        return (self.name.upper(), self.rate, self.channels)
-
-
-@dataclass(frozen=True, slots=True)
-class Crypto:
-    """An SDES key (RFC 4568) without lifetime. Lines with a master key index or session parameters, which change what
-    packets look like, are not read."""
-
-    tag: int
-    suite: str
-    key: str = field(repr=False)  # base64
-
-
-@dataclass(frozen=True, slots=True)
-class Rtcp:
-    """Where RTCP is wanted (RFC 3605); `address` None: the stream's own."""
-
-    port: int
-    address: IpAddress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    session_id: int = 0
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """One m= line and what belongs to it. `codecs` only of RTP streams, `formats` always."""
-
-    kind: str  # "audio", "video", "image", …
-    port: int  # 0: refused, or not wanted
-    protocol: str  # "RTP/AVP", "RTP/SAVP", "udptl", …
-    formats: tuple[str, ...]
-    address: IpAddress | None = None  # None only where port is 0
-    codecs: tuple[Codec, ...] = ()
-    direction: Direction = Direction.SENDRECV
-    ptime_ms: int | None = None
-    maxptime_ms: int | None = None
-    rtcp: Rtcp | None = None
-    rtcp_mux: bool = False
-    silence_suppression: bool | None = None  # a=silenceSupp (RFC 3108); None: not said
-    crypto: tuple[Crypto, ...] = ()
-
-    @property
-    def rtp_address(self) -> tuple[IpAddress, int] | None:
-        """Where its packets are wanted."""
-        return (self.address, self.port) if self.address is not None and self.port else None
-
-    @property
-    def rtcp_address(self) -> tuple[IpAddress, int] | None:
-        if self.address is None or not self.port:
-            return None
-        if self.rtcp is not None:
-            return (self.rtcp.address or self.address, self.rtcp.port)
-        return (self.address, self.port if self.rtcp_mux else min(self.port + 1, 65535))
-
-    @property
-    def comfort_noise(self) -> bool:
-        """The peer may send comfort noise (RFC 3389) instead of audio."""
-        return any(codec.name.upper() == "CN" for codec in self.codecs)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
-    origin: Origin
-    media: tuple[Media, ...]
-
-    @property
-    def audio(self) -> Media | None:
-        """The first audio stream that is wanted."""
-        return next((media for media in self.media if media.kind == "audio" and media.port), None)
 
 
 @lru_cache(maxsize=4096)

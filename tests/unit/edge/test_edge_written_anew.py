@@ -138,3 +138,15 @@ def test_an_answer_to_nothing_is_dropped(world: World) -> None:
     world.worker(sip("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 127.0.0.1:39999;branch=z9hG4bKtlx", "From: <sip:a@b>;tag=a",
                      "To: <sip:a@b>;tag=b", "Call-ID: c1", "CSeq: 1 INVITE"))  # fmt: skip
     assert world.public == []
+
+
+def test_the_caller_gets_its_own_name_back_as_it_wrote_it(world: World) -> None:
+    data = call_request().replace(b"From: Alice", b'From: "J\xf6rg\xff"')
+    world.caller(data)
+    invite = first_request(world.to_worker())
+    assert "J" not in invite.value("from")
+    world.worker(world.answer(invite, 200))
+    assert b'From: "J\xf6rg\xff" <sip:' in world.public[-1].data
+    world.public.clear()
+    world.worker(worker_request("BYE"))
+    assert b'To: "J\xf6rg\xff" <sip:' in world.public[0].data
