@@ -112,6 +112,13 @@ def test_no_word_is_lost(words):
     assert re.findall(r"\w+", said) == re.findall(r"\w+", text)
 
 
+@given(st.text(st.one_of(st.characters(categories=["L", "M", "Nd"]), st.sampled_from(" .,!?。、\n")), max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_no_letter_of_any_script_is_lost(text):
+    said = "".join(piece.spoken for piece in pieces(text, (5, 11), "xx")[0])
+    assert [c for c in said if c.isalnum()] == [c for c in text if c.isalnum()]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
