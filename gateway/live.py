@@ -30,6 +30,7 @@ def follow(gateway: Gateway, terminal: Terminal) -> None:
             case WorkerLost():
                 terminal.line(f"worker lost with calls {', '.join(message.call_ids)}", "alarm")
             case CallRecord():
-                terminal.line(f"call refused with {message.sip_status}: {message.refused_by}", "alarm")
+                calls = "call" if message.attempts == 1 else f"{message.attempts} calls"
+                terminal.line(f"{calls} refused with {message.sip_status}: {message.refused_by}", "alarm")
 
     gateway.listeners.append(show)
