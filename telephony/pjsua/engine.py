@@ -294,7 +294,7 @@ def _account_config(settings: EndpointSettings, sip_port: int) -> AccountConfig:
     config.idUri = f"sip:trunkline@{settings.sip_host}:{sip_port}"
     config.callConfig.timerUse = PJSUA_SIP_TIMER_OPTIONAL
     media = config.mediaConfig
-    media.lockCodecEnabled = False  # no re-INVITE to narrow a peer's answer
+    media.lockCodecEnabled = True  # a peer that takes several codecs of our offer is asked for one (RFC 3264, 10.2)
     media.transportConfig.port = settings.first_rtp
     media.transportConfig.portRange = 2 * settings.rtp_pairs - 1
     media.transportConfig.boundAddress = settings.rtp_bind

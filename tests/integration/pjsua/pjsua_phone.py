@@ -196,12 +196,19 @@ class Phone:
             self._respond(message, addr)
         self._inbox.put_nowait(message)
 
-    def _respond(self, request: Message, addr) -> None:
+    def accept(self, request: Message, body: str) -> None:
+        """200 with an answer, to a request of the worker's."""
+        self._respond(request, self.target, body)
+
+    def _respond(self, request: Message, addr, body: str = "") -> None:
         kept = [
             line for line in request.raw.split("\r\n\r\n")[0].split("\r\n")[1:]
             if line.lower().startswith(("via:", "from:", "to:", "call-id:", "cseq:"))
         ]  # fmt: skip
-        self.sip.sendto(("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0"]) + "\r\n\r\n").encode(), addr)
+        if body:
+            kept += [f"Contact: <sip:ann@127.0.0.1:{self.sip_port}>", "Content-Type: application/sdp"]
+        lines = ["SIP/2.0 200 OK", *kept, f"Content-Length: {len(body)}"]
+        self.sip.sendto(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), addr)
 
     def _on_rtp(self, data: bytes, addr) -> None:
         if 200 <= data[1] <= 207:

@@ -304,3 +304,21 @@ async def test_packets_are_as_long_as_the_peer_asks(bench: Bench, packet_ms: int
     await asyncio.sleep(0.6)
     assert {len(packet.payload) for packet in phone.packets} == {8 * packet_ms}
     assert abs(len(phone.packets) * packet_ms - 600) <= 120
+
+
+async def test_a_peer_that_takes_several_codecs_of_our_offer_is_asked_for_one(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE")
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    offer = await phone.established(phone.sdp("PCMA", "PCMU"))
+    assert "m=audio" in offer.body
+    narrower = await phone.request("INVITE")
+    media = next(line for line in narrower.body.split("\r\n") if line.startswith("m=audio"))
+    assert media.split()[3:4] == ["8"] and "0" not in media.split()[4:]
+    phone.accept(narrower, phone.sdp("PCMA"))
+    await phone.request("ACK")
+    await phone.talk(0.3, b"\xd5" * 160, 8)
+    found = await taken.leg.statistics()
+    assert found is not None
+    assert (found.codec, found.packets_received, found.packets_unknown_payload) == ("PCMA", 15, 0)
