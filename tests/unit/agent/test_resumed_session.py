@@ -10,7 +10,7 @@ import pytest
 from agent import Agent, AgentSession, ChatMessage, RunContext, function_tool
 from agent.providers.base import ToolCall
 from agent.providers.instant import InstantLLM
-from agent.worker.resumption import keep_stored, restored_agent, restored_history, snapshot_of
+from agent.worker.resumption import keep_stored, restore_userdata, restored_agent, restored_history, snapshot_of
 
 
 class Desk(Agent):
@@ -143,3 +143,21 @@ def _plain(message: ChatMessage) -> dict[str, Any]:
 
     plain: dict[str, Any] = json.loads(json.dumps(asdict(message)))
     return plain
+
+
+def test_userdata_that_a_factory_made_anew_gets_what_was_kept() -> None:
+    class Visit:
+        seen = 0
+
+        def snapshot(self) -> dict[str, int]:
+            return {"seen": self.seen}
+
+        def restore(self, data: dict[str, int]) -> None:
+            self.seen = data["seen"]
+
+    visit = Visit()
+    restore_userdata({"userdata": {"seen": 3}}, visit)
+    assert visit.seen == 3
+    restore_userdata({"userdata": None}, visit)
+    restore_userdata({"userdata": {"seen": 4}}, object())  # one that keeps nothing
+    assert visit.seen == 3
