@@ -138,12 +138,13 @@ def writing(watch: Stopwatch) -> None:
     core.receive_from_worker(answer(asked, 200, SDP), (WORKER.host, WORKER.port), 1.0)
     dialog = ground.dialogs.of_call(asked.call_id)
     assert isinstance(dialog, Dialog)
+    rule = ground.media_rule("carrier", CALLER.ip)
 
     def wrote(data: bytes) -> None:
         message = parse(data)
         assert isinstance(message, Request)
         if message.method != "BYE":
-            message.worker_body = body_for_worker(message)
+            message.worker_body = body_for_worker(message, rule)
         request_to_worker(message, dialog, via="SIP/2.0/UDP 127.0.0.1:39999;branch=b", contact=ground.worker_contact)
 
     def answered(data: bytes, reply: Reply) -> None:
