@@ -17,7 +17,7 @@ from gateway.adoption import Adoption
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
 from gateway.call_log import CallLog
 from gateway.config import Settings
-from gateway.control import DigitByInfo, Drain, EndCall, Stop
+from gateway.control import DigitByInfo, Drain, EndCall, LastWord, Stop
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.edge_settings import edge_settings
@@ -86,6 +86,7 @@ class Gateway:
         self._closed_here: set[str] = set()  # calls whose records were closed although a worker may close them too
         self._lag: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._told_last_words: dict[str, set[str]] = {}  # worker -> calls
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -270,6 +271,7 @@ class Gateway:
     def worker_lost(self, name: str, why: str = _PROCESS_ENDED) -> None:
         """Its phones get BYE from the edge, its calls a record, and nobody else notices."""
         self.metrics.worker_restarts.inc()
+        self._told_last_words.pop(name, None)
         calls = self.dispatcher.remove(name)
         self.edge.end_worker_calls(name)
         self.edge.remove_worker(name)
@@ -320,6 +322,7 @@ class Gateway:
 
     def worker_heartbeat(self, name: str, calls: set[str], lingering: int = 0) -> None:
         self.dispatcher.linger(name, lingering)
+        self._hand_over_last_words(name, calls)
         now = asyncio.get_running_loop().time()
         for call_id in self.dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
             log.error("call_without_owner", call_id=call_id, worker=name)
@@ -331,6 +334,16 @@ class Gateway:
                 WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
             )
         self._check_idle()
+
+    def _hand_over_last_words(self, name: str, calls: set[str]) -> None:
+        """Should this process be killed, the worker ends its calls on the public side by itself."""
+        told = self._told_last_words.setdefault(name, set())
+        told &= calls
+        for call_id in calls - told:
+            if (word := self.edge.last_word(call_id)) is not None:
+                ip, port, data = word
+                self.supervisor.send(name, LastWord(call_id, ip, port, data.decode("latin-1")))
+                told.add(call_id)
 
     # --- records -------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ __all__ = [
     "Drain",
     "EndCall",
     "Heartbeat",
+    "LastWord",
     "Message",
     "Prepare",
     "Ready",
@@ -70,6 +71,16 @@ class DigitByInfo(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class LastWord(Message):
+    """Gateway to worker: what to send to the caller's side over UDP should the gateway die. `text`: a BYE, Latin-1."""
+
+    call_id: str
+    ip: str
+    port: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Drain(Message):
     """Gateway to worker: every call ends with a goodbye now."""
 
@@ -118,7 +129,7 @@ class Record(Message):
 
 
 WIRE = Wire(
-    (Prepare, EndCall, DigitByInfo, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
+    (Prepare, EndCall, DigitByInfo, LastWord, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
     most_bytes=4 * 1024 * 1024,
 )
 

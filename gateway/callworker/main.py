@@ -28,6 +28,7 @@ from agent.warm.lasting import run_to_end
 from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.callworker.call import CallOwner, ConversationMaker, call_info
+from gateway.callworker.last_words import LastWords
 from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
@@ -39,6 +40,7 @@ from gateway.control import (
     Drain,
     EndCall,
     Heartbeat,
+    LastWord,
     Message,
     Prepare,
     Ready,
@@ -176,12 +178,14 @@ class CallWorker:
         self._prewarming: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._closing = ""  # why no call is taken any more
+        self._last_words = LastWords()
+        self._saying: asyncio.Task[None] | None = None
         self._channel: Channel | None = None
         self._loop_lag_ms = 0.0
         self._next_beat: asyncio.TimerHandle | None = None
 
     async def serve(self, sock: socket.socket) -> int:
-        self._channel = await Channel.open(sock, self._received, self._stop.set)
+        self._channel = await Channel.open(sock, self._received, self._gateway_gone)
         watch = watch_of(asyncio.get_running_loop())
         watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
         try:
@@ -195,6 +199,8 @@ class CallWorker:
         await self._stop.wait()
         heartbeat.cancel()
         await self._end_calls("gateway stopped")
+        if self._saying is not None:
+            await self._saying
         await self._endpoint.close()
         self._channel.close()
         await asyncio.wait({asyncio.create_task(self._channel.closed.wait())}, timeout=CLOSE_LIMIT_S)  # records first
@@ -204,6 +210,12 @@ class CallWorker:
         """On the watch's thread."""
         if self._channel is not None:
             self._channel.send_past_the_loop(Blocked(function, round(blocked_ms)))
+
+    def _gateway_gone(self) -> None:
+        """The channel has closed. Without a `Stop` before, the gateway has died: our BYEs reach nobody any more."""
+        if not self._stop.is_set():
+            self._saying = asyncio.create_task(self._last_words.say(), name="last words")
+        self._stop.set()
 
     async def _prewarm(self) -> None:
         """With LiveKit rooms the personas are made where the agents' jobs run."""
@@ -227,6 +239,8 @@ class CallWorker:
             self._prepare(message)
         elif isinstance(message, EndCall):
             self._end_call(message)
+        elif isinstance(message, LastWord):
+            self._last_words.keep(message)
         elif isinstance(message, DigitByInfo):
             self._digit(message)
         elif isinstance(message, Drain):
@@ -315,6 +329,7 @@ class CallWorker:
             self._calls.pop(call_id, None)
             self._legs.pop(call_id, None)
             self._prepared.pop(call_id, None)
+            self._last_words.forget(call_id)
         if self._settings.summary is not None:  # the call is over, on record, and its slot free
             words = await owner.summary(by_model=self._settings.summary.by == "model")
             self._record(summary_message(call_id, words))

@@ -172,6 +172,10 @@ class EdgeCore:
                 dialog.state = DialogState.LOST  # nobody is left to answer what is repeated
         return ended, actions
 
+    def last_word(self, call_id: str, cause: str) -> SendPublic | None:
+        dialog = self._ground.dialogs.of_call(call_id)
+        return None if dialog is None else self._ending.last_word(dialog, cause)
+
     def end_call(self, call_id: str, cause: str, now: float) -> list[Action]:
         """Empty when there is no such live call."""
         dialog = self._ground.dialogs.of_call(call_id)

@@ -159,6 +159,12 @@ class Edge:
         self._perform(actions)
         return ended
 
+    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None:
+        """Address and BYE for the caller of a call that goes on, for its worker to send should this process die. None
+        when it cannot: the caller is on TCP, or the call is not there."""
+        word = self._running_core().last_word(call_id, "the gateway was lost")
+        return None if word is None else (word.hop.ip, word.hop.port, word.data)
+
     def end_call(self, call_id: str, cause: str = "ended by the gateway") -> bool:
         """End one call towards the caller and its worker. False: there is no such live call."""
         actions = self._running_core().end_call(call_id, cause, self._loop.time())

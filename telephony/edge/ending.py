@@ -111,9 +111,21 @@ class EndingCalls:
         ground.resends.start(key, action, now)  # the caller has had a 100 and does not repeat its INVITE any more
         return [action]
 
+    def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
+        """The BYE that somebody else may send to the caller when we are gone: over UDP, in a dialog that is confirmed.
+        None when there is no such way."""
+        if dialog.state is not DialogState.CONFIRMED:
+            return None
+        action = self._bye(dialog, cause, dialog.worker_cseq + 2 * _CSEQ_LEAP)[0]
+        return action if action.hop.transport == "udp" else None
+
     def _bye_caller(self, dialog: Dialog, cause: str, now: float) -> Action:
+        action, branch = self._bye(dialog, cause, dialog.worker_cseq + _CSEQ_LEAP)
+        self._ground.resends.start(branch, action, now)
+        return action
+
+    def _bye(self, dialog: Dialog, cause: str, cseq: int) -> tuple[SendPublic, str]:
         ground = self._ground
-        cseq = dialog.worker_cseq + _CSEQ_LEAP
         uri, routes, hop = way_to_caller(ground, dialog)
         branch = ground.branches.own(dialog.sip_call_id, cseq)
         headers = [("Via", ground.public_via(hop, branch))]
@@ -125,9 +137,7 @@ class EndingCalls:
             ("CSeq", f"{cseq} BYE"),
             ("Reason", rewrite.reason_header(500, cause)),
         ]
-        action = SendPublic(hop, rewrite.own_request("BYE", uri, headers))
-        ground.resends.start(branch, action, now)
-        return action
+        return SendPublic(hop, rewrite.own_request("BYE", uri, headers)), branch
 
     def _tell_worker(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
         """A worker that lives gets a BYE as from its caller, or the CANCEL of its INVITE."""

@@ -218,6 +218,9 @@ async def test_the_gateway_itself_is_killed(start_gateway: StartGateway) -> None
         gateway.note_processes()
         gateway.process.kill()
         gateway.process.wait()
+        # The gateway, through which all SIP goes, is dead: workers tell the phones themselves
+        await until(lambda: all(call.ended.done() for call in calls), 3, what="BYE of the workers")
+        assert all(call.ended.result().by == "peer" for call in calls)
         await until(lambda: gateway.left_behind() == [], 10, what="workers and warm parent gone")
         for call in calls:
             silent_since = call.received.at[-1]

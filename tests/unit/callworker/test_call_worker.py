@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.control import (
     Drain,
     EndCall,
     Heartbeat,
+    LastWord,
     Message,
     Prepare,
     Ready,
@@ -345,6 +347,36 @@ def test_a_gateway_that_is_gone_ends_calls_and_worker():
 
     worker = work(script)
     assert legs[0].verbs[-1] == ("hang_up", "gateway stopped")
+    assert worker.exit == 0
+
+
+@pytest.mark.parametrize("told_to_stop", [False, True])
+def test_a_worker_whose_gateway_was_killed_says_its_last_words_itself(told_to_stop: bool):
+    heard: list[bytes] = []
+
+    async def script(worker: Worker) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind(("127.0.0.1", 0))
+            phone.setblocking(False)
+            ip, port = phone.getsockname()
+            for call_id in ("call-1", "call-2"):
+                worker.prepare(call_id)
+                leg = worker.invite(call_id)
+                worker.channel.send(LastWord(call_id, ip, port, f"BYE {call_id}"))
+                await wait(1)
+            leg.end()  # that call is over
+            await wait(2)
+            if told_to_stop:
+                worker.channel.send(Stop())
+                await wait(0.1)
+            worker.channel.close()
+            await wait(3)
+            with suppress(BlockingIOError):
+                while True:
+                    heard.append(phone.recv(100))
+
+    worker = work(script)
+    assert heard == ([] if told_to_stop else [b"BYE call-1"] * 3)
     assert worker.exit == 0
 
 

@@ -19,7 +19,7 @@ from edge_world import (
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Request, Response
+from telephony.edge.parse import Request, Response, parse
 from telephony.edge.protocol import WorkerAddress
 from telephony.errors import TelephonyMisuse
 
@@ -151,6 +151,29 @@ def test_an_answered_call_of_a_lost_worker_gets_a_bye_until_it_is_answered(world
     world.caller(world.answer(bye, 200))
     world.tick(40.0)
     assert (world.public, world.workers) == ([], [])
+
+
+def test_the_last_word_of_a_call_is_a_bye_that_somebody_else_may_send(world: World) -> None:
+    assert world.core.last_word("c1", "the gateway was lost") is None
+    world.established()
+    word = world.core.last_word("c1", "the gateway was lost")
+    assert word is not None
+    bye = parse(word.data)
+    assert isinstance(bye, Request)
+    assert (word.hop.ip, word.hop.port) == ("10.1.2.3", 5060)
+    assert (bye.method, bye.uri_text, bye.from_tag, bye.to_tag) == ("BYE", "sip:alice@10.1.2.3:5060", "bob", "alice")
+    assert (world.public, world.ended) == ([], [])  # the call goes on
+    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    ours = first_request(world.to_caller())
+    assert ours.cseq < bye.cseq
+    assert world.core.last_word("c1", "the gateway was lost") is None
+
+
+def test_over_tcp_there_is_no_last_word(world: World) -> None:
+    world.established(hop=Hop("tcp", "10.1.2.3", 5060, 1, 7), via="SIP/2.0/TCP 10.1.2.3:5060")
+    assert world.core.last_word("c1", "the gateway was lost") is None
+    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    assert world.public[0].hop.transport == "tcp"
 
 
 def test_an_unanswered_bye_is_given_up_after_32_s(world: World) -> None:
