@@ -66,6 +66,7 @@ _DESCRIBERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str] | None]] = 
     "provider_failed": lambda event: ("alarm", f"{event['part']} failed ({event['action']}): {event['error']}"),
     "leg_held": lambda event: ("note", "the caller has put us on hold"),
     "leg_resumed": lambda event: ("note", "the caller is back from hold"),
+    "silence_suppressed": lambda event: ("note", str(event["detail"])),
     "session_closed": lambda event: ("note", f"conversation over: {event['reason']}"),
 }
 

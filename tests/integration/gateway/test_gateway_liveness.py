@@ -89,6 +89,10 @@ async def test_signs_of_life(start_gateway: StartGateway) -> None:
         assert lived, way
         assert record["media_alarms"] == [], way
         assert [event["type"] for event in record["events"]].count("silence_suppressed") == 1, way
+    for _, record in (*alive, (dead_lived, dead)):
+        told = [line["event"] for line in gateway.log() if line.get("call_id") == record["call_id"]]
+        assert (told.count("call_admitted"), told.count("call_ended")) == (1, 1), told
+        assert not [event for event in told if "admitted" in event and event != "call_admitted"]
     assert not dead_lived
     assert (dead["ended_by"], [alarm["kind"] for alarm in dead["media_alarms"]]) == ("system", ["no_rtp", "no_rtp"])
     assert dead["end_reason"].startswith("RTP packets stopped coming for 3 s")
