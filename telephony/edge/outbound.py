@@ -97,6 +97,8 @@ class WorkerMessages:
             if relay.status >= 300:  # its ACK was lost
                 return [self._ack(dialog, response)]
             return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
+        if relay.method == "PRACK" and response.status == 400:  # PJSIP's word for one that fits nothing
+            response.status, response.reason = 481, ""  # RFC 3262 section 3
         record_routes = ground.record_routes(reply.hop.listener) if relay.initial else ()
         tag = response.to_tag if relay.initial else ""
         data = response_to_caller(response, reply, record_routes, tag)

@@ -150,3 +150,12 @@ def test_the_caller_gets_its_own_name_back_as_it_wrote_it(world: World) -> None:
     world.public.clear()
     world.worker(worker_request("BYE"))
     assert b'To: "J\xf6rg\xff" <sip:' in world.public[0].data
+
+
+def test_a_prack_that_fits_nothing_is_481(world: World) -> None:
+    world.established()
+    world.caller(call_request("PRACK", cseq=2, to_tag="bob", branch="z9hG4bKb", more=("RAck: 07 1  INVITE",), body=b""))
+    prack = first_request(world.to_worker())
+    assert values(prack, "rack") == ["7 1 INVITE"]
+    world.worker(world.answer(prack, 400))
+    assert statuses(world) == [481]
