@@ -20,6 +20,7 @@ from agent import Agent
 from agent.events import SessionClosed, event_from_dict
 from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
+from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
 from gateway.callworker.conversation import ConversationOver
 from gateway.callworker.journal import Journal
@@ -102,6 +103,7 @@ class LiveKitConversation:
         )
         self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
         self._words = SpokenWords(caller_identity(leg.info), self._is_agent)
+        self._privacy = Privacy(prepared.session.get("mask_digits", "cards"))  # for agents that mask nothing themselves
         self._room_name = call_room_name(leg.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(leg.send_digits)
@@ -209,7 +211,7 @@ class LiveKitConversation:
 
     async def close(self) -> None:
         for said in self._words.rest():
-            self._journal.event(said)
+            self._journal.event(self._privacy.masked(said))
         self._hold_alarm.cancel()
         for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
             task.cancel()
@@ -279,7 +281,7 @@ class LiveKitConversation:
             case TranscriptionReceived():
                 # An agent that tells its session's events has said it there, and better.
                 if self._session_over is None and (said := self._words.take(event)) is not None:
-                    self._journal.event(said)
+                    self._journal.event(self._privacy.masked(said))
                 return
             case DtmfReceived(digit=digit):
                 self._to_phone.press(digit)

@@ -211,7 +211,7 @@ def test_the_record_of_a_call_that_a_foreign_agent_served_has_both_sides(tmp_pat
         await asyncio.sleep(1)
         told_by(world, phone, "SG_1", "I want")
         await asyncio.sleep(1)
-        told_by(world, phone, "SG_1", "I want to go", final=True)
+        told_by(world, phone, "SG_1", "I want to go, by 4929 1234 5678 1234", final=True)
         told_by(world, "ann", "SG_2", "I owe Ann a million", final=True)
         told_by(world, AGENT, "SG_3", "Where to")
         await asyncio.sleep(0.5)
@@ -223,7 +223,7 @@ def test_the_record_of_a_call_that_a_foreign_agent_served_has_both_sides(tmp_pat
     world = call(tmp_path, script)
     assert world.outcome == ("answered", "caller", "bye")
     assert [(event["type"], event["text"]) for event in world.events] == [
-        ("user_message", "I want to go"),
+        ("user_message", "I want to go, by •••• •••• •••• ••••"),  # it masks nothing itself
         ("agent_message", "Where to?"),
         ("agent_message", "I could of"),
     ]
