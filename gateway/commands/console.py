@@ -44,11 +44,42 @@ def run(args: argparse.Namespace) -> int:
     except (PersonaNotFound, OSError) as error:
         print(f"trunkline console: {error}", file=sys.stderr)
         return 2
+    except Exception as error:  # noqa: BLE001 - the persona's file is the user's code
+        print(f"trunkline console: {_not_imported(args.persona, error)}", file=sys.stderr)
+        return 2
+    if isinstance(persona, type):
+        try:
+            persona()
+        except Exception as error:  # noqa: BLE001 - as above
+            what = f"{args.persona} cannot be made: {type(error).__name__}: {error}"
+            print(f"trunkline console: {what}; a factory can give it what it needs", file=sys.stderr)
+            return 2
     try:
         return asyncio.run(_talk(persona, llm))
     except (BadFactory, FactoryFailed) as error:
         print(f"trunkline console: {error}", file=sys.stderr)
         return 2
+
+
+def _not_imported(reference: str, error: Exception) -> str:
+    """Where the persona's file broke, and what to do."""
+    from pathlib import Path
+
+    file = Path(reference.rpartition(":")[0])
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).name == file.name:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        line = error.lineno or line
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = f"; is {error.name} installed here ({sys.prefix})?"
+        if (file.parent / f"{error.name}.py").is_file():
+            hint = f'; files beside it are imported with a dot: "from .{error.name} import …"'
+    place = f"{file}:{line}" if line else str(file)
+    return f"{place}: cannot be imported: {type(error).__name__}: {error}{hint}"
 
 
 def _llm(args: argparse.Namespace) -> LLM:

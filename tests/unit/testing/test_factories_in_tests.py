@@ -75,6 +75,27 @@ def test_the_console(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "You are somebody." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import agent\nimport no_such_bakery\n", "bistro.py:2: cannot be imported: ModuleNotFoundError"),
+        ("import no_such_bakery\n", "; is no_such_bakery installed here ("),
+        ("import clinic\n", '; files beside it are imported with a dot: "from .clinic import'),
+        ("x = (\n", "bistro.py:1: cannot be imported: SyntaxError"),
+        (
+            "from agent import Agent\nclass Host(Agent):\n    def __init__(self, table): ...\n",
+            "bistro.py:Host cannot be made: TypeError",
+        ),
+    ],
+)
+def test_the_console_says_where_a_persona_s_file_breaks(
+    file: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.with_name("bistro.py").write_text(text)
+    assert main(["console", "bistro.py:Host"]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_replay(file: Path) -> None:
     """The caller of a recorded call reaches the factory."""
     fixture = load_fixture(TREE / "tests" / "fixtures" / "audio" / "hangs_up")
