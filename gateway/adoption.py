@@ -14,12 +14,20 @@ from gateway.record import CallClosed, CallRecord, Outcome, Recording
 from telephony.call import EndedBy
 from telephony.media.recording import repair
 
-__all__ = ["Adoption"]
+__all__ = ["Adoption", "mended"]
 
 log = structlog.get_logger(__name__)
 
 QUIET_S = 1.5  # a worker that still lives writes every 0.5 s
 WORKERS_LIMIT_S = 8.0  # as long as workers of a gateway that died may take to end their calls
+
+
+def mended(recordings: Path, name: str, why: str) -> Recording:
+    """A recording whose process died, so that it plays; `why` is kept with it. Blocking."""
+    try:
+        return Recording(path=name, duration_ms=repair(recordings / name), error=why)
+    except (OSError, ValueError) as error:
+        return Recording(path="", error=f"not saved: {error}")
 
 
 class Adoption:
@@ -79,13 +87,10 @@ class Adoption:
 
     def _adopted(self, call: CallRecord, path: Path) -> CallClosed:
         name = str(path.relative_to(self._recordings))
-        try:
-            recording = Recording(path=name, duration_ms=repair(path), error="the gateway was lost")
-            if not recording.duration_ms:
-                path.unlink()
-                recording = Recording(path="", error="nothing had been recorded when the gateway was lost")
-        except (OSError, ValueError) as error:
-            recording = Recording(path="", error=f"not saved: {error}")
+        recording = mended(self._recordings, name, "the gateway was lost")
+        if recording.path and not recording.duration_ms:
+            path.unlink(missing_ok=True)
+            recording = Recording(path="", error="nothing had been recorded when the gateway was lost")
         log.info("recording_adopted", call_id=call.call_id, duration_ms=recording.duration_ms, error=recording.error)
         return CallClosed(
             call_id=call.call_id,

@@ -13,7 +13,7 @@ import structlog
 
 from agent.stopping import on_stop_signals
 from gateway.admission import Admission
-from gateway.adoption import Adoption
+from gateway.adoption import Adoption, mended
 from gateway.api import ApiDeps, ApiServer, HealthReport, HealthState
 from gateway.call_log import CallLog
 from gateway.config import Settings
@@ -24,7 +24,7 @@ from gateway.edge_settings import edge_settings
 from gateway.floods import flood_record
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.private_files import tighten, tighten_recordings
-from gateway.record import CallClosed, Outcome, Recording, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.record import CallClosed, Outcome, RecordMessage, WorkerLost, message_from_dict, refused_record
 from gateway.recordings_folder import RecordingsFolder
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, recover
 from gateway.summaries import CALL_SUMMARY, SummaryPoster
@@ -39,7 +39,6 @@ from telephony.edge import (
     Flood,
     RefusedInvite,
 )
-from telephony.media.recording import repair
 
 if TYPE_CHECKING:
     from gateway.api.tokens import RoomTokens
@@ -286,13 +285,7 @@ class Gateway:
             name = self.admission.recordings.pop(call_id, None)
             if name is None:
                 continue
-            path = self.settings.recordings / name
-            try:
-                duration_ms = await asyncio.to_thread(repair, path)
-            except (OSError, ValueError) as error:
-                recording = Recording(path="", error=f"not saved: {error}")
-            else:
-                recording = Recording(path=name, duration_ms=round(duration_ms), error="the worker was lost")
+            recording = await asyncio.to_thread(mended, self.settings.recordings, name, "the worker was lost")
             lost = CallClosed(
                 call_id=call_id, outcome=Outcome.WORKER_LOST, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
                 end_reason=why, recording=recording,

@@ -15,7 +15,7 @@ import pytest
 from agent.testing.virtual_clock import run_virtual
 from gateway.app import Gateway
 from gateway.config import load_settings
-from gateway.control import DigitByInfo, Drain, EndCall, Message, Stop
+from gateway.control import DigitByInfo, Drain, EndCall, LastWord, Message, Stop
 from gateway.dialplan import Dialplan
 from gateway.record import CallClosed, CallEvents, CallRecord, Outcome, WorkerLost
 from telephony.call import CallInfo, Direction, EndedBy
@@ -37,6 +37,7 @@ INVITE = InviteInfo("sip-1", "+14155550100", "", "+14155550123", {}, None, Sourc
 class FakeEdge:
     def __init__(self) -> None:
         self.did: list[tuple[str, ...]] = []
+        self.words: dict[str, tuple[str, int, bytes]] = {}
         self.dialogs = 0
 
     def add_worker(self, name: str, host: str, port: int) -> None:
@@ -47,6 +48,9 @@ class FakeEdge:
 
     def remove_worker(self, name: str) -> None:
         self.did.append(("remove", name))
+
+    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None:
+        return self.words.pop(call_id, None)
 
     def close_call(self, call_id: str, sip_status: int, cause: str) -> None:
         self.did.append(("close call", call_id, str(sip_status), cause))
@@ -209,6 +213,18 @@ def test_a_call_that_its_worker_does_not_know_is_ended_after_the_grace(tmp_path:
     assert world.supervisor.sent == [("w1", EndCall("a", False, "lost its owner"))]
     assert [record.call_ids for record in world.records] == [("a",)]
     assert world.gateway.admission.recordings == {}
+
+
+def test_a_worker_is_left_with_the_last_word_for_each_of_its_calls(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.gateway.worker_heartbeat("w1", {"a", "b"})  # neither is confirmed yet
+        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE \xe9")
+        world.gateway.worker_heartbeat("w1", {"a", "b"})
+        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE once more")
+        world.gateway.worker_heartbeat("w1", {"a", "b"})
+
+    assert play(tmp_path, script).supervisor.sent == [("w1", LastWord("a", "192.0.2.7", 5062, "BYE \xe9"))]
 
 
 def test_a_dialog_that_ended_without_a_record_asks_the_worker(tmp_path: Path):
