@@ -88,11 +88,12 @@ async def test_drain_lets_a_job_end_and_takes_no_other(livekit_stack, tmp_path, 
         assert [record["ended_by"] for record in worker.records()] == ["caller"]
 
 
-async def test_drain_ends_politely_what_goes_on_for_too_long(livekit_stack, tmp_path, agent_name) -> None:
+@pytest.mark.parametrize("told", ["SIGTERM", "terminal closed"])
+async def test_drain_ends_politely_what_goes_on_for_too_long(livekit_stack, tmp_path, agent_name, told) -> None:
     with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name, drain_s=0.5) as worker:
         async with calling(livekit_stack, agent_name) as phone:
             await until(phone.hears, 8, "the greeting")
-            worker.terminate()
+            worker.terminate() if told == "SIGTERM" else worker.close_terminal()
             await until(lambda: phone.closed, 20, "the end of the call")
         assert await worker.exited(10) == 0
         (record,) = worker.records()

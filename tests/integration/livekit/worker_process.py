@@ -118,6 +118,14 @@ class RunningWorker:
                 return float(line.rpartition(" ")[2])
         raise KeyError(name)
 
+    def close_terminal(self) -> None:
+        """SIGHUP, twice, to all of its processes, as when their terminal is closed."""
+        assert self.process is not None
+        main = psutil.Process(self.process.pid)
+        for _ in range(2):
+            for process in (*main.children(recursive=True), main):
+                process.send_signal(signal.SIGHUP)
+
     def terminate(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
