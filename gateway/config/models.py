@@ -77,7 +77,11 @@ class _Section(BaseModel):
 class SipLimits(_Section):
     """What one source address may send before it is answered 503. A token bucket for each."""
 
-    invites_per_second: float = Field(default=30.0, gt=0, description="New calls from one address, on average.")
+    invites_per_second: float = Field(
+        default=30.0,
+        gt=0,
+        description="New calls from one address, on average. Answered calls that the caller has ended no longer count.",
+    )
     invite_burst: int = Field(default=60, ge=1, description="New calls from one address at once.")
     messages_per_second: float = Field(
         default=600.0, gt=0, description="SIP messages of any kind from one address, on average."

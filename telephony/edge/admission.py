@@ -103,6 +103,11 @@ class RateLimiter:
             self._buckets.popitem(last=False)
         return allowed
 
+    def give_back(self, ip: str) -> None:
+        """What was taken has turned out not to be part of a flood."""
+        if (bucket := self._buckets.get(ip)) is not None:
+            self._buckets[ip] = (min(self._burst, bucket[0] + 1.0), bucket[1])
+
 
 class SourceRates:
     """The limits of each source of a trunk: new calls, messages, refusals once it is over these, and the point from

@@ -268,6 +268,8 @@ class InboundRequests:
             ground.counters.add("retransmissions.other")
             return [SendPublic(ground.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
+            if dialog.state is DialogState.CONFIRMED:  # it has had our answer: a real call from where it says it comes
+                ground.rates.invites.give_back(hop.ip)
             dialog.state = DialogState.ENDING
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         return [self._relay(request, hop, dialog, now, branch=branch)]

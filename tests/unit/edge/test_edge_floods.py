@@ -87,6 +87,21 @@ def test_new_calls_over_the_rate_are_one_summary_a_source_and_minute() -> None:
     assert len(floods(world)) == 2
 
 
+def test_calls_that_were_answered_and_ended_don_t_count_as_a_flood() -> None:
+    world = make_world(EdgeLimits(invites_per_second=1, invite_burst=2))
+    for n in range(10):
+        call = f"c{n}"
+        world.established(call=call)
+        world.caller(call_request("BYE", call=call, cseq=2, to_tag="bob", body=b""))
+        world.workers.clear()
+    assert statuses(world) == []  # no 503
+    for n in range(3):
+        world.caller(call_request(call=f"d{n}"))
+        world.workers.clear()
+        world.caller(call_request("BYE", call=f"d{n}", cseq=2, to_tag="guessed", body=b""))
+    assert [status for status in statuses(world) if status != 481] == [100, 100, 503]
+
+
 def test_what_has_not_been_told_is_told_at_the_end(world: World) -> None:
     world.ground.floods.add("10.1.2.3", "carrier", 1.0)
     world.perform(world.core.finish())
