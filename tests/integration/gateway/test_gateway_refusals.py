@@ -92,7 +92,7 @@ async def test_media_never_comes(start_gateway: StartGateway) -> None:
     gateway = start_gateway(workers=1, calls={"media_alarm_s": 1.0, "first_media_s": 3.0, "media_timeout_s": 3.0})
     async with raw_sip(gateway.udp) as sip:
         call = sip.call("+15550101", "+15552105001")
-        await call.establish(sdp(port=9))
+        await call.establish(sdp(port=40_009))
         bye = await sip.expect("BYE", seconds=6)
         sip.send(call.ok(bye))
         record = await gateway.record(call.call_id)
