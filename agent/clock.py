@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TypeVar
 from agent.providers.base import Offload
 from agent.tool_threads import ToolThreads
 
-__all__ = ["ThreadOffload", "is_our_end", "offload_for_tools"]
+__all__ = ["ThreadOffload", "has_real_time", "is_our_end", "offload_for_tools"]
 
 T = TypeVar("T")
 
@@ -42,6 +43,11 @@ def is_our_end(error: BaseException) -> bool:
         return True
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def has_real_time(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop's clock is the machine's, as that of every loop is that does not jump."""
+    return abs(loop.time() - time.monotonic()) < 1.0
 
 
 # By process: threads do not survive a fork.

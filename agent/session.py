@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from agent.bounds import shortened
-from agent.clock import ThreadOffload
+from agent.clock import ThreadOffload, has_real_time
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
 from agent.loop_watch import watch_of
 from agent.options import SessionOptions
@@ -164,7 +164,7 @@ class AgentSession:
 
     def _watch(self, conversation: Conversation) -> None:
         """Unless time is virtual: then nothing blocks, and no thread has a place."""
-        if isinstance(self._offload, ThreadOffload):
+        if isinstance(self._offload, ThreadOffload) and has_real_time(conversation.loop):
             watch, watched = watch_of(conversation.loop), WatchedSession(conversation, self._canned_audio)
             conversation.watch = partial(watch.runs, watched)
             watch.join(watched)

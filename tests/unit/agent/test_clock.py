@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.clock import ThreadOffload
+from agent.clock import ThreadOffload, has_real_time
 from agent.pipeline.attempts import AttemptLimits, attempts
 from agent.providers.base import ProviderError, ProviderTimeout, ProviderUnavailable
 from agent.testing.virtual_clock import VirtualOffload, WouldBlockForever, run_virtual
@@ -125,3 +125,11 @@ def test_what_an_adapter_lets_through_is_wrapped():
     assert reports == ["canned"]
     assert type(error) is ProviderError
     assert "KeyError" in str(error)
+
+
+def test_a_loop_that_jumps_is_known_from_one_that_does_not():
+    async def real() -> bool:
+        return has_real_time(asyncio.get_running_loop())
+
+    assert asyncio.run(real())
+    assert not run_virtual(real())
