@@ -117,3 +117,25 @@ class LeavesAtOnce(Agent):
 
     async def on_enter(self, ctx: RunContext) -> None:
         ctx.session.generate_reply(user_input=HEARD)
+
+
+class BlocksTheLoop(Agent):
+    """Calls what blocks from a coroutine, for six seconds."""
+
+    greeting = ""
+    seconds = 6
+    rules = Rules(intents=(Intent("heard", (HEARD,), tool="freeze", reply="It is done."),))
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        await asyncio.sleep(1)
+        ctx.session.generate_reply(user_input=HEARD)
+
+    @function_tool(timeout_s=None)
+    async def freeze(self) -> str:
+        """Blocks the event loop."""
+        time.sleep(self.seconds)
+        return "done"
+
+
+class BlocksForGood(BlocksTheLoop):
+    seconds = 3600
