@@ -199,6 +199,7 @@ class EdgeCore:
         actions: list[Action] = [*ground.resends.due(now)]
         actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
         actions += self._pending.due(now)
+        actions += self._inbound.due(now)
         for due in ground.relays.due(now):
             actions += self._ending.due(due, now)
         for dialog in ground.dialogs.expired(now):

@@ -23,6 +23,7 @@ from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
 from telephony.edge.trust import Trust
 from telephony.edge.uri import Uri, bracketed
+from telephony.edge.waiting import WaitingInvites
 from telephony.sip.media_policy import TrunkMedia
 
 __all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop"]
@@ -66,6 +67,7 @@ class Ground:
         self.branches = Branches(key)
         self.trunks = TrunkTable(settings.trunks)
         self.rates = SourceRates(settings.limits)
+        self.waiting = WaitingInvites(settings.limits.invites_per_second, settings.limits.invite_wait_s)
         self.dialogs = DialogTable()
         self._attempts = AttemptTable(settings.limits.remembered_attempts)
         self._strangers = AttemptTable(max(1, settings.limits.remembered_attempts // 10))

@@ -53,6 +53,8 @@ class InboundRequests:
         key = attempt_key(request, request.via, hop.ip)
         if (attempt := ground.attempts_of(hop.ip).get(key) or ground.over_rate.get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
+        if key in ground.waiting:
+            return [ground.answer(request, hop, 100)]
         trunk = ground.trunks.trunk_of(hop.ip)
         if trunk is None:
             if not ground.rates.strangers.allow("", now):  # who floods gets neither an answer nor a record each
@@ -61,8 +63,26 @@ class InboundRequests:
                 return []
             refuse = Refuse(403, "Source not allowed by any trunk", cause_text=f"no trunk allows source {hop.ip}")
             return self._refuse(request, hop, invite_info(request, hop, None, ground.limits, now), refuse, "acl")
-        if over_rate or not ground.rates.invites.allow(hop.ip, now):
+        if over_rate:
             return [self._over_rate(request, hop, trunk, now)]
+        if not ground.rates.invites.allow(hop.ip, now):
+            if not ground.waiting.add(key, request, hop):
+                return [self._over_rate(request, hop, trunk, now)]
+            ground.counters.add("rate_limited.waiting")
+            return [ground.answer(request, hop, 100)]
+        return self._take(request, hop, trunk, now)
+
+    def due(self, now: float) -> list[Action]:
+        """New calls that have waited for their turn."""
+        ground = self._ground
+        actions: list[Action] = []
+        for request, hop in ground.waiting.due(lambda ip: ground.rates.invites.allow(ip, now)):
+            actions += self._take(request, hop, ground.trunks.trunk_of(hop.ip) or "", now)
+        return actions
+
+    def _take(self, request: Request, hop: Hop, trunk: str, now: float) -> list[Action]:
+        """A new call within the rate of its trunk."""
+        ground = self._ground
         info = invite_info(request, hop, ground.trunks.named(trunk), ground.limits, now)
         try:
             self._check(request, hop, trunk)
@@ -223,6 +243,8 @@ class InboundRequests:
         attempt = ground.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
         branch, relay = self._relay_of(request, hop, attempt)
         if relay is None:
+            if (waited := ground.waiting.take(attempt_key(request, request.via, hop.ip))) is not None:
+                return [ground.answer(request, hop, 200), *self._gave_up(*waited, now)]
             if attempt is None:
                 self._dialog_of(request, hop)  # counts a stranger who knows its tags
             return [ground.answer(request, hop, 481 if attempt is None else 200)]
@@ -234,6 +256,12 @@ class InboundRequests:
         if relay.initial:
             actions.append(CallCancelled(relay.dialog.call_id))
         return actions
+
+    def _gave_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
+        trunk = self._ground.trunks.trunk_of(hop.ip) or ""
+        info = invite_info(invite, hop, self._ground.trunks.named(trunk), self._ground.limits, now)
+        refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
+        return self._refuse(invite, hop, info, refuse, "cancelled")
 
     def _relay_of(self, request: Request, hop: Hop, attempt: Attempt | None) -> tuple[str, Relay | None]:
         """The INVITE, or re-INVITE, that an ACK or CANCEL belongs to."""

@@ -72,8 +72,9 @@ class Trunk:
 class EdgeLimits:
     """Bounds that keep one peer from harming the rest. Rates are per source address."""
 
-    invites_per_second: float = 30.0  # new calls; over it: 503 with Retry-After
+    invites_per_second: float = 30.0  # new calls; a few more wait for their turn, over that: 503 with Retry-After
     invite_burst: int = 60
+    invite_wait_s: float = 0.5  # the longest that a new call waits for its turn
     refusals_per_second: float = 200.0  # a source over its message rate: answers 503 that it still gets; then dropped
     refusal_burst: int = 400
     strangers_per_second: float = 2.0  # INVITEs of all sources without a trunk together; over it: no answer, summed up

@@ -203,3 +203,30 @@ def test_a_call_goes_on_while_strangers_flood(world: World) -> None:
     world.public.clear()
     world.caller(call_request(), CALLER)
     assert statuses(world) == [100]
+
+
+def test_a_few_new_calls_too_many_wait_for_their_turn() -> None:
+    world = make_world(EdgeLimits(invites_per_second=4, invite_burst=1, invite_wait_s=0.5))
+    for n in range(4):
+        world.caller(call_request(call=f"c{n}"))
+    assert statuses(world) == [100, 100, 100, 503]  # two wait: as many as have their turn within 0.5 s
+    assert len(world.admitter.invites) == 1
+    world.caller(call_request(call="c1"))  # sent again meanwhile
+    assert statuses(world) == [100]
+    world.tick(0.3)
+    assert [invite.sip_call_id for invite in world.admitter.invites] == ["c0", "c1"]
+    world.tick(0.3)
+    assert [invite.sip_call_id for invite in world.admitter.invites] == ["c0", "c1", "c2"]
+    assert len(world.ground.waiting) == 0
+
+
+def test_who_gives_up_while_waiting_gets_its_answer_and_a_record() -> None:
+    world = make_world(EdgeLimits(invites_per_second=4, invite_burst=1))
+    world.caller(call_request(call="c0"))
+    world.caller(call_request(call="c1"))
+    statuses(world)
+    world.caller(call_request("CANCEL", call="c1", body=b""))
+    assert statuses(world) == [200, 487]
+    assert [(refused.invite.status, refused.invite.rule) for refused in world.refused] == [(487, "cancelled")]
+    world.tick(1)
+    assert len(world.admitter.invites) == 1
