@@ -2,6 +2,6 @@
 
 `parent` is what runs in the warm parent, `client` its owner's side, `channel` what an owner and each fork talk over,
 `asking` questions over it,
-`memory` and `immortal` what keeps forks sharing. Nothing here knows what the processes are for: the gateway's call
+`memory` what keeps forks sharing. Nothing here knows what the processes are for: the gateway's call
 workers and the agent worker's job processes are both made this way.
 """

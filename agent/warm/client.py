@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.warm.immortal import make_immortal
 from agent.warm.parent import LoadFailed, WarmProgram, serve_and_exit
 
 __all__ = ["ForkSource", "ForkedProcess", "OnExit", "WarmParent", "fork_early"]
@@ -48,7 +47,6 @@ def fork_early() -> None:
     if threading.active_count() > 1 or _early:
         return
     gc.collect()
-    make_immortal()
     gc.freeze()  # collecting would unshare
     ours, theirs = _control_pair()
     sys.stdout.flush()  # or both would write what is buffered

@@ -28,7 +28,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from agent.warm.immortal import make_immortal
 from agent.warm.memory import give_back
 
 __all__ = ["MAX_MESSAGE_BYTES", "NAME", "LoadFailed", "WarmProgram", "serve", "serve_and_exit"]
@@ -71,7 +70,6 @@ def serve(control: socket.socket) -> int:
         _send(control, {"failed": f"{type(error).__name__}: {error}"[:2000]})
         return 1
     gc.collect()
-    make_immortal()
     give_back()
     gc.freeze()  # the collector must not touch, and so unshare, what all forks share
     _send(control, {"warm": True})
