@@ -196,7 +196,8 @@ class EdgeCore:
     def tick(self, now: float) -> list[Action]:
         """Retransmissions and expiry; to be called every 100 ms or so."""
         ground = self._ground
-        actions: list[Action] = [*ground.resends.due(now)]
+        again, _ = ground.resends.due(now)
+        actions: list[Action] = [*again]
         actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)

@@ -108,7 +108,8 @@ class EndingCalls:
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
         key = ground.finish_attempt(dialog, reply, data, now, by_us=True)
         ground.counters.add(f"answered.{status}")
-        ground.resends.start(key, action, now)  # the caller has had a 100 and does not repeat its INVITE any more
+        # It has had a 100 and does not repeat its INVITE any more.
+        ground.resends.final_answer(key, action, now)
         return [action]
 
     def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
@@ -121,7 +122,7 @@ class EndingCalls:
 
     def _bye_caller(self, dialog: Dialog, cause: str, now: float) -> Action:
         action, branch = self._bye(dialog, cause, dialog.worker_cseq + _CSEQ_LEAP)
-        self._ground.resends.start(branch, action, now)
+        self._ground.resends.request(branch, action, now)
         return action
 
     def _bye(self, dialog: Dialog, cause: str, cseq: int) -> tuple[SendPublic, str]:
@@ -150,5 +151,5 @@ class EndingCalls:
         branch = dialog.branch if inviting else ground.branches.own(f"worker {dialog.sip_call_id}", cseq)
         data = own_to_worker(method, dialog, cseq, ground.worker_via(branch), rewrite.reason_header(500, cause))
         action = SendWorker(dialog.worker.host, dialog.worker.port, data)
-        ground.resends.start(branch, action, now)
+        ground.resends.request(branch, action, now)
         return [action]

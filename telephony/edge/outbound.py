@@ -110,7 +110,7 @@ class WorkerMessages:
                 ground.finish_attempt(dialog, reply, data, now)
             if relay.method == "INVITE" and response.status >= 300:
                 actions.append(self._ack(dialog, response))
-                ground.resends.start(relay.branch, sent, now)
+                ground.resends.final_answer(relay.branch, sent, now)
         actions += self._learn(response, relay, now)
         ground.counters.add(f"responses_out.{response.status // 100}xx")
         return actions
@@ -138,7 +138,7 @@ class WorkerMessages:
         if bye_branch not in ground.resends:
             bye = own_to_worker("BYE", dialog, response.cseq + 1000, ground.worker_via(bye_branch))
             sent = SendWorker(*to, bye)
-            ground.resends.start(bye_branch, sent, now)
+            ground.resends.request(bye_branch, sent, now)
             actions.append(sent)
         return actions
 

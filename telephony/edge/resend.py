@@ -1,27 +1,24 @@
-"""What the edge itself has to repeat over UDP until it is answered: its BYE (timer E, RFC 3261 section 17.1.2.1) and
-its final answer to an INVITE that already had a 100 (timer G, section 17.2.1). Both double from T1 to T2 for 64 T1."""
+"""What the edge itself has to repeat over UDP until it is answered: its requests, and its final answers to INVITEs
+that already had a 100. When each is due is what its transaction says (`telephony.sip.transactions`)."""
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 from telephony.edge.hops import SendPublic, SendWorker
+from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Transaction
 
 __all__ = ["ResendTable"]
-
-T1 = 0.5
-T2 = 4.0
 
 
 @dataclass(slots=True)
 class _Resend:
     action: SendPublic | SendWorker
+    transaction: Transaction
     at: float
-    interval: float
-    until: float
-    reliable: bool  # TCP: sent once
 
 
 class ResendTable:
@@ -36,34 +33,58 @@ class ResendTable:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._waiting
 
-    def start(self, key: Hashable, action: SendPublic | SendWorker, now: float) -> None:
-        """`action` has just been done for the first time."""
-        reliable = isinstance(action, SendPublic) and action.hop.transport == "tcp"
-        self._waiting[key] = _Resend(action, now + T1, T1, now + 64 * T1, reliable)
-        self._push(key, now + T1)
+    def request(self, key: Hashable, action: SendPublic | SendWorker, now: float, *, invite: bool = False) -> None:
+        """A request has just been sent for the first time."""
+        machine = CLIENT_INVITE if invite else CLIENT_OTHER
+        self._start(key, action, Transaction(machine, now, reliable=_reliable(action)))
+
+    def final_answer(self, key: Hashable, action: SendPublic | SendWorker, now: float) -> None:
+        """An answer to an INVITE, of 300 or above, has just been sent for the first time."""
+        transaction = Transaction(SERVER_INVITE, now, reliable=_reliable(action))
+        transaction.came(Came.FAILURE, now)
+        self._start(key, action, transaction)
+
+    def provisional(self, key: Hashable, now: float) -> None:
+        """A 1xx has come: an INVITE is not sent again."""
+        if (entry := self._waiting.get(key)) is not None:
+            entry.transaction.came(Came.PROVISIONAL, now)
+            self._push(key, entry)
 
     def answered(self, key: Hashable) -> bool:
         """Stop; False when nothing was waiting."""
         return self._waiting.pop(key, None) is not None
 
-    def due(self, now: float) -> list[SendPublic | SendWorker]:
-        """What is to be sent again."""
+    def due(self, now: float) -> tuple[list[SendPublic | SendWorker], list[Hashable]]:
+        """What is to be sent again, and the keys of those for which nothing came in time."""
         actions: list[SendPublic | SendWorker] = []
+        lost: list[Hashable] = []
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)
             entry = self._waiting.get(key)
             if entry is None or entry.at != at:
                 continue
-            if now >= entry.until:
+            for do in entry.transaction.due(now):
+                if do is Do.SEND:
+                    actions.append(entry.action)
+                elif do is Do.TIMED_OUT:
+                    lost.append(key)
+            if entry.transaction.over:
                 del self._waiting[key]
-                continue
-            if not entry.reliable:
-                actions.append(entry.action)
-            entry.interval = min(2 * entry.interval, T2)
-            entry.at = min(now + entry.interval, max(entry.until, now + T1))
-            self._push(key, entry.at)
-        return actions
+            else:
+                self._push(key, entry)
+        return actions, lost
 
-    def _push(self, key: Hashable, at: float) -> None:
+    def _start(self, key: Hashable, action: SendPublic | SendWorker, transaction: Transaction) -> None:
+        entry = self._waiting[key] = _Resend(action, transaction, transaction.next_at)
+        self._push(key, entry)
+
+    def _push(self, key: Hashable, entry: _Resend) -> None:
+        entry.at = entry.transaction.next_at
+        if math.isinf(entry.at):
+            return
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, key))
+        heapq.heappush(self._heap, (entry.at, self._count, key))
+
+
+def _reliable(action: SendPublic | SendWorker) -> bool:
+    return isinstance(action, SendPublic) and action.hop.transport == "tcp"

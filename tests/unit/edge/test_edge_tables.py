@@ -72,17 +72,37 @@ def test_contradictory_settings_are_refused() -> None:
 def test_resending_doubles_up_to_four_seconds_and_stops_after_32() -> None:
     table = ResendTable()
     action = SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"BYE")
-    table.start("k", action, 0.0)
-    sent = [n / 10 for n in range(1, 400) if table.due(n / 10)]
+    table.request("k", action, 0.0)
+    sent = [n / 10 for n in range(1, 400) if table.due(n / 10)[0]]
     assert sent == pytest.approx([0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5])
     assert len(table) == 0
 
 
 def test_tcp_is_sent_once() -> None:
     table = ResendTable()
-    table.start("k", SendPublic(Hop("tcp", "10.0.0.1", 5060, 0, 1), b"BYE"), 0.0)
-    assert [n for n in range(1, 400) if table.due(n / 10)] == []
+    table.request("k", SendPublic(Hop("tcp", "10.0.0.1", 5060, 0, 1), b"BYE"), 0.0)
+    assert [n for n in range(1, 400) if table.due(n / 10)[0]] == []
     assert len(table) == 0
+
+
+def test_an_invite_is_sent_again_until_a_provisional_answer_and_is_lost_without_any() -> None:
+    table, action = ResendTable(), SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"INVITE")
+    table.request("rings", action, 0.0, invite=True)
+    table.request("silent", action, 0.0, invite=True)
+    assert [len(table.due(n / 10)[0]) for n in (4, 5, 14, 15)] == [0, 2, 0, 2]
+    table.provisional("rings", 2.0)
+    assert len(table.due(3.5)[0]) == 1
+    assert table.due(32.0)[1] == ["silent"]
+    assert "rings" in table
+    assert table.answered("rings")
+
+
+def test_a_final_answer_is_repeated_until_its_ack() -> None:
+    table = ResendTable()
+    table.final_answer("k", SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"486"), 0.0)
+    assert len(table.due(0.5)[0]) == 1
+    assert table.answered("k")
+    assert table.due(1.5) == ([], [])
 
 
 def test_remembered_attempts_are_bounded_and_forgotten() -> None:
