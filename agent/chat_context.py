@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from agent.bounds import shortened
 from agent.providers.base import ChatMessage, ToolCall
 from agent.speech.characters import valid_text
-from agent.tool_arguments import as_object_text
+from agent.tool_arguments import as_object_text, unused_call_id
 
 __all__ = ["CUE", "ContextLimits", "build_context"]
 
@@ -132,10 +132,7 @@ def _with_unique_ids(blocks: list[_Block]) -> list[_Block]:
         pairs = [(call, output) for call, output in zip(block.calls, block.outputs, strict=True) if output is not None]
         block.calls, block.outputs = [], []
         for call, output in pairs:
-            call_id, count = call.call_id or "call", 1
-            while call_id in used:
-                count += 1
-                call_id = f"{call.call_id or 'call'}_{count}"
+            call_id = call.call_id if call.call_id and call.call_id not in used else unused_call_id(used)
             used.add(call_id)
             block.calls.append(call if call_id == call.call_id else replace(call, call_id=call_id))
             block.outputs.append(replace(output, tool_call_id=call_id, name=output.name or call.name))

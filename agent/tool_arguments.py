@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
+from itertools import count
 from typing import Any
 
 from agent.speech.characters import valid_text
 
-__all__ = ["arguments_of", "as_object_text"]
+__all__ = ["arguments_of", "as_object_text", "unused_call_id"]
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # of a surrogate pair; alone it is no character
 _FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
@@ -57,3 +59,8 @@ def _loaded(text: str | None) -> Any:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def unused_call_id(used: Collection[str]) -> str:
+    """An id for a call that came without one of its own: nine letters and digits, since Mistral takes no others."""
+    return next(call_id for number in count(len(used)) if (call_id := f"call{number:05d}") not in used)

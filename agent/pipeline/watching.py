@@ -38,4 +38,7 @@ class WatchedSession:
             return 0.0
         pcm = self._canned.get(agent, in_spoken_form(agent, canned)) or waiting_tone()
         output.announce(pcm)
-        return duration_ms(pcm) / 1000
+        seconds = duration_ms(pcm) / 1000
+        # When the loop goes on, nobody has waited since before this: no second word comes right behind it.
+        conversation.last_sound_at = max(conversation.last_sound_at, conversation.now() + seconds)
+        return seconds

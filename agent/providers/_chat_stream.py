@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.providers.base import LLMEvent, TextDelta, ToolCall, Usage
 from agent.speech.characters import valid_text
-from agent.tool_arguments import arguments_of
+from agent.tool_arguments import arguments_of, unused_call_id
 
 __all__ = ["ChatStream", "EventLines", "TooLong"]
 
@@ -118,12 +118,10 @@ class ChatStream:
         """The calls in order, each with an id of its own."""
         used: set[str] = set()
         finished: list[ToolCall] = []
-        for number, call in enumerate(self._calls):
+        for call in self._calls:
             if not call.name.strip():
                 continue
-            call_id = call.call_id or f"call_{number}"
-            if call_id in used:
-                call_id = next(other for n in range(2, _CALLS + 3) if (other := f"{call_id}_{n}") not in used)
+            call_id = call.call_id if call.call_id and call.call_id not in used else unused_call_id(used)
             used.add(call_id)
             finished.append(ToolCall(call_id, call.name.strip(), call.arguments()))
         return finished

@@ -35,6 +35,7 @@ __all__ = ["OpenAIChat", "OpenAISettings", "request_messages", "warm_import"]
 
 _DRAIN_S = 0.1
 _RINGING = "(The phone rings.)"
+_ANYTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
 _DETAIL_CHARACTERS = 200  # of a provider's own error text that goes into ours
 
 
@@ -90,6 +91,17 @@ def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         elif message.text:
             out.append({"role": message.role, "content": message.text})
     return out
+
+
+def _called(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The functions that these messages call, each once."""
+    calls = (call for message in messages for call in message.get("tool_calls", ()))
+    return list(dict.fromkeys(call["function"]["name"] for call in calls))
+
+
+def _definition(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
 
 
 def _calls_field(calls: Sequence[ToolCall]) -> dict[str, Any]:
@@ -160,17 +172,11 @@ class OpenAIChat:
             "stream_options": {"include_usage": True},
         }
         if tools:
-            request["tools"] = [
-                {
-                    "type": "function",
-                    "function": {
-                        "name": tool.name,
-                        "description": tool.description,
-                        "parameters": dict(tool.parameters),
-                    },
-                }
-                for tool in tools
-            ]
+            request["tools"] = [_definition(tool) for tool in tools]
+        elif called := _called(request["messages"]):
+            # Servers that stand before other models refuse calls in the context of a request that defines none.
+            request["tools"] = [_definition(ToolSpec(name, "", _ANYTHING)) for name in called]
+            request["tool_choice"] = "none"
         if settings.temperature is not None:
             request["temperature"] = settings.temperature
         if settings.max_tokens:

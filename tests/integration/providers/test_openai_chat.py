@@ -134,6 +134,23 @@ async def test_text_usage_and_the_request(server: Server, llm: OpenAIChat) -> No
     assert server.authorization == [f"Bearer {KEY}"]
 
 
+async def test_without_tools_a_context_that_has_calls_defines_what_it_calls(server: Server, llm: OpenAIChat) -> None:
+    server.pieces = [chunk({"content": "At eight."}), b"data: [DONE]\n\n"]
+    calls = (ToolCall("a", "lookup", "{}"), ToolCall("b", "lookup", "{}"), ToolCall("c", "never_answered", "{}"))
+    context = [
+        ChatMessage("user", "A table?"),
+        ChatMessage("assistant", "", calls),
+        ChatMessage("tool", "eight", tool_call_id="a"),
+        ChatMessage("tool", "nine", tool_call_id="b"),
+    ]
+    await ask(llm, context)
+    await ask(llm, HELLO)
+    (request, plain) = server.requests
+    assert [tool["function"]["name"] for tool in request["tools"]] == ["lookup"]
+    assert request["tool_choice"] == "none"
+    assert "tools" not in plain and "tool_choice" not in plain
+
+
 async def test_parallel_tool_calls_in_pieces(server: Server, llm: OpenAIChat) -> None:
     server.pieces = [
         chunk({"role": "assistant", "content": None}),

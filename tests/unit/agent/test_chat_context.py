@@ -123,7 +123,7 @@ def test_calls_without_output_and_outputs_without_call_are_gone():
 
 def test_an_id_that_comes_again_is_another_call():
     first, second = build_context([USER, CALL, OUTPUT, HI, USER, CALL, OUTPUT])[2::4]
-    assert (first.tool_calls[0].call_id, second.tool_calls[0].call_id) == ("a", "a_2")
+    assert (first.tool_calls[0].call_id, second.tool_calls[0].call_id) == ("a", "call00001")
 
 
 def test_old_turns_are_left_out_whole():

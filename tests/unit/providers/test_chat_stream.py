@@ -49,11 +49,11 @@ QUIRKS = {
     ),
     "index 0 and no ids": (
         [[P(0, None, "look", "{}")], [P(0, None, "book", "{}")]],
-        [("call_0", "look", "{}"), ("call_1", "book", "{}")],
+        [("call00000", "look", "{}"), ("call00001", "book", "{}")],
     ),
     "index 0, no ids, no arguments": (
         [[P(0, None, "look"), P(0, None, "book")]],
-        [("call_0", "look", "{}"), ("call_1", "book", "{}")],
+        [("call00000", "look", "{}"), ("call00001", "book", "{}")],
     ),
     "no index": (
         [[P(None, "a", "look", "{}"), P(None, "b", "book", "{}")]],
@@ -73,11 +73,11 @@ QUIRKS = {
     ),
     "ids that repeat": (
         [[P(0, "a", "look", "{}"), P(1, "a", "book", "{}")]],
-        [("a", "look", "{}"), ("a_2", "book", "{}")],
+        [("a", "look", "{}"), ("call00001", "book", "{}")],
     ),
     "ids that are null or numbers": (
         [[P(0, "null", "look", "{}"), P(1, 7, "book", "{}")]],
-        [("call_0", "look", "{}"), ("call_1", "book", "{}")],
+        [("call00000", "look", "{}"), ("call00001", "book", "{}")],
     ),
     "a name in pieces": (
         [[P(0, "a", "free_", "")], [P(0, None, "slots", "")], [P(0, None, None, "{}")]],
@@ -144,7 +144,7 @@ def test_calls_of_the_old_protocol():
     stream = ChatStream()
     stream.feed({"choices": [{"delta": {"function_call": {"name": "look", "arguments": '{"x"'}}}]})
     stream.feed({"choices": [{"delta": {"function_call": {"arguments": ": 1}"}}, "finish_reason": "function_call"}]})
-    assert stream.calls() == [ToolCall("call_0", "look", '{"x": 1}')]
+    assert stream.calls() == [ToolCall("call00000", "look", '{"x": 1}')]
 
 
 def test_calls_and_arguments_without_end_are_bounded():
