@@ -10,7 +10,7 @@ import structlog
 from telephony.edge import rewrite
 from telephony.edge.budget import begins_something
 from telephony.edge.counters import counted_method
-from telephony.edge.dialogs import DialogState
+from telephony.edge.dialogs import DialogEvent, DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, FloodSummedUp, Hop, SendPublic
@@ -169,7 +169,7 @@ class EdgeCore:
                 ended.append(dialog.call_id)
                 actions += self._ending.end(dialog, "worker lost", now, tell_worker=False)
             elif dialog.state is DialogState.ENDED:
-                dialog.state = DialogState.LOST  # nobody is left to answer what is repeated
+                dialog.happened(DialogEvent.CUT)  # nobody is left to answer what is repeated
         return ended, actions
 
     def last_word(self, call_id: str, cause: str) -> SendPublic | None:
@@ -208,7 +208,7 @@ class EdgeCore:
                 actions += self._ending.no_answer(dialog, now)
                 continue
             if dialog.live:
-                actions += ground.end_dialog(dialog, DialogState.ENDED, now)
+                actions += ground.end_dialog(dialog, DialogEvent.SILENT, now)
                 ground.counters.add("dialogs_expired")
             ground.dialogs.remove(dialog)
         ground.expire_attempts(now)

@@ -8,24 +8,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from telephony.edge.dialog_states import LIVE, DialogEvent, DialogState, Party, next_state
 from telephony.edge.hops import Hop
 from telephony.edge.parse import Line, Via
 from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
 
-__all__ = ["Dialog", "DialogInfo", "DialogState", "DialogTable", "Reply", "WorkerNames"]
-
-
-class DialogState(StrEnum):
-    INVITING = "inviting"  # no final answer yet
-    CONFIRMED = "confirmed"
-    ENDING = "ending"  # BYE seen, its answer not
-    ENDED = "ended"  # kept for retransmissions only
-    LOST = "lost"  # ended by the edge; what the caller still sends is answered by the edge
-
-
-_LIVE = frozenset({DialogState.INVITING, DialogState.CONFIRMED, DialogState.ENDING})
+__all__ = ["Dialog", "DialogEvent", "DialogInfo", "DialogState", "DialogTable", "Party", "Reply", "WorkerNames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,11 @@ class Dialog:
 
     @property
     def live(self) -> bool:
-        return self.state in _LIVE
+        return self.state in LIVE
+
+    def happened(self, event: DialogEvent) -> None:
+        """Raises TelephonyMisuse when that is not possible now."""
+        self.state = next_state(self.state, event)
 
 
 class DialogTable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from telephony.edge import rewrite
-from telephony.edge.dialogs import Dialog, DialogState
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
 from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
 from telephony.edge.protocol import RefusedInvite
@@ -41,14 +41,14 @@ class EndingCalls:
             actions += self._tell_worker(dialog, cause, now)
         log.warning("call ended by the edge", call_id=dialog.call_id, cause=cause, state=dialog.state.value)
         ground.counters.add("ended_by_edge")
-        return actions + ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)
+        return actions + ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
         """Timer C has fired (RFC 3261 section 16.8)."""
         actions = self._final_answer(dialog, 408, "the call was not answered in time", now)
         actions += self._tell_worker(dialog, "the call was not answered in time", now)
         self._ground.counters.add("invite_timeouts")
-        return actions + self._ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)
+        return actions + self._ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
 
     # A worker that does not react
 
@@ -71,7 +71,7 @@ class EndingCalls:
         actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
         refused = RefusedInvite(dialog.info, 500, rewrite.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
-        return [*actions, InviteRefused(refused), *ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)]
+        return [*actions, InviteRefused(refused), *ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)]
 
     def _request_not_taken(self, relay: Relay, now: float) -> list[Action]:
         """A BYE ends the call all the same; anything else is refused, and the call goes on."""
@@ -84,7 +84,7 @@ class EndingCalls:
         actions: list[Action] = [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if gone and dialog.live:
             actions.append(CallerGone(dialog.call_id, "the caller hung up"))
-            actions += ground.end_dialog(dialog, DialogState.LOST, now, _KEPT_S)
+            actions += ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
         return actions
 
     def _no_end(self, relay: Relay, now: float) -> list[Action]:
@@ -94,7 +94,7 @@ class EndingCalls:
         self._ground.counters.add("not_taken")
         actions = self._final_answer(relay.dialog, 487, "cancelled by the caller", now)
         actions.append(CallerGone(relay.dialog.call_id, "the caller gave up"))
-        return actions + self._ground.end_dialog(relay.dialog, DialogState.LOST, now, _KEPT_S)
+        return actions + self._ground.end_dialog(relay.dialog, DialogEvent.CUT, now, _KEPT_S)
 
     # What is said to either side
 

@@ -13,7 +13,7 @@ from telephony.edge.bodies import MediaRule
 from telephony.edge.branches import Branches
 from telephony.edge.budget import StrangerBudget
 from telephony.edge.counters import EdgeCounters
-from telephony.edge.dialogs import Dialog, DialogState, DialogTable, Reply
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogTable, Reply
 from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Via
@@ -185,7 +185,7 @@ class Ground:
     def end_dialog(
         self,
         dialog: Dialog,
-        state: DialogState,
+        event: DialogEvent,
         now: float,
         kept_s: float = AFTER_BYE_S,
         *,
@@ -193,7 +193,7 @@ class Ground:
     ) -> list[Action]:
         """The dialog is over; it stays known for retransmissions. Tells of its end once. `refused`: the worker's status
         and phrase."""
-        dialog.state = state
+        dialog.happened(event)
         dialog.invite = None
         self.dialogs.expire_at(dialog, now + kept_s)
         if dialog.told:

@@ -11,7 +11,7 @@ from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
 from telephony.edge.attempts import Attempt, attempt_key
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.counters import counted_method
-from telephony.edge.dialogs import Dialog, DialogState, Reply
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Reply
 from telephony.edge.ground import AFTER_BYE_S, Ground
 from telephony.edge.hops import Action, CallCancelled, Hop, InviteRefused, SendPublic, SendWorker
 from telephony.edge.invite_info import invite_info
@@ -298,7 +298,7 @@ class InboundRequests:
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
             if dialog.state is DialogState.CONFIRMED:  # it has had our answer: a real call from where it says it comes
                 ground.rates.invites.give_back(hop.ip)
-            dialog.state = DialogState.ENDING
+            dialog.happened(DialogEvent.BYE)
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         return [self._relay(request, hop, dialog, now, branch=branch)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.counters import counted_method
-from telephony.edge.dialogs import Dialog, DialogState
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
 from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Response
@@ -48,7 +48,7 @@ class WorkerMessages:
         if request.method in ("INVITE", "UPDATE"):
             dialog.worker_contact = contact_uri(request.value("contact")) or dialog.worker_contact
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
-            dialog.state = DialogState.ENDING
+            dialog.happened(DialogEvent.BYE)
             dialog.ended_by_worker = True
             ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         elif dialog.state is DialogState.CONFIRMED:
@@ -145,14 +145,14 @@ class WorkerMessages:
     def _learn(self, response: Response, relay: Relay, now: float) -> list[Action]:
         ground, dialog = self._ground, relay.dialog
         if relay.method == "BYE" and response.status >= 200 and dialog.live:
-            return ground.end_dialog(dialog, DialogState.ENDED, now)
+            return ground.end_dialog(dialog, DialogEvent.BYE_ANSWERED, now)
         if relay.method not in ("INVITE", "UPDATE"):
             return []
         initial = relay.initial and dialog.state is DialogState.INVITING
         if response.status >= 300:
             if not initial:
                 return []
-            return ground.end_dialog(dialog, DialogState.ENDED, now, refused=(response.status, response.reason))
+            return ground.end_dialog(dialog, DialogEvent.REFUSED, now, refused=(response.status, response.reason))
         if initial and response.to_tag:
             dialog.worker_tag = response.to_tag
             if not dialog.worker_address_tagged:
@@ -160,7 +160,7 @@ class WorkerMessages:
                 dialog.worker_address_tagged = True
         dialog.worker_contact = contact_uri(response.value("contact")) or dialog.worker_contact
         if initial and response.status >= 200:
-            dialog.state = DialogState.CONFIRMED
+            dialog.happened(DialogEvent.ANSWERED)
             dialog.invite = None
             ground.dialogs.expire_at(dialog, now + ground.limits.dialog_idle_s)
         elif initial:
@@ -197,7 +197,7 @@ class CallerResponses:
         if not dialog.live or response.status < 200:
             return actions
         if response.cseq_method == "BYE":
-            actions += ground.end_dialog(dialog, DialogState.ENDED, now)
+            actions += ground.end_dialog(dialog, DialogEvent.BYE_ANSWERED, now)
         elif response.cseq_method in ("INVITE", "UPDATE") and response.status < 300:
             dialog.caller_contact = contact_uri(response.value("contact")) or dialog.caller_contact
         return actions

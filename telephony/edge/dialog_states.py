@@ -1,0 +1,70 @@
+"""The states of a dialog, as a table. The same for both kinds: one that the public side began and one that a worker
+began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from telephony.errors import TelephonyMisuse
+
+__all__ = ["LIVE", "STEPS", "DialogEvent", "DialogState", "Party", "next_state", "table"]
+
+
+class Party(StrEnum):
+    """A dialog has these two. One of them, its initiator, sent the INVITE."""
+
+    PUBLIC = "public"
+    WORKER = "worker"
+
+
+class DialogState(StrEnum):
+    INVITING = "inviting"  # no final answer yet
+    CONFIRMED = "confirmed"
+    ENDING = "ending"  # BYE seen, its answer not
+    ENDED = "ended"  # kept for retransmissions only
+    LOST = "lost"  # ended by the edge; what either side still sends is answered by the edge
+
+
+class DialogEvent(StrEnum):
+    ANSWERED = "answered"  # a 2xx to the INVITE
+    REFUSED = "refused"  # any other final answer to it
+    BYE = "BYE"
+    BYE_ANSWERED = "BYE answered"
+    SILENT = "silent too long"  # no answer to the BYE, or nothing for hours
+    CUT = "cut"  # the edge ends it: no answer in time, worker lost, the gateway's wish
+
+
+LIVE = frozenset({DialogState.INVITING, DialogState.CONFIRMED, DialogState.ENDING})
+
+_S, _E = DialogState, DialogEvent
+STEPS: Mapping[tuple[DialogState, DialogEvent], DialogState] = {
+    (_S.INVITING, _E.ANSWERED): _S.CONFIRMED,
+    (_S.INVITING, _E.REFUSED): _S.ENDED,
+    (_S.INVITING, _E.BYE): _S.ENDING,  # of an early dialog, by its initiator (RFC 3261 section 15)
+    (_S.INVITING, _E.CUT): _S.LOST,
+    (_S.CONFIRMED, _E.BYE): _S.ENDING,
+    (_S.CONFIRMED, _E.SILENT): _S.ENDED,
+    (_S.CONFIRMED, _E.CUT): _S.LOST,
+    (_S.ENDING, _E.BYE_ANSWERED): _S.ENDED,
+    (_S.ENDING, _E.SILENT): _S.ENDED,
+    (_S.ENDING, _E.CUT): _S.LOST,
+    (_S.ENDED, _E.CUT): _S.LOST,  # the worker is lost, and nobody else is left to answer what is repeated
+}
+
+
+def next_state(state: DialogState, event: DialogEvent) -> DialogState:
+    """Raises TelephonyMisuse for an event that is not possible in the state."""
+    found = STEPS.get((state, event))
+    if found is None:
+        raise TelephonyMisuse(f"dialog: {event} is not possible while {state}")
+    return found
+
+
+def table() -> str:
+    """The table as Markdown, for docs/edge.md: a test holds them together."""
+    lines = ["| | " + " | ".join(event.value for event in DialogEvent) + " |", "| --- " * (len(DialogEvent) + 1) + "|"]
+    for state in DialogState:
+        cells = [STEPS.get((state, event)) for event in DialogEvent]
+        lines.append(f"| **{state.value}** | " + " | ".join(cell.value if cell else "" for cell in cells) + " |")
+    return "\n".join(lines)
