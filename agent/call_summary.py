@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from agent.context import RunContext
-from agent.hooks import overrides
+from agent.persona import overrides
 from agent.providers.base import ChatMessage, ProviderError, TextDelta
 from agent.run_result import SessionMisuse
 from agent.session import AgentSession

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.persona import Agent
     from agent.providers.base import ToolCall
-    from agent.session import AgentSession
+    from agent.session_verbs import ActivePersona, SessionVerbs
     from telephony.call import CallInfo, CallVerbs
 
 __all__ = ["AgentsCall", "RunContext"]
@@ -19,8 +18,8 @@ class RunContext:
     """`agent`: the persona that is active. `function_call`: in a tool, what the model asked for. `userdata`: what the
     session was given. `call`: the phone call's verbs."""
 
-    session: AgentSession
-    agent: Agent
+    session: SessionVerbs
+    agent: ActivePersona
     userdata: Any
     call_or_none: CallVerbs | None = None
     function_call: ToolCall | None = None
@@ -40,7 +39,7 @@ class RunContext:
 class AgentsCall:
     """A phone call's verbs, and those of its recording. Implements `CallVerbs`."""
 
-    def __init__(self, verbs: CallVerbs, session: AgentSession) -> None:
+    def __init__(self, verbs: CallVerbs, session: SessionVerbs) -> None:
         self._verbs = verbs
         self._session = session
         self.hang_up = verbs.hang_up

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from agent.persona import Agent
-
-__all__ = ["StopResponse", "UserTurn", "overrides"]
+__all__ = ["StopResponse", "UserTurn"]
 
 
 class StopResponse(Exception):
@@ -22,10 +18,3 @@ class UserTurn:
     is when the hook returns; the record keeps what was heard."""
 
     text: str
-
-
-def overrides(agent: Agent, name: str) -> bool:
-    """Whether the persona has a hook of its own in place of the default."""
-    from agent.persona import Agent
-
-    return getattr(type(agent), name) is not getattr(Agent, name) or name in vars(agent)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.providers.base import LLM, TTS, ChatMessage, LLMEvent, SpokenAudio, ToolSpec
     from agent.rules import Rules
 
-__all__ = ["CANNED", "Agent", "PersonaAware"]
+__all__ = ["CANNED", "Agent", "PersonaAware", "overrides"]
 
 
 class Agent:
@@ -125,6 +125,11 @@ class Agent:
     def update_instructions(self, instructions: str) -> None:
         """What the model is told from its next request on."""
         self.instructions = instructions
+
+
+def overrides(agent: Agent, name: str) -> bool:
+    """Whether the persona has a hook of its own in place of the default."""
+    return getattr(type(agent), name) is not getattr(Agent, name) or name in vars(agent)
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.bounds import shortened
 from agent.clock import ThreadOffload, has_real_time
@@ -118,6 +118,9 @@ class AgentSession:
         conversation = Conversation(
             self,
             agent,
+            named_provider=self._providers or default_providers(self._offload),
+            privacy=self._privacy,
+            recording=self._recording,
             llm=self._llm,
             tts=self._tts,
             options=self._options,
@@ -361,11 +364,6 @@ class AgentSession:
         if provider is None:
             raise SessionMisuse(f"the session has no {part}")
         return provider
-
-    def named_provider(self, part: Literal["llm", "tts"], name: str) -> Any:
-        """A provider that a persona names. Raises ValueError for a name that is not known."""
-        make = self._providers or default_providers(self._offload)
-        return make(part, name)
 
     @property
     def privacy(self) -> Privacy:

@@ -20,7 +20,10 @@ from agent.providers.fallback import reporting
 from agent.turns.limits import FailureCount
 
 if TYPE_CHECKING:
-    from agent.session import AgentSession
+    from agent.pipeline.recording import RecordingPauses
+    from agent.privacy import Privacy
+    from agent.providers.named import NamedProviders
+    from agent.session_verbs import SessionVerbs
     from telephony.call import CallVerbs
     from telephony.rooms.protocol import AudioOutput
 
@@ -35,9 +38,12 @@ _log = logging.getLogger(__name__)
 class Conversation:
     def __init__(
         self,
-        session: AgentSession,
+        session: SessionVerbs,
         agent: Agent,
         *,
+        named_provider: NamedProviders,
+        privacy: Privacy,
+        recording: RecordingPauses,
         llm: LLM | None,
         tts: TTS | None,
         options: SessionOptions,
@@ -48,7 +54,10 @@ class Conversation:
         emit: Callable[[SessionEvent], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.session = session
+        self._session = session
+        self._named_provider = named_provider
+        self.privacy = privacy
+        self.recording = recording
         self.options = options
         self.offload = offload
         self.tool_offload = offload_for_tools(offload)
@@ -83,10 +92,10 @@ class Conversation:
         still do ends with it. Raises ValueError for a name of one that is not known."""
         llm, tts = self._given_llm, self._given_tts
         if agent.llm is not None:
-            own = self.session.named_provider("llm", agent.llm) if isinstance(agent.llm, str) else agent.llm
+            own = self._named_provider("llm", agent.llm) if isinstance(agent.llm, str) else agent.llm
             llm = self.reporting_fallbacks("llm", own)
         if agent.tts is not None and self.output is not None:
-            spoken = self.session.named_provider("tts", agent.tts) if isinstance(agent.tts, str) else agent.tts
+            spoken = self._named_provider("tts", agent.tts) if isinstance(agent.tts, str) else agent.tts
             tts = self.reporting_fallbacks("tts", spoken)
         hooks, self._hooks = self._hooks, set()
         for hook in hooks:
@@ -101,7 +110,7 @@ class Conversation:
         return self.loop.time()
 
     def context(self, function_call: ToolCall | None = None) -> RunContext:
-        return RunContext(self.session, self.agent, self.userdata, self.call, function_call)
+        return RunContext(self._session, self.agent, self.userdata, self.call, function_call)
 
     def reporting_fallbacks(self, part: Part, provider: P) -> P:
         """`provider`, which tells this session when it asks another one by itself."""

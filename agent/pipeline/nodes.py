@@ -8,8 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.context import RunContext
-from agent.hooks import overrides
-from agent.persona import Agent
+from agent.persona import Agent, overrides
 from agent.providers.base import LLM, TTS, ChatMessage, LLMEvent, SpokenAudio, TextDelta, ToolSpec
 
 __all__ = ["llm_through", "tts_through"]

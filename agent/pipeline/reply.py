@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 from agent.chat_context import build_context
 from agent.events import TurnLatency
 from agent.history import Entry
-from agent.hooks import overrides
-from agent.persona import Agent
+from agent.persona import Agent, overrides
 from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning

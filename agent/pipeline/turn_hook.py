@@ -7,8 +7,8 @@ import logging
 
 from agent.clock import is_our_end
 from agent.history import Entry
-from agent.hooks import StopResponse, UserTurn, overrides
-from agent.persona import Agent
+from agent.hooks import StopResponse, UserTurn
+from agent.persona import Agent, overrides
 from agent.pipeline.conversation import Conversation
 
 __all__ = ["transcribed", "turn_completed"]

@@ -15,7 +15,7 @@ from agent.events import (
     UserStoppedSpeaking,
     UserTurnEnded,
 )
-from agent.hooks import overrides
+from agent.persona import overrides
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.listener import Listener, SpokenTurn
@@ -280,7 +280,7 @@ class TurnTaking:
     ) -> None:
         now = self._conversation.now()
         if source == "speech":
-            self._conversation.session.privacy.said(text, self._digits.entry)
+            self._conversation.privacy.said(text, self._digits.entry)
         self._silence.heard(now)
         self._wordless.words()
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
@@ -355,12 +355,12 @@ class TurnTaking:
             if self._presses.dropped == 1:
                 _log.warning("keys come faster than a hand presses them: what is too much is dropped")
             return
-        privacy = self._conversation.session.privacy
+        privacy = self._conversation.privacy
         self._conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
         if self._stopped:
             return
         if privacy.hides(self._digits.entry):
-            self._conversation.session.recording.pause("secret", at)
+            self._conversation.recording.pause("secret", at)
         self._silence.heard(self._conversation.now())
         self._wordless.words()
         if self._digits.takes(digit):
@@ -382,7 +382,7 @@ class TurnTaking:
     def _keyed(self, actions: tuple[DigitsEntered, ...]) -> None:
         for entered in actions:
             self._conversation.emit(UserTurnEnded(self._conversation.now(), entered.ended_at, "digits"))
-            self._conversation.session.privacy.entered(entered.text, self._digits.entry)
+            self._conversation.privacy.entered(entered.text, self._digits.entry)
             self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
         self._secret_over()
         self.changed()
@@ -390,7 +390,7 @@ class TurnTaking:
     def _secret_over(self) -> None:
         """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
         if not self._keying:
-            self._conversation.session.recording.resume("secret", self._conversation.now())
+            self._conversation.recording.resume("secret", self._conversation.now())
 
     # --- silence --------------------------------------------------------------------------------------------------
 
