@@ -27,6 +27,8 @@ class OrderStatus(Agent):
                     "(i'm|i am) calling about [my] order [number] [{order}]",
                     "(where is|where's) my (order|parcel|package|book)",
                     "(i'd like|i want) to (track|check) (my|an) order",
+                    "my (order|parcel|package|book) has not (arrived|come)",
+                    "(can|could) you check (my|an) order",
                     "[yes] (another|one more) (order|one)",
                 ),
                 slots=("order",),

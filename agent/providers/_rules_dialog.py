@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.chat_context import CUE
+from agent.providers._rules_hearing import heard
 from agent.providers._rules_match import best_intent, find_value
 from agent.providers.base import ChatMessage
-from agent.providers.phrases import spoken_digits, words
+from agent.providers.phrases import spoken_digits
 from agent.rules import Intent, Rules
 
 __all__ = ["Call", "Failed", "Say", "decide"]
@@ -110,7 +111,7 @@ def _done(rules: Rules, state: _State, message: ChatMessage) -> tuple[_State, Ac
 
 
 def _heard(rules: Rules, state: _State, text: str, call_id: str) -> tuple[_State, Action]:
-    tokens = words(text)
+    tokens = heard(rules, text)
     state = replace(state, calling="")
     if state.confirming:
         answer = _yes_or_no(rules, tokens)

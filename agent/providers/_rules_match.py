@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.providers.phrases import Choice, Node, SlotRef, Word, parse_phrase, spoken_digits, variants, words
+from agent.providers._rules_hearing import compared, corrected_part, stem
+from agent.providers.phrases import Choice, Node, SlotRef, Word, parse_phrase, spoken_digits, variants
 from agent.rules import Intent, Rules, Slot
 
 __all__ = ["Match", "best_intent", "find_value"]
@@ -17,10 +18,11 @@ _LIGHT = frozenset({
     "a", "an", "the", "my", "your", "our", "i", "we", "you", "me", "us", "it", "is", "are", "am", "was", "be", "do",
     "does", "did", "to", "of", "for", "on", "in", "at", "and", "or", "can", "could", "will", "would", "like",
     "want", "need", "have", "has", "please", "get", "some", "any", "this", "that", "with", "about", "hello", "hi",
-    "hey", "yes", "there", "just",
+    "hey", "yes", "there", "just", "okay", "great", "sure", "perfect", "thank", "thanks",
 })
 # fmt: on
 _LIGHT_WEIGHT = 0.2
+_LIKE_DIGITS = {"to": "two", "too": "two", "for": "four", "ate": "eight", "won": "one", "tree": "three", "sex": "six"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +32,45 @@ class Match:
     exact: bool  # a whole phrase was said, rather than most of its words
 
 
-def _stem(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
 def _weight(word: str) -> float:
     return _LIGHT_WEIGHT if word in _LIGHT else 1.0
 
 
 def find_value(slot: Slot, tokens: Sequence[str]) -> str | None:
-    """The slot's value in what was said: as passed to tools. The longest wins, then the first."""
+    """The slot's value in what was said: as passed to tools. What a speaker corrected himself to wins, then the
+    longest, then the first."""
+    corrected = corrected_part(tokens)
+    if corrected and (value := find_value(slot, corrected)) is not None:
+        return value
     if slot.digits is not None:
-        least, most = slot.digits
-        fitting = [run for run in spoken_digits(tokens) if least <= len(run) <= most]
-        return max(fitting, key=len) if fitting else None
+        return _digits(tokens, *slot.digits)
     best: tuple[int, str] | None = None
     for said, value in slot.values.items():
-        parts = words(said)
+        parts = compared(said)
         if parts and _find(parts, tokens) is not None and (best is None or len(parts) > best[0]):
             best = (len(parts), value)
     return best[1] if best else None
+
+
+def _digits(tokens: Sequence[str], least: int, most: int) -> str | None:
+    """A run of digits; if none fits, one without the "oh" before it, and with "to" and "for" in it for what they are
+    likely to be."""
+    for way in (tokens, tokens[1:] if tokens[:1] == ["oh"] else (), _digits_for_their_likes(tokens)):
+        fitting = [run for run in spoken_digits(way) if least <= len(run) <= most]
+        if fitting:
+            return max(fitting, key=len)
+    return None
+
+
+def _digits_for_their_likes(tokens: Sequence[str]) -> list[str]:
+    """Words that sound like a digit, between digits or at the end of some, are taken for it."""
+    found: list[str] = []
+    for place, token in enumerate(tokens):
+        like = _LIKE_DIGITS.get(token, "")
+        before = bool(found) and bool(spoken_digits(found[-1:]))
+        after = place + 1 == len(tokens) or bool(spoken_digits(tokens[place + 1 : place + 2]))
+        found.append(like if like and before and after else token)
+    return found
 
 
 def _find(parts: Sequence[str], tokens: Sequence[str]) -> int | None:
@@ -65,7 +86,7 @@ def best_intent(rules: Rules, tokens: Sequence[str]) -> Match | None:
     best: tuple[tuple[bool, float], Intent] | None = None
     for intent in rules.intents:
         for phrase in intent.phrases:
-            nodes = parse_phrase(phrase)
+            nodes = parse_phrase(phrase, compared)
             length = _longest(nodes, tokens, rules)
             rank = (True, length) if length else (False, _overlap(nodes, tokens, values))
             if (rank[0] or rank[1] >= _THRESHOLD) and (best is None or rank > best[0]):
@@ -79,7 +100,7 @@ def best_intent(rules: Rules, tokens: Sequence[str]) -> Match | None:
 def _mentioned(intent: Intent) -> list[str]:
     names = dict.fromkeys(intent.slots)
     for phrase in intent.phrases:
-        for node in parse_phrase(phrase):
+        for node in parse_phrase(phrase, compared):
             _collect(node, names)
     return list(names)
 
@@ -107,7 +128,7 @@ def _ends(nodes: Sequence[Node], tokens: Sequence[str], starts: set[int], rules:
     at = starts
     for node in nodes:
         if isinstance(node, Word):
-            at = {place + 1 for place in at if place < len(tokens) and _stem(tokens[place]) == _stem(node.text)}
+            at = {place + 1 for place in at if place < len(tokens) and stem(tokens[place]) == stem(node.text)}
         elif isinstance(node, Choice):
             after = set(at) if node.optional else set()
             for option in node.options:
@@ -126,7 +147,7 @@ def _slot_ends(slot: Slot | None, tokens: Sequence[str], start: int) -> set[int]
     if slot.digits is None:
         found = set()
         for said in slot.values:
-            parts = words(said)
+            parts = compared(said)
             if parts and list(tokens[start : start + len(parts)]) == parts:
                 found.add(start + len(parts))
         return found
@@ -141,16 +162,19 @@ def _slot_ends(slot: Slot | None, tokens: Sequence[str], start: int) -> set[int]
 
 def _overlap(nodes: Sequence[Node], tokens: Sequence[str], values: Mapping[str, str]) -> float:
     """The share of the phrase's words that were said, in any order; the best of its variants."""
-    said = {_stem(token) for token in tokens}
+    said = {stem(token) for token in tokens}
     best = 0.0
     for variant in variants(nodes, limit=32):
-        total = matched = heavy = 0.0
+        total = matched = 0.0
+        heavy = light = missing = 0
         for part in variant:
             weight = 1.0 if isinstance(part, SlotRef) else _weight(part.text)
+            there = part.name in values if isinstance(part, SlotRef) else stem(part.text) in said
             total += weight
-            if part.name in values if isinstance(part, SlotRef) else _stem(part.text) in said:
-                matched += weight
-                heavy += weight == 1.0
-        if heavy:  # light words alone mean nothing
+            matched += weight * there
+            heavy += there and weight == 1.0
+            light += there and weight < 1.0
+            missing += not there
+        if heavy > 1 or (heavy and light >= missing):  # one word of many, and light words alone, mean nothing
             best = max(best, matched / total)
     return best

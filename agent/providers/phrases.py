@@ -20,6 +20,7 @@ __all__ = [
     "PhraseError",
     "SlotRef",
     "Word",
+    "number_words",
     "parse_phrase",
     "sounds",
     "spoken_digits",
@@ -44,6 +45,16 @@ _DIGIT_NAMES = {digit: word for word, digit in DIGIT_WORDS.items() if word != "o
 # Heard only inside a run of digits: elsewhere they are other words.
 _DIGIT_LIKE = {"o": "0", "nought": "0", "naught": "0", "nil": "0", "niner": "9"}
 _REPEATS = {"double": 2, "triple": 3}
+_TENS = {"twenty": "2", "thirty": "3", "forty": "4", "fifty": "5", "sixty": "6", "seventy": "7", "eighty": "8"}
+_TENS |= {"ninety": "9"}
+# fmt: off
+_TEENS = {
+    "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14", "fifteen": "15", "sixteen": "16",
+    "seventeen": "17", "eighteen": "18", "nineteen": "19",
+}
+# fmt: on
+_NUMBER_NAMES = {number: word for word, number in _TEENS.items()}
+_TEN_NAMES = {digit: word for word, digit in _TENS.items()}
 
 _CONTRACTIONS = (
     (re.compile(r"\bcan't\b"), "can not"),
@@ -92,6 +103,15 @@ def words(text: str) -> list[str]:
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
     return [token.replace("'", "") for token in _TOKEN.findall(text)]
+
+
+def number_words(figures: str) -> list[str]:
+    """ "25" -> "twenty", "five"; three figures and more, and those with a leading zero, digit by digit."""
+    if figures in _NUMBER_NAMES:
+        return [_NUMBER_NAMES[figures]]
+    if len(figures) != 2 or figures[0] == "0":
+        return [_DIGIT_NAMES[digit] for digit in figures]
+    return [_TEN_NAMES[figures[0]]] + ([_DIGIT_NAMES[figures[1]]] if figures[1] != "0" else [])
 
 
 def sounds(text: str) -> list[str]:
@@ -176,12 +196,16 @@ def _variants(nodes: tuple[Node, ...]) -> Iterator[tuple[Word | SlotRef, ...]]:
 def spoken_digits(tokens: Sequence[str]) -> list[str]:
     """The runs of digits in what was said or keyed: "order two nine double three oh" -> ["29330"].
 
-    Digits that were written as a number ("29340") belong to the run in which they stand.
+    Digits that were written as a number ("29340") belong to the run in which they stand; so do numbers of two digits
+    ("twenty nine three forty").
     """
     runs: list[str] = []
     run, repeat = "", 1
-    for token in tokens:
-        digits = token if token.isdecimal() and token.isascii() else DIGIT_WORDS.get(token, "")
+    for place, token in enumerate(tokens):
+        digits = token if token.isdecimal() and token.isascii() else DIGIT_WORDS.get(token, "") or _TEENS.get(token, "")
+        if token in _TENS:
+            unit = DIGIT_WORDS.get(tokens[place + 1], "0") if place + 1 < len(tokens) else "0"
+            digits = _TENS[token] + ("0" if unit == "0" else "")
         if not digits and (run or repeat > 1):
             digits = _DIGIT_LIKE.get(token, "")
         if digits:
