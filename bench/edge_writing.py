@@ -144,13 +144,13 @@ def writing(watch: Stopwatch) -> None:
         message = parse(data)
         assert isinstance(message, Request)
         if message.method != "BYE":
-            message.worker_body = body_for_worker(message, rule)
+            message.worker_body, _ = body_for_worker(message, rule)
         request_to_worker(message, dialog, via="SIP/2.0/UDP 127.0.0.1:39999;branch=b", contact=ground.worker_contact)
 
     def answered(data: bytes, reply: Reply) -> None:
         message = parse(data)
         assert isinstance(message, Response)
-        response_to_caller(message, reply, ground.record_routes(0), "w")
+        response_to_caller(message, reply, ground.public_contact(0), "w", initial=True)
 
     read = parse(invite)
     reply = Reply(read.lines, read.via, (CALLER.ip, CALLER.port), CALLER)

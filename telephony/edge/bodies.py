@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from telephony.edge.parse import Message
 from telephony.edge.rewrite import warning_header
-from telephony.sip.offer import for_worker
+from telephony.sip.offer import Streams, for_worker
 from telephony.sip.sdp import SdpError, SessionDescription, parse_sdp, write_sdp
 
 __all__ = ["MediaRule", "Unacceptable", "body_for_worker", "content_type"]
@@ -38,14 +38,15 @@ def content_type(message: Message) -> str:
     return message.value("content-type").partition(";")[0].strip().lower()
 
 
-def body_for_worker(message: Message, apply_policy: MediaRule) -> bytes:
-    """Raises Unacceptable: 415 for another body, 400 or 488 with a Warning for what cannot be read or met, or names an
-    address that nothing is sent to."""
+def body_for_worker(message: Message, apply_policy: MediaRule) -> tuple[bytes, Streams | None]:
+    """The body, and what stands around its stream for the caller. Raises Unacceptable: 415 for another body, 400 or
+    488 with a Warning for what cannot be read or met, or names an address that nothing is sent to."""
     body = _description(message)
     if not body:
-        return b""
+        return b"", None
     try:
-        return write_sdp(apply_policy(for_worker(parse_sdp(body))))
+        shown, streams = for_worker(parse_sdp(body))
+        return write_sdp(apply_policy(shown)), streams
     except SdpError as error:
         text = str(error)
         raise Unacceptable(error.sip_status, "sdp", text, {"Warning": warning_header(error.warning, text)}) from error

@@ -13,6 +13,7 @@ from telephony.edge.dialog_states import LIVE, DialogEvent, DialogState, Party, 
 from telephony.edge.hops import Hop
 from telephony.edge.parse import Line, Via
 from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
+from telephony.sip.offer import ALONE, Streams
 
 __all__ = ["Dialog", "DialogEvent", "DialogInfo", "DialogState", "DialogTable", "Party", "Reply", "WorkerNames"]
 
@@ -69,6 +70,7 @@ class Dialog:
     names: WorkerNames
     info: InviteInfo
     routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
+    streams: Streams = ALONE  # around the one that the worker has, in what is agreed
     worker_tag: str = ""
     worker_address_tagged: bool = False
     worker_contact: str = ""

@@ -129,13 +129,11 @@ class Ground:
     def is_public_via(self, via: Via) -> bool:
         return (via.host, via.port or 5060) in self._ours
 
-    def record_routes(self, listener: int) -> list[str]:
-        """Two entries, the worker's side on top (RFC 5658), so that each side finds its own transport."""
+    def public_contact(self, listener: int) -> str:
+        """Where a caller is to send what belongs to its call."""
         socket = self.sockets[listener]
-        return [
-            rewrite.route_value(LOOPBACK, self.worker_port, "udp"),
-            rewrite.route_value(socket.advertised, socket.port, socket.transport),
-        ]
+        transport = ";transport=tcp" if socket.transport == "tcp" else ""
+        return f"<sip:{bracketed(socket.advertised)}:{socket.port}{transport}>"
 
     def worker_via(self, branch: str) -> str:
         return f"SIP/2.0/UDP {LOOPBACK}:{self.worker_port};branch={branch}"

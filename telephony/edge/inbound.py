@@ -181,9 +181,9 @@ class InboundRequests:
         if unsupported:
             names = ", ".join(unsupported)
             raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
-        if request.method in FORWARDED:
+        if request.method in FORWARDED and request.method != "BYE":
             rule = self._ground.media_rule(trunk, hop.ip)
-            request.worker_body = body_for_worker(request, rule) if request.method != "BYE" else b""
+            request.worker_body, request.streams = body_for_worker(request, rule)
 
     def _refuse(
         self,
@@ -232,7 +232,7 @@ class InboundRequests:
             return []
         self._seen(request, hop, dialog, now)
         try:
-            request.worker_body = body_for_worker(request, ground.media_rule(dialog.trunk, hop.ip))
+            request.worker_body, _ = body_for_worker(request, ground.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:  # the worker ends a call whose offer has no answer
             ground.counters.add(f"refused.{error.rule}")
         return [self._send(request, dialog, ground.branches.own(f"ack {request.call_id}", request.cseq))]
@@ -362,7 +362,8 @@ class InboundRequests:
         branch = branch or dialog.branch
         sent = self._send(request, dialog, branch, extra)
         reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
-        ground.relays.add(Relay(dialog, branch, request.method, request.cseq, reply, sent, now, initial))
+        relay = Relay(dialog, branch, request.method, request.cseq, reply, sent, now, initial, streams=request.streams)
+        ground.relays.add(relay)
         return sent
 
     def _send(

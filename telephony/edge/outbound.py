@@ -63,7 +63,15 @@ class WorkerMessages:
         """By the dialog's own route set and target (RFC 3261 section 12.2.1.1): a worker knows neither."""
         ground = self._ground
         uri, routes, hop = way_to_caller(ground, dialog)
-        data = request_to_caller(request, dialog, via=ground.public_via(hop, branch), uri=uri, routes=routes)
+        request.body = dialog.streams.around(request.body)
+        data = request_to_caller(
+            request,
+            dialog,
+            via=ground.public_via(hop, branch),
+            contact=ground.public_contact(hop.listener),
+            uri=uri,
+            routes=routes,
+        )
         if request.method != "ACK":
             ground.relays.ask(branch, Asked(dialog, request, address), now)
         ground.counters.add(f"forwarded_out.{counted_method(request.method)}")
@@ -99,9 +107,10 @@ class WorkerMessages:
             return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if relay.method == "PRACK" and response.status == 400:  # PJSIP's word for one that fits nothing
             response.status, response.reason = 481, ""  # RFC 3262 section 3
-        record_routes = ground.record_routes(reply.hop.listener) if relay.initial else ()
         tag = response.to_tag if relay.initial else ""
-        data = response_to_caller(response, reply, record_routes, tag)
+        response.body = (relay.streams or dialog.streams).around(response.body)
+        contact = ground.public_contact(reply.hop.listener)
+        data = response_to_caller(response, reply, contact, tag, initial=relay.initial)
         sent = SendPublic(reply_hop(reply.via, reply.hop), data)
         actions: list[Action] = [sent]
         if response.status >= 200:
@@ -159,6 +168,8 @@ class WorkerMessages:
                 dialog.worker_address = f"{dialog.worker_address};tag={response.to_tag}"
                 dialog.worker_address_tagged = True
         dialog.worker_contact = contact_uri(response.value("contact")) or dialog.worker_contact
+        if relay.streams is not None and response.status >= 200:
+            dialog.streams = relay.streams
         if initial and response.status >= 200:
             dialog.happened(DialogEvent.ANSWERED)
             dialog.invite = None
@@ -207,7 +218,7 @@ class CallerResponses:
         ground, actions = self._ground, list[Action]()
         if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
             try:
-                response.worker_body = body_for_worker(response, ground.media_rule(dialog.trunk, source))
+                response.worker_body, _ = body_for_worker(response, ground.media_rule(dialog.trunk, source))
             except Unacceptable as error:
                 ground.counters.add(f"refused.{error.rule}")
                 if response.status >= 200 and asked.request.method == "INVITE":

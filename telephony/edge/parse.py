@@ -15,6 +15,7 @@ from aiosipua.headers import COMPACT_HEADERS, parse_via
 from telephony.edge.bounds import MAX_HEAD_BYTES, MAX_LINE_BYTES, MAX_VIAS, excess
 from telephony.edge.headers import Headers, Line
 from telephony.edge.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
+from telephony.sip.offer import Streams
 
 __all__ = ["KNOWN_SCHEMES", "Line", "Malformed", "Message", "Request", "Response", "Via", "parse"]
 
@@ -77,6 +78,7 @@ class Request(Message):
     uri: Uri
     max_forwards: int | None
     worker_body: bytes = b""  # what a worker gets for the body
+    streams: Streams | None = None  # around the stream that it shows; None: it describes none
 
 
 @dataclass(slots=True)

@@ -67,7 +67,14 @@ class PendingRequests:
         dialog.worker_cseq = max(dialog.worker_cseq, request.cseq + dialog.cseq_shift)
         uri, routes, hop = way_to_caller(ground, dialog)
         branch = ground.branches.own(f"again {request.method} {dialog.sip_call_id}", request.cseq + dialog.cseq_shift)
-        data = request_to_caller(request, dialog, via=ground.public_via(hop, branch), uri=uri, routes=routes)
+        data = request_to_caller(
+            request,
+            dialog,
+            via=ground.public_via(hop, branch),
+            contact=ground.public_contact(hop.listener),
+            uri=uri,
+            routes=routes,
+        )
         asked.waits, asked.resent = False, SendPublic(hop, data)
         ground.relays.ask(branch, asked, now)
         return asked.resent

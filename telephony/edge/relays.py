@@ -15,6 +15,7 @@ from enum import StrEnum
 from telephony.edge.dialogs import Dialog, DialogState, Reply
 from telephony.edge.hops import SendPublic, SendWorker
 from telephony.edge.parse import Request
+from telephony.sip.offer import Streams
 
 __all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
 
@@ -42,6 +43,7 @@ class Relay:
     sent: SendWorker
     sent_at: float
     initial: bool = False  # the INVITE that made the dialog
+    streams: Streams | None = None  # around that of its description
     taken: bool = False
     status: int = 0  # final
     final: bytes = b""  # as the caller has it

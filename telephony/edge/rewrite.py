@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from telephony.edge.headers import Line
 from telephony.edge.parse import Via
-from telephony.edge.uri import bracketed
 
 __all__ = [
     "ALLOW",
@@ -23,7 +22,6 @@ __all__ = [
     "reason_header",
     "reply_lines",
     "respond",
-    "route_value",
     "stamp_via",
     "warning_header",
 ]
@@ -162,9 +160,3 @@ def own_request(method: str, uri: str, headers: Iterable[tuple[str, str]]) -> by
     """A request of the edge itself, without a body."""
     texts = [f"{name}: {clean(value)}" for name, value in headers]
     return assemble(f"{method} {uri} SIP/2.0", [*texts, "Max-Forwards: 70"])
-
-
-def route_value(host: str, port: int, transport: str) -> str:
-    """A Record-Route entry of ours; `lr` says that we are a loose router (RFC 3261 section 16.6 step 4)."""
-    suffix = ";transport=tcp" if transport == "tcp" else ""
-    return f"<sip:{bracketed(host)}:{port}{suffix};lr>"

@@ -12,26 +12,28 @@ from telephony.edge.rewrite import ALLOW, SUPPORTED, assemble, clean, phrase_of,
 __all__ = ["request_to_caller", "response_to_caller"]
 
 _PASSED = frozenset(
-    {"contact", "session-expires", "min-se", "require", "rseq", "unsupported", "warning", "retry-after", "reason"}
+    {"session-expires", "min-se", "require", "rseq", "unsupported", "warning", "retry-after", "reason"}
     | {"accept", "accept-encoding", "server", "user-agent", "rack"}
 )
 _DIALOG_MAKING = range(101, 300)
 
 
-def response_to_caller(response: Response, reply: Reply, record_routes: Sequence[str], to_tag: str) -> bytes:
-    """The worker's answer to the request that `reply` is of. `record_routes`: ours; those of the proxies before us
-    follow them. `to_tag` is used when the request has none."""
+def response_to_caller(response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool) -> bytes:
+    """The worker's answer to the request that `reply` is of. `contact`: ours, since a worker has its own on loopback;
+    `initial`: the request makes the dialog, with the route set of the proxies before us; `to_tag` is used when it has
+    none."""
     texts = reply_lines(reply.lines, reply.via, reply.received_from, to_tag)
-    if record_routes and response.status in _DIALOG_MAKING:
-        texts += [f"Record-Route: {value}" for value in record_routes]
+    if initial and response.status in _DIALOG_MAKING:
         texts += [line.text for line in reply.lines if line.name == "record-route"]
-    texts += _passed(response)
+    texts += _passed(response, contact)
     texts += _promises(response)
     phrase = clean(response.reason) or phrase_of(response.status)
     return assemble(f"SIP/2.0 {response.status} {phrase}", texts, response.body)
 
 
-def request_to_caller(request: Request, dialog: Dialog, *, via: str, uri: str, routes: Sequence[str]) -> bytes:
+def request_to_caller(
+    request: Request, dialog: Dialog, *, via: str, contact: str, uri: str, routes: Sequence[str]
+) -> bytes:
     """The worker's request in the dialog that the caller knows."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
     texts = [f"Via: {via}", *(f"Route: {value}" for value in routes), f"Max-Forwards: {left}"]
@@ -41,12 +43,14 @@ def request_to_caller(request: Request, dialog: Dialog, *, via: str, uri: str, r
         f"Call-ID: {dialog.sip_call_id}",
         f"CSeq: {request.cseq + dialog.cseq_shift} {request.method}",
     ]
-    texts += _passed(request)
+    texts += _passed(request, contact)
     texts += _promises(request)
     return assemble(f"{request.method} {uri} SIP/2.0", texts, request.body)
 
 
-def _passed(message: Message) -> Iterator[str]:
+def _passed(message: Message, contact: str) -> Iterator[str]:
+    if "contact" in message.headers:
+        yield f"Contact: {contact}"
     for line in message.lines:
         if line.name in _PASSED or (line.name == "content-type" and message.body):
             yield line.text

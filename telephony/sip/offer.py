@@ -1,16 +1,20 @@
-"""What of an offer or answer a call worker is shown: one audio stream, codecs that it has, keys that it can use."""
+"""What of an offer or answer a call worker is shown: one audio stream alone, codecs that it has, keys that it can use.
+
+PJSIP finds no audio stream that stands behind another one, so it sees no other; the rest of the offer is kept beside
+it, and put around its answer (RFC 3264 section 6: an answer has as many streams as its offer, in the same places).
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from telephony.sip.sdp import Codec, Crypto, Media, SdpError, SdpNotAcceptable, SessionDescription
 
-__all__ = ["for_worker"]
+__all__ = ["ALONE", "Streams", "for_worker"]
 
 _VOICE = {("PCMU", 8000, 1): 0, ("PCMA", 8000, 1): 8, ("G722", 8000, 1): 9}
 _BESIDE = {("TELEPHONE-EVENT", 8000, 1): None, ("CN", 8000, 1): 13}
@@ -26,29 +30,52 @@ _KEY_BYTES = {
     "AES_256_CM_HMAC_SHA1_32": 46,
 }  # master key and salt, RFC 4568 section 6.2 and RFC 6188
 _MOST_KEYS = 4
-_KINDS = frozenset({"audio", "video", "text", "application", "message", "image"})
 _EVENTS = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:,\d{1,3}(?:-\d{1,3})?)*\Z", re.ASCII)
-_SHORTEST_MS, _USUAL_MS, _LONGEST_MS = 10, 20, 200
+_SHORTEST_MS, _USUAL_MS, _LONGEST_MS = 10, 20, 180  # PJSIP sends nothing at all in packets of 200 ms
 
 
-def for_worker(description: SessionDescription) -> SessionDescription:
-    """The first audio stream that a worker can take; the others stand refused, since an answer has as many streams as
-    its offer (RFC 3264 section 6). Raises SdpNotAcceptable when there is none, with what is wrong with the first."""
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The m= lines around the one that a worker is shown, as they stand refused towards the caller."""
+
+    before: bytes = b""
+    after: bytes = b""
+
+    def around(self, body: bytes) -> bytes:
+        """A description of the worker's, whose only stream is the one that it was shown, with the others in their
+        places. A body that is none stays as it is."""
+        at = body.find(b"\nm=") + 1
+        if not at or self == ALONE:
+            return body
+        return body[:at] + self.before + body[at:].rstrip(b"\r\n") + b"\r\n" + self.after
+
+
+ALONE = Streams()
+
+
+def for_worker(description: SessionDescription) -> tuple[SessionDescription, Streams]:
+    """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable when there is none, with
+    what is wrong with the first."""
     wrong: SdpError | None = None
-    taken = -1
-    streams = list(description.media)
+    streams = description.media
     for index, media in enumerate(streams):
-        if taken < 0 and media.kind == "audio" and media.port:
+        if media.kind == "audio" and media.port:
             try:
-                streams[index] = _audio(media)
+                shown = SessionDescription(description.origin, (_audio(media),))
             except SdpNotAcceptable as error:
                 wrong = wrong or error
             else:
-                taken = index
-    if taken < 0:
-        raise wrong or SdpNotAcceptable("no audio stream is offered", 304)
-    shown = (stream if index == taken else _refused(stream) for index, stream in enumerate(streams))
-    return SessionDescription(description.origin, tuple(shown))
+                return shown, _others(streams[:index], streams[index + 1 :])
+    raise wrong or SdpNotAcceptable("no audio stream is offered", 304)
+
+
+def _others(before: tuple[Media, ...], after: tuple[Media, ...]) -> Streams:
+    return Streams(_refused(before), _refused(after)) if before or after else ALONE
+
+
+def _refused(streams: tuple[Media, ...]) -> bytes:
+    """Port 0, and the offer's kind, protocol and a format: each has matched its pattern."""
+    return "".join(f"m={media.kind} 0 {media.protocol} {media.formats[0]}\r\n" for media in streams).encode("ascii")
 
 
 def _audio(media: Media) -> Media:
@@ -103,10 +130,3 @@ def _wanted_packets(media: Media) -> int | None:
     """What a worker sends: PJSIP obeys a=ptime and looks at no a=maxptime."""
     ptime, most = _packet_time(media.ptime_ms), _packet_time(media.maxptime_ms)
     return ptime if most is None or (ptime or _USUAL_MS) <= most else most
-
-
-def _refused(media: Media) -> Media:
-    kind = media.kind if media.kind in _KINDS else "application"
-    protocol = media.protocol if media.protocol in _PLAIN | _SECURE else "RTP/AVP"
-    first = media.formats[0]
-    return Media(kind, 0, protocol, (first if first.isascii() and first.isdigit() and len(first) < 4 else "0",))

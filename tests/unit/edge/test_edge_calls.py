@@ -14,6 +14,7 @@ from edge_world import (
     make_world,
     statuses,
     values,
+    worker_request,
 )
 
 from telephony.edge.hops import Hop
@@ -75,22 +76,58 @@ def test_max_forwards_counts_down(world: World) -> None:
     assert first_request(world.to_worker()).max_forwards == 8
 
 
-def test_the_callers_route_set_is_ours_and_that_of_the_proxies_before_us(world: World) -> None:
+def test_the_callers_route_set_is_that_of_the_proxies_before_us(world: World) -> None:
     world.caller(call_request(more=("Record-Route: <sip:10.9.9.9;lr>",)))
     invite = first_request(world.to_worker())
     assert values(invite, "record-route") == []
     world.public.clear()
     world.worker(world.answer(invite, 200))
     (answer,) = world.to_caller()
-    ours = [f"<sip:127.0.0.1:{WORKER_PORT};lr>", f"<sip:{PUBLIC}:5060;lr>"]
-    assert values(answer, "record-route") == [*ours, "<sip:10.9.9.9;lr>"]
+    assert values(answer, "record-route") == ["<sip:10.9.9.9;lr>"]
 
 
-def test_over_tcp_the_public_record_route_says_so(world: World) -> None:
-    world.caller(call_request(via="SIP/2.0/TCP 10.1.2.3:5060"), Hop("tcp", "10.1.2.3", 50123, 1, 7))
+@pytest.mark.parametrize(
+    ("hop", "via", "contact"),
+    [
+        (Hop("udp", "10.1.2.3", 5060, 0), "SIP/2.0/UDP 10.1.2.3:5060", f"<sip:{PUBLIC}:5060>"),
+        (Hop("tcp", "10.1.2.3", 50123, 1, 7), "SIP/2.0/TCP 10.1.2.3:5060", f"<sip:{PUBLIC}:5060;transport=tcp>"),
+    ],
+)
+def test_a_caller_is_told_our_address_and_not_the_workers(world: World, hop: Hop, via: str, contact: str) -> None:
+    """A worker's own is on loopback, which means the caller's own machine to the caller."""
+    world.established(via=via, hop=hop)
+    world.worker(worker_request("UPDATE").replace(b"X-Trunkline-Secret: 1", b"Contact: <sip:w@127.0.0.1:40001>"))
+    request = first_request(world.to_caller())
+    assert values(request, "contact") == [contact]
+    world.caller(call_request(via=via, call="call-2"), hop)
     world.public.clear()
-    world.worker(world.answer(first_request(world.to_worker()), 200))
-    assert f"<sip:{PUBLIC}:5060;transport=tcp;lr>" in values(world.to_caller()[0], "record-route")
+    world.worker(world.answer(first_request(world.to_worker()[-1:]), 200))
+    assert values(world.to_caller()[0], "contact") == [contact]
+
+
+VIDEO = b"m=video 40002 UDP/TLS/RTP/SAVPF 120\r\n"
+
+
+def test_streams_that_are_refused_keep_their_places_in_answers_and_in_our_own_offers(world: World) -> None:
+    head, _, audio = SDP.partition(b"m=")
+    offer = head + VIDEO + b"m=" + audio
+    world.caller(call_request(body=offer))
+    invite = first_request(world.to_worker())
+    assert parse_sdp(invite.body) == parse_sdp(SDP)
+    world.public.clear()
+    ok = world.answer(invite, 200)
+    world.worker(ok.replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
+    refused = VIDEO.replace(b"40002", b"0")
+    assert world.to_caller()[0].body == head + refused + b"m=" + audio
+    request = worker_request("INVITE", 2)
+    world.worker(request.replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
+    assert first_request(world.to_caller()).body == head + refused + b"m=" + audio
+    world.caller(call_request(cseq=2, branch="z9hG4bKre", to_tag="bob"))  # it has no second stream any more
+    assert world.ground.dialogs.of_call("c1").streams.before == refused  # type: ignore[union-attr]
+    world.public.clear()
+    again = first_request(world.to_worker()[-1:])
+    world.worker(world.answer(again, 200).replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
+    assert world.to_caller()[0].body == SDP
 
 
 def test_responses_lose_our_via_and_go_back_where_the_request_came_from(world: World) -> None:

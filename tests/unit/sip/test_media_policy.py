@@ -111,4 +111,4 @@ def test_a_stream_that_is_not_wanted_is_nobodys_target():
     ],
 )
 def test_packets_are_no_longer_than_the_peer_takes(lines: tuple[str, ...], ptime_ms: int | None):
-    assert for_worker(parse_sdp(offer(PUBLIC, 4000, *lines))).media[0].ptime_ms == ptime_ms
+    assert for_worker(parse_sdp(offer(PUBLIC, 4000, *lines)))[0].media[0].ptime_ms == ptime_ms

@@ -6,16 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.sip.offer import for_worker
-from telephony.sip.sdp import SdpError, SdpNotAcceptable, parse_sdp, write_sdp
+from telephony.sip.offer import ALONE, Streams, for_worker
+from telephony.sip.sdp import SdpError, SdpNotAcceptable, SessionDescription, parse_sdp, write_sdp
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
 KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 
 
+def offered(*lines: str) -> tuple[SessionDescription, Streams]:
+    return for_worker(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))
+
+
 def shown(*lines: str) -> list[str]:
     """The m= and a= lines of what a worker gets for these."""
-    written = write_sdp(for_worker(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))).decode()
+    description, _ = offered(*lines)
+    written = write_sdp(description).decode()
     return [line for line in written.split("\r\n") if line[:2] in ("m=", "a=")]
 
 
@@ -40,21 +45,29 @@ def test_codecs_that_a_worker_has_in_the_callers_order() -> None:
     ]
 
 
-def test_other_streams_stand_refused_in_their_places() -> None:
-    lines = shown(
-        "m=video 4002 RTP/AVP 31", "m=audio 4000 RTP/AVP 0", "m=audio 4004 UDP/TLS/RTP/SAVPF 0", "m=x 5 a/b/c d e"
+def test_other_streams_stand_refused_around_the_answer_with_their_own_protocol() -> None:
+    """A worker sees one stream: PJSIP joins no audio that stands behind another stream to the call."""
+    description, streams = offered(
+        "m=video 4002 RTP/AVP 31",
+        "m=audio 4000 RTP/AVP 0",
+        "m=video 0 UDP/TLS/RTP/SAVPF 120 121",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
     )
-    assert [line for line in lines if line.startswith("m=")] == [
+    assert [media.port for media in description.media] == [4000]
+    answer = streams.around(write_sdp(description)).decode()
+    assert [line for line in answer.split("\r\n") if line.startswith("m=")] == [
         "m=video 0 RTP/AVP 31",
         "m=audio 4000 RTP/AVP 0",
-        "m=audio 0 RTP/AVP 0",
-        "m=application 0 RTP/AVP 0",
+        "m=video 0 UDP/TLS/RTP/SAVPF 120",
+        "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
     ]
+    assert streams.around(b"") == b""
 
 
 def test_a_second_audio_stream_is_taken_when_the_first_cannot_be() -> None:
-    lines = shown("m=audio 4004 UDP/TLS/RTP/SAVPF 0", "m=audio 4000 RTP/AVP 0")
-    assert [line for line in lines if line.startswith("m=")] == ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/AVP 0"]
+    description, streams = offered("m=audio 4004 UDP/TLS/RTP/SAVPF 0", "m=audio 4000 RTP/AVP 0")
+    assert [media.port for media in description.media] == [4000]
+    assert streams == Streams(before=b"m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +103,7 @@ def test_keys_that_a_worker_can_use() -> None:
     assert [line for line in lines if "crypto" in line] == [f"a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}"]
 
 
-@pytest.mark.parametrize(("said", "written"), [("25", "20"), ("10", "10"), ("5", None), ("201", None)])
+@pytest.mark.parametrize(("said", "written"), [("25", "20"), ("10", "10"), ("180", "180"), ("5", None), ("200", None)])
 def test_packet_times_in_steps_of_ten_milliseconds(said: str, written: str | None) -> None:
     lines = shown("m=audio 4000 RTP/AVP 0", f"a=maxptime:{said}")
     assert [line for line in lines if "maxptime" in line] == ([f"a=maxptime:{written}"] if written else [])
@@ -108,8 +121,10 @@ def test_packet_times_in_steps_of_ten_milliseconds(said: str, written: str | Non
 )
 def test_what_is_shown_can_be_shown_again(lines: list[str]) -> None:
     try:
-        first = for_worker(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))
+        first, streams = offered(*lines)
     except SdpError:
         return
-    assert for_worker(parse_sdp(write_sdp(first))) == first
+    assert for_worker(parse_sdp(write_sdp(first))) == (first, ALONE)
+    answer = parse_sdp(streams.around(write_sdp(first)))
+    assert [media for media in answer.media if media.port] == list(first.media)
     assert len(write_sdp(first)) < 3000
