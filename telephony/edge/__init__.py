@@ -6,6 +6,7 @@ from telephony.edge.edge import Edge
 from telephony.edge.hops import CallerGone, DialogEnded, DigitPressed
 from telephony.edge.protocol import (
     Admitter,
+    Dial,
     Flood,
     Forward,
     GatewayStatus,
@@ -20,6 +21,7 @@ from telephony.edge.settings import EdgeLimits, EdgeSettings, ListenAddress, Tru
 __all__ = [
     "Admitter",
     "CallerGone",
+    "Dial",
     "DialogEnded",
     "DialogInfo",
     "DialogState",

@@ -37,6 +37,10 @@ class Branches:
         """The From tag that stands for the caller's towards a worker."""
         return "c" + self._digest("caller", call_id)
 
+    def public_call_id(self, call_id: str, worker_call_id: str) -> str:
+        """The Call-ID of a call that a worker places, as the outside knows it."""
+        return self._digest("call", call_id, worker_call_id)
+
     def own(self, call_id: str, number: int) -> str:
         """The branch of a request that the edge itself makes."""
         return f"z9hG4bKtlo{self._digest('own', call_id, str(number))}"

@@ -10,6 +10,7 @@ import structlog
 from telephony.edge import rewrite
 from telephony.edge.budget import begins_something
 from telephony.edge.counters import counted_method
+from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import DialogEvent, DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.ground import Ground, reply_hop
@@ -18,7 +19,7 @@ from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import CallerResponses, WorkerMessages
 from telephony.edge.parse import Malformed, Request, parse
 from telephony.edge.pending import PendingRequests
-from telephony.edge.protocol import WorkerAddress
+from telephony.edge.protocol import Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
 
 __all__ = ["EdgeCore"]
@@ -32,10 +33,11 @@ class EdgeCore:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._inbound = InboundRequests(ground)
-        self._from_worker = WorkerMessages(ground)
+        self._dialing = Dialing(ground)
+        self._from_worker = WorkerMessages(ground, self._dialing)
         self._pending = PendingRequests(ground)
-        self._from_caller = CallerResponses(ground, self._pending)
-        self._ending = EndingCalls(ground)
+        self._from_caller = CallerResponses(ground, self._pending, self._dialing)
+        self._ending = EndingCalls(ground, self._dialing)
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
         self._unlogged = 0
@@ -172,6 +174,11 @@ class EdgeCore:
                 dialog.happened(DialogEvent.CUT)  # nobody is left to answer what is repeated
         return ended, actions
 
+    def allow_dial(self, dial: Dial, now: float) -> None:
+        if self._ground.workers.get(dial.worker.name) != dial.worker:
+            raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
+        self._dialing.allow(dial, now)
+
     def last_word(self, call_id: str, cause: str) -> SendPublic | None:
         dialog = self._ground.dialogs.of_call(call_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
@@ -196,8 +203,10 @@ class EdgeCore:
     def tick(self, now: float) -> list[Action]:
         """Retransmissions and expiry; to be called every 100 ms or so."""
         ground = self._ground
-        again, _ = ground.resends.due(now)
+        again, lost = ground.resends.due(now)
         actions: list[Action] = [*again]
+        for key in lost:
+            actions += self._dialing.unreachable(key, now)
         actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)

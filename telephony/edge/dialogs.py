@@ -53,7 +53,7 @@ class WorkerNames:
 
 @dataclass(slots=True)
 class Dialog:
-    call_id: str  # ours, and the Call-ID towards the worker
+    call_id: str  # ours
     sip_call_id: str
     caller_tag: str
     worker: WorkerAddress
@@ -69,6 +69,9 @@ class Dialog:
     invite: Reply | None  # until the INVITE has a final answer
     names: WorkerNames
     info: InviteInfo
+    worker_call_id: str  # Call-ID towards the worker
+    initiator: Party = Party.PUBLIC
+    called_uri: str = ""  # of a call that a worker places: Request-URI of its INVITE
     routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
     streams: Streams = ALONE  # around the one that the worker has, in what is agreed
     worker_tag: str = ""
@@ -95,6 +98,7 @@ class DialogTable:
     def __init__(self) -> None:
         self._dialogs: dict[tuple[str, str], Dialog] = {}
         self._by_call: dict[str, Dialog] = {}
+        self._by_worker_call: dict[str, Dialog] = {}
         self._by_worker: dict[str, dict[tuple[str, str], Dialog]] = {}
         self._heap: list[tuple[float, int, Dialog]] = []
         self._count = 0
@@ -108,6 +112,21 @@ class DialogTable:
     def of_call(self, call_id: str) -> Dialog | None:
         return self._by_call.get(call_id)
 
+    def of_worker_call(self, worker_call_id: str) -> Dialog | None:
+        """By the Call-ID that its worker knows."""
+        return self._by_worker_call.get(worker_call_id)
+
+    def rename(self, dialog: Dialog, caller_tag: str) -> None:
+        """The public side has a tag now, or another one."""
+        old, key = (dialog.sip_call_id, dialog.caller_tag), (dialog.sip_call_id, caller_tag)
+        if self._dialogs.get(old) is not dialog or key in self._dialogs:
+            return
+        of_worker = self._by_worker[dialog.worker.name]
+        for table in (self._dialogs, of_worker):
+            del table[old]
+            table[key] = dialog
+        dialog.caller_tag = caller_tag
+
     def of_worker(self, name: str) -> list[Dialog]:
         return list(self._by_worker.get(name, {}).values())
 
@@ -118,6 +137,7 @@ class DialogTable:
             self.remove(old)
         self._dialogs[key] = dialog
         self._by_call[dialog.call_id] = dialog
+        self._by_worker_call[dialog.worker_call_id] = dialog
         self._by_worker.setdefault(dialog.worker.name, {})[key] = dialog
         self._push(dialog)
 
@@ -128,6 +148,8 @@ class DialogTable:
         del self._dialogs[key]
         if self._by_call.get(dialog.call_id) is dialog:
             del self._by_call[dialog.call_id]
+        if self._by_worker_call.get(dialog.worker_call_id) is dialog:
+            del self._by_worker_call[dialog.worker_call_id]
         of_worker = self._by_worker[dialog.worker.name]
         of_worker.pop(key, None)
         if not of_worker:

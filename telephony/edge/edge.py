@@ -27,7 +27,7 @@ from telephony.edge.hops import (
     SendPublic,
     SendWorker,
 )
-from telephony.edge.protocol import Admitter, Flood, RefusedInvite, WorkerAddress
+from telephony.edge.protocol import Admitter, Dial, Flood, RefusedInvite, WorkerAddress
 from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
 from telephony.edge.udp import UdpPort
@@ -158,6 +158,10 @@ class Edge:
         ended, actions = self._running_core().end_worker_calls(name, self._loop.time())
         self._perform(actions)
         return ended
+
+    def allow_dial(self, dial: Dial) -> None:
+        """The worker may place this call, within 10 s. Raises TelephonyMisuse when it cannot go there."""
+        self._running_core().allow_dial(dial, self._loop.time())
 
     def last_word(self, call_id: str) -> tuple[str, int, bytes] | None:
         """Address and BYE for the caller of a call that goes on, for its worker to send should this process die. None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import structlog
 
 from telephony.edge import rewrite
-from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
+from telephony.edge.dialing import Dialing
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
 from telephony.edge.protocol import RefusedInvite
@@ -23,8 +24,9 @@ _NOT_TAKEN = "the call worker did not take the request"
 
 
 class EndingCalls:
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, dialing: Dialing) -> None:
         self._ground = ground
+        self._dialing = dialing
 
     def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool, status: int = 500) -> list[Action]:
         """Tell the caller, and a worker that lives, that a live dialog is over. Idempotent. `status` is for a call that
@@ -32,6 +34,10 @@ class EndingCalls:
         ground = self._ground
         if not dialog.live:
             return []
+        log.warning("call ended by the edge", call_id=dialog.call_id, cause=cause, state=dialog.state.value)
+        ground.counters.add("ended_by_edge")
+        if dialog.state is DialogState.INVITING and dialog.initiator is Party.WORKER:
+            return self._dialing.cut(dialog, status, cause, now, tell_worker=tell_worker)
         actions: list[Action] = []
         if dialog.state is DialogState.INVITING:
             actions += self._final_answer(dialog, status, cause, now)
@@ -39,12 +45,12 @@ class EndingCalls:
             actions.append(self._bye_caller(dialog, cause, now))
         if tell_worker:
             actions += self._tell_worker(dialog, cause, now)
-        log.warning("call ended by the edge", call_id=dialog.call_id, cause=cause, state=dialog.state.value)
-        ground.counters.add("ended_by_edge")
         return actions + ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
-        """Timer C has fired (RFC 3261 section 16.8)."""
+        """Timer C has fired (RFC 3261 section 16.8), or a worker's call has rung for as long as it may."""
+        if dialog.initiator is Party.WORKER:
+            return self._dialing.no_answer(dialog, now)
         actions = self._final_answer(dialog, 408, "the call was not answered in time", now)
         actions += self._tell_worker(dialog, "the call was not answered in time", now)
         self._ground.counters.add("invite_timeouts")

@@ -86,7 +86,7 @@ class Ground:
             self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
         self._media_policy = settings.media
         self._trunk_media = {trunk.name: trunk.media for trunk in settings.trunks}
-        self.trust = Trust(self.trunks, self._is_own)
+        self.trust = Trust(self.trunks, self.is_own)
 
     def media_rule(self, trunk: str | None, source: str) -> MediaRule:
         """What a description that came from `source` may say about where its audio goes."""
@@ -123,7 +123,7 @@ class Ground:
     def is_ours(self, uri: Uri) -> bool:
         return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours
 
-    def _is_own(self, ip: str, port: int) -> bool:
+    def is_own(self, ip: str, port: int) -> bool:
         return (ip, port) in self._ours or (ip, port) in self.worker_addresses
 
     def is_public_via(self, via: Via) -> bool:

@@ -159,6 +159,7 @@ class InboundRequests:
             invite=reply,
             names=worker_names(request, decision.worker, ground.branches.caller_tag(decision.call_id)),
             info=info,
+            worker_call_id=decision.call_id,
             routes=tuple(request.headers.get("record-route")),
             caller_cseq=request.cseq,
         )

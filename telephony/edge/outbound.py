@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.counters import counted_method
-from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
+from telephony.edge.dialing import Dialing
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.ground import AFTER_BYE_S, Ground, reply_hop
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.parse import Request, Response
@@ -23,13 +24,19 @@ __all__ = ["CallerResponses", "WorkerMessages"]
 class WorkerMessages:
     """Messages from the worker socket; their source has been checked."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, dialing: Dialing) -> None:
         self._ground = ground
+        self._dialing = dialing
 
     def request(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         ground = self._ground
         address = (worker.host, worker.port)
-        dialog = ground.dialogs.of_call(request.call_id)
+        dialog = ground.dialogs.of_worker_call(request.call_id)
+        if dialog is None and request.method == "INVITE" and not request.to_tag:
+            return self._dialing.invite(request, worker, now)
+        ours = dialog is not None and dialog.initiator is Party.WORKER and dialog.worker == worker
+        if dialog is not None and ours and ground.branches.forwarded(request, from_worker=True) == dialog.branch:
+            return self._dialing.of_invite(request, dialog, address, now)
         if (
             dialog is None
             or dialog.worker != worker
@@ -84,7 +91,7 @@ class WorkerMessages:
             if response.status < 200 or not ground.resends.answered(response.via.branch):
                 ground.counters.add("absorbed.response")
             return []
-        if relay.dialog.worker != worker or relay.dialog.call_id != response.call_id:
+        if relay.dialog.worker != worker or relay.dialog.worker_call_id != response.call_id:
             ground.counters.add("stray_response")
             return []
         relay.taken = True
@@ -182,21 +189,30 @@ class WorkerMessages:
 class CallerResponses:
     """Answers of callers to what workers, or the edge in a worker's stead, sent them."""
 
-    def __init__(self, ground: Ground, pending: PendingRequests) -> None:
+    def __init__(self, ground: Ground, pending: PendingRequests, dialing: Dialing) -> None:
         self._ground = ground
+        self._dialing = dialing
         self._pending = pending
 
     def handle(self, response: Response, hop: Hop, now: float) -> list[Action]:
         ground = self._ground
         if not ground.is_public_via(response.via):
             return self._stray()
+        branch = response.via.branch
+        invite = ground.relays.asked(branch, "INVITE")
+        if invite is not None and invite.initial and response.cseq_method in ("INVITE", "CANCEL"):
+            if response.cseq_method == "INVITE":
+                return self._dialing.response(response, invite, hop, now)
+            if response.status >= 200 and ground.trust.may_speak(invite.dialog, hop):
+                ground.resends.answered((branch, "CANCEL"))
+            return []
         dialog = ground.dialogs.find(response.call_id, response.to_tag)
         if dialog is not None and not ground.trust.may_speak(dialog, hop):
             ground.counters.add("untrusted.response")
             return []
-        if response.status >= 200 and ground.resends.answered(response.via.branch):
+        if response.status >= 200 and ground.resends.answered(branch):
             return []
-        asked = ground.relays.asked(response.via.branch, response.cseq_method)
+        asked = ground.relays.asked(branch, response.cseq_method)
         if asked is None or response.below is not None or dialog is not asked.dialog:
             return self._stray()
         if dialog.state is DialogState.LOST:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 __all__ = [
     "Admitter",
+    "Dial",
     "Flood",
     "Forward",
     "GatewayStatus",
@@ -52,6 +53,22 @@ class InviteInfo:
     trunk: str | None  # None: no trunk allows the source
     source: Source
     received_at: float  # seconds, loop clock
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """A call that a worker may place: where it goes and who it comes from. The gateway has chosen; the worker's INVITE
+    only names `call_id`."""
+
+    call_id: str  # of the leg
+    worker: WorkerAddress
+    trunk: str  # whose networks may answer and send audio, beside `host`
+    uri: str  # Request-URI and To: "sip:+15550100@192.0.2.7"
+    caller: str  # From: "sip:+15550199@192.0.2.1"
+    host: str  # IP address
+    port: int
+    transport: Transport = "udp"
+    ring_s: float = 60.0  # then it is cancelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Asked:
     refusals: int = 0  # 491: it met a request of the caller's
     waits: bool = False  # to be sent again
     resent: SendPublic | None = None
+    initial: bool = False  # the INVITE of a call that the worker places; then:
+    provisional: bool = False  # a 1xx has come
+    cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
+    final: SendWorker | None = None  # as the worker has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,12 @@ class RelayTable:
 
     def expire(self, now: float) -> None:
         while self._asked:
-            key, (at, _) = next(iter(self._asked.items()))
+            key, (at, asked) = next(iter(self._asked.items()))
             if now - at < KEPT_S:
                 break
             del self._asked[key]
+            if asked.initial and not asked.final and asked.dialog.live:  # it rings on
+                self._asked[key] = (now, asked)
         while self._relays:
             key, relay = next(iter(self._relays.items()))
             if now - relay.sent_at < KEPT_S:

@@ -29,6 +29,8 @@ _REFRESHER = re.compile(r"(?:^|;)[ \t]*refresher[ \t]*=[ \t]*(uac|uas)[ \t]*(?:;
 _RACK = re.compile(r"(\d{1,10})[ \t]+(\d{1,10})[ \t]+INVITE\Z", re.ASCII)
 _CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
 _TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[^ -~]+")
+_PHRASE_CHARACTERS = 64
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -84,18 +86,23 @@ def _identity(dialog: Dialog, cseq: int, method: str, *, tagged: bool, to_tag: s
     return [
         f"From: {names.caller}",
         f"To: {names.called}{tag}",
-        f"Call-ID: {dialog.call_id}",
+        f"Call-ID: {dialog.worker_call_id}",
         f"CSeq: {cseq} {method}",
     ]
 
 
-def response_to_worker(response: Response, asked: Request, received_from: tuple[str, int], contact: str) -> bytes:
-    """The caller's answer to a request `asked` of the worker, whose own lines it goes back with."""
-    status = _status(response.status)
+def response_to_worker(
+    response: Response, asked: Request, received_from: tuple[str, int], contact: str, *, to_tag: str = ""
+) -> bytes:
+    """The public side's answer to a request `asked` of the worker, whose own lines it goes back with. `to_tag`: that
+    request began the dialog, and PJSIP does nothing by itself about such an answer."""
+    status = response.status if to_tag else _status(response.status)
     texts: list[str] = []
     for line in asked.lines:
         if line.name == "via":
             texts.append(f"Via: {stamp_via(line.value, asked.via, *received_from)}")
+        elif line.name == "to" and to_tag:
+            texts.append(f"{line.text};tag={to_tag}")
         elif line.name in ("from", "to", "call-id", "cseq"):
             texts.append(line.text)
     if asked.method in _TARGET_REFRESH and status < 300:
@@ -103,7 +110,12 @@ def response_to_worker(response: Response, asked: Request, received_from: tuple[
         texts += _session_headers(response)
     if (retry := response.value("retry-after")).isascii() and retry.isdigit() and len(retry) < 6:
         texts.append(f"Retry-After: {retry}")
-    return assemble(f"SIP/2.0 {status} {phrase_of(status)}", _typed(texts, response.worker_body), response.worker_body)
+    phrase = phrase_of(status)
+    if to_tag:
+        texts += _reliable(response)
+        texts += _reason(response)
+        phrase = _UNPRINTABLE.sub("", response.reason)[:_PHRASE_CHARACTERS].strip() or phrase
+    return assemble(f"SIP/2.0 {status} {phrase}", _typed(texts, response.worker_body), response.worker_body)
 
 
 def _typed(texts: list[str], body: bytes) -> list[str]:
@@ -136,7 +148,14 @@ def _rack(request: Request) -> Iterator[str]:
         yield f"RAck: {int(match[1])} {int(match[2])} INVITE"
 
 
-def _reason(request: Request) -> Iterator[str]:
+def _reliable(response: Response) -> Iterator[str]:
+    """The number of a provisional answer that wants a PRACK (RFC 3262)."""
+    value = response.value("rseq")
+    if 100 < response.status < 200 and value.isascii() and value.isdigit() and 0 < int(value[:10]) < 2**31:
+        yield f"RSeq: {int(value[:10])}"
+
+
+def _reason(request: Message) -> Iterator[str]:
     """Of Reason (RFC 3326) the cause and the text, which the call's record tells."""
     value = request.value("reason")
     if not value:
