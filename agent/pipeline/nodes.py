@@ -38,7 +38,12 @@ class _NodeLLM:
 
     async def chat(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
         async for event in _items(self._agent.llm_node(self._context(), messages, tools)):
-            yield TextDelta(event) if isinstance(event, str) else event
+            if isinstance(event, str):
+                yield TextDelta(event)
+            elif isinstance(event, LLMEvent):
+                yield event
+            elif event is not None:
+                raise TypeError(f"llm_node gave {type(event).__name__}, which is neither text nor an event of a model")
 
 
 class _NodeTTS:
@@ -53,7 +58,12 @@ class _NodeTTS:
 
     async def synthesize(self, text: str, *, voice: str, language: str) -> AsyncIterator[SpokenAudio]:
         async for audio in _items(self._agent.tts_node(self._context(), text)):
-            yield SpokenAudio(audio) if isinstance(audio, bytes) else audio
+            if isinstance(audio, bytes | bytearray):
+                yield SpokenAudio(bytes(audio))
+            elif isinstance(audio, SpokenAudio):
+                yield audio
+            elif audio is not None:
+                raise TypeError(f"tts_node gave {type(audio).__name__}, which is no audio")
 
 
 async def _items(given: Any) -> AsyncIterator[Any]:

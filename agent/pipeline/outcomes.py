@@ -31,12 +31,13 @@ def all_silent(outcomes: Sequence[ToolOutcome]) -> bool:
     return bool(outcomes) and all(outcome.silent for outcome in outcomes)
 
 
-def end_refused(outcome: ToolOutcome) -> ToolOutcome:
-    """The end of a call beside another function that failed."""
+def end_refused(
+    outcome: ToolOutcome, why: str = "since another function failed. Tell the caller first."
+) -> ToolOutcome:
+    """The end of a call beside something that the caller must hear of first."""
     if not isinstance(outcome.value, EndCall):
         return outcome
-    text = "The call has not ended, since another function failed. Tell the caller first."
-    return ToolOutcome(text, is_error=True)
+    return ToolOutcome(f"The call has not ended, {why}", is_error=True)
 
 
 def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:

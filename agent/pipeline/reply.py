@@ -16,7 +16,7 @@ from agent.persona import Agent, overrides
 from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
-from agent.pipeline.outcomes import all_silent, end_of, handoff_of
+from agent.pipeline.outcomes import all_silent, end_of, end_refused, handoff_of
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.turn_hook import turn_completed
 from agent.pipeline.utterance import Kind, Utterance
@@ -57,6 +57,9 @@ class Waterfall:
 
 class ReplyVoice(Protocol):
     """What a reply needs of the talker."""
+
+    @property
+    def speaking_or_just_over(self) -> bool: ...
 
     def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
     def speak(self, utterance: Utterance) -> None: ...
@@ -110,6 +113,11 @@ class Reply:
         self._decided.set()
         for utterance in self._utterances:
             self._attach(utterance)
+
+    @property
+    def lost(self) -> bool:
+        """It has come to an end before it counted: something of ours failed, or it was cancelled."""
+        return self._task is not None and self._task.done() and not self._decided.is_set()
 
     @property
     def working(self) -> bool:
@@ -239,7 +247,11 @@ class Reply:
         entry = self._utterances[-1].entry
         said = self._conversation.said
         outcomes = await run_tools(self._conversation, calls)
-        self._may_be_silent = self._conversation.said > said  # a function has spoken for itself
+        self._may_be_silent = self._conversation.said > said and self._voice.speaking_or_just_over
+        if end_of(outcomes) is not None:
+            await self._conversation.goes_on.wait()
+            if self._stopped and not self._conversation.ending:
+                outcomes = [end_refused(outcome, "since the caller has said something more.") for outcome in outcomes]
         self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
         await self._conversation.goes_on.wait()
         if (end := end_of(outcomes)) is not None:

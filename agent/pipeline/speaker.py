@@ -34,6 +34,7 @@ class Speaker:
         self._filling: asyncio.Task[None] | None = None
         self.asked = False  # a question has been heard, and no message of the caller since
         self.bridged = False  # a filler has been heard, and nothing else since
+        self.words_until = float("-inf")  # loop time; fillers do not count
         self.paused = False
         self.held = False  # the caller hears nothing: all that is to be said waits
         self._paused_at = 0.0
@@ -42,6 +43,11 @@ class Speaker:
     @property
     def busy(self) -> bool:
         return self.current is not None or self.filler is not None or bool(self._waiting)
+
+    @property
+    def speaking(self) -> bool:
+        """Busy with more than a filler."""
+        return self.current is not None or bool(self._waiting)
 
     @property
     def unheard(self) -> bool:
@@ -360,6 +366,7 @@ class Speaker:
             return  # nothing of it was heard
         if utterance is not self.filler:
             self.bridged = False
+            self.words_until = now
             self.asked = heard.rstrip("\"')” ").endswith(("?", "？", "؟"))
         if utterance.full_text:
             full = _behind(utterance.before, utterance.full_text.strip())

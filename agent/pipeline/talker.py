@@ -19,6 +19,7 @@ from agent.speech_handle import SpeechHandle
 
 __all__ = ["CANNED_KINDS", "Talker", "TalkerOwner"]
 
+_JUST_OVER_S = 1.5  # a function may still have something to write down after it has said so
 CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
 
 
@@ -70,6 +71,11 @@ class Talker:
         if not self.busy or self._conversation.ending:
             return False
         return self.speaker.interruptible and (self._active is None or self._active.allow_interruptions)
+
+    @property
+    def speaking_or_just_over(self) -> bool:
+        """What a function has said was its outcome, and no word before a wait."""
+        return self.speaker.speaking or self._conversation.now() - self.speaker.words_until < _JUST_OVER_S
 
     # --- saying ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +195,8 @@ class Talker:
     ) -> SpeechHandle:
         """Let the model answer, after the replies under way. One that was prepared for the same words is taken."""
         prepared, self._prepared = self._prepared, None
-        if prepared is not None and user is not None and prepared.user == user and not self.busy and not instructions:
+        fits = prepared is not None and user is not None and prepared.user == user and not prepared.lost
+        if prepared is not None and fits and not self.busy and not instructions:
             prepared.waterfall.turn = waterfall.turn
             prepared.waterfall.decided_at = waterfall.decided_at
             self._active = prepared

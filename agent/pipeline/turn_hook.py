@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 
 from agent.clock import is_our_end
@@ -33,8 +34,11 @@ async def turn_completed(conversation: Conversation, entry: Entry) -> bool:
         _log.exception("%s.on_user_turn_completed failed", agent.name)
         return True
     finally:
-        if turn.text != entry.message.text:
-            entry.update(text=turn.text)
+        text: object = turn.text
+        if not isinstance(text, str):
+            _log.error("%s.on_user_turn_completed left no text in the turn", agent.name)
+        elif text != entry.message.text:
+            entry.update(text=text)
     return True
 
 
@@ -43,7 +47,13 @@ def transcribed(agent: Agent, text: str) -> str:
     if not text or not overrides(agent, "transcription_node"):
         return text
     try:
-        return agent.transcription_node(text)
-    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001  it is the user's code
+        changed: object = agent.transcription_node(text)
+    except BaseException:  # noqa: BLE001  it is the user's code, and no coroutine: nobody cancels it
         _log.exception("%s.transcription_node failed", agent.name)
         return text
+    if isinstance(changed, str):
+        return changed
+    if inspect.iscoroutine(changed):
+        changed.close()
+    _log.error("%s.transcription_node gave %s and not text", agent.name, type(changed).__name__)
+    return text

@@ -244,3 +244,27 @@ def test_drain_finishes_the_sentence_and_says_goodbye():
     assert bye.text.startswith("I'm sorry, I have to end this call now.")
     assert phone.events[-1].reason == "drained"
     assert_played_out(phone)
+
+
+class Books(Agent):
+    @function_tool
+    async def book(self) -> str:
+        await asyncio.sleep(3)
+        return "booked"
+
+
+def test_words_before_the_farewell_are_answered_and_not_hung_up_on():
+    """The model ends the call beside a function that takes its time, and the caller has something to add."""
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 1500)
+        await phone.speak(1500, 6000)
+
+    ends = tool_call("end_call", '{"farewell": "Goodbye!"}', "c2")
+    llm = FakeLLM(ModelTurn(("I'll book it. ", tool_call("book"), ends)), "Five it is.")
+    phone = call(script, Books(), llm=llm, stt=FakeSTT("that is all", "wait make it five", default=""))
+    assert [message.text for message in phone.of(AgentMessage)] == ["I'll book it.", "Five it is."]
+    context = llm.requests[1].messages
+    assert [message.role for message in context[-3:]] == ["tool", "tool", "user"]
+    assert "has not ended" in context[-2].text and context[-1].text == "wait make it five"

@@ -321,3 +321,41 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
             await phone.session.play(tmp_path / "gone.wav")
 
     call(script, Agent())
+
+
+class Careless(Agent):
+    """Its hooks give what is of no use."""
+
+    def transcription_node(self, text: str) -> Any:
+        return None
+
+    async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        turn.text = None  # type: ignore[assignment]
+
+
+def test_hooks_that_give_no_text_change_nothing() -> None:
+    llm = FakeLLM("We are open.")
+    phone = call(one_turn, Careless(), llm=llm)
+    assert said(phone) == ["We are open."]
+    assert llm.requests[0].messages[-1].text == "hello"
+
+
+@pytest.mark.parametrize("item", [5, object()])
+def test_a_node_that_gives_what_is_no_event_is_a_failed_model(item: object) -> None:
+    class Odd(Agent):
+        async def llm_node(self, ctx: RunContext, messages: Any, tools: Any) -> AsyncIterator[Any]:
+            yield None
+            yield item
+
+    phone = call(one_turn, Odd())
+    assert said(phone) == [Odd().say_canned("unavailable")]
+
+
+@pytest.mark.parametrize("item", ["words", 5])
+def test_a_node_that_gives_no_audio_is_a_failed_synthesis(item: object) -> None:
+    class Odd(Agent):
+        async def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[Any]:
+            yield item
+
+    phone = call(one_turn, Odd())
+    assert said(phone) == [Odd().say_canned("unavailable")]

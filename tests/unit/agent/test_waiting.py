@@ -13,6 +13,7 @@ from phone import Phone, call
 
 from agent import Agent, Intent, Rules, RunContext, function_tool
 from agent.events import AgentMessage, AgentStartedSpeaking, FunctionCallOutput, ProviderFailed, UserMessage
+from agent.pipeline.utterance import Utterance
 from agent.providers.base import ProviderUnavailable, ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, Heard, ModelTurn
 from agent.providers.rules import RulesLLM
@@ -162,6 +163,36 @@ def test_a_function_that_has_spoken_for_itself_needs_no_words_of_the_model():
     phone = call(asks_and_waits(5000), Slow(), llm=llm)
     assert said(phone) == ["It is done."]
     assert phone.of(ProviderFailed) == []
+
+
+class Announces(Agent):
+    @function_tool
+    async def looks(self, ctx: RunContext) -> str:
+        await ctx.session.say("Let me look.")
+        await asyncio.sleep(5)
+        return "eight"
+
+
+def test_a_function_that_has_only_announced_itself_has_not_spoken_for_its_outcome():
+    llm = FakeLLM(ModelTurn((tool_call("looks"),)), ModelTurn(()), ModelTurn(()))
+    phone = call(asks_and_waits(12_000), Announces(), llm=llm)
+    assert said(phone)[-1] == Announces().say_canned("lost_words")
+
+
+def test_a_prepared_answer_that_broke_is_made_anew(monkeypatch: pytest.MonkeyPatch):
+    """Whatever of ours fails while the caller may still go on: it does not leave them waiting."""
+    write = Utterance.write
+    failed: list[str] = []
+
+    async def broken_once(self: Utterance, text: str) -> None:
+        if not failed:
+            failed.append(text)
+            raise LookupError("a fault of ours")
+        await write(self, text)
+
+    monkeypatch.setattr(Utterance, "write", broken_once)
+    phone = call(asks_and_waits(4000), Slow(), llm=FakeLLM("Lost.", ANSWER))
+    assert said(phone) == [ANSWER]
 
 
 # --- the caller makes a sound while a function runs -------------------------------------------------------------------
