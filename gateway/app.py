@@ -41,7 +41,7 @@ from telephony.edge import (
 )
 
 if TYPE_CHECKING:
-    from gateway.api.tokens import RoomTokens
+    from gateway.api.room_tokens import RoomTokens
     from gateway.livekit.watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from agent.warm.client import ForkedProcess, ForkSource, OnExit, WarmParent
+from agent.warm.client import ForkedProcess, ForkSource, OnExit
 from agent.warm.parent import LoadFailed
 from agent.worker.channel import (
     Beat,
@@ -33,6 +33,7 @@ from agent.worker.channel import (
 from agent.worker.load import memory_verdict
 from agent.worker.placement import Fork, PlacementSettings, ProcessView, choose, tend
 from agent.worker.program import Program, ProgramError
+from agent.worker.warm_jobs import start_warm_jobs
 
 __all__ = ["JobProcesses", "PoolEvents", "StartForks"]
 
@@ -90,7 +91,7 @@ class JobProcesses:
         program: Program,
         settings: PlacementSettings,
         events: PoolEvents,
-        start_forks: StartForks = WarmParent.start,
+        start_forks: StartForks = start_warm_jobs,
     ) -> None:
         """`start_forks`: where processes come from; a warm parent of our own, if nothing is said."""
         self._program = program

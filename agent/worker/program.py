@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import importlib
 import runpy
-import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.warm.memory import map_library
 from agent.warm.parent import LoadFailed
 
 __all__ = ["Program", "ProgramError", "Reference"]
 
 _MAIN = "__trunkline_main__"
-_ALWAYS = (  # what every job needs, so that its process shares it with the others
-    "agent.worker.process",
-    "agent.worker.tokens",
-    "agent.session",
-    "telephony.livekit.rtc_connection",
-    "telephony.livekit.room",
-    "telephony.livekit.verbs",
-)
 
 
 class ProgramError(LoadFailed):
@@ -77,10 +67,8 @@ def _module_at(path: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Implements `agent.warm.parent.WarmProgram`.
-
-    `entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start no
-    thread. `prewarm(process)` is called in each process before its first job. `orphaned(process, bodies)` is awaited
+    """`entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start
+    no thread. `prewarm(process)` is called in each process before its first job. `orphaned(process, bodies)` is awaited
     in a process whose main process has died, after its jobs have ended: what they said first, for a second time, and
     what they said meanwhile, with `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and
     secret, for jobs to renew their tokens with.
@@ -94,23 +82,6 @@ class Program:
     memory_warn_mb: float = 0.0
     memory_limit_mb: float = 0.0
     keys: tuple[str, str] | None = field(default=None, repr=False)
-
-    def load(self) -> None:
-        """In the warm parent."""
-        for name in _ALWAYS:
-            importlib.import_module(name)
-        map_library("livekit.rtc.resources", "liblivekit_ffi.so")
-        self.entry()
-        if self.prewarm is not None:
-            self.prewarm.resolve()
-        if self.preload is not None:
-            self.preload.resolve()(self.arguments)
-
-    def run(self, channel: socket.socket, name: str, details: Mapping[str, Any]) -> int:
-        """In a fresh fork."""
-        from agent.worker.process import run  # after `load`, which imports it: the main process does without
-
-        return run(channel, self, name)
 
     def entry(self) -> Callable[..., Any]:
         found: Callable[..., Any] = self.entrypoint.resolve()

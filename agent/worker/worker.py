@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from livekit.protocol import agent as pb
 
-from agent.warm.client import WarmParent
 from agent.worker.channel import JobEnded, JobSays, JobState, RunJob
 from agent.worker.connection import ServerConnection
 from agent.worker.load import SAMPLE_S, Accept, Capacity, MovingAverage, Refuse, WorkerLoad
@@ -38,6 +37,7 @@ from agent.worker.protocol import (
 from agent.worker.requests import OnRequest, asked
 from agent.worker.restarts import RestartPolicy
 from agent.worker.tokens import renewed_job_token
+from agent.worker.warm_jobs import start_warm_jobs
 
 __all__ = ["LiveKitAccount", "NoHooks", "Worker", "WorkerHooks", "WorkerSettings", "WorkerState"]
 
@@ -123,7 +123,7 @@ class Worker:
         *,
         on_request: OnRequest | None = None,
         cpu: Callable[[float], float] | None = None,
-        start_forks: StartForks = WarmParent.start,
+        start_forks: StartForks = start_warm_jobs,
     ) -> None:
         """`on_request` decides about jobs, for a registration that `asks`. `cpu(now)`: the part of the CPU in use, for
         tests. `start_forks`: see `JobProcesses`. Raises ValueError for a URL that can't be a server's."""

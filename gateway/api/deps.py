@@ -14,7 +14,7 @@ from gateway.record import CallDetail, CallRecord
 from gateway.store import CallFilters, CallPage, WriterState
 
 if TYPE_CHECKING:
-    from gateway.api.tokens import RoomTokens
+    from gateway.api.room_tokens import RoomTokens
 
 __all__ = ["DEPS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from gateway.api import calls, health, page, recordings, tokens, transcripts
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import ListQuery, NoQuery, TranscriptQuery
+from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.record import CallDetail
 
 __all__ = ["ROUTES", "Route"]
@@ -75,8 +76,8 @@ ROUTES = (
         method="POST",
         handler=tokens.token,
         summary="A token with which a person joins the call's LiveKit room, from a browser say",
-        body=tokens.TokenRequest,
-        answers={"application/json": tokens.RoomToken},
+        body=TokenRequest,
+        answers={"application/json": RoomToken},
         errors=_NO_CALL | {409: "The call is over, or its room is a local one.", 415: "The body is not JSON."},
     ),
     Route(

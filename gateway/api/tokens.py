@@ -2,70 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Protocol, Self
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.api.calls import json_response, no_such_call
 from gateway.api.deps import DEPS
 from gateway.api.parameters import NoQuery, call_id_of, query_of
 from gateway.api.problems import ProblemError
+from gateway.api.room_tokens import RoomToken, TokenRequest
 
-__all__ = ["RoomToken", "RoomTokens", "TokenRequest", "token"]
-
-
-def _not_taken(identity: str) -> str:
-    if identity.startswith(("sip_", "agent-")):
-        raise ValueError("sip_… and agent-… are for phones and agents")
-    return identity
-
-
-class TokenRequest(BaseModel):
-    """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see that somebody listens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    identity: Annotated[str, AfterValidator(_not_taken)] = Field(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
-        description="Unique in the room: who joins under a name that is taken puts the other one out. "
-        "Not sip_… or agent-…, which are phones and agents.",
-    )
-    name: str = Field(
-        default="", max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$", description="What the others are shown."
-    )
-    can_publish: bool = Field(default=True, description="Whether they may talk. Who is hidden may not.")
-    can_subscribe: bool = Field(default=True, description="Whether they may listen.")
-    hidden: bool = Field(default=False, description="Whether the others don't see them.")
-
-    @model_validator(mode="after")
-    def _hidden_is_silent(self) -> Self:
-        if self.hidden and self.can_publish and "can_publish" in self.model_fields_set:
-            raise ValueError("who is hidden may not talk: leave out can_publish, or hidden")
-        return self
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomToken:
-    """For LiveKit's client SDKs: connect to `url` with `token` before `expires_at`."""
-
-    url: str
-    room: str
-    identity: str
-    token: str
-    expires_at: datetime
-
-
-class RoomTokens(Protocol):
-    """Makes tokens for the room of a call."""
-
-    def make(self, call_id: str, request: TokenRequest) -> RoomToken: ...
-
+__all__ = ["token"]
 
 _answer = TypeAdapter(RoomToken)
 

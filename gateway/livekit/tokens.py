@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from gateway.api.tokens import RoomToken, TokenRequest
+from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.config import LiveKitSettings
 from gateway.livekit.plan import access_of
 from telephony.livekit.access import JOIN_TOKEN_S, call_room_name, join_token

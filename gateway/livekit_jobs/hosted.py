@@ -15,6 +15,7 @@ from agent.warm.client import ForkSource, OnExit
 from agent.warm.shared import SharedParent
 from agent.worker.program import Program
 from agent.worker.server import WorkerCannotRun, work
+from agent.worker.warm_jobs import WarmJobs
 from agent.worker.worker import Worker
 from gateway.callworker.warm import CallWorkers
 from gateway.config import Settings
@@ -43,7 +44,7 @@ class HostedWorker:
         self._keys = (livekit.api_key.read(), livekit.api_secret.read())
         self._http = (livekit.worker.http.host, livekit.worker.http.port)
         self._record = record
-        self._forks = SharedParent({_CALLS: CallWorkers(settings), _JOBS: program_of(settings, self._keys)})
+        self._forks = SharedParent({_CALLS: CallWorkers(settings), _JOBS: WarmJobs(program_of(settings, self._keys))})
         self._endings = RoomEndings(LiveKitAccess(livekit.url, *self._keys))
         self._stop, self._stop_now = asyncio.Event(), asyncio.Event()
         self._worker: Worker | None = None

@@ -24,9 +24,6 @@ _dialplans: list[Dialplan] = []  # of the warm parent, for its forks
 
 def preload(settings: Settings) -> None:
     """In the warm parent: load what every job needs, without starting a thread."""
-    # What jobs import when they first need it; in each process it would be memory of its own.
-    import gateway.livekit_jobs.job  # noqa: F401
-
     dialplan = Dialplan.load(settings.dialplans, settings)
     rules = [rule for entry in dialplan.entries for rule in entry.rules]
     calls = settings.livekit.worker.jobs_per_process if settings.livekit else 1

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
 
-from agent.warm.client import WarmParent
 from agent.worker.load import Capacity
 from agent.worker.placement import PlacementSettings
 from agent.worker.processes import StartForks
 from agent.worker.program import Program, Reference
 from agent.worker.protocol import Registration
 from agent.worker.server import WorkerCannotRun, run_until_told
+from agent.worker.warm_jobs import start_warm_jobs
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.adoption import Adoption
 from gateway.call_log import CallLog
@@ -47,7 +47,7 @@ def make_worker(
     keys: tuple[str, str],
     record: Callable[[RecordMessage], None],
     end_room: Callable[[str], None],
-    start_forks: StartForks = WarmParent.start,
+    start_forks: StartForks = start_warm_jobs,
 ) -> Worker:
     """`record` takes what jobs say of calls that no gateway bridges, `end_room` the rooms of jobs that are given up.
     Raises WorkerCannotRun."""

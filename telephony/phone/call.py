@@ -10,12 +10,13 @@ from aiosipua import SipRequest, SipResponse
 
 from telephony.errors import TelephonyMisuse
 from telephony.phone.audio import CallAudio, PlayHandle
-from telephony.phone.dialog import Dialog, branch_of, respond
+from telephony.phone.dialog import Dialog, branch_of, next_hop, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.rtp import ReceivedPackets
 from telephony.phone.sdp import MediaDirection, describe, understand
 from telephony.phone.signaling import CallEnded, InDialogRequest, Signaling
 from telephony.phone.transaction import FinalAnswer
+from telephony.phone.transport import Address
 
 __all__ = ["PhoneCall"]
 
@@ -143,14 +144,15 @@ class PhoneCall:
         self._transact_invite(self.invite)
 
     def _transact_invite(self, invite: SipRequest) -> None:
-        transaction = self._phone.transact(invite, self, self._on_invite_response)
+        transaction = self._phone.transact(invite, self._hop(invite), self._on_invite_response)
         transaction.final.add_done_callback(self._on_invite_final)
 
     def _on_invite_response(self, response: SipResponse) -> None:
         assert self.invite is not None
         status, now = response.status_code, self._loop.time()
         if status >= 300:
-            self._phone.send(Dialog.same_transaction(self.invite, "ACK", response.get_header("To")), self)
+            ack = Dialog.same_transaction(self.invite, "ACK", response.get_header("To"))
+            self._phone.send(ack, self._hop(ack))
         elif status >= 200:
             self._answered_by(response, now)
         else:
@@ -165,7 +167,7 @@ class PhoneCall:
     def _answered_by(self, response: SipResponse, now: float) -> None:
         number = int((response.get_header("CSeq") or "0").split()[0])
         if number in self._acks:
-            self._phone.send(self._acks[number], self)  # our ACK was lost
+            self._phone.send(self._acks[number], self._hop(self._acks[number]))  # our ACK was lost
             return
         try:
             self.dialog.established(response)
@@ -231,7 +233,7 @@ class PhoneCall:
     async def _close(self) -> None:
         await self.audio.close()
         if self._responding is None:  # else the ACK has still to find us
-            self._phone.forget(self)
+            self._phone.forget(self.dialog)
 
     def _fail(self, failed: CallFailed) -> None:
         if not self._answered.done():
@@ -251,13 +253,21 @@ class PhoneCall:
 
     def _send_cancel(self) -> None:
         assert self.invite is not None
-        self._phone.transact(Dialog.same_transaction(self.invite, "CANCEL"), self)
+        cancel = Dialog.same_transaction(self.invite, "CANCEL")
+        self._phone.transact(cancel, self._hop(cancel))
 
     async def _bye(self) -> None:
         self.audio.begin("inactive")
-        response = await self._phone.transact(self.dialog.request("BYE"), self).final
+        bye = self.dialog.request("BYE")
+        response = await self._phone.transact(bye, self._hop(bye)).final
         status = response.status_code if response is not None else 408
         self.end(CallEnded("us", self._loop.time(), status, response.reason_phrase if response else "no answer to BYE"))
+
+    def _hop(self, request: SipRequest) -> Address:
+        """Over TCP always the call's connection; over UDP the first route."""
+        if self._phone.reliable or (request.method in ("INVITE", "CANCEL") and self.answered_at is None):
+            return self.peer
+        return next_hop(request)
 
     # --- during a call ---
 
@@ -282,7 +292,7 @@ class PhoneCall:
 
     def _acknowledge(self, number: int) -> None:
         self._acks[number] = self.dialog.request("ACK", sequence=number)
-        self._phone.send(self._acks[number], self)
+        self._phone.send(self._acks[number], self._hop(self._acks[number]))
 
     async def _reinvite(self, direction: MediaDirection) -> None:
         self._check_up()
@@ -292,15 +302,16 @@ class PhoneCall:
 
         def on_response(response: SipResponse) -> None:
             if response.status_code >= 300:
-                self._phone.send(Dialog.same_transaction(invite, "ACK", response.get_header("To")), self)
+                ack = Dialog.same_transaction(invite, "ACK", response.get_header("To"))
+                self._phone.send(ack, self._hop(ack))
             elif response.status_code >= 200:
                 if number in self._acks:
-                    self._phone.send(self._acks[number], self)
+                    self._phone.send(self._acks[number], self._hop(self._acks[number]))
                 else:
                     self.dialog.retargeted(response)
                     self._acknowledge(number)
 
-        response = await self._phone.transact(invite, self, on_response).final
+        response = await self._phone.transact(invite, self._hop(invite), on_response).final
         if response is None or response.status_code >= 300:
             self.direction = before
             if response is None:
@@ -324,7 +335,7 @@ class PhoneCall:
         self._responding = FinalAnswer(
             status,
             lambda: self._phone.reply(invite, response),
-            lambda: self._phone.forget(self) if self.ended.done() else None,
+            lambda: self._phone.forget(self.dialog) if self.ended.done() else None,
             reliable=self._phone.reliable,
         )
 
@@ -341,7 +352,7 @@ class PhoneCall:
         if request.method == "ACK":
             self.stop_responding()
             if self.ended.done():
-                self._phone.forget(self)
+                self._phone.forget(self.dialog)
             elif self.audio.remote is None and request.body and self._use(request.text):  # the offer was ours
                 self.audio.begin(self.direction)
             return

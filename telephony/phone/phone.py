@@ -13,7 +13,7 @@ from aiosipua.auth import answer_challenge
 
 from telephony.errors import PortTaken, TelephonyMisuse
 from telephony.phone.call import PhoneCall
-from telephony.phone.dialog import Dialog, branch_of, next_hop, respond
+from telephony.phone.dialog import Dialog, branch_of, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
@@ -160,10 +160,9 @@ class Phone:
     # --- what calls use (Signaling) ---
 
     def transact(
-        self, request: SipRequest, call: PhoneCall, on_response: Callable[[SipResponse], None] | None = None
+        self, request: SipRequest, to: Address, on_response: Callable[[SipResponse], None] | None = None
     ) -> ClientTransaction:
-        data, to = bytes(request), self._destination(request, call)
-        transport = self._opened()
+        data, transport = bytes(request), self._opened()
         transaction = ClientTransaction(
             lambda: transport.send(data, to), on_response, invite=request.method == "INVITE", reliable=self.reliable
         )
@@ -172,8 +171,8 @@ class Phone:
             self._transactions.popitem(last=False)
         return transaction
 
-    def send(self, request: SipRequest, call: PhoneCall) -> None:
-        self._opened().send(bytes(request), self._destination(request, call))
+    def send(self, request: SipRequest, to: Address) -> None:
+        self._opened().send(bytes(request), to)
 
     def reply(self, request: SipRequest, response: SipResponse) -> None:
         data = bytes(response)
@@ -194,8 +193,8 @@ class Phone:
         request.set_header(*answer)
         return True
 
-    def forget(self, call: PhoneCall) -> None:
-        self._calls.pop(_call_key(call), None)
+    def forget(self, dialog: Dialog) -> None:
+        self._calls.pop(_key_of(dialog), None)
 
     # --- messages ---
 
@@ -209,13 +208,7 @@ class Phone:
         return f"SIP/2.0/{self._transport_name.upper()} {host}:{port}"
 
     def _remember(self, call: PhoneCall) -> None:
-        self._calls[_call_key(call)] = call
-
-    def _destination(self, request: SipRequest, call: PhoneCall) -> Address:
-        """Over TCP always the call's connection; over UDP the first route."""
-        if self.reliable or (request.method in ("INVITE", "CANCEL") and call.answered_at is None):
-            return call.peer
-        return next_hop(request)
+        self._calls[_key_of(call.dialog)] = call
 
     def _reply_to(self, request: SipRequest) -> Address:
         """RFC 3581: to where the request came from, as our transport noted in its Via."""
@@ -275,8 +268,8 @@ class Phone:
         self.reply(cancel, respond(cancel, 481, "Call/Transaction Does Not Exist"))
 
 
-def _call_key(call: PhoneCall) -> tuple[str, str]:
-    return call.dialog.call_id, call.dialog.local.rpartition(";tag=")[2]
+def _key_of(dialog: Dialog) -> tuple[str, str]:
+    return dialog.call_id, dialog.local.rpartition(";tag=")[2]
 
 
 def _transaction_key(request: SipRequest) -> tuple[str, str]:

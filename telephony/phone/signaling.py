@@ -1,18 +1,17 @@
-"""What a call and its phone know of each other, and what a call reports."""
+"""What a call needs of its phone, and what it reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from aiosipua import SipRequest, SipResponse
 
+from telephony.phone.dialog import Dialog
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
-
-if TYPE_CHECKING:
-    from telephony.phone.call import PhoneCall
+from telephony.phone.transport import Address
 
 __all__ = ["CallEnded", "InDialogRequest", "Signaling"]
 
@@ -49,10 +48,10 @@ class Signaling(Protocol):
     codecs: Sequence[CodecName]
 
     def transact(
-        self, request: SipRequest, call: PhoneCall, on_response: Callable[[SipResponse], None] | None = None
+        self, request: SipRequest, to: Address, on_response: Callable[[SipResponse], None] | None = None
     ) -> ClientTransaction: ...
 
-    def send(self, request: SipRequest, call: PhoneCall) -> None:
+    def send(self, request: SipRequest, to: Address) -> None:
         """Without a transaction: ACK."""
 
     def reply(self, request: SipRequest, response: SipResponse) -> None: ...
@@ -60,4 +59,5 @@ class Signaling(Protocol):
     def authorize(self, request: SipRequest, challenge: SipResponse) -> bool:
         """Put credentials into `request`; False when there are none for this challenge."""
 
-    def forget(self, call: PhoneCall) -> None: ...
+    def forget(self, dialog: Dialog) -> None:
+        """Its call is over."""

@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from livekit import api
 
-from gateway.api.tokens import RoomToken, TokenRequest
+from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.config import LiveKitSettings
 from gateway.livekit.tokens import CallRoomTokens
 from tests.unit.api.asking import Asker, body, detail

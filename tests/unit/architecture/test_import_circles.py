@@ -13,13 +13,6 @@ ROOT = Path(__file__).parents[3]
 TOPS = ("gateway", "agent", "telephony")
 Graph = Mapping[str, Mapping[str, int]]  # of each module those that it imports, with the line
 
-KNOWN: list[set[str]] = [  # circles that are still to be broken; only ever shortened
-    {"gateway.api.calls", "gateway.api.deps", "gateway.api.tokens"},
-    {"agent.worker.process", "agent.worker.program"},
-    {"telephony.phone.call", "telephony.phone.signaling"},
-    {"gateway.livekit_jobs.job", "gateway.livekit_jobs.process"},
-]
-
 
 def modules() -> dict[str, Path]:
     found = {}
@@ -77,16 +70,8 @@ def test_there_is_no_import_circle() -> None:
             if other in circle
         )
         for circle in circles(graph)
-        if not any(circle <= known for known in KNOWN)
     ]
     assert not found, "\n\n".join(["import circles:", *found])
-
-
-def test_known_circles_are_still_there() -> None:
-    paths = modules()
-    graph = {name: imported(path.read_text(), paths) for name, path in paths.items()}
-    broken = [known for known in KNOWN if known not in list(circles(graph))]
-    assert broken == [], "these are smaller or gone: shorten KNOWN"
 
 
 @pytest.mark.parametrize(

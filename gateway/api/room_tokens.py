@@ -1,0 +1,60 @@
+"""Tokens with which people join a call's LiveKit room: what is asked, what is given, and who makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Protocol, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["RoomToken", "RoomTokens", "TokenRequest"]
+
+
+def _not_taken(identity: str) -> str:
+    if identity.startswith(("sip_", "agent-")):
+        raise ValueError("sip_… and agent-… are for phones and agents")
+    return identity
+
+
+class TokenRequest(BaseModel):
+    """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see that somebody listens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    identity: Annotated[str, AfterValidator(_not_taken)] = Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
+        description="Unique in the room: who joins under a name that is taken puts the other one out. "
+        "Not sip_… or agent-…, which are phones and agents.",
+    )
+    name: str = Field(
+        default="", max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$", description="What the others are shown."
+    )
+    can_publish: bool = Field(default=True, description="Whether they may talk. Who is hidden may not.")
+    can_subscribe: bool = Field(default=True, description="Whether they may listen.")
+    hidden: bool = Field(default=False, description="Whether the others don't see them.")
+
+    @model_validator(mode="after")
+    def _hidden_is_silent(self) -> Self:
+        if self.hidden and self.can_publish and "can_publish" in self.model_fields_set:
+            raise ValueError("who is hidden may not talk: leave out can_publish, or hidden")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomToken:
+    """For LiveKit's client SDKs: connect to `url` with `token` before `expires_at`."""
+
+    url: str
+    room: str
+    identity: str
+    token: str
+    expires_at: datetime
+
+
+class RoomTokens(Protocol):
+    """Makes tokens for the room of a call."""
+
+    def make(self, call_id: str, request: TokenRequest) -> RoomToken: ...
