@@ -29,6 +29,7 @@ __all__ = [
     "LegEvent",
     "LegHeld",
     "LegResumed",
+    "LegRinging",
     "MediaStatistics",
     "OutcomeKind",
     "TransferOutcome",
@@ -161,8 +162,17 @@ class MediaStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class LegAnswered:
+class LegRinging:
+    """A call of ours rings. A second one comes when early media begins later."""
+
     at: float  # seconds, loop clock, as everywhere
+    sip_status: int  # 180, 183, …
+    early_media: bool  # the peer says what the room hears: a ring-back tone, an announcement
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +220,7 @@ class LegEnded:
     statistics: MediaStatistics | None  # None: there never was media
 
 
-LegEvent = LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
+LegEvent = LegRinging | LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
 
 
 class CallVerbs(Protocol):

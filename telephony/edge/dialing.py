@@ -33,7 +33,7 @@ CALL_HEADER = "x-trunkline-call"  # the leg's id, in the worker's INVITE
 _ALLOWED_S = 10.0  # the worker's INVITE must come within this
 _MOST_ALLOWED = 1000
 _KEPT_S = 64.0
-_CANCELLED_WITHIN_S = 1.8  # as long as a cancelled INVITE's own final answer is waited for
+_CANCELLED_WITHIN_S = 1.5  # as long as a cancelled INVITE's own final answer is waited for: a leg waits for 2 s
 
 
 class Dialing:

@@ -117,6 +117,14 @@ class PhoneCall:
         """Answer 180 to an incoming call."""
         self._respond_to_invite(180, "Ringing")
 
+    async def early_media(self) -> None:
+        """Answer 183 with our description, and speak and hear from now on. Raises BadPeerMessage when the peer's SDP
+        cannot be used."""
+        assert self.invite is not None
+        self.audio.use(understand(self.invite.text, self._phone.codecs))
+        self._respond_to_invite(183, "Session Progress", self.describe())
+        self.audio.begin(self.direction)
+
     async def answer(self) -> None:
         """Answer 200 to an incoming call. Raises BadPeerMessage when its SDP cannot be used."""
         assert self.invite is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from telephony.pjsua.endpoint import Endpoint
 from telephony.pjsua.leg import IncomingLeg
+from telephony.pjsua.outgoing import OutgoingLeg
 from telephony.pjsua.request import IncomingRequest
 from telephony.pjsua.settings import EndpointSettings, JitterBuffer
 
-__all__ = ["Endpoint", "EndpointSettings", "IncomingLeg", "IncomingRequest", "JitterBuffer"]
+__all__ = ["Endpoint", "EndpointSettings", "IncomingLeg", "IncomingRequest", "JitterBuffer", "OutgoingLeg"]

@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from telephony.call import LegEvent
+from telephony.call import CallInfo, LegEvent
 from telephony.errors import TelephonyError, TelephonyMisuse
 from telephony.pjsua.engine import Engine
-from telephony.pjsua.leg import IncomingLeg
+from telephony.pjsua.leg import IncomingLeg, PjsipLeg
 from telephony.pjsua.line import Line
+from telephony.pjsua.outgoing import OutgoingLeg
 from telephony.pjsua.owner import OwnerThread
 from telephony.pjsua.request import IncomingRequest
 from telephony.pjsua.settings import EndpointSettings
+from telephony.rooms.protocol import LegAudio
 
 __all__ = ["Endpoint"]
 
@@ -34,7 +36,7 @@ class Endpoint:
         self._on_incoming = on_incoming
         self._engine = Engine(settings, self._new_leg)
         self._owner: OwnerThread | None = None
-        self._legs: set[IncomingLeg] = set()
+        self._legs: set[PjsipLeg] = set()
         self._refusals: set[asyncio.Task[None]] = set()
 
     @property
@@ -82,6 +84,28 @@ class Endpoint:
         await owner.stop()
         Endpoint._running = False
 
+    async def dial(self, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
+        """Place a call that the gateway has allowed by `info.call_id`; `edge` is its address for workers. `audio` is
+        joined from the first media on, early media included. What becomes of it the leg's events say.
+
+        Raises CallLimitReached, MediaPortsExhausted or PjsipError, and TelephonyMisuse before `start`."""
+        owner = self._owner
+        if owner is None:
+            raise TelephonyMisuse("the endpoint has not been started")
+        leg = await owner.call(partial(self._place, owner, info, edge, audio))
+        if not leg.ended:
+            self._legs.add(leg)
+        return leg
+
+    def _place(self, owner: OwnerThread, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
+        """On the PJSIP thread."""
+        line = self._engine.outgoing()
+        leg = OutgoingLeg(info, line, owner.call, owner.submit)
+        line.media.watch = partial(owner.post, leg.watch)
+        line.post = partial(owner.post, self._deliver, leg)
+        self._engine.place(line, info.call_id, edge, audio)
+        return leg
+
     def _new_leg(self, line: Line, request: IncomingRequest) -> Callable[[LegEvent], None]:
         """On the PJSIP thread."""
         owner = self._owner
@@ -102,7 +126,7 @@ class Endpoint:
             self._refusals.add(refusal)
             refusal.add_done_callback(self._refusals.discard)
 
-    def _deliver(self, leg: IncomingLeg, event: LegEvent) -> None:
+    def _deliver(self, leg: PjsipLeg, event: LegEvent) -> None:
         leg.deliver(event)
         if leg.ended:
             self._legs.discard(leg)

@@ -32,10 +32,12 @@ from telephony.pjsua._api import Endpoint as PjEndpoint
 from telephony.pjsua.bridge import Bridge
 from telephony.pjsua.line import Line, guarded
 from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, set_g722_level, silence_log
+from telephony.pjsua.outgoing import OutgoingLine
 from telephony.pjsua.request import IncomingRequest, parse_invite
 from telephony.pjsua.settings import CODECS, EndpointSettings
 from telephony.pjsua.sockets import ClosingSockets, free_pair
 from telephony.pjsua.translate import pjsip_operation
+from telephony.rooms.protocol import LegAudio
 
 __all__ = ["Engine"]
 
@@ -203,6 +205,23 @@ class Engine:
         self._lines[slot] = line
         line.post = self._new_leg(line, request)
         line.media.open()
+        self._choose_port()
+
+    def outgoing(self) -> OutgoingLine:
+        """A line for `place`."""
+        if self._bridge is None:
+            raise PjsipError("dial", 0, "the endpoint is not running")
+        return OutgoingLine(self._bridge, self._close, self._sockets.closed)
+
+    def place(self, line: OutgoingLine, leg_id: str, edge: tuple[str, int], audio: LegAudio) -> None:
+        """Send its INVITE. Raises CallLimitReached, MediaPortsExhausted, PjsipError."""
+        if self._account is None:
+            raise PjsipError("dial", 0, "the endpoint is not running")
+        line.place(self._account, leg_id, edge, audio)
+        stale = self._closing.pop(line.slot, None)
+        if stale is not None:
+            stale.finish()
+        self._lines[line.slot] = line
         self._choose_port()
 
     def _choose_port(self) -> None:

@@ -16,7 +16,7 @@ from telephony.pjsua.gate import Gate
 from telephony.pjsua.request import IncomingRequest
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["IncomingLeg", "PjsipLine"]
+__all__ = ["IncomingLeg", "PjsipLeg", "PjsipLine"]
 
 _CONFIRMATION_S = 2.0
 _LEAST_DIGIT_MS = 40  # ITU-T Q.24: shorter is not recognised
@@ -47,21 +47,11 @@ class Perform(Protocol):
     def __call__(self, command: Callable[[], object], /) -> Awaitable[object]: ...
 
 
-class IncomingLeg:
-    """An INVITE that came in; implements `telephony.call.Leg`. Nobody answers it but its owner.
+class PjsipLeg:
+    """What legs of both directions share: events, digits, the end, and what comes to their own sockets."""
 
-    `request` is what the INVITE says. Who knows what call it is gives it its `info` by `adopt`.
-    """
-
-    def __init__(
-        self,
-        request: IncomingRequest,
-        line: PjsipLine,
-        perform: Perform,
-        submit: Callable[[Callable[[], object]], None],
-    ) -> None:
+    def __init__(self, line: PjsipLine, perform: Perform, submit: Callable[[Callable[[], object]], None]) -> None:
         """`submit`: as `perform`, without waiting."""
-        self.request = request
         self._line = line
         self._perform = perform
         self._submit = submit
@@ -75,21 +65,8 @@ class IncomingLeg:
         self._statistics: MediaStatistics | None = None
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """The X-… header fields of the INVITE, by name in any case."""
-        return self.request.headers
-
-    @property
-    def suppresses_silence(self) -> bool:
-        return self.request.suppresses_silence
-
-    @property
-    def sip_call_id(self) -> str:
-        return self.request.sip_call_id
-
-    @property
     def info(self) -> CallInfo:
-        """Raises TelephonyMisuse before `adopt`."""
+        """Raises TelephonyMisuse while nobody has said what call it is."""
         if self._info is None:
             raise TelephonyMisuse("the leg has not been adopted: nobody has said what call it is")
         return self._info
@@ -97,10 +74,6 @@ class IncomingLeg:
     @property
     def ended(self) -> bool:
         return self._over.is_set()
-
-    def adopt(self, info: CallInfo) -> None:
-        """Say what call this leg is."""
-        self._info = info
 
     def trust_media(self, networks: Iterable[Network]) -> None:
         """Before the answer: a peer behind NAT may send its audio from these; nobody else but the address in its SDP
@@ -118,19 +91,6 @@ class IncomingLeg:
                 self._arrivals.close()
             self._gate = gate
             self._arrivals = Arrivals(gate, self._line, self._submit, self.deliver)
-
-    async def ring(self) -> None:
-        await self._on_line(self._line.ring)
-
-    async def answer(self, audio: LegAudio) -> None:
-        """Raises LegEndedError when the caller has given up, MediaPortsExhausted or PjsipError when PJSIP cannot."""
-        await self._on_line(partial(self._line.answer, audio))
-
-    async def reject(self, sip_status: int, reason: str = "") -> None:
-        """`sip_status` is 300-699. Has no effect on a leg that has ended."""
-        if not 300 <= sip_status <= 699:
-            raise TelephonyMisuse(f"{sip_status} does not refuse a call")
-        await self._end(sip_status, reason)
 
     async def hang_up(self, reason: str = "") -> None:
         await self._end(0, reason)
@@ -201,3 +161,50 @@ class IncomingLeg:
         except TimeoutError:
             await self._perform(partial(self._line.finish, 408, "the peer did not confirm the end"))
             await self._over.wait()
+
+
+class IncomingLeg(PjsipLeg):
+    """An INVITE that came in; implements `telephony.call.Leg`. Nobody answers it but its owner.
+
+    `request` is what the INVITE says. Who knows what call it is gives it its `info` by `adopt`.
+    """
+
+    def __init__(
+        self,
+        request: IncomingRequest,
+        line: PjsipLine,
+        perform: Perform,
+        submit: Callable[[Callable[[], object]], None],
+    ) -> None:
+        super().__init__(line, perform, submit)
+        self.request = request
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The X-… header fields of the INVITE, by name in any case."""
+        return self.request.headers
+
+    @property
+    def suppresses_silence(self) -> bool:
+        return self.request.suppresses_silence
+
+    @property
+    def sip_call_id(self) -> str:
+        return self.request.sip_call_id
+
+    def adopt(self, info: CallInfo) -> None:
+        """Say what call this leg is."""
+        self._info = info
+
+    async def ring(self) -> None:
+        await self._on_line(self._line.ring)
+
+    async def answer(self, audio: LegAudio) -> None:
+        """Raises LegEndedError when the caller has given up, MediaPortsExhausted or PjsipError when PJSIP cannot."""
+        await self._on_line(partial(self._line.answer, audio))
+
+    async def reject(self, sip_status: int, reason: str = "") -> None:
+        """`sip_status` is 300-699. Has no effect on a leg that has ended."""
+        if not 300 <= sip_status <= 699:
+            raise TelephonyMisuse(f"{sip_status} does not refuse a call")
+        await self._end(sip_status, reason)

@@ -57,7 +57,7 @@ from telephony.pjsua.request import reason_of
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["Line", "SipCall", "guarded"]
+__all__ = ["Line", "SipCall", "guarded", "peer_reason"]
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ class Line:
         by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
         if self._announced and by_peer and not self._acknowledged:
             self._acknowledge()  # who sends a BYE has got our answer
-        self.finish(status, _peer_reason(prm) or info.lastReason, by_peer=by_peer)
+        self.finish(status, peer_reason(prm) or info.lastReason, by_peer=by_peer)
 
     def media_changed(self) -> None:
         call = self._call
@@ -380,7 +380,7 @@ class Line:
                 self.post(LegHeld(now) if held else LegResumed(now))
 
 
-def _peer_reason(prm: OnCallStateParam) -> str:
+def peer_reason(prm: OnCallStateParam) -> str:
     if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
         return ""
     return reason_of(prm.e.body.tsxState.src.rdata.wholeMsg)

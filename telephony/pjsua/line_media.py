@@ -47,6 +47,10 @@ class LineMedia:
     def index(self) -> int | None:
         return self._index
 
+    def use_slot(self, slot: int) -> None:
+        """PJSIP has placed the call."""
+        self._slot = slot
+
     def open(self) -> None:
         """Before anything is answered: from now on nobody is heard who is not let in. Raises PjsipError."""
         sockets = media_sockets(self._slot, 0)

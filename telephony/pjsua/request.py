@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from telephony.sip.sdp import SdpError, parse_sdp
 
-__all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of"]
+__all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of", "suppresses_silence"]
 
 _COMPACT = {"f": "from", "t": "to", "i": "call-id", "m": "contact"}  # RFC 3261 section 7.3.3
 _SIP_USER = re.compile(r"""sips?:([^@<>\s"]*)@""", re.IGNORECASE)
@@ -76,7 +76,7 @@ def parse_invite(message: str) -> IncomingRequest:
         from_display=_display(fields.get("from", "")),
         to_user=_user(fields.get("to", "")),
         headers=Headers(extra),
-        suppresses_silence=_suppresses_silence(message.replace("\r\n", "\n").partition("\n\n")[2]),
+        suppresses_silence=suppresses_silence(message.replace("\r\n", "\n").partition("\n\n")[2]),
     )
 
 
@@ -99,7 +99,8 @@ def _lines(message: str) -> list[str]:
     return _FOLD.sub(" ", head).split("\n")
 
 
-def _suppresses_silence(body: str) -> bool:
+def suppresses_silence(body: str) -> bool:
+    """Whether a session description says that nothing may come while its side is silent."""
     try:
         streams = parse_sdp(body.encode(errors="replace")).media if body.strip() else ()
     except SdpError:

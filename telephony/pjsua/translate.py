@@ -15,7 +15,7 @@ _ADDRESS_IN_USE = 120098  # PJ_STATUS_FROM_OS(EADDRINUSE) on Linux
 
 def translated(operation: str, status: int, text: str) -> TelephonyError:
     """The error class for a pj_status_t. `operation` that starts with "bind" names the socket after it."""
-    if status == _TOO_MANY and operation in ("answer", "take call"):
+    if status == _TOO_MANY and operation in ("answer", "dial", "take call"):
         return CallLimitReached(f"{operation}: {text}")
     if status == _ADDRESS_IN_USE:
         if operation.startswith("bind "):

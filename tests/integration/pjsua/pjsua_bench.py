@@ -13,7 +13,7 @@ from pjsua_phone import Phone
 
 from telephony.call import LegEnded, LegEvent
 from telephony.media.frames import SILENCE
-from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg
+from telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg, OutgoingLeg
 
 _E = TypeVar("_E")
 
@@ -52,10 +52,10 @@ class Echo:
 class Taken:
     """A leg and what has happened to it."""
 
-    def __init__(self, leg: IncomingLeg) -> None:
+    def __init__(self, leg: IncomingLeg | OutgoingLeg, audio: Echo | None = None) -> None:
         self.leg = leg
         self.events: list[LegEvent] = []
-        self.audio = Echo()
+        self.audio = audio or Echo()
         self._changed = asyncio.Condition()
         self.task = asyncio.create_task(self._follow())
 

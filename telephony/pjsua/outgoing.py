@@ -1,0 +1,141 @@
+"""A call that we place: its line on the PJSIP thread, its leg on the asyncio loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+from urllib.parse import quote
+
+from telephony.call import CallInfo, LegAcknowledged, LegAnswered, LegHeld, LegRinging
+from telephony.errors import PjsipError, TelephonyMisuse
+from telephony.pjsua._api import (
+    PJSIP_EVENT_RX_MSG,
+    PJSIP_EVENT_TSX_STATE,
+    PJSIP_INV_STATE_CONFIRMED,
+    PJSIP_INV_STATE_DISCONNECTED,
+    PJSIP_INV_STATE_EARLY,
+    Account,
+    CallOpParam,
+    OnCallStateParam,
+    SipHeader,
+)
+from telephony.pjsua.leg import PjsipLeg
+from telephony.pjsua.line import Line, SipCall, peer_reason
+from telephony.pjsua.request import suppresses_silence
+from telephony.pjsua.translate import pjsip_operation
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["CALL_HEADER", "OutgoingLeg", "OutgoingLine"]
+
+CALL_HEADER = "X-Trunkline-Call"  # which of the calls that the gateway has allowed this is
+_CANCELLED = 487
+_UNASSIGNED = -1
+
+
+class OutgoingLine(Line):
+    """A line whose INVITE is ours. It is joined to its room's audio from the first media on, early media included."""
+
+    def __init__(self, *how: Any) -> None:
+        super().__init__(_UNASSIGNED, *how)
+        self.peer_suppresses_silence = False
+        self._rang = False
+        self._early_media = False
+
+    def place(self, account: Account, leg_id: str, edge: tuple[str, int], audio: LegAudio) -> None:
+        """Send the INVITE to the edge. Raises CallLimitReached, MediaPortsExhausted, PjsipError."""
+        header = SipHeader()
+        header.hName, header.hValue = CALL_HEADER, leg_id
+        prm = CallOpParam(True)
+        prm.txOption.headers.push_back(header)
+        call = self._call = SipCall(account, _UNASSIGNED, self)
+        self._port = self._bridge.take(audio)
+        try:
+            with pjsip_operation("dial"):
+                call.makeCall(f"sip:{quote(leg_id, safe='-.')}@{edge[0]}:{edge[1]}", prm)
+            if self._call is None:
+                raise PjsipError("dial", 0, "the call ended at once")
+            self.slot = call.getId()
+            self.media.use_slot(self.slot)
+            self.media.open()
+        except BaseException:
+            self.release()
+            raise
+
+    def end(self, sip_status: int, reason: str) -> None:
+        """CANCEL, or BYE once it has been answered."""
+        super().end(0 if self._answered else _CANCELLED, reason)
+
+    def state_changed(self, prm: OnCallStateParam) -> None:
+        call = self._call
+        if call is None:
+            return
+        info = call.getInfo()
+        if info.state == PJSIP_INV_STATE_EARLY:
+            self._rings(info.lastStatusCode, early_media=bool(_body(prm)))
+        elif info.state == PJSIP_INV_STATE_CONFIRMED and not self._answered:
+            self._picked_up()
+        elif info.state == PJSIP_INV_STATE_DISCONNECTED and not self._answered and self._ending is None:
+            self.release()
+            reason = peer_reason(prm) or info.lastReason
+            self.finish(info.lastStatusCode, reason, by_peer=bool(_message(prm)))
+        else:
+            if body := _body(prm):
+                self.peer_suppresses_silence = suppresses_silence(body)
+            super().state_changed(prm)
+
+    def _rings(self, sip_status: int, *, early_media: bool) -> None:
+        if self._rang and (self._early_media or not early_media):
+            return
+        self._rang = True
+        self._early_media = self._early_media or early_media
+        self.post(LegRinging(monotonic(), sip_status, self._early_media))
+
+    def _picked_up(self) -> None:
+        """PJSIP has had the 2xx and sent its ACK."""
+        self._answered = self._confirmed = self._announced = self._acknowledged = True
+        now = monotonic()
+        self._answered_at = now
+        self.post(LegAnswered(now))
+        self.post(LegAcknowledged(now))
+        if self._held:
+            self.post(LegHeld(now))
+
+
+class OutgoingLeg(PjsipLeg):
+    """An INVITE of ours; implements `telephony.call.Leg`. `hang_up` before the answer cancels it."""
+
+    def __init__(
+        self,
+        info: CallInfo,
+        line: OutgoingLine,
+        perform: Callable[[Callable[[], object]], Awaitable[object]],
+        submit: Callable[[Callable[[], object]], None],
+    ) -> None:
+        super().__init__(line, perform, submit)
+        self._info = info
+        self._outgoing = line
+
+    @property
+    def suppresses_silence(self) -> bool:
+        return self._outgoing.peer_suppresses_silence
+
+    async def ring(self) -> None:
+        raise TelephonyMisuse("a call of ours rings by itself")
+
+    async def answer(self, audio: LegAudio) -> None:
+        raise TelephonyMisuse("a call of ours is answered by its peer")
+
+    async def reject(self, sip_status: int, reason: str = "") -> None:
+        raise TelephonyMisuse("a call of ours is not refused but hung up")
+
+
+def _message(prm: OnCallStateParam) -> str:
+    """The message that has changed the state; nothing when none did."""
+    if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
+        return ""
+    return prm.e.body.tsxState.src.rdata.wholeMsg
+
+
+def _body(prm: OnCallStateParam) -> str:
+    return _message(prm).replace("\r\n", "\n").partition("\n\n")[2].strip()
