@@ -16,6 +16,7 @@ from gateway.config import Settings
 from gateway.control import CALL_HEADER, Prepare
 from gateway.dialplan import Dialplan, NoRoute, Route
 from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
 from gateway.record import CallOpened
 from telephony.call import CallInfo, Direction
 from telephony.edge import Forward, GatewayStatus, InviteInfo, Refuse, WorkerAddress
@@ -35,6 +36,7 @@ class Admission:
         settings: Settings,
         dialplan: Dialplan,
         dispatcher: Dispatcher,
+        live: LiveCalls,
         *,
         prepare: Callable[[str, Prepare], bool],
         opened: Callable[[CallOpened], None],
@@ -45,6 +47,7 @@ class Admission:
         self._settings = settings
         self._dialplan = dialplan
         self._dispatcher = dispatcher
+        self._live = live
         self._prepare = prepare
         self._opened = opened
         self._now = now
@@ -52,7 +55,6 @@ class Admission:
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
         self._media_networks = {trunk.name: list(trunk.media_sources) for trunk in settings.sip.trunks}
         self.draining = False
-        self.recordings: dict[str, str] = {}  # live call -> its recording, relative to the folder of recordings
 
     def status(self) -> GatewayStatus:
         if self.draining:
@@ -89,7 +91,6 @@ class Admission:
             return _busy(f"all {total} call slots are taken" if total else "no call worker is ready")
         if not self._prepare(slot.worker, self._prepared(info, decision)):
             self._dispatcher.release(info.call_id)
-            self.recordings.pop(info.call_id, None)
             return _busy("the call worker has just gone")
         persona = str(decision.persona)
         self._opened(
@@ -120,8 +121,8 @@ class Admission:
     def _prepared(self, info: CallInfo, route: Route) -> Prepare:
         record = route.recording if route.recording is not None else self._settings.record_calls
         name = f"{self._wall():%Y-%m-%d}/{info.call_id}.wav"
-        if record:
-            self.recordings[info.call_id] = name
+        if record and (call := self._live.get(info.call_id)) is not None:
+            call.recording = name
         return Prepare(
             call=asdict(info),
             persona_file=str(route.persona.file),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from gateway.live_calls import LiveCalls
 
 __all__ = ["Dispatcher", "SlotTaken", "WorkerSlots"]
 
@@ -18,30 +20,24 @@ class SlotTaken:
 
 @dataclass(slots=True)
 class WorkerSlots:
-    """What one worker holds. `calls`: call id -> loop-clock time in seconds at which the slot was taken. `lingering`:
-    slots that calls which are over still occupy."""
+    """A worker and how many calls it takes. `lingering`: slots that calls which are over still occupy."""
 
     name: str
     sip_port: int
     limit: int
-    calls: dict[str, float] = field(default_factory=dict)
     accepting: bool = True
     lingering: int = 0
-
-    @property
-    def free(self) -> int:
-        return max(0, self.limit - len(self.calls) - self.lingering) if self.accepting else 0
 
 
 class Dispatcher:
     """Slots of all workers. Synchronous and on one loop: taking a slot can't be interleaved with anything."""
 
-    def __init__(self, *, fill: bool = False) -> None:
+    def __init__(self, live: LiveCalls, *, fill: bool = False) -> None:
         """`fill`: calls go to the fullest worker that has a free slot, where what each process costs counts for more
         than how many calls a crash takes along. Otherwise to the one with most free slots."""
+        self._live = live
         self._fill = fill
         self._workers: dict[str, WorkerSlots] = {}
-        self._by_call: dict[str, str] = {}
 
     def add(self, name: str, sip_port: int, limit: int) -> None:
         """A worker is ready. Raises ValueError for a name that is already there."""
@@ -50,13 +46,13 @@ class Dispatcher:
         self._workers[name] = WorkerSlots(name, sip_port, limit)
 
     def remove(self, name: str) -> list[str]:
-        """A worker is gone: the ids of the calls that it held. Empty for an unknown name."""
-        worker = self._workers.pop(name, None)
-        if worker is None:
+        """A worker is gone, and so are its slots: the ids of the calls that held them. Empty for an unknown name."""
+        if self._workers.pop(name, None) is None:
             return []
-        for call_id in worker.calls:
-            del self._by_call[call_id]
-        return list(worker.calls)
+        calls = list(self._live.of_worker(name))
+        for call_id in calls:
+            self._live.withdraw(call_id)
+        return calls
 
     def stop_accepting(self, name: str) -> None:
         """The worker keeps its calls and gets no new ones."""
@@ -72,37 +68,30 @@ class Dispatcher:
         """A slot in the worker that is next; None: all are full.
 
         Raises ValueError when the call has a slot already."""
-        if call_id in self._by_call:
-            raise ValueError(f"call {call_id} already has a slot")
-        open_ones = [worker for worker in self._workers.values() if worker.free]
+        open_ones = [(free, worker) for worker in self._workers.values() if (free := self._free_in(worker))]
         if not open_ones:
             return None
-        worker = max(open_ones, key=lambda w: (-w.free if self._fill else w.free, w.name))
-        worker.calls[call_id] = now
-        self._by_call[call_id] = worker.name
+        _, worker = max(open_ones, key=lambda each: (-each[0] if self._fill else each[0], each[1].name))
+        self._live.place(call_id, worker.name, now)
         return SlotTaken(call_id, worker.name, worker.sip_port)
 
     def release(self, call_id: str) -> bool:
-        """The call is over. Idempotent; False when it held no slot."""
-        name = self._by_call.pop(call_id, None)
-        if name is None:
-            return False
-        del self._workers[name].calls[call_id]
-        return True
-
-    def worker_of(self, call_id: str) -> str | None:
-        return self._by_call.get(call_id)
+        """The slot of a call that comes to nothing. Idempotent; False when it held none. What ends by a record frees
+        its slot by that."""
+        return self._live.withdraw(call_id)
 
     def orphans(self, name: str, held: set[str], now: float, grace_s: float) -> list[str]:
         """Calls that have had a slot of this worker for more than `grace_s`, but that it does not hold."""
-        worker = self._workers.get(name)
-        if worker is None:
-            return []
-        return [c for c, taken_at in worker.calls.items() if c not in held and now - taken_at > grace_s]
+        calls = self._live.of_worker(name).values()
+        return [c.call_id for c in calls if c.call_id not in held and now - c.slot_taken_at > grace_s]
+
+    def _free_in(self, worker: WorkerSlots) -> int:
+        taken = len(self._live.of_worker(worker.name)) + worker.lingering
+        return max(0, worker.limit - taken) if worker.accepting else 0
 
     @property
     def free(self) -> int:
-        return sum(worker.free for worker in self._workers.values())
+        return sum(self._free_in(worker) for worker in self._workers.values())
 
     @property
     def total(self) -> int:
@@ -110,7 +99,7 @@ class Dispatcher:
 
     @property
     def busy(self) -> int:
-        return len(self._by_call)
+        return self._live.in_workers
 
     @property
     def workers(self) -> dict[str, WorkerSlots]:

@@ -6,14 +6,14 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, Outcome, RecordMessage, WorkerLost
+from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
+from gateway.record import CallClosed, CallEvents, RecordMessage
 from gateway.store.writer import WriterState
 from telephony.call import MediaStatistics
 
@@ -71,18 +71,17 @@ def _store_metrics(state: WriterState) -> Iterable[Metric]:
 
 
 class Metrics:
-    """Feed it every record message (`observe`); set `snapshots` for the rest."""
+    """Feed it every record message with what `live` made of it (`observe`); set `snapshots` for the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: LiveCalls) -> None:
         self.registry = CollectorRegistry()
         self.snapshots = Snapshots()
         self.registry.register(self.snapshots)
         ProcessCollector(namespace="trunkline", registry=self.registry)
-        self._open: dict[str, tuple[str, datetime | None]] = {}  # call id -> trunk, start (None: answer was counted)
 
         self.calls = self._counter("calls", "Attempts that are over", "outcome", "trunk")
         self.calls_active = self._gauge("calls_active", "Attempts that go on")
-        self.calls_active.set_function(lambda: len(self._open))
+        self.calls_active.set_function(lambda: len(live))
         self.answer = self._histogram("invite_to_answer_seconds", "INVITE to 200 OK", _ANSWER_S)
         self.turn = self._histogram("turn_latency_seconds", "End of speech to first packet", _TURN_S)
         self.stage = self._histogram("turn_stage_seconds", "End of speech to each stage of a reply", _TURN_S, "stage")
@@ -101,41 +100,25 @@ class Metrics:
         """Prometheus text format 0.0.4."""
         return generate_latest(self.registry)
 
-    def observe(self, message: RecordMessage) -> None:
+    def observe(self, message: RecordMessage, facts: Iterable[CallFact]) -> None:
         """Count what a record message tells. Each call counts once, by its first end."""
-        match message:
-            case CallOpened():
-                self._open.setdefault(message.call_id, (message.trunk, message.started_at))
-            case CallEvents():
-                self._answered(message.call_id, message.answered_at)
-                for event in message.events:
-                    self._event(event)
-            case CallClosed():
-                self._answered(message.call_id, message.answered_at)
-                if self._ended(message.call_id, message.outcome):
-                    self._media(message.media)
-                    for alarm in message.media_alarms:
-                        self.media_alarms.labels(kind=alarm.kind).inc()
-            case WorkerLost():
-                for call_id in message.call_ids:
-                    self._ended(call_id, Outcome.WORKER_LOST)
-            case CallRecord():
-                self._open.setdefault(message.call_id, (message.trunk, None))
-                self._ended(message.call_id, message.outcome or Outcome.REFUSED, message.attempts)
-
-    def _answered(self, call_id: str, answered_at: datetime | None) -> None:
-        trunk, started_at = self._open.get(call_id, ("", None))
-        if answered_at is None or started_at is None:
-            return
-        self.answer.observe(max(0.0, (answered_at - started_at).total_seconds()))
-        self._open[call_id] = (trunk, None)
-
-    def _ended(self, call_id: str, outcome: Outcome, attempts: int = 1) -> bool:
-        if call_id not in self._open:
-            return False
-        trunk, _ = self._open.pop(call_id)
-        self.calls.labels(outcome=outcome.value, trunk=trunk or "none").inc(attempts)
-        return True
+        ended = False
+        for fact in facts:
+            match fact:
+                case CallAnswered():
+                    self.answer.observe(fact.after_s)
+                case CallEnded(opened=True):
+                    ended = True
+                    self.calls.labels(outcome=fact.outcome.value, trunk=fact.trunk or "none").inc(fact.attempts)
+                case CallEnded():
+                    pass
+        if isinstance(message, CallEvents):
+            for event in message.events:
+                self._event(event)
+        elif isinstance(message, CallClosed) and ended:
+            self._media(message.media)
+            for alarm in message.media_alarms:
+                self.media_alarms.labels(kind=alarm.kind).inc()
 
     def _event(self, event: Mapping[str, Any]) -> None:
         if event.get("type") == "provider_failed":

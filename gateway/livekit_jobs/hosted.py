@@ -36,14 +36,14 @@ _CALLS, _JOBS = "calls", "jobs"
 
 
 class HostedWorker:
-    def __init__(self, settings: Settings, record: Callable[[RecordMessage], None]) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Raises SecretMissing."""
         assert settings.livekit is not None, "the settings are checked"
         livekit = settings.livekit
         self._settings = settings
         self._keys = (livekit.api_key.read(), livekit.api_secret.read())
         self._http = (livekit.worker.http.host, livekit.worker.http.port)
-        self._record = record
+        self._record: Callable[[RecordMessage], None] = lambda _: None
         self._forks = SharedParent({_CALLS: CallWorkers(settings), _JOBS: WarmJobs(program_of(settings, self._keys))})
         self._endings = RoomEndings(LiveKitAccess(livekit.url, *self._keys))
         self._stop, self._stop_now = asyncio.Event(), asyncio.Event()
@@ -57,8 +57,9 @@ class HostedWorker:
         """Where the supervisor's call workers come from."""
         return await WarmWorkers.sharing(self._forks.start(_CALLS, on_exit))
 
-    async def start(self, store: CallStore) -> None:
+    async def start(self, store: CallStore, record: Callable[[RecordMessage], None]) -> None:
         """Returns once LiveKit knows the worker, or has kept it waiting for 5 s. Raises OSError when it cannot run."""
+        self._record = record
         self._lock = await end_what_was_left(store, self._settings, self._record)
         try:
             worker, task = self._begin()

@@ -15,11 +15,12 @@ from agent.worker.server import WorkerCannotRun, run_until_told
 from agent.worker.warm_jobs import start_warm_jobs
 from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.adoption import Adoption
-from gateway.call_log import CallLog
 from gateway.config import Settings
+from gateway.live_calls import LiveCalls
 from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
 from gateway.record import RecordMessage
+from gateway.record_flow import RecordFlow
 from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover
 from telephony.livekit.access import LiveKitAccess
 
@@ -88,13 +89,7 @@ async def run_worker(
     await writer.start()
     endings = RoomEndings(LiveKitAccess(livekit.url, *keys))
     try:
-        calls = CallLog()
-
-        def record(message: RecordMessage) -> None:
-            calls.observe(message)
-            writer.put(message)
-
-        worker = make_worker(settings, keys, record, endings.end)
+        worker = make_worker(settings, keys, RecordFlow(writer.put, LiveCalls()).put, endings.end)
         await run_until_told(worker, (livekit.worker.http.host, livekit.worker.http.port), stop, started)
     finally:
         await endings.close()

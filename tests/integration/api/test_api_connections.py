@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
 from gateway.api.connections import ConnectionLimits
+from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 
 LIMITS = ConnectionLimits(connections=6, connections_per_address=5, head_s=0.3, body_s=0.3, unread_s=0.5)
@@ -19,7 +20,7 @@ LIMITS = ConnectionLimits(connections=6, connections_per_address=5, head_s=0.3, 
 @pytest_asyncio.fixture
 async def port(tmp_path: Path) -> AsyncIterator[int]:
     deps = ApiDeps(
-        calls=FakeCalls(), health=lambda: HealthReport(state="ready"), metrics=Metrics(), recordings=tmp_path
+        calls=FakeCalls(), health=lambda: HealthReport(state="ready"), metrics=Metrics(LiveCalls()), recordings=tmp_path
     )
     server = ApiServer(deps, host="127.0.0.1", port=0, limits=LIMITS)
     await server.start()

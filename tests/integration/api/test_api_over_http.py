@@ -15,6 +15,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from gateway.api import ApiDeps, ApiServer, ExposureError, HealthReport
+from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallEvents
 from gateway.store import CallStore, RecordWriter
@@ -28,6 +29,7 @@ KEY = {"Authorization": "Bearer key-one"}
 class Served:
     store: CallStore
     writer: RecordWriter
+    live: LiveCalls
     metrics: Metrics
     recordings: Path
     client: ClientSession
@@ -40,7 +42,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     store = await CallStore.open(f"sqlite:///{tmp_path}/calls.db")
     writer = RecordWriter(store, every_s=0.01)
     await writer.start()
-    metrics = Metrics()
+    live = LiveCalls()
+    metrics = Metrics(live)
     metrics.snapshots.store = lambda: writer.state
     deps = ApiDeps(
         calls=store,
@@ -53,7 +56,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     server = ApiServer(deps, host="127.0.0.1", port=0)
     await server.start()
     async with ClientSession(server.url, headers=KEY) as client:
-        yield Served(store, writer, metrics, recordings, client)
+        yield Served(store, writer, live, metrics, recordings, client)
     await server.close()
     await writer.close()
     await store.close()
@@ -119,7 +122,7 @@ async def test_without_a_key(served: Served) -> None:
 
 
 async def test_metrics_of_a_running_gateway(served: Served) -> None:
-    served.metrics.observe(opened())
+    served.live.observe(opened())
     async with served.client.get("/metrics") as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         text = await response.text()
@@ -128,7 +131,7 @@ async def test_metrics_of_a_running_gateway(served: Served) -> None:
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    deps = ApiDeps(calls=None, health=None, metrics=Metrics(), recordings=tmp_path)  # type: ignore[arg-type]  # not asked
+    deps = ApiDeps(calls=None, health=None, metrics=Metrics(LiveCalls()), recordings=tmp_path)  # type: ignore[arg-type]  # not asked
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from gateway.api import ApiDeps, FakeCalls, HealthReport, make_app
+from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.record import CallDetail, Outcome, Recording
 from gateway.transcript import build_turns
@@ -44,7 +45,7 @@ class Asker:
         fields: dict[str, Any] = {
             "calls": self.calls,
             "health": lambda: self.report,
-            "metrics": Metrics(),
+            "metrics": Metrics(LiveCalls()),
             "recordings": recordings,
         }
         self.app = make_app(ApiDeps(**fields | changes))

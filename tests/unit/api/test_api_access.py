@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.api import ApiDeps, ExposureError, FakeCalls, HealthReport, check_exposure, make_app
+from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.store import WriterState
 from tests.unit.api.asking import Asker, body, detail, text
@@ -57,7 +58,7 @@ def test_an_empty_key_is_refused(tmp_path: Path) -> None:
     deps = ApiDeps(
         calls=FakeCalls(),
         health=lambda: HealthReport(state="ready"),
-        metrics=Metrics(),
+        metrics=Metrics(LiveCalls()),
         recordings=tmp_path,
         api_keys=("good", " "),
     )

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.live_calls import LiveCalls
 from gateway.metrics import LoopLag, Metrics, sample_loop_lag
 from gateway.record import CallEvents, Outcome, WorkerLost, refused_record
+from gateway.record_flow import RecordFlow
 from gateway.store import WriterState
 from telephony.call import CallInfo, Direction
 from telephony.fakes import statistics
@@ -17,15 +19,21 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"trunkline_{name}", labels)
 
 
+def measured() -> tuple[Metrics, RecordFlow]:
+    live = LiveCalls()
+    metrics = Metrics(live)
+    return metrics, RecordFlow(lambda _: None, live, measure=metrics.observe)
+
+
 def test_a_call_counts_once_whatever_comes_twice() -> None:
-    metrics = Metrics()
-    metrics.observe(opened())
+    metrics, flow = measured()
+    flow.put(opened())
     assert value(metrics, "calls_active") == 1
-    metrics.observe(CallEvents(call_id="c1", answered_at=START + timedelta(seconds=2)))
-    metrics.observe(CallEvents(call_id="c1", events=tuple(conversation())))
+    flow.put(CallEvents(call_id="c1", answered_at=START + timedelta(seconds=2)))
+    flow.put(CallEvents(call_id="c1", events=tuple(conversation())))
     for _ in range(2):
-        metrics.observe(closed())
-    metrics.observe(WorkerLost(call_ids=("c1", "unknown"), at=START))
+        flow.put(closed())
+    flow.put(WorkerLost(call_ids=("c1", "unknown"), at=START))
     assert value(metrics, "calls_active") == 0
     assert value(metrics, "calls_total", outcome="answered", trunk="local") == 1
     assert value(metrics, "calls_total", outcome="worker_lost", trunk="local") is None
@@ -34,8 +42,8 @@ def test_a_call_counts_once_whatever_comes_twice() -> None:
 
 
 def test_the_wait_for_a_reply_and_its_stages() -> None:
-    metrics = Metrics()
-    metrics.observe(CallEvents(call_id="c1", events=tuple(conversation())))
+    metrics, flow = measured()
+    flow.put(CallEvents(call_id="c1", events=tuple(conversation())))
     assert value(metrics, "turn_latency_seconds_count") == 1, "the greeting answers nobody"
     assert value(metrics, "turn_latency_seconds_sum") == pytest.approx(0.6)
     assert value(metrics, "turn_stage_seconds_sum", stage="first_token") == pytest.approx(0.25)
@@ -43,9 +51,9 @@ def test_the_wait_for_a_reply_and_its_stages() -> None:
 
 
 def test_media_of_a_call() -> None:
-    metrics = Metrics()
-    metrics.observe(opened())
-    metrics.observe(closed())
+    metrics, flow = measured()
+    flow.put(opened())
+    flow.put(closed())
     assert value(metrics, "rtp_packets_lost_total", direction="in") == 3
     assert value(metrics, "rtp_packets_lost_total", direction="out") == 2
     assert value(metrics, "rtp_jitter_ms_sum") == 4.5
@@ -53,35 +61,35 @@ def test_media_of_a_call() -> None:
 
 
 def test_packets_that_did_not_count() -> None:
-    metrics = Metrics()
-    metrics.observe(opened())
+    metrics, flow = measured()
+    flow.put(opened())
     figures = replace(statistics(), packets_from_strangers=1400, packets_unknown_payload=7, presses_dropped=30)
-    metrics.observe(replace(closed(), media=figures))
+    flow.put(replace(closed(), media=figures))
     assert value(metrics, "rtp_packets_from_strangers_total") == 1400
     assert value(metrics, "rtp_packets_unknown_payload_total") == 7
     assert value(metrics, "key_presses_dropped_total") == 30
 
 
 def test_refused_and_lost_calls() -> None:
-    metrics = Metrics()
+    metrics, flow = measured()
     info = CallInfo("c2", Direction.INBOUND, "+1", None, "")
-    metrics.observe(refused_record(info, started_at=START, sip_status=404, refused_by="no rule"))
-    metrics.observe(opened("c3"))
-    metrics.observe(WorkerLost(call_ids=("c3",), at=START))
+    flow.put(refused_record(info, started_at=START, sip_status=404, refused_by="no rule"))
+    flow.put(opened("c3"))
+    flow.put(WorkerLost(call_ids=("c3",), at=START))
     assert value(metrics, "calls_total", outcome="refused", trunk="none") == 1
     assert value(metrics, "calls_total", outcome="worker_lost", trunk="local") == 1
     assert value(metrics, "calls_active") == 0
 
 
 def test_a_call_that_never_was_answered_has_no_answer_time() -> None:
-    metrics = Metrics()
-    metrics.observe(opened())
-    metrics.observe(closed(outcome=Outcome.CANCELLED, answered_at=None, media=None))
+    metrics, flow = measured()
+    flow.put(opened())
+    flow.put(closed(outcome=Outcome.CANCELLED, answered_at=None, media=None))
     assert value(metrics, "invite_to_answer_seconds_count") == 0
 
 
 def test_figures_that_others_keep_are_read_when_asked_for() -> None:
-    metrics = Metrics()
+    metrics = Metrics(LiveCalls())
     states = {"ready": 2, "starting": 0}
     metrics.snapshots.workers = lambda: states
     metrics.snapshots.slots_free = lambda: 8
@@ -100,8 +108,8 @@ def test_figures_that_others_keep_are_read_when_asked_for() -> None:
 
 
 def test_every_name_is_ours_and_two_gateways_do_not_meet() -> None:
-    Metrics()
-    lines = Metrics().render().decode().splitlines()
+    Metrics(LiveCalls())
+    lines = Metrics(LiveCalls()).render().decode().splitlines()
     assert len(lines) > 20
     assert all(line.startswith(("trunkline_", "# HELP trunkline_", "# TYPE trunkline_")) for line in lines)
 
@@ -118,7 +126,7 @@ def test_loop_lag_is_the_worst_of_its_window() -> None:
 
 
 async def test_the_sampler_measures_how_late_it_wakes() -> None:
-    metrics = Metrics()
+    metrics = Metrics(LiveCalls())
     time = 0.0
     seen: list[float | None] = []
 

@@ -14,6 +14,7 @@ from gateway.config import load_settings
 from gateway.control import CALL_HEADER, Prepare
 from gateway.dialplan import NoRoute, PersonaRef, Route
 from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
 from gateway.record import CallOpened
 from telephony.edge import Forward, InviteInfo, Refuse
 from telephony.edge.protocol import Source
@@ -48,7 +49,8 @@ class Plan:
 
 class World:
     def __init__(self, decision: Any = ROUTE, *, slots: int = 1, sends: bool = True) -> None:
-        self.dispatcher = Dispatcher()
+        self.live = LiveCalls()
+        self.dispatcher = Dispatcher(self.live)
         if slots:
             self.dispatcher.add("w1", 7001, slots)
         self.opened: list[CallOpened] = []
@@ -59,6 +61,7 @@ class World:
             load_settings("s.yaml", SETTINGS),
             self.plan,
             self.dispatcher,
+            self.live,
             prepare=self._prepare,
             opened=self.opened.append,
             now=lambda: 5.0,
@@ -70,10 +73,11 @@ class World:
         return self.sends
 
     def refused(self) -> Refuse:
+        before = len(self.live)
         answer = self.admission.admit(INVITE)
         assert isinstance(answer, Refuse)
         assert self.opened == []
-        assert self.admission.recordings == {}
+        assert len(self.live) == before
         return answer
 
 
@@ -88,8 +92,9 @@ def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
     assert (opened.called, opened.caller, opened.trunk) == ("+14155550100", "+14155550123", "local")
     assert (opened.persona, opened.rule, opened.worker) == (str(ROUTE.persona), "demo.yaml:3", "w1")
     assert prepared.recording == f"/recordings/2026-03-04/{answer.call_id}.wav"
-    assert world.admission.recordings == {answer.call_id: f"2026-03-04/{answer.call_id}.wav"}
-    assert world.dispatcher.worker_of(answer.call_id) == "w1"
+    (call,) = world.live
+    assert (call.call_id, call.worker) == (answer.call_id, "w1")
+    assert call.recording == f"2026-03-04/{answer.call_id}.wav"
     assert world.plan.regions == ["US"]  # the trunk's before the dialplan's
 
 
@@ -97,7 +102,7 @@ def test_a_route_may_leave_the_recording_out():
     world = World(replace(ROUTE, recording=False))
     world.admission.admit(INVITE)
     assert world.prepared[0].recording == ""
-    assert world.admission.recordings == {}
+    assert [call.recording for call in world.live] == [""]
 
 
 def test_what_is_not_routed_is_refused_as_the_dialplan_says_without_our_folders():

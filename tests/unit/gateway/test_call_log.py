@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from gateway.call_log import CallLog
+from gateway.live_calls import LiveCalls
 from gateway.record import (
     CallClosed,
     CallEvents,
@@ -18,6 +18,7 @@ from gateway.record import (
     WorkerLost,
     refused_record,
 )
+from gateway.record_flow import RecordFlow
 from telephony.call import CallInfo, Direction, EndedBy
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -25,10 +26,10 @@ INFO = CallInfo("c1", Direction.INBOUND, "+15550100", "+15550123", "local")
 
 
 def lines(*messages: RecordMessage) -> list[dict[str, Any]]:
-    log = CallLog()
+    flow = RecordFlow(lambda _: None, LiveCalls())
     with capture_logs() as seen:
         for message in messages:
-            log.observe(message)
+            flow.put(message)
     return [{key: line[key] for key in line if key != "log_level"} for line in seen]
 
 

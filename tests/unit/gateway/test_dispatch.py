@@ -1,11 +1,12 @@
 import pytest
 
 from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
 
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    dispatcher = Dispatcher()
+    dispatcher = Dispatcher(LiveCalls())
     dispatcher.add("w1", 7001, 2)
     dispatcher.add("w2", 7002, 1)
     return dispatcher
@@ -17,7 +18,7 @@ def test_calls_spread_to_the_worker_with_most_free_slots(dispatcher: Dispatcher)
 
 
 def test_calls_fill_one_worker_before_the_next() -> None:
-    dispatcher = Dispatcher(fill=True)
+    dispatcher = Dispatcher(LiveCalls(), fill=True)
     for name in ("w1", "w2", "w3"):
         dispatcher.add(name, 7000, 2)
     taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(5)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gateway.floods import flood_record
+from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.record import Outcome
+from gateway.record_flow import RecordFlow
 from telephony.edge import Flood
 
 WALL = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)
@@ -27,6 +29,9 @@ def test_strangers_floods_name_no_trunk() -> None:
 
 
 def test_each_attempt_of_a_flood_is_counted() -> None:
-    metrics = Metrics()
-    metrics.observe(flood_record(Flood("192.0.2.7", "carrier", 50, 0.0, 1.0), now=1.0, wall=WALL))
+    live = LiveCalls()
+    metrics = Metrics(live)
+    RecordFlow(lambda _: None, live, measure=metrics.observe).put(
+        flood_record(Flood("192.0.2.7", "carrier", 50, 0.0, 1.0), now=1.0, wall=WALL)
+    )
     assert ('outcome="refused",trunk="carrier"} 50.0') in metrics.render().decode()

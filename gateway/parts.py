@@ -1,0 +1,172 @@
+"""The parts of a gateway, made and joined; `gateway.app` starts, drains and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from gateway.admission import Admission
+from gateway.api import ApiDeps, ApiServer, HealthReport
+from gateway.config import Settings
+from gateway.dialplan import Dialplan
+from gateway.dispatch import Dispatcher
+from gateway.drain import CallsEnding
+from gateway.edge_settings import edge_settings
+from gateway.health import health_report
+from gateway.live_calls import LiveCalls
+from gateway.metrics import Metrics
+from gateway.private_files import tighten
+from gateway.reconciler import Reconciler
+from gateway.record_flow import Listener, RecordFlow
+from gateway.recordings_folder import RecordingsFolder
+from gateway.store import CallStore, RecordWriter, Spill, StoreLock
+from gateway.summaries import SummaryPoster
+from gateway.supervisor import Supervisor
+from gateway.warm_parent import WarmWorkers
+from telephony.edge import Edge
+
+if TYPE_CHECKING:
+    from gateway.api.room_tokens import RoomTokens
+    from gateway.livekit.watch import LiveKitWatch
+    from gateway.livekit_jobs.hosted import HostedWorker
+
+__all__ = ["Parts", "hosted_worker", "make_api", "make_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that a running gateway consists of. Parts that the settings don't ask for are None."""
+
+    lock: StoreLock
+    store: CallStore
+    spill: Spill
+    writer: RecordWriter
+    live: LiveCalls
+    dispatcher: Dispatcher
+    metrics: Metrics
+    recordings: RecordingsFolder
+    records: RecordFlow
+    calls: Reconciler
+    supervisor: Supervisor
+    admission: Admission
+    edge: Edge
+    ending: CallsEnding
+    summaries: SummaryPoster | None
+    livekit: LiveKitWatch | None
+    agents: HostedWorker | None
+
+    def health(self) -> HealthReport:
+        warnings: list[str] = []
+        for part in (self.livekit, self.agents, self.recordings):
+            warnings += part.warnings if part is not None else ()
+        return health_report(
+            self.dispatcher,
+            self.writer.state,
+            wanted=self.supervisor.wanted,
+            was_ready=self.calls.ready.is_set(),
+            draining=self.admission.draining,
+            warnings=warnings,
+        )
+
+
+def hosted_worker(settings: Settings) -> HostedWorker | None:
+    """The agent worker that runs in the gateway. Raises SecretMissing."""
+    if settings.livekit is None or not settings.livekit.worker.in_gateway:
+        return None
+    from gateway.livekit_jobs.hosted import HostedWorker  # a local gateway never loads it
+
+    return HostedWorker(settings)
+
+
+async def make_parts(
+    settings: Settings, dialplan: Dialplan, listeners: list[Listener], agents: HostedWorker | None
+) -> Parts:
+    """Opens the store; nothing runs yet. Raises StoreError, SecretMissing."""
+    now = asyncio.get_running_loop().time
+    livekit = _livekit_watch(settings, now)
+    lock = StoreLock.take(settings.store_path)
+    tighten(settings.store_path, settings.recordings)
+    store = await CallStore.open(settings.store, migrate_apart=True)
+    spill = Spill(settings.store_path)
+    writer = RecordWriter(store, spill=spill)
+    summaries = None
+    if settings.summary is not None:
+        summaries = SummaryPoster(settings.summary, store.get_call, words_come=settings.rooms == "local")
+    recordings = RecordingsFolder(settings.recordings)
+    live = LiveCalls()
+    metrics = Metrics(live)
+    records = RecordFlow(writer.put, live, measure=metrics.observe, listeners=listeners)
+    # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
+    dispatcher = Dispatcher(live, fill=settings.rooms == "livekit")
+    calls = Reconciler(
+        live, dispatcher, records.put, settings.recordings, restarted=metrics.worker_restarts.inc,
+        summary_words=summaries.words if summaries is not None else lambda _: None,
+    )  # fmt: skip
+    supervisor = Supervisor(settings, calls, agents.call_workers if agents is not None else WarmWorkers.start)
+    admission = Admission(
+        settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now
+    )  # fmt: skip
+    edge = Edge(
+        edge_settings(settings), admission,
+        on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
+        on_caller_gone=calls.caller_gone, on_digit=calls.digit,
+    )  # fmt: skip
+    calls.connect(edge, supervisor, admission.info)
+    ending = CallsEnding(live, supervisor.broadcast)
+    listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
+    parts = Parts(
+        lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
+        recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
+        ending=ending, summaries=summaries, livekit=livekit, agents=agents,
+    )  # fmt: skip
+    _fill_snapshots(parts)
+    return parts
+
+
+def make_api(parts: Parts, settings: Settings) -> ApiServer:
+    """Raises ExposureError, SecretMissing."""
+    deps = ApiDeps(
+        calls=parts.store,
+        health=parts.health,
+        metrics=parts.metrics,
+        recordings=settings.recordings,
+        api_keys=[key.read() for key in settings.http.api_keys],
+        store_state=lambda: parts.writer.state,
+        room_tokens=_room_tokens(settings),
+        version=version("trunkline"),
+    )
+    listen = settings.http.listen
+    return ApiServer(deps, host=listen.host, port=listen.port)
+
+
+def _fill_snapshots(parts: Parts) -> None:
+    snapshots = parts.metrics.snapshots
+
+    def workers() -> dict[str, int]:
+        ready = len(parts.dispatcher.workers)
+        return {"ready": ready, "starting": len(parts.supervisor.workers) - ready}
+
+    snapshots.workers = workers
+    snapshots.slots_free = lambda: parts.dispatcher.free
+    snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
+    snapshots.store = lambda: parts.writer.state
+    snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)
+
+
+def _livekit_watch(settings: Settings, now: Callable[[], float]) -> LiveKitWatch | None:
+    if settings.rooms != "livekit" or settings.livekit is None:
+        return None
+    from gateway.livekit.watch import LiveKitWatch  # as above
+
+    return LiveKitWatch(settings.livekit, now)
+
+
+def _room_tokens(settings: Settings) -> RoomTokens | None:
+    if settings.rooms != "livekit" or settings.livekit is None:
+        return None
+    from gateway.livekit.tokens import CallRoomTokens
+
+    return CallRoomTokens(settings.livekit)

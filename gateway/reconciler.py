@@ -1,0 +1,215 @@
+"""Keeps edge, workers and records in agreement about each call: what the gateway does with what they tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.adoption import mended
+from gateway.control import DigitByInfo, EndCall, LastWord, Message
+from gateway.dispatch import Dispatcher
+from gateway.floods import flood_record
+from gateway.live_calls import LiveCalls
+from gateway.record import CallClosed, Outcome, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.summaries import CALL_SUMMARY
+from telephony.call import CallInfo, EndedBy
+from telephony.edge import CallerGone, DialogEnded, DigitPressed, Flood, InviteInfo, RefusedInvite
+
+__all__ = ["EdgeControl", "Reconciler", "WorkerControl"]
+
+log = structlog.get_logger(__name__)
+
+ORPHAN_GRACE_S = 10.0  # an admitted call that its worker does not hold after this time has lost its owner
+CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
+EDGE_CLOSING_S = 0.3  # from the worker's closing record to the end of a SIP dialog that is still there
+_PROCESS_ENDED = "the worker's process ended"
+
+
+class EdgeControl(Protocol):
+    """What is asked of the edge (`telephony.edge.Edge`). Its fake is `gateway.fakes.FakeEdge`."""
+
+    def add_worker(self, name: str, host: str, port: int) -> object: ...
+
+    def remove_worker(self, name: str) -> None: ...
+
+    def end_worker_calls(self, name: str) -> object: ...
+
+    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None: ...
+
+    def end_call(self, call_id: str) -> bool: ...
+
+    def close_call(self, call_id: str, sip_status: int, cause: str) -> None: ...
+
+
+class WorkerControl(Protocol):
+    """What is asked of the workers (`gateway.supervisor.Supervisor`). Its fake is `gateway.fakes.FakeWorkers`."""
+
+    @property
+    def wanted(self) -> int: ...
+
+    def send(self, name: str, message: Message) -> bool:
+        """False when there is no such worker."""
+
+
+class Reconciler:
+    """Implements `SupervisorEvents` and the edge's callbacks. Belongs to the loop."""
+
+    def __init__(
+        self,
+        live: LiveCalls,
+        dispatcher: Dispatcher,
+        record: Callable[[RecordMessage], None],
+        recordings: Path,
+        *,
+        restarted: Callable[[], None] = lambda: None,
+        summary_words: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
+        """`restarted` counts workers that were lost; `summary_words` gets what workers send for a call's summary."""
+        self._live = live
+        self._dispatcher = dispatcher
+        self._record = record
+        self._recordings = recordings
+        self._restarted = restarted
+        self._summary_words = summary_words
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ready = asyncio.Event()  # all workers were, at least once
+
+    def connect(self, edge: EdgeControl, workers: WorkerControl, info_of: Callable[[InviteInfo], CallInfo]) -> None:
+        """Once, before anything is told: they are made with our methods. `info_of`: an attempt as records know it."""
+        self._edge = edge
+        self._workers = workers
+        self._info_of = info_of
+
+    async def close(self, limit_s: float) -> None:
+        """Wait for recordings that are being mended."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s)
+
+    # --- SupervisorEvents ----------------------------------------------------------------------------------------
+
+    def worker_ready(self, name: str, sip_port: int, slots: int) -> None:
+        self._edge.add_worker(name, "127.0.0.1", sip_port)
+        self._dispatcher.add(name, sip_port, slots)
+        if len(self._dispatcher.workers) >= self._workers.wanted:
+            self.ready.set()
+
+    def worker_lost(self, name: str, why: str = _PROCESS_ENDED) -> None:
+        """Its phones get BYE from the edge, its calls a record, and nobody else notices."""
+        self._restarted()
+        recorded = {call.call_id: call.recording for call in self._live.of_worker(name).values() if call.recording}
+        calls = self._dispatcher.remove(name)
+        self._edge.end_worker_calls(name)
+        self._edge.remove_worker(name)
+        if calls:
+            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC), reason=why))
+        if recorded:
+            self._spawn(self._save_recordings(recorded, why))
+
+    def worker_record(self, name: str, body: Mapping[str, Any]) -> None:
+        if body.get("message") == CALL_SUMMARY:
+            self._summary_words(body)
+            return
+        try:
+            message = message_from_dict(body)
+        except ValueError as error:
+            log.error("record_message_refused", worker=name, error=str(error))
+            return
+        if isinstance(message, CallClosed) and self._live.is_late_end(message.call_id):
+            return
+        self._record(message)
+        if isinstance(message, CallClosed):
+            status, reason = message.sip_status or 0, message.end_reason or "the call is over"
+            asyncio.get_running_loop().call_later(
+                EDGE_CLOSING_S, self._edge.close_call, message.call_id, status, reason
+            )
+
+    def worker_heartbeat(self, name: str, calls: set[str], lingering: int = 0) -> None:
+        self._dispatcher.linger(name, lingering)
+        self._hand_over_last_words(name, calls)
+        now = asyncio.get_running_loop().time()
+        for call_id in self._dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
+            log.error("call_without_owner", call_id=call_id, worker=name)
+            self._workers.send(name, EndCall(call_id, politely=False, reason="lost its owner"))
+            self._edge.end_call(call_id)
+            self._record(
+                WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
+            )
+
+    def _hand_over_last_words(self, name: str, calls: set[str]) -> None:
+        """Should this process be killed, the worker ends its calls on the public side by itself."""
+        for call_id in calls:
+            call = self._live.get(call_id)
+            if call is None or call.last_word_told or (word := self._edge.last_word(call_id)) is None:
+                continue
+            ip, port, data = word
+            self._workers.send(name, LastWord(call_id, ip, port, data.decode("latin-1")))
+            call.last_word_told = True
+
+    async def _save_recordings(self, recorded: Mapping[str, str], why: str) -> None:
+        """What a lost worker had recorded is mended, so that it plays, and put on record."""
+        for call_id, name in recorded.items():
+            recording = await asyncio.to_thread(mended, self._recordings, name, "the worker was lost")
+            lost = CallClosed(
+                call_id=call_id, outcome=Outcome.WORKER_LOST, ended_by=EndedBy.SYSTEM, ended_at=datetime.now(UTC),
+                end_reason=why, recording=recording,
+            )  # fmt: skip
+            self._record(lost)
+
+    # --- what the edge tells -------------------------------------------------------------------------------------
+
+    def dialog_ended(self, ended: DialogEnded) -> None:
+        """The worker's closing record follows at once, as a rule."""
+        asyncio.get_running_loop().call_later(CLOSING_GRACE_S, self._see_closed, ended)
+
+    def _see_closed(self, ended: DialogEnded) -> None:
+        """PJSIP refuses some INVITEs by itself, and then no call comes of them."""
+        status = ended.sip_status
+        reason = f"refused by the worker's SIP stack: {status} {ended.reason}" if status else "its SIP dialog is over"
+        self._tell(ended.call_id, EndCall(ended.call_id, politely=False, reason=reason, sip_status=status))
+
+    def caller_gone(self, gone: CallerGone) -> None:
+        """The worker has not noticed, so it is told."""
+        self._tell(gone.call_id, EndCall(gone.call_id, politely=False, reason=gone.reason, by_caller=True))
+
+    def digit(self, pressed: DigitPressed) -> None:
+        self._tell(pressed.call_id, DigitByInfo(pressed.call_id, pressed.digit, pressed.duration_ms))
+
+    def refused(self, refused: RefusedInvite) -> None:
+        info = self._info_of(refused.info)
+        cause = refused.cause_text or refused.rule
+        now = datetime.now(UTC)
+        if not refused.call_id:
+            self._record(
+                refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
+            )
+            return
+        # It had been admitted: its record is open, and its slot taken.
+        if self._tell(
+            refused.call_id, EndCall(refused.call_id, politely=False, reason=cause, sip_status=refused.status)
+        ):
+            self._live.expect_late_end(refused.call_id)
+        closed = CallClosed(
+            call_id=refused.call_id, outcome=Outcome.REFUSED, ended_by=EndedBy.SYSTEM, ended_at=now,
+            sip_status=refused.status, end_reason=refused.reason, refused_by=cause,
+        )  # fmt: skip
+        self._record(closed)
+
+    def flood(self, flood: Flood) -> None:
+        record = flood_record(flood, now=asyncio.get_running_loop().time(), wall=datetime.now(UTC))
+        log.warning("calls_over_the_rate", source=flood.source, trunk=flood.trunk, attempts=flood.attempts)
+        self._record(record)
+
+    def _tell(self, call_id: str, message: Message) -> bool:
+        """The call's worker, if it still has one."""
+        worker = self._live.worker_of(call_id)
+        return worker is not None and self._workers.send(worker, message)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

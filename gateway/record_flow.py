@@ -1,0 +1,49 @@
+"""The way of every record message: to the store, to the registry of live calls, and to all who watch calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from gateway.call_log import log_end
+from gateway.live_calls import CallEnded, CallFact, LiveCalls
+from gateway.record import RecordMessage
+
+__all__ = ["Listener", "RecordFlow"]
+
+log = structlog.get_logger(__name__)
+
+Listener = Callable[[RecordMessage], None]
+
+
+class RecordFlow:
+    """`listeners` get every record message as it comes (terminal, bench, tests)."""
+
+    def __init__(
+        self,
+        put: Listener,
+        live: LiveCalls,
+        *,
+        measure: Callable[[RecordMessage, Sequence[CallFact]], None] | None = None,
+        listeners: list[Listener] | None = None,
+    ) -> None:
+        """`put` writes to the store; `measure` gets each message with what it says about calls."""
+        self._put = put
+        self._live = live
+        self._measure = measure
+        self.listeners: list[Listener] = [] if listeners is None else listeners
+
+    def put(self, message: RecordMessage) -> None:
+        self._put(message)
+        facts = self._live.observe(message)
+        if self._measure is not None:
+            self._measure(message, facts)
+        for fact in facts:
+            if isinstance(fact, CallEnded):
+                log_end(fact)
+        for listener in self.listeners:
+            try:
+                listener(message)
+            except Exception as error:  # noqa: BLE001 - a terminal that is gone must not cost a worker its channel
+                log.error("listener_failed", error=repr(error))

@@ -1,0 +1,287 @@
+"""What the gateway does with what its edge and its workers tell it: no sockets, no processes."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.testing.virtual_clock import run_virtual
+from gateway.control import DigitByInfo, EndCall, LastWord
+from gateway.dispatch import Dispatcher
+from gateway.fakes import FakeEdge, FakeWorkers
+from gateway.health import health_report
+from gateway.live_calls import LiveCalls
+from gateway.reconciler import Reconciler
+from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, Outcome, WorkerLost
+from gateway.record_flow import RecordFlow
+from gateway.store import WriterState
+from telephony.call import CallInfo, Direction, EndedBy
+from telephony.edge import CallerGone, DialogEnded, DigitPressed, InviteInfo, RefusedInvite
+from telephony.edge.protocol import Source
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+INVITE = InviteInfo("sip-1", "+14155550100", "", "+14155550123", {}, None, Source("127.0.0.1", 5070, "udp"), 1.0)
+
+
+class World:
+    """A gateway's calls, whose edge and workers are fakes. `records` is all that was put on record, in order, but the
+    beginnings of calls."""
+
+    def __init__(self, recordings: Path) -> None:
+        loop = asyncio.get_running_loop()
+        self.records: list[Any] = []
+        self.live = LiveCalls()
+        self.flow = RecordFlow(self._stored, self.live)
+        self.dispatcher = Dispatcher(self.live)
+        self.calls = Reconciler(self.live, self.dispatcher, self.flow.put, recordings)
+        self.edge, self.workers = FakeEdge(), FakeWorkers(loop.time)
+        self.calls.connect(self.edge, self.workers, info_of)
+        self.calls.worker_ready("w1", 7001, 4)
+
+    def _stored(self, message: object) -> None:
+        if not isinstance(message, CallOpened):
+            self.records.append(message)
+
+    def take(self, *call_ids: str, recording: str = "") -> None:
+        for call_id in call_ids:
+            self.dispatcher.take(call_id, asyncio.get_running_loop().time())
+            call = self.live.get(call_id)
+            assert call is not None
+            call.recording = recording and f"{call_id}{recording}"
+            self.flow.put(CallOpened.of(info_of(INVITE, call_id), started_at=NOW))
+
+    def close(self, call_id: str) -> None:
+        self.calls.worker_record("w1", closed(call_id).to_dict())
+
+
+def info_of(invite: InviteInfo, call_id: str = "new") -> CallInfo:
+    return CallInfo(call_id, Direction.INBOUND, invite.called, invite.caller, "")
+
+
+def closed(call_id: str) -> CallClosed:
+    return CallClosed(call_id=call_id, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER, ended_at=NOW)
+
+
+def play(tmp_path: Path, script: Callable[[World], Awaitable[None]]) -> World:
+    async def run() -> World:
+        world = World(tmp_path)
+        await script(world)
+        return world
+
+    return run_virtual(run())
+
+
+def test_a_closing_record_frees_the_slot(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.close("a")
+        world.close("a")
+        assert [call.call_id for call in world.live] == ["b"]
+        assert (world.dispatcher.busy, world.dispatcher.free) == (1, 3)
+
+    play(tmp_path, script)
+
+
+def test_a_record_that_is_none_of_ours_is_passed_over(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.calls.worker_record("w1", {"message": "nonsense"})
+        world.calls.worker_record("w1", {"message": "call_closed"})
+
+    assert play(tmp_path, script).records == []
+
+
+def test_a_lost_worker_ends_its_calls_for_callers_and_records(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.calls.worker_lost("w1")
+        assert world.dispatcher.busy == 0
+
+    world = play(tmp_path, script)
+    assert world.edge.did == [("add", "w1"), ("end worker", "w1"), ("remove", "w1")]
+    (lost,) = world.records
+    assert isinstance(lost, WorkerLost)
+    assert lost.call_ids == ("a", "b")
+
+
+def test_a_lost_worker_without_calls_leaves_no_record(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.calls.worker_lost("w1")
+        world.calls.worker_lost("w1")
+
+    assert play(tmp_path, script).records == []
+
+
+async def test_recordings_of_a_lost_worker_are_mended_and_put_on_record(tmp_path: Path):
+    world = World(tmp_path)
+    path = tmp_path / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(4 * 8000))
+    broken = bytearray(path.read_bytes())
+    broken[40:44] = bytes(4)  # as a process leaves it that dies: the sizes say that there is nothing
+    path.write_bytes(broken)
+    world.take("a", "b", recording=".wav")
+    world.take("c")  # is not recorded
+    world.calls.worker_lost("w1")
+    await world.calls.close(5)
+    lost, first, second = world.records
+    assert lost.call_ids == ("a", "b", "c")
+    assert (first.recording.path, first.recording.duration_ms, first.outcome) == ("a.wav", 1000, Outcome.WORKER_LOST)
+    assert second.recording.path == ""
+    assert "not saved" in second.recording.error
+    with wave.open(str(path)) as mended:
+        assert mended.getnframes() == 8000
+
+
+def test_a_call_that_its_worker_does_not_know_is_ended_after_the_grace(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.calls.worker_heartbeat("w1", {"b"})
+        assert world.records == []
+        await asyncio.sleep(11)
+        world.calls.worker_heartbeat("w1", {"b"})
+        world.calls.worker_heartbeat("w1", {"b"})
+        assert world.live.worker_of("b") == "w1"
+
+    world = play(tmp_path, script)
+    assert world.edge.did[1:] == [("end call", "a")]
+    assert world.workers.sent == [("w1", EndCall("a", False, "lost its owner"))]
+    assert [record.call_ids for record in world.records] == [("a",)]
+    assert [call.call_id for call in world.live] == ["b"]
+
+
+def test_a_worker_is_left_with_the_last_word_for_each_of_its_calls(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.calls.worker_heartbeat("w1", {"a", "b"})  # neither is confirmed yet
+        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE \xe9")
+        world.calls.worker_heartbeat("w1", {"a", "b"})
+        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE once more")
+        world.calls.worker_heartbeat("w1", {"a", "b"})
+
+    assert play(tmp_path, script).workers.sent == [("w1", LastWord("a", "192.0.2.7", 5062, "BYE \xe9"))]
+
+
+def test_a_dialog_that_ended_without_a_record_asks_the_worker(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a", "b")
+        world.calls.dialog_ended(DialogEnded("a", 488, "Not Acceptable Here"))
+        world.calls.dialog_ended(DialogEnded("b"))
+        world.close("b")
+        await asyncio.sleep(60)
+
+    sent = play(tmp_path, script).workers.sent
+    why = "refused by the worker's SIP stack: 488 Not Acceptable Here"
+    assert sent == [("w1", EndCall("a", False, why, sip_status=488))]
+
+
+def test_a_closing_record_ends_what_the_caller_still_has_of_the_call(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.close("a")
+        await asyncio.sleep(1)
+
+    assert ("close call", "a", "0", "the call is over") in play(tmp_path, script).edge.did
+
+
+def test_a_worker_that_did_not_notice_its_callers_end_is_told(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.calls.caller_gone(CallerGone("a", "the caller hung up"))
+        world.calls.caller_gone(CallerGone("unknown", "the caller hung up"))
+
+    sent = play(tmp_path, script).workers.sent
+    assert sent == [("w1", EndCall("a", False, "the caller hung up", by_caller=True))]
+
+
+def test_a_key_by_info_goes_to_the_calls_worker(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.calls.digit(DigitPressed("a", "5", 160))
+        world.calls.digit(DigitPressed("unknown", "5", 160))
+
+    assert play(tmp_path, script).workers.sent == [("w1", DigitByInfo("a", "5", 160))]
+
+
+def test_an_invite_that_its_worker_did_not_take_is_closed_once(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "not taken", "not-taken", 1.0, "a")
+        world.calls.refused(refused)
+        world.close("a")  # what the worker says when it is told
+
+    world = play(tmp_path, script)
+    assert [(record.outcome, record.sip_status, record.refused_by) for record in world.records] == [
+        ("refused", 500, "not taken")
+    ]
+    assert world.workers.sent == [("w1", EndCall("a", False, "not taken", sip_status=500))]
+
+
+def test_a_refused_invite_is_a_whole_record(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.calls.refused(RefusedInvite(INVITE, 404, "Not Found", "no number is +14155550100", "admitter", 1.0))
+
+    (record,) = play(tmp_path, script).records
+    assert isinstance(record, CallRecord)
+    assert (record.outcome, record.sip_status, record.refused_by) == ("refused", 404, "no number is +14155550100")
+
+
+def test_a_call_refused_after_it_was_admitted_gives_its_slot_back(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "the call's worker is gone", "error", 1.0, "a")
+        world.calls.refused(refused)
+        assert world.dispatcher.busy == 0
+
+    (record,) = play(tmp_path, script).records
+    assert (record.call_id, record.outcome, record.sip_status) == ("a", Outcome.REFUSED, 500)
+
+
+def test_a_listener_that_fails_costs_neither_the_record_nor_the_other_listeners(tmp_path: Path):
+    heard: list[object] = []
+
+    async def script(world: World) -> None:
+        def gone(message: object) -> None:
+            raise BrokenPipeError("the terminal is closed")
+
+        world.take("a")
+        world.flow.listeners += [gone, heard.append]
+        world.close("a")
+        assert world.dispatcher.busy == 0
+
+    world = play(tmp_path, script)
+    assert heard == world.records
+    assert len(heard) == 1
+
+
+def test_events_of_a_call_reach_listeners_as_they_come(tmp_path: Path):
+    heard: list[object] = []
+
+    async def script(world: World) -> None:
+        world.flow.listeners.append(heard.append)
+        world.calls.worker_record("w1", CallEvents(call_id="a", events=({"type": "digit_received"},)).to_dict())
+
+    play(tmp_path, script)
+    assert [type(message) for message in heard] == [CallEvents]
+
+
+def test_health_says_whether_calls_can_be_taken() -> None:
+    def report(**changes: Any) -> Any:
+        facts = {"wanted": 1, "was_ready": True, "draining": False, **changes}
+        return health_report(dispatcher, facts.pop("writer", healthy), **facts)
+
+    healthy, sick = WriterState(0, 0, 0, 0, 0, ""), WriterState(7, 100, 3, 1, 2, "disk full")
+    dispatcher = Dispatcher(LiveCalls())
+    assert report(was_ready=False).state == "starting"
+    assert report().state == "failing"
+    dispatcher.add("w1", 7001, 4)
+    assert (report().state, report().figures["slots_free"]) == ("ready", 4)
+    assert "disk full" in report(writer=sick, warnings=["LiveKit is away"]).warnings[0]
+    assert report(warnings=["LiveKit is away"]).warnings == ("LiveKit is away",)
+    assert report(draining=True).state == "draining"
