@@ -14,6 +14,7 @@ from telephony.rooms.hearing import HearingQueue
 from telephony.rooms.mixing import FrameQueue, mix
 from telephony.rooms.playout import PlayoutQueue
 from telephony.rooms.protocol import AudioInput, AudioOutput, Recorder
+from telephony.rooms.recorded_time import RecordedTime
 from telephony.rooms.routes import Row
 
 __all__ = ["AgentPlace", "LegPlace", "Place"]
@@ -32,8 +33,6 @@ class _Track:
 
 
 _MISSED_S = 0.06  # a clock that has not come for so long is stood in for
-_GAP_S = 0.6  # longer than the backlog that a media clock works off in a burst: nobody pulled at all
-_LONGEST_GAP_S = 3600.0
 _QUIET_S = 0.16  # no audio for so long: the last word is out
 
 
@@ -74,7 +73,7 @@ class LegPlace:
         self._row: Row = None
         self._said = FrameQueue()  # for the recording
         self._pushed_at = 0.0
-        self._last_tick: float | None = None
+        self._recorded = RecordedTime()
         self._loud_at: float | None = None  # None: nobody asks
         self._joined = True
         self._stand_in = Pacer(loop, self._fill)
@@ -104,10 +103,8 @@ class LegPlace:
         if self._loud_at is not None and not quiet(share):
             self._loud_at = at
         if self._recorder is not None:
-            if self._last_tick is not None and at - self._last_tick > _GAP_S:
-                self._record_gap(min(at - self._last_tick, _LONGEST_GAP_S))
+            self._recorded.tick(self._recorder, at)
             self._recorder.write(self._said.pop() or SILENCE, share)
-        self._last_tick = at
         return share
 
     async def played_out(self, limit_s: float) -> None:
@@ -153,12 +150,6 @@ class LegPlace:
         if at - self._pushed_at > _MISSED_S:
             self._put(SILENCE)
 
-    def _record_gap(self, seconds: float) -> None:
-        """While the leg was on hold nothing ticked; the recording's time axis goes on."""
-        assert self._recorder is not None
-        for _ in range(round(seconds * 1000 / FRAME_MS) - 1):
-            self._recorder.write(SILENCE, SILENCE)
-
     def _wake(self, callback: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(callback)
@@ -185,7 +176,7 @@ class AgentPlace:
         self._leave = leave
         self._recorder = recorder
         self._heard = FrameQueue()  # for the recording
-        self._recorded_at: float | None = None
+        self._recorded = RecordedTime()
         self._tracks: Mapping[str, _Track] = {}  # replaced as a whole: other threads look at it
         self._row: Row = None
         self._apart: dict[str, HearingQueue] = {}  # source -> it alone
@@ -258,7 +249,8 @@ class AgentPlace:
         said = self._playout.take(at) or SILENCE
         self._put(said)
         if self._recorder is not None:
-            self._record(said, at)
+            self._recorded.tick(self._recorder, at)
+            self._recorder.write(self._heard.pop() or SILENCE, said)
         if self._sole is None and (self._tracks or self._apart):
             self._hear(at)
         elif self._heard_at is not None and at - self._heard_at > _MISSED_S:
@@ -274,14 +266,6 @@ class AgentPlace:
         self._feed(mix([frame for frames in said.values() for frame in frames]) or SILENCE, at)
         for source, hearing in self._apart.items():
             hearing.feed(AudioFrame(mix(said.get(source, [])) or SILENCE, at))
-
-    def _record(self, said: bytes, at: float) -> None:
-        assert self._recorder is not None
-        if self._recorded_at is not None and at - self._recorded_at > _GAP_S:
-            for _ in range(round(min(at - self._recorded_at, _LONGEST_GAP_S) * 1000 / FRAME_MS) - 1):
-                self._recorder.write(SILENCE, SILENCE)  # while the connection was being resumed nothing ticked
-        self._recorded_at = at
-        self._recorder.write(self._heard.pop() or SILENCE, said)
 
     def _feed(self, pcm: bytes, at: float) -> None:
         self._heard_at = at

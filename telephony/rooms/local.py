@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from telephony.errors import TelephonyMisuse
-from telephony.media.frames import FRAME_MS, SILENCE, AudioFrame
+from telephony.media.frames import SILENCE, AudioFrame
 from telephony.rooms.hearing import HearingQueue
 from telephony.rooms.mixing import FrameQueue, mix, mix_minus
 from telephony.rooms.playout import PlayoutQueue
 from telephony.rooms.protocol import AudioInput, AudioOutput, LegAudio, Participant, Recorder
+from telephony.rooms.recorded_time import RecordedTime
 from telephony.rooms.routes import Routes, Rows
 
 __all__ = ["LocalRoom"]
 
 _CLOCK_LOST_S = 0.1  # a clock leg that has not pulled for so long (on hold, media gone) hands the clock to who does
-_GAP_S = 0.6  # longer than the backlog that a media clock works off in a burst (0.5 s in PJMEDIA): nobody pulled at all
-_LONGEST_GAP_S = 3600.0
 _MUTE_PULLS = 2  # pulls without a push after which agents hear the others without waiting for the clock leg
 
 
@@ -139,7 +138,7 @@ class LocalRoom:
         self._lock = Lock()  # for the clock's passing on
         self._layout = _Layout()
         self._caller: _Leg | None = None
-        self._last_tick: float | None = None  # seconds, loop clock: where the recording has got to
+        self._recorded = RecordedTime()
         self._clock_seen: float | None = None  # when the clock leg last pulled; None: it is new
         self._pulls_without_push = 0
         self._closed = False
@@ -236,9 +235,9 @@ class LocalRoom:
 
     def tick(self, clock: _Leg, at: float) -> bytes:
         """Everybody's next 20 ms. Called by the clock leg's pull; returns that leg's share."""
-        if self._recorder is not None and self._last_tick is not None and at - self._last_tick > _GAP_S:
-            self._record_gap(min(at - self._last_tick, _LONGEST_GAP_S))
-        self._last_tick = self._clock_seen = at
+        if self._recorder is not None:
+            self._recorded.tick(self._recorder, at)
+        self._clock_seen = at
         layout = self._layout
         if layout.pair and clock is self._caller:
             share = layout.agents[0].playout.take(at) or SILENCE
@@ -279,12 +278,6 @@ class LocalRoom:
             elif frame is not None and each.recorded:
                 others.append(frame)
         recorder.write(said, mix(others) or SILENCE)
-
-    def _record_gap(self, seconds: float) -> None:
-        """While the clock leg was on hold or between two legs nothing ticked; the recording's time axis goes on."""
-        assert self._recorder is not None
-        for _ in range(round(seconds * 1000 / FRAME_MS) - 1):
-            self._recorder.write(SILENCE, SILENCE)
 
     def _remove_leg(self, leg: _Leg) -> None:
         leg.joined = False
