@@ -19,7 +19,7 @@ from gateway.metrics import sample_loop_lag
 from gateway.parts import Parts, hosted_worker, make_api, make_parts
 from gateway.private_files import tighten_recordings
 from gateway.record_flow import Listener
-from gateway.store import recover
+from gateway.store import recover, shorten_thread_turns
 from telephony.edge import Edge
 
 __all__ = ["Gateway"]
@@ -64,6 +64,7 @@ class Gateway:
         """Open the store, bind everything (so that a taken port is said before anything runs), start the workers.
 
         Raises PortTaken, StoreError, ExposureError, TimeoutError when no worker becomes ready."""
+        shorten_thread_turns()
         parts = await make_parts(self.settings, self.dialplan, self.listeners, self._agents)
         api = make_api(parts, self.settings)
         self._made = parts, api

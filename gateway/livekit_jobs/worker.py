@@ -21,7 +21,7 @@ from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.account import JobRecords
 from gateway.record import RecordMessage
 from gateway.record_flow import RecordFlow
-from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover
+from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover, shorten_thread_turns
 from telephony.livekit.access import LiveKitAccess
 
 __all__ = ["end_what_was_left", "make_worker", "program_of", "run_worker"]
@@ -82,6 +82,7 @@ async def run_worker(
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())
+    shorten_thread_turns()
     store = await CallStore.open(settings.store, migrate_apart=True)
     spill = Spill(settings.store_path, "worker")
     writer = RecordWriter(store, spill=spill)

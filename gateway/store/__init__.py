@@ -1,6 +1,7 @@
 """Call records in a database: tables and migrations, queries, and the writer that keeps both off the calls' path."""
 
 from gateway.store.calls import CallStore
+from gateway.store.database import shorten_thread_turns
 from gateway.store.errors import BadCursor, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from gateway.store.lock import StoreInUse, StoreLock
 from gateway.store.queries import CallFilters, CallPage
@@ -25,4 +26,5 @@ __all__ = [
     "StoreUnavailable",
     "WriterState",
     "recover",
+    "shorten_thread_turns",
 ]

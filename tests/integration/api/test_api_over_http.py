@@ -18,7 +18,7 @@ from gateway.api import ApiDeps, ApiServer, ExposureError, HealthReport
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallEvents
-from gateway.store import CallStore, RecordWriter
+from gateway.store import CallStore, RecordWriter, shorten_thread_turns
 from telephony.errors import PortTaken
 from tests.unit.store.records import closed, conversation, opened
 
@@ -150,6 +150,7 @@ async def test_writing_and_reading_records_leaves_the_loop_free(served: Served, 
     gc.collect()
     gc.freeze()  # a full collection over all that the tests have imported takes 60 ms by itself
     request.addfinalizer(gc.unfreeze)
+    shorten_thread_turns()
     sampler = asyncio.create_task(sample_loop_lag(served.metrics, every_s=0.001))
     await asyncio.sleep(0)
     for n in range(100):
