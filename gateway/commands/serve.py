@@ -66,7 +66,7 @@ def _fork_warm_parent(settings: Settings) -> None:
     if settings.rooms == "livekit":
         import_module("gateway.livekit.watch")
     if settings.livekit is not None and settings.livekit.worker.in_gateway:
-        for name in ("agent.worker.server", "gateway.livekit_jobs.account"):
+        for name in ("agent.worker.server", "gateway.livekit_jobs.job_records"):
             import_module(name)
     fork_early()
 

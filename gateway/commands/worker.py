@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _fork_warm_parent() -> None:
     """What this process and its job processes need alike is loaded once, and shared."""
-    for name in ("agent.worker.server", "gateway.livekit_jobs.account"):
+    for name in ("agent.worker.server", "gateway.livekit_jobs.job_records"):
         import_module(name)
     fork_early()
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, ParticipantLeft
-from telephony.livekit.pulse import ALIVE, EVERY_S, NO_SERVER, Silence, pulse_of, until_silent
+from telephony.livekit.liveness import ALIVE, EVERY_S, NO_SERVER, Silence, liveness_of, until_silent
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -63,7 +63,7 @@ class AgentWatch:
         silence = Silence.THEIRS
         while silence is Silence.THEIRS:
             silence = await until_silent(
-                lambda: pulse_of(self._room.call(identity, ALIVE, "", EVERY_S)),
+                lambda: liveness_of(self._room.call(identity, ALIVE, "", EVERY_S)),
                 lambda: self._whose(self._room.name, identity),
                 patience_s=BACK_S,
             )

@@ -19,7 +19,7 @@ from telephony.livekit.events import (
     RemoteParticipant,
     TrackStarted,
 )
-from telephony.livekit.pulse import ALIVE, EVERY_S, NO_SERVER, Silence, pulse_of, until_silent
+from telephony.livekit.liveness import ALIVE, EVERY_S, NO_SERVER, Silence, liveness_of, until_silent
 from telephony.livekit.verbs import CALL_ATTRIBUTE, HELD, HELD_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class CallerWatch:
 
     async def _livekit_sip_dies(self) -> None:
         silence = await until_silent(
-            lambda: pulse_of(self._room.call(self._identity, ALIVE, "", EVERY_S)),
+            lambda: liveness_of(self._room.call(self._identity, ALIVE, "", EVERY_S)),
             lambda: self._whose(self._room.name, self._identity),
         )
         if silence is Silence.OURS:

@@ -22,12 +22,12 @@ from agent.providers.base import ProviderError
 from agent.worker.job import JobContext, RoomGone
 from agent.worker.resumption import keep_stored, restore_userdata, restored_agent, restored_history
 from gateway.dialplan import load_persona
-from gateway.livekit_jobs.account import LEFT_ALONE, refusal_body
 from gateway.livekit_jobs.caller import REJOINED, CallerWatch
-from gateway.livekit_jobs.paper import CallPaper
-from gateway.livekit_jobs.process import JobParts
+from gateway.livekit_jobs.event_relay import EventRelay
+from gateway.livekit_jobs.job_records import LEFT_ALONE, refusal_body
+from gateway.livekit_jobs.parts import JobParts
+from gateway.livekit_jobs.record_keeping import RecordKeeping
 from gateway.livekit_jobs.recording import LateRecorder
-from gateway.livekit_jobs.relay import EventRelay
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from telephony.call import CallInfo, Direction, EndedBy
 from telephony.errors import TelephonyMisuse
@@ -73,7 +73,7 @@ class JobCall:
         self._parts = parts
         self._loop = asyncio.get_running_loop()
         self._recorder = LateRecorder()
-        self._paper: CallPaper | None = None  # None: the gateway that bridges the call writes its record
+        self._keeping: RecordKeeping | None = None  # None: the gateway that bridges the call writes its record
         self._relay: EventRelay | None = None
         self._api: LiveKitApi | None = None
         self._session: AgentSession | None = None
@@ -194,8 +194,8 @@ class JobCall:
             session.subscribe(self._relay.event)
             room.serve(DRAIN, self._asked_to_drain)
         else:
-            self._paper = CallPaper(self._ctx, self._parts.settings, decided, self._recorder, stored)
-            session.subscribe(self._paper.event)
+            self._keeping = RecordKeeping(self._ctx, self._parts.settings, decided, self._recorder, stored)
+            session.subscribe(self._keeping.event)
         await self._converse(room, session, cast.agent, decided, stored)
 
     async def _warmed(self, warming: asyncio.Task[None], plan: JobPlan) -> None:
@@ -230,8 +230,8 @@ class JobCall:
         )
 
     def _store(self, plan: JobPlan, session: AgentSession, snapshot: Mapping[str, Any]) -> None:
-        paper = self._paper.to_dict(session.tokens) if self._paper is not None else None
-        self._ctx.store_state({"plan": plan.to_dict(), "paper": paper, **snapshot})
+        record = self._keeping.to_dict(session.tokens) if self._keeping is not None else None
+        self._ctx.store_state({"plan": plan.to_dict(), "record": record, **snapshot})
 
     async def _hold(
         self, room: LiveKitRoom, session: AgentSession, persona: Agent, info: CallInfo, history: Any
@@ -377,8 +377,8 @@ class JobCall:
         await self._hang_up()
         if self._relay is not None:
             await self._relay.close()
-        if self._paper is not None and not self._taken_over:
-            await self._paper.close(self._cause, session.tokens if session is not None else (0, 0))
+        if self._keeping is not None and not self._taken_over:
+            await self._keeping.close(self._cause, session.tokens if session is not None else (0, 0))
         if self._api is not None:
             await self._api.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
@@ -11,11 +10,10 @@ from agent.worker.job import JobProcess
 from gateway import logs
 from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.config import Settings
-from gateway.dialplan import Dialplan, PersonaRef, load_persona
-from gateway.livekit_jobs.routing import BadMetadata, JobPlan
-from telephony.livekit.access import LiveKitAccess
+from gateway.dialplan import Dialplan, load_persona
+from gateway.livekit_jobs.parts import JobParts
 
-__all__ = ["JobParts", "preload", "prewarm"]
+__all__ = ["preload", "prewarm"]
 
 PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
 
@@ -45,31 +43,3 @@ async def prewarm(process: JobProcess) -> None:
         parts.providers.prewarm([load_persona(persona) for persona in dialplan.personas]), name="prewarm"
     )
     await asyncio.wait({parts.prewarming}, timeout=PREWARM_LIMIT_S)
-
-
-class JobParts:
-    """Of one process."""
-
-    def __init__(self, settings: Settings, dialplan: Dialplan, providers: ProviderSet, keys: tuple[str, str]) -> None:
-        self.settings = settings
-        self.dialplan = dialplan
-        self.providers = providers
-        url = settings.livekit.url if settings.livekit else ""
-        self.access = LiveKitAccess(url, *keys)
-        self.prewarming: asyncio.Task[None] | None = None
-
-    def with_known_persona(self, plan: JobPlan) -> JobPlan:
-        """The plan with the persona of our own dialplans that it names: whoever may send agents into rooms may not have
-        any file run. The gateway may be another machine, with another folder. Raises BadMetadata."""
-        wanted = plan.persona
-        known = self.dialplan.personas
-        if wanted in known:
-            return plan
-        alike = [ref for ref in known if (ref.file.stem, ref.name) == (wanted.file.stem, wanted.name)]
-        if len(alike) != 1:
-            raise BadMetadata(f"no dialplan of this worker has the persona {_named(wanted)}")
-        return replace(plan, persona=alike[0])
-
-
-def _named(ref: PersonaRef) -> str:
-    return f"{ref.name} of {ref.file.name}"

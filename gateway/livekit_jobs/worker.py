@@ -18,7 +18,7 @@ from gateway.adoption import Adoption
 from gateway.config import Settings
 from gateway.live_calls import LiveCalls
 from gateway.livekit.ending import RoomEndings
-from gateway.livekit_jobs.account import JobRecords
+from gateway.livekit_jobs.job_records import JobRecords
 from gateway.record import RecordMessage
 from gateway.record_flow import RecordFlow
 from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover, shorten_thread_turns
@@ -35,7 +35,7 @@ def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
         Reference("gateway.livekit_jobs.job", "entrypoint"),
         preload=Reference("gateway.livekit_jobs.process", "preload"),
         prewarm=Reference("gateway.livekit_jobs.process", "prewarm"),
-        orphaned=Reference("gateway.livekit_jobs.orphans", "keep_records"),
+        orphaned=Reference("gateway.livekit_jobs.orphaned_records", "keep_records"),
         arguments=settings,
         memory_warn_mb=livekit.worker.memory_warn_mb,
         memory_limit_mb=livekit.worker.memory_limit_mb,

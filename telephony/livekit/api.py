@@ -21,7 +21,7 @@ from telephony.livekit.errors import (
     connect_error,
     no_such_path,
 )
-from telephony.livekit.pulse import Pulse, Silence, asked_by_server
+from telephony.livekit.liveness import Liveness, Silence, asked_by_server
 
 __all__ = ["LiveKitApi", "RoomApi", "whose_silence"]
 
@@ -104,7 +104,7 @@ class LiveKitApi:
         )
         await self._asked(self._api.room.update_subscriptions(request))
 
-    async def pulse(self, room: str, identity: str) -> Pulse:
+    async def liveness(self, room: str, identity: str) -> Liveness:
         """Whether the program behind this participant still runs, as the server sees it. Raises nothing."""
         return await asked_by_server(self._api.room, room, identity)
 
@@ -186,7 +186,7 @@ async def whose_silence(access: LiveKitAccess, room: str, identity: str) -> Sile
     it."""
     api = LiveKitApi(access, _HASTY_S)
     try:
-        if await api.has(room, identity) and await api.pulse(room, identity) is not Pulse.SILENT:
+        if await api.has(room, identity) and await api.liveness(room, identity) is not Liveness.SILENT:
             return Silence.NONE
         return Silence.THEIRS
     except (LiveKitTimeout, LiveKitUnreachable):

@@ -10,7 +10,7 @@ from typing import TypeVar
 from telephony.call import CallOutcome, OutcomeKind, TransferOutcome, outcome_kind
 from telephony.errors import TelephonyMisuse
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout
-from telephony.livekit.pulse import until_silent
+from telephony.livekit.liveness import until_silent
 from telephony.livekit.trunk.errors import SipTrunkMissing
 from telephony.livekit.trunk.objects import outbound_name
 from telephony.livekit.trunk.sip_api import Dial, DialFailed, SipCalls, Transfer
@@ -158,7 +158,7 @@ async def _while_alive(api: SipCalls, room: str, identity: str, asked: Coroutine
     """What LiveKit answers; it would not tell before the end of the ringing time that its LiveKit SIP has died. Raises
     _SipGone then."""
     answer = asyncio.ensure_future(asked)
-    silence = asyncio.ensure_future(until_silent(lambda: api.pulse(room, identity)))
+    silence = asyncio.ensure_future(until_silent(lambda: api.liveness(room, identity)))
     try:
         await asyncio.wait({answer, silence}, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():

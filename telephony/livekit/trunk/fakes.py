@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from telephony.livekit.errors import LiveKitError
-from telephony.livekit.pulse import Pulse
+from telephony.livekit.liveness import Liveness
 from telephony.livekit.trunk.objects import DispatchRule, Found, OutboundTrunk, SipObject
 from telephony.livekit.trunk.sip_api import Dial, DialFailed, Transfer
 
@@ -29,7 +29,7 @@ class FakeSipApi:
         self.log: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.pulses: list[Pulse] = []  # what the next questions show; then the last of them again and again
+        self.signs_of_life: list[Liveness] = []  # what the next questions show; then the last of them again and again
         self._made = 0
 
     async def objects(self) -> tuple[Found, ...]:
@@ -70,10 +70,10 @@ class FakeSipApi:
         self.removed.append((room, identity))
         return True
 
-    async def pulse(self, room: str, identity: str) -> Pulse:
-        if len(self.pulses) > 1:
-            return self.pulses.pop(0)
-        return self.pulses[0] if self.pulses else Pulse.ALIVE
+    async def liveness(self, room: str, identity: str) -> Liveness:
+        if len(self.signs_of_life) > 1:
+            return self.signs_of_life.pop(0)
+        return self.signs_of_life[0] if self.signs_of_life else Liveness.ALIVE
 
     def _step(self, words: str, thing: SipObject, trunk_ids: Mapping[str, str] | None) -> None:
         if self.refuses is not None:

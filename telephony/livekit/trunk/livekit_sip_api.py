@@ -19,7 +19,7 @@ from telephony.livekit.errors import (
     connect_error,
     no_such_path,
 )
-from telephony.livekit.pulse import Pulse, asked_by_server
+from telephony.livekit.liveness import Liveness, asked_by_server
 from telephony.livekit.trunk.errors import (
     CarrierUnreachable,
     SipCredentialsWrong,
@@ -149,10 +149,10 @@ class LiveKitSipApi:
             raise self._unreachable(error) from error
         return True
 
-    async def pulse(self, room: str, identity: str) -> Pulse:
+    async def liveness(self, room: str, identity: str) -> Liveness:
         """A server that can't ask is as bad as a LiveKit SIP that does not answer: no outcome would come either."""
-        pulse = await asked_by_server(self._api.room, room, identity)
-        return Pulse.SILENT if pulse is Pulse.UNKNOWN else pulse
+        seen = await asked_by_server(self._api.room, room, identity)
+        return Liveness.SILENT if seen is Liveness.UNKNOWN else seen
 
     async def _set(self, thing: SipObject, request: Awaitable[_T]) -> _T:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from telephony.livekit.pulse import Pulse
+from telephony.livekit.liveness import Liveness
 from telephony.livekit.trunk.objects import Found, SipObject
 
 __all__ = ["Dial", "DialFailed", "SipCalls", "SipObjects", "Transfer"]
@@ -83,5 +83,5 @@ class SipCalls(Protocol):
     async def remove(self, room: str, identity: str) -> bool:
         """End the call of this participant, also while it rings. False: there is no such participant."""
 
-    async def pulse(self, room: str, identity: str) -> Pulse:
+    async def liveness(self, room: str, identity: str) -> Liveness:
         """Whether the LiveKit SIP of this participant's call still runs. Raises nothing."""

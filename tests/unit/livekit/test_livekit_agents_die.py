@@ -8,7 +8,7 @@ from agent.testing.virtual_clock import run_virtual
 from gateway.livekit.agents import BACK_S, AgentWatch
 from telephony.livekit.events import LiveKitEvent, ParticipantKind, RoomLost
 from telephony.livekit.fakes import FakeLiveKit
-from telephony.livekit.pulse import NO_SERVER, Silence
+from telephony.livekit.liveness import NO_SERVER, Silence
 from telephony.livekit.room import LiveKitRoom
 
 

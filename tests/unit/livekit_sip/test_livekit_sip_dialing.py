@@ -10,7 +10,7 @@ from agent.testing.virtual_clock import run_virtual
 from telephony.call import CallOutcome, OutcomeKind, TransferOutcome
 from telephony.errors import TelephonyMisuse
 from telephony.livekit.errors import LiveKitTimeout
-from telephony.livekit.pulse import EVERY_S, Pulse
+from telephony.livekit.liveness import EVERY_S, Liveness
 from telephony.livekit.trunk.dialing import LONGEST_RINGING_S, SIP_GONE, LiveKitSipTrunk, transfer
 from telephony.livekit.trunk.errors import SipDown, SipTrunkMissing
 from telephony.livekit.trunk.fakes import FakeSipApi
@@ -130,7 +130,7 @@ def test_a_dial_whose_livekit_sip_dies_is_an_outcome_within_ten_seconds() -> Non
     async def scenario() -> None:
         sip = api()
         sip.hold.clear()
-        sip.pulses = [Pulse.UNKNOWN, Pulse.ALIVE, Pulse.SILENT]
+        sip.signs_of_life = [Liveness.UNKNOWN, Liveness.ALIVE, Liveness.SILENT]
         began = asyncio.get_running_loop().time()
         outcome = await LiveKitSipTrunk(sip, "main").call("+15550123", "room", "sip_1", ringing_timeout_s=60)
         assert outcome == CallOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
@@ -144,7 +144,7 @@ def test_a_transfer_whose_livekit_sip_dies_is_an_outcome() -> None:
     async def scenario() -> None:
         sip = api()
         sip.hold.clear()
-        sip.pulses = [Pulse.ALIVE, Pulse.SILENT]
+        sip.signs_of_life = [Liveness.ALIVE, Liveness.SILENT]
         assert await transfer(sip, "room", "sip_1", "+1") == TransferOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
 
     run_virtual(scenario())
@@ -154,7 +154,12 @@ def test_who_is_silent_now_and_then_is_waited_for() -> None:
     async def scenario() -> None:
         sip = api()
         sip.hold.clear()
-        sip.pulses = [Pulse.SILENT] * 5 + [Pulse.ALIVE, Pulse.SILENT, Pulse.SILENT, Pulse.ALIVE] * 5
+        sip.signs_of_life = [Liveness.SILENT] * 5 + [
+            Liveness.ALIVE,
+            Liveness.SILENT,
+            Liveness.SILENT,
+            Liveness.ALIVE,
+        ] * 5
         asyncio.get_running_loop().call_later(60, sip.hold.set)
         outcome = await LiveKitSipTrunk(sip, "main").call("+15550123", "room", "sip_1", ringing_timeout_s=70)
         assert outcome.kind is OutcomeKind.ANSWERED

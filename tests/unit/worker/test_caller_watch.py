@@ -12,7 +12,7 @@ from telephony.livekit.connection import Disconnected
 from telephony.livekit.errors import LiveKitUnreachable
 from telephony.livekit.events import LiveKitEvent, ParticipantKind, ParticipantLeft, Reconnecting, RoomLost
 from telephony.livekit.fakes import FakeLiveKit
-from telephony.livekit.pulse import NO_SERVER, Silence
+from telephony.livekit.liveness import NO_SERVER, Silence
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import CALL_ATTRIBUTE, HELD, HELD_ATTRIBUTE
 

@@ -1,4 +1,4 @@
-"""The paperwork of one call that no gateway bridges: its record and its recording, made in the job."""
+"""Keeps record and recording of one call that no gateway bridges, in the job."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gateway.record import LIVEKIT_WORKER, CallOpened, Outcome, Recording
 from telephony.call import EndedBy
 from telephony.media.recording import WavRecorder
 
-__all__ = ["CallPaper"]
+__all__ = ["RecordKeeping"]
 
 RECORDING_LIMIT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class CallPaper:
+class RecordKeeping:
     def __init__(
         self,
         ctx: JobContext,
@@ -42,7 +42,7 @@ class CallPaper:
         self._settings = settings
         self._plan = plan
         self._recorder: WavRecorder | None = None
-        before: Mapping[str, Any] = (stored or {}).get("paper") or {}
+        before: Mapping[str, Any] = (stored or {}).get("record") or {}
         self._answered_at = float(before.get("answered_at", loop.time()))
         self._path = str(before.get("recording", ""))
         tokens = before.get("tokens", (0, 0))

@@ -9,7 +9,7 @@ import structlog
 
 from agent.worker.job import JobProcess
 from gateway.config import Settings
-from gateway.livekit_jobs.account import JobRecords
+from gateway.livekit_jobs.job_records import JobRecords
 from gateway.store import CallStore, RecordWriter, Spill, StoreError
 
 __all__ = ["keep_records"]

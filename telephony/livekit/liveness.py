@@ -15,7 +15,7 @@ from typing import Any
 
 from telephony.livekit.errors import LiveKitError, RpcFailed
 
-__all__ = ["ALIVE", "EVERY_S", "NO_SERVER", "Pulse", "Silence", "asked_by_server", "pulse_of", "until_silent"]
+__all__ = ["ALIVE", "EVERY_S", "NO_SERVER", "Liveness", "Silence", "asked_by_server", "liveness_of", "until_silent"]
 
 ALIVE = "trunkline.alive"  # RPC that nobody serves: a refusal is an answer
 EVERY_S = 2.0  # asking costs 5 ms of CPU in all, at three programs
@@ -28,7 +28,7 @@ _NOT_THERE = 1401
 _RPC_ERROR = re.compile(r"RpcError (\d+)")
 
 
-class Pulse(Enum):
+class Liveness(Enum):
     """What asking once has shown."""
 
     ALIVE = "alive"
@@ -45,7 +45,7 @@ class Silence(Enum):
 
 
 async def until_silent(
-    ask: Callable[[], Awaitable[Pulse]],
+    ask: Callable[[], Awaitable[Liveness]],
     confirm: Callable[[], Awaitable[Silence]] | None = None,
     *,
     patience_s: float = 0.0,
@@ -58,15 +58,15 @@ async def until_silent(
     known, missed, alive_at = False, 0, clock()
     while True:
         begun = clock()
-        pulse = await _asked(ask, ANSWER_S)
-        if pulse is Pulse.ALIVE:
+        seen = await _asked(ask, ANSWER_S)
+        if seen is Liveness.ALIVE:
             known, missed, alive_at = True, 0, clock()
-        elif pulse is Pulse.SILENT and known:
+        elif seen is Liveness.SILENT and known:
             missed += 1
         if missed >= (MISSES if confirm is not None else MISSES + 1):
             silence = Silence.THEIRS if confirm is None else await confirm()
             if silence is Silence.THEIRS and (left_s := alive_at + patience_s - clock()) > 0:
-                if await _asked(ask, left_s) is Pulse.ALIVE:
+                if await _asked(ask, left_s) is Liveness.ALIVE:
                     silence, alive_at = Silence.NONE, clock()
                 else:
                     await asyncio.sleep(max(0.0, alive_at + patience_s - clock()))
@@ -76,28 +76,28 @@ async def until_silent(
         await asyncio.sleep(max(0.0, begun + EVERY_S - clock()))
 
 
-async def _asked(ask: Callable[[], Awaitable[Pulse]], limit_s: float) -> Pulse:
+async def _asked(ask: Callable[[], Awaitable[Liveness]], limit_s: float) -> Liveness:
     try:
         async with asyncio.timeout(limit_s):
             return await ask()
     except TimeoutError:
-        return Pulse.SILENT
+        return Liveness.SILENT
 
 
-async def pulse_of(call: Awaitable[str]) -> Pulse:
+async def liveness_of(call: Awaitable[str]) -> Liveness:
     """What calling the method `ALIVE` in a room comes to."""
     try:
         await call
     except RpcFailed as error:
         if error.code == _NOT_THERE:
-            return Pulse.UNKNOWN
-        return Pulse.SILENT if error.code in _NO_ANSWER else Pulse.ALIVE
+            return Liveness.UNKNOWN
+        return Liveness.SILENT if error.code in _NO_ANSWER else Liveness.ALIVE
     except LiveKitError:
-        return Pulse.UNKNOWN
-    return Pulse.ALIVE
+        return Liveness.UNKNOWN
+    return Liveness.ALIVE
 
 
-async def asked_by_server(rooms: Any, room: str, identity: str) -> Pulse:
+async def asked_by_server(rooms: Any, room: str, identity: str) -> Liveness:
     """The same by LiveKit server, for whom is not in the room. `rooms`: the `RoomService` of livekit.api, which has no
     function of its own for it."""
     import aiohttp
@@ -112,8 +112,8 @@ async def asked_by_server(rooms: Any, room: str, identity: str) -> Pulse:
     except TwirpError as error:
         code = _RPC_ERROR.search(error.message)
         if code is None or int(code[1]) == _NOT_THERE:
-            return Pulse.UNKNOWN
-        return Pulse.SILENT if int(code[1]) in _NO_ANSWER else Pulse.ALIVE
+            return Liveness.UNKNOWN
+        return Liveness.SILENT if int(code[1]) in _NO_ANSWER else Liveness.ALIVE
     except (aiohttp.ClientError, TimeoutError):
-        return Pulse.UNKNOWN
-    return Pulse.ALIVE
+        return Liveness.UNKNOWN
+    return Liveness.ALIVE
