@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from agent.warm.asking import AskLost
+from agent.warm.forks import ParentInUse, end_forks, watch_forks
 from gateway.config import PortRange, Settings
 from gateway.control import Blocked, Channel, Heartbeat, Message, Ready, Record
 from gateway.warm_parent import OnExit, WarmWorkers, WorkerProcess, WorkerSource
@@ -29,7 +30,6 @@ WorkerAnswers = Callable[[str, Any], Awaitable[Mapping[str, Any]]]  # (worker's 
 
 HEARTBEAT_LIMIT_S = 5.0
 WATCH_EVERY_S = 1.0
-LATE_S = 1.0
 READY_LIMIT_S = 20.0
 SETTLED_S = 10.0  # a worker that lived this long did not die of its start
 BACKOFF_FIRST_S = 0.2
@@ -67,6 +67,10 @@ class WorkerState:
     loop_lag_ms: float = 0.0
     blocked_by: str | None = None  # what its event loop stands still in, "" if that is nobody's function
 
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+
     @property
     def why_lost(self) -> str:
         ended = "the worker's process ended"
@@ -87,15 +91,13 @@ class Supervisor:
         self._settings = settings
         self._events = events
         self._count = settings.worker_count()
-        self._start_source = start_source
-        self._warm: WorkerSource | None = None
+        self._warm: ParentInUse[WorkerSource] = ParentInUse(lambda: start_source(settings, self._exited))
         self._workers: dict[str, WorkerState] = {}
         self._topics: dict[str, WorkerAnswers] = {}
         self._generation = 0
         self._failures: dict[int, int] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._warm_lock = asyncio.Lock()
         self.restarts = 0
 
     @property
@@ -109,10 +111,10 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start all workers; returns when they have been forked (each says itself when it is ready)."""
-        await self._warm_parent()
+        await self._warm.get()
         for index in range(self._count):
             await self._fork(index)
-        self._spawn(self._watch())
+        self._spawn(watch_forks(self._workers.values, _patience_s, _tell_silence, every_s=WATCH_EVERY_S))
 
     def send(self, name: str, message: Message) -> bool:
         """False when there is no such worker."""
@@ -146,30 +148,13 @@ class Supervisor:
         """Send `message` to all, wait for them to exit, kill what is left after `limit_s`."""
         self._stopping = True
         self.broadcast(message)
-        waits = [asyncio.ensure_future(worker.channel.closed.wait()) for worker in self._workers.values()]
-        if waits:
-            await asyncio.wait(waits, timeout=limit_s)
-            for wait in waits:
-                wait.cancel()
-        for worker in list(self._workers.values()):
-            self._kill(worker)
-            worker.channel.close()
+        await end_forks(self._workers.values, limit_s)
         for task in self._tasks:
             task.cancel()
-        if self._warm is not None:
-            await self._warm.close()
-
-    async def _warm_parent(self) -> WorkerSource:
-        async with self._warm_lock:
-            if self._warm is None or self._warm.dead:
-                dead, self._warm = self._warm, None
-                if dead is not None:
-                    await dead.close()
-                self._warm = await self._start_source(self._settings, self._exited)
-            return self._warm
+        await self._warm.close()
 
     async def _fork(self, index: int) -> None:
-        warm = await self._warm_parent()
+        warm = await self._warm.get()
         self._generation += 1
         name = f"w{index + 1}-{self._generation}"
         ours, theirs = socket.socketpair()
@@ -216,7 +201,7 @@ class Supervisor:
             return
         if not self._stopping:
             log.warning("worker_lost", worker=name, pid=worker.pid, why=worker.why_lost)
-        self._kill(worker)
+        worker.kill()
         if worker.ready:
             self._events.worker_lost(name, worker.why_lost)
         if not self._stopping:
@@ -237,33 +222,19 @@ class Supervisor:
                 log.error("worker_not_replaced", index=lost.index, error=repr(error))
             await asyncio.sleep(BACKOFF_MOST_S)
 
-    async def _watch(self) -> None:
-        """Kill workers that have stopped answering."""
-        now = asyncio.get_running_loop().time()
-        while True:
-            due = now + WATCH_EVERY_S
-            await asyncio.sleep(WATCH_EVERY_S)
-            now = asyncio.get_running_loop().time()
-            if now - due > LATE_S:
-                # It was we who hung: what the workers have said meanwhile is still to be read.
-                for worker in self._workers.values():
-                    worker.heard_at = now
-            for worker in list(self._workers.values()):
-                limit = HEARTBEAT_LIMIT_S if worker.ready else READY_LIMIT_S
-                if now - worker.heard_at > limit:
-                    log.error("worker_unresponsive", worker=worker.name, pid=worker.pid, silent_s=now - worker.heard_at)
-                    self._kill(worker)
-                    worker.channel.close()
-
     def _exited(self, pid: int, status: int) -> None:
         if status and not self._stopping:
             log.warning("worker_exited", pid=pid, status=status)
-
-    def _kill(self, worker: WorkerState) -> None:
-        if worker.process is not None:
-            worker.process.kill()
 
     def _spawn(self, coro: Any) -> None:
         task = asyncio.ensure_future(coro)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _patience_s(worker: WorkerState) -> float:
+    return HEARTBEAT_LIMIT_S if worker.ready else READY_LIMIT_S
+
+
+def _tell_silence(worker: WorkerState, silent_s: float) -> None:
+    log.error("worker_unresponsive", worker=worker.name, pid=worker.pid, silent_s=silent_s)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import psutil
 
 from agent.warm.client import ForkedProcess, ForkSource, OnExit
+from agent.warm.forks import ParentInUse, end_forks, watch_forks
 from agent.warm.parent import LoadFailed
 from agent.worker.channel import (
     Beat,
@@ -41,7 +42,6 @@ StartForks = Callable[[Program, OnExit], Awaitable[ForkSource]]
 
 BEAT_LIMIT_S = 4.0  # gateways give up an agent that has given no sign of life for 5 to 7 s
 WATCH_EVERY_S = 0.25
-LATE_S = 1.0
 READY_LIMIT_S = 20.0
 MEMORY_EVERY_S = 5.0
 CALM_S = 1.0  # since the last job came: what is left to do can be done now
@@ -81,6 +81,10 @@ class _Process:
     def pid(self) -> int:
         return 0 if self.forked is None else self.forked.pid
 
+    def kill(self) -> None:
+        if self.forked is not None:
+            self.forked.kill()
+
     def view(self) -> ProcessView:
         return ProcessView(self.name, self.ready, len(self.jobs), self.served)
 
@@ -98,8 +102,7 @@ class JobProcesses:
         self._settings = settings
         self._events = events
         self._start_forks = start_forks
-        self._warm: ForkSource | None = None
-        self._warm_lock = asyncio.Lock()
+        self._warm: ParentInUse[ForkSource] = ParentInUse(self._start_parent)
         self._processes: dict[str, _Process] = {}
         self._waiting: deque[RunJob] = deque()
         self._generation = 0
@@ -134,27 +137,22 @@ class JobProcesses:
 
     async def start(self) -> None:
         """Load the program and fork the first processes. Raises ProgramError, OSError, TimeoutError."""
-        await self._warm_parent()
+        await self._warm.get()
         self._tend()
-        self._spawn(self._watch(), "watch of the job processes")
+        watch = watch_forks(self._processes.values, _patience_s, _tell_silence, every_s=WATCH_EVERY_S)
+        self._spawn(watch, "watch of the job processes")
+        if self._program.memory_warn_mb or self._program.memory_limit_mb:
+            self._spawn(self._watch_memory(), "watch of the job processes' memory")
 
     async def stop(self, limit_s: float) -> None:
         """End what runs; kill what has not ended after `limit_s`."""
         self._stopping = True
         for process in self._processes.values():
             process.channel.send(Stop())
-        waits = [asyncio.ensure_future(process.channel.closed.wait()) for process in self._processes.values()]
-        if waits:
-            await asyncio.wait(waits, timeout=limit_s)
-            for wait in waits:
-                wait.cancel()
-        for process in list(self._processes.values()):
-            self._kill(process)
-            process.channel.close()
+        await end_forks(self._processes.values, limit_s)
         for task in self._tasks:
             task.cancel()
-        if self._warm is not None:
-            await self._warm.close()
+        await self._warm.close()
 
     # --- jobs -----------------------------------------------------------------------------------------------------
 
@@ -233,12 +231,12 @@ class JobProcesses:
         try:
             if self._early_deaths:
                 await asyncio.sleep(min(_RESTART_PAUSE_S * 2.0 ** (self._early_deaths - 1), 30.0))
-            warm = await self._warm_parent()
+            warm = await self._warm.get()
             await process.channel.connect(ours)
             process.heard_at = asyncio.get_running_loop().time()
             process.forked = await warm.fork(name, theirs)
             if name not in self._processes:
-                self._kill(process)  # it was given up meanwhile
+                process.kill()  # it was given up meanwhile
         except (OSError, TimeoutError, ProgramError) as error:
             _log.error("no job process could be forked: %s", error)
             ours.close()
@@ -247,17 +245,11 @@ class JobProcesses:
         finally:
             theirs.close()
 
-    async def _warm_parent(self) -> ForkSource:
-        async with self._warm_lock:
-            if self._warm is None or self._warm.dead:
-                dead, self._warm = self._warm, None
-                if dead is not None:
-                    await dead.close()
-                try:
-                    self._warm = await self._start_forks(self._program, self._exited)
-                except LoadFailed as error:
-                    raise ProgramError(str(error)) from error
-            return self._warm
+    async def _start_parent(self) -> ForkSource:
+        try:
+            return await self._start_forks(self._program, self._exited)
+        except LoadFailed as error:
+            raise ProgramError(str(error)) from error
 
     def _received(self, name: str, message: Message) -> None:
         process = self._processes.get(name)
@@ -288,7 +280,7 @@ class JobProcesses:
         process = self._processes.pop(name, None)
         if process is None:
             return
-        self._kill(process)
+        process.kill()
         jobs = list(process.jobs.values())
         if jobs:
             self.lost += 1
@@ -303,50 +295,36 @@ class JobProcesses:
         if status and not self._stopping:
             _log.warning("job process %d ended with status %d", pid, status)
 
-    async def _watch(self) -> None:
-        """Kill processes that no longer answer, or take more memory than they may."""
-        checked_at = 0.0
-        now = asyncio.get_running_loop().time()
+    async def _watch_memory(self) -> None:
+        """Replace processes that take more memory than they may."""
         while True:
-            due = now + WATCH_EVERY_S
-            await asyncio.sleep(WATCH_EVERY_S)
-            now = asyncio.get_running_loop().time()
-            if now - due > LATE_S:
-                # It was we who hung: what the processes have said meanwhile is still to be read.
-                for process in self._processes.values():
-                    process.heard_at = now
-            for process in list(self._processes.values()):
-                limit = BEAT_LIMIT_S if process.ready else READY_LIMIT_S + _RESTART_PAUSE_S * 30
-                if now - process.heard_at > limit:
-                    _log.error("job process %d has said nothing for %.0f s", process.pid, now - process.heard_at)
-                    self._kill(process)
-                    process.channel.close()
-            if now - checked_at >= MEMORY_EVERY_S:
-                checked_at = now
-                self._check_memory()
+            await asyncio.sleep(MEMORY_EVERY_S)
+            self._check_memory()
 
     def _check_memory(self) -> None:
-        if not (self._program.memory_warn_mb or self._program.memory_limit_mb):
-            return
         for process in list(self._processes.values()):
             used_mb = _own_memory_mb(process.pid) if process.pid else 0.0
             verdict = memory_verdict(used_mb, self._program.memory_warn_mb, self._program.memory_limit_mb)
             if verdict == "end":
                 _log.error("job process %d uses %.0f MiB, more than it may: it is replaced", process.pid, used_mb)
-                self._kill(process)
+                process.kill()
                 process.channel.close()
             elif verdict == "warn" and not process.warned:
                 process.warned = True
                 _log.warning("job process %d uses %.0f MiB", process.pid, used_mb)
 
-    def _kill(self, process: _Process) -> None:
-        if process.forked is not None:
-            process.forked.kill()
-
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _patience_s(process: _Process) -> float:
+    return BEAT_LIMIT_S if process.ready else READY_LIMIT_S + _RESTART_PAUSE_S * 30
+
+
+def _tell_silence(process: _Process, silent_s: float) -> None:
+    _log.error("job process %d has said nothing for %.0f s", process.pid, silent_s)
 
 
 def _own_memory_mb(pid: int) -> float:

@@ -1,0 +1,106 @@
+"""What owners of forks have in common: a warm parent that is started anew when it has died, a watch that kills forks
+which have fallen silent, and the end of all of them. Who needs which forks, and what follows from a loss, is theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["ParentInUse", "WatchedFork", "end_forks", "watch_forks"]
+
+LATE_S = 1.0  # a watch that comes so late has hung itself
+
+
+class _Parent(Protocol):
+    @property
+    def dead(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+ParentT = TypeVar("ParentT", bound=_Parent)
+
+
+class ParentInUse(Generic[ParentT]):
+    """The warm parent that forks now. Its forks live on when it dies; the next fork is another parent's."""
+
+    def __init__(self, start: Callable[[], Awaitable[ParentT]]) -> None:
+        self._start = start
+        self._parent: ParentT | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> ParentT:
+        """Raises what starting it raises."""
+        async with self._lock:
+            if self._parent is None or self._parent.dead:
+                dead, self._parent = self._parent, None
+                if dead is not None:
+                    await dead.close()
+                self._parent = await self._start()
+            return self._parent
+
+    async def close(self) -> None:
+        if self._parent is not None:
+            await self._parent.close()
+
+
+class _Channel(Protocol):
+    @property
+    def closed(self) -> asyncio.Event: ...
+
+    def close(self) -> None: ...
+
+
+class WatchedFork(Protocol):
+    """A fork, or the place of one that is about to be. `heard_at`: seconds, loop clock, of its last sign of life."""
+
+    heard_at: float
+
+    @property
+    def channel(self) -> _Channel: ...
+
+    def kill(self) -> None:
+        """If it has been forked. Idempotent."""
+
+
+ForkT = TypeVar("ForkT", bound=WatchedFork)
+
+
+async def watch_forks(
+    forks: Callable[[], Iterable[ForkT]],
+    patience_s: Callable[[ForkT], float],
+    silent: Callable[[ForkT, float], None],
+    *,
+    every_s: float,
+) -> None:
+    """Run as a task: a fork that has said nothing for longer than `patience_s` is told to `silent` with the seconds,
+    killed, and its channel closed, which its owner hears of."""
+    clock = asyncio.get_running_loop().time
+    now = clock()
+    while True:
+        due = now + every_s
+        await asyncio.sleep(every_s)
+        now = clock()
+        if now - due > LATE_S:
+            # It was we who hung: what the forks have said meanwhile is still to be read.
+            for fork in forks():
+                fork.heard_at = now
+        for fork in list(forks()):
+            silent_s = now - fork.heard_at
+            if silent_s > patience_s(fork):
+                silent(fork, silent_s)
+                fork.kill()
+                fork.channel.close()
+
+
+async def end_forks(forks: Callable[[], Iterable[WatchedFork]], limit_s: float) -> None:
+    """They have been told to stop: wait, and kill what has not ended after `limit_s`."""
+    waits = [asyncio.ensure_future(fork.channel.closed.wait()) for fork in forks()]
+    if waits:
+        await asyncio.wait(waits, timeout=limit_s)
+        for wait in waits:
+            wait.cancel()
+    for fork in list(forks()):
+        fork.kill()
+        fork.channel.close()
