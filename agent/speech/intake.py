@@ -16,12 +16,14 @@ _BLOCKS = (
 _NAMES = "|".join(_BLOCKS)
 _OPEN = re.compile(
     rf"<(?P<tag>{_NAMES})(?:\s[^<>]{{0,80}})?>|\[(?P<square>THINK|TOOL_CALLS)\]|(?P<kimi>◁think▷)"
+    rf"|(?P<function><function=[^<>\s]{{1,64}}>)|(?P<calls><[|｜](?:python_tag|tool[_▁]calls?(?:[_▁]begin)?)[|｜]>)"
     rf"|(?P<harmony><\|channel\|>(?:analysis|commentary)\b)",
     re.IGNORECASE,
 )
 # Ends without a beginning: some chat templates begin the reasoning themselves. And the tokens of chat templates.
 _STRAY = re.compile(
-    rf"</(?:{_NAMES})\s*>|\[/THINK\]|◁/think▷|<\|channel\|>final|<\|start\|>assistant|<\|[\w ]{{1,30}}\|>|<[/]?s>",
+    rf"</(?:{_NAMES})\s*>|\[/THINK\]|◁/think▷|<\|channel\|>final|<\|start\|>assistant|<[|｜][\w ▁]{{1,30}}[|｜]>"
+    r"|<[/]?s>|</function>",
     re.IGNORECASE,
 )
 _STARTS = tuple(
@@ -29,10 +31,11 @@ _STARTS = tuple(
     for start in (
         *(f"<{name}" for name in _BLOCKS),
         *(f"</{name}" for name in _BLOCKS),
+        *("<function=", "</function>"),
         *("[think]", "[/think]", "[tool_calls]", "◁think▷", "◁/think▷", "</s>", "<s>"),
     )
 )
-_TOKEN_SO_FAR = re.compile(r"<\|[\w ]{0,30}(?:\|(?:>\w{0,12})?)?$")
+_TOKEN_SO_FAR = re.compile(r"<(?:function=[^<>\s]{0,64}|[|｜][\w ▁]{0,30}(?:[|｜](?:>\w{0,12})?)?)$")
 _INSIDE_TAG = re.compile(r"(?P<start></?[\w:]+)(?:\s[^<>]{0,80})?$")
 _LONGEST_TAG = 112
 _SIGN = re.compile(r"[<\[◁]")
@@ -99,6 +102,8 @@ class Intake:
             self._closing = _closing_of(opened)
             return opened.end()
         if (stray := _STRAY.match(self._text, at)) is not None:
+            if stray[0][:2] == "</" or "/" in stray[0][:2]:
+                out.append("\n")  # what stood before it is no part of the sentence behind it
             return stray.end()
         out.append(self._text[at])
         return at + 1
@@ -111,4 +116,8 @@ def _closing_of(opened: re.Match[str]) -> re.Pattern[str]:
         return re.compile(r"\[/THINK\]" if opened["square"].upper() == "THINK" else r"\n", re.IGNORECASE)
     if opened["kimi"]:
         return re.compile("◁/think▷")
+    if opened["function"]:
+        return re.compile(r"</function>", re.IGNORECASE)
+    if opened["calls"]:
+        return re.compile(r"<[|｜](?:eom_id|eot_id|end|/tool_call|tool[_▁]calls?[_▁]end)[|｜]>", re.IGNORECASE)
     return re.compile(r"<\|(?:end|return|call)\|>|<\|channel\|>final(?:<\|message\|>)?", re.IGNORECASE)

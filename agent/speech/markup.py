@@ -22,18 +22,24 @@ _PICTURES = (  # emoji, dingbats, arrows, boxes, variation selectors: seen, not 
     "\u3297\u3299\ufe00-\ufe0f\U0001f000-\U0001faff"
 )
 _PICTURE = re.compile(f"[{_PICTURES}]")
-_SPECIAL = re.compile(rf"[*_`~#|\\<>&!\[\]【\n{_PICTURES}•]|https?:|www\.", re.IGNORECASE)
-_URL_SO_FAR = re.compile(r"(?:h|ht|htt|http|https|https?:/?|ww?|www)$", re.IGNORECASE)
+_SPECIAL = re.compile(rf"[*_`~#|\\<>&!\[\]【\n{_PICTURES}•]|https?:|ftp:|mailto:|tel:|www\.", re.IGNORECASE)
+_URL_SO_FAR = re.compile(
+    r"(?:h|ht|htt|http|https|https?:/?|ft?|ftp:?/?|m|ma|mai|mail|mailt|mailto|te?|tel|ww?|www)$", re.IGNORECASE
+)
 _URL = re.compile(
-    r"(?:https?://)?(?:www\.)?(?P<host>[^\s/?#:@<>()\[\]\"'|*，。、；！？）」]*)[^\s<>)\]\"|，。、；！？）」]*",
+    r"(?:(?:https?|ftp)://)?(?:www\.)?(?P<host>[^\s/?#:@<>()\[\]\"'|*，。、；！？）」]*)[^\s<>)\]\"|，。、；！？）」]*",
     re.IGNORECASE,
 )
 _URL_TAIL = re.compile(r"[.,;:!?'*_]+$")
-_LINE_MARKS = re.compile(r"[ \t>#*+\-=_~`|:•◦‣▪●○–—\[\]xX]*")
+_LINE_MARKS = re.compile(r"[ \t>#*+\-=_~`|:•◦‣▪●○·–—\[\]xX]*")
+_DEFINITION = re.compile(
+    r"[ \t]*\[\^?[^\]\n]{1,40}\]:[ \t]*(?P<url>(?:https?:|www\.|<|/|#|mailto:)\S*)?", re.IGNORECASE
+)
+_DEFINITION_SO_FAR = re.compile(r"[ \t]*\[(?:[^\]\n]{0,40}|[^\]\n]{1,40}\](?::\s*[^\s]{0,8})?)$")
 _RULE = re.compile(r"[ \t]*(?:(?:[-*_=~][ \t]*){3,}|\|?(?:[ \t]*:?-+:?[ \t]*\|?)+)(?=\n|\Z)")
 _FENCE = re.compile(r"[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n`]*(?:\n|\Z)")
 _FENCE_END = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?:\n|\Z)")
-_LINE_START = re.compile(r"[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+|[-*+•◦‣▪●○–—][ \t]+(?:\[[ xX]\][ \t]+)?|•)?")
+_LINE_START = re.compile(r"[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+|:[ \t]+|[-*+•◦‣▪●○·–—][ \t]+(?:\[[ xX]\][ \t]+)?|•)?")
 _SPOKEN_FENCES = frozenset({"", "text", "txt", "plaintext", "markdown", "md", "none"})
 _TAG = re.compile(r"<(?:/?[A-Za-z][^<>\n]*|!--[^>]*--|![A-Za-z][^<>]*)>")
 _AUTOLINK = re.compile(r"<(?:https?://|mailto:)?(?P<target>[^\s<>]+[@.][^\s<>]+)>", re.IGNORECASE)
@@ -42,7 +48,19 @@ _ENTITY_SO_FAR = re.compile(r"&#?\w{0,10}$")
 _CITATION = re.compile(r"\[\^?\d{1,3}\](?!\()")
 _CITATION_SO_FAR = re.compile(r"\[\^?\d{0,3}\]?$")
 _SOURCE = re.compile(r"【[^】]{0,60}†[^】]{0,60}】")
-_KEYS = ("press", "dial", "hit", "enter", "key", "the", "or", "and", "then")  # words before a lone * or # of a keypad
+_KEYS = (
+    "press",
+    "dial",
+    "type",
+    "code",
+    "hit",
+    "enter",
+    "key",
+    "the",
+    "or",
+    "and",
+    "then",
+)  # words before a lone * or # of a keypad
 
 Handler = Callable[["Markup", int], int | None]
 
@@ -116,6 +134,8 @@ class Markup:
         more = not self._last and len(line) < _WINDOW
         if more and marks is not None and marks.end() == len(line):
             return None
+        if more and "\n" not in line and _DEFINITION_SO_FAR.match(line):
+            return None
         if (fence := _FENCE.match(line)) is not None:
             if more and "\n" not in line:
                 return None
@@ -124,6 +144,9 @@ class Markup:
         self._line_start = self._line_spoken = False
         if (rule := _RULE.match(line)) is not None and rule.end() > 2:
             return at + rule.end()
+        if (definition := _DEFINITION.match(line)) is not None and definition.end() > definition.start():
+            self._in_url = definition["url"] is not None  # of a reference, and its rest is dropped too
+            return at + definition.end()
         start = _LINE_START.match(line)
         return at + (start.end() if start is not None else 0)
 
@@ -159,6 +182,10 @@ class Markup:
         space = re.compile(r"\s").search(self._text, at)
         self._in_url = space is None
         return len(self._text) if space is None else space.start()
+
+    def scheme(self, at: int) -> int:
+        """Of an address for mail or a telephone: what stands behind it is said."""
+        return self._text.index(":", at) + 1
 
     # --- giving out -----------------------------------------------------------------------------------------------
 
@@ -226,6 +253,8 @@ def _emphasis(markup: Markup, at: int) -> int | None:
 def _stands_for_itself(markup: Markup, sign: str, before: str, after: str) -> bool:
     if sign in "#~" and after.isdigit() and not before.isalnum():
         return True
+    if sign == "#" and before.isdigit() and not after.isalnum():
+        return True  # the end of a code, as in "*123#"
     if sign not in "*#":
         return False
     alone_before = not before or before.isspace() or before in "\"'“‘("
@@ -258,6 +287,8 @@ def _less_than(markup: Markup, at: int) -> int | None:
         return None
     if not (after.isalnum() or after in "/!"):
         return markup._plain(at) if after == " " and markup._previous(at) == " " else at + 1
+    if after.isdigit() and markup._previous(at).isalnum():
+        return markup._plain(at)
     window = markup._text[at : at + 4 * _WINDOW]
     if (link := _AUTOLINK.match(window)) is not None and "/" not in link["target"].partition(".")[0]:
         markup._give(link["target"].partition("/")[0], at + link.start("target"))
@@ -361,5 +392,6 @@ _HANDLERS: dict[str, Handler] = {
     "]": _closing_bracket,
     "【": _source,
     "•": _inner_bullet,
-    **dict.fromkeys(("http:", "https:", "www."), Markup.url),
+    **dict.fromkeys(("http:", "https:", "ftp:", "www."), Markup.url),
+    **dict.fromkeys(("mailto:", "tel:"), Markup.scheme),
 }

@@ -131,7 +131,7 @@ class Segmenter:
         """Whether a single full stop before a space ends the sentence."""
         found = _WORD.search(said[-64:])
         word = found[0].lstrip("(\"'“‘[") if found is not None else ""
-        if not (is_abbreviation(word) or may_end(word) or is_number_word(word) or (word.isdigit() and len(word) <= 3)):
+        if not (is_abbreviation(word) or may_end(word) or is_number_word(word) or word[-1:].isdigit()):
             return True
         spaces = _SPACES.match(self._text, match.end())
         after = spaces.end() if spaces is not None else match.end()
@@ -140,6 +140,8 @@ class Segmenter:
         following = self._text[after : after + 1]
         if not following:
             return True
+        if word[-1:].isdigit() and not (word.isdigit() and len(word) <= 3):
+            return not following.islower()
         if word.isdigit():
             before = said[: len(said) - len(word)]
             if is_list_number(int(word), before, following, self._list_number):

@@ -11,13 +11,36 @@ _TITLES = (
 )
 _PLACES = "apt ave blvd dept ext rd mt ft bldg fl ste str pl sq hwy av avda"
 _MONTHS = "jan feb apr jun jul aug sep sept oct nov dec okt dez mär"
-_OTHERS = "approx ca cf est vs resp ggf evtl inkl exkl bzw usw p.s tel mob fam geb vgl zzgl incl excl dto"
-_ABBREVIATIONS = frozenset(f"{_TITLES} {_PLACES} {_MONTHS} {_OTHERS} e.g i.e z.b d.h u.a o.ä s.o s.u z.t".split())
+_OTHERS = "approx ca cf ee est vs resp ggf evtl inkl exkl bzw usw p.s tel mob fam geb vgl zzgl incl excl dto"
+_RUSSIAN = "ул пр просп пер пл д кв корп стр им тел проф см ср т.е т.к"
+_ABBREVIATIONS = frozenset(
+    f"{_RUSSIAN} {_TITLES} {_PLACES} {_MONTHS} {_OTHERS} e.g i.e z.b d.h u.a o.ä s.o s.u z.t".split()
+)
 # These end a sentence as often as not: what follows them decides.
 _MAY_END = frozenset(
     (
         *("a.m", "p.m", "etc", "u.s", "u.k", "u.s.a", "e.u", "co", "corp", "inc", "ltd", "bros", "min", "mins", "hr"),
-        *("hrs", "sec", "std", "uhr", "ph.d", "m.d", "b.a", "m.a", "b.sc", "m.sc", "d.c"),
+        *(
+            "hrs",
+            "sec",
+            "std",
+            "uhr",
+            "ph.d",
+            "m.d",
+            "b.a",
+            "m.a",
+            "b.sc",
+            "m.sc",
+            "d.c",
+            "uu",
+            "rr",
+            "hh",
+            "руб",
+            "коп",
+            "г",
+            "т.д",
+            "т.п",
+        ),
     )
 )
 _NUMBER_WORDS = frozenset(
@@ -30,7 +53,7 @@ _DOTTED = re.compile(r"(?:\w{1,3}\.)+\w{1,3}", re.UNICODE)
 def is_abbreviation(word: str) -> bool:
     """`word` without its full stop: an abbreviation, or an initial as in "J. Smith"."""
     lower = word.lower()
-    return lower in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()) or _dotted(lower)
+    return lower in _ABBREVIATIONS or (len(word) == 1 and word.lower() != word.upper()) or _dotted(lower)
 
 
 def may_end(word: str) -> bool:

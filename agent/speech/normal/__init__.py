@@ -15,8 +15,9 @@ from agent.speech.normal.rewriting import Rewriting, Rule
 __all__ = ["spoken_form"]
 
 _TIDY = (
-    Rule(re.compile(r" +(?=[,.;:!?])(?! *\.{2})"), lambda _: [], " "),
+    Rule(re.compile(r" +(?=[,.;:!?](?!\w))(?! *\.{2})"), lambda _: [], " "),
     Rule(re.compile(r"(?<=\s)\s+"), lambda _: [], " "),
+    Rule(re.compile(r"\t"), lambda _: " ", "\t"),
 )
 _LANGUAGES: dict[str, Callable[[str], Sequence[Rule]]] = {"en": english.rules}
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
+from agent.speech.characters import DENSE
 from agent.speech.normal.rewriting import Rule, Said
 
 __all__ = ["RULES", "rules"]
 
+_LETTER = rf"[^\W{DENSE}\uac00-\ud7a3]"  # text without spaces goes on behind a number
 _RUN = re.compile(
-    r"(?<![\w.,:/$£€¥+])(?:\+ ?)?\(?\d(?:[\d]|[ .\u00a0-](?=[\d(])|\)[ -]?(?=\d)|(?<=[ -])\(){3,24}\d"
-    r"(?![\w%]|[.,:/]\d|-\w)"
+    rf"(?<!{_LETTER})(?<![.,:/$£€¥₹₩₽￥+])"
+    r"(?:\+ ?)?\(?\d(?:[\d]|[ .\u00a0-](?=[\d(])|\)[ -]?(?=\d)|(?<=[ -])\(){3,24}\d"
+    rf"(?!{_LETTER}|%|[.,:/]\d|-\w| ?[원円元块塊圆圓年月日人名個个])"
 )
 _GROUPS = {  # lengths of the groups of numbers that are no amounts
     (3, 4),
@@ -44,10 +47,15 @@ def _spelled(match: re.Match[str], plus: str) -> Said:
         if number:
             said.append((", ", group.start() - 1))
         whole = group[0]
+        first = 1 if len(whole) == 11 and run.startswith("+1") else 0  # the country's code stands alone
         # A run of digits in one piece is said in threes, as people do.
         for place, digit in enumerate(whole):
             between = (
-                "" if place == 0 else ", " if len(groups) == 1 and place % 3 == 0 and len(whole) - place >= 2 else " "
+                ""
+                if place == 0
+                else ", "
+                if len(groups) == 1 and (place - first) % 3 == 0 and len(whole) - place >= 2
+                else " "
             )
             said.append((between + digit, group.start() + place))
     return said

@@ -107,8 +107,13 @@ def date_rules(language: str) -> tuple[Rule, ...]:
             "-–",
         ),
         Rule(
-            re.compile(rf"\b({days})\b\.?(?=,? (?:\d|(?:{_LONG})\b))", re.IGNORECASE),
+            re.compile(rf"\b({days})\b\.?(?=,? (?:\d|(?:{_LONG})\b|(?:&|and) (?:{days})\b))", re.IGNORECASE),
             lambda m: _DAYS[m[1].lower()] if m[0][0].isupper() else None,
+        ),
+        Rule(  # opening hours
+            re.compile(rf"\b({'|'.join(_DAYS.values())}) (\d{{1,2}}) ?[-–] ?(\d{{1,2}})(?![\w/:-]|[.,]\d)"),
+            lambda m: f"{m[1]} {m[2]} to {m[3]}",
+            "-–",
         ),
         Rule(
             re.compile(rf"(?<![\w:])({_TIME}|\d{{1,2}})(?: ?{_HALF})? ?[-–] ?(?={_TIME}|\d{{1,2}} ?{_HALF})"),

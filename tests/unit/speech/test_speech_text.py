@@ -151,6 +151,20 @@ def test_no_letter_of_any_script_is_lost(text):
         ("Two\u200b words\x00 here\ufeff.", ["Two words here."]),
         ("snake_case and __init__ stay.", ["snake case and init stay."]),
         ("Sure. ... Let me see.", ["Sure.", "... Let me see."]),
+        (
+            "See [the menu][1], or not[^2].\n\n[1]: https://x.example/a\n[^2]: Ask us.",
+            ["See the menu, or not.", "Ask us."],
+        ),
+        ("Term\n: Its meaning\n· a dot", ["Term", "Its meaning", "a dot"]),
+        (
+            "ftp://x.example/a, mailto:joe@x.example or tel:+15551234567",
+            ["x dot example, joe at x dot example or plus 1, 5 5 5, 1 2 3, 4 5 6 7"],
+        ),
+        ('<function=look>{"a": 1}</function>Done.', ["Done."]),
+        ('Yes.<|python_tag|>{"name": "look"}<|eom_id|>', ["Yes."]),
+        ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look<｜tool▁call▁end｜><｜tool▁calls▁end｜>Done.", ["Done."]),
+        ("I must ask</think>For which day?", ["I must ask", "For which day?"]),
+        ("Type *123# if x<5.", ["Type star 123 pound if x less than 5."]),
         ("\U0001f600", []),
         ("** ** --- ```", []),
     ],
@@ -179,6 +193,15 @@ def test_markup_is_not_spoken(text, expected):
         ("2*3=6, e.g. Smith & Sons.", "2 times 3 equals 6, for example Smith and Sons."),
         ("Open 24/7 for $5/month and/or €2/person.", "Open 24 7 for 5 dollars per month and or 2 euros per person."),
         ("Write to info@bistro.example.", "Write to info at bistro dot example."),
+        (
+            "₹1,500, CHF 20, 50 USD, US$40, C$2.50, 5¢",
+            "1500 rupees, 20 Swiss francs, 50 US dollars, 40 US dollars, 2 Canadian dollars and 50 cents, 5 cents",
+        ),
+        ("It is $10–$20. Or $1.50-$2.50.", "It is 10 to 20 dollars. Or 1.50 to 2.50 dollars."),
+        ("1/2 or 1 1/2 cups, ½ cup on 1/2.", "one half or 1 and a half cups, one half cup on 1/2."),
+        ("Sat & Sun 10-2, Mon-Fri 9-5.", "Saturday and Sunday 10 to 2, Monday to Friday 9 to 5."),
+        ("He is 6'2\", 3 m² @ 5 PM, .NET", "He is 6 feet 2, 3 square metres at 5 p.m, .NET"),
+        ("A ± B, § 5, 5 ≥ 3", "A plus or minus B, section 5, 5 at least 3"),
         ("Version 1.2.3 of 10.0.0.1 is fine.", "Version 1.2.3 of 10.0.0.1 is fine."),
     ],
 )
@@ -194,6 +217,19 @@ def test_other_languages_keep_what_their_synthesis_reads_and_spell_telephone_num
     assert spoken_piece("Das kostet 45,50 € am 5. Mai. Tel. 030 1234567.", "de").spoken == (
         "Das kostet 45,50 € am 5. Mai. Tel. 0 3 0, 1 2 3 4 5 6 7."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("电话是13800138000。", "zh", "电话是1 3 8, 0 0 1, 3 8 0, 0 0。"),
+        ("番号は03-1234-5678です。", "ja", "番号は0 3, 1 2 3 4, 5 6 7 8です。"),
+        ("一共120000元。", "zh", "一共120000元。"),
+        ("모두 120000원입니다.", "ko", "모두 120000원입니다."),
+    ],
+)
+def test_a_telephone_number_amid_text_without_spaces(text, language, expected):
+    assert spoken_piece(text, language).spoken == expected
 
 
 def test_a_cut_keeps_the_text_of_what_was_said_whole():
