@@ -38,7 +38,7 @@ def free_rtp_range(ports: int) -> str:
     chooser = random.Random(os.getpid() * 1000 + len(_rtp_taken))
     lanes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    a_lane = 22_000 // lanes
+    a_lane = 22_000 // lanes // 100 * 100
     for _ in range(1000):
         first = 10_000 + lane * a_lane + chooser.randrange(0, a_lane - ports, 100)
         if any(abs(first - other) < ports for other in _rtp_taken) or not all(
