@@ -63,6 +63,8 @@ log = logging.getLogger(__name__)
 
 _DECLINE = 603
 _UNPROVEN_S = 0.4  # of audio to somebody who has shown by nothing that it is there: a round trip, and no flood
+_NOT_ACCEPTABLE = 488
+_NO_MEDIA = "our offer was not answered"
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
@@ -144,6 +146,7 @@ class Line:
         self._answered = False
         self._answered_at = 0.0
         self._announced = False
+        self._agreed = False  # an offer has been answered
         self._confirmed = False  # the ACK has come
         self._acknowledged = False  # that, or a packet
         self._first_media = False
@@ -290,6 +293,9 @@ class Line:
         info = call.getInfo()
         if info.state == PJSIP_INV_STATE_CONFIRMED:
             self._confirmed = True
+            if not self._agreed and self._ending is None:  # ours in the 200 had none that can be used in the ACK
+                self._ending = (_NOT_ACCEPTABLE, _NO_MEDIA)
+                self._leave_bridge()  # `settle` does the rest
         if info.state != PJSIP_INV_STATE_DISCONNECTED:
             return
         self.release()
@@ -310,10 +316,11 @@ class Line:
         for media in info.media:
             if media.type != PJMEDIA_TYPE_AUDIO or media.status not in (PJSUA_CALL_MEDIA_ACTIVE, *_HELD):
                 continue
+            self._agreed = True
             try:
                 self.media.agreed(call, media.index)
             except Error as error:
-                log.debug("no stream to look at: %s", error.reason)  # an inactive one, on hold
+                log.debug("no stream to look at: %s", error.reason)
             held = media.status in _HELD or not media.dir & PJMEDIA_DIR_ENCODING
             self._join(call, media.index, joined=not held)
             self._note_hold(held)
@@ -357,7 +364,7 @@ class Line:
 
     def _join(self, call: SipCall, index: int, *, joined: bool) -> None:
         port = self._port
-        if port is None:
+        if port is None or self.media.index is None:  # an inactive stream has no place in the bridge
             return
         try:
             media = call.getAudioMedia(index)
@@ -368,7 +375,6 @@ class Line:
                 media.stopTransmit(port)
                 port.stopTransmit(media)
         except Error as error:
-            # An inactive stream has no place in the bridge, which is what hold asks for.
             if joined:
                 log.error("cannot join the call to the bridge: %s", error.reason)
 

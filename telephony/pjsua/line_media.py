@@ -72,6 +72,8 @@ class LineMedia:
 
     def agreed(self, call: Call, index: int) -> None:
         """An offer and its answer are in force. Raises Error when the stream has gone."""
+        if not self._stream:  # on hold from the beginning: PJSIP makes none
+            return
         self._index = index
         sockets = media_sockets(self._slot, index)
         if sockets is None:

@@ -232,6 +232,22 @@ async def test_a_call_that_starts_on_hold(bench: Bench):
     assert [type(event) for event in taken.events] == [LegAnswered, LegHeld]
 
 
+async def test_a_call_that_starts_inactive_is_on_hold_without_a_word_in_the_log(bench: Bench, caplog):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU", direction="inactive"))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    await phone.established()
+    await taken.seen(LegHeld)
+    await taken.leg.statistics()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    phone.send("INVITE", phone.sdp("PCMU"))
+    await phone.established()
+    await phone.talk(0.3)
+    statistics = await taken.leg.statistics()
+    assert statistics is not None and statistics.packets_received > 10
+
+
 async def test_delayed_offer(bench: Bench):
     phone = await bench.phone()
     phone.send("INVITE")
@@ -246,6 +262,19 @@ async def test_delayed_offer(bench: Bench):
     assert (statistics.codec, statistics.packets_received > 10) == ("PCMA", True)
     await phone.hang_up()
     await taken.ended()
+
+
+@pytest.mark.parametrize("answer", ["nothing", "another codec", "refused"])
+async def test_an_offer_of_ours_that_is_not_answered_ends_the_call(bench: Bench, answer: str):
+    phone = await bench.phone()
+    phone.send("INVITE")
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    refused = phone.sdp("PCMU").replace(f"m=audio {phone.rtp_port}", "m=audio 0")
+    await phone.established({"nothing": "", "another codec": phone.sdp("GSM"), "refused": refused}[answer])
+    ended = await taken.ended()
+    assert (ended.by_peer, ended.sip_status, ended.reason) == (False, 488, "our offer was not answered")
+    assert phone.byes == 1
 
 
 async def test_no_common_codec_is_refused_with_488(bench: Bench):
