@@ -20,13 +20,15 @@ class SlotTaken:
 
 @dataclass(slots=True)
 class WorkerSlots:
-    """A worker and how many calls it takes. `lingering`: slots that calls which are over still occupy."""
+    """A worker and how many calls it takes. `lingering`: slots that calls which are over still occupy.
+    `doubted`: it did not take a call, and is silent since."""
 
     name: str
     sip_port: int
     limit: int
     accepting: bool = True
     lingering: int = 0
+    doubted: bool = False
 
 
 class Dispatcher:
@@ -59,10 +61,16 @@ class Dispatcher:
         if name in self._workers:
             self._workers[name].accepting = False
 
-    def linger(self, name: str, slots: int) -> None:
-        """So many of a worker's slots are not free yet although their calls are over."""
+    def heard_of(self, name: str, lingering: int) -> None:
+        """A worker lives. So many of its slots are not free yet although their calls are over."""
         if name in self._workers:
-            self._workers[name].lingering = slots
+            self._workers[name].lingering = lingering
+            self._workers[name].doubted = False
+
+    def doubt(self, name: str) -> None:
+        """A call found nobody there: the next ones go to other workers first, until this one is heard of."""
+        if name in self._workers:
+            self._workers[name].doubted = True
 
     def take(self, call_id: str, now: float) -> SlotTaken | None:
         """A slot in the worker that is next; None: all are full.
@@ -71,7 +79,9 @@ class Dispatcher:
         open_ones = [(free, worker) for worker in self._workers.values() if (free := self._free_in(worker))]
         if not open_ones:
             return None
-        _, worker = max(open_ones, key=lambda each: (-each[0] if self._fill else each[0], each[1].name))
+        _, worker = max(
+            open_ones, key=lambda each: (not each[1].doubted, -each[0] if self._fill else each[0], each[1].name)
+        )
         self._live.place(call_id, worker.name, now)
         return SlotTaken(call_id, worker.name, worker.sip_port)
 

@@ -129,7 +129,7 @@ class Reconciler:
             )
 
     def worker_heartbeat(self, name: str, calls: set[str], lingering: int = 0) -> None:
-        self._dispatcher.linger(name, lingering)
+        self._dispatcher.heard_of(name, lingering)
         self._hand_over_last_words(name, calls)
         now = asyncio.get_running_loop().time()
         for call_id in self._dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
@@ -189,6 +189,8 @@ class Reconciler:
             )
             return
         # It had been admitted: its record is open, and its slot taken.
+        if refused.rule == "not-taken" and (worker := self._live.worker_of(refused.call_id)) is not None:
+            self._dispatcher.doubt(worker)
         if self._tell(
             refused.call_id, EndCall(refused.call_id, politely=False, reason=cause, sip_status=refused.status)
         ):

@@ -72,11 +72,23 @@ def test_orphans_are_calls_that_their_worker_does_not_hold_after_the_grace(dispa
 
 
 def test_slots_that_linger_after_their_calls_are_not_given_away(dispatcher: Dispatcher) -> None:
-    dispatcher.linger("w1", 2)
-    dispatcher.linger("unknown", 5)
+    dispatcher.heard_of("w1", 2)
+    dispatcher.heard_of("unknown", 5)
     slot = dispatcher.take("a", now=0.0)
     assert slot is not None
     assert slot.worker == "w2"
     assert dispatcher.take("b", now=0.0) is None
-    dispatcher.linger("w1", 0)
+    dispatcher.heard_of("w1", 0)
     assert dispatcher.take("b", now=0.0) is not None
+
+
+def test_a_worker_that_took_no_call_gets_the_next_only_when_no_other_can(dispatcher: Dispatcher) -> None:
+    dispatcher.doubt("w1")
+    dispatcher.doubt("unknown")
+    taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(2)]
+    assert [slot.worker for slot in taken if slot] == ["w2", "w1"]
+    dispatcher.release("c0")
+    dispatcher.release("c1")
+    dispatcher.heard_of("w1", 0)
+    slot = dispatcher.take("c2", now=0.0)
+    assert slot is not None and slot.worker == "w1"
