@@ -23,6 +23,7 @@ KNOWN_SCHEMES = frozenset({"sip", "sips", "tel"})
 _START = re.compile(r"(?P<method>[A-Za-z0-9\-.!%*_+`'~]+) (?P<uri>[^\s<>]+) (?i:SIP)/(?P<version>\d+\.\d+)\Z")
 _STATUS = re.compile(r"(?i:SIP)/2\.0 (?P<status>[1-6]\d\d)(?: (?P<reason>.*))?\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
+_BROKEN = re.compile(r"[\0\r\n]")
 _SLASHES = re.compile(r"\s*/\s*")
 _SINGLE = ("call-id", "cseq", "from", "to", "max-forwards", "content-length", "content-type")
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")
@@ -113,15 +114,15 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         raise Malformed("truncated", "No empty line after the headers")
     if len(head) > MAX_HEAD_BYTES:
         raise Malformed("too-large", "Headers too large")
-    if b"\0" in head:  # PJSIP's scanner takes it for the end of the text
-        raise Malformed("nul", "NUL in a header")
     breaks = head.count(b"\r\n")
-    if head.count(b"\r") != breaks or head.count(b"\n") != breaks:  # another reader could see other headers there
-        raise Malformed("line-break", "Bare CR or LF in a header")
     start, *rest = head.decode("utf-8", "surrogateescape").split("\r\n")
     start_line = _STATUS.match(start) or _START.match(start)
     lines = _lines(rest)
     try:
+        if b"\0" in head:  # some readers take it for the end of the text
+            raise Malformed("nul", "NUL in a header")
+        if head.count(b"\r") != breaks or head.count(b"\n") != breaks:  # another reader could see other headers there
+            raise Malformed("line-break", "Bare CR or LF in a header")
         if (over := excess(start, rest, body)) is not None:
             raise Malformed(*over)
         if start_line is None:
@@ -281,6 +282,9 @@ def _answerable(error: Malformed, start: str, lines: list[Line]) -> Malformed:
         error.via = _via(unfolded, "SIP/")
     except Exception:  # noqa: BLE001  (no readable Via: then there is nobody to answer)
         return error
+    kept = [line for line in lines if line.name == "via"] + [first[name] for name in _MANDATORY[1:]]
+    if any(_BROKEN.search(line.text.replace("\r\n", "")) for line in kept):
+        return error
     error.method = method
-    error.lines = [line for line in lines if line.name == "via"] + [first[name] for name in _MANDATORY[1:]]
+    error.lines = kept
     return error

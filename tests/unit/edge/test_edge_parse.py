@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from edge_world import CALLER, call_request, first_request, make_world, sip
+from edge_world import CALLER, call_request, first_request, make_world, sip, statuses
 
 from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.edge.hops import Hop
@@ -69,6 +69,21 @@ def test_malformed(data: bytes, kind: str) -> None:
     world.caller(data)
     assert world.workers == []
     assert world.ground.counters[f"malformed.{kind}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "answered"),
+    [
+        (changed("Contact:", "X: a\0b\r\nContact:"), [400]),
+        (changed("Contact:", "X: a\nY: b\r\nContact:"), [400]),
+        (changed("Call-ID: call-1", "Call-ID: call-1\nX: y"), []),  # it would go back to the caller as it came
+        (changed("tag=alice", "tag=al\0ce"), []),
+    ],
+)
+def test_what_breaks_lines_is_answered_when_the_answer_has_nothing_of_it(data: bytes, answered: list[int]) -> None:
+    world = make_world()
+    world.caller(data)
+    assert statuses(world) == answered and world.workers == []
 
 
 def test_over_tcp_content_length_is_mandatory() -> None:
