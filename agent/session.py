@@ -5,35 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.bounds import shortened
-from agent.clock import ThreadOffload, has_real_time
+from agent.clock import ThreadOffload
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
-from agent.loop_watch import watch_of
 from agent.options import SessionOptions
 from agent.persona import Agent
-from agent.pipeline.alarm import Alarm
-from agent.pipeline.bridging import Bridging
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
-from agent.pipeline.ending import Ending
-from agent.pipeline.holding import Holding
 from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.reply import Waterfall
+from agent.pipeline.running import RunningSession
 from agent.pipeline.sound_file import load_sound
-from agent.pipeline.talker import Talker
-from agent.pipeline.turn_taking import TurnTaking
-from agent.pipeline.watching import WatchedSession
 from agent.privacy import Privacy
-from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload, ProviderError
+from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
 from agent.speech_handle import SpeechHandle
-from agent.turns.limits import CallTooLong, LengthLimit
 from telephony.rooms.protocol import TakesAgents
 
 if TYPE_CHECKING:
@@ -77,15 +67,8 @@ class AgentSession:
         self._closed: asyncio.Future[SessionClosed] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._limit_alarm: Alarm[CallTooLong] | None = None
-        self._conversation: Conversation | None = None
-        self._talker: Talker | None = None
-        self._turns: TurnTaking | None = None
-        self._ending: Ending | None = None
-        self._holding: Holding | None = None
+        self._running: RunningSession | None = None
         self._held_at: float | None = None  # put on hold before the start
-        self._bridging: Bridging | None = None
-        self._unwatch: Callable[[], None] = lambda: None
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +90,7 @@ class AgentSession:
 
         Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
         """
-        if self._conversation is not None:
+        if self._running is not None:
             raise SessionMisuse("a session is started once")
         if self._stt is not None and self._vad is None:
             raise SessionMisuse("speech recognition needs a VAD to tell it when somebody speaks")
@@ -130,48 +113,31 @@ class AgentSession:
             call=call,
             emit=self._emit,
         )
-        self._conversation = conversation
-        self._talker = Talker(conversation, self, self._canned_audio)
-        self._turns = TurnTaking(
+        running = self._running = RunningSession(
             conversation,
-            self._talker,
-            self._vad if room is not None else None,
-            conversation.reporting_fallbacks("stt", self._stt) if self._stt is not None and room is not None else None,
-            self,
+            vad=self._vad if room is not None else None,
+            stt=self._stt if room is not None else None,
+            canned_audio=self._canned_audio,
+            max_call_ms=self._options.max_call_ms if room is not None else None,
+            changed=self._changed.set,
+            close=self._close,
         )
-        self._watch(conversation)
-        listener = self._turns.listener
-        self._bridging = Bridging(conversation, self._talker, lambda: listener is not None and listener.busy)
-        self._ending = Ending(conversation, self._talker, self._turns.stop, self._close)
-        self._holding = Holding(conversation, self._talker, self._turns, self._ending)
-        self.subscribe(self._holding.happened)
+        self.subscribe(running.holding.happened)
         if self._held_at is not None:
-            self._holding.held(self._held_at)
-        limit = LengthLimit(max_call_ms=self._options.max_call_ms if room is not None else None, started_at=loop.time())
-        self._limit_alarm = Alarm(loop, limit, self._too_long)
-        self._limit_alarm.set()
+            running.holding.held(self._held_at)
         self._emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
         if resumed is not None:
-            self._talker.go_on(resumed)
+            running.talker.go_on(resumed)
         elif agent.greeting:
-            self._talker.say(agent.greeting, "greeting")
-        if room is not None and self._turns.listener is not None:
-            room.audio_input.subscribe(self._turns.listener.frame)
-        self._turns.changed()
-        if conversation.tts is not None:
-            conversation.spawn(self._make_canned(agent), "canned audio")
+            running.talker.say(agent.greeting, "greeting")
+        if room is not None and running.turns.listener is not None:
+            room.audio_input.subscribe(running.turns.listener.frame)
+        running.turns.changed()
+        running.make_canned()
         if not resumed:
             await conversation.run_hook(agent.on_enter(conversation.context()), "on_enter")
         if room is None:
             await self._settled()
-
-    def _watch(self, conversation: Conversation) -> None:
-        """Unless time is virtual: then nothing blocks, and no thread has a place."""
-        if isinstance(self._offload, ThreadOffload) and has_real_time(conversation.loop):
-            watch, watched = watch_of(conversation.loop), WatchedSession(conversation, self._canned_audio)
-            conversation.watch = partial(watch.runs, watched)
-            watch.join(watched)
-            self._unwatch = partial(watch.leave, watched)
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:
@@ -182,46 +148,35 @@ class AgentSession:
 
     def leg_ended(self) -> None:
         """The caller has gone. The session closes by itself."""
-        if self._ending is not None and not self._ending.hanging_up:
+        if self._running is not None and not self._running.ending.hanging_up:
             self._close("leg_ended")
 
     async def drain(self, farewell: str = "") -> None:
         """A polite end by the operator: the sentence that is being said is finished, then `farewell` (default: canned
         "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
-        conversation, ending, _, _ = self._parts()
+        running = self._started()
         if self._closing is None:
-            ending.end("drained", farewell or conversation.agent.say_canned("goodbye_drain"), cut=True)
+            words = farewell or running.conversation.agent.say_canned("goodbye_drain")
+            running.ending.end("drained", words, cut=True)
         await self.closed
 
     async def aclose(self, reason: str = "agent_ended", error: str = "") -> None:
         """End at once, without a word and without hanging up. Idempotent; the first reason counts."""
-        if self._conversation is not None:
+        if self._running is not None:
             await asyncio.shield(self._close(reason, error))
 
     def _close(self, reason: str, error: str = "") -> asyncio.Task[None]:
         # A task of its own: who asks for the end may be one of the tasks that it cancels.
         if self._closing is None:
-            self._closing = self._parts()[0].loop.create_task(self._close_all(reason, error), name="close")
+            self._closing = self._started().conversation.loop.create_task(self._close_all(reason, error), name="close")
         return self._closing
 
     async def _close_all(self, reason: str, error: str) -> None:
-        conversation, _, talker, turns = self._parts()
-        conversation.ending = conversation.closing = True
-        turns.stop()
-        if self._bridging is not None:
-            self._bridging.stop()
-        if self._limit_alarm is not None:
-            self._limit_alarm.cancel()
-        if self._holding is not None:
-            self._holding.stop()
-        talker.stop_replies(force=True)
-        talker.speaker.close()
-        await conversation.cancel_tasks()
-        await conversation.run_hook(conversation.agent.on_exit(conversation.context()), "on_exit")
-        await conversation.all_let_go()
-        closed = SessionClosed(conversation.now(), reason, error)
+        running = self._started()
+        await running.stop()
+        closed = SessionClosed(running.conversation.now(), reason, error)
         self._emit(closed)
-        self._unwatch()
+        running.unwatch()
         self._privacy.close()
         self._changed.set()
         if self._closed is not None and not self._closed.done():
@@ -232,20 +187,21 @@ class AgentSession:
     async def play(self, path: Path | str, *, text: str = "", allow_interruptions: bool = True) -> SpeechHandle:
         """Play a WAV file after what is being said; await the handle for its end. `text`: its words, which the model is
         told as far as they were heard. Raises OSError or BadWavFile."""
-        talker = self._parts()[2]
+        talker = self._started().talker
         pcm = await self._offload(lambda: load_sound(path), modelled_ms=0.0)
         return talker.play(pcm, text, Path(path).name, allow_interruptions=allow_interruptions)
 
     def say(self, text: str, *, allow_interruptions: bool = True) -> SpeechHandle:
         """Say these words as they are, after what is being said."""
-        return self._parts()[2].say(text, allow_interruptions=allow_interruptions)
+        return self._started().talker.say(text, allow_interruptions=allow_interruptions)
 
     def generate_reply(
         self, *, user_input: str = "", instructions: str = "", allow_interruptions: bool = True
     ) -> SpeechHandle:
         """Let the model speak. `instructions` hold for this reply only. Do not await it within a tool: a reply begins
         when the one before it, with its tools, is over."""
-        conversation, _, talker, _ = self._parts()
+        running = self._started()
+        conversation, talker = running.conversation, running.talker
         user_input = shortened(user_input, self._options.max_user_characters)
         user = ChatMessage("user", user_input) if user_input else None
         waterfall = Waterfall(conversation.turns, decided_at=conversation.now())
@@ -254,15 +210,15 @@ class AgentSession:
     def interrupt(self, *, force: bool = False) -> bool:
         """Stop talking, as if the caller had interrupted; `force`: also what may not be interrupted. Whether there
         was anything to stop."""
-        return self._parts()[2].interrupt(force=force)
+        return self._started().talker.interrupt(force=force)
 
     def disallow_interruptions(self) -> None:
         """The reply under way comes to its end, whatever the caller says."""
-        self._parts()[2].disallow_interruptions()
+        self._started().talker.disallow_interruptions()
 
     async def run(self, *, user_input: str) -> RunResult:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
-        conversation, _, _, _ = self._parts()
+        conversation = self._started().conversation
         events: list[SessionEvent] = []
         unsubscribe = self.subscribe(events.append, unmasked=True)
         try:
@@ -278,9 +234,9 @@ class AgentSession:
 
     async def _settled(self) -> None:
         """Wait until the agent has nothing left to say or do, or the session has closed."""
-        conversation, _, talker, _ = self._parts()
+        running = self._started()
         while self._closed is not None and not self._closed.done():
-            if not (talker.busy or conversation.entering or conversation.ending):
+            if running.idle:
                 break
             self._changed.clear()
             await self._changed.wait()
@@ -288,29 +244,29 @@ class AgentSession:
     async def next_message(self) -> str:
         """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
         asked to answer. Give such a tool `timeout_s=None` or a time that a caller can meet."""
-        return await self._parts()[3].next_message()
+        return await self._started().turns.next_message()
 
     # --- what the leg tells ---------------------------------------------------------------------------------------
 
     def on_digit(self, digit: str, at: float) -> None:
         """The caller pressed a key at loop-clock time `at`."""
-        if self._turns is not None and self._closing is None:
-            self._turns.digit(digit, at)
+        if self._running is not None and self._closing is None:
+            self._running.turns.digit(digit, at)
 
     def on_hold(self, at: float) -> None:
         """The caller has put us on hold at loop-clock time `at`, or a hold was there before the start: nothing is said
         to nobody, nothing is heard, no time runs but `max_hold_ms` and `max_call_ms`. Repeats change nothing."""
-        if self._holding is None:
+        if self._running is None:
             self._held_at = at
         elif self._closing is None:
-            self._holding.held(at)
+            self._running.holding.held(at)
 
     def on_resume(self, at: float) -> None:
         """The caller hears us again: a word of welcome (canned "welcome_back"), then the conversation goes on."""
-        if self._holding is None:
+        if self._running is None:
             self._held_at = None
         elif self._closing is None:
-            self._holding.resumed(at)
+            self._running.holding.resumed(at)
 
     # --- recording ------------------------------------------------------------------------------------------------
 
@@ -344,21 +300,21 @@ class AgentSession:
     @property
     def history(self) -> list[ChatMessage]:
         """What the model is told of the conversation, without its instructions."""
-        return self._parts()[0].history.messages()
+        return self._started().conversation.history.messages()
 
     def update_history(self, messages: Sequence[ChatMessage]) -> None:
         """What the model is told of the conversation from its next request on, as in `history` and edited."""
-        self._parts()[0].history.replace(messages)
+        self._started().conversation.history.replace(messages)
 
     @property
     def llm(self) -> LLM:
         """What thinks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._parts()[0].bare_llm, "LLM")
+        return self._given(self._started().conversation.bare_llm, "LLM")
 
     @property
     def tts(self) -> TTS:
         """What speaks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._parts()[0].bare_tts, "TTS")
+        return self._given(self._started().conversation.bare_tts, "TTS")
 
     def _given(self, provider: P | None, part: str) -> P:
         if provider is None:
@@ -373,12 +329,12 @@ class AgentSession:
     @property
     def agent(self) -> Agent:
         """Who is active."""
-        return self._parts()[0].agent
+        return self._started().conversation.agent
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Of prompts and completions so far, as the model's provider counts them."""
-        return (0, 0) if self._conversation is None else self._conversation.tokens
+        return (0, 0) if self._running is None else self._running.conversation.tokens
 
     @property
     def userdata(self) -> Any:
@@ -388,55 +344,13 @@ class AgentSession:
 
     @userdata.setter
     def userdata(self, value: Any) -> None:
-        if self._conversation is not None:
+        if self._running is not None:
             raise SessionMisuse("userdata is set before the session starts")
         self._userdata = value
 
     @property
     def options(self) -> SessionOptions:
         return self._options
-
-    # --- what the parts ask for (TalkerOwner, CallEnder) ------------------------------------------------------------
-
-    def talk_changed(self) -> None:
-        self._changed.set()
-        if self._turns is not None:
-            self._turns.changed()
-        self.situation_changed()
-
-    def situation_changed(self) -> None:
-        if self._bridging is not None:
-            self._bridging.changed()
-
-    def agent_changed(self) -> None:
-        conversation, _, _, turns = self._parts()
-        turns.agent_changed()
-        if conversation.tts is not None:
-            conversation.spawn(self._make_canned(conversation.agent), "canned audio")
-
-    def begin_ending(self) -> None:
-        self._parts()[1].begin()
-
-    def end(self, reason: str, farewell: str) -> None:
-        self._parts()[1].end(reason, farewell)
-
-    def _too_long(self, actions: tuple[CallTooLong, ...]) -> None:
-        conversation, ending, _, _ = self._parts()
-        if actions:
-            ending.end("max_length", conversation.agent.say_canned("goodbye_max_length"), cut=True)
-
-    async def _make_canned(self, agent: Agent) -> None:
-        conversation = self._parts()[0]
-        if conversation.tts is None:
-            return
-        # Nobody waits for it: a failure matters only when the sentence is needed, and is met then.
-        with suppress(ProviderError):
-            await self._canned_audio.make(
-                agent,
-                conversation.tts,
-                self._options,
-                lambda error, _: conversation.provider_failed("tts", error, "ignored"),
-            )
 
     def _emit(self, event: SessionEvent) -> None:
         told = self._privacy.masked(event)
@@ -446,7 +360,7 @@ class AgentSession:
             except Exception:  # noqa: BLE001  a watcher must not end the conversation that it watches
                 _log.exception("an event callback failed")
 
-    def _parts(self) -> tuple[Conversation, Ending, Talker, TurnTaking]:
-        if self._conversation is None or self._ending is None or self._talker is None or self._turns is None:
+    def _started(self) -> RunningSession:
+        if self._running is None:
             raise SessionMisuse("the session was not started")
-        return self._conversation, self._ending, self._talker, self._turns
+        return self._running

@@ -81,4 +81,4 @@ class Bridging:
 
     def _perform(self, fillers: tuple[Filler, ...]) -> None:
         for filler in fillers:
-            self._talker.fill(filler.canned)
+            self._talker.voice.fill(filler.canned)

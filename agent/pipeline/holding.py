@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from agent.events import (
     AgentMessage,
     AgentStartedSpeaking,
@@ -15,25 +13,22 @@ from agent.events import (
 )
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
+from agent.pipeline.ending import Ending
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
 from agent.turns.hold import GoOn, Hold, HoldAction, OpenQuestion, StandStill
 
-__all__ = ["HoldEnder", "Holding"]
+__all__ = ["Holding"]
 
 _ASKING = frozenset({"greeting", "reply", "say"})
 
 
-class HoldEnder(Protocol):
-    def end(self, reason: str, farewell: str, *, cut: bool) -> object: ...
-
-
 class Holding:
-    def __init__(self, conversation: Conversation, talker: Talker, turns: TurnTaking, ender: HoldEnder) -> None:
+    def __init__(self, conversation: Conversation, talker: Talker, turns: TurnTaking, ending: Ending) -> None:
         self._conversation = conversation
         self._talker = talker
         self._turns = turns
-        self._ender = ender
+        self._ending = ending
         self._hold = Hold(max_hold_ms=conversation.options.max_hold_ms)
         self._alarm = Alarm(conversation.loop, self._hold, self._perform)
         self._question = OpenQuestion()
@@ -67,7 +62,7 @@ class Holding:
             elif isinstance(action, GoOn):
                 self._go_on(action)
             else:
-                self._ender.end("held_too_long", "", cut=True)
+                self._ending.end("held_too_long", "", cut=True)
 
     def _stand_still(self, action: StandStill) -> None:
         self._conversation.held = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,16 @@ from agent.turns.endpointing import EndpointAction, Endpointing, FlushSpeech
 from agent.turns.voice import SpeechEnded, SpeechStarted, VoiceActivity
 from telephony.media.frames import AudioFrame
 
-__all__ = ["Listener", "SpokenTurn", "TurnObserver"]
+__all__ = [
+    "Heard",
+    "HearingLost",
+    "Listener",
+    "SpokenTurn",
+    "TurnDecided",
+    "TurnLikely",
+    "TurnReady",
+    "WordsHeard",
+]
 
 _PRE_ROLL_S = 0.3
 _WHOLE_TURN_FRAMES = 750  # 15 s: beyond that, hearing all of it again would take too long
@@ -54,26 +64,49 @@ class SpokenTurn:
         return min(self.confidences, default=1.0)
 
 
-class TurnObserver(Protocol):
-    def speech_started(self, event: SpeechStarted) -> None: ...
-    def speech_ended(self, event: SpeechEnded) -> None: ...
-    def words_heard(self, text: str, *, final: bool, confidence: float) -> None: ...
-    def turn_likely(self, turn: SpokenTurn) -> None:
-        """All words so far are there and the caller is silent, but the turn is not decided."""
+@dataclass(frozen=True, slots=True)
+class WordsHeard:
+    """Of the turn so far; of an interim text what is being said."""
 
-    def turn_decided(self, turn: SpokenTurn) -> None: ...
-    def turn_ready(self, turn: SpokenTurn) -> None:
-        """Decided, and its text is there (or `failed`)."""
+    text: str
+    final: bool
+    confidence: float
 
-    def deaf(self) -> None:
-        """Voice activity cannot be told any more."""
+
+@dataclass(frozen=True, slots=True)
+class TurnLikely:
+    """All words so far are there and the caller is silent, but the turn is not decided."""
+
+    turn: SpokenTurn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDecided:
+    """Its text may be yet to come."""
+
+    turn: SpokenTurn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReady:
+    """Decided, and its text is there (or it `failed`)."""
+
+    turn: SpokenTurn
+
+
+@dataclass(frozen=True, slots=True)
+class HearingLost:
+    """Voice activity cannot be told any more."""
+
+
+Heard = SpeechStarted | SpeechEnded | WordsHeard | TurnLikely | TurnDecided | TurnReady | HearingLost
 
 
 class Listener:
-    def __init__(self, conversation: Conversation, vad: VAD, stt: STT | None, observer: TurnObserver) -> None:
+    def __init__(self, conversation: Conversation, vad: VAD, stt: STT | None, heard: Callable[[Heard], None]) -> None:
         options = conversation.options
         self._conversation = conversation
-        self._observer = observer
+        self._heard = heard
         self._vad = vad
         self._vad_stream: VADStream | None = vad.stream()
         self._vad_failures = 0
@@ -169,7 +202,7 @@ class Listener:
             self._vad_stream.close()
 
     def _is_stopped(self) -> bool:
-        """Asked again after each call to the observer, which may have ended it all."""
+        """Asked again after each event, upon which all may have been ended."""
         return self._stopped
 
     def frame(self, frame: AudioFrame) -> None:
@@ -204,7 +237,7 @@ class Listener:
             return
         self._conversation.provider_failed("vad", failure, "canned")
         self._vad_stream = None
-        self._observer.deaf()
+        self._heard(HearingLost())
 
     # --- speech ---------------------------------------------------------------------------------------------------
 
@@ -213,7 +246,7 @@ class Listener:
         self._speech_started_at = event.at
         if self._turn is None:
             self._turn = SpokenTurn(event.at, event.at)
-        self._observer.speech_started(event)
+        self._heard(event)
         if self._is_stopped():
             return
         self._begin_piece(event.at)
@@ -227,7 +260,7 @@ class Listener:
         self._turn.voiced_ms += (event.at - self._speech_started_at) * 1000
         self._turn.ended_at = event.at
         actions = self._endpointing.speech_ended(event.at, event.noticed_at)
-        self._observer.speech_ended(event)
+        self._heard(event)
         self._perform(actions)
         self._alarm.set()
 
@@ -278,11 +311,11 @@ class Listener:
                 self._turn = SpokenTurn(action.at, action.at)
                 self._begin_piece(action.at)
             self._unready.append(turn)
-            self._observer.turn_decided(turn)
+            self._heard(TurnDecided(turn))
             self._settle()
 
     def _interim(self, text: str) -> None:
-        self._observer.words_heard(text, final=False, confidence=1.0)
+        self._heard(WordsHeard(text, final=False, confidence=1.0))
 
     def _piece_done(self, piece: Piece, transcript: Transcript | None) -> None:
         turn = self._pieces.pop(piece)
@@ -299,11 +332,11 @@ class Listener:
             turn.texts.append(transcript.text)
             if transcript.text:
                 turn.confidences.append(transcript.confidence)
-            self._observer.words_heard(turn.text, final=True, confidence=turn.confidence)
+            self._heard(WordsHeard(turn.text, final=True, confidence=turn.confidence))
         if turn.dropped or self._is_stopped():
             return
         if turn is self._turn and not turn.awaited and self._endpointing.state == "silence":
-            self._observer.turn_likely(turn)
+            self._heard(TurnLikely(turn))
         self._settle()
 
     def _settle(self) -> None:
@@ -311,7 +344,7 @@ class Listener:
         while self._unready and (self._unready[0].awaited == 0 or self._unready[0].failed):
             turn = self._unready.pop(0)
             if not turn.dropped:
-                self._observer.turn_ready(turn)
+                self._heard(TurnReady(turn))
 
 
 def _level_db(pcm: bytes) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from agent.chat_context import build_context
 from agent.events import TurnLatency
@@ -17,15 +17,17 @@ from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
 from agent.pipeline.outcomes import all_silent, end_of, end_refused, handoff_of
+from agent.pipeline.talk_events import EndReached, FarewellBegan, TalkEvent
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.turn_hook import turn_completed
 from agent.pipeline.utterance import Kind, Utterance
+from agent.pipeline.voice import Voice
 from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
 from agent.speech_handle import SpeechHandle
 from agent.tools import ToolOutcome
 from agent.turns.farewell import left_to_say
 
-__all__ = ["Reply", "ReplyVoice", "Waterfall"]
+__all__ = ["Reply", "Waterfall"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,37 +57,26 @@ class Waterfall:
         )
 
 
-class ReplyVoice(Protocol):
-    """What a reply needs of the talker."""
-
-    @property
-    def speaking_or_just_over(self) -> bool: ...
-
-    def new_utterance(self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
-    def speak(self, utterance: Utterance) -> None: ...
-    def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance: ...
-    def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None: ...
-    async def hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None: ...
-    def begin_ending(self) -> None: ...
-    def end(self) -> None: ...
-
-
 class Reply:
     def __init__(
         self,
         conversation: Conversation,
-        voice: ReplyVoice,
+        voice: Voice,
         *,
         user: ChatMessage | None,
         instructions: str,
         waterfall: Waterfall,
         allow_interruptions: bool,
+        hand_over: Callable[[Agent, str, SpeechHandle], Awaitable[Utterance | None]],
+        happened: Callable[[TalkEvent], None],
         over: Callable[[Reply], None],
         handle: SpeechHandle,
     ) -> None:
         self._conversation = conversation
         self._voice = voice
         self._instructions = instructions
+        self._give_to = hand_over
+        self._happened = happened
         self._over = over
         self._task: asyncio.Task[None] | None = None
         self._decided = asyncio.Event()
@@ -112,7 +103,7 @@ class Reply:
             self._user_entry = self._conversation.history.add(self.user)
         self._decided.set()
         for utterance in self._utterances:
-            self._attach(utterance)
+            self._voice.speak(utterance)
 
     @property
     def lost(self) -> bool:
@@ -262,12 +253,12 @@ class Reply:
     async def _hand_over(self, outcomes: Sequence[ToolOutcome]) -> bool:
         for outcome in outcomes:
             if (handoff := handoff_of(outcome)) is not None:
-                self._follow(await self._voice.hand_over(*handoff, self.handle))
+                self._follow(await self._give_to(*handoff, self.handle))
                 return True
         return False
 
     async def _end(self, farewell: str) -> None:
-        self._voice.begin_ending()
+        self._happened(FarewellBegan())
         self._stopped = False
         if not farewell and not self._said:
             asked = await self._ask((), first=False, kind="farewell")
@@ -277,8 +268,8 @@ class Reply:
         if farewell:
             utterance = self._voice.fixed(farewell, "farewell", self.handle, allow_interruptions=False)
             self._follow(utterance)
-            self._attach(utterance)
-        self._voice.end()
+            self._voice.speak(utterance)
+        self._happened(EndReached("agent_ended"))
 
     async def _apologize(self, key: str, *, failure: bool) -> None:
         self.failed = self.failed or failure
@@ -303,12 +294,8 @@ class Reply:
         utterance = self._voice.new_utterance(kind, self.handle, allow_interruptions=interruptible)
         self._follow(utterance)
         if self._decided.is_set():
-            self._attach(utterance)
+            self._voice.speak(utterance)
         return utterance
-
-    def _attach(self, utterance: Utterance) -> None:
-        self._conversation.history.attach(utterance.entry)
-        self._voice.speak(utterance)
 
     def _messages(self) -> list[ChatMessage]:
         conversation = self._conversation

@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from agent.events import AgentHandoff
 from agent.persona import Agent
-from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned, speak_filler
+from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.reply import Reply, Waterfall
-from agent.pipeline.sound_file import played
 from agent.pipeline.speaker import Speaker
+from agent.pipeline.talk_events import EndReached, PersonaChanged, TalkChanged, TalkEvent
 from agent.pipeline.utterance import Kind, Utterance
-from agent.providers.base import TTS, ChatMessage, ProviderError, SpokenAudio
+from agent.pipeline.voice import CANNED_KINDS, Voice
+from agent.providers.base import ChatMessage
 from agent.speech_handle import SpeechHandle
 
-__all__ = ["CANNED_KINDS", "Talker", "TalkerOwner"]
-
-_JUST_OVER_S = 1.5  # a function may still have something to write down after it has said so
-CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
-
-
-class TalkerOwner(Protocol):
-    """What the talker asks of the session."""
-
-    def talk_changed(self) -> None:
-        """The agent begins or ends being busy."""
-
-    def agent_changed(self) -> None:
-        """Another persona is active."""
-
-    def begin_ending(self) -> None:
-        """The call is going to end: hear nothing more."""
-
-    def end(self, reason: str, farewell: str) -> None:
-        """Play out what is queued, then `farewell`, and hang up."""
+__all__ = ["Talker"]
 
 
 class Talker:
-    def __init__(self, conversation: Conversation, owner: TalkerOwner, canned: CannedAudio) -> None:
+    def __init__(self, conversation: Conversation, canned: CannedAudio, happened: Callable[[TalkEvent], None]) -> None:
         self._conversation = conversation
-        self._owner = owner
-        self._canned = canned
+        self._happened = happened
         self._queue: deque[Reply] = deque()
         self._active: Reply | None = None
         self._prepared: Reply | None = None
         self._entering_silently = 0
-        self.speaker = Speaker(conversation, owner.talk_changed, self._utterance_failed)
+        self.speaker = Speaker(conversation, self._changed, self._utterance_failed)
+        self.voice = Voice(conversation, self.speaker, canned, self._failed_too_often)
 
     @property
     def busy(self) -> bool:
@@ -72,24 +53,18 @@ class Talker:
             return False
         return self.speaker.interruptible and (self._active is None or self._active.allow_interruptions)
 
-    @property
-    def speaking_or_just_over(self) -> bool:
-        """What a function has said was its outcome, and no word before a wait."""
-        return self.speaker.speaking or self._conversation.now() - self.speaker.words_until < _JUST_OVER_S
-
     # --- saying ---------------------------------------------------------------------------------------------------
 
     def say(self, text: str, kind: Kind = "say", *, allow_interruptions: bool = True) -> SpeechHandle:
         """Say these words after what is queued."""
         handle = SpeechHandle(self._interrupt_handle)
-        utterance = self.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
+        utterance = self.voice.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
         utterance.sole = True
         if self._conversation.ending and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
             return handle
         self._conversation.said += 1
-        self._conversation.history.attach(utterance.entry)
-        self.speaker.add(utterance)
+        self.voice.speak(utterance)
         return handle
 
     def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
@@ -101,7 +76,7 @@ class Talker:
         if not text:
             self.speaker.release()
             return
-        utterance = self.fixed(text, "canned", SpeechHandle(self._interrupt_handle), allow_interruptions=True)
+        utterance = self.voice.fixed(text, "canned", SpeechHandle(self._interrupt_handle), allow_interruptions=True)
         utterance.sole = True
         self._conversation.history.attach(utterance.entry)
         self.speaker.release(utterance)
@@ -126,7 +101,7 @@ class Talker:
         """Play 8 kHz audio after what is queued. `text`: its words, which the model is told; without, the transcript
         has the `name`."""
         handle = SpeechHandle(self._interrupt_handle)
-        utterance = self.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
+        utterance = self.voice.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
         utterance.set_text(text or f"[{name}]", whole=True)
         utterance.sole = True
         if self._conversation.ending:
@@ -136,52 +111,6 @@ class Talker:
             self._conversation.history.attach(utterance.entry)
         self.speaker.add(utterance)
         return handle
-
-    def new_utterance(
-        self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool, audio: bytes | None = None
-    ) -> Utterance:
-        """`audio`: its sound, instead of what the synthesis makes of its text."""
-        voiced = self._conversation.tts is not None or (audio is not None and self._conversation.output is not None)
-        utterance = Utterance(
-            kind,
-            handle,
-            allow_interruptions=allow_interruptions,
-            voiced=voiced,
-            language=self._conversation.agent.language,
-            max_characters=self._conversation.options.max_reply_characters,
-        )
-        if voiced:
-            agent, tts = self._conversation.agent, self._conversation.tts  # these, also after a handoff
-            utterance.synthesis = self._conversation.spawn(
-                utterance.synthesize(
-                    lambda text: self._speak(agent, tts, kind, text) if audio is None else played(audio)
-                ),
-                f"speak {kind}",
-            )
-        return utterance
-
-    def speak(self, utterance: Utterance) -> None:
-        self.speaker.add(utterance)
-
-    def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
-        """An utterance of which all words are known; it is yet to be put into the history and to the speaker."""
-        utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
-        utterance.set_text(text, whole=kind in CANNED_KINDS)
-        return utterance
-
-    def _speak(self, agent: Agent, tts: TTS | None, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
-        options = self._conversation.options
-        if tts is None:
-            raise ProviderError("session", "has no TTS")
-        if kind not in CANNED_KINDS:
-            return speak(tts, agent, text, options, lambda error, action: self._report(error, action))
-        fallback = in_spoken_form(agent, "goodbye_error" if kind == "farewell" else "unavailable")
-        return speak_canned(
-            tts, agent, text, options, lambda error, action: self._report(error, action), self._canned, fallback
-        )
-
-    def _report(self, error: ProviderError, action: str) -> None:
-        self._conversation.provider_failed("tts", error, "retry" if action == "retry" else "canned")
 
     # --- replying -------------------------------------------------------------------------------------------------
 
@@ -201,7 +130,7 @@ class Talker:
             prepared.waterfall.decided_at = waterfall.decided_at
             self._active = prepared
             prepared.decide()
-            self._owner.talk_changed()
+            self._changed()
             return prepared.handle
         if prepared is not None:
             prepared.stop()
@@ -256,11 +185,13 @@ class Talker:
     def _make(self, user: ChatMessage | None, waterfall: Waterfall, instructions: str, allow: bool) -> Reply:
         return Reply(
             self._conversation,
-            self,
+            self.voice,
             user=user,
             instructions=instructions,
             waterfall=waterfall,
             allow_interruptions=allow,
+            hand_over=self._hand_over,
+            happened=self._happened,
             over=self._reply_over,
             handle=SpeechHandle(self._interrupt_handle),
         )
@@ -270,7 +201,7 @@ class Talker:
             self._active = self._queue.popleft()
             self._active.begin()
             self._active.decide()
-        self._owner.talk_changed()
+        self._changed()
 
     def _reply_over(self, reply: Reply) -> None:
         if reply is self._active:
@@ -284,38 +215,13 @@ class Talker:
         self._queue = deque(reply for reply in self._queue if reply.handle is not handle)
         self.speaker.drop_handle(handle)
 
-    def fill(self, key: str) -> None:
-        """Bridge a wait with canned words. They are no part of the conversation that the model reads."""
-        conversation = self._conversation
-        tts, options, agent = conversation.tts, conversation.options, conversation.agent
-        text = agent.say_canned(key)
-        if tts is None or not text:
-            return
-        utterance = Utterance("canned", SpeechHandle(), allow_interruptions=True, voiced=True, language=agent.language)
-        utterance.set_text(text, whole=True)
-        utterance.synthesis = conversation.spawn(
-            utterance.synthesize(lambda text: speak_filler(tts, agent, text, options, self._canned)), "speak filler"
-        )
-        self.speaker.fill(utterance)
+    # --- what becomes of replies ----------------------------------------------------------------------------------
 
-    # --- what replies ask for -------------------------------------------------------------------------------------
+    def _changed(self) -> None:
+        self._happened(TalkChanged())
 
-    def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:
-        """Say canned words within a reply; after too many failures in a row the call ends instead (None)."""
-        agent = self._conversation.agent
-        if self._conversation.ending:
-            return None
-        if failure and self._conversation.failures.failed():
-            self._owner.end("error", agent.say_canned("goodbye_error"))
-            return None
-        utterance = self.fixed(agent.say_canned(key), "canned", handle, allow_interruptions=True)
-        self._conversation.history.attach(utterance.entry)
-        self.speaker.add(utterance)
-        return utterance
-
-    def fail(self) -> None:
-        """Something that was to be answered or said failed outside a reply."""
-        self.apologize("unavailable", SpeechHandle(), failure=True)
+    def _failed_too_often(self) -> None:
+        self._happened(EndReached("error", self._conversation.agent.say_canned("goodbye_error")))
 
     def _utterance_failed(self, utterance: Utterance) -> None:
         if utterance.kind in CANNED_KINDS:
@@ -323,9 +229,9 @@ class Talker:
         if self._active is not None and self._active.handle is utterance.handle:
             self._active.failed = True
             self._active.stop()
-        self.fail()
+        self.voice.fail()
 
-    async def hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
+    async def _hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
         """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
         its model is asked."""
         old = self._conversation.agent
@@ -333,12 +239,11 @@ class Talker:
         self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
         self.drop_prepared()
         self._conversation.become(agent)
-        self._owner.agent_changed()
+        self._happened(PersonaChanged())
         utterance = None
         if text := words or agent.greeting:
-            utterance = self.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
-            self._conversation.history.attach(utterance.entry)
-            self.speaker.add(utterance)
+            utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
+            self.voice.speak(utterance)
         self._conversation.entering += 1
         self._conversation.spawn(self._enter(agent, asked=not text), "on_enter")
         return utterance
@@ -355,10 +260,4 @@ class Talker:
         active = self._conversation.agent is agent
         if asked and active and self._conversation.said == said and self._conversation.turns == turn:
             self.reply(None, Waterfall(turn))
-        self._owner.talk_changed()
-
-    def begin_ending(self) -> None:
-        self._owner.begin_ending()
-
-    def end(self) -> None:
-        self._owner.end("agent_ended", "")
+        self._changed()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal
 
 from agent.bounds import shortened
 from agent.events import (
-    DigitReceived,
     SilencePrompted,
     UserMessage,
     UserStartedSpeaking,
@@ -18,42 +17,47 @@ from agent.events import (
 from agent.persona import overrides
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
-from agent.pipeline.listener import Listener, SpokenTurn
+from agent.pipeline.keying import KeyEvent, Keying, KeyPressed, KeysEntered, KeysSettled
+from agent.pipeline.listener import (
+    Heard,
+    HearingLost,
+    Listener,
+    SpokenTurn,
+    TurnDecided,
+    TurnLikely,
+    TurnReady,
+    WordsHeard,
+)
 from agent.pipeline.reply import Waterfall
-from agent.pipeline.talker import CANNED_KINDS, Talker
+from agent.pipeline.talk_events import EndReached, SituationChanged, TurnEvent
+from agent.pipeline.talker import Talker
 from agent.pipeline.turn_hook import transcribed
+from agent.pipeline.voice import CANNED_KINDS
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
-from agent.turns.digits import DigitCollector, DigitsEntered
 from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
-from agent.turns.keys import KeyTurns, Presses
 from agent.turns.silence import SilenceLadder, SilenceRung
 from agent.turns.voice import SpeechEnded, SpeechStarted
 from agent.turns.wordless import WordlessTurns
 
-__all__ = ["INAUDIBLE", "CallEnder", "TurnTaking"]
+__all__ = ["INAUDIBLE", "TurnTaking"]
 
 INAUDIBLE = "[inaudible]"
-_KEYS_AT_ONCE = 40  # that were pressed before the agent could hear them
-_log = logging.getLogger(__name__)
-
-
-class CallEnder(Protocol):
-    """What is asked of the session."""
-
-    def end(self, reason: str, farewell: str) -> None: ...
-    def situation_changed(self) -> None:
-        """The caller did something, or it was dealt with."""
 
 
 class TurnTaking:
     def __init__(
-        self, conversation: Conversation, talker: Talker, vad: VAD | None, stt: STT | None, ender: CallEnder
+        self,
+        conversation: Conversation,
+        talker: Talker,
+        vad: VAD | None,
+        stt: STT | None,
+        happened: Callable[[TurnEvent], None],
     ) -> None:
         options = conversation.options
         self._conversation = conversation
         self._talker = talker
-        self._ender = ender
+        self._happened = happened
         self._interruption = Interruption(
             InterruptionSettings(
                 min_duration_ms=options.min_interruption_ms,
@@ -66,23 +70,20 @@ class TurnTaking:
         self._silence = SilenceLadder(away_ms=options.away_ms if conversation.output is not None else None)
         self._silence.on = conversation.agent.silence_ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
-        self._digits = DigitCollector(conversation.agent.digits)
-        self._presses = Presses(a_second=options.max_keys_a_second, burst=_KEYS_AT_ONCE)
-        self._key_turns = KeyTurns(gap_ms=options.min_key_turn_ms)
+        self._keying = Keying(conversation, self._keys)
         loop = conversation.loop
         self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
         self._silence_alarm = Alarm(loop, self._silence, self._prompt)
-        self._digits_alarm = Alarm(loop, self._digits, self._digits_entered)
-        self._key_turns_alarm = Alarm(loop, self._key_turns, self._keyed)
-        self._alarms = (self._interruption_alarm, self._silence_alarm, self._digits_alarm, self._key_turns_alarm)
+        self._alarms = (self._interruption_alarm, self._silence_alarm)
         self._waiting: list[asyncio.Future[str]] = []
         self._stopped = False
         self._recognizes = stt is not None
-        self.listener = None if vad is None else Listener(conversation, vad, stt, self)
+        self.listener = None if vad is None else Listener(conversation, vad, stt, self._heard)
 
     def stop(self) -> None:
         """Take nothing more from the caller."""
         self._stopped = True
+        self._keying.stop()
         if self.listener is not None:
             self.listener.stop()
         for alarm in self._alarms:
@@ -101,17 +102,14 @@ class TurnTaking:
         self._silence.busy()
         for alarm in self._alarms:
             alarm.cancel()
+        self._keying.hold()
 
     def resume(self, at: float, held_ms: float) -> None:
         """The caller is back, which is a sign of life."""
         self._conversation.last_sound_at = at  # nobody has waited since what was said before
         self._silence.heard(at)
-        self._digits.stood_still(held_ms / 1000, at)
-        if self._stopped:
-            return
-        self._digits_alarm.set()
-        self._key_turns_alarm.set()
-        if self.listener is not None:
+        self._keying.resume(at, held_ms)
+        if self.listener is not None and not self._stopped:
             self.listener.resume(at)
 
     def changed(self) -> None:
@@ -133,18 +131,14 @@ class TurnTaking:
         talking = talker.speaker.busy if self._waiting else talker.busy
         if not listening:
             self._conversation.goes_on.set()
-        if talking or self._keying:
+        if talking or self._keying.busy:
             self._silence.busy()
         elif listening or self._conversation.user_speaking:
             self._silence.sound()
         else:
             self._silence.idle(now)
         self._silence_alarm.set()
-        self._ender.situation_changed()
-
-    @property
-    def _keying(self) -> bool:
-        return self._digits.collecting or self._key_turns.waiting
+        self._happened(SituationChanged())
 
     @property
     def awaits_words(self) -> bool:
@@ -155,19 +149,36 @@ class TurnTaking:
         """Another persona: its digit entry, its expectations. What was keyed and how long was kept silent for the one
         before goes with it."""
         agent = self._conversation.agent
-        self._digits.begin(agent.digits)
+        self._keying.persona_changed(agent)
         self._silence.on = agent.silence_ladder
-        self._digits_alarm.set()
-        self._key_turns.forget()
-        self._key_turns_alarm.set()
-        self._secret_over()
         self._silence.heard(self._conversation.now())
         if self.listener is not None:
             self.listener.agent_changed()
 
-    # --- speech (TurnObserver) ------------------------------------------------------------------------------------
+    # --- speech ------------------------------------------------------------------------------------
 
-    def speech_started(self, event: SpeechStarted) -> None:
+    def _heard(self, event: Heard) -> None:
+        match event:
+            case SpeechStarted():
+                self._speech_started(event)
+            case SpeechEnded():
+                self._speech_ended(event)
+            case WordsHeard():
+                self._words_heard(event)
+            case TurnLikely(turn=turn):
+                self._turn_likely(turn)
+            case TurnDecided(turn=turn):
+                if self._interruption.state == "calm":
+                    self._tell_decided(turn)
+            case TurnReady(turn=turn):
+                self._turn_ready(turn)
+            case HearingLost():
+                self._end("error", "goodbye_error")
+
+    def _end(self, reason: str, canned: str) -> None:
+        self._happened(EndReached(reason, self._conversation.agent.say_canned(canned)))
+
+    def _speech_started(self, event: SpeechStarted) -> None:
         self._conversation.emit(UserStartedSpeaking(event.at, event.noticed_at))
         self._talker.drop_prepared()
         interruptible = self._talker.interruptible
@@ -181,26 +192,26 @@ class TurnTaking:
         )
         self.changed()
 
-    def speech_ended(self, event: SpeechEnded) -> None:
+    def _speech_ended(self, event: SpeechEnded) -> None:
         self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
         self._conversation.last_sound_at = max(self._conversation.last_sound_at, event.at)
         self._judge(self._interruption.speech_ended(event.at, event.noticed_at))
         self.changed()
 
-    def words_heard(self, text: str, *, final: bool, confidence: float) -> None:
+    def _words_heard(self, heard: WordsHeard) -> None:
         self._judge(
             self._interruption.transcript(
-                text,
+                heard.text,
                 self._conversation.now(),
-                final=final,
-                confidence=confidence,
+                final=heard.final,
+                confidence=heard.confidence,
                 language=self._conversation.agent.language,
                 answer_expected=self._answer_expected,
             )
         )
         self._interruption_alarm.set()
 
-    def turn_likely(self, turn: SpokenTurn) -> None:
+    def _turn_likely(self, turn: SpokenTurn) -> None:
         text = self._words_of(turn)
         if self._conversation.options.preemptive and text and not turn.failed and not self._waiting:
             self._talker.prepare(ChatMessage("user", text), self._waterfall(turn))
@@ -209,11 +220,7 @@ class TurnTaking:
         conversation = self._conversation
         return shortened(transcribed(conversation.agent, turn.text), conversation.options.max_user_characters)
 
-    def turn_decided(self, turn: SpokenTurn) -> None:
-        if self._interruption.state == "calm":
-            self._tell_decided(turn)
-
-    def turn_ready(self, turn: SpokenTurn) -> None:
+    def _turn_ready(self, turn: SpokenTurn) -> None:
         text = turn.text
         backchannel = is_backchannel(text, self._conversation.agent.language)
         if (turn.over_agent and backchannel) or (backchannel and self._talker.working and not self._answer_expected):
@@ -224,7 +231,7 @@ class TurnTaking:
         text = self._words_of(turn)
         if turn.failed and not text:
             self._talker.drop_prepared()
-            self._talker.fail()
+            self._talker.voice.fail()
         elif text:
             self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
         elif turn.interrupted_agent or turn.voiced_ms >= self._conversation.options.inaudible_min_ms:
@@ -237,7 +244,7 @@ class TurnTaking:
         self._silence.heard(now)
         verdict = self._wordless.turn(turn.voiced_ms, now) if self._recognizes else "ask"
         if verdict == "end":
-            self._ender.end("caller_wordless", self._conversation.agent.say_canned("goodbye_wordless"))
+            self._end("caller_wordless", "goodbye_wordless")
         elif self._talker.owes or (verdict == "pass" and not turn.cut_answer):
             return  # an answer is on its way; or: enough has been asked
         elif self._conversation.options.inaudible == "tell_model":
@@ -250,9 +257,6 @@ class TurnTaking:
         """Whether a mere "yes" or "okay" would mean something."""
         speaker = self._talker.speaker
         return speaker.asked if self._talker.working and speaker.unheard else speaker.answer_expected
-
-    def deaf(self) -> None:
-        self._ender.end("error", self._conversation.agent.say_canned("goodbye_error"))
 
     def _tell_decided(self, turn: SpokenTurn) -> None:
         if turn.decided_at is not None and not turn.told:
@@ -280,7 +284,7 @@ class TurnTaking:
     ) -> None:
         now = self._conversation.now()
         if source == "speech":
-            self._conversation.privacy.said(text, self._digits.entry)
+            self._conversation.privacy.said(text, self._keying.entry)
         self._silence.heard(now)
         self._wordless.words()
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
@@ -351,46 +355,21 @@ class TurnTaking:
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def digit(self, digit: str, at: float) -> None:
-        if not self._presses.takes(self._conversation.now()):
-            if self._presses.dropped == 1:
-                _log.warning("keys come faster than a hand presses them: what is too much is dropped")
-            return
-        privacy = self._conversation.privacy
-        self._conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
-        if self._stopped:
-            return
-        if privacy.hides(self._digits.entry):
-            self._conversation.recording.pause("secret", at)
-        self._silence.heard(self._conversation.now())
-        self._wordless.words()
-        if self._digits.takes(digit):
-            # A key that nobody waits for, touched by a cheek, stops nothing.
-            self._talker.drop_prepared()
-            if self._talker.speaker.busy and self._talker.interruptible:
-                self._interrupt()
-        agent = self._conversation.agent
-        self._conversation.spawn(
-            self._conversation.run_hook(agent.on_digit(self._conversation.context(), digit), "on_digit"), "on_digit"
-        )
-        self._digits_entered(self._digits.digit(digit, at))
-        self._digits_alarm.set()
+        self._keying.pressed(digit, at)
 
-    def _digits_entered(self, actions: tuple[DigitsEntered, ...]) -> None:
-        self._keyed(self._key_turns.entered(actions, self._conversation.now()))
-        self._key_turns_alarm.set()
-
-    def _keyed(self, actions: tuple[DigitsEntered, ...]) -> None:
-        for entered in actions:
-            self._conversation.emit(UserTurnEnded(self._conversation.now(), entered.ended_at, "digits"))
-            self._conversation.privacy.entered(entered.text, self._digits.entry)
-            self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
-        self._secret_over()
-        self.changed()
-
-    def _secret_over(self) -> None:
-        """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
-        if not self._keying:
-            self._conversation.recording.resume("secret", self._conversation.now())
+    def _keys(self, event: KeyEvent) -> None:
+        match event:
+            case KeyPressed(expected=expected):
+                self._silence.heard(self._conversation.now())
+                self._wordless.words()
+                if expected:
+                    self._talker.drop_prepared()
+                    if self._talker.speaker.busy and self._talker.interruptible:
+                        self._interrupt()
+            case KeysEntered(entered=entered):
+                self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
+            case KeysSettled():
+                self.changed()
 
     # --- silence --------------------------------------------------------------------------------------------------
 
@@ -404,7 +383,7 @@ class TurnTaking:
 
     def _climb(self, rung: SilenceRung) -> None:
         if rung.last:
-            self._ender.end("caller_silent", self._conversation.agent.say_canned(rung.canned))
+            self._end("caller_silent", rung.canned)
         else:
             self._talker.say_canned(rung.canned, "silence_prompt")
 

@@ -9,7 +9,7 @@ import pytest
 from call_world import CallWorld, call
 from personas_called import HangsEntering
 
-from agent import AgentSession
+from agent.pipeline.running import RunningSession
 from agent.providers.base import ProviderRejected, ProviderUnavailable
 from agent.providers.fakes import FakeLLM, FakeTTS, ModelTurn
 from agent.testing.virtual_clock import run_virtual
@@ -274,7 +274,7 @@ def test_a_session_that_does_not_end_at_its_length_is_ended_by_the_owner(monkeyp
     async def script(world: CallWorld) -> None:
         await wait(30)
 
-    monkeypatch.setattr(AgentSession, "_too_long", lambda self, actions: None)
+    monkeypatch.setattr(RunningSession, "_too_long", lambda self, actions: None)
     world = call(script, "Silent", more="session: {max_call_s: 10, away_ms: 120000}")
     assert world.outcome == ("answered", "system", "TimeoutError: the conversation did not end by itself")
     assert world.ended_after == pytest.approx(70, abs=1)

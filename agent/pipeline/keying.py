@@ -1,0 +1,124 @@
+"""What the caller keys in: presses are told, collected into entries, taken as turns; a secret pauses the recording."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.events import DigitReceived, UserTurnEnded
+from agent.persona import Agent
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.conversation import Conversation
+from agent.turns.digits import DigitCollector, DigitEntry, DigitsEntered
+from agent.turns.keys import KeyTurns, Presses
+
+__all__ = ["KeyEvent", "KeyPressed", "Keying", "KeysEntered", "KeysSettled"]
+
+_KEYS_AT_ONCE = 40  # that were pressed before the agent could hear them
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """`expected`: the persona collects it. A key that nobody waits for may have been touched by a cheek."""
+
+    expected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeysEntered:
+    """What was keyed is a message."""
+
+    entered: DigitsEntered
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSettled:
+    """A press, or the time for one, has been dealt with: whether more is awaited may have changed."""
+
+
+KeyEvent = KeyPressed | KeysEntered | KeysSettled
+
+
+class Keying:
+    def __init__(self, conversation: Conversation, happened: Callable[[KeyEvent], None]) -> None:
+        options, loop = conversation.options, conversation.loop
+        self._conversation = conversation
+        self._happened = happened
+        self._digits = DigitCollector(conversation.agent.digits)
+        self._presses = Presses(a_second=options.max_keys_a_second, burst=_KEYS_AT_ONCE)
+        self._turns = KeyTurns(gap_ms=options.min_key_turn_ms)
+        self._digits_alarm = Alarm(loop, self._digits, self._collected)
+        self._turns_alarm = Alarm(loop, self._turns, self._taken)
+        self._stopped = False
+
+    @property
+    def entry(self) -> DigitEntry | None:
+        """What is being asked for."""
+        return self._digits.entry
+
+    @property
+    def busy(self) -> bool:
+        """Keys are being collected, or an entry waits to be taken."""
+        return self._digits.collecting or self._turns.waiting
+
+    def pressed(self, digit: str, at: float) -> None:
+        conversation = self._conversation
+        if not self._presses.takes(conversation.now()):
+            if self._presses.dropped == 1:
+                _log.warning("keys come faster than a hand presses them: what is too much is dropped")
+            return
+        privacy = conversation.privacy
+        conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
+        if self._stopped:
+            return
+        if privacy.hides(self._digits.entry):
+            conversation.recording.pause("secret", at)
+        self._happened(KeyPressed(self._digits.takes(digit)))
+        agent = conversation.agent
+        conversation.spawn(conversation.run_hook(agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit")
+        self._collected(self._digits.digit(digit, at))
+        self._digits_alarm.set()
+
+    def persona_changed(self, agent: Agent) -> None:
+        """Another entry. What was keyed for the persona before goes with it."""
+        self._digits.begin(agent.digits)
+        self._digits_alarm.set()
+        self._turns.forget()
+        self._turns_alarm.set()
+        self._secret_over()
+
+    def hold(self) -> None:
+        """No deadline until `resume`."""
+        self._digits_alarm.cancel()
+        self._turns_alarm.cancel()
+
+    def resume(self, at: float, held_ms: float) -> None:
+        self._digits.stood_still(held_ms / 1000, at)
+        if not self._stopped:
+            self._digits_alarm.set()
+            self._turns_alarm.set()
+
+    def stop(self) -> None:
+        """Presses are only told from now on."""
+        self._stopped = True
+        self.hold()
+
+    def _collected(self, actions: tuple[DigitsEntered, ...]) -> None:
+        self._taken(self._turns.entered(actions, self._conversation.now()))
+        self._turns_alarm.set()
+
+    def _taken(self, actions: tuple[DigitsEntered, ...]) -> None:
+        conversation = self._conversation
+        for entered in actions:
+            conversation.emit(UserTurnEnded(conversation.now(), entered.ended_at, "digits"))
+            conversation.privacy.entered(entered.text, self._digits.entry)
+            self._happened(KeysEntered(entered))
+        self._secret_over()
+        self._happened(KeysSettled())
+
+    def _secret_over(self) -> None:
+        """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
+        if not self.busy:
+            self._conversation.recording.resume("secret", self._conversation.now())
