@@ -17,7 +17,6 @@ from typing import Any
 import structlog
 
 from agent import Agent
-from agent.events import SessionClosed, event_from_dict
 from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
@@ -27,11 +26,11 @@ from gateway.callworker.journal import Journal
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
+from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
 from gateway.livekit.agents import AgentWatch
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.keys import Keys
 from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
-from gateway.livekit.transcription import SpokenWords
 from gateway.livekit.waiting import CallerWaits, announce
 from telephony.call import EndedBy, Leg
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
@@ -54,11 +53,10 @@ from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import DRAIN, HANG_UP, HELD, HELD_ATTRIBUTE
 from telephony.rooms.protocol import LegAudio, Recorder
 
-__all__ = ["EVENT_TOPIC", "LiveKitConversation", "RoomMaker"]
+__all__ = ["LiveKitConversation", "RoomMaker"]
 
 log = structlog.get_logger(__name__)
 
-EVENT_TOPIC = "trunkline.event"  # data packets: a session event as JSON, with `unix_ms`, the time of day of its `at`
 BREAK_GRACE_S = 1.5  # media goes on for the first second of a connection that breaks, and many are resumed in that
 PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: what is still under way to the phone
 LEFT_GRACE_S = 1.0  # an agent that has left on purpose: its last words, or another one that takes over
@@ -94,16 +92,14 @@ class LiveKitConversation:
         self._begun = False
         self._hold = Hold(max_hold_ms=max_hold_s * 1000)
         self._hold_alarm = Alarm(self._loop, self._hold, self._held_too_long)
-        self._tokens = (0, 0)
         self._changed = asyncio.Event()
         self._over: asyncio.Future[ConversationOver] = self._loop.create_future()
         self._farewell = ""  # the canned sentence that the caller hears before it is over
         self._waits = CallerWaits(
             lambda: self._joined().announcer, lambda: canned.get(self._persona, "one_moment"), self._change
         )
-        self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
-        self._words = SpokenWords(caller_identity(leg.info), self._is_agent)
-        self._privacy = Privacy(prepared.session.get("mask_digits", "cards"))  # for agents that mask nothing themselves
+        privacy = Privacy(prepared.session.get("mask_digits", "cards"))
+        self._told = AgentEvents(journal, privacy, caller_identity(leg.info), self._is_agent)
         self._room_name = call_room_name(leg.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(leg.send_digits)
@@ -115,7 +111,7 @@ class LiveKitConversation:
 
     @property
     def tokens(self) -> tuple[int, int]:
-        return self._tokens
+        return self._told.tokens
 
     async def prepare(self) -> None:
         """Raises LiveKitError, SecretMissing."""
@@ -206,12 +202,10 @@ class LiveKitConversation:
         if self._room is None or not self._room.live:
             return
         await self._say_status("hangup")
-        if self._session_over is not None:
-            await asyncio.wait({self._session_over}, timeout=LAST_EVENT_LIMIT_S)
+        await self._told.last(LAST_EVENT_LIMIT_S)
 
     async def close(self) -> None:
-        for said in self._words.rest():
-            self._journal.event(self._privacy.masked(said))
+        self._told.close()
         self._hold_alarm.cancel()
         for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
             task.cancel()
@@ -271,17 +265,11 @@ class LiveKitConversation:
 
     def _happened(self, event: LiveKitEvent) -> None:
         match event:
-            case DataReceived(topic=topic, payload=payload, identity=sender) if topic == EVENT_TOPIC:
-                # Data may overtake the news that its sender has joined; then the SDK does not know who it was.
-                if sender is None or self._is_agent(sender):
-                    self._journal_event(payload)
-                else:
-                    log.warning("agent_event_refused", error=f"{sender} is no agent")
+            case DataReceived(topic=topic) if topic == EVENT_TOPIC:
+                self._told.data(event)
                 return
             case TranscriptionReceived():
-                # An agent that tells its session's events has said it there, and better.
-                if self._session_over is None and (said := self._words.take(event)) is not None:
-                    self._journal.event(self._privacy.masked(said))
+                self._told.transcription(event)
                 return
             case DtmfReceived(digit=digit):
                 self._to_phone.press(digit)
@@ -315,23 +303,6 @@ class LiveKitConversation:
     def _is_agent(self, identity: str | None) -> bool:
         participants = self._joined().participants
         return any(who.identity == identity and who.kind is ParticipantKind.AGENT for who in participants)
-
-    def _journal_event(self, payload: bytes) -> None:
-        """Of an agent in another process, maybe on another machine: by the time of day, on our clock."""
-        try:
-            body = json.loads(payload)
-            unix_ms, tokens = float(body.pop("unix_ms")), body.pop("tokens", None)
-            event = event_from_dict(body)
-            if self._session_over is None:
-                self._session_over = self._loop.create_future()
-            if isinstance(event, SessionClosed) and not self._session_over.done():
-                self._session_over.set_result(None)
-            if tokens is not None:
-                self._tokens = (int(tokens[0]), int(tokens[1]))
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            log.warning("agent_event_refused", error=repr(error))
-            return
-        self._journal.distant_event(event, unix_ms)
 
     async def _asked_to_hang_up(self, identity: str, payload: str) -> str:
         """RPC. Answered when the last word has left for the phone and the BYE is about to follow."""
