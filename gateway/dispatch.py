@@ -26,7 +26,6 @@ class WorkerSlots:
     name: str
     sip_port: int
     limit: int
-    accepting: bool = True
     lingering: int = 0
     doubted: bool = False
 
@@ -55,11 +54,6 @@ class Dispatcher:
         for call_id in calls:
             self._live.withdraw(call_id)
         return calls
-
-    def stop_accepting(self, name: str) -> None:
-        """The worker keeps its calls and gets no new ones."""
-        if name in self._workers:
-            self._workers[name].accepting = False
 
     def heard_of(self, name: str, lingering: int) -> None:
         """A worker lives. So many of its slots are not free yet although their calls are over."""
@@ -97,7 +91,7 @@ class Dispatcher:
 
     def _free_in(self, worker: WorkerSlots) -> int:
         taken = len(self._live.of_worker(worker.name)) + worker.lingering
-        return max(0, worker.limit - taken) if worker.accepting else 0
+        return max(0, worker.limit - taken)
 
     @property
     def free(self) -> int:

@@ -6,17 +6,16 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
+from structlog.contextvars import bind_contextvars, merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agent.privacy import hide_secrets
 
-__all__ = ["RepeatLimit", "bind_call", "call_context", "configure", "mask"]
+__all__ = ["RepeatLimit", "bind_call", "configure", "mask"]
 
 MASK = "•••"
 _SECRET_KEYS = re.compile(
@@ -89,13 +88,6 @@ def configure(level: str = "info", format: Literal["json", "console"] = "json", 
 def bind_call(call_id: str, **more: Any) -> None:
     """From now on, all log lines of this task and of the tasks it starts carry `call_id`."""
     bind_contextvars(call_id=call_id, **more)
-
-
-@contextmanager
-def call_context(call_id: str, **more: Any) -> Iterator[None]:
-    """`bind_call` for a block, where one task serves many calls."""
-    with bound_contextvars(call_id=call_id, **more):
-        yield
 
 
 def _renderer(format: Literal["json", "console"], stream: TextIO) -> Processor:

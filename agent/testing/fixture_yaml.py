@@ -65,10 +65,6 @@ class Entry:
     def is_text(self) -> bool:
         return isinstance(self._node, ScalarNode) and isinstance(self._scalar(), str)
 
-    @property
-    def is_list(self) -> bool:
-        return isinstance(self._node, SequenceNode)
-
     def mapping(self, known: Iterable[str] | None = None) -> dict[str, Entry]:
         """Its entries by key. `known`: other keys are problems."""
         if not isinstance(self._node, MappingNode):

@@ -11,24 +11,19 @@ Exactly one record an attempt, whatever comes twice or late:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from sqlalchemy import Connection, Engine, RowMapping, exc, func, make_url, select
 
 from gateway.record import (
     LIVEKIT_WORKER,
-    CallClosed,
     CallDetail,
-    CallEvents,
-    CallOpened,
     CallRecord,
     Outcome,
     RecordMessage,
-    WorkerLost,
 )
 from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreUnavailable
@@ -98,23 +93,6 @@ class CallStore:
             transaction.flush()
 
         await self._database.write(store)
-
-    async def begin(self, opened: CallOpened) -> None:
-        await self.apply([opened])
-
-    async def append_events(self, call_id: str, events: Iterable[dict[str, Any]]) -> None:
-        await self.apply([CallEvents(call_id=call_id, events=tuple(events))])
-
-    async def finish(self, closed: CallClosed) -> None:
-        await self.apply([closed])
-
-    async def refused(self, record: CallRecord) -> None:
-        """A whole record of an attempt that never reached a worker. Raises ValueError when it has no outcome."""
-        await self.apply([record])
-
-    async def worker_lost(self, call_ids: Sequence[str], *, at: datetime | None = None) -> None:
-        """These calls' worker died: those still open end now, as `worker_lost`."""
-        await self.apply([WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC))])
 
     async def open_calls(self, *, of_livekit_worker: bool = False) -> tuple[CallRecord, ...]:
         """Those that go on, or that a process left open when it died (see `fail_open`)."""

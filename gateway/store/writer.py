@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
-from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, RecordMessage, WorkerLost
+from gateway.record import CallClosed, CallOpened, RecordMessage, WorkerLost
 from gateway.store.backlog import Backlog
 from gateway.store.errors import StoreUnavailable
 from gateway.store.spill import Spill
@@ -113,21 +112,6 @@ class RecordWriter:
         if (self._backlog.dropped_events or self._backlog.dropped_refusals) and not self._told_of_drops:
             self._told_of_drops = True
             log.error("store_backlog_full", backlog=self._backlog.size)
-
-    def begin(self, opened: CallOpened) -> None:
-        self.put(opened)
-
-    def append_events(self, call_id: str, events: Iterable[dict[str, Any]]) -> None:
-        self.put(CallEvents(call_id=call_id, events=tuple(events)))
-
-    def finish(self, closed: CallClosed) -> None:
-        self.put(closed)
-
-    def refused(self, record: CallRecord) -> None:
-        self.put(record)
-
-    def worker_lost(self, call_ids: Sequence[str], *, at: datetime | None = None) -> None:
-        self.put(WorkerLost(call_ids=tuple(call_ids), at=at or datetime.now(UTC)))
 
     @property
     def state(self) -> WriterState:

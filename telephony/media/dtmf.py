@@ -1,4 +1,7 @@
-"""DTMF in the audio (ITU-T Q.23, Q.24): making it, and hearing it with the Goertzel algorithm. Pure."""
+"""DTMF in the audio (ITU-T Q.23, Q.24): making it, and hearing it with the Goertzel algorithm. Pure.
+
+Calls don't use the detector yet, only our measuring phone does: in-band keys of callers are to be heard by it.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["busy", "dial_tone", "ringback", "silence", "special_information", "tone"]
+__all__ = ["busy", "ringback", "silence", "special_information", "tone"]
 
 _EDGE_MS = 4  # raised-cosine edges: a tone cut off square clicks
 
@@ -47,11 +47,6 @@ def ringback(cycles: int = 1) -> bytes:
 def busy(cycles: int = 1) -> bytes:
     """North America: 480 + 620 Hz, 0.5 s on, 0.5 s off."""
     return (tone((480, 620), 500, -24.0) + silence(500)) * cycles
-
-
-def dial_tone(ms: float) -> bytes:
-    """North America: 350 + 440 Hz."""
-    return tone((350, 440), ms, -13.0)
 
 
 def special_information() -> bytes:

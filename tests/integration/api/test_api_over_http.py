@@ -20,7 +20,7 @@ from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallEvents
 from gateway.store import CallStore, RecordWriter, shorten_thread_turns
 from telephony.errors import PortTaken
-from tests.unit.store.records import closed, conversation, opened
+from tests.unit.store.records import closed, conversation, opened, talked
 
 KEY = {"Authorization": "Bearer key-one"}
 
@@ -71,9 +71,9 @@ def write_wav(path: Path, frames: int) -> None:
 
 
 async def test_a_call_can_be_read_and_heard(served: Served) -> None:
-    served.writer.begin(opened())
-    served.writer.append_events("c1", conversation())
-    served.writer.finish(closed())
+    served.writer.put(opened())
+    served.writer.put(talked("c1", conversation()))
+    served.writer.put(closed())
     await served.writer.flush()
     write_wav(served.recordings / "c1.wav", 8000)
 
@@ -154,10 +154,10 @@ async def test_writing_and_reading_records_leaves_the_loop_free(served: Served, 
     sampler = asyncio.create_task(sample_loop_lag(served.metrics, every_s=0.001))
     await asyncio.sleep(0)
     for n in range(100):
-        served.writer.begin(opened(f"c{n}", minutes=n))
+        served.writer.put(opened(f"c{n}", minutes=n))
         for _ in range(10):
             served.writer.put(CallEvents(call_id=f"c{n}", events=tuple(conversation())))
-        served.writer.finish(closed(f"c{n}"))
+        served.writer.put(closed(f"c{n}"))
         await asyncio.sleep(0)
     while served.writer.state.backlog:
         async with served.client.get("/v1/calls/c0") as response:

@@ -76,8 +76,6 @@ def test_lines_of_a_call_carry_its_id_in_its_own_task_only(stream: io.StringIO) 
 
     async def both() -> None:
         await asyncio.gather(call("a"), call("b"))
-        with logs.call_context("c"):
-            log.info("block")
         log.info("outside")
 
     asyncio.run(both())
@@ -86,7 +84,6 @@ def test_lines_of_a_call_carry_its_id_in_its_own_task_only(stream: io.StringIO) 
         ("deep inside", "a"),
         ("step", "b"),
         ("deep inside", "b"),
-        ("block", "c"),
         ("outside", None),
     ]
 

@@ -55,14 +55,6 @@ def test_a_lost_worker_gives_back_its_calls(dispatcher: Dispatcher) -> None:
     assert not dispatcher.release(of_w1[0])
 
 
-def test_a_draining_worker_gets_nothing_new(dispatcher: Dispatcher) -> None:
-    dispatcher.stop_accepting("w1")
-    slot = dispatcher.take("a", now=0.0)
-    assert slot is not None
-    assert slot.worker == "w2"
-    assert dispatcher.take("b", now=0.0) is None
-
-
 def test_orphans_are_calls_that_their_worker_does_not_hold_after_the_grace(dispatcher: Dispatcher) -> None:
     slot = dispatcher.take("a", now=10.0)
     assert slot is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,17 @@ from agent.events import (
     TurnLatency,
     UserMessage,
 )
-from gateway.record import CallClosed, CallOpened, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
+from gateway.record import (
+    CallClosed,
+    CallEvents,
+    CallOpened,
+    MediaAlarm,
+    Outcome,
+    Recording,
+    Tokens,
+    WorkerLost,
+    event_on_axis,
+)
 from telephony.call import CallInfo, Direction, EndedBy, MediaStatistics
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -77,3 +88,11 @@ CONVERSATION: tuple[SessionEvent, ...] = (
 
 def conversation() -> list[dict[str, Any]]:
     return [event_on_axis(event, ANSWER) for event in CONVERSATION]
+
+
+def talked(call_id: str, events: Iterable[dict[str, Any]]) -> CallEvents:
+    return CallEvents(call_id=call_id, events=tuple(events))
+
+
+def worker_lost(call_ids: Iterable[str], *, at: datetime = START) -> WorkerLost:
+    return WorkerLost(call_ids=tuple(call_ids), at=at)

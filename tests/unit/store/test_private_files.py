@@ -28,7 +28,7 @@ def mode(path: Path) -> int:
 async def test_what_an_older_version_left_open_is_closed(tmp_path: Path) -> None:
     store, recordings = tmp_path / "t.db", tmp_path / "recordings"
     records = await CallStore.open(f"sqlite:///{store}")
-    await records.begin(opened())
+    await records.apply([opened()])
     day = recordings / "2026-11-20"
     day.mkdir(parents=True)
     (day / "c1.wav").write_bytes(b"RIFF")
@@ -46,7 +46,7 @@ async def test_what_an_older_version_left_open_is_closed(tmp_path: Path) -> None
 async def test_what_is_made_from_now_on_is_closed(tmp_path: Path) -> None:
     close_to_others()
     records = await CallStore.open(f"sqlite:///{tmp_path}/new/t.db")
-    await records.begin(opened())
+    await records.apply([opened()])
     recorder = WavRecorder(tmp_path / "recordings" / "day" / "c1.wav")
     await recorder.close()
     assert mode(tmp_path / "recordings") == mode(tmp_path / "recordings" / "day") == mode(tmp_path / "new") == 0o700

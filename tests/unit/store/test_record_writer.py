@@ -13,7 +13,7 @@ from gateway.record import CallEvents, CallRecord, Outcome, WorkerLost, refused_
 from gateway.store import CallStore, FakeSink, RecordWriter, StoreUnavailable
 from gateway.store.backlog import Backlog
 from telephony.call import CallInfo, Direction
-from tests.unit.store.records import START, closed, conversation, opened
+from tests.unit.store.records import START, closed, conversation, opened, talked
 
 
 class Naps:
@@ -35,9 +35,9 @@ async def test_what_is_put_is_written_in_order_and_in_one_batch() -> None:
     sink, naps = FakeSink(), Naps()
     writer = RecordWriter(sink, sleep=naps)
     await writer.start()
-    writer.begin(opened())
-    writer.append_events("c1", conversation())
-    writer.finish(closed())
+    writer.put(opened())
+    writer.put(talked("c1", conversation()))
+    writer.put(closed())
     assert writer.state.backlog == 2 + len(conversation())
     await writer.flush()
     assert len(sink.batches) == 1
@@ -51,7 +51,7 @@ async def test_batches_are_bounded() -> None:
     sink = FakeSink()
     writer = RecordWriter(sink, sleep=Naps(), batch=10)
     for n in range(25):
-        writer.begin(opened(f"c{n}"))
+        writer.put(opened(f"c{n}"))
     await writer.start()
     await writer.flush()
     assert [len(batch) for batch in sink.batches] == [10, 10, 5]
@@ -63,7 +63,7 @@ async def test_a_store_that_is_locked_is_tried_again_with_growing_pauses_and_tol
     sink.fail_next = [StoreUnavailable("database is locked")] * 6
     writer = RecordWriter(sink, sleep=naps)
     with structlog.testing.capture_logs() as logs:
-        writer.begin(opened())
+        writer.put(opened())
         await writer.start()
         await writer.flush()
     assert naps.taken == [0.2, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0]
@@ -85,7 +85,7 @@ async def test_while_it_fails_the_state_says_so() -> None:
 
     writer = RecordWriter(sink, sleep=sleep)
     await writer.start()
-    writer.begin(opened())
+    writer.put(opened())
     await asleep.wait()
     assert (writer.state.healthy, writer.state.error, writer.state.backlog) == (False, "disk full", 1)
     await writer.close()
@@ -109,11 +109,11 @@ async def test_one_bad_message_costs_only_itself(store: CallStore) -> None:
 async def test_closing_writes_what_is_left() -> None:
     sink = FakeSink()
     writer = RecordWriter(sink)
-    writer.begin(opened())
+    writer.put(opened())
     await writer.close()
     await writer.close()
     assert len(sink.messages) == 1
-    writer.finish(closed())
+    writer.put(closed())
     assert writer.state.dropped_records == 1, "too late"
 
 
@@ -121,7 +121,7 @@ async def test_closing_gives_up_in_time_and_names_what_is_lost() -> None:
     sink = FakeSink()
     sink.fail_next = [StoreUnavailable("disk full")] * 100_000
     writer = RecordWriter(sink)
-    writer.begin(opened("c7"))
+    writer.put(opened("c7"))
     with structlog.testing.capture_logs() as logs:
         await writer.close(timeout_s=0.05)
     assert logs[-1]["call_ids"] == ["c7"]
@@ -131,7 +131,7 @@ async def test_closing_gives_up_in_time_and_names_what_is_lost() -> None:
 async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     """SQLite's own limit on pages gives the very error of a full disk."""
     store = await CallStore.open(f"sqlite:///{tmp_path}/calls.db")
-    await store.begin(opened("before"))
+    await store.apply([opened("before")])
 
     def limit(pages: int) -> None:
         def set_limit(connection: Any, _record: object, _proxy: object) -> None:
@@ -144,7 +144,7 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         await writer.start()
         for n in range(40):
-            writer.begin(opened(f"c{n}"))
+            writer.put(opened(f"c{n}"))
             writer.put(some_events(f"c{n}", 50))
         while not writer.state.failures:
             await asyncio.sleep(0)
@@ -163,7 +163,7 @@ async def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     writer = RecordWriter(store, sleep=Naps())
     await writer.start()
-    writer.begin(opened())
+    writer.put(opened())
     while not writer.state.failures:
         await asyncio.sleep(0)
     assert "locked" in writer.state.error

@@ -116,7 +116,7 @@ async def test_nothing_that_was_said_is_left(world: World, capsys: pytest.Captur
     assert (call.recording.path, call.recording.duration_ms, call.recording.error) == ("", 8000, "redacted")
     assert [turn.start_ms for turn in call.turns] == [2000.0, 3500.0, 5500.0]  # who talked when is still there
     assert call.events[-1]["type"] == "redacted"
-    await world.store.finish(closed("live"))  # its words are the same, and would be found
+    await world.store.apply([closed("live")])  # its words are the same, and would be found
     assert await redact_beside(world, "live") == 0
     assert b"Hildegard" not in world.bytes()
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.record import CallEvents, CallOpened, Outcome, RecordMessage
 from gateway.store import CallStore, FakeSink, RecordWriter, Spill, StoreUnavailable, recover
-from tests.unit.store.records import START, closed, conversation, opened
+from tests.unit.store.records import START, closed, conversation, opened, talked
 from tests.unit.store.test_record_writer import Naps, refusal
 
 
@@ -114,9 +114,9 @@ async def test_a_message_that_is_refused_is_set_aside_with_its_call(tmp_path: Pa
     for message in (bad, opened("good")):
         writer.put(message)
     await writer.flush()
-    writer.append_events("bad", [{"type": "x", "t_ms": 1}])
-    writer.finish(closed("bad"))
-    writer.finish(closed("good"))
+    writer.put(talked("bad", [{"type": "x", "t_ms": 1}]))
+    writer.put(closed("bad"))
+    writer.put(closed("good"))
     await writer.flush()
     state = writer.state
     await writer.close()
@@ -158,6 +158,6 @@ async def test_a_disk_that_takes_no_file_either_is_told(spill: Spill) -> None:
 async def test_records_after_the_close_are_kept_too(spill: Spill) -> None:
     writer = RecordWriter(FakeSink(), spill=spill, sleep=Naps())
     await writer.close()
-    writer.finish(closed())
+    writer.put(closed())
     assert spill.read(spill.waiting) == [closed()]
     assert writer.state.dropped_records == 0

@@ -9,21 +9,21 @@ import pytest
 from gateway.record import CallEvents, Outcome, Tokens, refused_record
 from gateway.store import BadCursor, CallFilters, CallStore, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from telephony.call import CallInfo, Direction, EndedBy
-from tests.unit.store.records import MEDIA, START, closed, conversation, opened
+from tests.unit.store.records import MEDIA, START, closed, conversation, opened, talked, worker_lost
 
 
 async def test_a_call_from_begin_to_end(store: CallStore) -> None:
-    await store.begin(opened())
+    await store.apply([opened()])
     live = await store.get_call("c1")
     assert live is not None
     assert (live.outcome, live.ended_at, live.duration_ms) == (None, None, None)
 
-    await store.append_events("c1", conversation())
+    await store.apply([talked("c1", conversation())])
     live = await store.get_call("c1")
     assert live is not None
     assert len(live.turns) == 6, "a live call has a transcript too"
 
-    await store.finish(closed())
+    await store.apply([closed()])
     call = await store.get_call("c1")
     assert call is not None
     assert call.outcome is Outcome.ANSWERED
@@ -40,10 +40,10 @@ async def test_a_call_from_begin_to_end(store: CallStore) -> None:
 
 
 async def test_twice_is_once(store: CallStore) -> None:
-    await store.begin(opened())
-    await store.finish(closed())
-    await store.begin(opened(persona="other.Persona"))
-    await store.finish(closed(outcome=Outcome.FAILED, end_reason="again", sip_status=500))
+    await store.apply([opened()])
+    await store.apply([closed()])
+    await store.apply([opened(persona="other.Persona")])
+    await store.apply([closed(outcome=Outcome.FAILED, end_reason="again", sip_status=500)])
     page = await store.list_calls()
     assert len(page.calls) == 1
     (call,) = page.calls
@@ -51,14 +51,14 @@ async def test_twice_is_once(store: CallStore) -> None:
 
 
 async def test_a_late_end_adds_data_and_leaves_the_outcome(store: CallStore) -> None:
-    await store.begin(opened())
-    await store.worker_lost(["c1", "never-began"], at=START + timedelta(seconds=12))
+    await store.apply([opened()])
+    await store.apply([worker_lost(["c1", "never-began"], at=START + timedelta(seconds=12))])
     lost = await store.get_record("c1")
     assert lost is not None
     assert (lost.outcome, lost.ended_by, lost.duration_ms) == (Outcome.WORKER_LOST, EndedBy.SYSTEM, 0)
 
-    await store.append_events("c1", conversation())
-    await store.finish(closed())
+    await store.apply([talked("c1", conversation())])
+    await store.apply([closed()])
     late = await store.get_call("c1")
     assert late is not None
     assert (late.outcome, late.ended_at) == (Outcome.WORKER_LOST, START + timedelta(seconds=12))
@@ -69,9 +69,9 @@ async def test_a_late_end_adds_data_and_leaves_the_outcome(store: CallStore) -> 
 
 
 async def test_worker_lost_leaves_ended_calls_alone(store: CallStore) -> None:
-    await store.begin(opened())
-    await store.finish(closed())
-    await store.worker_lost(["c1"])
+    await store.apply([opened()])
+    await store.apply([closed()])
+    await store.apply([worker_lost(["c1"])])
     call = await store.get_record("c1")
     assert call is not None
     assert call.outcome is Outcome.ANSWERED
@@ -80,11 +80,11 @@ async def test_worker_lost_leaves_ended_calls_alone(store: CallStore) -> None:
 async def test_a_refused_attempt_is_one_record_even_if_it_had_begun(store: CallStore) -> None:
     info = CallInfo("c1", Direction.INBOUND, "+15550100", None, "local")
     record = refused_record(info, started_at=START, sip_status=403, refused_by="numbers: +1555* from anonymous")
-    await store.refused(record)
-    await store.refused(record)
-    await store.begin(opened("c2"))
+    await store.apply([record])
+    await store.apply([record])
+    await store.apply([opened("c2")])
     info = CallInfo("c2", Direction.INBOUND, "+15550100", None, "local")
-    await store.refused(refused_record(info, started_at=START, sip_status=503, refused_by="full"))
+    await store.apply([refused_record(info, started_at=START, sip_status=503, refused_by="full")])
     calls = {call.call_id: call for call in (await store.list_calls()).calls}
     assert len(calls) == 2
     assert calls["c1"] == record
@@ -93,14 +93,14 @@ async def test_a_refused_attempt_is_one_record_even_if_it_had_begun(store: CallS
 
 async def test_a_summary_of_many_attempts_keeps_their_number(store: CallStore) -> None:
     info = CallInfo("c1", Direction.INBOUND, "", None, "local")
-    await store.refused(refused_record(info, started_at=START, sip_status=503, refused_by="rate", attempts=1234))
-    await store.begin(opened("c2"))
+    await store.apply([refused_record(info, started_at=START, sip_status=503, refused_by="rate", attempts=1234)])
+    await store.apply([opened("c2")])
     assert {call.call_id: call.attempts for call in (await store.list_calls()).calls} == {"c1": 1234, "c2": 1}
 
 
 async def test_events_and_ends_of_unknown_calls_make_no_record(store: CallStore) -> None:
-    await store.append_events("ghost", conversation())
-    await store.finish(closed("ghost"))
+    await store.apply([talked("ghost", conversation())])
+    await store.apply([closed("ghost")])
     assert (await store.list_calls()).calls == ()
 
 
@@ -140,9 +140,9 @@ async def test_a_transaction_is_all_or_nothing(store: CallStore) -> None:
 
 async def test_text_that_no_database_takes_is_mended(store: CallStore) -> None:
     half = "caf\udce9"
-    await store.begin(opened(called=half))
-    await store.append_events("c1", [{"type": "odd", "t_ms": float("nan"), "x": float("inf"), "text": half}])
-    await store.finish(closed(end_reason=half))
+    await store.apply([opened(called=half)])
+    await store.apply([talked("c1", [{"type": "odd", "t_ms": float("nan"), "x": float("inf"), "text": half}])])
+    await store.apply([closed(end_reason=half)])
     call = await store.get_call("c1")
     assert call is not None
     assert (call.called, call.end_reason) == ("caf?", "caf?")
@@ -216,7 +216,7 @@ async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/deep/er/calls.db"
     for _ in range(2):
         store = await CallStore.open(url)
-        await store.begin(opened())
+        await store.apply([opened()])
         await store.close()
         await store.close()
     store = await CallStore.open(url)

@@ -11,13 +11,13 @@ import pytest
 
 from gateway.record import CallOpened
 from gateway.store import CallStore, RecordWriter, StoreDamaged, StoreError, StoreUnavailable
-from tests.unit.store.records import conversation, opened
+from tests.unit.store.records import conversation, opened, talked
 
 
 async def made(path: Path, calls: int = 300) -> None:
     store = await CallStore.open(f"sqlite:///{path}")
     await store.apply([opened(f"c{n}") for n in range(calls)])
-    await store.append_events("c0", conversation())
+    await store.apply([talked("c0", conversation())])
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

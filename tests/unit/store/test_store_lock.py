@@ -49,7 +49,7 @@ async def test_sqlite_does_not_see_the_lock(tmp_path: Path) -> None:
     lock = StoreLock.take(store)
     assert store.stat().st_mode & 0o777 == 0o600
     records = await CallStore.open(f"sqlite:///{store}")
-    await records.begin(opened())
+    await records.apply([opened()])
     assert len((await records.list_calls()).calls) == 1
     await records.close()
     lock.release()

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from gateway.store import CallStore, StoreUnavailable
-from tests.unit.store.records import closed, conversation, opened
+from tests.unit.store.records import closed, conversation, opened, talked
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def connections_out(store: CallStore) -> int:
 
 async def begun(store: CallStore, call_id: str) -> asyncio.Task[None]:
     """A write that has a connection, and waits for the write lock."""
-    task = asyncio.create_task(store.begin(opened(call_id)))
+    task = asyncio.create_task(store.apply([opened(call_id)]))
     while not connections_out(store):
         await asyncio.sleep(0)
     return task
@@ -43,20 +43,20 @@ async def stored(store: CallStore) -> set[str]:
 
 async def test_a_write_that_is_given_up_leaves_nothing(store: CallStore, other: sqlite3.Connection) -> None:
     under_way = await begun(store, "under way")
-    waiting = asyncio.create_task(store.begin(opened("waiting")))
+    waiting = asyncio.create_task(store.apply([opened("waiting")]))
     await asyncio.sleep(0)
     for task in (under_way, waiting):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     other.execute("COMMIT")
-    await store.begin(opened("next"))
+    await store.apply([opened("next")])
     assert await stored(store) == {"next"}
     assert connections_out(store) == 0
 
 
 async def test_a_read_that_is_given_up_leaves_no_connection_behind(store: CallStore) -> None:
-    await store.begin(opened())
+    await store.apply([opened()])
     for _ in range(10):
         reading = asyncio.create_task(store.get_call("c1"))
         while not connections_out(store) and not reading.done():
@@ -84,13 +84,13 @@ async def test_closing_waits_for_what_is_being_written(
 
 async def test_a_closed_store_says_so_and_has_no_threads(tmp_path: Path) -> None:
     store = await CallStore.open(f"sqlite:///{tmp_path}/calls.db")
-    await store.begin(opened())
+    await store.apply([opened()])
     await store.list_calls()
     assert any(thread.name.startswith("store-") for thread in threading.enumerate())
     await store.close()
     assert not any(thread.name.startswith("store-") for thread in threading.enumerate())
     with pytest.raises(StoreUnavailable, match="closed"):
-        await store.begin(opened("c2"))
+        await store.apply([opened("c2")])
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.get_record("c1")
 
@@ -105,9 +105,9 @@ async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) ->
 async def test_no_statement_is_executed_on_the_loop(store: CallStore) -> None:
     seen: set[int] = set()
     event.listen(store._database.engine, "before_execute", lambda *_: seen.add(threading.get_ident()))
-    await store.begin(opened())
-    await store.append_events("c1", conversation())
-    await store.finish(closed())
+    await store.apply([opened()])
+    await store.apply([talked("c1", conversation())])
+    await store.apply([closed()])
     assert len(seen) == 1, "one thread writes"
     await store.get_call("c1")
     await store.list_calls()
@@ -117,5 +117,5 @@ async def test_no_statement_is_executed_on_the_loop(store: CallStore) -> None:
 
 async def test_an_error_that_is_logged_does_not_tell_what_callers_said(store: CallStore) -> None:
     with pytest.raises(IntegrityError, match="NOT NULL") as caught:
-        await store.begin(opened(called=None, persona="secret.Persona"))
+        await store.apply([opened(called=None, persona="secret.Persona")])
     assert "secret" not in str(caught.value) and "+15557777" not in str(caught.value)
