@@ -167,7 +167,7 @@ async def test_parallel_tool_calls_in_pieces(server: Server, llm: OpenAIChat) ->
 async def test_tool_calls_without_index_or_id(server: Server, llm: OpenAIChat) -> None:
     whole = {"type": "function", "function": {"name": "hours", "arguments": "{}"}}
     server.pieces = [chunk({"tool_calls": [whole, whole]}), chunk({}, "tool_calls"), b"data: [DONE]\n\n"]
-    assert await ask(llm) == [ToolCall("call_0", "hours", "{}"), ToolCall("call_1", "hours", "{}")]
+    assert await ask(llm) == [ToolCall("call00000", "hours", "{}"), ToolCall("call00001", "hours", "{}")]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_server_that_does_not_stream(server: Server, llm: OpenAIChat) ->
     }
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 3}}
     server.refusal = web.Response(status=200, text=json.dumps(body))
-    assert await ask(llm) == [Usage(3, 0), TextDelta("Hello."), ToolCall("call_0", "hours", "{}")]
+    assert await ask(llm) == [Usage(3, 0), TextDelta("Hello."), ToolCall("call00000", "hours", "{}")]
 
 
 @pytest.mark.parametrize(
