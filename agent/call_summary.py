@@ -8,7 +8,9 @@ from contextlib import aclosing
 from typing import Any
 
 from agent.context import RunContext
+from agent.hooks import outcome_of
 from agent.persona import overrides
+from agent.pipeline.model_text import without_reasoning
 from agent.providers.base import ChatMessage, ProviderError, TextDelta
 from agent.run_result import SessionMisuse
 from agent.session import AgentSession
@@ -32,7 +34,7 @@ async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, s
         async with asyncio.timeout(SUMMARY_LIMIT_S):
             agent = session.agent
             if overrides(agent, "on_call_summary"):
-                words = await agent.on_call_summary(RunContext(session, agent, session.userdata))
+                words = await outcome_of(agent.on_call_summary(RunContext(session, agent, session.userdata)))
                 if words is not None:
                     return session.privacy.value(words[:_LONGEST]), "persona"
             if by_model:
@@ -49,7 +51,8 @@ async def _by_model(session: AgentSession) -> str:
     lines = [f"{_WHO[role]}: {text}" for role, text in told if role in _WHO]
     if not lines:
         return ""
-    stream: Any = session.llm.chat([ChatMessage("system", _ASKED), ChatMessage("user", "\n".join(lines))], ())
+    asked = [ChatMessage("system", _ASKED), ChatMessage("user", "\n".join(lines))]
+    stream: Any = without_reasoning(session.llm.chat(asked, ()))
     async with aclosing(stream):
         return "".join([event.text async for event in stream if isinstance(event, TextDelta)])
 

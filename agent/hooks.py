@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["StopResponse", "UserTurn"]
+__all__ = ["StopResponse", "UserTurn", "outcome_of"]
 
 
 class StopResponse(Exception):
@@ -18,3 +20,8 @@ class UserTurn:
     is when the hook returns; the record keeps what was heard."""
 
     text: str
+
+
+async def outcome_of(given: Any) -> Any:
+    """What a hook gave, which was written with `async` or without."""
+    return await given if inspect.isawaitable(given) else given

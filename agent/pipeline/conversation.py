@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,6 +11,7 @@ from agent.clock import is_our_end, offload_for_tools
 from agent.context import RunContext
 from agent.events import ProviderFailed, SessionEvent
 from agent.history import History
+from agent.hooks import outcome_of
 from agent.options import SessionOptions
 from agent.persona import Agent, PersonaAware
 from agent.pipeline.nodes import llm_through, tts_through
@@ -159,31 +159,24 @@ class Conversation:
         if self.watch is not None:
             self.watch(name)
 
-    async def run_hook(self, hook: Coroutine[Any, Any, None], name: str) -> None:
-        """A hook of the active persona: its failure, or taking longer than 10 s, ends nothing. Another persona's
-        becoming active ends it."""
+    async def run_hook(self, hook: Callable[[], object], name: str) -> None:
+        """A hook of the active persona, a coroutine function or not: its failure, or taking longer than 10 s, ends
+        nothing. Another persona's becoming active ends it."""
         task = self.loop.create_task(self._guarded(hook, name), name=f"{self.agent.name}.{name}")
         self._hooks.add(task)
-        task.add_done_callback(lambda _: _close_unused(hook))
         try:
             await asyncio.wait({task})
         finally:
             task.cancel()
             self._hooks.discard(task)
 
-    async def _guarded(self, hook: Coroutine[Any, Any, None], name: str) -> None:
+    async def _guarded(self, hook: Callable[[], object], name: str) -> None:
         persona = self.agent.name
         self.user_code(f"{persona}.{name}")
         try:
             async with asyncio.timeout(10):
-                await hook
+                await outcome_of(hook())
         except BaseException as error:
             if is_our_end(error):
                 raise
             _log.exception("%s.%s failed", persona, name)
-
-
-def _close_unused(hook: Coroutine[Any, Any, None]) -> None:
-    """Its task was cancelled before its first step."""
-    if inspect.getcoroutinestate(hook) == inspect.CORO_CREATED:
-        hook.close()

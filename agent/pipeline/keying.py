@@ -77,7 +77,9 @@ class Keying:
             conversation.recording.pause("secret", at)
         self._happened(KeyPressed(self._digits.takes(digit)))
         agent = conversation.agent
-        conversation.spawn(conversation.run_hook(agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit")
+        conversation.spawn(
+            conversation.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
+        )
         self._collected(self._digits.digit(digit, at))
         self._digits_alarm.set()
 

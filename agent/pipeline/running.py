@@ -77,7 +77,7 @@ class RunningSession:
         self.talker.stop_replies(force=True)
         self.talker.speaker.close()
         await conversation.cancel_tasks()
-        await conversation.run_hook(conversation.agent.on_exit(conversation.context()), "on_exit")
+        await conversation.run_hook(lambda: conversation.agent.on_exit(conversation.context()), "on_exit")
         await conversation.all_let_go()
 
     def unwatch(self) -> None:

@@ -8,7 +8,7 @@ import logging
 
 from agent.clock import is_our_end
 from agent.history import Entry
-from agent.hooks import StopResponse, UserTurn
+from agent.hooks import StopResponse, UserTurn, outcome_of
 from agent.persona import Agent, overrides
 from agent.pipeline.conversation import Conversation
 
@@ -25,7 +25,7 @@ async def turn_completed(conversation: Conversation, entry: Entry) -> bool:
     turn = UserTurn(entry.message.text)
     try:
         async with asyncio.timeout(LIMIT_S):
-            await agent.on_user_turn_completed(conversation.context(), turn)
+            await outcome_of(agent.on_user_turn_completed(conversation.context(), turn))
     except StopResponse:
         return False
     except BaseException as error:  # it is the user's code: not even SystemExit may end the call

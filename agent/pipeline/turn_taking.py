@@ -14,6 +14,7 @@ from agent.events import (
     UserStoppedSpeaking,
     UserTurnEnded,
 )
+from agent.hooks import outcome_of
 from agent.persona import overrides
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
@@ -393,9 +394,9 @@ class TurnTaking:
 
         async def ask() -> None:
             nonlocal handled
-            handled = await agent.on_user_silence(self._conversation.context(), rung.rung)
+            handled = await outcome_of(agent.on_user_silence(self._conversation.context(), rung.rung))
 
-        await self._conversation.run_hook(ask(), "on_user_silence")
+        await self._conversation.run_hook(ask, "on_user_silence")
         if handled:
             self._silence.dealt_with()
         elif agent is self._conversation.agent and not self._stopped:

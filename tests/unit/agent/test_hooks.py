@@ -359,3 +359,43 @@ def test_a_node_that_gives_no_audio_is_a_failed_synthesis(item: object) -> None:
 
     phone = call(one_turn, Odd())
     assert said(phone) == [Odd().say_canned("unavailable")]
+
+
+class Synchronous(Agent):
+    """Its hooks are no coroutines, which is easily forgotten."""
+
+    greeting = "Hello."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def on_enter(self, ctx: RunContext) -> None:  # type: ignore[override]
+        self.called.append("enter")
+        raise LookupError("no database")
+
+    def on_exit(self, ctx: RunContext) -> None:  # type: ignore[override]
+        self.called.append("exit")
+
+    def on_digit(self, ctx: RunContext, digit: str) -> None:  # type: ignore[override]
+        self.called.append(digit)
+
+    def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:  # type: ignore[override]
+        turn.text += " please"
+
+    def on_user_silence(self, ctx: RunContext, rung: int) -> bool:  # type: ignore[override]
+        self.called.append(f"silence {rung}")
+        return True
+
+
+def test_hooks_need_not_be_coroutines() -> None:
+    async def script(phone: Phone) -> None:
+        await one_turn(phone)
+        phone.session.on_digit("5", phone.now)
+        await phone.wait(9000)
+
+    llm, persona = FakeLLM("We are open."), Synchronous()
+    phone = call(script, persona, llm=llm)
+    assert said(phone) == ["Hello.", "We are open."]
+    assert llm.requests[0].messages[-1].text == "hello please"
+    assert persona.called == ["enter", "5", "silence 1", "exit"]
