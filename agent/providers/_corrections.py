@@ -33,18 +33,26 @@ def corrected(words: Sequence[SureWord], expectations: Expectations) -> str:
     """The words' text, with unsure runs of words replaced by slot values that sound like them."""
     texts = [word.text for word in words]
     values = list(_values(expectations))
+    expected = _words_of(expectations)
     at = 0
     while at < len(words):
         for value in values:
             length = len(value.split())
             run = words[at : at + length]
-            if len(run) == length and min(word.confidence for word in run) < _UNSURE and _alike(run, value):
+            if len(run) < length or all(_bare(word.text) in expected for word in run):
+                continue  # "morning" is expected too: it is not taken for "Monday"
+            if min(word.confidence for word in run) < _UNSURE and _alike(run, value):
                 tail = re.search(r"[.,!?;:]*$", run[-1].text)
                 texts[at : at + length] = [value + (tail[0] if tail else ""), *[""] * (length - 1)]
                 at += length - 1
                 break
         at += 1
     return " ".join(text for text in texts if text)
+
+
+def _words_of(expectations: Expectations) -> set[str]:
+    texts = [*expectations.phrases, *(value for values in expectations.slots.values() for value in values)]
+    return {_bare(word) for text in texts for word in re.findall(r"[\w']+", text)}
 
 
 def _values(expectations: Expectations) -> Iterator[str]:

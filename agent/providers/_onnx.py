@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from agent.providers.base import ProviderUnavailable
 
-__all__ = ["files_of", "open_model"]
+__all__ = ["check_machine", "files_of", "open_model"]
+
+_SPARE_MIB = 64  # that the rest of the gateway needs to start
+
+
+def check_machine(provider: str, needs_mib: int, cpu_flags: str | None = None, free_mib: int | None = None) -> None:
+    """Before a model is loaded: one that this processor can't run, or that does not fit, would end the whole process.
+    `cpu_flags`, `free_mib`: the machine's, if they are not given. Raises ProviderUnavailable."""
+    flags = _cpu_flags() if cpu_flags is None else cpu_flags
+    if flags and "avx" not in flags.split():
+        raise ProviderUnavailable(provider, "it needs a processor with AVX, which this one lacks")
+    free = int(psutil.virtual_memory().available / 2**20) if free_mib is None else free_mib
+    if free < needs_mib + _SPARE_MIB:
+        raise ProviderUnavailable(provider, f"it needs {needs_mib} MiB of memory; {free} MiB are free")
+
+
+def _cpu_flags() -> str:
+    """Empty: they can't be told, or are of another kind of processor."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
 
 
 def files_of(provider: str, package: str, folder: str, hashes: dict[str, str], extra: str) -> dict[str, Path]:
@@ -38,6 +65,7 @@ def open_model(provider: str, path: Path) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # an arena keeps what its longest input ever took
+        options.enable_mem_pattern = False  # one more buffer for each length of input
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except ImportError as error:

@@ -15,18 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from agent.providers._onnx import files_of
+from agent.providers._onnx import check_machine, files_of
 from agent.providers.base import Offload, ProviderBadRequest, ProviderUnavailable, SpokenAudio
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["HibariTTS", "load", "voice_problem"]
+__all__ = ["HibariTTS", "load", "speech_of", "voice_problem"]
 
 _NAME = "hibari"
 _RATE = 24_000
 _VOICE = "heart"
 _HASHES = {"hibari.onnx": "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"}  # of hibari-tts 0.2.1
+_NEEDS_MIB = 80
 _LOUDER = 10 ** (10.5 / 20)  # it speaks at -27 dBFS, telephones want some -16
 _LIMIT = 0.97
+_FIRST_WORDS = "For tomorrow morning I would like an appointment with Dr. Zwiebelmann, at nine thirty or 10:15."
 _FADE = SAMPLE_RATE * 4 // 1000
 _PIECE_BYTES = 2 * SAMPLE_RATE * 100 // 1000
 _SENTENCE_MODELLED_MS = 15.0
@@ -37,13 +39,14 @@ def load(voice: str = _VOICE) -> Any:
     """The process' model of a voice. Raises ProviderUnavailable, ProviderBadRequest."""
     if problem := voice_problem(voice, ""):
         raise ProviderBadRequest(_NAME, problem)
+    check_machine(_NAME, _NEEDS_MIB)
     if voice == _VOICE:
         files_of(_NAME, "hibari", "assets", _HASHES, "trunkline[speech]")
     try:
         from hibari import Hibari
 
         model = Hibari(voice=voice)
-        model("Hello.", seed=0)  # loads its pronunciations
+        model(_FIRST_WORDS, seed=0)  # what is loaded now, before the fork, is shared
     except Exception as error:  # its errors have no common base
         raise ProviderUnavailable(_NAME, f"the voice {voice} cannot be loaded: {error}") from error
     return model
@@ -85,7 +88,7 @@ class HibariTTS:
         if problem := voice_problem("", language):
             raise ProviderBadRequest(_NAME, problem)
         wanted = self._default_voice if voice == "" or _is_language(voice) else voice
-        pcm = await self._offload(lambda: _speak(text, wanted), modelled_ms=_SENTENCE_MODELLED_MS)
+        pcm = await self._offload(lambda: speech_of(text, wanted), modelled_ms=_SENTENCE_MODELLED_MS)
         for at in range(0, len(pcm), _PIECE_BYTES):
             yield SpokenAudio(pcm[at : at + _PIECE_BYTES])
 
@@ -94,9 +97,9 @@ def _is_language(voice: str) -> bool:
     return voice.partition("-")[0].lower() == "en"
 
 
-def _speak(text: str, voice: str) -> bytes:
+def speech_of(text: str, voice: str) -> bytes:
     """Blocking. 8 kHz, in the telephone's band, without a step at either end."""
-    model = load(voice)
+    model = load(voice or _VOICE)
     try:
         wide: npt.NDArray[np.float32] = model(text, seed=0)
     except Exception as error:  # as above

@@ -35,16 +35,20 @@ __all__ = ["MoonshineSTT", "MoonshineStream"]
 _NAME = _moonshine.NAME
 _FINAL_MODELLED_MS = 60.0  # what a virtual clock counts between flush and final
 _PARTIAL_MODELLED_MS = 60.0
-_PARTIAL_EVERY = 700 // FRAME_MS  # frames of new speech for another partial text
+_PARTIAL_EVERY = 700 // FRAME_MS  # frames of new speech for another partial text,
+_PARTIAL_SHARE = 0.35  # or this share of what was heard: the work for each grows with it
 _LONGEST = 12_000 // FRAME_MS  # frames that are heard at once; of a longer utterance the beginning is done with
 _CUT_WITHIN = 4_000 // FRAME_MS  # before that, at the quietest frame
 _LEAST_CONFIDENCE = 0.45
 _LEAST_DIGITS_CONFIDENCE = 0.5
 _FEW_WORDS = 5
 _LEAST_OF_FEW = 0.3  # confidence of the least sure one: noise and breath give few words, one of them by chance
-# What the model was taught that silence and music mean. It says it of them with less confidence than of speech.
-_OF_NOISE = frozenset({"you", "thank you for watching", "thanks for watching", "bye", "so", "oh", "the"})
-_SURE_OF_THESE = 0.93
+_LEAST_OF_ONE = 0.37  # of a single word
+# What the model makes of silence, music, breath and crackle, and how sure it must be of it to have heard it.
+_OF_NOISE = {
+    "you": 0.93, "so": 0.93, "oh": 0.93, "the": 0.93, "thank you for watching": 0.93, "thanks for watching": 0.93,
+    "mm": 0.7, "mmhmm": 0.6, "hmm": 0.7, "bye": 0.4, "thank you": 0.36,
+}  # fmt: skip
 _LEVEL = 0.1  # of speech, as a root mean square of 1: the model was not trained on quiet lines
 
 
@@ -103,7 +107,8 @@ class MoonshineStream:
         self._frames.append(frame.pcm)
         if self._digits is not None:
             self._digits.push(frame)
-        if len(self._frames) - self._heard_to >= _PARTIAL_EVERY and not self._busy:
+        fresh = len(self._frames) - self._heard_to
+        if fresh >= max(_PARTIAL_EVERY, self._heard_to * _PARTIAL_SHARE) and not self._busy:
             self._heard_to = len(self._frames)
             self._busy = True
             self._work.put_nowait(list(self._frames))
@@ -207,9 +212,9 @@ def means_words(heard: _moonshine.Heard, least_confidence: float = _LEAST_CONFID
     if not bare or heard.confidence < least_confidence:
         return False
     least = min(word.confidence for word in heard.words)
-    if bare in _OF_NOISE:
-        return least >= _SURE_OF_THESE
-    return len(heard.words) > _FEW_WORDS or least >= _LEAST_OF_FEW
+    if len(heard.words) > _FEW_WORDS:
+        return True
+    return least >= _OF_NOISE.get(bare, _LEAST_OF_ONE if len(heard.words) == 1 else _LEAST_OF_FEW)
 
 
 _NO_LETTERS = re.compile(r"[^a-z0-9' ]+")

@@ -99,6 +99,40 @@ def test_the_same_audio_gives_the_same_transcripts() -> None:
     assert listen(audio, pace_s=0.02) == listen(audio, pace_s=0.02)
 
 
+@pytest.mark.parametrize("text", ["Yes.", "No.", "Stop.", "Okay.", "Thank you.", "Sure.", "Wait.", "Bye.", "Goodbye."])
+def test_an_answer_of_a_word_is_heard(text: str) -> None:
+    assert bare(listen(frames(spoken(text), level=0.15))[-1].text) == bare(text)
+
+
+def breath(seconds: float, level: float) -> bytes:
+    count = int(8000 * seconds)
+    bands = np.fft.rfft(np.random.default_rng(1).normal(0, level, count))
+    bands *= np.exp(-(((np.fft.rfftfreq(count, 1 / 8000) - 900) / 700) ** 2))
+    swell = np.sin(np.linspace(0, np.pi, count)) * 2
+    return bytes((np.fft.irfft(bands, count) * swell).astype("<i2").tobytes())
+
+
+def crackle(seconds: float, level: float) -> bytes:
+    noise, line = np.random.default_rng(2), np.zeros(int(8000 * seconds))
+    for at in noise.integers(0, len(line) - 40, int(20 * seconds)):
+        line[at : at + 40] += noise.normal(0, level, 40)
+    return bytes(np.clip(line, -32000, 32000).astype("<i2").tobytes())
+
+
+def dial_tone(seconds: float, level: float) -> bytes:
+    return bytes((level * np.sin(np.arange(int(8000 * seconds)) * 2 * np.pi * 350 / 8000)).astype("<i2").tobytes())
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.6, 2.5])
+@pytest.mark.parametrize("level", [100.0, 900.0, 3000.0])
+@pytest.mark.parametrize("sound", [breath, crackle, dial_tone])
+def test_breath_crackle_and_tones_are_no_words(
+    sound: Callable[[float, float], bytes], level: float, seconds: float
+) -> None:
+    pcm = sound(seconds, level)
+    assert listen([pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES, FRAME_BYTES)])[-1].text == ""
+
+
 @pytest.mark.parametrize(
     "audio",
     [[], frames(bytes(16000)), frames((np.random.default_rng(3).normal(0, 900, 16000)).astype("<i2").tobytes())],
@@ -195,6 +229,15 @@ def test_a_missing_package_file_or_a_damaged_one_is_said(
         _onnx.files_of("x", "model_package", "assets", {"model": "00"}, "trunkline[speech]")
 
 
+def test_a_machine_that_cannot_run_the_model_says_so_before_it_is_loaded() -> None:
+    _onnx.check_machine("x", 100, cpu_flags="fpu sse2 avx", free_mib=500)
+    _onnx.check_machine("x", 100, cpu_flags="", free_mib=500)  # another kind of processor
+    with pytest.raises(ProviderUnavailable, match="a processor with AVX"):
+        _onnx.check_machine("x", 100, cpu_flags="fpu sse2 sse4_2", free_mib=500)
+    with pytest.raises(ProviderUnavailable, match="it needs 100 MiB of memory; 120 MiB are free"):
+        _onnx.check_machine("x", 100, cpu_flags="avx", free_mib=120)
+
+
 def test_unsure_words_become_what_is_expected_and_sounds_alike() -> None:
     names = Expectations(("i want {who}",), {"who": ("doctor krzyk", "moira")})
 
@@ -206,6 +249,12 @@ def test_unsure_words_become_what_is_expected_and_sounds_alike() -> None:
     assert corrected(words(("with", 0.9), ("Maria", 0.95)), names) == "with Maria"  # sure of it
     assert corrected(words(("a", 0.3), ("table", 0.3)), names) == "a table"
     assert corrected(words(("x", 0.1)), Expectations()) == "x"
+
+
+def test_a_word_that_is_expected_itself_is_not_taken_for_another() -> None:
+    clinic = Expectations(("an appointment [for] {day} [{part}]",), {"day": ("monday",), "part": ("morning",)})
+    said = [Word("appointment", 0.5), Word("tomorrow", 0.7), Word("Morning,", 0.4), Word("Mondy.", 0.4)]
+    assert corrected(said, clinic) == "appointment tomorrow Morning, monday."
 
 
 def test_the_vocabulary_is_whole() -> None:
