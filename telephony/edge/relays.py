@@ -9,19 +9,20 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from telephony.edge.dialogs import Dialog, DialogState, Reply
 from telephony.edge.hops import SendPublic, SendWorker
 from telephony.edge.parse import Request
 from telephony.sip.offer import Streams
+from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, Do, Timers, Transaction
 
 __all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
 
 KEPT_S = 64.0
-_AGAIN_AFTER_S = (0.5, 1.0)  # from the first sending; loopback loses only what a full socket buffer has no room for
-_TAKEN_WITHIN_S = 1.8  # with a tick of 100 ms: the caller has an answer within 2 s
+# Loopback loses only what a full socket buffer has no room for. With a tick of 100 ms the caller has an answer in 2 s.
+_TO_WORKER = Timers(limit_s=1.8)
 _FINAL_WITHIN_S = 1.8  # of an INVITE after its CANCEL
 
 
@@ -45,8 +46,13 @@ class Relay:
     initial: bool = False  # the INVITE that made the dialog
     streams: Streams | None = None  # around that of its description
     taken: bool = False
+    asking: Transaction = field(init=False)
     status: int = 0  # final
     final: bytes = b""  # as the caller has it
+
+    def __post_init__(self) -> None:
+        machine = CLIENT_INVITE if self.method == "INVITE" else CLIENT_OTHER
+        self.asking = Transaction(machine, self.sent_at, reliable=False, timers=_TO_WORKER)
 
     @property
     def live(self) -> bool:
@@ -82,7 +88,7 @@ class RelayTable:
         self._limit = limit
         self._relays: OrderedDict[tuple[str, str], Relay] = OrderedDict()
         self._asked: OrderedDict[tuple[str, str], tuple[float, Asked]] = OrderedDict()
-        self._heap: list[tuple[float, int, DueKind, Relay]] = []
+        self._heap: list[tuple[float, int, bool, Relay]] = []
         self._count = 0
 
     def __len__(self) -> int:
@@ -95,13 +101,11 @@ class RelayTable:
         self._relays[(relay.branch, relay.method)] = relay
         if len(self._relays) > self._limit:
             self._relays.popitem(last=False)
-        for after in _AGAIN_AFTER_S:
-            self._push(relay.sent_at + after, DueKind.AGAIN, relay)
-        self._push(relay.sent_at + _TAKEN_WITHIN_S, DueKind.NOT_TAKEN, relay)
+        self._push(relay.asking.next_at, relay)
 
     def await_end(self, relay: Relay, now: float) -> None:
         """Its CANCEL has gone to the worker."""
-        self._push(now + _FINAL_WITHIN_S, DueKind.NO_END, relay)
+        self._push(now + _FINAL_WITHIN_S, relay, cancelled=True)
 
     def ask(self, branch: str, asked: Asked, now: float) -> None:
         self._asked[(branch, asked.request.method)] = (now, asked)
@@ -114,9 +118,20 @@ class RelayTable:
 
     def due(self, now: float) -> Iterator[Due]:
         while self._heap and self._heap[0][0] <= now:
-            _, _, kind, relay = heapq.heappop(self._heap)
-            if relay.live and (kind is DueKind.NO_END or not relay.taken):
-                yield Due(kind, relay)
+            _, _, cancelled, relay = heapq.heappop(self._heap)
+            if cancelled:
+                if relay.live:
+                    yield Due(DueKind.NO_END, relay)
+                continue
+            if relay.taken or not relay.live:
+                continue
+            for do in relay.asking.due(now):
+                if do is Do.SEND:
+                    yield Due(DueKind.AGAIN, relay)
+                elif do is Do.TIMED_OUT:
+                    yield Due(DueKind.NOT_TAKEN, relay)
+            if not relay.asking.over:
+                self._push(relay.asking.next_at, relay)
 
     def expire(self, now: float) -> None:
         while self._asked:
@@ -135,6 +150,6 @@ class RelayTable:
                 relay.sent_at = now
                 self._relays[key] = relay
 
-    def _push(self, at: float, kind: DueKind, relay: Relay) -> None:
+    def _push(self, at: float, relay: Relay, *, cancelled: bool = False) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, kind, relay))
+        heapq.heappush(self._heap, (at, self._count, cancelled, relay))

@@ -65,11 +65,12 @@ class Timers:
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
+    limit_s: float | None = None  # None: 64 T1; less on a hop that loses next to nothing
 
     @property
     def limit(self) -> float:
         """Timers B, F, H, J, L and M."""
-        return 64 * self.t1
+        return 64 * self.t1 if self.limit_s is None else self.limit_s
 
 
 @dataclass(frozen=True, slots=True)
