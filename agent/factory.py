@@ -105,6 +105,8 @@ async def cast_for(maker: PersonaMaker, call: CallInfo, shared: SharedByCalls, o
 
 def check_factory(factory: Callable[..., Any]) -> int:
     """How many of (call, shared) it takes. Raises BadFactory when it can't be called with them."""
+    if getattr(factory, "__name__", "") == PREWARM:
+        raise BadFactory(f"{PREWARM} is run once in each process and makes no persona: name a class or a factory")
     if not callable(factory):
         raise BadFactory(f"{_name(factory)} is neither a class derived from agent.Agent nor a factory")
     try:

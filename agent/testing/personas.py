@@ -70,6 +70,8 @@ def _not_there(reference: str, beside: Path | None) -> str:
         name = f"{name.replace('.', '/')}.py"
     file_name, wanted = Path(name).name, wanted or "Class"
     looked = [Path.cwd(), *(beside.resolve().parents if beside is not None else ())]
+    if not colon and reference.endswith(".py") and Path(reference).is_file():
+        return f"{reference!r} names no persona: write it as {reference}:Class, or :factory"
     lines = [
         f"there is no persona {reference!r}: no file {name} in {looked[0]}" + (" or above the test" if beside else "")
     ]

@@ -101,6 +101,12 @@ async def _talk(persona: PersonaMaker, llm: LLM) -> int:
     call = TextCall(persona, llm)
     _show_as_it_goes(call)
     await call.start()
+    if llm.name == "rules" and call.agent.rules is None:
+        print(
+            f"{call.agent.name} has no rules, and there is no model: it greets and understands nothing. "
+            "Give --model NAME, of a server that speaks OpenAI's protocol at --base-url.",
+            file=sys.stderr,
+        )
     try:
         while (line := await asyncio.to_thread(_read_line)).strip():
             turn = await call.run(user_input=line.strip())

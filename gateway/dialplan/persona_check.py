@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import inspect
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.config.located_yaml import ConfigError, Problem
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["persona_problems", "persona_warnings"]
 
+_TEXTS = ("instructions", "greeting", "voice", "language")
+_HOOKS = (
+    *("on_enter", "on_exit", "on_digit", "on_user_turn_completed", "on_user_silence", "on_call_summary"),
+    *("transcription_node", "llm_node", "tts_node"),
+)
 _HEAR_ENGLISH = {"pocketsphinx", "moonshine"}  # and nothing else
 
 
@@ -40,7 +47,13 @@ def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
     for cls in personas_beside(maker):
         named = cls is maker
         found = lines.get(cls.__name__, {})
-        for attribute, message in (*_words(cls), *_providers(cls), *_voice(cls, tts), *_complaints(cls, made=named)):
+        for attribute, message in (
+            *_attributes(cls),
+            *_words(cls),
+            *_providers(cls),
+            *_voice(cls, tts),
+            *_complaints(cls, made=named),
+        ):
             line = found.get(attribute) or found.get("", 0)
             problems.append(Problem(str(ref.file), line, ref.name if named else cls.__name__, message))
     return problems
@@ -57,8 +70,13 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
         return []
     warnings = []
     for cls in personas_beside(maker):
-        line = lines_of_classes(ref.file).get(cls.__name__, {}).get("language", 0)
-        where = f"{ref.file}:{line}: {cls.__name__}"
+        lines = lines_of_classes(ref.file).get(cls.__name__, {})
+        for name, meant in _misspelt(cls):
+            at = lines.get(name) or lines.get("", 0)
+            warnings.append(f'{ref.file}:{at}: {cls.__name__}: nothing reads "{name}"; did you mean "{meant}"?')
+        if any(True for _ in _attributes(cls)) or not isinstance(vars(cls).get("language", cls.language), str):
+            continue
+        where = f"{ref.file}:{lines.get('language', 0)}: {cls.__name__}"
         missing = [key for key in CANNED if key not in cls.canned]
         if not speaks(cls.language) and missing:
             warnings.append(
@@ -71,12 +89,47 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
     return warnings
 
 
+def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
+    """What would fail only amid a call. A property is trusted."""
+    from agent import DigitEntry
+    from agent.rules import Rules
+
+    kinds: dict[str, tuple[tuple[type, ...], str]] = {
+        **dict.fromkeys(_TEXTS, ((str,), "text")),
+        "silence_ladder": ((bool,), "True or False"),
+        "digits": ((DigitEntry, type(None)), "a DigitEntry"),
+        "rules": ((Rules, type(None)), "Rules"),
+        "canned": ((Mapping,), "a dict of words"),
+    }
+    for name, (types, meant) in kinds.items():
+        value: object = getattr(cls, name)
+        if not isinstance(value, types) and not isinstance(value, property | cached_property):
+            yield name, f"{name} must be {meant}, not {_kind(value)}"
+
+
+def _misspelt(cls: type[Agent]) -> Iterator[tuple[str, str]]:
+    """Attributes whose names are nearly those of a persona: (name, what was perhaps meant)."""
+    known = [*_TEXTS, "silence_ladder", "digits", "rules", "canned", *_HOOKS]
+    for name in vars(cls):
+        if name not in known and not name.startswith("_"):
+            near = get_close_matches(name, known, 1, 0.85)
+            if near:
+                yield name, near[0]
+
+
+def _kind(value: object) -> str:
+    return "a function" if callable(value) else type(value).__name__
+
+
 def _words(cls: type[Agent]) -> Iterator[tuple[str, str]]:
     from agent.words import CANNED
 
-    for key in cls.canned:
+    canned: object = cls.canned
+    for key, words in canned.items() if isinstance(canned, Mapping) else ():
         if key not in CANNED:
             yield f"canned.{key}", f'canned: "{key}" is not known{similar(str(key), CANNED)}'
+        elif not isinstance(words, str):
+            yield f"canned.{key}", f'canned: "{key}" must be text, not {_kind(words)}'
 
 
 def _providers(cls: type[Agent]) -> Iterator[tuple[str, str]]:
@@ -90,16 +143,20 @@ def _providers(cls: type[Agent]) -> Iterator[tuple[str, str]]:
 def _voice(cls: type[Agent], tts: Iterable[str]) -> Iterator[tuple[str, str]]:
     from agent.providers.registry import voice_problem
 
+    voice, language = vars(cls).get("voice", cls.voice), vars(cls).get("language", cls.language)
+    if not isinstance(voice, str) or not isinstance(language, str):
+        return
     if cls.tts is not None:
         tts = (cls.tts,) if isinstance(cls.tts, str) else ()
     for spec in tts:
-        wrong = voice_problem(spec, cls.voice, cls.language)
+        wrong = voice_problem(spec, voice, language)
         if wrong:
-            yield "voice" if cls.voice else "language", wrong
+            yield "voice" if voice else "language", wrong
 
 
 def _complaints(cls: type[Agent], *, made: bool) -> Iterator[tuple[str, str]]:
     """`made`: make it, and look at the object; else the class has to do."""
+    from agent.rules import Rules
     from agent.tools import collect_tools
 
     if inspect.isabstract(cls):
@@ -115,7 +172,7 @@ def _complaints(cls: type[Agent], *, made: bool) -> Iterator[tuple[str, str]]:
     except (TypeError, ValueError) as error:
         yield "", str(error)
         return
-    if persona.rules is not None:
+    if isinstance(persona.rules, Rules):
         for message in _rules(persona.rules, tools):
             yield "", message
 

@@ -92,6 +92,31 @@ def test_check_finds_misspelt_canned_keys_and_voices_with_their_lines(folder, ca
     ]
 
 
+def test_check_finds_attributes_that_would_fail_amid_a_call(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\n"
+        "class Open(Agent):\n    greeting = 5\n    canned = {'goodbye': 5}\n\n"
+        "class Closed(Agent):\n    def greeting(self): ...\n    rules = {}\n\n"
+        "class Fine(Agent):\n    grreting = 'Hi.'\n\n    @property\n    def language(self):\n        return 'en'\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "4 problems found",
+        "p.py:4: Open: greeting must be text, not int",
+        'p.py:5: Open: canned: "goodbye" must be text, not int',
+        "p.py:7: Closed: greeting must be text, not a function",
+        "p.py:9: Closed: rules must be Rules, not dict",
+        'warning: p.py:12: Fine: nothing reads "grreting"; did you mean "greeting"?',
+    ]
+
+
+def test_prewarm_answers_no_call(folder, capsys):
+    Path("p.py").write_text("def prewarm(): ...\n")
+    Path("d.yaml").write_text('numbers: {"+15550100": p.prewarm}\n')
+    assert trunkline("check", "d.yaml") == 2
+    assert "makes no persona" in capsys.readouterr().err
+
+
 def test_check_finds_a_voice_behind_a_slash(folder, capsys):
     Path("d.yaml").write_text(PLAN + "speech: {tts: [espeak/en-ux]}\n")
     assert trunkline("check", "d.yaml") == 2

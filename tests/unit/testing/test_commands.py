@@ -120,6 +120,18 @@ def test_call_refuses_what_it_cannot_call(capsys: pytest.CaptureFixture[str]) ->
         assert message in capsys.readouterr().err
 
 
+def test_console_of_a_file_without_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["console", "dialplans/clinic.py"]) == 2
+    assert "write it as dialplans/clinic.py:Class, or :factory" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("trunkline 0.")
+
+
 def test_console_of_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["console", "dialplans/nobody.py:X"]) == 2
     assert "there is no persona 'dialplans/nobody.py:X'" in capsys.readouterr().err
