@@ -15,6 +15,7 @@ from telephony.call import (
     LegDigit,
     LegEnded,
     LegEvent,
+    LegRinging,
     MediaStatistics,
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
@@ -151,6 +152,10 @@ class FakeLeg:
             if isinstance(event, LegEnded):
                 self.ended, self.audio = event, None
             self._events.put_nowait(event)
+
+    def ringing(self, sip_status: int = 180, *, early_media: bool = False) -> None:
+        """A call of ours rings at the peer."""
+        self.inject(LegRinging(self._now(), sip_status, early_media))
 
     def media(self) -> None:
         """The first RTP packet came."""

@@ -168,7 +168,8 @@ class Dialing:
 
     def _answered(self, response: Response, asked: Asked, hop: Hop, now: float) -> list[Action]:
         ground, dialog = self._ground, asked.dialog
-        if dialog.state is not DialogState.INVITING and response.to_tag == dialog.caller_tag and asked.final:
+        answered = dialog.state in (DialogState.CONFIRMED, DialogState.ENDING)
+        if answered and response.to_tag == dialog.caller_tag and asked.final:
             return [asked.final]  # the worker acknowledges it again
         if asked.cancelled or dialog.state is not DialogState.INVITING:
             actions = self._turn_down(response, dialog, now)  # it crossed our CANCEL, or another phone was first

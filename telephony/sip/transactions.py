@@ -86,6 +86,9 @@ class Stay:
     over_at_once_if_reliable: bool = False
 
 
+_USUAL = Timers()
+_NOTHING = Stay()
+
 Steps = Mapping[tuple[State, Came], tuple[State, tuple[Do, ...]]]
 
 
@@ -217,7 +220,7 @@ class Transaction:
     def __init__(self, machine: Machine, now: float, *, reliable: bool, timers: Timers | None = None) -> None:
         self._machine = machine
         self._reliable = reliable
-        self._timers = timers or Timers()
+        self._timers = timers or _USUAL
         self._began = now
         self._gap = 0.0
         self._again_at = self._limit_at = self._over_at = math.inf
@@ -264,7 +267,7 @@ class Transaction:
 
     def _enter(self, now: float) -> None:
         """Set the timers of the state that it is in."""
-        stay, timers = self._machine.stays.get(self.state, Stay()), self._timers
+        stay, timers = self._machine.stays.get(self.state, _NOTHING), self._timers
         self._again_at = self._over_at = math.inf
         if stay.again and (not self._reliable or stay.again_if_reliable):
             self._gap = timers.t1 if stay.again == "t1" else timers.t2

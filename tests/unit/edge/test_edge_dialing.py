@@ -272,6 +272,24 @@ def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up(world: Wo
     assert world.ended == ["leg-1"]
 
 
+@pytest.mark.parametrize("why", ["rang too long", "cancelled", "ended by the gateway"])
+def test_an_answer_after_the_end_is_acknowledged_and_hung_up(world: World, why: str) -> None:
+    invite = dialled(world, replace(DIAL, ring_s=5.0))
+    callee(world, invite, 180)
+    if why == "cancelled":
+        world.worker(worker_invite("CANCEL"))
+    elif why == "ended by the gateway":
+        world.perform(world.core.end_call("leg-1", "no longer wanted", world.now))
+    world.tick(5.5)
+    assert state(world) is DialogState.LOST
+    world.to_caller()
+    world.to_worker()
+    callee(world, invite, 200, body=SDP)
+    assert requests(world) == [("ACK", "callee"), ("BYE", "callee")]
+    assert not [message for message in to_worker(world) if message.status == 200]
+    assert world.ended == ["leg-1"]
+
+
 def test_a_second_phone_that_answers_is_hung_up(world: World) -> None:
     invite, answer = answered(world)
     callee(world, invite, 200, "another", SDP)
