@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 __all__ = ["add_parser", "run"]
@@ -40,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from gateway import past_call
     from gateway.config import ConfigError
     from gateway.fixtures import CannotBeFixture
     from gateway.rest_client import RestError
@@ -51,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"trunkline record-fixture: {out} exists already", file=sys.stderr)
         return 2
     try:
-        record, caller = _from_store(args) if args.config else _from_rest(args)
-        notes = _write(out, record, caller, args)
+        if args.config:
+            call = past_call.from_store(args.call_id, args.config)
+        else:
+            call = past_call.from_rest(args.call_id, args.url, args.key)
+        notes = _write(out, call.record, call.caller(), args)
     except (ConfigError, CannotBeFixture, BadWavFile, ValueError) as error:
         print(f"trunkline record-fixture: {error}", file=sys.stderr)
         return 2
@@ -63,49 +65,6 @@ def run(args: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}")
     return _replays(out)
-
-
-def _from_rest(args: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
-    from gateway.rest_client import RestClient
-
-    client = RestClient(args.url, args.key)
-    record = client.call(args.call_id)
-    with NamedTemporaryFile(suffix=".wav") as file:
-        file.write(client.recording(args.call_id))
-        file.flush()
-        return record, _left(Path(file.name))
-
-
-def _from_store(args: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
-    from pydantic import TypeAdapter
-
-    from gateway.config import load_settings
-    from gateway.record import CallDetail
-    from gateway.store import CallStore
-
-    settings = load_settings(args.config)
-
-    async def read() -> CallDetail | None:
-        store = await CallStore.open(settings.store)
-        try:
-            return await store.get_call(args.call_id)
-        finally:
-            await store.close()
-
-    detail = asyncio.run(read())
-    if detail is None:
-        raise ValueError(f"there is no call {args.call_id} in {settings.store}")
-    if detail.recording is None or not detail.recording.path:
-        raise ValueError(f"call {args.call_id} has no recording")
-    record: dict[str, Any] = TypeAdapter(CallDetail).dump_python(detail, mode="json")
-    return record, _left(settings.recordings / detail.recording.path)
-
-
-def _left(file: Path) -> bytes:
-    """The caller's channel."""
-    from telephony.media.wav import read_channels
-
-    return read_channels(file)[0]
 
 
 def _write(out: Path, record: dict[str, Any], caller: bytes, args: argparse.Namespace) -> tuple[str, ...]:
