@@ -146,7 +146,9 @@ class Utterance:
             self._unsplit = self.full_text
 
     async def _next_pieces(self) -> AsyncIterator[SpokenPiece]:
-        if not self._fixed or not self._unsplit:
+        if self._fixed and not self.full_text:
+            return
+        if not self._unsplit:
             while (piece := await self._pieces.get()) is not None:
                 yield piece
             return

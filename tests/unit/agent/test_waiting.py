@@ -179,6 +179,17 @@ def test_a_function_that_has_only_announced_itself_has_not_spoken_for_its_outcom
     assert said(phone)[-1] == Announces().say_canned("lost_words")
 
 
+@pytest.mark.parametrize("text", ["", " \n", "<think>hm</think>", "\u200b", "**", "👍"])
+def test_words_that_are_none_are_over_at_once(text):
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.session.say(text)
+        assert phone.now - phone.began_at < 0.5
+        await phone.speak(600, 3000)
+
+    assert [words for words in said(call(script, Slow(), llm=FakeLLM(ANSWER))) if words.strip("*👍")] == [ANSWER]
+
+
 def test_a_prepared_answer_that_broke_is_made_anew(monkeypatch: pytest.MonkeyPatch):
     """Whatever of ours fails while the caller may still go on: it does not leave them waiting."""
     write = Utterance.write
