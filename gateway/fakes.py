@@ -1,12 +1,14 @@
-"""Fakes of the edge and the workers for `gateway.reconciler` and `gateway.drain`: they keep what came out."""
+"""Fakes of the edge and the workers for `gateway.reconciler`, `gateway.drain` and `gateway.supervisor`."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 
-from gateway.control import Message
+from gateway.control import Channel, Heartbeat, Message, Ready, Stop
 
-__all__ = ["FakeEdge", "FakeWorkers"]
+__all__ = ["FakeEdge", "FakeWorkerProcess", "FakeWorkerSource", "FakeWorkers"]
 
 
 class FakeEdge:
@@ -51,3 +53,73 @@ class FakeWorkers:
 
     def broadcast(self, message: Message) -> None:
         self.broadcasts.append((self._now(), message))
+
+
+class FakeWorkerProcess:
+    """Implements `WorkerProcess`, with its end of the channel. `beating`: it says once a second that it lives."""
+
+    def __init__(self, name: str, pid: int, rtp: tuple[int, int]) -> None:
+        self.name, self.pid, self.rtp = name, pid, rtp
+        self.killed = 0
+        self.beating = True
+        self.stops = True
+        self.came: list[Message] = []
+        self.channel: Channel | None = None
+        self._beat: asyncio.Task[None] | None = None
+
+    async def begin(self, sock: socket.socket, *, ready: bool) -> None:
+        self.channel = await Channel.open(sock, self._received, lambda: None)
+        if ready:
+            self.channel.send(Ready(self.pid, 7000 + self.pid, 4))
+            self._beat = asyncio.create_task(self._beats())
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self.beating and self.channel is not None:
+                self.channel.send(Heartbeat(["c1"], 0.5))
+
+    def _received(self, message: Message) -> None:
+        self.came.append(message)
+        if isinstance(message, Stop) and self.stops:
+            self.die()
+
+    def die(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if self.channel is not None:
+            self.channel.close()
+
+    def kill(self) -> None:
+        self.killed += 1
+        self.die()
+
+
+class FakeWorkerSource:
+    """Implements `WorkerSource`. `failures`: what the next forks raise; `stillborn`: forks that never get ready."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.closed = 0
+        self.workers: list[FakeWorkerProcess] = []
+        self.forked_at: list[float] = []
+        self.failures: list[Exception] = []
+        self.stillborn = 0
+        self.die_at_once = 0
+
+    async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> FakeWorkerProcess:
+        self.forked_at.append(asyncio.get_running_loop().time())
+        if self.failures:
+            raise self.failures.pop(0)
+        worker = FakeWorkerProcess(name, len(self.workers) + 1, rtp)
+        self.workers.append(worker)
+        self.stillborn -= 1
+        await worker.begin(worker_end.dup(), ready=self.stillborn < 0)
+        if self.die_at_once:
+            self.die_at_once -= 1
+            worker.die()
+            await asyncio.sleep(0.05)  # it is dead before the answer to the fork comes
+        return worker
+
+    async def close(self) -> None:
+        self.closed += 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["RoomToken", "RoomTokens", "TokenRequest"]
+__all__ = ["FakeRoomTokens", "RoomToken", "RoomTokens", "TokenRequest"]
 
 
 def _not_taken(identity: str) -> str:
@@ -58,3 +58,15 @@ class RoomTokens(Protocol):
     """Makes tokens for the room of a call."""
 
     def make(self, call_id: str, request: TokenRequest) -> RoomToken: ...
+
+
+class FakeRoomTokens:
+    """Keeps what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, TokenRequest]] = []
+
+    def make(self, call_id: str, request: TokenRequest) -> RoomToken:
+        self.asked.append((call_id, request))
+        room, at = f"call-{call_id}", datetime(2026, 1, 1, tzinfo=UTC)
+        return RoomToken(url="ws://x", room=room, identity=request.identity, token=room, expires_at=at)

@@ -15,24 +15,12 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from livekit import api
 
-from gateway.api.room_tokens import RoomToken, TokenRequest
+from gateway.api.room_tokens import FakeRoomTokens, TokenRequest
 from gateway.config import LiveKitSettings
 from gateway.livekit.tokens import CallRoomTokens
 from tests.unit.api.asking import Asker, body, detail
 
 PATH = "/v1/calls/c1/token"
-
-
-class FakeRoomTokens:
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, TokenRequest]] = []
-
-    def make(self, call_id: str, request: TokenRequest) -> RoomToken:
-        self.asked.append((call_id, request))
-        return RoomToken(url="ws://x", room=f"call-{call_id}", identity=request.identity, token="t", expires_at=NOW)
-
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def post(asker: Asker, path: str, sent: Any, content_type: str = "application/json") -> web.StreamResponse:
@@ -51,7 +39,7 @@ async def test_a_live_call_gives_a_token(tmp_path: Path) -> None:
     response = await post(asker, PATH, {"identity": "ann", "name": "Ann", "can_publish": False, "hidden": True})
     assert response.status == 200
     assert body(response) == {
-        "url": "ws://x", "room": "call-c1", "identity": "ann", "token": "t", "expires_at": "2026-01-01T00:00:00Z",
+        "url": "ws://x", "room": "call-c1", "identity": "ann", "token": "call-c1", "expires_at": "2026-01-01T00:00:00Z",
     }  # fmt: skip
     ((call_id, request),) = tokens.asked
     assert (call_id, request.can_publish, request.can_subscribe, request.hidden) == ("c1", False, True, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from agent.testing.virtual_clock import run_virtual
 from agent.warm.asking import AskLost
 from gateway.config import load_settings
-from gateway.control import Blocked, Channel, Heartbeat, Message, Ready, Record, Stop
+from gateway.control import Blocked, Record, Stop
+from gateway.fakes import FakeWorkerSource
 from gateway.supervisor import Supervisor
 
 SETTINGS = """\
@@ -23,76 +23,6 @@ sip:
 dialplans: [demo.yaml]
 workers: 2
 """
-
-
-class FakeWorker:
-    """A worker's process and its end of the channel. `beating`: it says once a second that it lives."""
-
-    def __init__(self, name: str, pid: int, rtp: tuple[int, int]) -> None:
-        self.name, self.pid, self.rtp = name, pid, rtp
-        self.killed = 0
-        self.beating = True
-        self.stops = True
-        self.came: list[Message] = []
-        self.channel: Channel | None = None
-        self._beat: asyncio.Task[None] | None = None
-
-    async def begin(self, sock: socket.socket, *, ready: bool) -> None:
-        self.channel = await Channel.open(sock, self._received, lambda: None)
-        if ready:
-            self.channel.send(Ready(self.pid, 7000 + self.pid, 4))
-            self._beat = asyncio.create_task(self._beats())
-
-    async def _beats(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            if self.beating and self.channel is not None:
-                self.channel.send(Heartbeat(["c1"], 0.5))
-
-    def _received(self, message: Message) -> None:
-        self.came.append(message)
-        if isinstance(message, Stop) and self.stops:
-            self.die()
-
-    def die(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
-        if self.channel is not None:
-            self.channel.close()
-
-    def kill(self) -> None:
-        self.killed += 1
-        self.die()
-
-
-class FakeSource:
-    """In place of the warm parent. `failures`: what the next forks raise; `stillborn`: forks that never get ready."""
-
-    def __init__(self) -> None:
-        self.dead = False
-        self.closed = 0
-        self.workers: list[FakeWorker] = []
-        self.forked_at: list[float] = []
-        self.failures: list[Exception] = []
-        self.stillborn = 0
-        self.die_at_once = 0
-
-    async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> FakeWorker:
-        self.forked_at.append(asyncio.get_running_loop().time())
-        if self.failures:
-            raise self.failures.pop(0)
-        worker = FakeWorker(name, len(self.workers) + 1, rtp)
-        self.workers.append(worker)
-        self.stillborn -= 1
-        await worker.begin(worker_end.dup(), ready=self.stillborn < 0)
-        if self.die_at_once:
-            self.die_at_once -= 1
-            worker.die()
-            await asyncio.sleep(0.05)  # it is dead before the answer to the fork comes
-        return worker
-
-    async def close(self) -> None:
-        self.closed += 1
 
 
 class Events:
@@ -121,20 +51,20 @@ class Events:
 
 class World:
     def __init__(self) -> None:
-        self.sources: list[FakeSource] = [FakeSource()]
+        self.sources: list[FakeWorkerSource] = [FakeWorkerSource()]
         self.start_failures: list[Exception] = []
-        self.started: list[FakeSource] = []
+        self.started: list[FakeWorkerSource] = []
         self.events = Events()
         self.supervisor = Supervisor(load_settings("s.yaml", SETTINGS), self.events, self._start)
 
-    async def _start(self, settings: object, on_exit: object) -> FakeSource:
+    async def _start(self, settings: object, on_exit: object) -> FakeWorkerSource:
         if self.started and self.start_failures:
             raise self.start_failures.pop(0)
-        self.started.append(self.sources.pop(0) if self.sources else FakeSource())
+        self.started.append(self.sources.pop(0) if self.sources else FakeWorkerSource())
         return self.started[-1]
 
     @property
-    def source(self) -> FakeSource:
+    def source(self) -> FakeWorkerSource:
         return self.started[-1]
 
     @property
