@@ -260,6 +260,7 @@ class Reply:
     async def _end(self, farewell: str) -> None:
         self._happened(FarewellBegan())
         self._stopped = False
+        farewell = farewell if any(map(str.isalnum, farewell)) else ""
         if not farewell and not self._said:
             asked = await self._ask((), first=False, kind="farewell")
             if asked is None or not self._said:

@@ -15,6 +15,7 @@ from agent.pipeline.talk_events import EndReached, PersonaChanged, TalkChanged, 
 from agent.pipeline.utterance import Kind, Utterance
 from agent.pipeline.voice import CANNED_KINDS, Voice
 from agent.providers.base import ChatMessage
+from agent.speech.characters import speakable
 from agent.speech_handle import SpeechHandle
 
 __all__ = ["Talker"]
@@ -63,7 +64,7 @@ class Talker:
         if self._conversation.ending and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
             return handle
-        self._conversation.said += 1
+        self._conversation.said += speakable(text)
         self.voice.speak(utterance)
         return handle
 
@@ -241,7 +242,8 @@ class Talker:
         self._conversation.become(agent)
         self._happened(PersonaChanged())
         utterance = None
-        if text := words or agent.greeting:
+        words = words if speakable(words) else ""
+        if speakable(text := words or agent.greeting):
             utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
             self.voice.speak(utterance)
         self._conversation.entering += 1

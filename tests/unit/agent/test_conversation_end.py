@@ -246,6 +246,33 @@ def test_drain_finishes_the_sentence_and_says_goodbye():
     assert_played_out(phone)
 
 
+@pytest.mark.parametrize("farewell", [" ", "👋", "**"])
+def test_a_farewell_without_words_is_asked_for(farewell):
+    ends = tool_call("end_call", f'{{"farewell": "{farewell}"}}')
+    phone = call(_asks, Greeter(), llm=FakeLLM(ModelTurn((ends,)), "Bye then."))
+    assert [message.text for message in phone.of(AgentMessage)][-1] == "Bye then."
+
+
+class Desk(Agent):
+    greeting = " "
+
+
+class Sends(Agent):
+    @function_tool
+    async def desk(self) -> tuple[Agent, str]:
+        return Desk(), " "
+
+
+def test_a_handoff_without_words_lets_the_model_greet():
+    phone = call(_asks, Sends(), llm=FakeLLM(ModelTurn((tool_call("desk"),)), "The desk here."))
+    assert [message.text for message in phone.of(AgentMessage)] == ["The desk here."]
+
+
+async def _asks(phone: Phone) -> None:
+    await phone.wait(2000)
+    await phone.speak(600, 5000)
+
+
 class Books(Agent):
     @function_tool
     async def book(self) -> str:
