@@ -135,7 +135,7 @@ class AgentSession:
         running.turns.changed()
         running.make_canned()
         if not resumed:
-            await conversation.run_hook(lambda: agent.on_enter(conversation.context()), "on_enter")
+            await conversation.tasks.run_hook(lambda: agent.on_enter(conversation.context()), "on_enter")
         if room is None:
             await self._settled()
 

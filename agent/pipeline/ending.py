@@ -47,7 +47,7 @@ class Ending:
             self._at_once.set()
         if self._task is None:
             self.begin()
-            self._task = self._conversation.spawn(self._run(reason, farewell, cut), "ending")
+            self._task = self._conversation.tasks.spawn(self._run(reason, farewell, cut), "ending")
         return self._task
 
     async def _run(self, reason: str, farewell: str, cut: bool) -> None:
@@ -68,10 +68,10 @@ class Ending:
         if output is None:
             await self._talker.speaker.idle()
             return
-        silent = self._conversation.spawn(self._silent(output), "playing out")
+        silent = self._conversation.tasks.spawn(self._silent(output), "playing out")
         seen = (-1.0, -1.0)
         stuck_since = loop.time()
-        at_once = self._conversation.spawn(self._at_once.wait(), "end of waiting")
+        at_once = self._conversation.tasks.spawn(self._at_once.wait(), "end of waiting")
         while not silent.done():
             await asyncio.wait({silent, at_once}, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
             progress = (output.queued_ms, output.played_ms)

@@ -77,8 +77,8 @@ class Keying:
             conversation.recording.pause("secret", at)
         self._happened(KeyPressed(self._digits.takes(digit)))
         agent = conversation.agent
-        conversation.spawn(
-            conversation.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
+        conversation.tasks.spawn(
+            conversation.tasks.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
         )
         self._collected(self._digits.digit(digit, at))
         self._digits_alarm.set()

@@ -111,7 +111,7 @@ class Recognizer:
         self._language = self._conversation.agent.language
         with self._guard():
             self._stream = self._stt.stream(language=self._language, expectations=self._expectations())
-            self._reader = self._conversation.spawn(self._read(self._stream), "recognizer")
+            self._reader = self._conversation.tasks.spawn(self._read(self._stream), "recognizer")
 
     def _expectations(self) -> Expectations:
         rules = self._conversation.agent.rules
@@ -136,7 +136,7 @@ class Recognizer:
         if reader is not None and reader is not asyncio.current_task():
             reader.cancel()
         if stream is not None:
-            self._conversation.let_go(_close(stream))
+            self._conversation.tasks.let_go(_close(stream))
 
     def _to_stream(self, frame: AudioFrame) -> None:
         if self._stream is not None:

@@ -94,7 +94,7 @@ class Reply:
 
     def begin(self) -> None:
         """Ask the model. Until `decide` nothing is heard, no tool runs and the history does not know of it."""
-        self._task = self._conversation.spawn(self._run(), "reply")
+        self._task = self._conversation.tasks.spawn(self._run(), "reply")
         self._task.add_done_callback(self._finished)
 
     def decide(self) -> None:

@@ -50,7 +50,7 @@ class RunningSession:
         self._canned_audio = canned_audio
         self._changed = changed
         self.talker = Talker(conversation, canned_audio, self._talk)
-        reported = conversation.reporting_fallbacks("stt", stt) if stt is not None else None
+        reported = conversation.casting.reporting("stt", stt) if stt is not None else None
         self.turns = TurnTaking(conversation, self.talker, vad, reported, self._turn)
         self._unwatch = self._watch()
         listener = self.turns.listener
@@ -64,7 +64,7 @@ class RunningSession:
     def make_canned(self) -> None:
         """Make the canned words of the persona that is active ahead, if there is a voice for them."""
         if self.conversation.tts is not None:
-            self.conversation.spawn(self._make_canned(self.conversation.agent), "canned audio")
+            self.conversation.tasks.spawn(self._make_canned(self.conversation.agent), "canned audio")
 
     async def stop(self) -> None:
         """Nothing more is heard, said or done, but `on_exit`."""
@@ -76,9 +76,9 @@ class RunningSession:
         self.holding.stop()
         self.talker.stop_replies(force=True)
         self.talker.speaker.close()
-        await conversation.cancel_tasks()
-        await conversation.run_hook(lambda: conversation.agent.on_exit(conversation.context()), "on_exit")
-        await conversation.all_let_go()
+        await conversation.tasks.cancel()
+        await conversation.tasks.run_hook(lambda: conversation.agent.on_exit(conversation.context()), "on_exit")
+        await conversation.tasks.all_let_go()
 
     def unwatch(self) -> None:
         """What blocks the loop from now on is not this session's."""
@@ -135,6 +135,6 @@ class RunningSession:
         if not (isinstance(conversation.offload, ThreadOffload) and has_real_time(conversation.loop)):
             return lambda: None
         watch, watched = watch_of(conversation.loop), WatchedSession(conversation, self._canned_audio)
-        conversation.watch = partial(watch.runs, watched)
+        conversation.tasks.watch = partial(watch.runs, watched)
         watch.join(watched)
         return partial(watch.leave, watched)

@@ -219,7 +219,7 @@ class Speaker:
         self.current = self._waiting.popleft() if self._waiting and not self.held else None
         self._playing = None
         if self.current is not None:
-            self._playing = self._conversation.spawn(self._play(self.current), "speaker")
+            self._playing = self._conversation.tasks.spawn(self._play(self.current), "speaker")
         self._changed()
 
     async def _play(self, utterance: Utterance) -> None:
@@ -261,7 +261,7 @@ class Speaker:
                 utterance.script.add(chunk.piece, duration_ms(chunk.audio.pcm), chunk.audio.marks)
                 output.push(chunk.audio.pcm)
                 if watch is None:
-                    watch = self._conversation.spawn(self._watch_start(utterance), "first packet")
+                    watch = self._conversation.tasks.spawn(self._watch_start(utterance), "first packet")
             output.flush()
             ended_at = await output.wait_played(output.queued_ms) if utterance.pushed else None
             if watch is not None:
@@ -277,7 +277,7 @@ class Speaker:
         """Say this while what is to come is waited for. It comes first; if it is not there in time, it is dropped."""
         if self.filler is None and self._output is not None:
             self.filler = filler
-            self._filling = self._conversation.spawn(self._fill(filler, self._output), "filler")
+            self._filling = self._conversation.tasks.spawn(self._fill(filler, self._output), "filler")
 
     async def _fill(self, filler: Utterance, output: AudioOutput) -> None:
         async for chunk in filler.chunks():

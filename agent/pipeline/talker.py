@@ -236,7 +236,7 @@ class Talker:
         """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
         its model is asked."""
         old = self._conversation.agent
-        await self._conversation.run_hook(lambda: old.on_exit(self._conversation.context()), "on_exit")
+        await self._conversation.tasks.run_hook(lambda: old.on_exit(self._conversation.context()), "on_exit")
         self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
         self.drop_prepared()
         self._conversation.become(agent)
@@ -247,7 +247,7 @@ class Talker:
             utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
             self.voice.speak(utterance)
         self._conversation.entering += 1
-        self._conversation.spawn(self._enter(agent, asked=not text), "on_enter")
+        self._conversation.tasks.spawn(self._enter(agent, asked=not text), "on_enter")
         return utterance
 
     async def _enter(self, agent: Agent, *, asked: bool) -> None:
@@ -255,7 +255,7 @@ class Talker:
         said = self._conversation.said
         self._entering_silently += asked
         try:
-            await self._conversation.run_hook(lambda: agent.on_enter(self._conversation.context()), "on_enter")
+            await self._conversation.tasks.run_hook(lambda: agent.on_enter(self._conversation.context()), "on_enter")
         finally:
             self._conversation.entering -= 1
             self._entering_silently -= asked

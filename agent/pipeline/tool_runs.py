@@ -24,7 +24,7 @@ async def run_tools(conversation: Conversation, calls: Sequence[ToolCall]) -> li
     refused when one of them failed: the caller must hear of that first."""
     handed_to: list[str] = []
     runs = [_Run(conversation, call, handed_to) for call in calls]
-    tasks = [conversation.spawn(run.run(), f"tool {run.call.name}") for run in runs]
+    tasks = [conversation.tasks.spawn(run.run(), f"tool {run.call.name}") for run in runs]
     try:
         if tasks:
             await asyncio.wait(tasks)
@@ -63,7 +63,7 @@ class _Run:
     async def run(self) -> None:
         conversation, call = self._conversation, self.call
         tool = conversation.agent.tools.get(call.name)
-        conversation.user_code(f"tool {call.name}")
+        conversation.tasks.user_code(f"tool {call.name}")
         try:
             if tool is None:
                 known = ", ".join(conversation.agent.tools)

@@ -378,7 +378,7 @@ class TurnTaking:
         for rung in actions:
             self._conversation.emit(SilencePrompted(self._conversation.now(), rung.rung))
             if overrides(self._conversation.agent, "on_user_silence"):
-                self._conversation.spawn(self._ask_persona(rung), "on_user_silence")
+                self._conversation.tasks.spawn(self._ask_persona(rung), "on_user_silence")
             else:
                 self._climb(rung)
 
@@ -396,7 +396,7 @@ class TurnTaking:
             nonlocal handled
             handled = await outcome_of(agent.on_user_silence(self._conversation.context(), rung.rung))
 
-        await self._conversation.run_hook(ask, "on_user_silence")
+        await self._conversation.tasks.run_hook(ask, "on_user_silence")
         if handled:
             self._silence.dealt_with()
         elif agent is self._conversation.agent and not self._stopped:

@@ -48,7 +48,7 @@ class Voice:
         )
         if voiced:
             agent, tts = self._conversation.agent, self._conversation.tts  # these, also after a handoff
-            utterance.synthesis = self._conversation.spawn(
+            utterance.synthesis = self._conversation.tasks.spawn(
                 utterance.synthesize(
                     lambda text: self._speak(agent, tts, kind, text) if audio is None else played(audio)
                 ),
@@ -76,7 +76,7 @@ class Voice:
             return
         utterance = Utterance("canned", SpeechHandle(), allow_interruptions=True, voiced=True, language=agent.language)
         utterance.set_text(text, whole=True)
-        utterance.synthesis = conversation.spawn(
+        utterance.synthesis = conversation.tasks.spawn(
             utterance.synthesize(lambda text: speak_filler(tts, agent, text, options, self._canned)), "speak filler"
         )
         self._speaker.fill(utterance)
