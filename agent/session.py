@@ -98,21 +98,7 @@ class AgentSession:
             room = room.add_agent("agent")
         loop = asyncio.get_running_loop()
         self._closed = loop.create_future()
-        conversation = Conversation(
-            self,
-            agent,
-            named_provider=self._providers or default_providers(self._offload),
-            privacy=self._privacy,
-            recording=self._recording,
-            llm=self._llm,
-            tts=self._tts,
-            options=self._options,
-            offload=self._offload,
-            userdata=self._userdata,
-            output=room.audio_output if room is not None else None,
-            call=call,
-            emit=self._emit,
-        )
+        conversation = self._conversation_of(agent, room, call)
         running = self._running = RunningSession(
             conversation,
             vad=self._vad if room is not None else None,
@@ -138,6 +124,23 @@ class AgentSession:
             await conversation.tasks.run_hook(lambda: agent.on_enter(conversation.context()), "on_enter")
         if room is None:
             await self._settled()
+
+    def _conversation_of(self, agent: Agent, room: Participant | None, call: CallVerbs | None) -> Conversation:
+        return Conversation(
+            self,
+            agent,
+            named_provider=self._providers or default_providers(self._offload),
+            privacy=self._privacy,
+            recording=self._recording,
+            llm=self._llm,
+            tts=self._tts,
+            options=self._options,
+            offload=self._offload,
+            userdata=self._userdata,
+            output=room.audio_output if room is not None else None,
+            call=call,
+            emit=self._emit,
+        )
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:

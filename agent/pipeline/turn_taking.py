@@ -8,14 +8,11 @@ from typing import Literal
 
 from agent.bounds import shortened
 from agent.events import (
-    SilencePrompted,
     UserMessage,
     UserStartedSpeaking,
     UserStoppedSpeaking,
     UserTurnEnded,
 )
-from agent.hooks import outcome_of
-from agent.persona import overrides
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.keying import KeyEvent, Keying, KeyPressed, KeysEntered, KeysSettled
@@ -30,6 +27,7 @@ from agent.pipeline.listener import (
     WordsHeard,
 )
 from agent.pipeline.reply import Waterfall
+from agent.pipeline.silences import Silences
 from agent.pipeline.talk_events import EndReached, SituationChanged, TurnEvent
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_hook import transcribed
@@ -37,7 +35,6 @@ from agent.pipeline.voice import CANNED_KINDS
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
-from agent.turns.silence import SilenceLadder, SilenceRung
 from agent.turns.voice import SpeechEnded, SpeechStarted
 from agent.turns.wordless import WordlessTurns
 
@@ -67,15 +64,13 @@ class TurnTaking:
                 has_transcripts=stt is not None,
             )
         )
-        # Without a phone nobody can be silent: a text session waits for as long as it likes.
-        self._silence = SilenceLadder(away_ms=options.away_ms if conversation.output is not None else None)
-        self._silence.on = conversation.agent.silence_ladder
+        self._silences = Silences(
+            conversation, talker, away=lambda canned: self._end("caller_silent", canned), asked=self.changed
+        )
+        self._silence = self._silences.ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._keying = Keying(conversation, self._keys)
-        loop = conversation.loop
-        self._interruption_alarm = Alarm(loop, self._interruption, self._judge)
-        self._silence_alarm = Alarm(loop, self._silence, self._prompt)
-        self._alarms = (self._interruption_alarm, self._silence_alarm)
+        self._interruption_alarm = Alarm(conversation.loop, self._interruption, self._judge)
         self._waiting: list[asyncio.Future[str]] = []
         self._stopped = False
         self._recognizes = stt is not None
@@ -85,10 +80,10 @@ class TurnTaking:
         """Take nothing more from the caller."""
         self._stopped = True
         self._keying.stop()
+        self._silences.stop()
         if self.listener is not None:
             self.listener.stop()
-        for alarm in self._alarms:
-            alarm.cancel()
+        self._interruption_alarm.cancel()
         for waiting in self._waiting:
             waiting.cancel()
 
@@ -101,8 +96,8 @@ class TurnTaking:
             listener.hold(at)
         self._interruption.agent_done()
         self._silence.busy()
-        for alarm in self._alarms:
-            alarm.cancel()
+        self._interruption_alarm.cancel()
+        self._silences.alarm.cancel()
         self._keying.hold()
 
     def resume(self, at: float, held_ms: float) -> None:
@@ -138,7 +133,7 @@ class TurnTaking:
             self._silence.sound()
         else:
             self._silence.idle(now)
-        self._silence_alarm.set()
+        self._silences.alarm.set()
         self._happened(SituationChanged())
 
     @property
@@ -371,34 +366,3 @@ class TurnTaking:
                 self._message(entered.text, entered.started_at, entered.ended_at, "dtmf")
             case KeysSettled():
                 self.changed()
-
-    # --- silence --------------------------------------------------------------------------------------------------
-
-    def _prompt(self, actions: tuple[SilenceRung, ...]) -> None:
-        for rung in actions:
-            self._conversation.emit(SilencePrompted(self._conversation.now(), rung.rung))
-            if overrides(self._conversation.agent, "on_user_silence"):
-                self._conversation.tasks.spawn(self._ask_persona(rung), "on_user_silence")
-            else:
-                self._climb(rung)
-
-    def _climb(self, rung: SilenceRung) -> None:
-        if rung.last:
-            self._end("caller_silent", rung.canned)
-        else:
-            self._talker.say_canned(rung.canned, "silence_prompt")
-
-    async def _ask_persona(self, rung: SilenceRung) -> None:
-        """The persona may deal with the silence itself."""
-        agent, handled = self._conversation.agent, False
-
-        async def ask() -> None:
-            nonlocal handled
-            handled = await outcome_of(agent.on_user_silence(self._conversation.context(), rung.rung))
-
-        await self._conversation.tasks.run_hook(ask, "on_user_silence")
-        if handled:
-            self._silence.dealt_with()
-        elif agent is self._conversation.agent and not self._stopped:
-            self._climb(rung)
-        self.changed()
