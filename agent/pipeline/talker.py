@@ -247,7 +247,7 @@ class Talker:
             utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
             self.voice.speak(utterance)
         self._conversation.entering += 1
-        self._conversation.tasks.spawn(self._enter(agent, asked=not text), "on_enter")
+        self._conversation.tasks.spawn(self._enter(agent, asked=utterance is None), "on_enter")
         return utterance
 
     async def _enter(self, agent: Agent, *, asked: bool) -> None:
