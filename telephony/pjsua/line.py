@@ -8,6 +8,7 @@ callback that says the call is over, and nothing else ever refers to it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import wraps
 from time import monotonic
@@ -65,6 +66,7 @@ _DECLINE = 603
 _UNPROVEN_S = 0.4  # of audio to somebody who has shown by nothing that it is there: a round trip, and no flood
 _NOT_ACCEPTABLE = 488
 _NO_MEDIA = "our offer was not answered"
+_OWN_BYE_S = 0.3  # of some answers PJSIP makes a BYE by itself, and a second one must not follow it
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
@@ -152,6 +154,7 @@ class Line:
         self._first_media = False
         self._held = False
         self._ending: tuple[int, str] | None = None  # what we end it with
+        self._hang_up_at = 0.0  # not before; infinite once it has been done
         self._ended = False
 
     def begin(self, account: Account) -> None:
@@ -205,6 +208,7 @@ class Line:
             raise TelephonyMisuse("an answered leg cannot be refused")
         self._ending = (sip_status or (200 if self._answered else 480), reason)
         if self._confirmed or not self._answered:
+            self._hang_up_at = math.inf
             self._hang_up(self._call, self._ending)
         else:
             self._leave_bridge()  # `settle` does the rest
@@ -216,7 +220,9 @@ class Line:
         if call is None:
             return
         if self._confirmed and self._ending is not None:
-            self._hang_up(call, self._ending)
+            if monotonic() >= self._hang_up_at:
+                self._hang_up_at = math.inf
+                self._hang_up(call, self._ending)
         elif self.awaits_acknowledgement:
             if self._confirmed or self._first_media:
                 self._acknowledge()
@@ -295,6 +301,7 @@ class Line:
             self._confirmed = True
             if not self._agreed and self._ending is None:  # ours in the 200 had none that can be used in the ACK
                 self._ending = (_NOT_ACCEPTABLE, _NO_MEDIA)
+                self._hang_up_at = monotonic() + _OWN_BYE_S
                 self._leave_bridge()  # `settle` does the rest
         if info.state != PJSIP_INV_STATE_DISCONNECTED:
             return
