@@ -62,7 +62,7 @@ async def notify(phone: Phone, call: PhoneCall, status: int, phrase: str, *, ove
     headers = {"Event": "refer", "Subscription-State": state}
     body = f"SIP/2.0 {status} {phrase}\r\n".encode()
     request = call.dialog.request("NOTIFY", body=body, content_type="message/sipfrag;version=2.0", headers=headers)
-    answer = await phone.transact(request, call).final
+    answer = await phone.transact(request, call.peer).final
     assert answer is not None and answer.status_code == 200
 
 
