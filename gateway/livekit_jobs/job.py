@@ -187,15 +187,16 @@ class JobCall:
             await self._refuse(room, decided)
             return
         await self._warmed(warming, decided)
+        if not decided.bridged:  # ahead of what may fail: there is a record of that, too
+            self._keeping = RecordKeeping(self._ctx, self._parts.settings, decided, self._recorder, stored)
         cast = await self._parts.providers.cast(load_persona(decided.persona), decided.info)
         session = self._parts.providers.session(decided.speech, decided.session, cast.userdata)
-        if decided.bridged:
+        if self._keeping is not None:
+            session.subscribe(self._keeping.event)
+        else:
             self._relay = EventRelay(room, caller.identity, lambda: session.tokens)
             session.subscribe(self._relay.event)
             room.serve(DRAIN, self._asked_to_drain)
-        else:
-            self._keeping = RecordKeeping(self._ctx, self._parts.settings, decided, self._recorder, stored)
-            session.subscribe(self._keeping.event)
         await self._converse(room, session, cast.agent, decided, stored)
 
     async def _warmed(self, warming: asyncio.Task[None], plan: JobPlan) -> None:
