@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from weakref import WeakKeyDictionary
 
 import structlog
 from aiohttp import web
@@ -40,7 +39,7 @@ class Connections:
 
     def __init__(self, limits: ConnectionLimits | None = None) -> None:
         self.limits = limits or ConnectionLimits()
-        self._open: WeakKeyDictionary[asyncio.BaseTransport, _Connection] = WeakKeyDictionary()
+        self._open: dict[asyncio.BaseTransport, _Connection] = {}  # those that have a place
         self._of_address: Counter[str] = Counter()
         self.waiting: dict[_Connection, None] = {}  # for a request, the longest first
         self.closed: Counter[str] = Counter()  # by us: why
@@ -73,7 +72,9 @@ class Connections:
                 return True
         return False
 
-    def forget(self, address: str) -> None:
+    def forget(self, transport: asyncio.BaseTransport | None, address: str) -> None:
+        if transport is not None:
+            self._open.pop(transport, None)
         self._of_address[address] -= 1
         if not self._of_address[address]:
             del self._of_address[address]
@@ -183,7 +184,7 @@ class _Connection(asyncio.Protocol):
         self._stop_unread()
         if self._admitted:
             self._admitted = False
-            self._all.forget(self.address)
+            self._all.forget(self._transport, self.address)
 
     def _cut_after(self, seconds: float, why: str) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self.cut, why)

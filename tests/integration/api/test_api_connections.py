@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -99,3 +100,11 @@ async def test_connections_are_counted_and_given_back(port: int) -> None:
     assert (await answer_to(port, HEALTH + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200")
     for _, writer in held:
         writer.close()
+
+
+async def test_nothing_is_kept_of_connections_that_are_over(port: int) -> None:
+    for sent in ((HEALTH,), (HEALTH + b"Connection: close\r\n\r\n",), ()):
+        await answer_to(port, *sent)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [each for each in gc.get_objects() if type(each).__name__ == "_Connection"] == []
