@@ -151,7 +151,8 @@ async def test_a_tcp_connection_that_is_closed_in_the_call(gateway: RunningGatew
         await call.establish()
         first.close()
         await asyncio.sleep(0.2)  # the gateway sees the end of the connection
-        assert gateway.attempts(call.call_id)[0]["outcome"] is None
+        (attempt,) = await until(lambda: gateway.attempts(call.call_id), 2, what="its record to be begun")
+        assert attempt["outcome"] is None
         call.sip = second
         await call.bye()
         record = await gateway.record(call.call_id)
