@@ -27,9 +27,9 @@ from agent.stopping import leave_ending_to_the_owner
 from agent.warm.lasting import run_to_end
 from agent.warm.memory import use_few_arenas
 from gateway import logs
-from gateway.callworker.call import CallOwner, ConversationMaker, call_info
+from gateway.calls.call import CallOwner, ConversationMaker, call_info
+from gateway.calls.providers import ProviderSet, preload_providers
 from gateway.callworker.last_words import LastWords
-from gateway.callworker.providers import ProviderSet, preload_providers
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
 from gateway.control import (

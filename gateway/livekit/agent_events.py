@@ -10,7 +10,7 @@ import structlog
 
 from agent.events import SessionClosed, event_from_dict
 from agent.privacy import Privacy
-from gateway.callworker.journal import Journal
+from gateway.calls.journal import Journal
 from gateway.livekit.transcription import SpokenWords
 from telephony.livekit.events import DataReceived, TranscriptionReceived
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from agent.clock import ThreadOffload
 from agent.providers.espeak import EspeakTTS
 from agent.warm.memory import map_library
-from gateway.callworker.journal import Journal
+from gateway.calls.journal import Journal
 from gateway.config import LiveKitSettings, SessionSettings
 from gateway.control import Prepare
 from gateway.livekit.canned import CannedSpeech

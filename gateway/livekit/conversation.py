@@ -21,8 +21,8 @@ from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
-from gateway.callworker.conversation import ConversationOver
-from gateway.callworker.journal import Journal
+from gateway.calls.conversation import ConversationOver
+from gateway.calls.journal import Journal
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from gateway.callworker.providers import ProviderSet
+from gateway.calls.providers import ProviderSet
 from gateway.config import Settings
 from gateway.dialplan import Dialplan, PersonaRef
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan

@@ -8,7 +8,7 @@ import structlog
 
 from agent.worker.job import JobProcess
 from gateway import logs
-from gateway.callworker.providers import ProviderSet, preload_providers
+from gateway.calls.providers import ProviderSet, preload_providers
 from gateway.config import Settings
 from gateway.dialplan import Dialplan, load_persona
 from gateway.livekit_jobs.parts import JobParts

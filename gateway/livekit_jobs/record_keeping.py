@@ -13,7 +13,7 @@ import structlog
 
 from agent.events import SessionEvent
 from agent.worker.job import JobContext
-from gateway.callworker.journal import Journal
+from gateway.calls.journal import Journal
 from gateway.config import Settings
 from gateway.livekit_jobs.recording import ContinuedRecordingFile, LateRecorder
 from gateway.livekit_jobs.routing import JobPlan

@@ -12,7 +12,7 @@ from agent import AgentSession
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
-from gateway.callworker.call import CallOwner
+from gateway.calls.call import CallOwner
 from gateway.config import Settings, load_settings
 from gateway.control import Prepare
 from gateway.record import CallClosed, CallEvents, message_from_dict

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.events import DigitReceived
-from gateway.callworker.journal import Journal
+from gateway.calls.journal import Journal
 from gateway.record import CallClosed, CallEvents, Outcome, message_from_dict
 from telephony.call import DigitSource, EndedBy, LegDigit, LegEnded, LegHeld, LegResumed
 from telephony.fakes import statistics

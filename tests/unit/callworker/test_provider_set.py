@@ -10,8 +10,8 @@ from agent.providers.base import ProviderUnavailable
 from agent.providers.fallback import FallbackLLM, FallbackTTS
 from agent.providers.instant import InstantLLM, InstantSTT
 from agent.testing.virtual_clock import run_virtual
-from gateway.callworker import providers
-from gateway.callworker.providers import ProviderSet
+from gateway.calls import providers
+from gateway.calls.providers import ProviderSet
 
 
 class NoVAD:

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.callworker.media_watch import (
+from gateway.calls.media_watch import (
     SAID_SO_S,
     Arrivals,
     Finding,

@@ -15,7 +15,7 @@ import pytest
 from agent.events import AgentMessage, SessionClosed
 from agent.providers.fakes import FakeTTS
 from agent.testing.virtual_clock import run_virtual
-from gateway.callworker.call import CallOwner
+from gateway.calls.call import CallOwner
 from gateway.config import LiveKitSettings
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation

@@ -14,11 +14,11 @@ from typing import Any
 
 import structlog
 
-from gateway.callworker.conversation import Conversation, ConversationOver
-from gateway.callworker.journal import Journal
-from gateway.callworker.local import LocalConversation
-from gateway.callworker.media_watch import Arrivals, MediaLost, MediaWatch, SilenceSuppressed
-from gateway.callworker.providers import ProviderSet
+from gateway.calls.conversation import Conversation, ConversationOver
+from gateway.calls.journal import Journal
+from gateway.calls.local import LocalConversation
+from gateway.calls.media_watch import Arrivals, MediaLost, MediaWatch, SilenceSuppressed
+from gateway.calls.providers import ProviderSet
 from gateway.config import Settings
 from gateway.control import Prepare
 from gateway.record import Outcome, Recording

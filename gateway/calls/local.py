@@ -13,9 +13,9 @@ from agent import Agent, AgentSession
 from agent.call_summary import call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.providers.base import ProviderError
-from gateway.callworker.conversation import ConversationOver
-from gateway.callworker.providers import ProviderSet
-from gateway.callworker.verbs import AgentsVerbs
+from gateway.calls.conversation import ConversationOver
+from gateway.calls.providers import ProviderSet
+from gateway.calls.verbs import AgentsVerbs
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
 from telephony.call import EndedBy, Leg
