@@ -14,17 +14,17 @@ from time import process_time
 import structlog
 
 from telephony.edge.bodies import body_for_worker
+from telephony.edge.context import EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, Reply
 from telephony.edge.fakes import FakeAdmitter
-from telephony.edge.ground import Ground, PublicSocket
 from telephony.edge.hops import Action, Hop, SendWorker
-from telephony.edge.parse import Request, Response, parse
 from telephony.edge.protocol import Forward, InviteInfo, WorkerAddress
 from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
-from telephony.edge.to_caller import response_to_caller
+from telephony.edge.to_public import response_to_public
 from telephony.edge.to_worker import request_to_worker
+from telephony.sip.parse import Request, Response, parse
 
 CALLER = Hop("udp", "192.0.2.10", 5060, 0)
 WORKER = WorkerAddress("w1", "127.0.0.1", 40001)
@@ -65,7 +65,7 @@ def answer(asked: Request, status: int, body: str = "", tag: str = ";tag=w") -> 
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode()
 
 
-def made_core() -> tuple[EdgeCore, Ground]:
+def made_core() -> tuple[EdgeCore, EdgeContext]:
     calls = iter(range(10**9))
 
     def decide(invite: InviteInfo) -> Forward:
@@ -75,10 +75,10 @@ def made_core() -> tuple[EdgeCore, Ground]:
     limits = EdgeLimits(invites_per_second=1e9, invite_burst=10**9, messages_per_second=1e9, message_burst=10**9)
     settings = EdgeSettings(("udp://198.51.100.1:5060",), (Trunk("carrier", ("192.0.2.0/24",)),), limits=limits)
     sockets = [PublicSocket("udp", ("198.51.100.1", 5060), "198.51.100.1")]
-    ground = Ground(settings, FakeAdmitter(decide), EdgeCounters(), sockets, 39_999, b"k" * 32)
-    core = EdgeCore(ground)
+    context = EdgeContext(settings, FakeAdmitter(decide), EdgeCounters(), sockets, 39_999, b"k" * 32)
+    core = EdgeCore(context)
     core.add_worker(WORKER)
-    return core, ground
+    return core, context
 
 
 class Stopwatch:
@@ -132,25 +132,25 @@ def whole_way(watch: Stopwatch) -> None:
 
 def writing(watch: Stopwatch) -> None:
     """The parts, on one call."""
-    core, ground = made_core()
+    core, context = made_core()
     invite = request("INVITE", 1, 1, more=CARRIERS, body=SDP)
     asked = to_worker(core.receive(invite, CALLER, 1.0))
     core.receive_from_worker(answer(asked, 200, SDP), (WORKER.host, WORKER.port), 1.0)
-    dialog = ground.dialogs.of_call(asked.call_id)
+    dialog = context.dialogs.of_call(asked.call_id)
     assert isinstance(dialog, Dialog)
-    rule = ground.media_rule("carrier", CALLER.ip)
+    rule = context.media_rule("carrier", CALLER.ip)
 
     def wrote(data: bytes) -> None:
         message = parse(data)
         assert isinstance(message, Request)
         if message.method != "BYE":
             message.worker_body, _ = body_for_worker(message, rule)
-        request_to_worker(message, dialog, via="SIP/2.0/UDP 127.0.0.1:39999;branch=b", contact=ground.worker_contact)
+        request_to_worker(message, dialog, via="SIP/2.0/UDP 127.0.0.1:39999;branch=b", contact=context.worker_contact)
 
     def answered(data: bytes, reply: Reply) -> None:
         message = parse(data)
         assert isinstance(message, Response)
-        response_to_caller(message, reply, ground.public_contact(0), "w", initial=True)
+        response_to_public(message, reply, context.public_contact(0), "w", initial=True)
 
     read = parse(invite)
     reply = Reply(read.lines, read.via, (CALLER.ip, CALLER.port), CALLER)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from telephony.edge.settings import EdgeLimits, Trunk
-from telephony.edge.uri import as_ip
+from telephony.sip.uri import as_ip
 
 __all__ = ["Bucket", "RateLimiter", "SourceRates", "TrunkTable"]
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from telephony.edge import rewrite
 from telephony.edge.bodies import content_type
+from telephony.edge.capabilities import ALLOW, SUPPORTED
+from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState
-from telephony.edge.ground import Ground
 from telephony.edge.hops import Action, DigitPressed, Hop, SendPublic
-from telephony.edge.parse import Request
 from telephony.sip.info import DTMF_TYPES, read_key
+from telephony.sip.parse import Request
 
 __all__ = ["CAPABLE", "FORWARDED", "AnsweredHere"]
 
 FORWARDED = frozenset({"INVITE", "BYE", "UPDATE", "PRACK"})  # what goes to the worker; ACK and CANCEL apart
-_ALLOW = {"Allow": rewrite.ALLOW}
+_ALLOW = {"Allow": ALLOW}
 _BODIES = ", ".join(DTMF_TYPES)
-CAPABLE = {**_ALLOW, "Accept": f"application/sdp, {_BODIES}", "Supported": rewrite.SUPPORTED}
+CAPABLE = {**_ALLOW, "Accept": f"application/sdp, {_BODIES}", "Supported": SUPPORTED}
 _REMEMBERED = 16  # answers a dialog, for retransmissions
 _NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none is received
 
@@ -31,22 +31,22 @@ _FIXED: Mapping[str, tuple[int, Mapping[str, str]]] = {
 
 
 class AnsweredHere:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
 
     def handle(self, request: Request, hop: Hop, dialog: Dialog) -> list[Action]:
         """Answer it, once for each retransmission the same, and tell of a key once."""
-        ground = self._ground
+        context = self._context
         key = (request.cseq, request.via.branch)
         if (before := dialog.answered.get(key)) is not None:
-            ground.counters.add("retransmissions.other")
-            return [SendPublic(ground.reply_hop(request, hop), before)]
+            context.counters.add("retransmissions.other")
+            return [SendPublic(context.reply_hop(request, hop), before)]
         pressed: list[Action] = []
         if request.method == "INFO":
             status, headers, pressed = self._info(request, dialog)
         else:
             status, headers = _FIXED.get(request.method, (405, _ALLOW))
-        answer = ground.answer(request, hop, status, headers=headers)
+        answer = context.answer(request, hop, status, headers=headers)
         dialog.answered[key] = answer.data
         while len(dialog.answered) > _REMEMBERED:
             del dialog.answered[next(iter(dialog.answered))]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from telephony.edge.dialogs import Dialog, Reply
-from telephony.edge.parse import Message, Via
+from telephony.sip.parse import Message, Via
 
 __all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key", "attempt_key_of"]
 
@@ -26,7 +26,7 @@ def attempt_key(message: Message, via: Via, ip: str) -> AttemptKey:
 def attempt_key_of(dialog: Dialog, reply: Reply) -> AttemptKey:
     """Of the INVITE that made the dialog."""
     via = reply.via
-    return (reply.received_from[0], dialog.sip_call_id, dialog.invite_cseq, dialog.caller_tag, via.branch, via.sent_by)
+    return (reply.received_from[0], dialog.sip_call_id, dialog.invite_cseq, dialog.public.tag, via.branch, via.sent_by)
 
 
 @dataclass(slots=True)

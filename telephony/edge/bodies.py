@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from telephony.edge.parse import Message
-from telephony.edge.rewrite import warning_header
 from telephony.sip.offer import Streams, for_worker
+from telephony.sip.parse import Message
 from telephony.sip.sdp import SdpError, SessionDescription, parse_sdp, write_sdp
+from telephony.sip.writing import warning_header
 
 __all__ = ["MediaRule", "Unacceptable", "body_for_worker", "content_type"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from telephony.edge.parse import Message, Via
+from telephony.sip.parse import Message, Via
 
 __all__ = ["Branches"]
 
@@ -33,7 +33,7 @@ class Branches:
         """The To tag of an answer of ours: the same for each retransmission (RFC 3261 section 8.2.7)."""
         return "tl" + self._digest("tag", call_id, from_tag, via.branch)
 
-    def caller_tag(self, call_id: str) -> str:
+    def public_tag(self, call_id: str) -> str:
         """The From tag that stands for the caller's towards a worker."""
         return "c" + self._digest("caller", call_id)
 

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import structlog
 
-from telephony.edge import rewrite
 from telephony.edge.budget import begins_something
+from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import DialogEvent, DialogState
 from telephony.edge.ending import EndingCalls
-from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, FloodSummedUp, Hop, SendPublic
 from telephony.edge.inbound import InboundRequests
-from telephony.edge.outbound import CallerResponses, WorkerMessages
-from telephony.edge.parse import Malformed, Request, parse
+from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
+from telephony.sip import writing
+from telephony.sip.parse import Malformed, Request, parse
 
 __all__ = ["EdgeCore"]
 
@@ -30,14 +30,14 @@ _LOG_EVERY_S = 1.0
 
 
 class EdgeCore:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._inbound = InboundRequests(ground)
-        self._dialing = Dialing(ground)
-        self._from_worker = WorkerMessages(ground, self._dialing)
-        self._pending = PendingRequests(ground)
-        self._from_caller = CallerResponses(ground, self._pending, self._dialing)
-        self._ending = EndingCalls(ground, self._dialing)
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
+        self._inbound = InboundRequests(context)
+        self._dialing = Dialing(context)
+        self._from_worker = WorkerMessages(context, self._dialing)
+        self._pending = PendingRequests(context)
+        self._from_public = PublicResponses(context, self._pending, self._dialing)
+        self._ending = EndingCalls(context, self._dialing)
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
         self._unlogged = 0
@@ -57,81 +57,81 @@ class EdgeCore:
             return self._failed(len(data), now)
 
     def _failed(self, size: int, now: float) -> list[Action]:
-        self._ground.counters.add("internal_errors")
+        self._context.counters.add("internal_errors")
         if now >= self._next_error_log_at:
             self._next_error_log_at = now + _LOG_EVERY_S
             log.exception("message could not be handled", size=size)
         return []
 
     def _receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:
-        ground = self._ground
-        trunk = ground.trunks.trunk_of(hop.ip)
+        context = self._context
+        trunk = context.trunks.trunk_of(hop.ip)
         over_rate = False
         if trunk is None:
-            if not ground.budget.allow(len(data), now):
+            if not context.budget.allow(len(data), now):
                 return self._dropped(data, hop, trunk, "dropped.stranger", now)
         else:
-            if not ground.rates.anything.allow(hop.ip, now):
+            if not context.rates.anything.allow(hop.ip, now):
                 return self._dropped(data, hop, trunk, "rate_limited.dropped", now)
-            over_rate = not ground.rates.messages.allow(hop.ip, now)
-            if over_rate and begins_something(data) and not ground.rates.refusals.allow(hop.ip, now):
+            over_rate = not context.rates.messages.allow(hop.ip, now)
+            if over_rate and begins_something(data) and not context.rates.refusals.allow(hop.ip, now):
                 return self._dropped(data, hop, trunk, "rate_limited.dropped", now)
-        if len(data) > ground.limits.message_bytes:
+        if len(data) > context.limits.message_bytes:
             return self._malformed(Malformed("too-large", "Message too large"), hop, now)
         if not data.strip(b"\r\n\0 "):
-            ground.counters.add("keepalives")
+            context.counters.add("keepalives")
             return []
         try:
             message = parse(data, stream=hop.transport == "tcp")
         except Malformed as error:
             return self._malformed(error, hop, now)
         if isinstance(message, Request):
-            ground.counters.add(f"received.{counted_method(message.method)}")
+            context.counters.add(f"received.{counted_method(message.method)}")
             return self._inbound.handle(message, hop, now, over_rate=over_rate)
-        ground.counters.add(f"received.{message.status // 100}xx")
-        return self._from_caller.handle(message, hop, now)
+        context.counters.add(f"received.{message.status // 100}xx")
+        return self._from_public.handle(message, hop, now)
 
     def _dropped(self, data: bytes, hop: Hop, trunk: str | None, counter: str, now: float) -> list[Action]:
         """Unread. What looks like a new call is part of the flood's summary."""
-        self._ground.counters.add(counter)
+        self._context.counters.add(counter)
         if data.startswith(b"INVITE ") and begins_something(data):
-            self._ground.floods.add(hop.ip, trunk, now)
+            self._context.floods.add(hop.ip, trunk, now)
         return []
 
     def _receive_from_worker(self, data: bytes, address: tuple[str, int], now: float) -> list[Action]:
-        ground = self._ground
-        worker = ground.worker_addresses.get(address)
+        context = self._context
+        worker = context.worker_addresses.get(address)
         if worker is None:
-            ground.counters.add("dropped.not_a_worker")
+            context.counters.add("dropped.not_a_worker")
             return []
         if not data.strip(b"\r\n\0 "):
             return []
         try:
             message = parse(data)
         except Malformed as error:
-            ground.counters.add("malformed_from_worker")
+            context.counters.add("malformed_from_worker")
             self._log_garbage("malformed message from a worker", error.kind, worker.name, now)
             return []
         if isinstance(message, Request):
-            ground.counters.add(f"from_workers.{counted_method(message.method)}")
+            context.counters.add(f"from_workers.{counted_method(message.method)}")
             return self._from_worker.request(message, worker, now)
-        ground.counters.add(f"from_workers.{message.status // 100}xx")
+        context.counters.add(f"from_workers.{message.status // 100}xx")
         return self._from_worker.response(message, worker, now)
 
     def _malformed(self, error: Malformed, hop: Hop, now: float) -> list[Action]:
         """Answered when it was a request with readable Via, From, To, Call-ID and CSeq; never forwarded."""
-        ground = self._ground
-        ground.counters.add(f"malformed.{error.kind}")
+        context = self._context
+        context.counters.add(f"malformed.{error.kind}")
         self._log_garbage("malformed message", error.kind, hop.ip, now)
         if not error.lines or error.via is None:
             return []
         texts = {line.name: line.text for line in error.lines}
         tagged = ";tag=" in "".join(texts["to"].lower().split())
-        tag = "" if tagged else ground.branches.to_tag(texts["call-id"], texts["from"], error.via)
-        data = rewrite.respond(
+        tag = "" if tagged else context.branches.to_tag(texts["call-id"], texts["from"], error.via)
+        data = writing.respond(
             error.lines, error.via, (hop.ip, hop.port), error.status, reason=error.reason, to_tag=tag
         )
-        ground.counters.add(f"answered.{error.status}")
+        context.counters.add(f"answered.{error.status}")
         return [SendPublic(reply_hop(error.via, hop), data)]
 
     def _log_garbage(self, event: str, kind: str, source: str, now: float) -> None:
@@ -146,27 +146,27 @@ class EdgeCore:
     # Workers and calls
 
     def add_worker(self, worker: WorkerAddress) -> None:
-        ground = self._ground
+        context = self._context
         address = (worker.host, worker.port)
-        if ground.workers.get(worker.name) == worker:
+        if context.workers.get(worker.name) == worker:
             return
-        if worker.name in ground.workers or address in ground.worker_addresses:
+        if worker.name in context.workers or address in context.worker_addresses:
             raise TelephonyMisuse(f"worker {worker.name!r} or its address {worker.host}:{worker.port} is already there")
-        ground.workers[worker.name] = worker
-        ground.worker_addresses[address] = worker
+        context.workers[worker.name] = worker
+        context.worker_addresses[address] = worker
 
     def remove_worker(self, name: str, now: float) -> list[Action]:
         """What calls it still has are ended first. Idempotent."""
         _, actions = self.end_worker_calls(name, now)
-        worker = self._ground.workers.pop(name, None)
+        worker = self._context.workers.pop(name, None)
         if worker is not None:
-            del self._ground.worker_addresses[(worker.host, worker.port)]
+            del self._context.worker_addresses[(worker.host, worker.port)]
         return actions
 
     def end_worker_calls(self, name: str, now: float) -> tuple[list[str], list[Action]]:
         ended: list[str] = []
         actions: list[Action] = []
-        for dialog in self._ground.dialogs.of_worker(name):
+        for dialog in self._context.dialogs.of_worker(name):
             if dialog.live:
                 ended.append(dialog.call_id)
                 actions += self._ending.end(dialog, "worker lost", now, tell_worker=False)
@@ -175,50 +175,50 @@ class EdgeCore:
         return ended, actions
 
     def allow_dial(self, dial: Dial, now: float) -> None:
-        if self._ground.workers.get(dial.worker.name) != dial.worker:
+        if self._context.workers.get(dial.worker.name) != dial.worker:
             raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
         self._dialing.allow(dial, now)
 
     def last_word(self, call_id: str, cause: str) -> SendPublic | None:
-        dialog = self._ground.dialogs.of_call(call_id)
+        dialog = self._context.dialogs.of_call(call_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
 
     def end_call(self, call_id: str, cause: str, now: float) -> list[Action]:
         """Empty when there is no such live call."""
-        dialog = self._ground.dialogs.of_call(call_id)
+        dialog = self._context.dialogs.of_call(call_id)
         return [] if dialog is None else self._ending.end(dialog, cause, now, tell_worker=True)
 
     def finish(self) -> list[Action]:
         """The edge closes: what is to be told still."""
-        return [FloodSummedUp(flood) for flood in self._ground.floods.rest()]
+        return [FloodSummedUp(flood) for flood in self._context.floods.rest()]
 
     def close_call(self, call_id: str, status: int, cause: str, now: float) -> list[Action]:
         """The gateway's record of the call is closed: a caller who still waits for an answer gets one (`status`, or
         500), and one who still talks a BYE."""
-        dialog = self._ground.dialogs.of_call(call_id)
+        dialog = self._context.dialogs.of_call(call_id)
         if dialog is None or dialog.state not in (DialogState.INVITING, DialogState.CONFIRMED):
             return []
         return self._ending.end(dialog, cause, now, tell_worker=True, status=status if status >= 400 else 500)
 
     def tick(self, now: float) -> list[Action]:
         """Retransmissions and expiry; to be called every 100 ms or so."""
-        ground = self._ground
-        again, lost = ground.resends.due(now)
+        context = self._context
+        again, lost = context.resends.due(now)
         actions: list[Action] = [*again]
         for key in lost:
             actions += self._dialing.unreachable(key, now)
-        actions += [FloodSummedUp(flood) for flood in ground.floods.due(now)]
+        actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)
-        for due in ground.relays.due(now):
+        for due in context.relays.due(now):
             actions += self._ending.due(due, now)
-        for dialog in ground.dialogs.expired(now):
+        for dialog in context.dialogs.expired(now):
             if dialog.state is DialogState.INVITING:
                 actions += self._ending.no_answer(dialog, now)
                 continue
             if dialog.live:
-                actions += ground.end_dialog(dialog, DialogEvent.SILENT, now)
-                ground.counters.add("dialogs_expired")
-            ground.dialogs.remove(dialog)
-        ground.expire_attempts(now)
+                actions += context.end_dialog(dialog, DialogEvent.SILENT, now)
+                context.counters.add("dialogs_expired")
+            context.dialogs.remove(dialog)
+        context.expire_attempts(now)
         return actions

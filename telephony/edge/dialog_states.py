@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from telephony.errors import TelephonyMisuse
+from telephony.sip.drawn import drawn
 
 __all__ = ["LIVE", "STEPS", "DialogEvent", "DialogState", "Party", "next_state", "table"]
 
@@ -63,8 +64,9 @@ def next_state(state: DialogState, event: DialogEvent) -> DialogState:
 
 def table() -> str:
     """The table as Markdown, for docs/edge.md: a test holds them together."""
-    lines = ["| | " + " | ".join(event.value for event in DialogEvent) + " |", "| --- " * (len(DialogEvent) + 1) + "|"]
-    for state in DialogState:
-        cells = [STEPS.get((state, event)) for event in DialogEvent]
-        lines.append(f"| **{state.value}** | " + " | ".join(cell.value if cell else "" for cell in cells) + " |")
-    return "\n".join(lines)
+
+    def cell(state: DialogState, event: DialogEvent) -> str:
+        after = STEPS.get((state, event))
+        return "" if after is None else after.value
+
+    return drawn(DialogState, DialogEvent, cell)

@@ -11,11 +11,22 @@ from dataclasses import dataclass, field
 
 from telephony.edge.dialog_states import LIVE, DialogEvent, DialogState, Party, next_state
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Line, Via
 from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
 from telephony.sip.offer import ALONE, Streams
+from telephony.sip.parse import Line, Via
 
-__all__ = ["Dialog", "DialogEvent", "DialogInfo", "DialogState", "DialogTable", "Party", "Reply", "WorkerNames"]
+__all__ = [
+    "Dialog",
+    "DialogEvent",
+    "DialogInfo",
+    "DialogState",
+    "DialogTable",
+    "Party",
+    "PublicParty",
+    "Reply",
+    "ShownToWorker",
+    "WorkerParty",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +53,60 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerNames:
-    """What a dialog is called towards its worker. Nothing of it was written by the caller; Call-ID is our call id."""
+class ShownToWorker:
+    """What the parties are called towards the worker. Nothing of it was written by the public side."""
 
-    caller: str  # From value of the INVITE, with the tag
-    caller_tag: str
-    called: str  # To value, without a tag
+    public: str  # From or To value, with the tag
+    public_tag: str
+    worker: str  # To or From value, without a tag
     uri: str  # Request-URI of the INVITE
+
+
+@dataclass(slots=True)
+class PublicParty:
+    """The phone, or what stands for it."""
+
+    tag: str
+    address: str  # From or To value, with its tag
+    contact: str  # URI
+    hop: Hop  # where its last request came from
+    cseq: int = 0
+    routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
+
+
+@dataclass(slots=True)
+class WorkerParty:
+    at: WorkerAddress
+    call_id: str  # Call-ID that it knows
+    name: str  # To or From value that the public side knows it by, without its tag
+    tag: str = ""
+    contact: str = ""  # URI
+    cseq: int = 0  # as the public side knows it
+    cseq_shift: int = 0  # so many of its requests have been sent to the public side once more than it knows
+
+    @property
+    def address(self) -> str:
+        """With its tag, once it has answered with one."""
+        return f"{self.name};tag={self.tag}" if self.tag else self.name
 
 
 @dataclass(slots=True)
 class Dialog:
     call_id: str  # ours
-    sip_call_id: str
-    caller_tag: str
-    worker: WorkerAddress
+    sip_call_id: str  # Call-ID that the public side knows
+    public: PublicParty
+    worker: WorkerParty
     trunk: str
-    hop: Hop  # where the caller's last request came from
-    caller_address: str  # From value of the INVITE, with tag
-    worker_address: str  # To value; with the worker's tag once it has answered with one
-    caller_contact: str  # URI
     invite_cseq: int
     branch: str  # ours, on the INVITE towards the worker
     created_at: float
     expires_at: float
     invite: Reply | None  # until the INVITE has a final answer
-    names: WorkerNames
+    shown: ShownToWorker
     info: InviteInfo
-    worker_call_id: str  # Call-ID towards the worker
     initiator: Party = Party.PUBLIC
     called_uri: str = ""  # of a call that a worker places: Request-URI of its INVITE
-    routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
     streams: Streams = ALONE  # around the one that the worker has, in what is agreed
-    worker_tag: str = ""
-    worker_address_tagged: bool = False
-    worker_contact: str = ""
-    caller_cseq: int = 0
-    worker_cseq: int = 0  # as the caller knows it
-    cseq_shift: int = 0  # so many requests of the worker have been sent to the caller once more than it knows
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
     told: bool = field(default=False)  # its end has been reported
@@ -106,8 +133,8 @@ class DialogTable:
     def __len__(self) -> int:
         return len(self._dialogs)
 
-    def find(self, sip_call_id: str, caller_tag: str) -> Dialog | None:
-        return self._dialogs.get((sip_call_id, caller_tag))
+    def find(self, sip_call_id: str, public_tag: str) -> Dialog | None:
+        return self._dialogs.get((sip_call_id, public_tag))
 
     def of_call(self, call_id: str) -> Dialog | None:
         return self._by_call.get(call_id)
@@ -116,44 +143,44 @@ class DialogTable:
         """By the Call-ID that its worker knows."""
         return self._by_worker_call.get(worker_call_id)
 
-    def rename(self, dialog: Dialog, caller_tag: str) -> None:
+    def rename(self, dialog: Dialog, tag: str) -> None:
         """The public side has a tag now, or another one."""
-        old, key = (dialog.sip_call_id, dialog.caller_tag), (dialog.sip_call_id, caller_tag)
+        old, key = (dialog.sip_call_id, dialog.public.tag), (dialog.sip_call_id, tag)
         if self._dialogs.get(old) is not dialog or key in self._dialogs:
             return
-        of_worker = self._by_worker[dialog.worker.name]
+        of_worker = self._by_worker[dialog.worker.at.name]
         for table in (self._dialogs, of_worker):
             del table[old]
             table[key] = dialog
-        dialog.caller_tag = caller_tag
+        dialog.public.tag = tag
 
     def of_worker(self, name: str) -> list[Dialog]:
         return list(self._by_worker.get(name, {}).values())
 
     def add(self, dialog: Dialog) -> None:
         """Replaces a dead dialog of the same key."""
-        key = (dialog.sip_call_id, dialog.caller_tag)
+        key = (dialog.sip_call_id, dialog.public.tag)
         if (old := self._dialogs.get(key)) is not None:
             self.remove(old)
         self._dialogs[key] = dialog
         self._by_call[dialog.call_id] = dialog
-        self._by_worker_call[dialog.worker_call_id] = dialog
-        self._by_worker.setdefault(dialog.worker.name, {})[key] = dialog
+        self._by_worker_call[dialog.worker.call_id] = dialog
+        self._by_worker.setdefault(dialog.worker.at.name, {})[key] = dialog
         self._push(dialog)
 
     def remove(self, dialog: Dialog) -> None:
-        key = (dialog.sip_call_id, dialog.caller_tag)
+        key = (dialog.sip_call_id, dialog.public.tag)
         if self._dialogs.get(key) is not dialog:
             return
         del self._dialogs[key]
         if self._by_call.get(dialog.call_id) is dialog:
             del self._by_call[dialog.call_id]
-        if self._by_worker_call.get(dialog.worker_call_id) is dialog:
-            del self._by_worker_call[dialog.worker_call_id]
-        of_worker = self._by_worker[dialog.worker.name]
+        if self._by_worker_call.get(dialog.worker.call_id) is dialog:
+            del self._by_worker_call[dialog.worker.call_id]
+        of_worker = self._by_worker[dialog.worker.at.name]
         of_worker.pop(key, None)
         if not of_worker:
-            del self._by_worker[dialog.worker.name]
+            del self._by_worker[dialog.worker.at.name]
 
     def expire_at(self, dialog: Dialog, at: float) -> None:
         """A later time is noticed when the old one comes up; only an earlier one needs an entry of its own."""
@@ -166,13 +193,13 @@ class DialogTable:
         """Dialogs whose time has come. Each has to be removed, or given a new time, before the next is asked for."""
         while self._heap and self._heap[0][0] <= now:
             _, _, dialog = heapq.heappop(self._heap)
-            if self._dialogs.get((dialog.sip_call_id, dialog.caller_tag)) is not dialog:
+            if self._dialogs.get((dialog.sip_call_id, dialog.public.tag)) is not dialog:
                 continue
             if dialog.expires_at > now:
                 self._push(dialog)
                 continue
             yield dialog
-            if self._dialogs.get((dialog.sip_call_id, dialog.caller_tag)) is dialog:
+            if self._dialogs.get((dialog.sip_call_id, dialog.public.tag)) is dialog:
                 self._push(dialog)
 
     def _push(self, dialog: Dialog) -> None:
@@ -184,9 +211,9 @@ class DialogTable:
             DialogInfo(
                 dialog.call_id,
                 dialog.sip_call_id,
-                dialog.worker.name,
+                dialog.worker.at.name,
                 dialog.trunk,
-                Source(dialog.hop.ip, dialog.hop.port, dialog.hop.transport),
+                Source(dialog.public.hop.ip, dialog.public.hop.port, dialog.public.hop.transport),
                 dialog.state,
                 dialog.created_at,
             )

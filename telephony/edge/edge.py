@@ -11,10 +11,10 @@ from typing import TypeVar
 import structlog
 
 from telephony.edge.admission import TrunkTable
+from telephony.edge.context import LOOPBACK, EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo
-from telephony.edge.ground import LOOPBACK, Ground, PublicSocket
 from telephony.edge.hops import (
     Action,
     CallCancelled,
@@ -78,7 +78,7 @@ class Edge:
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None
         self._addresses: list[ListenAddress] = []
-        self._ground: Ground | None = None
+        self._context: EdgeContext | None = None
         self._core: EdgeCore | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -99,8 +99,8 @@ class Edge:
             for a in self._addresses
         ]
         key = secrets.token_bytes(32)
-        self._ground = Ground(self._settings, self._admitter, self.counters, sockets, worker_port, key)
-        self._core = EdgeCore(self._ground)
+        self._context = EdgeContext(self._settings, self._admitter, self.counters, sockets, worker_port, key)
+        self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         log.info("edge listens", addresses=[str(address) for address in self._addresses])
 
@@ -131,7 +131,7 @@ class Edge:
     @property
     def worker_address(self) -> tuple[str, int]:
         """Where workers send to: what is Via and Record-Route to them."""
-        return (LOOPBACK, self._running_ground().worker_port)
+        return (LOOPBACK, self._running_context().worker_port)
 
     @property
     def tcp_connections(self) -> int:
@@ -140,7 +140,7 @@ class Edge:
     @property
     def dialogs(self) -> tuple[DialogInfo, ...]:
         """The live dialogs, as they are now."""
-        return self._ground.dialogs.live() if self._ground is not None else ()
+        return self._context.dialogs.live() if self._context is not None else ()
 
     def add_worker(self, name: str, host: str, port: int) -> WorkerAddress:
         """From now on the worker may be given calls and may send. Raises TelephonyMisuse when the name or the address
@@ -206,10 +206,10 @@ class Edge:
             raise TelephonyMisuse("the edge has not been started")
         return self._core
 
-    def _running_ground(self) -> Ground:
-        if self._ground is None:
+    def _running_context(self) -> EdgeContext:
+        if self._context is None:
             raise TelephonyMisuse("the edge has not been started")
-        return self._ground
+        return self._context
 
     # What arrives
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import structlog
 
-from telephony.edge import rewrite
+from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
-from telephony.edge.ground import Ground, reply_hop
 from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
 from telephony.edge.protocol import RefusedInvite
 from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
-from telephony.edge.way import way_to_caller
+from telephony.edge.way import way_to_public
+from telephony.sip import writing
 
 __all__ = ["EndingCalls"]
 
@@ -24,28 +24,28 @@ _NOT_TAKEN = "the call worker did not take the request"
 
 
 class EndingCalls:
-    def __init__(self, ground: Ground, dialing: Dialing) -> None:
-        self._ground = ground
+    def __init__(self, context: EdgeContext, dialing: Dialing) -> None:
+        self._context = context
         self._dialing = dialing
 
     def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool, status: int = 500) -> list[Action]:
         """Tell the caller, and a worker that lives, that a live dialog is over. Idempotent. `status` is for a call that
         has not been answered yet."""
-        ground = self._ground
+        context = self._context
         if not dialog.live:
             return []
         log.warning("call ended by the edge", call_id=dialog.call_id, cause=cause, state=dialog.state.value)
-        ground.counters.add("ended_by_edge")
+        context.counters.add("ended_by_edge")
         if dialog.state is DialogState.INVITING and dialog.initiator is Party.WORKER:
             return self._dialing.cut(dialog, status, cause, now, tell_worker=tell_worker)
         actions: list[Action] = []
         if dialog.state is DialogState.INVITING:
             actions += self._final_answer(dialog, status, cause, now)
         elif dialog.state is DialogState.CONFIRMED or dialog.ended_by_worker:
-            actions.append(self._bye_caller(dialog, cause, now))
+            actions.append(self._bye_public(dialog, cause, now))
         if tell_worker:
             actions += self._tell_worker(dialog, cause, now)
-        return actions + ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+        return actions + context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
         """Timer C has fired (RFC 3261 section 16.8), or a worker's call has rung for as long as it may."""
@@ -53,8 +53,8 @@ class EndingCalls:
             return self._dialing.no_answer(dialog, now)
         actions = self._final_answer(dialog, 408, "the call was not answered in time", now)
         actions += self._tell_worker(dialog, "the call was not answered in time", now)
-        self._ground.counters.add("invite_timeouts")
-        return actions + self._ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+        self._context.counters.add("invite_timeouts")
+        return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
 
     # A worker that does not react
 
@@ -64,7 +64,7 @@ class EndingCalls:
             return [relay.sent]
         if due.kind is DueKind.NO_END:
             return self._no_end(relay, now)
-        self._ground.counters.add("not_taken")
+        self._context.counters.add("not_taken")
         log.warning("not taken by its worker", method=relay.method, call_id=relay.dialog.call_id)
         if relay.method == "CANCEL":
             return []  # the INVITE's end is waited for
@@ -73,49 +73,49 @@ class EndingCalls:
         return self._request_not_taken(relay, now)
 
     def _invite_not_taken(self, relay: Relay, now: float) -> list[Action]:
-        ground, dialog = self._ground, relay.dialog
+        context, dialog = self._context, relay.dialog
         actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
-        refused = RefusedInvite(dialog.info, 500, rewrite.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
-        return [*actions, InviteRefused(refused), *ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)]
+        refused = RefusedInvite(dialog.info, 500, writing.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
+        return [*actions, InviteRefused(refused), *context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)]
 
     def _request_not_taken(self, relay: Relay, now: float) -> list[Action]:
         """A BYE ends the call all the same; anything else is refused, and the call goes on."""
-        ground, dialog, reply = self._ground, relay.dialog, relay.reply
+        context, dialog, reply = self._context, relay.dialog, relay.reply
         gone = relay.method == "BYE"
         relay.status = 200 if gone else 500
-        headers = {} if gone else {"Reason": rewrite.reason_header(500, _NOT_TAKEN)}
-        relay.final = rewrite.respond(reply.lines, reply.via, reply.received_from, relay.status, headers=headers)
-        ground.counters.add(f"answered.{relay.status}")
+        headers = {} if gone else {"Reason": writing.reason_header(500, _NOT_TAKEN)}
+        relay.final = writing.respond(reply.lines, reply.via, reply.received_from, relay.status, headers=headers)
+        context.counters.add(f"answered.{relay.status}")
         actions: list[Action] = [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if gone and dialog.live:
             actions.append(CallerGone(dialog.call_id, "the caller hung up"))
-            actions += ground.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+            actions += context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
         return actions
 
     def _no_end(self, relay: Relay, now: float) -> list[Action]:
         """Its CANCEL was answered; so must the INVITE be (RFC 3261 section 9.2)."""
         if not relay.initial or relay.dialog.state is not DialogState.INVITING:
             return []
-        self._ground.counters.add("not_taken")
+        self._context.counters.add("not_taken")
         actions = self._final_answer(relay.dialog, 487, "cancelled by the caller", now)
         actions.append(CallerGone(relay.dialog.call_id, "the caller gave up"))
-        return actions + self._ground.end_dialog(relay.dialog, DialogEvent.CUT, now, _KEPT_S)
+        return actions + self._context.end_dialog(relay.dialog, DialogEvent.CUT, now, _KEPT_S)
 
     # What is said to either side
 
     def _final_answer(self, dialog: Dialog, status: int, cause: str, now: float) -> list[Action]:
-        ground, reply = self._ground, dialog.invite
+        context, reply = self._context, dialog.invite
         if reply is None:
             return []
-        tag = dialog.worker_tag or ground.branches.to_tag(dialog.sip_call_id, dialog.caller_tag, reply.via)
-        headers = {"Reason": rewrite.reason_header(status, cause)}
-        data = rewrite.respond(reply.lines, reply.via, reply.received_from, status, to_tag=tag, headers=headers)
+        tag = dialog.worker.tag or context.branches.to_tag(dialog.sip_call_id, dialog.public.tag, reply.via)
+        headers = {"Reason": writing.reason_header(status, cause)}
+        data = writing.respond(reply.lines, reply.via, reply.received_from, status, to_tag=tag, headers=headers)
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
-        key = ground.finish_attempt(dialog, reply, data, now, by_us=True)
-        ground.counters.add(f"answered.{status}")
+        key = context.finish_attempt(dialog, reply, data, now, by_us=True)
+        context.counters.add(f"answered.{status}")
         # It has had a 100 and does not repeat its INVITE any more.
-        ground.resends.final_answer(key, action, now)
+        context.resends.final_answer(key, action, now)
         return [action]
 
     def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
@@ -123,39 +123,39 @@ class EndingCalls:
         None when there is no such way."""
         if dialog.state is not DialogState.CONFIRMED:
             return None
-        action = self._bye(dialog, cause, dialog.worker_cseq + 2 * _CSEQ_LEAP)[0]
+        action = self._bye(dialog, cause, dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
         return action if action.hop.transport == "udp" else None
 
-    def _bye_caller(self, dialog: Dialog, cause: str, now: float) -> Action:
-        action, branch = self._bye(dialog, cause, dialog.worker_cseq + _CSEQ_LEAP)
-        self._ground.resends.request(branch, action, now)
+    def _bye_public(self, dialog: Dialog, cause: str, now: float) -> Action:
+        action, branch = self._bye(dialog, cause, dialog.worker.cseq + _CSEQ_LEAP)
+        self._context.resends.request(branch, action, now)
         return action
 
     def _bye(self, dialog: Dialog, cause: str, cseq: int) -> tuple[SendPublic, str]:
-        ground = self._ground
-        uri, routes, hop = way_to_caller(ground, dialog)
-        branch = ground.branches.own(dialog.sip_call_id, cseq)
-        headers = [("Via", ground.public_via(hop, branch))]
+        context = self._context
+        uri, routes, hop = way_to_public(context, dialog)
+        branch = context.branches.own(dialog.sip_call_id, cseq)
+        headers = [("Via", context.public_via(hop, branch))]
         headers += [("Route", value) for value in routes]
         headers += [
-            ("From", dialog.worker_address),
-            ("To", dialog.caller_address),
+            ("From", dialog.worker.address),
+            ("To", dialog.public.address),
             ("Call-ID", dialog.sip_call_id),
             ("CSeq", f"{cseq} BYE"),
-            ("Reason", rewrite.reason_header(500, cause)),
+            ("Reason", writing.reason_header(500, cause)),
         ]
-        return SendPublic(hop, rewrite.own_request("BYE", uri, headers)), branch
+        return SendPublic(hop, writing.own_request("BYE", uri, headers)), branch
 
     def _tell_worker(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
         """A worker that lives gets a BYE as from its caller, or the CANCEL of its INVITE."""
-        ground = self._ground
-        if ground.workers.get(dialog.worker.name) != dialog.worker:
+        context = self._context
+        if context.workers.get(dialog.worker.at.name) != dialog.worker.at:
             return []
         inviting = dialog.state is DialogState.INVITING
         method = "CANCEL" if inviting else "BYE"
-        cseq = dialog.invite_cseq if inviting else dialog.caller_cseq + _CSEQ_LEAP
-        branch = dialog.branch if inviting else ground.branches.own(f"worker {dialog.sip_call_id}", cseq)
-        data = own_to_worker(method, dialog, cseq, ground.worker_via(branch), rewrite.reason_header(500, cause))
-        action = SendWorker(dialog.worker.host, dialog.worker.port, data)
-        ground.resends.request(branch, action, now)
+        cseq = dialog.invite_cseq if inviting else dialog.public.cseq + _CSEQ_LEAP
+        branch = dialog.branch if inviting else context.branches.own(f"worker {dialog.sip_call_id}", cseq)
+        data = own_to_worker(method, dialog, cseq, context.worker_via(branch), writing.reason_header(500, cause))
+        action = SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
+        context.resends.request(branch, action, now)
         return [action]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from telephony.edge.headers import split_commas
-from telephony.edge.parse import Request
-from telephony.edge.uri import NameAddr, Uri, parse_name_addr, parse_uri, phone_user
+from telephony.sip.headers import split_commas
+from telephony.sip.parse import Request
+from telephony.sip.uri import NameAddr, Uri, parse_name_addr, parse_uri, phone_user
 
 __all__ = ["caller_of", "user_of"]
 

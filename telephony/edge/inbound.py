@@ -6,33 +6,34 @@ from collections.abc import Mapping
 
 import structlog
 
-from telephony.edge import rewrite
 from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
 from telephony.edge.attempts import Attempt, attempt_key
 from telephony.edge.bodies import Unacceptable, body_for_worker
+from telephony.edge.capabilities import ALLOW, EXTENSIONS
+from telephony.edge.context import AFTER_BYE_S, EdgeContext
 from telephony.edge.counters import counted_method
-from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Reply
-from telephony.edge.ground import AFTER_BYE_S, Ground
+from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, PublicParty, Reply, WorkerParty
 from telephony.edge.hops import Action, CallCancelled, Hop, InviteRefused, SendPublic, SendWorker
 from telephony.edge.invite_info import invite_info
-from telephony.edge.parse import KNOWN_SCHEMES, Request
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, RefusedInvite
 from telephony.edge.relays import Relay
-from telephony.edge.to_worker import EXTENSIONS, request_to_worker, worker_names
-from telephony.edge.uri import contact_uri
+from telephony.edge.to_worker import request_to_worker, shown_to_worker
+from telephony.sip import writing
+from telephony.sip.parse import KNOWN_SCHEMES, Request
+from telephony.sip.uri import contact_uri
 
 __all__ = ["InboundRequests"]
 
 log = structlog.get_logger(__name__)
 
-_ALLOW = {"Allow": rewrite.ALLOW}
+_ALLOW = {"Allow": ALLOW}
 _NEEDS_A_DIALOG = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 
 
 class InboundRequests:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._here = AnsweredHere(ground)
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
+        self._here = AnsweredHere(context)
 
     def handle(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         """`over_rate`: the source sends more than it may; only what belongs to a call is served."""
@@ -49,47 +50,47 @@ class InboundRequests:
     # New calls
 
     def _invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
-        ground = self._ground
+        context = self._context
         key = attempt_key(request, request.via, hop.ip)
-        if (attempt := ground.attempts_of(hop.ip).get(key) or ground.over_rate.get(key)) is not None:
+        if (attempt := context.attempts_of(hop.ip).get(key) or context.over_rate.get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
-        if key in ground.waiting:
-            return [ground.answer(request, hop, 100)]
-        trunk = ground.trunks.trunk_of(hop.ip)
+        if key in context.waiting:
+            return [context.answer(request, hop, 100)]
+        trunk = context.trunks.trunk_of(hop.ip)
         if trunk is None:
-            if not ground.rates.strangers.allow("", now):  # who floods gets neither an answer nor a record each
-                ground.counters.add("dropped.stranger")
-                ground.floods.add(hop.ip, None, now)
+            if not context.rates.strangers.allow("", now):  # who floods gets neither an answer nor a record each
+                context.counters.add("dropped.stranger")
+                context.floods.add(hop.ip, None, now)
                 return []
             refuse = Refuse(403, "Source not allowed by any trunk", cause_text=f"no trunk allows source {hop.ip}")
-            return self._refuse(request, hop, invite_info(request, hop, None, ground.limits, now), refuse, "acl")
+            return self._refuse(request, hop, invite_info(request, hop, None, context.limits, now), refuse, "acl")
         if over_rate:
             return [self._over_rate(request, hop, trunk, now)]
-        if not ground.rates.invites.allow(hop.ip, now):
-            if not ground.waiting.add(key, request, hop):
+        if not context.rates.invites.allow(hop.ip, now):
+            if not context.waiting.add(key, request, hop):
                 return [self._over_rate(request, hop, trunk, now)]
-            ground.counters.add("rate_limited.waiting")
-            return [ground.answer(request, hop, 100)]
+            context.counters.add("rate_limited.waiting")
+            return [context.answer(request, hop, 100)]
         return self._take(request, hop, trunk, now)
 
     def due(self, now: float) -> list[Action]:
         """New calls that have waited for their turn."""
-        ground = self._ground
+        context = self._context
         actions: list[Action] = []
-        for request, hop in ground.waiting.due(lambda ip: ground.rates.invites.allow(ip, now)):
-            actions += self._take(request, hop, ground.trunks.trunk_of(hop.ip) or "", now)
+        for request, hop in context.waiting.due(lambda ip: context.rates.invites.allow(ip, now)):
+            actions += self._take(request, hop, context.trunks.trunk_of(hop.ip) or "", now)
         return actions
 
     def _take(self, request: Request, hop: Hop, trunk: str, now: float) -> list[Action]:
         """A new call within the rate of its trunk."""
-        ground = self._ground
-        info = invite_info(request, hop, ground.trunks.named(trunk), ground.limits, now)
+        context = self._context
+        info = invite_info(request, hop, context.trunks.named(trunk), context.limits, now)
         try:
             self._check(request, hop, trunk)
         except Unacceptable as error:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
-        old = ground.dialogs.find(request.call_id, request.from_tag)
+        old = context.dialogs.find(request.call_id, request.from_tag)
         if old is not None and old.live:  # the same call by a second way (RFC 3261 section 8.2.2.2)
             refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
             return self._refuse(request, hop, info, refuse, "loop")
@@ -98,39 +99,39 @@ class InboundRequests:
     def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
         """Refused in passing: it is told of with the others of its minute, and takes no call's place among the known
         attempts."""
-        ground = self._ground
-        ground.counters.add("rate_limited.invite")
-        ground.floods.add(hop.ip, trunk, now)
+        context = self._context
+        context.counters.add("rate_limited.invite")
+        context.floods.add(hop.ip, trunk, now)
         headers = {
-            "Retry-After": str(ground.limits.retry_after_s),
-            "Reason": rewrite.reason_header(503, f"too many new calls a second from {hop.ip}"),
+            "Retry-After": str(context.limits.retry_after_s),
+            "Reason": writing.reason_header(503, f"too many new calls a second from {hop.ip}"),
         }
-        answer = ground.answer(request, hop, 503, reason="Too Many Calls", headers=headers)
-        ground.over_rate.add(
+        answer = context.answer(request, hop, 503, reason="Too Many Calls", headers=headers)
+        context.over_rate.add(
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
         return answer
 
     def _retransmitted(self, request: Request, hop: Hop, attempt: Attempt) -> list[Action]:
-        ground = self._ground
-        ground.counters.add("retransmissions.INVITE")
+        context = self._context
+        context.counters.add("retransmissions.INVITE")
         if attempt.final:
-            return [SendPublic(ground.reply_hop(request, hop), attempt.final)]
+            return [SendPublic(context.reply_hop(request, hop), attempt.final)]
         if attempt.dialog is None:
             return []
-        relay = ground.relays.get(attempt.branch, "INVITE")
+        relay = context.relays.get(attempt.branch, "INVITE")
         again: list[Action] = [] if relay is None or relay.taken else [relay.sent]
-        return [ground.answer(request, hop, 100), *again]
+        return [context.answer(request, hop, 100), *again]
 
     def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
-        ground = self._ground
+        context = self._context
         rule, call_id = "admitter", ""
         try:
-            decision = ground.admitter.admit(info)
+            decision = context.admitter.admit(info)
         except Exception:  # whatever the gateway's fault is, the caller gets an answer
             log.exception("admitter failed", sip_call_id=info.sip_call_id)
             decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
-        if isinstance(decision, Forward) and decision.worker != ground.workers.get(decision.worker.name):
+        if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
             log.error("call given to an unknown worker", call_id=decision.call_id, worker=decision.worker.name)
             rule, call_id = "error", decision.call_id
             decision = Refuse(500, "Server Internal Error", cause_text="the call's worker is gone")
@@ -139,34 +140,34 @@ class InboundRequests:
         return self._forward_new(request, hop, info, decision)
 
     def _forward_new(self, request: Request, hop: Hop, info: InviteInfo, decision: Forward) -> list[Action]:
-        ground, now = self._ground, info.received_at
-        branch = ground.branches.forwarded(request)
+        context, now = self._context, info.received_at
+        branch = context.branches.forwarded(request)
         reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
         dialog = Dialog(
             call_id=decision.call_id,
             sip_call_id=request.call_id,
-            caller_tag=request.from_tag,
-            worker=decision.worker,
+            public=PublicParty(
+                request.from_tag,
+                _written(request, "from"),
+                contact_uri(request.value("contact")) or request.sender.uri,
+                hop,
+                request.cseq,
+                tuple(request.headers.get("record-route")),
+            ),
+            worker=WorkerParty(decision.worker, decision.call_id, _written(request, "to")),
             trunk=info.trunk or "",
-            hop=hop,
-            caller_address=_written(request, "from"),
-            worker_address=_written(request, "to"),
-            caller_contact=contact_uri(request.value("contact")) or request.sender.uri,
             invite_cseq=request.cseq,
             branch=branch,
             created_at=now,
-            expires_at=now + ground.limits.invite_timeout_s,
+            expires_at=now + context.limits.invite_timeout_s,
             invite=reply,
-            names=worker_names(request, decision.worker, ground.branches.caller_tag(decision.call_id)),
+            shown=shown_to_worker(request, decision.worker, context.branches.public_tag(decision.call_id)),
             info=info,
-            worker_call_id=decision.call_id,
-            routes=tuple(request.headers.get("record-route")),
-            caller_cseq=request.cseq,
         )
-        ground.dialogs.add(dialog)
-        ground.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
+        context.dialogs.add(dialog)
+        context.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
         return [
-            ground.answer(request, hop, 100),
+            context.answer(request, hop, 100),
             self._relay(request, hop, dialog, now, extra=decision.headers, initial=True),
         ]
 
@@ -183,7 +184,7 @@ class InboundRequests:
             names = ", ".join(unsupported)
             raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
         if request.method in FORWARDED and request.method != "BYE":
-            rule = self._ground.media_rule(trunk, hop.ip)
+            rule = self._context.media_rule(trunk, hop.ip)
             request.worker_body, request.streams = body_for_worker(request, rule)
 
     def _refuse(
@@ -196,19 +197,19 @@ class InboundRequests:
         extra: Mapping[str, str] | None = None,
         call_id: str = "",
     ) -> list[Action]:
-        ground, now = self._ground, info.received_at
+        context, now = self._context, info.received_at
         cause = refuse.cause_text or refuse.reason
-        headers = {"Reason": rewrite.reason_header(refuse.status, cause), **(extra or {})}
+        headers = {"Reason": writing.reason_header(refuse.status, cause), **(extra or {})}
         retry_after = refuse.retry_after
         if refuse.status == 503 and retry_after is None:
-            retry_after = ground.limits.retry_after_s
+            retry_after = context.limits.retry_after_s
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
-        answer = ground.answer(request, hop, refuse.status, reason=refuse.reason, headers=headers)
-        ground.attempts_of(hop.ip).add(
+        answer = context.answer(request, hop, refuse.status, reason=refuse.reason, headers=headers)
+        context.attempts_of(hop.ip).add(
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
-        ground.counters.add(f"refused.{rule}")
+        context.counters.add(f"refused.{rule}")
         refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, call_id)
         return [answer, InviteRefused(refused)]
 
@@ -216,136 +217,136 @@ class InboundRequests:
 
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """Of a final answer that is no 2xx: it ends here, since the worker has had its ACK from us."""
-        ground = self._ground
+        context = self._context
         key = attempt_key(request, request.via, hop.ip)
-        attempt = ground.attempts_of(hop.ip).get(key)
+        attempt = context.attempts_of(hop.ip).get(key)
         branch, relay = self._relay_of(request, hop, attempt)
         if (attempt is not None and (attempt.answered_by_us or attempt.dialog is None)) or (
             relay is not None and relay.status >= 300
         ):
-            ground.resends.answered(key)
-            ground.resends.answered(branch)
-            ground.counters.add("absorbed.ACK")
+            context.resends.answered(key)
+            context.resends.answered(branch)
+            context.counters.add("absorbed.ACK")
             return []
         dialog = self._dialog_of(request, hop)
         if dialog is None or dialog.state is DialogState.LOST:
-            ground.counters.add("absorbed.ACK")
+            context.counters.add("absorbed.ACK")
             return []
         self._seen(request, hop, dialog, now)
         try:
-            request.worker_body, _ = body_for_worker(request, ground.media_rule(dialog.trunk, hop.ip))
+            request.worker_body, _ = body_for_worker(request, context.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:  # the worker ends a call whose offer has no answer
-            ground.counters.add(f"refused.{error.rule}")
-        return [self._send(request, dialog, ground.branches.own(f"ack {request.call_id}", request.cseq))]
+            context.counters.add(f"refused.{error.rule}")
+        return [self._send(request, dialog, context.branches.own(f"ack {request.call_id}", request.cseq))]
 
     def _cancel(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """Answered here, and sent to the INVITE's worker with the INVITE's branch (RFC 3261 section 16.10)."""
-        ground = self._ground
-        attempt = ground.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
+        context = self._context
+        attempt = context.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
         branch, relay = self._relay_of(request, hop, attempt)
         if relay is None:
-            if (waited := ground.waiting.take(attempt_key(request, request.via, hop.ip))) is not None:
-                return [ground.answer(request, hop, 200), *self._gave_up(*waited, now)]
+            if (waited := context.waiting.take(attempt_key(request, request.via, hop.ip))) is not None:
+                return [context.answer(request, hop, 200), *self._gave_up(*waited, now)]
             if attempt is None:
                 self._dialog_of(request, hop)  # counts a stranger who knows its tags
-            return [ground.answer(request, hop, 481 if attempt is None else 200)]
-        answer = ground.answer(request, hop, 200)
-        if not relay.live or ground.relays.get(branch, "CANCEL") is not None:
+            return [context.answer(request, hop, 481 if attempt is None else 200)]
+        answer = context.answer(request, hop, 200)
+        if not relay.live or context.relays.get(branch, "CANCEL") is not None:
             return [answer]
         actions: list[Action] = [answer, self._relay(request, hop, relay.dialog, now, branch=branch)]
-        ground.relays.await_end(relay, now)
+        context.relays.await_end(relay, now)
         if relay.initial:
             actions.append(CallCancelled(relay.dialog.call_id))
         return actions
 
     def _gave_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
-        trunk = self._ground.trunks.trunk_of(hop.ip) or ""
-        info = invite_info(invite, hop, self._ground.trunks.named(trunk), self._ground.limits, now)
+        trunk = self._context.trunks.trunk_of(hop.ip) or ""
+        info = invite_info(invite, hop, self._context.trunks.named(trunk), self._context.limits, now)
         refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
         return self._refuse(invite, hop, info, refuse, "cancelled")
 
     def _relay_of(self, request: Request, hop: Hop, attempt: Attempt | None) -> tuple[str, Relay | None]:
         """The INVITE, or re-INVITE, that an ACK or CANCEL belongs to."""
-        branch = attempt.branch if attempt is not None else self._ground.branches.forwarded(request)
-        relay = self._ground.relays.get(branch, "INVITE")
-        if relay is not None and not self._ground.trust.may_speak(relay.dialog, hop):
-            self._ground.counters.add("untrusted.request")
+        branch = attempt.branch if attempt is not None else self._context.branches.forwarded(request)
+        relay = self._context.relays.get(branch, "INVITE")
+        if relay is not None and not self._context.trust.may_speak(relay.dialog, hop):
+            self._context.counters.add("untrusted.request")
             relay = None
         return branch, relay
 
     # Inside and outside dialogs
 
     def _in_dialog(self, request: Request, hop: Hop, now: float) -> list[Action]:
-        ground = self._ground
+        context = self._context
         dialog = self._dialog_of(request, hop)
         if dialog is None:
-            ground.counters.add("unknown_dialog")
-            return [ground.answer(request, hop, 481)]
+            context.counters.add("unknown_dialog")
+            return [context.answer(request, hop, 481)]
         if dialog.state is DialogState.LOST:
-            return [ground.answer(request, hop, 200 if request.method == "BYE" else 481)]
+            return [context.answer(request, hop, 200 if request.method == "BYE" else 481)]
         try:
             self._check(request, hop, dialog.trunk)
         except Unacceptable as error:
-            ground.counters.add(f"refused.{error.rule}")
-            headers = {"Reason": rewrite.reason_header(error.status, error.cause), **error.headers}
-            return [ground.answer(request, hop, error.status, headers=headers)]
+            context.counters.add(f"refused.{error.rule}")
+            headers = {"Reason": writing.reason_header(error.status, error.cause), **error.headers}
+            return [context.answer(request, hop, error.status, headers=headers)]
         self._seen(request, hop, dialog, now)
         if request.method not in FORWARDED:
             return self._here.handle(request, hop, dialog)
-        branch = ground.branches.forwarded(request)
-        if (relay := ground.relays.get(branch, request.method)) is not None:
-            ground.counters.add("retransmissions.other")
-            return [SendPublic(ground.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
+        branch = context.branches.forwarded(request)
+        if (relay := context.relays.get(branch, request.method)) is not None:
+            context.counters.add("retransmissions.other")
+            return [SendPublic(context.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
             if dialog.state is DialogState.CONFIRMED:  # it has had our answer: a real call from where it says it comes
-                ground.rates.invites.give_back(hop.ip)
+                context.rates.invites.give_back(hop.ip)
             dialog.happened(DialogEvent.BYE)
-            ground.dialogs.expire_at(dialog, now + AFTER_BYE_S)
+            context.dialogs.expire_at(dialog, now + AFTER_BYE_S)
         return [self._relay(request, hop, dialog, now, branch=branch)]
 
     def _dialog_of(self, request: Request, hop: Hop) -> Dialog | None:
         """By its tags, and only for those whose dialog it is."""
-        ground = self._ground
-        dialog = ground.dialogs.find(request.call_id, request.from_tag)
-        if dialog is None or not dialog.worker_tag or dialog.worker_tag != request.to_tag:
+        context = self._context
+        dialog = context.dialogs.find(request.call_id, request.from_tag)
+        if dialog is None or not dialog.worker.tag or dialog.worker.tag != request.to_tag:
             return None
-        if not ground.trust.may_speak(dialog, hop):
-            ground.counters.add("untrusted.request")
+        if not context.trust.may_speak(dialog, hop):
+            context.counters.add("untrusted.request")
             return None
         return dialog
 
     def _seen(self, request: Request, hop: Hop, dialog: Dialog, now: float) -> None:
         """Learn the caller's present address, target and CSeq (RFC 3261 section 12.2.2): not from what is older than
         that, nor from an ACK, which anybody can send and nobody answers."""
-        if request.method != "ACK" and request.cseq >= dialog.caller_cseq:
-            dialog.hop = hop
-            dialog.caller_cseq = request.cseq
+        if request.method != "ACK" and request.cseq >= dialog.public.cseq:
+            dialog.public.hop = hop
+            dialog.public.cseq = request.cseq
             if request.method in ("INVITE", "UPDATE"):
-                dialog.caller_contact = contact_uri(request.value("contact")) or dialog.caller_contact
+                dialog.public.contact = contact_uri(request.value("contact")) or dialog.public.contact
         if dialog.state is DialogState.CONFIRMED:
-            self._ground.dialogs.expire_at(dialog, now + self._ground.limits.dialog_idle_s)
+            self._context.dialogs.expire_at(dialog, now + self._context.limits.dialog_idle_s)
 
     def _outside_dialog(self, request: Request, hop: Hop, *, over_rate: bool) -> Action:
-        ground = self._ground
+        context = self._context
         if over_rate:
-            ground.counters.add("rate_limited.message")
-            return ground.answer(request, hop, 503, headers={"Retry-After": str(ground.limits.retry_after_s)})
+            context.counters.add("rate_limited.message")
+            return context.answer(request, hop, 503, headers={"Retry-After": str(context.limits.retry_after_s)})
         try:
             if request.method != "OPTIONS" or request.max_forwards != 0:  # RFC 3261 section 11: it is then for us
-                self._check(request, hop, ground.trunks.trunk_of(hop.ip))
+                self._check(request, hop, context.trunks.trunk_of(hop.ip))
         except Unacceptable as error:
-            ground.counters.add(f"refused.{error.rule}")
-            return ground.answer(request, hop, error.status, headers=error.headers)
+            context.counters.add(f"refused.{error.rule}")
+            return context.answer(request, hop, error.status, headers=error.headers)
         if request.method == "OPTIONS":
-            status = ground.admitter.status()
+            status = context.admitter.status()
             if status.accepting:
-                return ground.answer(request, hop, 200, headers=CAPABLE)
-            headers = {"Retry-After": str(status.retry_after), "Reason": rewrite.reason_header(503, status.reason)}
-            return ground.answer(request, hop, 503, headers=headers)
+                return context.answer(request, hop, 200, headers=CAPABLE)
+            headers = {"Retry-After": str(status.retry_after), "Reason": writing.reason_header(503, status.reason)}
+            return context.answer(request, hop, 503, headers=headers)
         if request.method in _NEEDS_A_DIALOG:
-            return ground.answer(request, hop, 481)
-        ground.counters.add("refused.method")
-        return ground.answer(request, hop, 405, headers=_ALLOW)
+            return context.answer(request, hop, 481)
+        context.counters.add("refused.method")
+        return context.answer(request, hop, 405, headers=_ALLOW)
 
     def _relay(
         self,
@@ -359,23 +360,23 @@ class InboundRequests:
         initial: bool = False,
     ) -> SendWorker:
         """Send it on and remember what its answer needs."""
-        ground = self._ground
+        context = self._context
         branch = branch or dialog.branch
         sent = self._send(request, dialog, branch, extra)
         reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
         relay = Relay(dialog, branch, request.method, request.cseq, reply, sent, now, initial, streams=request.streams)
-        ground.relays.add(relay)
+        context.relays.add(relay)
         return sent
 
     def _send(
         self, request: Request, dialog: Dialog, branch: str, extra: Mapping[str, str] | None = None
     ) -> SendWorker:
-        ground = self._ground
+        context = self._context
         data = request_to_worker(
-            request, dialog, via=ground.worker_via(branch), contact=ground.worker_contact, extra=extra
+            request, dialog, via=context.worker_via(branch), contact=context.worker_contact, extra=extra
         )
-        ground.counters.add(f"forwarded_in.{counted_method(request.method)}")
-        return SendWorker(dialog.worker.host, dialog.worker.port, data)
+        context.counters.add(f"forwarded_in.{counted_method(request.method)}")
+        return SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
 
 
 def _written(request: Request, name: str) -> str:

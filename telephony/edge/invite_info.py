@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from telephony.edge.hops import Hop
 from telephony.edge.identity import caller_of, user_of
-from telephony.edge.parse import Request
 from telephony.edge.protocol import InviteInfo, Source
 from telephony.edge.settings import EdgeLimits, Trunk
-from telephony.edge.uri import phone_user
+from telephony.sip.parse import Request
+from telephony.sip.uri import phone_user
 
 __all__ = ["invite_info"]
 

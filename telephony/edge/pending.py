@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import heapq
 
+from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import DialogState
-from telephony.edge.ground import Ground
 from telephony.edge.hops import Action, SendPublic, SendWorker
-from telephony.edge.parse import Response
 from telephony.edge.relays import Asked
-from telephony.edge.rewrite import own_request
-from telephony.edge.to_caller import request_to_caller
+from telephony.edge.to_public import request_to_public
 from telephony.edge.to_worker import response_to_worker
-from telephony.edge.way import way_to_caller
+from telephony.edge.way import way_to_public
+from telephony.sip.parse import Response
+from telephony.sip.writing import own_request
 
 __all__ = ["PendingRequests"]
 
@@ -25,8 +25,8 @@ _METHODS = frozenset({"INVITE", "UPDATE"})
 
 
 class PendingRequests:
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
         self._heap: list[tuple[float, int, Asked]] = []
         self._count = 0
 
@@ -41,15 +41,15 @@ class PendingRequests:
             return actions
         if asked.refusals >= _MOST_TIMES or asked.dialog.state is not DialogState.CONFIRMED:
             response.status = TRY_LATER
-            ground = self._ground
-            answer = response_to_worker(response, asked.request, asked.address, ground.worker_contact)
+            context = self._context
+            answer = response_to_worker(response, asked.request, asked.address, context.worker_contact)
             return [SendWorker(*asked.address, answer), *actions]
         asked.refusals += 1
         asked.waits, asked.resent = True, None
         self._count += 1
         step = int.from_bytes(response.via.branch.encode()[-3:], "big") % _STEPS  # as good as random, and repeatable
         heapq.heappush(self._heap, (now + step / 100, self._count, asked))
-        self._ground.counters.add("request_pending")
+        self._context.counters.add("request_pending")
         return actions
 
     def due(self, now: float) -> list[Action]:
@@ -62,28 +62,30 @@ class PendingRequests:
         return actions
 
     def _again(self, asked: Asked, now: float) -> SendPublic:
-        ground, dialog, request = self._ground, asked.dialog, asked.request
-        dialog.cseq_shift += 1
-        dialog.worker_cseq = max(dialog.worker_cseq, request.cseq + dialog.cseq_shift)
-        uri, routes, hop = way_to_caller(ground, dialog)
-        branch = ground.branches.own(f"again {request.method} {dialog.sip_call_id}", request.cseq + dialog.cseq_shift)
-        data = request_to_caller(
+        context, dialog, request = self._context, asked.dialog, asked.request
+        dialog.worker.cseq_shift += 1
+        dialog.worker.cseq = max(dialog.worker.cseq, request.cseq + dialog.worker.cseq_shift)
+        uri, routes, hop = way_to_public(context, dialog)
+        branch = context.branches.own(
+            f"again {request.method} {dialog.sip_call_id}", request.cseq + dialog.worker.cseq_shift
+        )
+        data = request_to_public(
             request,
             dialog,
-            via=ground.public_via(hop, branch),
-            contact=ground.public_contact(hop.listener),
+            via=context.public_via(hop, branch),
+            contact=context.public_contact(hop.listener),
             uri=uri,
             routes=routes,
         )
         asked.waits, asked.resent = False, SendPublic(hop, data)
-        ground.relays.ask(branch, asked, now)
+        context.relays.ask(branch, asked, now)
         return asked.resent
 
     def _ack(self, response: Response, asked: Asked) -> SendPublic:
         """Of a final answer that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
-        ground, dialog = self._ground, asked.dialog
-        uri, routes, way = way_to_caller(ground, dialog)
-        headers = [("Via", ground.public_via(way, response.via.branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker_address), ("To", dialog.caller_address)]
+        context, dialog = self._context, asked.dialog
+        uri, routes, way = way_to_public(context, dialog)
+        headers = [("Via", context.public_via(way, response.via.branch)), *(("Route", value) for value in routes)]
+        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
         headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{response.cseq} ACK")]
         return SendPublic(way, own_request("ACK", uri, headers))

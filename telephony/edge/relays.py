@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from telephony.edge.dialogs import Dialog, DialogState, Reply
 from telephony.edge.hops import SendPublic, SendWorker
-from telephony.edge.parse import Request
 from telephony.sip.offer import Streams
+from telephony.sip.parse import Request
 from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, Do, Timers, Transaction
 
 __all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]

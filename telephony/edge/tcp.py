@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from telephony.edge.admission import TrunkTable
 from telephony.edge.budget import ConnectionPlaces
 from telephony.edge.counters import EdgeCounters
-from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.edge.hops import Hop
 from telephony.edge.settings import EdgeLimits
+from telephony.sip.framing import KEEPALIVE, FramingError, StreamFramer
 
 __all__ = ["TcpConnections"]
 

@@ -9,15 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from telephony.edge.dialogs import Dialog, WorkerNames
-from telephony.edge.parse import Message, Request, Response
+from telephony.edge.capabilities import EXTENSIONS
+from telephony.edge.dialogs import Dialog, ShownToWorker
 from telephony.edge.protocol import WorkerAddress
-from telephony.edge.rewrite import assemble, clean, phrase_of, quoted, stamp_via
-from telephony.edge.uri import phone_user, try_uri
+from telephony.sip.parse import Message, Request, Response
+from telephony.sip.uri import phone_user, try_uri
+from telephony.sip.writing import assemble, clean, phrase_of, quoted, stamp_via
 
-__all__ = ["own_to_worker", "request_to_worker", "response_to_worker", "worker_names"]
+__all__ = ["own_to_worker", "request_to_worker", "response_to_worker", "shown_to_worker"]
 
-EXTENSIONS = frozenset({"timer", "100rel"})  # what a worker's PJSIP does, and what we say that we do
 _METHODS = frozenset(
     {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "REFER", "SUBSCRIBE", "UPDATE"}
 )
@@ -34,14 +34,14 @@ _PHRASE_CHARACTERS = 64
 _ESCAPED = re.compile(r"\\(.)")
 
 
-def worker_names(request: Request, worker: WorkerAddress, tag: str) -> WorkerNames:
+def shown_to_worker(request: Request, worker: WorkerAddress, tag: str) -> ShownToWorker:
     """`tag` stands for the caller's tag."""
     called, caller = _user(phone_user(request.uri)), ""
     if (sender := try_uri(request.sender.uri)) is not None:
         caller = _user(phone_user(sender))
     uri = f"sip:{called}@{worker.host}:{worker.port}" if called else f"sip:{worker.host}:{worker.port}"
-    return WorkerNames(f"<sip:{caller}@caller.invalid>;tag={tag}" if caller else f"<sip:caller.invalid>;tag={tag}", tag,
-                       f"<{uri}>", uri)  # fmt: skip
+    public = f"<sip:{caller}@caller.invalid>" if caller else "<sip:caller.invalid>"
+    return ShownToWorker(f"{public};tag={tag}", tag, f"<{uri}>", uri)
 
 
 def _user(text: str) -> str:
@@ -64,7 +64,7 @@ def request_to_worker(
     elif method in ("BYE", "CANCEL"):
         texts += _reason(request)
     texts += [f"{name}: {clean(value)}" for name, value in (extra or {}).items()]
-    uri = dialog.worker_contact if in_dialog and dialog.worker_contact else dialog.names.uri
+    uri = dialog.worker.contact if in_dialog and dialog.worker.contact else dialog.shown.uri
     return assemble(f"{method} {uri} SIP/2.0", _typed(texts, request.worker_body), request.worker_body)
 
 
@@ -75,18 +75,18 @@ def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str 
     texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, method, tagged=in_dialog, to_tag=to_tag)]
     if reason:
         texts.append(f"Reason: {reason}")
-    uri = dialog.worker_contact if in_dialog and dialog.worker_contact else dialog.names.uri
+    uri = dialog.worker.contact if in_dialog and dialog.worker.contact else dialog.shown.uri
     return assemble(f"{method} {uri} SIP/2.0", texts)
 
 
 def _identity(dialog: Dialog, cseq: int, method: str, *, tagged: bool, to_tag: str = "") -> list[str]:
-    names = dialog.names
-    to_tag = to_tag or (dialog.worker_tag if tagged else "")
+    shown = dialog.shown
+    to_tag = to_tag or (dialog.worker.tag if tagged else "")
     tag = f";tag={to_tag}" if to_tag else ""
     return [
-        f"From: {names.caller}",
-        f"To: {names.called}{tag}",
-        f"Call-ID: {dialog.worker_call_id}",
+        f"From: {shown.public}",
+        f"To: {shown.worker}{tag}",
+        f"Call-ID: {dialog.worker.call_id}",
         f"CSeq: {cseq} {method}",
     ]
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from telephony.edge.admission import TrunkTable
 from telephony.edge.dialogs import Dialog
 from telephony.edge.hops import Hop
-from telephony.edge.uri import Uri, as_ip
+from telephony.sip.uri import Uri, as_ip
 
 __all__ = ["Trust", "is_private"]
 
@@ -35,19 +35,19 @@ class Trust:
     def may_speak(self, dialog: Dialog, hop: Hop) -> bool:
         """Whether a message with the dialog's tags that came from `hop` is the dialog's: from its flow, or from
         another address of its trunk (a proxy beside the first, a NAT that has changed its mapping)."""
-        return hop.ip == dialog.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
+        return hop.ip == dialog.public.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
 
     def is_of_trunk(self, ip: str, trunk: str) -> bool:
         return self._trunks.trunk_of(ip) == trunk
 
-    def way_to_caller(self, dialog: Dialog, target: Uri | None) -> Hop:
+    def way_to_public(self, dialog: Dialog, target: Uri | None) -> Hop:
         """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
 
         It is obeyed (RFC 3261 section 12.2.1.1) when it names the address that the caller's messages come from, or one
         of its trunk's networks. Otherwise the dialog's flow stands for it: a caller behind a NAT writes an address that
         only its own network knows, host names are not looked up, and nobody may aim us at a third party.
         """
-        flow = dialog.hop
+        flow = dialog.public.hop
         address = as_ip(target.host) if target is not None else None
         if target is None or address is None:
             return flow

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from telephony.edge.attempts import AttemptKey
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Request
+from telephony.sip.parse import Request
 
 __all__ = ["WaitingInvites"]
 

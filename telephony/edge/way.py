@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
-from telephony.edge.ground import Ground
 from telephony.edge.hops import Hop
-from telephony.edge.uri import contact_uri, route_uri, try_uri
+from telephony.sip.uri import contact_uri, route_uri, try_uri
 
-__all__ = ["way_to", "way_to_caller"]
+__all__ = ["way_to", "way_to_public"]
 
 
-def way_to_caller(ground: Ground, dialog: Dialog) -> tuple[str, list[str], Hop]:
+def way_to_public(context: EdgeContext, dialog: Dialog) -> tuple[str, list[str], Hop]:
     """Request-URI, Route set and hop of a request in the dialog."""
-    return way_to(ground, dialog, dialog.caller_contact, dialog.routes)
+    return way_to(context, dialog, dialog.public.contact, dialog.public.routes)
 
 
-def way_to(ground: Ground, dialog: Dialog, uri: str, route_set: Sequence[str]) -> tuple[str, list[str], Hop]:
+def way_to(context: EdgeContext, dialog: Dialog, uri: str, route_set: Sequence[str]) -> tuple[str, list[str], Hop]:
     """The same for another target of the dialog's public side."""
     routes = list(route_set)
     top = route_uri(routes[0]) if routes else None
     target = top if top is not None else try_uri(uri)
     if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
         uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
-    return uri, routes, ground.trust.way_to_caller(dialog, target)
+    return uri, routes, context.trust.way_to_public(dialog, target)

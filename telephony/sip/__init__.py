@@ -1,1 +1,1 @@
-"""SIP without sockets: what edge, call workers and phone can share. Bytes and text in, values out."""
+"""SIP without sockets, what edge, call workers and phone share: messages, URIs, transactions, session descriptions."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from telephony.errors import TelephonyMisuse
+from telephony.sip.drawn import drawn
 
 __all__ = [
     "CLIENT_INVITE",
@@ -25,6 +26,7 @@ __all__ = [
     "Timers",
     "Transaction",
     "came_of",
+    "table",
 ]
 
 
@@ -211,6 +213,21 @@ def came_of(status: int) -> Came:
     if not 100 <= status <= 699:
         raise ValueError(f"{status} is not a SIP status")
     return _C.PROVISIONAL if status < 200 else _C.SUCCESS if status < 300 else _C.FAILURE
+
+
+def table(machine: Machine) -> str:
+    """Its steps as Markdown, for docs/edge.md: the state that follows, if it is another, and what is done."""
+
+    def cell(state: State, came: Came) -> str:
+        step = machine.steps.get((state, came))
+        if step is None:
+            return ""
+        after, actions = step
+        parts = [] if after is state else [f"**{after.value}**"]
+        return ", ".join(parts + [action.value for action in actions]) or "-"
+
+    states = dict.fromkeys(state for state, _ in machine.steps)
+    return drawn(states, [came for came in Came if any((state, came) in machine.steps for state in states)], cell)
 
 
 class Transaction:

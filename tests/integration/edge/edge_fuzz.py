@@ -24,14 +24,14 @@ from pathlib import Path
 
 import structlog
 
+from telephony.edge.context import EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.fakes import FakeAdmitter
-from telephony.edge.ground import Ground, PublicSocket
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
-from telephony.edge.parse import Malformed, Request, parse
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, WorkerAddress
 from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
+from telephony.sip.parse import Malformed, Request, parse
 
 ANSWER_WITHIN_S = 2.5  # the edge's own limit is 2 s
 CALLER = Hop("udp", "127.0.0.2", 5060, 0)
@@ -265,7 +265,7 @@ class Fuzz:
     sock: socket.socket
     worker: tuple[str, int]
     core: EdgeCore
-    ground: Ground
+    context: EdgeContext
     inbox: list[Answer] = field(default_factory=list)
     legs: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -430,10 +430,10 @@ def fuzz(count: int, seed: int) -> Fuzz:
         admitter = FakeAdmitter(decide)
         settings = EdgeSettings(("udp://127.0.0.1:5060",), (Trunk("t", ("127.0.0.0/8",)),), limits=LIMITS)
         sockets = [PublicSocket("udp", ("127.0.0.1", 5060), "127.0.0.1")]
-        ground = Ground(settings, admitter, EdgeCounters(), sockets, sock.getsockname()[1], b"f" * 32)
-        core = EdgeCore(ground)
+        context = EdgeContext(settings, admitter, EdgeCounters(), sockets, sock.getsockname()[1], b"f" * 32)
+        core = EdgeCore(context)
         core.add_worker(worker)
-        made = Fuzz(random.Random(seed), child, sock, (worker.host, port), core, ground)
+        made = Fuzz(random.Random(seed), child, sock, (worker.host, port), core, context)
         made.run(count)
         return made
     finally:

@@ -80,6 +80,18 @@ def test_a_call_does_not_know_who_has_it(folder: str) -> None:
     assert wrong == []
 
 
+def test_sip_knows_neither_edge_nor_phone() -> None:
+    """Both stand on it."""
+    users = ("telephony.edge", "telephony.phone", "telephony.pjsua")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sources("telephony/sip")
+        for line, name in imports(path)
+        if name.startswith(users)
+    ]
+    assert wrong == []
+
+
 def test_vendor_sdks_stay_in_their_folders() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}, whose home is {' or '.join(HOMES[name.split('.')[0]])}"

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telephony.edge.branches import Branches
+from telephony.edge.context import EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.fakes import FakeAdmitter
-from telephony.edge.ground import Ground, PublicSocket
 from telephony.edge.hops import Action, CallCancelled, DialogEnded, Hop, InviteRefused, SendPublic, SendWorker
-from telephony.edge.parse import Request, Response, parse
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, WorkerAddress
 from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
+from telephony.sip.parse import Request, Response, parse
 
 WORKER = WorkerAddress("w1", "127.0.0.1", 40001)
 WORKER_PORT = 39999
@@ -24,7 +24,7 @@ SDP = (
     b"v=0\r\no=- 1 1 IN IP4 10.1.2.3\r\ns=-\r\nc=IN IP4 10.1.2.3\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
     b"a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
 )
-CALLER_TAG = Branches(b"k" * 32).caller_tag("c1")  # towards the worker, of the first call
+CALLER_TAG = Branches(b"k" * 32).public_tag("c1")  # towards the worker, of the first call
 
 
 def sip(start: str, *headers: str, body: bytes = b"") -> bytes:
@@ -81,7 +81,7 @@ class World:
     """Feeds the core and sorts what it wants done."""
 
     core: EdgeCore
-    ground: Ground
+    context: EdgeContext
     admitter: FakeAdmitter
     now: float = 100.0
     public: list[SendPublic] = field(default_factory=list)
@@ -110,7 +110,7 @@ class World:
             self.now = min(until, self.now + 0.1)
             self.perform(self.core.tick(self.now))
 
-    def to_caller(self) -> list[Request | Response]:
+    def to_public(self) -> list[Request | Response]:
         """What was sent to callers since it was last asked for."""
         messages = [parse(action.data) for action in self.public]
         self.public.clear()
@@ -183,10 +183,10 @@ def make_world(
     )
     settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
-    ground = Ground(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)
-    core = EdgeCore(ground)
+    context = EdgeContext(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)
+    core = EdgeCore(context)
     core.add_worker(WORKER)
-    return World(core, ground, admitter)
+    return World(core, context, admitter)
 
 
 def values(message: Request | Response, name: str) -> list[str]:
@@ -194,7 +194,7 @@ def values(message: Request | Response, name: str) -> list[str]:
 
 
 def statuses(world: World) -> list[int]:
-    return [message.status for message in world.to_caller() if isinstance(message, Response)]
+    return [message.status for message in world.to_public() if isinstance(message, Response)]
 
 
 def first_request(messages: list[Request | Response]) -> Request:

@@ -6,7 +6,7 @@ import pytest
 from edge_world import World, call_request, statuses, values
 
 from telephony.edge.hops import DigitPressed
-from telephony.edge.parse import Response
+from telephony.sip.parse import Response
 
 RELAY = ("Content-Type: application/dtmf-relay",)
 
@@ -34,7 +34,7 @@ def test_what_a_worker_need_not_see(
 ) -> None:
     world.established()
     world.caller(call_request(method, cseq=2, to_tag="bob", more=more, body=body))
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert isinstance(answer, Response)
     assert (answer.status, answer.to_tag) == (status, "bob")
     assert not header or header in answer.headers
@@ -44,7 +44,7 @@ def test_what_a_worker_need_not_see(
 def test_allow_and_supported_name_what_is_done(world: World) -> None:
     world.established()
     world.caller(call_request("OPTIONS", cseq=2, to_tag="bob", body=b""))
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert values(answer, "allow") == ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK", "UPDATE"]
     assert values(answer, "supported") == ["timer", "100rel"]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from edge_world import CALLER, World, call_request, statuses
 
-from telephony.edge.bounds import MAX_BODY_BYTES, MAX_FOLDS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, MAX_VIAS
-from telephony.edge.parse import Malformed, parse
+from telephony.sip.bounds import MAX_BODY_BYTES, MAX_FOLDS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, MAX_VIAS
+from telephony.sip.parse import Malformed, parse
 
 VIA = "Via: SIP/2.0/UDP 192.0.2.%d:5060;branch=z9hG4bKx"
 TOO_LARGE = [
@@ -32,7 +32,7 @@ def test_what_is_too_large_is_refused_by_name(world: World, data: bytes, kind: s
     assert statuses(world) == ([status] if status else [])  # 0: not answered, it would all go back
     assert world.workers == []
     assert world.admitter.invites == []
-    assert world.ground.counters[f"malformed.{kind}"] == 1
+    assert world.context.counters[f"malformed.{kind}"] == 1
 
 
 def test_what_is_just_small_enough_passes(world: World) -> None:

@@ -18,9 +18,9 @@ from edge_world import (
 )
 
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Response, parse
 from telephony.edge.protocol import Forward, GatewayStatus, Refuse, WorkerAddress
 from telephony.edge.settings import EdgeLimits
+from telephony.sip.parse import Response, parse
 from telephony.sip.sdp import parse_sdp
 
 # New calls
@@ -82,7 +82,7 @@ def test_the_callers_route_set_is_that_of_the_proxies_before_us(world: World) ->
     assert values(invite, "record-route") == []
     world.public.clear()
     world.worker(world.answer(invite, 200))
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert values(answer, "record-route") == ["<sip:10.9.9.9;lr>"]
 
 
@@ -97,12 +97,12 @@ def test_a_caller_is_told_our_address_and_not_the_workers(world: World, hop: Hop
     """A worker's own is on loopback, which means the caller's own machine to the caller."""
     world.established(via=via, hop=hop)
     world.worker(worker_request("UPDATE").replace(b"X-Trunkline-Secret: 1", b"Contact: <sip:w@127.0.0.1:40001>"))
-    request = first_request(world.to_caller())
+    request = first_request(world.to_public())
     assert values(request, "contact") == [contact]
     world.caller(call_request(via=via, call="call-2"), hop)
     world.public.clear()
     world.worker(world.answer(first_request(world.to_worker()[-1:]), 200))
-    assert values(world.to_caller()[0], "contact") == [contact]
+    assert values(world.to_public()[0], "contact") == [contact]
 
 
 VIDEO = b"m=video 40002 UDP/TLS/RTP/SAVPF 120\r\n"
@@ -118,16 +118,16 @@ def test_streams_that_are_refused_keep_their_places_in_answers_and_in_our_own_of
     ok = world.answer(invite, 200)
     world.worker(ok.replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
     refused = VIDEO.replace(b"40002", b"0")
-    assert world.to_caller()[0].body == head + refused + b"m=" + audio
+    assert world.to_public()[0].body == head + refused + b"m=" + audio
     request = worker_request("INVITE", 2)
     world.worker(request.replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
-    assert first_request(world.to_caller()).body == head + refused + b"m=" + audio
+    assert first_request(world.to_public()).body == head + refused + b"m=" + audio
     world.caller(call_request(cseq=2, branch="z9hG4bKre", to_tag="bob"))  # it has no second stream any more
-    assert world.ground.dialogs.of_call("c1").streams.before == refused  # type: ignore[union-attr]
+    assert world.context.dialogs.of_call("c1").streams.before == refused  # type: ignore[union-attr]
     world.public.clear()
     again = first_request(world.to_worker()[-1:])
     world.worker(world.answer(again, 200).replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
-    assert world.to_caller()[0].body == SDP
+    assert world.to_public()[0].body == SDP
 
 
 def test_responses_lose_our_via_and_go_back_where_the_request_came_from(world: World) -> None:
@@ -144,7 +144,7 @@ def test_without_rport_the_answer_goes_to_the_sent_by_port_of_the_source_address
     world.caller(call_request(via="SIP/2.0/UDP phone.example.com:5070"), Hop("udp", "10.1.2.3", 41000, 0))
     world.worker(world.answer(first_request(world.to_worker()), 180))
     assert {(a.hop.ip, a.hop.port) for a in world.public} == {("10.1.2.3", 5070)}
-    assert "received=10.1.2.3" in values(world.to_caller()[1], "via")[0]
+    assert "received=10.1.2.3" in values(world.to_public()[1], "via")[0]
 
 
 def test_over_tcp_the_answer_names_its_connection_and_a_way_to_make_a_new_one(world: World) -> None:
@@ -169,7 +169,7 @@ def test_a_source_without_trunk_is_refused_by_name_and_once_recorded(world: Worl
     stranger = Hop("udp", "203.0.113.5", 5060, 0)
     world.caller(call_request(), stranger)
     world.caller(call_request(), stranger)
-    answers = world.to_caller()
+    answers = world.to_public()
     assert [a.status for a in answers if isinstance(a, Response)] == [403, 403]
     assert values(answers[0], "reason") == ['SIP;cause=403;text="no trunk allows source 203.0.113.5"']
     assert answers[0].to_tag == answers[1].to_tag != ""
@@ -181,20 +181,20 @@ def test_a_source_without_trunk_is_refused_by_name_and_once_recorded(world: Worl
 def test_the_admitters_refusal_reaches_the_caller_and_its_ack_is_absorbed(world: World) -> None:
     world.admitter.decide = Refuse(503, "Full", retry_after=7, cause_text='all "slots" taken')
     world.caller(call_request())
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert isinstance(answer, Response)
     assert (answer.status, answer.reason) == (503, "Full")
     assert values(answer, "retry-after") == ["7"]
     assert values(answer, "reason") == [r'SIP;cause=503;text="all \"slots\" taken"']
     world.caller(call_request("ACK", to_tag=answer.to_tag, body=b""))
     assert (world.public, world.workers) == ([], [])
-    assert world.ground.counters["absorbed.ACK"] == 1
+    assert world.context.counters["absorbed.ACK"] == 1
 
 
 def test_a_refusal_cannot_smuggle_header_lines(world: World) -> None:
     world.admitter.decide = Refuse(404, "No\r\nX-Evil: 1", cause_text="a\r\nb")
     world.caller(call_request())
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert values(answer, "x-evil") == []
 
 
@@ -214,7 +214,7 @@ def test_new_calls_above_the_rate_get_503_and_strangers_nothing() -> None:
     world = make_world(EdgeLimits(invites_per_second=1, invite_burst=2, stranger_burst=2))
     for n in range(3):
         world.caller(call_request(call=f"call-{n}"))
-    answers = world.to_caller()
+    answers = world.to_public()
     assert [a.status for a in answers if isinstance(a, Response)] == [100, 100, 503]
     assert values(answers[2], "retry-after") == ["5"]
     assert world.refused == []  # summed up
@@ -238,7 +238,7 @@ def test_above_the_message_rate_dialogs_go_on_and_above_the_hard_limit_nothing_d
     for _ in range(3):
         world.caller(call_request("OPTIONS", call="o3", body=b""))
     assert statuses(world) == [503]
-    assert world.ground.counters["rate_limited.dropped"] == 2
+    assert world.context.counters["rate_limited.dropped"] == 2
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_above_the_message_rate_dialogs_go_on_and_above_the_hard_limit_nothing_d
 )
 def test_what_is_not_served_is_refused(world: World, request_bytes: bytes, status: int, header: str) -> None:
     world.caller(request_bytes)
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert isinstance(answer, Response)
     assert answer.status == status
     assert not header or values(answer, header)
@@ -274,7 +274,7 @@ def test_options_tells_whether_calls_are_taken(world: World) -> None:
     world.caller(call_request("OPTIONS", body=b""))
     world.admitter.gateway_status = GatewayStatus(False, 30, "draining")
     world.caller(call_request("OPTIONS", call="c2", body=b""))
-    up, down = world.to_caller()
+    up, down = world.to_public()
     assert isinstance(up, Response)
     assert isinstance(down, Response)
     assert (up.status, down.status) == (200, 503)

@@ -9,9 +9,9 @@ from edge_world import SDP, WORKER, WORKER_PORT, World, first_request, make_worl
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Request, Response
 from telephony.edge.protocol import Dial
 from telephony.errors import TelephonyMisuse
+from telephony.sip.parse import Request, Response
 
 CALLEE = Hop("udp", "10.9.9.9", 5070, 0)
 DIAL = Dial("leg-1", WORKER, "carrier", "sip:+15550100@10.9.9.9:5070", "sip:+15550199@192.0.2.1", "10.9.9.9", 5070)
@@ -40,7 +40,7 @@ def dialled(world: World, dial: Dial = DIAL) -> Request:
     world.core.allow_dial(dial, world.now)
     world.worker(worker_invite())
     assert [message.status for message in world.to_worker() if isinstance(message, Response)] == [100]
-    return first_request(world.to_caller())
+    return first_request(world.to_public())
 
 
 def callee(world: World, invite: Request, status: int, tag: str = "callee", body: bytes = b"", *more: str) -> None:
@@ -59,11 +59,11 @@ def to_worker(world: World) -> list[Response]:
 
 def requests(world: World) -> list[tuple[str, str]]:
     """Method and To tag of what the called side was sent."""
-    return [(message.method, message.to_tag) for message in world.to_caller() if isinstance(message, Request)]
+    return [(message.method, message.to_tag) for message in world.to_public() if isinstance(message, Request)]
 
 
 def state(world: World) -> DialogState:
-    dialog = world.ground.dialogs.of_call("leg-1")
+    dialog = world.context.dialogs.of_call("leg-1")
     assert dialog is not None
     return dialog.state
 
@@ -82,7 +82,7 @@ def test_an_invite_goes_where_the_gateway_said_and_not_where_the_worker_says(wor
     world.worker(worker_invite())
     sent = world.public[0]
     assert sent.hop == CALLEE
-    invite = first_request(world.to_caller())
+    invite = first_request(world.to_public())
     text = sent.data.decode()
     assert invite.uri_text == DIAL.uri
     assert invite.sender.uri == DIAL.caller
@@ -144,7 +144,7 @@ def test_ringing_answer_and_ack_pass_and_both_sides_may_hang_up(world: World) ->
     assert requests(world) == [("ACK", "callee")]
     assert state(world) is DialogState.CONFIRMED
     world.worker(worker_invite("BYE", tag=f";tag={answer.to_tag}", branch="z9hG4bKbye").replace(b"17 BYE", b"18 BYE"))
-    bye = first_request(world.to_caller())
+    bye = first_request(world.to_public())
     assert (bye.method, bye.uri_text, bye.cseq) == ("BYE", "sip:callee@10.9.9.9:5070", 18)
     callee(world, bye, 200)
     assert [message.status for message in to_worker(world)] == [200]
@@ -177,14 +177,14 @@ def test_strangers_answer_nothing(world: World) -> None:
     world.caller(answer, Hop("udp", "203.0.113.9", 5070, 0))
     assert not world.workers
     assert not world.public
-    assert world.ground.counters["untrusted.response"] == 1
+    assert world.context.counters["untrusted.response"] == 1
 
 
 @pytest.mark.parametrize("status", [302, 401, 404, 407, 486, 503, 603])
 def test_a_refusal_is_acknowledged_here_and_told_with_its_status(world: World, status: int) -> None:
     invite = dialled(world)
     callee(world, invite, status, "callee", b"", 'Reason: Q.850;cause=17;text="Busy"')
-    (ack,) = world.to_caller()
+    (ack,) = world.to_public()
     assert isinstance(ack, Request)
     assert (ack.method, ack.via.branch, ack.to_tag) == ("ACK", invite.via.branch, "callee")
     (refusal,) = to_worker(world)
@@ -238,7 +238,7 @@ def test_a_cancel_goes_with_the_branch_of_its_invite_and_waits_for_a_sign_of_lif
     assert [message.status for message in to_worker(world)] == [200]
     assert not world.public
     callee(world, invite, 180)
-    (cancel,) = world.to_caller()
+    (cancel,) = world.to_public()
     assert isinstance(cancel, Request)
     assert (cancel.method, cancel.via.branch, cancel.cseq) == ("CANCEL", invite.via.branch, invite.cseq)
     callee(world, cancel, 200)
@@ -265,7 +265,7 @@ def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up(world: Wo
     callee(world, invite, 180)
     world.worker(worker_invite("CANCEL"))
     to_worker(world)
-    world.to_caller()
+    world.to_public()
     callee(world, invite, 200, body=SDP)
     assert requests(world) == [("ACK", "callee"), ("BYE", "callee")]
     assert [message.status for message in to_worker(world)] == [487]
@@ -282,7 +282,7 @@ def test_an_answer_after_the_end_is_acknowledged_and_hung_up(world: World, why: 
         world.perform(world.core.end_call("leg-1", "no longer wanted", world.now))
     world.tick(5.5)
     assert state(world) is DialogState.LOST
-    world.to_caller()
+    world.to_public()
     world.to_worker()
     callee(world, invite, 200, body=SDP)
     assert requests(world) == [("ACK", "callee"), ("BYE", "callee")]
@@ -339,9 +339,9 @@ def test_nothing_is_left_of_calls_that_are_over(world: World) -> None:
     invite = dialled(world)
     callee(world, invite, 486)
     world.tick(200)
-    ground = world.ground
-    assert (len(ground.dialogs), len(ground.resends), len(ground.relays)) == (0, 0, 0)
-    assert ground.dialogs.of_worker_call("pjsip-1") is None
+    context = world.context
+    assert (len(context.dialogs), len(context.resends), len(context.relays)) == (0, 0, 0)
+    assert context.dialogs.of_worker_call("pjsip-1") is None
 
 
 def test_a_call_that_rings_for_minutes_is_still_known(world: World) -> None:

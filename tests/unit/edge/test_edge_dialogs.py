@@ -19,9 +19,9 @@ from edge_world import (
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Request, Response, parse
 from telephony.edge.protocol import WorkerAddress
 from telephony.errors import TelephonyMisuse
+from telephony.sip.parse import Request, Response, parse
 
 # Inside dialogs
 
@@ -36,7 +36,7 @@ def test_requests_of_the_caller_lose_their_route_and_reach_the_worker(world: Wor
     world.worker(world.answer(bye, 200))
     assert statuses(world) == [200]
     assert world.ended == ["c1"]
-    assert world.ground.dialogs.live() == ()
+    assert world.context.dialogs.live() == ()
 
 
 def test_made_up_methods_end_in_the_edge_and_make_no_counter_names(world: World) -> None:
@@ -44,8 +44,8 @@ def test_made_up_methods_end_in_the_edge_and_make_no_counter_names(world: World)
     world.caller(call_request("XYZZY", cseq=2, to_tag="bob"))
     assert statuses(world) == [405]
     assert world.workers == []
-    assert world.ground.counters["received.other"] == 1
-    assert not any("XYZZY" in name for name in world.ground.counters.snapshot())
+    assert world.context.counters["received.other"] == 1
+    assert not any("XYZZY" in name for name in world.context.counters.snapshot())
 
 
 def test_a_strict_router_before_us_is_tolerated(world: World) -> None:
@@ -59,7 +59,7 @@ def test_requests_of_the_worker_reach_the_caller_and_the_answer_comes_back(world
     world.established()
     world.worker(worker_request("BYE"))
     (sent,) = world.public
-    bye = first_request(world.to_caller())
+    bye = first_request(world.to_public())
     assert (sent.hop.ip, sent.hop.port) == ("10.1.2.3", 5060)
     assert values(bye, "route") == []
     assert values(bye, "x-trunkline-secret") == []
@@ -89,7 +89,7 @@ def test_a_proxy_beyond_us_is_routed_through(world: World) -> None:
     world.established(more=("Record-Route: <sip:10.9.9.9:5070;lr>",))
     world.worker(worker_request("UPDATE"))
     assert (world.public[0].hop.ip, world.public[0].hop.port) == ("10.9.9.9", 5070)
-    assert values(first_request(world.to_caller()), "route") == ["<sip:10.9.9.9:5070;lr>"]
+    assert values(first_request(world.to_public()), "route") == ["<sip:10.9.9.9:5070;lr>"]
 
 
 def test_a_worker_has_only_its_own_dialogs(world: World) -> None:
@@ -99,7 +99,7 @@ def test_a_worker_has_only_its_own_dialogs(world: World) -> None:
     world.worker(worker_request("BYE"), ("127.0.0.1", 40002))
     assert world.public == []
     world.worker(worker_request("BYE"), ("127.0.0.1", 45555))  # nobody's
-    assert world.ground.counters["dropped.not_a_worker"] == 1
+    assert world.context.counters["dropped.not_a_worker"] == 1
 
 
 def test_two_workers_cannot_share_a_name_or_an_address(world: World) -> None:
@@ -127,7 +127,7 @@ def test_forged_responses_go_nowhere(world: World) -> None:
             )
         )
     assert world.workers == []
-    assert world.ground.counters["stray_response"] == 2
+    assert world.context.counters["stray_response"] == 2
 
 
 # The worker is lost
@@ -141,13 +141,13 @@ def test_an_answered_call_of_a_lost_worker_gets_a_bye_until_it_is_answered(world
     world.perform(actions)
     assert ended == world.ended == ["c1"]
     (sent,) = world.public
-    bye = first_request(world.to_caller())
+    bye = first_request(world.to_public())
     assert (sent.hop.ip, sent.hop.port) == ("10.1.2.3", 5060)
     assert (bye.method, bye.uri_text, bye.cseq) == ("BYE", "sip:alice@10.1.2.3:5060", 1041)
     assert (bye.from_tag, bye.to_tag, bye.call_id) == ("bob", "alice", "call-1")
     assert values(bye, "reason") == ['SIP;cause=500;text="worker lost"']
     world.tick(4.0)  # timer E: 0.5, 1, 2 s
-    assert len(world.to_caller()) == 3
+    assert len(world.to_public()) == 3
     world.caller(world.answer(bye, 200))
     world.tick(40.0)
     assert (world.public, world.workers) == ([], [])
@@ -164,7 +164,7 @@ def test_the_last_word_of_a_call_is_a_bye_that_somebody_else_may_send(world: Wor
     assert (bye.method, bye.uri_text, bye.from_tag, bye.to_tag) == ("BYE", "sip:alice@10.1.2.3:5060", "bob", "alice")
     assert (world.public, world.ended) == ([], [])  # the call goes on
     world.perform(world.core.end_worker_calls("w1", world.now)[1])
-    ours = first_request(world.to_caller())
+    ours = first_request(world.to_public())
     assert ours.cseq < bye.cseq
     assert world.core.last_word("c1", "the gateway was lost") is None
 
@@ -184,7 +184,7 @@ def test_an_unanswered_bye_is_given_up_after_32_s(world: World) -> None:
     assert 9 <= sent <= 11
     world.tick(60.0)
     assert len(world.public) == sent
-    assert len(world.ground.resends) == 0
+    assert len(world.context.resends) == 0
 
 
 def test_an_unanswered_call_of_a_lost_worker_is_refused_until_its_ack(world: World) -> None:
@@ -195,7 +195,7 @@ def test_an_unanswered_call_of_a_lost_worker_is_refused_until_its_ack(world: Wor
     ended, actions = world.core.end_worker_calls("w1", world.now)
     world.perform(actions)
     world.tick(0.6)
-    first, again = world.to_caller()
+    first, again = world.to_public()
     assert isinstance(first, Response)
     assert (first.status, first.to_tag) == (500, "bob")
     assert again.lines == first.lines
@@ -221,7 +221,7 @@ def test_after_its_death_the_caller_is_answered_by_the_edge(world: World) -> Non
 def test_end_call_tells_both_sides(world: World) -> None:
     world.established()
     world.perform(world.core.end_call("c1", "reaped", world.now))
-    assert first_request(world.to_caller()).method == "BYE"
+    assert first_request(world.to_public()).method == "BYE"
     bye = first_request(world.to_worker())
     assert (bye.method, bye.from_tag, bye.to_tag, bye.cseq) == ("BYE", CALLER_TAG, "bob", 1001)
     assert world.core.end_call("c1", "again", world.now) == []
@@ -270,16 +270,16 @@ def test_an_invite_that_nobody_answers_ends_after_three_minutes(world: World) ->
     assert statuses(world)[0] == 408
     assert world.ended == ["c1"]
     world.tick(70.0)
-    assert len(world.ground.dialogs) == 0
+    assert len(world.context.dialogs) == 0
 
 
 def test_a_bye_whose_answer_never_comes_ends_the_dialog_after_32_s(world: World) -> None:
     world.established()
     world.worker(worker_request("BYE"))
-    assert world.ground.dialogs.live()[0].state is DialogState.ENDING
+    assert world.context.dialogs.live()[0].state is DialogState.ENDING
     world.tick(32.5)
     assert world.ended == ["c1"]
-    assert len(world.ground.dialogs) == 0
+    assert len(world.context.dialogs) == 0
 
 
 def test_nothing_is_kept_for_ever(world: World) -> None:
@@ -287,11 +287,16 @@ def test_nothing_is_kept_for_ever(world: World) -> None:
     world.caller(call_request("BYE", cseq=2, to_tag="bob", branch="z9hG4bKb", body=b""))
     world.worker(world.answer(first_request(world.to_worker()), 200))
     world.tick(70.0)
-    assert (len(world.ground.dialogs), world.ground.remembered, len(world.ground.resends)) == (0, 0, 0)
+    assert (len(world.context.dialogs), world.context.remembered, len(world.context.resends)) == (0, 0, 0)
 
 
 def test_dialogs_can_be_seen(world: World) -> None:
     world.caller(call_request())
-    (dialog,) = world.ground.dialogs.live()
-    assert (dialog.call_id, dialog.worker, dialog.trunk, dialog.state) == ("c1", "w1", "carrier", DialogState.INVITING)
+    (dialog,) = world.context.dialogs.live()
+    assert (dialog.call_id, dialog.worker, dialog.trunk, dialog.state) == (
+        "c1",
+        "w1",
+        "carrier",
+        DialogState.INVITING,
+    )
     assert dialog.source.ip == CALLER.ip

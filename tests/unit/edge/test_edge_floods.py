@@ -46,8 +46,8 @@ def test_what_is_over_a_strangers_budget_is_not_parsed() -> None:
         world.caller(call_request("OPTIONS", call=f"o{n}", body=b""), Hop("udp", f"203.0.113.{n}", 5060, 0))
     world.caller(call_request("OPTIONS", call="long", body=b"x" * 5000), STRANGER)
     assert statuses(world) == [200, 200]
-    assert world.ground.counters["received.OPTIONS"] == 2
-    assert world.ground.counters["dropped.stranger"] == 4
+    assert world.context.counters["received.OPTIONS"] == 2
+    assert world.context.counters["dropped.stranger"] == 4
     world.caller(call_request("OPTIONS", call="trunk", body=b""))
     assert statuses(world) == [200]
 
@@ -103,7 +103,7 @@ def test_calls_that_were_answered_and_ended_don_t_count_as_a_flood() -> None:
 
 
 def test_what_has_not_been_told_is_told_at_the_end(world: World) -> None:
-    world.ground.floods.add("10.1.2.3", "carrier", 1.0)
+    world.context.floods.add("10.1.2.3", "carrier", 1.0)
     world.perform(world.core.finish())
     assert floods(world) == [Flood("10.1.2.3", "carrier", 1, 1.0, 1.0)]
     assert world.core.finish() == []
@@ -217,7 +217,7 @@ def test_a_few_new_calls_too_many_wait_for_their_turn() -> None:
     assert [invite.sip_call_id for invite in world.admitter.invites] == ["c0", "c1"]
     world.tick(0.3)
     assert [invite.sip_call_id for invite in world.admitter.invites] == ["c0", "c1", "c2"]
-    assert len(world.ground.waiting) == 0
+    assert len(world.context.waiting) == 0
 
 
 def test_who_gives_up_while_waiting_gets_its_answer_and_a_record() -> None:

@@ -6,7 +6,7 @@ import pytest
 from edge_world import SDP, call_request, first_request, make_world, values
 
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Response
+from telephony.sip.parse import Response
 
 
 def refusal(messages: list[object]) -> Response:
@@ -27,7 +27,7 @@ def refusal(messages: list[object]) -> Response:
 def test_a_new_call_is_refused_with_a_warning_and_a_record(where: tuple[str, str], warning: str, says: str):
     world = make_world()
     world.caller(call_request(body=SDP.replace(*(part.encode() for part in where))))
-    answer = refusal(world.to_caller())
+    answer = refusal(world.to_public())
     assert (answer.status, values(answer, "warning")[0][:3]) == (488, warning)
     assert says in values(answer, "warning")[0]
     assert (world.workers, world.admitter.invites) == ([], [])
@@ -41,7 +41,7 @@ def test_a_call_that_moves_its_audio_to_where_it_may_not_is_refused_that_and_goe
     world.established()
     body = SDP.replace(b"c=IN IP4 10.1.2.3", b"c=IN IP4 224.1.1.1")
     world.caller(call_request(to_tag="bob", cseq=2, branch="z9hG4bKre", body=body))
-    assert refusal(world.to_caller()).status == 488
+    assert refusal(world.to_public()).status == 488
     assert (world.workers, world.ended) == ([], [])
     world.caller(call_request(to_tag="bob", cseq=3, branch="z9hG4bKthird", body=SDP.replace(b"40000", b"40010")))
     assert b"m=audio 40010" in first_request(world.to_worker()).body

@@ -7,7 +7,7 @@ from edge_world import World, call_request, first_request, statuses, values, wor
 
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import CallerGone, DialogEnded, InviteRefused
-from telephony.edge.parse import Request
+from telephony.sip.parse import Request
 
 
 def methods(world: World) -> list[str]:
@@ -18,7 +18,7 @@ def test_an_invite_that_is_not_taken_gets_500_and_a_record_that_says_so(world: W
     world.caller(call_request())
     world.public.clear()
     world.tick(2.0)
-    (answer,) = world.to_caller()[:1]
+    (answer,) = world.to_public()[:1]
     assert answer.lines and values(answer, "reason") == [
         'SIP;cause=500;text="the call worker did not take the request"'
     ]
@@ -27,7 +27,7 @@ def test_an_invite_that_is_not_taken_gets_500_and_a_record_that_says_so(world: W
     assert isinstance(refused, InviteRefused) and isinstance(ended, DialogEnded)
     invite = refused.invite
     assert (invite.rule, invite.status, invite.call_id) == ("not-taken", 500, "c1")
-    assert world.ground.counters["not_taken"] == 1
+    assert world.context.counters["not_taken"] == 1
 
 
 def test_an_invite_that_is_taken_is_sent_once(world: World) -> None:
@@ -59,7 +59,7 @@ def test_another_request_that_is_not_taken_is_refused_and_the_call_goes_on(world
     world.tick(2.0)
     assert statuses(world) == [500]
     assert world.told == []
-    assert world.ground.dialogs.live()[0].state is DialogState.CONFIRMED
+    assert world.context.dialogs.live()[0].state is DialogState.CONFIRMED
 
 
 def test_a_cancel_is_answered_at_once_and_its_invite_within_two_seconds(world: World) -> None:
@@ -84,7 +84,7 @@ def test_a_call_whose_record_closes_unanswered_has_its_final_answer_then(world: 
     world.worker(world.answer(first_request(world.to_worker()), 180))
     world.public.clear()
     world.perform(world.core.close_call("c1", 480, "its INVITE never came", world.now))
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert not isinstance(answer, Request)
     assert (answer.status, values(answer, "reason")) == (480, ['SIP;cause=480;text="its INVITE never came"'])
     assert methods(world) == ["CANCEL"]
@@ -96,7 +96,7 @@ def test_a_call_whose_record_closes_unanswered_has_its_final_answer_then(world: 
 def test_a_call_whose_record_closes_while_its_caller_talks_is_hung_up(world: World) -> None:
     world.established()
     world.perform(world.core.close_call("c1", 200, "lost", world.now))
-    assert first_request(world.to_caller()).method == "BYE"
+    assert first_request(world.to_public()).method == "BYE"
     assert methods(world) == ["BYE"]
 
 
@@ -125,12 +125,12 @@ def test_an_answer_that_cannot_be_used_is_acknowledged_and_a_refusal_to_the_work
     """The caller's 200 to a re-INVITE of ours."""
     world.established()
     world.worker(worker_request("INVITE"))
-    asked = first_request(world.to_caller())
+    asked = first_request(world.to_public())
     broken = world.answer(asked, 200).replace(
         b"Content-Length: 0\r\n\r\n", b"Content-Type: x\r\nContent-Length: 1\r\n\r\nx"
     )
     world.caller(broken)
-    assert first_request(world.to_caller()).method == "ACK"
+    assert first_request(world.to_public()).method == "ACK"
     (answer,) = world.to_worker()
     assert not isinstance(answer, Request)
     assert (answer.status, answer.body) == (488, b"")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from edge_world import CALLER, call_request, first_request, make_world, sip, statuses
 
-from telephony.edge.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Malformed, Request, Response, parse
-from telephony.edge.rewrite import stamp_via
-from telephony.edge.uri import parse_name_addr, parse_uri, phone_user
+from telephony.sip.framing import KEEPALIVE, FramingError, StreamFramer
+from telephony.sip.parse import Malformed, Request, Response, parse
+from telephony.sip.uri import parse_name_addr, parse_uri, phone_user
+from telephony.sip.writing import stamp_via
 
 GOOD = call_request()
 
@@ -68,7 +68,7 @@ def test_malformed(data: bytes, kind: str) -> None:
     world = make_world()
     world.caller(data)
     assert world.workers == []
-    assert world.ground.counters[f"malformed.{kind}"] == 1
+    assert world.context.counters[f"malformed.{kind}"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_too_large_is_dropped() -> None:
     world = make_world()
     world.caller(GOOD + b"x" * 65_536)
     assert world.public == []
-    assert world.ground.counters["malformed.too-large"] == 1
+    assert world.context.counters["malformed.too-large"] == 1
 
 
 def test_octets_after_the_body_are_cut_off() -> None:
@@ -234,9 +234,9 @@ def test_nothing_that_arrives_raises_or_reaches_a_worker_broken() -> None:
                 parse(action.data)
         world.public.clear()
         world.workers.clear()
-    assert world.ground.counters["internal_errors"] == 0
-    assert world.ground.counters["forwarded_in.INVITE"] > 20
-    assert world.ground.counters["responses_out.1xx"] > 5
+    assert world.context.counters["internal_errors"] == 0
+    assert world.context.counters["forwarded_in.INVITE"] > 20
+    assert world.context.counters["responses_out.1xx"] > 5
 
 
 def test_random_octets() -> None:
@@ -246,4 +246,4 @@ def test_random_octets() -> None:
         world.caller(chance.randbytes(chance.randint(0, 200)), CALLER)
         world.now += 0.01
     assert (world.public, world.workers) == ([], [])
-    assert world.ground.counters["internal_errors"] == 0
+    assert world.context.counters["internal_errors"] == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from edge_world import World, make_world, worker_request
 
-from telephony.edge.parse import Request, Response
+from telephony.sip.parse import Request, Response
 
 
 def requests(world: World) -> list[Request]:
-    return [message for message in world.to_caller() if isinstance(message, Request)]
+    return [message for message in world.to_public() if isinstance(message, Request)]
 
 
 @pytest.fixture

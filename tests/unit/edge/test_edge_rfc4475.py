@@ -12,7 +12,7 @@ import pytest
 from edge_world import make_world
 
 from telephony.edge.hops import Hop
-from telephony.edge.parse import Malformed, Request, parse
+from telephony.sip.parse import Malformed, Request, parse
 
 FOLDER = Path(__file__).parent / "rfc4475"
 DROPPED = 0
@@ -83,7 +83,7 @@ def test_torture_message(name: str) -> None:
     got = [int(action.data.split()[1]) for action in world.public]
     assert got == ([] if status == DROPPED else [status]), f"RFC 4475 section {section}"
     assert len(world.workers) == (status == FORWARDED)
-    assert world.ground.counters["internal_errors"] == 0
+    assert world.context.counters["internal_errors"] == 0
 
 
 def test_what_goes_to_a_worker_holds_no_line_of_the_outside() -> None:

@@ -111,13 +111,13 @@ def test_remembered_attempts_are_bounded_and_forgotten() -> None:
     world.worker(world.answer(first_request(world.to_worker()), 180))
     for n in range(200):
         world.caller(call_request(call=f"c{n}"), Hop("udp", f"203.0.113.{n}", 5060, 0))
-    assert world.ground.remembered == 5 + 1
+    assert world.context.remembered == 5 + 1
     assert len(world.refused) == 150
-    assert world.ground.counters["dropped.stranger"] == 50
+    assert world.context.counters["dropped.stranger"] == 50
     world.caller(call_request(call="friend"))
     assert len(world.admitter.invites) == 1
     world.tick(KEPT_S + 1)
-    assert world.ground.remembered == 1  # it still rings
+    assert world.context.remembered == 1  # it still rings
 
 
 def test_a_call_that_rings_long_is_still_admitted_once() -> None:
@@ -134,7 +134,7 @@ def test_the_table_holds_a_thousand_dialogs_and_lets_go_of_them() -> None:
     world.admitter.decide = lambda invite: Forward(WORKER, invite.sip_call_id)
     for n in range(1000):
         world.caller(call_request(call=f"c{n}"))
-    assert len(world.ground.dialogs.live()) == 1000
+    assert len(world.context.dialogs.live()) == 1000
     ended, _ = world.core.end_worker_calls("w1", world.now)
     assert len(ended) == 1000
-    assert world.ground.dialogs.live() == ()
+    assert world.context.dialogs.live() == ()

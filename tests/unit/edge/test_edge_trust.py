@@ -27,11 +27,11 @@ def test_a_stranger_with_the_right_tags_changes_nothing(world: World, method: st
     world.caller(evil, STRANGER)
     assert statuses(world) == ([] if method == "ACK" else [481])
     assert world.workers == []
-    (dialog,) = world.ground.dialogs.of_worker("w1")
-    assert (dialog.state, dialog.hop, dialog.caller_cseq) == (DialogState.CONFIRMED, CALLER, 1)
-    assert dialog.caller_contact == "sip:alice@phone.example.com"
+    (dialog,) = world.context.dialogs.of_worker("w1")
+    assert (dialog.state, dialog.public.hop, dialog.public.cseq) == (DialogState.CONFIRMED, CALLER, 1)
+    assert dialog.public.contact == "sip:alice@phone.example.com"
     assert caller_is_reached_at(world) == ("10.1.2.3", 5060)
-    assert world.ground.counters["untrusted.request"] == 1
+    assert world.context.counters["untrusted.request"] == 1
 
 
 def test_a_stranger_cancels_no_ringing_call(world: World) -> None:
@@ -70,10 +70,10 @@ def test_an_ack_and_what_is_older_than_the_last_request_teach_nothing(world: Wor
 def test_an_answer_counts_only_from_the_dialogs_trunk(world: World) -> None:
     world.established()
     world.worker(worker_request("BYE"))
-    answer = world.answer(first_request(world.to_caller()), 200)
+    answer = world.answer(first_request(world.to_public()), 200)
     world.caller(answer, STRANGER)
     assert (world.workers, world.ended) == ([], [])
-    assert world.ground.counters["untrusted.response"] == 1
+    assert world.context.counters["untrusted.response"] == 1
     world.caller(answer, BESIDE)
     assert len(world.workers) == 1
     assert world.ended == ["c1"]
@@ -82,10 +82,10 @@ def test_an_answer_counts_only_from_the_dialogs_trunk(world: World) -> None:
 def test_the_edges_own_bye_is_not_silenced_by_a_stranger(world: World) -> None:
     world.established()
     world.perform(world.core.end_call("c1", "gone", world.now))
-    bye = first_request(world.to_caller())
+    bye = first_request(world.to_public())
     world.caller(world.answer(bye, 200), STRANGER)
     world.tick(0.6)
-    assert first_request(world.to_caller()).method == "BYE"
+    assert first_request(world.to_public()).method == "BYE"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_requests_go_to_the_contact_within_the_trunks_networks(
     else:
         world.perform(world.core.end_call("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == reached
-        assert first_request(world.to_caller()).uri_text == contact
+        assert first_request(world.to_public()).uri_text == contact
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_record_route_to_a_third_party_is_not_obeyed(world: World, route: str,
     else:
         world.perform(world.core.end_call("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == ("10.1.2.3", 5060)
-        assert values(first_request(world.to_caller()), "route") == [f"<{route}>"]
+        assert values(first_request(world.to_public()), "route") == [f"<{route}>"]
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import pytest
 from edge_world import World, call_request, first_request, sip, statuses, values, worker_request
 
 from telephony.edge.dialogs import DialogState
-from telephony.edge.parse import Request
+from telephony.sip.parse import Request
 
 
 @pytest.mark.parametrize(("status", "shown"), [(200, 200), (488, 488), (401, 403), (407, 403), (302, 488), (500, 500)])
 def test_answers_of_callers_are_written_anew_for_the_worker(world: World, status: int, shown: int) -> None:
     world.established()
     world.worker(worker_request("UPDATE", 7))
-    asked = first_request(world.to_caller())
+    asked = first_request(world.to_public())
     more = ("WWW-Authenticate: Digest x", "X-Evil: 1", "Allow: INVITE, ,;", "Session-Expires: 90;refresher=UAC;x")
     world.caller(world.answer(asked, status, more=more))
     (answer,) = world.to_worker()
@@ -32,9 +32,9 @@ def test_answers_of_callers_are_written_anew_for_the_worker(world: World, status
 
 
 def asked_tag(world: World) -> str:
-    dialog = world.ground.dialogs.of_call("c1")
+    dialog = world.context.dialogs.of_call("c1")
     assert dialog is not None
-    return dialog.names.caller_tag
+    return dialog.shown.public_tag
 
 
 def test_what_a_worker_says_reaches_the_caller_by_an_allow_list(world: World) -> None:
@@ -43,7 +43,7 @@ def test_what_a_worker_says_reaches_the_caller_by_an_allow_list(world: World) ->
     world.public.clear()
     more = ("Allow: INVITE, REFER", "Supported: replaces, timer", "X-Trunkline-Secret: 1", "X-Other: 2", "Server: T")
     world.worker(world.answer(invite, 200, more=more))
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert "X-Trunkline-Secret" not in str(answer.lines) and "X-Other" not in str(answer.lines)
     assert "replaces" not in values(answer, "supported") and "REFER" not in values(answer, "allow")
     assert values(answer, "server") == ["T"]
@@ -115,13 +115,13 @@ def test_what_cannot_be_met_is_refused_before_a_slot_is_taken(
         how |= {"cseq": 2, "to_tag": "bob", "branch": "z9hG4bKb"}
     admitted = len(world.admitter.invites)
     world.caller(call_request(**how))  # type: ignore[arg-type]  # keyword arguments of call_request
-    (answer,) = world.to_caller()
+    (answer,) = world.to_public()
     assert not isinstance(answer, Request)
     assert answer.status == status and values(answer, header)
     assert (world.workers, len(world.admitter.invites)) == ([], admitted)
     assert [event.invite.status for event in world.refused] == ([] if again else [status])
     if again:
-        assert world.ground.dialogs.live()[0].state is DialogState.CONFIRMED
+        assert world.context.dialogs.live()[0].state is DialogState.CONFIRMED
 
 
 def test_a_session_description_among_other_parts_is_found(world: World) -> None:

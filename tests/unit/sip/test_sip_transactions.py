@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from telephony.sip.transactions import (
     Timers,
     Transaction,
     came_of,
+    table,
 )
 
 ALL = (CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, SERVER_OTHER)
@@ -162,3 +164,9 @@ def test_gaps_never_shrink() -> None:
         times = [0.0, *sent_at(run(Transaction(machine, 0.0, reliable=False), 100))]
         gaps = [later - earlier for earlier, later in pairwise(times)]
         assert gaps == sorted(gaps)
+
+
+@pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)
+def test_the_docs_show_the_tables_as_they_are(machine: Machine) -> None:
+    docs = Path(__file__).parents[3] / "docs" / "edge.md"
+    assert f"{machine.name[0].upper()}{machine.name[1:]}:\n\n{table(machine)}\n" in docs.read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""SIP messages as the edge sees them: read and checked here, and kept line by line for what is answered.
+"""SIP messages, read and checked here, and kept line by line for what is answered.
 
 Lines end with CRLF and with nothing else that some reader takes for a line break. `Message.lines` are the received
-bytes (undecodable ones as surrogate escapes): they go back to who sent them, and nowhere else. What a worker gets is
-written anew from the values that are read here (`to_worker.py`).
+bytes (undecodable ones as surrogate escapes): an answer gives them back to who sent them. Whatever goes further is
+written anew from the values that are read here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from aiosipua.headers import COMPACT_HEADERS, parse_via
 
-from telephony.edge.bounds import MAX_HEAD_BYTES, MAX_LINE_BYTES, MAX_VIAS, excess
-from telephony.edge.headers import Headers, Line
-from telephony.edge.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
+from telephony.sip.bounds import MAX_HEAD_BYTES, MAX_LINE_BYTES, MAX_VIAS, excess
+from telephony.sip.headers import Headers, Line
 from telephony.sip.offer import Streams
+from telephony.sip.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
 
 __all__ = ["KNOWN_SCHEMES", "Line", "Malformed", "Message", "Request", "Response", "Via", "parse"]
 

@@ -1,19 +1,14 @@
-"""The bytes of what the edge itself says: its answers and requests, and the parts that all its messages are made of.
-
-What goes on to a worker is written in `to_worker.py`, what goes on to a caller in `to_caller.py`.
-"""
+"""Messages as bytes: answers (RFC 3261 section 8.2.6), requests, and the parts that both are made of."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from telephony.edge.headers import Line
-from telephony.edge.parse import Via
+from telephony.sip.headers import Line
+from telephony.sip.parse import Via
 
 __all__ = [
-    "ALLOW",
-    "SUPPORTED",
     "assemble",
     "clean",
     "own_request",
@@ -26,8 +21,6 @@ __all__ = [
     "warning_header",
 ]
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE"  # what is done, and no more
-SUPPORTED = "timer, 100rel"
 _RECEIVED = re.compile(r"\s*;\s*received\s*=[^;,]*", re.IGNORECASE)
 _RPORT = re.compile(r"\s*;\s*rport(\s*=[^;,]*)?(?=\s*(;|$))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")

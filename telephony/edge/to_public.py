@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from telephony.edge.capabilities import ALLOW, SUPPORTED
 from telephony.edge.dialogs import Dialog, Reply
-from telephony.edge.parse import Message, Request, Response
-from telephony.edge.rewrite import ALLOW, SUPPORTED, assemble, clean, phrase_of, reply_lines
+from telephony.sip.parse import Message, Request, Response
+from telephony.sip.writing import assemble, clean, phrase_of, reply_lines
 
-__all__ = ["request_to_caller", "response_to_caller"]
+__all__ = ["request_to_public", "response_to_public"]
 
 _PASSED = frozenset(
     {"session-expires", "min-se", "require", "rseq", "unsupported", "warning", "retry-after", "reason"}
@@ -18,7 +19,7 @@ _PASSED = frozenset(
 _DIALOG_MAKING = range(101, 300)
 
 
-def response_to_caller(response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool) -> bytes:
+def response_to_public(response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool) -> bytes:
     """The worker's answer to the request that `reply` is of. `contact`: ours, since a worker has its own on loopback;
     `initial`: the request makes the dialog, with the route set of the proxies before us; `to_tag` is used when it has
     none."""
@@ -31,17 +32,17 @@ def response_to_caller(response: Response, reply: Reply, contact: str, to_tag: s
     return assemble(f"SIP/2.0 {response.status} {phrase}", texts, response.body)
 
 
-def request_to_caller(
+def request_to_public(
     request: Request, dialog: Dialog, *, via: str, contact: str, uri: str, routes: Sequence[str]
 ) -> bytes:
     """The worker's request in the dialog that the caller knows."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
     texts = [f"Via: {via}", *(f"Route: {value}" for value in routes), f"Max-Forwards: {left}"]
     texts += [
-        f"From: {dialog.worker_address}",
-        f"To: {dialog.caller_address}",
+        f"From: {dialog.worker.address}",
+        f"To: {dialog.public.address}",
         f"Call-ID: {dialog.sip_call_id}",
-        f"CSeq: {request.cseq + dialog.cseq_shift} {request.method}",
+        f"CSeq: {request.cseq + dialog.worker.cseq_shift} {request.method}",
     ]
     texts += _passed(request, contact)
     texts += _promises(request)

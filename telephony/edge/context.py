@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from telephony.edge import rewrite
 from telephony.edge.admission import SourceRates, TrunkTable
 from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
 from telephony.edge.bodies import MediaRule
@@ -16,17 +15,18 @@ from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogTable, Reply
 from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
-from telephony.edge.parse import Request, Via
 from telephony.edge.protocol import Admitter, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
 from telephony.edge.trust import Trust
-from telephony.edge.uri import Uri, bracketed
 from telephony.edge.waiting import WaitingInvites
+from telephony.sip import writing
 from telephony.sip.media_policy import TrunkMedia
+from telephony.sip.parse import Request, Via
+from telephony.sip.uri import Uri, bracketed
 
-__all__ = ["AFTER_BYE_S", "Ground", "PublicSocket", "reply_hop"]
+__all__ = ["AFTER_BYE_S", "EdgeContext", "PublicSocket", "reply_hop"]
 
 AFTER_BYE_S = 32.0  # 64 x T1: as long as retransmissions can come
 LOOPBACK = "127.0.0.1"
@@ -46,7 +46,7 @@ class PublicSocket:
         return self.bound[1]
 
 
-class Ground:
+class EdgeContext:
     """Made when the sockets are open, since Record-Route and Via name their ports."""
 
     def __init__(
@@ -173,7 +173,7 @@ class Ground:
             tag = self.branches.to_tag(request.call_id, request.from_tag, request.via)
         if status > 100:
             self.counters.add(f"answered.{status}")
-        return rewrite.respond(
+        return writing.respond(
             request.lines, request.via, received_from, status, reason=reason, to_tag=tag, headers=headers
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from telephony.edge.parse import content_length
+from telephony.sip.parse import content_length
 
 __all__ = ["KEEPALIVE", "FramingError", "StreamFramer"]
 
