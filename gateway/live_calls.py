@@ -15,8 +15,12 @@ from gateway.record import (
     CallEvents,
     CallOpened,
     CallRecord,
+    LegClosed,
+    LegOpened,
     Outcome,
     RecordMessage,
+    TransferBegan,
+    TransferEnded,
     WorkerLost,
     duration_between,
 )
@@ -148,6 +152,8 @@ class LiveCalls:
                     for call_id in message.call_ids
                 )
                 return tuple(end for end in ends if end is not None)
+            case LegOpened() | LegClosed() | TransferBegan() | TransferEnded():
+                return ()
 
     def expect_late_end(self, call_id: str) -> None:
         """We have closed the call's record ourselves; what its worker says of its end is to be dropped."""

@@ -30,6 +30,7 @@ __all__ = [
     "LegHeld",
     "LegResumed",
     "LegRinging",
+    "LegRole",
     "MediaStatistics",
     "OutcomeKind",
     "TransferOutcome",
@@ -44,10 +45,19 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
 
 
+class LegRole(StrEnum):
+    """What a leg is to its call."""
+
+    CUSTOMER = "customer"  # the outside party that the call is with: its first leg
+    HUMAN = "human"  # who was brought in: a transfer's target, a queue's member, a desk
+    SUPERVISOR = "supervisor"  # who listens in
+
+
 class EndedBy(StrEnum):
-    """Who ended a call."""
+    """Who ended a call or a leg."""
 
     CALLER = "caller"
+    HUMAN = "human"  # who was brought into the call, or a supervisor
     AGENT = "agent"  # end_call, silence ladder, length cap, drain
     SYSTEM = "system"  # refused, worker lost, media never came
 

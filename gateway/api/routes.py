@@ -52,7 +52,7 @@ ROUTES = (
     Route(
         path="/v1/calls/{call_id}",
         handler=calls.call,
-        summary="One call with its transcript and events",
+        summary="One call with its legs, transfers, transcript and events",
         answers={"application/json": CallDetail},
         errors=_NO_CALL,
     ),

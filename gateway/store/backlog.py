@@ -1,7 +1,8 @@
 """What waits to be written: an ordered queue with places of its own for each kind of message. Pure.
 
 Nobody's traffic takes the places of others: refused attempts, which anybody can cause, have theirs, beginnings and
-ends of calls theirs, and what is said in calls too. So a flood costs no call its record.
+ends of calls theirs, those of legs and transfers theirs, and what is said in calls too. So a flood costs no call its
+record.
 """
 
 from __future__ import annotations
@@ -10,14 +11,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.record import CallEvents, CallRecord, RecordMessage
+from gateway.record import (
+    CallEvents,
+    CallRecord,
+    LegClosed,
+    LegOpened,
+    RecordMessage,
+    TransferBegan,
+    TransferEnded,
+)
 
 __all__ = ["Backlog"]
+
+_OF_LEGS = (LegOpened, LegClosed, TransferBegan, TransferEnded)
 
 
 class Backlog:
     """Places are events; a message without events takes one. `bound` holds for events; half as many beginnings and
-    ends of calls, and a quarter as many refused attempts, may wait beside them. Calls are written before refusals."""
+    ends of calls, as many of legs and transfers, and a quarter as many refused attempts, may wait beside them. Calls
+    are written before refusals."""
 
     def __init__(self, bound: int) -> None:
         self._events_bound = bound
@@ -26,7 +38,8 @@ class Backlog:
         self._calls: deque[RecordMessage] = deque()
         self._refusals: deque[CallRecord] = deque()
         self._events = 0  # places taken by messages with events
-        self._ends = 0  # places taken by beginnings and ends
+        self._ends = 0  # places taken by beginnings and ends of calls
+        self._legs = 0  # the same, of legs and transfers
         self.on_kept: Callable[[RecordMessage], None] | None = None  # told of each message that is taken in
         self.dropped_events = 0
         self.dropped_records = 0
@@ -37,7 +50,7 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        return self._events + self._ends + len(self._refusals)
+        return self._events + self._ends + self._legs + len(self._refusals)
 
     def messages(self) -> list[RecordMessage]:
         """All that wait, in the order in which they will be written."""
@@ -83,7 +96,8 @@ class Backlog:
             if message.answered_at is None:
                 return None
             message = replace(message, events=())
-        if not _has_events(message) and self._ends >= self._calls_bound:
+        taken = self._legs if isinstance(message, _OF_LEGS) else self._ends
+        if not _has_events(message) and taken >= self._calls_bound:
             self.dropped_records += 1
             return None
         return message
@@ -98,6 +112,8 @@ class Backlog:
     def _count(self, message: RecordMessage, sign: int) -> None:
         if _has_events(message):
             self._events += sign * _places(message)
+        elif isinstance(message, _OF_LEGS):
+            self._legs += sign
         elif not isinstance(message, CallRecord):
             self._ends += sign
 

@@ -27,6 +27,7 @@ from gateway.record import (
 )
 from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.redact import RedactedCall, compact, redact_rows
 from gateway.store.revision import bring_up_to_date
@@ -101,25 +102,28 @@ class CallStore:
             query = select(calls).where(
                 calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
             )
-            return tuple(record_of(dict(row)) for row in connection.execute(query).mappings())
+            return tuple(record_of(row) for row in connection.execute(query).mappings())
 
         return await self._database.read(found)
 
     async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
         """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
-        sign of life (last event, answer or start), as nobody knows how long the line stood after that.
+        sign of life (last event, answer or start), as nobody knows how long the line stood after that. Legs and
+        transfers that were left open end with their calls.
 
         A gateway and a LiveKit agent worker may share the store, and each ends its own only."""
 
         def end(connection: Connection) -> int:
             transaction = Transaction(connection)
             last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
+            ours = (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
             query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
-                calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
+                calls.c.outcome.is_(None), ours
             )
             open_calls = connection.execute(query).all()
             for call in open_calls:
                 transaction.end_lost(call, Outcome.GATEWAY_LOST, reason)
+            end_of_ended_calls(connection, ours, reason)
             return len(open_calls)
 
         left = await self._database.write(end)
@@ -148,7 +152,7 @@ class CallStore:
         def listed(connection: Connection) -> CallPage:
             query = select_calls(filters or CallFilters(), limit, cursor)
             rows = connection.execute(query).mappings().all()
-            page = tuple(record_of(dict(row)) for row in rows[:limit])
+            page = tuple(record_of(row) for row in rows[:limit])
             more = len(rows) > limit
             return CallPage(page, encode_cursor(page[-1].started_at, page[-1].call_id) if more else None)
 
@@ -159,12 +163,12 @@ class CallStore:
 
         def found(connection: Connection) -> CallRecord | None:
             row = _row(connection, call_id)
-            return None if row is None else record_of(dict(row))
+            return None if row is None else record_of(row)
 
         return await self._database.read(found)
 
     async def get_call(self, call_id: str) -> CallDetail | None:
-        """One call with its transcript and events; None when there is no such call."""
+        """One call with its legs, transfers, transcript and events; None when there is no such call."""
 
         def found(connection: Connection) -> CallDetail | None:
             row = _row(connection, call_id)
@@ -174,7 +178,14 @@ class CallStore:
             happened = connection.execute(in_order).scalars().all()
             by_place = select(turns.c.turn).where(turns.c.call_id == call_id).order_by(turns.c.place)
             said = None if row["outcome"] is None else connection.execute(by_place).scalars().all()
-            return detail_of(dict(row), *decode_conversation(happened, said))
+            turns_said, decoded = decode_conversation(happened, said)
+            return detail_of(
+                row,
+                legs=legs_of(connection, call_id),
+                transfers=transfers_of(connection, call_id),
+                turns=turns_said,
+                events=decoded,
+            )
 
         return await self._database.read(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -17,13 +17,24 @@ from gateway.record import CallDetail, CallRecord, Outcome, Turn
 from gateway.store.errors import BadCursor
 from gateway.store.schema import calls
 
-__all__ = ["CallFilters", "CallPage", "decode_cursor", "encode_cursor", "record_of", "select_calls"]
+__all__ = [
+    "CallFilters",
+    "CallPage",
+    "decode_cursor",
+    "detail_of",
+    "encodable",
+    "encode_cursor",
+    "fields_of",
+    "record_of",
+    "select_calls",
+    "validated",
+]
 
 _detail = TypeAdapter(CallDetail)
 _record = TypeAdapter(CallRecord)
 _turn = TypeAdapter(Turn)
 _JSON_COLUMNS = frozenset({"recording", "media", "media_alarms", "tokens"})
-Record = TypeVar("Record", bound=CallRecord)
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +96,16 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     return at, call_id
 
 
-def record_of(row: Mapping[str, Any]) -> CallRecord:
-    return _validated(_record, _fields(row))
+def record_of(row: Mapping[Any, Any]) -> CallRecord:
+    return validated(_record, fields_of(row))
 
 
-def detail_of(row: Mapping[str, Any], turns: list[Turn], events: list[dict[str, Any]]) -> CallDetail:
-    return _validated(_detail, {**_fields(row), "turns": turns, "events": events})
+def detail_of(row: Mapping[Any, Any], **parts: Sequence[Any]) -> CallDetail:
+    """`parts`: legs, transfers, turns, events."""
+    return validated(_detail, {**fields_of(row), **parts})
 
 
-def _validated(model: TypeAdapter[Record], fields: dict[str, Any]) -> Record:
+def validated(model: TypeAdapter[Record], fields: dict[str, Any]) -> Record:
     """A JSON column that another version wrote in another form is left out: one old call must not break a list."""
     try:
         return model.validate_python(fields)
@@ -113,6 +125,11 @@ def turn_to_json(turn: Turn) -> str:
     return _turn.dump_json(turn, warnings=False).decode()
 
 
-def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `calls` as the model's fields: what has not come yet is left to the model's defaults."""
+def fields_of(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of `calls` or `legs` as the model's fields: what has not come yet is left to the model's defaults."""
     return {name: value for name, value in row.items() if value is not None or name == "caller"}
+
+
+def encodable(value: Any) -> Any:
+    """SIP headers and models can hold half a character, which SQLite does not take."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

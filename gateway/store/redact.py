@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from gateway.redaction import digits_masked, redacted, spans_of, text_digits_masked
 from gateway.store.errors import StoreUnavailable
-from gateway.store.schema import calls, events
+from gateway.store.schema import calls, events, legs, transfers
 from gateway.store.writes import Transaction
 
 __all__ = ["CallGoesOn", "NoSuchCall", "RedactedCall", "compact", "redact_rows"]
@@ -65,7 +65,21 @@ def redact_rows(connection: Connection, call_id: str, *, digits_only: bool) -> R
     if not digits_only and row["recording"] is not None:
         columns["recording"] = {**row["recording"], "path": "", "error": "redacted"}
     connection.execute(update(calls).where(calls.c.call_id == call_id).values(columns))
+    _redact_legs(connection, call_id, digits_only=digits_only)
     return RedactedCall(changed, recording, spans_of(before, after) if digits_only else None)
+
+
+def _redact_legs(connection: Connection, call_id: str, *, digits_only: bool) -> None:
+    """Why legs and transfers ended, in whose words ever. Numbers stay, as the call's do."""
+    for leg in connection.execute(select(legs.c.leg_id, legs.c.end_reason).where(legs.c.call_id == call_id)).all():
+        reason = text_digits_masked(leg.end_reason)
+        connection.execute(update(legs).where(legs.c.leg_id == leg.leg_id).values(end_reason=reason))
+    query = select(transfers.c.transfer_id, transfers.c.reason).where(transfers.c.call_id == call_id)
+    for transfer in connection.execute(query).all():
+        masked = text_digits_masked(transfer.reason)
+        reason = masked if digits_only else redacted({"reason": transfer.reason})["reason"]
+        this = transfers.c.transfer_id == transfer.transfer_id
+        connection.execute(update(transfers).where(this).values(reason=reason))
 
 
 def _note(connection: Connection, call_id: str, last: Mapping[str, Any], what: str) -> None:

@@ -19,9 +19,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
-__all__ = ["UtcDateTime", "calls", "events", "metadata", "turns"]
+__all__ = ["UtcDateTime", "calls", "events", "legs", "metadata", "transfers", "turns"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -96,4 +97,49 @@ events = Table(
     Column("type", String(64), nullable=False),
     Column("event", Text, nullable=False),  # JSON text, decoded off the loop
     Index(None, "call_id", "id"),
+)
+
+_OPEN = text("outcome IS NULL")
+
+legs = Table(
+    "legs",
+    metadata,
+    Column("leg_id", String(160), primary_key=True),
+    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("direction", String(16), nullable=False),
+    Column("trunk", String(64), nullable=False),
+    Column("called", String(256), nullable=False),
+    Column("caller", String(256)),
+    Column("sip_call_id", Text, nullable=False),
+    Column("worker", String(64), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(16)),  # NULL while the leg goes on
+    Column("sip_status", Integer),
+    Column("ended_by", String(16)),
+    Column("end_reason", Text, nullable=False),
+    Column("media", JSON(none_as_null=True)),
+    Column("first_rtp_ms", Float),
+    Column("media_alarms", JSON(none_as_null=True)),
+    Index(None, "call_id"),
+    Index("ix_legs_open", "call_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("transfer_id", String(160), primary_key=True),
+    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("target", String(256), nullable=False),
+    Column("leg_id", String(160)),  # no foreign key: the leg's own message may come later
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(16)),  # NULL while the transfer goes on
+    Column("sip_status", Integer),
+    Column("reason", Text, nullable=False),
+    Index(None, "call_id"),
+    Index("ix_transfers_open", "call_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )

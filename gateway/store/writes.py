@@ -18,15 +18,20 @@ from gateway.record import (
     CallEvents,
     CallOpened,
     CallRecord,
+    LegClosed,
+    LegOpened,
     Outcome,
     RecordMessage,
+    TransferBegan,
+    TransferEnded,
     Turn,
     WorkerLost,
     closed_part,
     duration_between,
     opened_part,
 )
-from gateway.store.queries import turn_from_json, turn_to_json
+from gateway.store import legs
+from gateway.store.queries import encodable, turn_from_json, turn_to_json
 from gateway.store.schema import calls, events, turns
 from gateway.transcript import build_turns
 from telephony.call import EndedBy
@@ -55,6 +60,14 @@ class Transaction:
                 self._append(message)
             case CallClosed():
                 self._finish(message)
+            case LegOpened():
+                legs.open_leg(self.connection, message)
+            case LegClosed():
+                legs.close_leg(self.connection, message)
+            case TransferBegan():
+                legs.begin_transfer(self.connection, message)
+            case TransferEnded():
+                legs.end_transfer(self.connection, message)
             case WorkerLost():
                 self._worker_lost(message)
             case CallRecord():
@@ -100,9 +113,10 @@ class Transaction:
         )
 
     def _begin(self, opened: CallOpened) -> None:
-        row = {name: _encodable(value) for name, value in asdict(opened).items()}
+        row = {name: encodable(value) for name, value in asdict(opened).items()}
         row |= {"end_reason": "", "refused_by": ""}
         self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
+        legs.open_leg(self.connection, LegOpened.of_customer(opened), call_known=True)
 
     def _append(self, message: CallEvents) -> None:
         if message.answered_at is not None:
@@ -139,7 +153,12 @@ class Transaction:
             come["duration_ms"] = duration_between(answered_at, ended_at)
         if come:
             self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
+        legs.close_leg(self.connection, LegClosed.of_customer(closed))
+        if row["outcome"] == Outcome.GATEWAY_LOST and "ended_at" in come:
+            legs.end_later(self.connection, closed.call_id, come["ended_at"])
         if row["outcome"] is None:
+            if closed.outcome in (Outcome.WORKER_LOST, Outcome.GATEWAY_LOST):
+                legs.end_left_open(self.connection, closed)
             self.make_turns(closed.call_id)
 
     def _worker_lost(self, lost: WorkerLost) -> None:
@@ -197,7 +216,7 @@ def _turn_rows(call_id: str, happened: Iterable[str]) -> list[dict[str, Any]]:
 
 def _end_columns(closed: CallClosed) -> dict[str, Any]:
     """An end as columns of `calls`; None: not known."""
-    columns = {name: _encodable(value) for name, value in asdict(closed).items() if name != "call_id"}
+    columns = {name: encodable(value) for name, value in asdict(closed).items() if name != "call_id"}
     columns["media_alarms"] = list(columns["media_alarms"])
     return columns
 
@@ -223,9 +242,4 @@ def _json(event: Mapping[str, Any]) -> str:
     except ValueError:
         finite = json.loads(json.dumps(event, default=str), parse_constant=lambda _: None)
         text = json.dumps(finite, ensure_ascii=False)
-    return str(_encodable(text))
-
-
-def _encodable(value: Any) -> Any:
-    """SIP headers and models can hold half a character, which SQLite does not take."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return str(encodable(text))

@@ -7,9 +7,11 @@ import pytest
 from aiohttp import web
 
 from gateway.api.recordings import confined
-from gateway.record import Outcome, Recording
+from gateway.record import LegRecord, Outcome, Recording, TransferKind, TransferRecord
 from gateway.store import BadCursor, CallFilters, StoreUnavailable
+from telephony.call import Direction, LegRole
 from tests.unit.api.asking import Asker, body, detail, text
+from tests.unit.store.records import START
 
 
 async def test_a_list_of_calls(tmp_path: Path) -> None:
@@ -98,6 +100,20 @@ async def test_one_call_with_its_conversation(tmp_path: Path) -> None:
     assert call["turns"][2]["latency"]["first_packet_ms"] == 600.0
     assert call["turns"][2]["tool_calls"][0]["name"] == "free_slots"
     assert call["events"][0]["type"] == "session_started"
+    assert (call["legs"], call["transfers"]) == ([], [])
+
+
+async def test_one_call_with_its_legs_and_transfers(tmp_path: Path) -> None:
+    leg = LegRecord(
+        leg_id="c1-2", call_id="c1", role=LegRole.HUMAN, direction=Direction.OUTBOUND, trunk="desk",
+        called="sip:human@desk.example", caller=None, started_at=START,
+    )  # fmt: skip
+    transfer = TransferRecord(
+        transfer_id="t1", call_id="c1", kind=TransferKind.COLD, target="+15551234", began_at=START, outcome=Outcome.BUSY
+    )
+    call = body(await Asker(tmp_path, detail(legs=(leg,), transfers=(transfer,))).get("/v1/calls/c1"))
+    assert (call["legs"][0]["role"], call["legs"][0]["outcome"]) == ("human", None)
+    assert (call["transfers"][0]["kind"], call["transfers"][0]["outcome"]) == ("cold", "busy")
 
 
 @pytest.mark.parametrize("path", ["/v1/calls/nope", "/v1/calls/nope/transcript", "/v1/calls/nope/recording"])

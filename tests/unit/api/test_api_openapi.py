@@ -35,6 +35,13 @@ def test_each_route_is_described(route: Any) -> None:
     assert set(operation["responses"]["200"]["content"]) == set(route.answers)
 
 
+def test_one_call_is_described_with_its_legs_and_transfers() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert {"legs", "transfers"} <= set(schemas["CallDetail"]["properties"])
+    assert schemas["LegRole"]["enum"] == ["customer", "human", "supervisor"]
+    assert "legs" not in schemas["CallRecord"]["properties"]
+
+
 def test_limits_of_parameters_are_those_that_are_checked() -> None:
     parameters = {each["name"]: each["schema"] for each in DOCUMENT["paths"]["/v1/calls"]["get"]["parameters"]}
     assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"], parameters["limit"]["default"]) == (

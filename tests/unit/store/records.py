@@ -23,14 +23,20 @@ from gateway.record import (
     CallClosed,
     CallEvents,
     CallOpened,
+    LegClosed,
+    LegOpened,
     MediaAlarm,
     Outcome,
     Recording,
     Tokens,
+    TransferBegan,
+    TransferEnded,
+    TransferKind,
     WorkerLost,
     event_on_axis,
+    leg_id_of,
 )
-from telephony.call import CallInfo, Direction, EndedBy, MediaStatistics
+from telephony.call import CallInfo, Direction, EndedBy, LegRole, MediaStatistics
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ANSWER = 1000.0  # loop clock
@@ -66,6 +72,60 @@ def closed(call_id: str = "c1", **changes: Any) -> CallClosed:
         "tokens": Tokens(prompt=120, completion=30),
     }
     return CallClosed(call_id=call_id, **fields | changes)
+
+
+def leg_opened(call_id: str = "c1", number: int = 2, *, seconds: float = 10, **changes: Any) -> LegOpened:
+    """The leg of somebody whom the agent brings in."""
+    fields: dict[str, Any] = {
+        "role": LegRole.HUMAN,
+        "direction": Direction.OUTBOUND,
+        "trunk": "desk",
+        "called": "sip:human@desk.example",
+        "caller": "+15550100",
+        "sip_call_id": f"{call_id}-{number}@us",
+        "worker": "w2",
+    }
+    return LegOpened(
+        leg_id=leg_id_of(call_id, number),
+        call_id=call_id,
+        started_at=START + timedelta(seconds=seconds),
+        **fields | changes,
+    )
+
+
+def leg_closed(call_id: str = "c1", number: int = 2, **changes: Any) -> LegClosed:
+    fields: dict[str, Any] = {
+        "outcome": Outcome.ANSWERED,
+        "ended_at": START + timedelta(seconds=30),
+        "answered_at": START + timedelta(seconds=15),
+        "sip_status": 200,
+        "end_reason": "the human hung up",
+        "ended_by": EndedBy.HUMAN,
+        "media": MEDIA,
+        "first_rtp_ms": 20.0,
+        "media_alarms": (MediaAlarm(t_ms=900, kind="jitter"),),
+    }
+    return LegClosed(leg_id=leg_id_of(call_id, number), call_id=call_id, **fields | changes)
+
+
+def transfer_began(call_id: str = "c1", transfer_id: str = "c1-t1", **changes: Any) -> TransferBegan:
+    fields: dict[str, Any] = {
+        "kind": TransferKind.WARM,
+        "target": "sip:human@desk.example",
+        "began_at": START + timedelta(seconds=9),
+        "leg_id": leg_id_of(call_id, 2),
+    }
+    return TransferBegan(transfer_id=transfer_id, call_id=call_id, **fields | changes)
+
+
+def transfer_ended(call_id: str = "c1", transfer_id: str = "c1-t1", **changes: Any) -> TransferEnded:
+    fields: dict[str, Any] = {
+        "outcome": Outcome.ANSWERED,
+        "ended_at": START + timedelta(seconds=20),
+        "sip_status": 200,
+        "reason": "joined",
+    }
+    return TransferEnded(transfer_id=transfer_id, call_id=call_id, **fields | changes)
 
 
 CONVERSATION: tuple[SessionEvent, ...] = (

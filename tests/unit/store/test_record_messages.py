@@ -5,9 +5,27 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.record import CallEvents, Outcome, WorkerLost, closed_part, message_from_dict, opened_part, refused_record
+from gateway.record import (
+    CallEvents,
+    Outcome,
+    TransferKind,
+    WorkerLost,
+    closed_part,
+    message_from_dict,
+    opened_part,
+    refused_record,
+)
 from telephony.call import CallInfo, Direction, EndedBy
-from tests.unit.store.records import START, closed, conversation, opened
+from tests.unit.store.records import (
+    START,
+    closed,
+    conversation,
+    leg_closed,
+    leg_opened,
+    opened,
+    transfer_began,
+    transfer_ended,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +36,12 @@ from tests.unit.store.records import START, closed, conversation, opened
         closed(outcome=Outcome.CANCELLED, recording=None, media=None, media_alarms=(), answered_at=None),
         CallEvents(call_id="c1", events=tuple(conversation()), answered_at=START),
         WorkerLost(call_ids=("a", "b"), at=START),
+        leg_opened(),
+        leg_closed(),
+        leg_closed(outcome=Outcome.BUSY, answered_at=None, media=None, media_alarms=(), ended_by=None),
+        transfer_began(),
+        transfer_began(kind=TransferKind.COLD, leg_id=None),
+        transfer_ended(outcome=Outcome.REJECTED, sip_status=603),
     ],
     ids=lambda message: type(message).__name__,
 )

@@ -1,9 +1,6 @@
-"""One call record an attempt: its model, the messages that build it, and the transcript made of its events. Pure.
+"""The messages that build a record. Pure.
 
-A worker sends `CallOpened`, any number of `CallEvents`, then `CallClosed`; the gateway itself makes `WorkerLost` and,
-for attempts that never reached a worker, a whole `CallRecord` (`refused_record`). Messages are JSON objects on the
-wire: `message.to_dict()` and `message_from_dict(data)`. Times of day are aware UTC; `…_ms` on the call's axis is
-milliseconds since the answer, which is where the recording begins.
+They are JSON objects on the wire: `message.to_dict()` and `message_from_dict(data)`.
 """
 
 from __future__ import annotations
@@ -11,163 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from agent.events import SessionEvent
-from telephony.call import CallInfo, Direction, EndedBy, MediaStatistics
+from gateway.record.legs import MediaAlarm, Outcome, TransferKind, leg_id_of
+from gateway.record.model import CallRecord, Recording, Tokens
+from telephony.call import CallInfo, Direction, EndedBy, LegRole, MediaStatistics
 
 __all__ = [
-    "LIVEKIT_WORKER",
     "CallClosed",
-    "CallDetail",
     "CallEvents",
     "CallOpened",
-    "CallRecord",
-    "Latency",
-    "MediaAlarm",
-    "Outcome",
+    "LegClosed",
+    "LegOpened",
     "RecordMessage",
-    "Recording",
-    "Tokens",
-    "ToolUse",
-    "Turn",
+    "TransferBegan",
+    "TransferEnded",
+    "WireMessage",
     "WorkerLost",
     "closed_part",
-    "duration_between",
     "event_on_axis",
     "message_from_dict",
     "opened_part",
     "refused_record",
 ]
-
-
-LIVEKIT_WORKER = "livekit"  # `worker` of calls whose record `trunkline worker` writes
-
-
-class Outcome(StrEnum):
-    """How an attempt came out. A record without an outcome is a call that is still going on."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"  # by a rule of ours: `refused_by` names it
-    CANCELLED = "cancelled"  # the caller gave up before the answer (SIP CANCEL)
-    NO_ANSWER = "no_answer"
-    FAILED = "failed"
-    WORKER_LOST = "worker_lost"  # the worker's process died during the call
-    GATEWAY_LOST = "gateway_lost"  # the gateway's process died; found at the next start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """A stereo WAV. `path` is relative to the recordings directory; empty with an `error` when there is no file."""
-
-    path: str
-    duration_ms: int = 0
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    prompt: int = 0
-    completion: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaAlarm:
-    """Something was wrong with the audio at `t_ms` on the call's axis: `kind` as in no_rtp, one_way, loss, jitter."""
-
-    t_ms: float
-    kind: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolUse:
-    """A function the agent called. `output` is None when it had not come back before the call ended."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    at_ms: float
-    output: str | None = None
-    is_error: bool = False
-    duration_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """The waterfall of one reply: milliseconds since the caller's speech ended. None: did not happen in this turn."""
-
-    turn: int
-    speech_end_ms: float  # on the call's axis
-    decided_ms: float | None = None
-    transcript_ms: float | None = None
-    first_token_ms: float | None = None
-    first_audio_ms: float | None = None
-    first_packet_ms: float | None = None  # what the caller waits for
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One entry of the transcript, at its place in the recording.
-
-    `text` is what was said and heard, `full_text` what an interrupted reply would have been. `kind` is the origin of an
-    agent's words (greeting, reply, …) or what a system entry is about (handoff, provider_failed, error).
-    """
-
-    speaker: Literal["caller", "agent", "system"]
-    text: str
-    start_ms: float
-    end_ms: float
-    full_text: str = ""
-    interrupted: bool = False
-    source: Literal["speech", "dtmf", "text"] = "speech"
-    kind: str = ""
-    tool_calls: tuple[ToolUse, ...] = ()
-    latency: Latency | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    """What is known of one attempt, without its conversation."""
-
-    call_id: str
-    direction: Direction
-    trunk: str
-    called: str
-    caller: str | None  # None: withheld
-    started_at: AwareDatetime
-    sip_call_id: str = ""
-    persona: str = ""
-    rule: str = ""  # the dialplan rule that chose the persona
-    worker: str = ""
-    attempts: int = 1  # more: attempts of one source over the rate, summed up from `started_at` to `ended_at`
-    answered_at: AwareDatetime | None = None
-    ended_at: AwareDatetime | None = None
-    duration_ms: int | None = None  # answer to end; 0 when never answered; None while the call goes on
-    outcome: Outcome | None = None
-    sip_status: int | None = None
-    ended_by: EndedBy | None = None
-    end_reason: str = ""
-    refused_by: str = ""
-    recording: Recording | None = None
-    media: MediaStatistics | None = None
-    first_rtp_ms: float | None = None
-    media_alarms: tuple[MediaAlarm, ...] = ()
-    tokens: Tokens = field(default_factory=Tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallDetail(CallRecord):
-    """A record with its conversation. `events` are `SessionEvent.to_dict()` with `t_ms` on the call's axis."""
-
-    turns: tuple[Turn, ...] = ()
-    events: tuple[dict[str, Any], ...] = ()
-
-
-# --- messages ---------------------------------------------------------------------------------------------------
-
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
@@ -276,14 +142,107 @@ class WorkerLost(_Message):
     reason: str = "the worker's process ended"
 
 
-RecordMessage = CallOpened | CallEvents | CallClosed | WorkerLost | CallRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegOpened(_Message):
+    """A leg began: it came in, or we dial it. Sent after the call's `CallOpened`. The store makes up the customer's
+    leg of `CallOpened` and `CallClosed` where nobody sends this."""
 
-_MESSAGES: dict[str, type[CallOpened | CallEvents | CallClosed | WorkerLost]] = {
-    cls.message: cls for cls in (CallOpened, CallEvents, CallClosed, WorkerLost)
+    message: ClassVar[str] = "leg_opened"
+    leg_id: str  # `leg_id_of(call_id, number)`
+    call_id: str
+    role: LegRole
+    direction: Direction
+    trunk: str
+    called: str
+    caller: str | None
+    started_at: AwareDatetime
+    sip_call_id: str = ""
+    worker: str = ""
+
+    @classmethod
+    def of_customer(cls, opened: CallOpened) -> Self:
+        return cls(
+            leg_id=leg_id_of(opened.call_id),
+            call_id=opened.call_id,
+            role=LegRole.CUSTOMER,
+            direction=opened.direction,
+            trunk=opened.trunk,
+            called=opened.called,
+            caller=opened.caller,
+            sip_call_id=opened.sip_call_id,
+            worker=opened.worker,
+            started_at=opened.started_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegClosed(_Message):
+    """The end of a leg. It may come after the end of its call, from another worker."""
+
+    message: ClassVar[str] = "leg_closed"
+    leg_id: str
+    call_id: str
+    outcome: Outcome
+    ended_at: AwareDatetime
+    answered_at: AwareDatetime | None = None
+    sip_status: int | None = None
+    end_reason: str = ""
+    ended_by: EndedBy | None = None
+    media: MediaStatistics | None = None
+    first_rtp_ms: float | None = None
+    media_alarms: tuple[MediaAlarm, ...] = ()
+
+    @classmethod
+    def of_customer(cls, closed: CallClosed) -> Self:
+        return cls(
+            leg_id=leg_id_of(closed.call_id),
+            call_id=closed.call_id,
+            outcome=closed.outcome,
+            ended_at=closed.ended_at,
+            answered_at=closed.answered_at,
+            sip_status=closed.sip_status,
+            end_reason=closed.end_reason,
+            ended_by=closed.ended_by,
+            media=closed.media,
+            first_rtp_ms=closed.first_rtp_ms,
+            media_alarms=closed.media_alarms,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferBegan(_Message):
+    """The customer is to be brought to `target`. `transfer_id` is unique among all calls."""
+
+    message: ClassVar[str] = "transfer_began"
+    transfer_id: str
+    call_id: str
+    kind: TransferKind
+    target: str
+    began_at: AwareDatetime
+    leg_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferEnded(_Message):
+    message: ClassVar[str] = "transfer_ended"
+    transfer_id: str
+    call_id: str
+    outcome: Outcome
+    ended_at: AwareDatetime
+    sip_status: int | None = None
+    reason: str = ""
+
+
+WireMessage = CallOpened | CallEvents | CallClosed | WorkerLost | LegOpened | LegClosed | TransferBegan | TransferEnded
+RecordMessage = WireMessage | CallRecord
+
+_MESSAGES: dict[str, type[WireMessage]] = {
+    cls.message: cls
+    for cls in (CallOpened, CallEvents, CallClosed, WorkerLost, LegOpened, LegClosed, TransferBegan, TransferEnded)
 }
 
 
-def message_from_dict(data: Mapping[str, Any]) -> CallOpened | CallEvents | CallClosed | WorkerLost:
+def message_from_dict(data: Mapping[str, Any]) -> WireMessage:
     """The inverse of `to_dict`. Raises ValueError for a message or field that is not known or not right."""
     name = data.get("message")
     if not isinstance(name, str) or name not in _MESSAGES:
@@ -324,13 +283,6 @@ def refused_record(
 def event_on_axis(event: SessionEvent, answered_at: float) -> dict[str, Any]:
     """An event as `CallEvents` carries it. `answered_at`: loop-clock time of the answer (first recorded frame)."""
     return {"type": event.type, **asdict(event), "t_ms": round((event.at - answered_at) * 1000, 1)}
-
-
-def duration_between(answered_at: datetime | None, ended_at: datetime | None) -> int:
-    """Milliseconds from answer to end; 0 when either did not happen."""
-    if answered_at is None or ended_at is None:
-        return 0
-    return max(0, round((ended_at - answered_at).total_seconds() * 1000))
 
 
 def opened_part(record: CallRecord) -> CallOpened:

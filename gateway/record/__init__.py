@@ -1,0 +1,70 @@
+"""One call record an attempt: its model, the messages that build it, and the transcript made of its events. Pure.
+
+A worker sends `CallOpened`, any number of `CallEvents`, then `CallClosed`; beside them `LegOpened` and `LegClosed` for
+each leg, and `TransferBegan` and `TransferEnded` for each transfer. The gateway itself makes `WorkerLost` and, for
+attempts that never reached a worker, a whole `CallRecord` (`refused_record`). Times of day are aware UTC; `…_ms` on the
+call's axis is milliseconds since the answer, which is where the recording begins.
+"""
+
+from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferKind, TransferRecord, leg_id_of
+from gateway.record.messages import (
+    CallClosed,
+    CallEvents,
+    CallOpened,
+    LegClosed,
+    LegOpened,
+    RecordMessage,
+    TransferBegan,
+    TransferEnded,
+    WireMessage,
+    WorkerLost,
+    closed_part,
+    event_on_axis,
+    message_from_dict,
+    opened_part,
+    refused_record,
+)
+from gateway.record.model import (
+    LIVEKIT_WORKER,
+    CallDetail,
+    CallRecord,
+    Latency,
+    Recording,
+    Tokens,
+    ToolUse,
+    Turn,
+    duration_between,
+)
+
+__all__ = [
+    "LIVEKIT_WORKER",
+    "CallClosed",
+    "CallDetail",
+    "CallEvents",
+    "CallOpened",
+    "CallRecord",
+    "Latency",
+    "LegClosed",
+    "LegOpened",
+    "LegRecord",
+    "MediaAlarm",
+    "Outcome",
+    "RecordMessage",
+    "Recording",
+    "Tokens",
+    "ToolUse",
+    "TransferBegan",
+    "TransferEnded",
+    "TransferKind",
+    "TransferRecord",
+    "Turn",
+    "WireMessage",
+    "WorkerLost",
+    "closed_part",
+    "duration_between",
+    "event_on_axis",
+    "leg_id_of",
+    "message_from_dict",
+    "opened_part",
+    "refused_record",
+]
