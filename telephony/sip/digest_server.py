@@ -1,0 +1,182 @@
+"""Challenging others by digest (RFC 7616, 8760; in SIP RFC 3261 section 22). Pure: time and randomness are arguments.
+
+A nonce carries its time and is signed, so that a challenge costs no memory; what is kept is the last nonce count of
+each nonce that was answered rightly, so that a recorded answer is worth nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from telephony.sip.digest import ALGORITHMS, DigestError, read_parameters, response_of, written
+from telephony.sip.uri import try_uri
+
+__all__ = ["DigestServer", "Verdict"]
+
+_SALT_BYTES = 8
+_SIGNED_BYTES = 16
+_NOBODY = "nobody has this password"  # so that an unknown user takes as long as a known one
+_USED_UP = 2**32  # of a nonce that was answered without a count
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`username`: who it is; empty: not to be let in, for this `reason`. `stale`: right but for the age of the nonce,
+    so that the next challenge says so and nobody is asked for a password again."""
+
+    username: str = ""
+    reason: str = ""
+    stale: bool = False
+
+
+class DigestServer:
+    """`key`: secret, of this process or shared; `lifetime_s`: how old a nonce may be; `remembered`: how many nonces are
+    watched for replay - of those that fall out no further answer counts."""
+
+    def __init__(
+        self,
+        realm: str,
+        key: bytes,
+        *,
+        algorithms: Sequence[str] = ("SHA-256", "MD5"),
+        lifetime_s: float = 300.0,
+        remembered: int = 10_000,
+    ) -> None:
+        for name in algorithms:
+            if name.lower() not in ALGORITHMS:
+                raise DigestError(f"unsupported digest algorithm {name!r}")
+        self._realm = realm
+        self._key = key
+        self._algorithms = tuple(algorithms)
+        self._lifetime_s = lifetime_s
+        self._remembered = remembered
+        self._counts: OrderedDict[str, int] = OrderedDict()  # nonce -> the highest count that was taken
+        self._not_before = 0  # milliseconds; nonces up to here are too old, whatever their lifetime
+
+    def challenges(self, now: float, salt: bytes, *, stale: bool = False) -> list[str]:
+        """A WWW-Authenticate or Proxy-Authenticate value for each algorithm, best first. `salt`: at least eight random
+        bytes."""
+        nonce = self._nonce(int(now * 1000), salt[:_SALT_BYTES])
+        values = []
+        for algorithm in self._algorithms:
+            parameters = [("realm", self._realm), ("nonce", nonce), ("algorithm", algorithm), ("qop", "auth")]
+            if stale:
+                parameters.append(("stale", "true"))
+            values.append(written(parameters))
+        return values
+
+    def check(
+        self, value: str, *, method: str, uri: str, now: float, password_of: Callable[[str], str | None]
+    ) -> Verdict:
+        """An Authorization or Proxy-Authorization value of a request with this Request-URI."""
+        try:
+            given = read_parameters(value)
+        except DigestError as error:
+            return Verdict(reason=str(error))
+        missing = [name for name in ("username", "realm", "nonce", "uri", "response") if name not in given]
+        if missing:
+            return Verdict(reason=f"no {missing[0]} in the credentials")
+        if given["realm"] != self._realm:
+            return Verdict(reason="credentials for another realm")
+        made_at = self._made_at(given["nonce"])
+        if made_at is None:
+            return Verdict(reason="a nonce that is not ours")
+        if not _same_target(given["uri"], uri):
+            return Verdict(reason="credentials for another URI")
+        password = password_of(given["username"])
+        try:
+            right = self._is_right(given, method, _NOBODY if password is None else password)
+        except DigestError as error:
+            return Verdict(reason=str(error))
+        if not right or password is None:
+            return Verdict(reason="wrong user or password")
+        return self._fresh(given, made_at, int(now * 1000))
+
+    def _is_right(self, given: Mapping[str, str], method: str, password: str) -> bool:
+        algorithm = given.get("algorithm", "MD5")
+        if algorithm.lower() not in [name.lower() for name in self._algorithms]:
+            raise DigestError("a digest algorithm that was not offered")
+        qop = given.get("qop", "")
+        if qop not in ("", "auth"):
+            raise DigestError("a quality of protection that was not offered")
+        expected = response_of(
+            (given["username"], self._realm, password),
+            algorithm=algorithm,
+            method=method,
+            uri=given["uri"],
+            nonce=given["nonce"],
+            qop=qop,
+            count=given.get("nc", ""),
+            cnonce=given.get("cnonce", ""),
+        )
+        return hmac.compare_digest(expected.encode(), given["response"].lower().encode("utf-8", "surrogateescape"))
+
+    def _fresh(self, given: Mapping[str, str], made_at: int, now: int) -> Verdict:
+        """The password is right; the nonce must be young, and this answer to it new."""
+        nonce = given["nonce"]
+        if not now - self._lifetime_s * 1000 <= made_at <= now + 1000 or made_at <= self._not_before:
+            return Verdict(reason="stale nonce", stale=True)
+        count = _USED_UP
+        if given.get("qop"):
+            try:
+                count = int(given.get("nc", ""), 16)
+            except ValueError:
+                return Verdict(reason="unreadable nonce count")
+        if not 0 < count <= _USED_UP or count <= self._counts.get(nonce, 0):
+            return Verdict(reason="an answer that was given before", stale=True)
+        self._counts[nonce] = count
+        self._counts.move_to_end(nonce)
+        while len(self._counts) > self._remembered:
+            old, _ = self._counts.popitem(last=False)
+            self._not_before = max(self._not_before, self._made_at(old) or 0)
+        return Verdict(given["username"])
+
+    @property
+    def watched(self) -> int:
+        """Nonces that are kept at present."""
+        return len(self._counts)
+
+    def expire(self, now: float) -> None:
+        """Forget nonces that are too old to count."""
+        while self._counts:
+            nonce = next(iter(self._counts))
+            if (self._made_at(nonce) or 0) >= int((now - self._lifetime_s) * 1000):
+                return
+            del self._counts[nonce]
+
+    def _nonce(self, at: int, salt: bytes) -> str:
+        head = at.to_bytes(8, "big") + salt
+        return base64.urlsafe_b64encode(head + self._signature(head)).decode().rstrip("=")
+
+    def _made_at(self, nonce: str) -> int | None:
+        """In milliseconds; None: it is not ours."""
+        try:
+            raw = base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4))
+        except (ValueError, binascii.Error):
+            return None
+        head, signature = raw[:-_SIGNED_BYTES], raw[-_SIGNED_BYTES:]
+        if len(head) != 8 + _SALT_BYTES or not hmac.compare_digest(signature, self._signature(head)):
+            return None
+        # Several texts decode to the same bytes; only one of them is a nonce that was given out.
+        return int.from_bytes(head[:8], "big") if self._nonce_text(raw) == nonce else None
+
+    @staticmethod
+    def _nonce_text(raw: bytes) -> str:
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def _signature(self, head: bytes) -> bytes:
+        return hmac.digest(self._key, self._realm.encode() + b"\0" + head, sha256)[:_SIGNED_BYTES]
+
+
+def _same_target(given: str, asked: str) -> bool:
+    """The URI that was signed names the same user. Its host may be another: proxies before us change it."""
+    if given == asked:
+        return True
+    one, other = try_uri(given), try_uri(asked)
+    return one is not None and other is not None and (one.scheme, one.user) == (other.scheme, other.user)
