@@ -5,13 +5,14 @@ As with calls, first facts win: what comes twice adds only what is missing, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from gateway.record import (
@@ -27,29 +28,54 @@ from gateway.record import (
 )
 from gateway.store.queries import encodable, fields_of, validated
 from gateway.store.schema import calls, legs, transfers
-from telephony.call import EndedBy
+from telephony.call import EndedBy, LegRole
 
 __all__ = [
     "begin_transfer",
+    "close_customers_leg",
     "close_leg",
     "end_later",
     "end_left_open",
     "end_of_ended_calls",
     "end_transfer",
     "legs_of",
+    "open_customers_leg",
     "open_leg",
     "transfers_of",
 ]
 
 _LATE = ("answered_at", "media", "first_rtp_ms", "media_alarms")  # what a late end may add
+_SHARED_BEGINNING = (
+    "call_id", "direction", "trunk", "called", "caller", "sip_call_id", "worker", "started_at",
+)  # fmt: skip
+_SHARED_END = (
+    "answered_at", "ended_at", "outcome", "sip_status", "ended_by", "end_reason", "media", "first_rtp_ms",
+    "media_alarms",
+)  # fmt: skip
+# Made once: to build a statement costs more than to run it.
+_DERIVED = insert(legs).on_conflict_do_nothing()
+_FIRST_END = update(legs).where(legs.c.leg_id == bindparam("this"), legs.c.outcome.is_(None))
 _leg = TypeAdapter(LegRecord)
 _transfer = TypeAdapter(TransferRecord)
 log = structlog.get_logger(__name__)
 
 
-def open_leg(connection: Connection, opened: LegOpened, *, call_known: bool = False) -> None:
-    """`call_known`: its call's row has been written in this transaction."""
-    if not call_known and not _knows(connection, opened.call_id):
+def open_customers_leg(connection: Connection, call: Mapping[str, Any]) -> None:
+    """`call`: its beginning as columns of `calls`, just written."""
+    row = {name: call[name] for name in _SHARED_BEGINNING}
+    row |= {"leg_id": leg_id_of(call["call_id"]), "role": LegRole.CUSTOMER.value, "end_reason": ""}
+    connection.execute(_DERIVED, row)
+
+
+def close_customers_leg(connection: Connection, closed: CallClosed, call: Mapping[str, Any]) -> None:
+    """`call`: its end as columns of `calls`."""
+    row = {name: call[name] for name in _SHARED_END}
+    if connection.execute(_FIRST_END, {**row, "this": leg_id_of(closed.call_id)}).rowcount == 0:
+        close_leg(connection, LegClosed.of_customer(closed))
+
+
+def open_leg(connection: Connection, opened: LegOpened) -> None:
+    if not _knows(connection, opened.call_id):
         log.warning("leg_of_unknown_call", call_id=opened.call_id, leg_id=opened.leg_id)
         return
     new = insert(legs).values(_columns(opened) | {"end_reason": ""})

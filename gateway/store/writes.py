@@ -116,7 +116,7 @@ class Transaction:
         row = {name: encodable(value) for name, value in asdict(opened).items()}
         row |= {"end_reason": "", "refused_by": ""}
         self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
-        legs.open_leg(self.connection, LegOpened.of_customer(opened), call_known=True)
+        legs.open_customers_leg(self.connection, row)
 
     def _append(self, message: CallEvents) -> None:
         if message.answered_at is not None:
@@ -143,7 +143,8 @@ class Transaction:
         if row is None:
             log.warning("end_of_unknown_call", call_id=closed.call_id, outcome=closed.outcome)
             return
-        come = {name: value for name, value in _end_columns(closed).items() if value is not None}
+        columns = _end_columns(closed)
+        come = {name: value for name, value in columns.items() if value is not None}
         if row["outcome"] is not None:
             come = {name: come[name] for name in _LATE if name in come and row[name] is None}
             if row["outcome"] == Outcome.GATEWAY_LOST and "recording" in come:
@@ -153,7 +154,7 @@ class Transaction:
             come["duration_ms"] = duration_between(answered_at, ended_at)
         if come:
             self.connection.execute(update(calls).where(calls.c.call_id == closed.call_id).values(come))
-        legs.close_leg(self.connection, LegClosed.of_customer(closed))
+        legs.close_customers_leg(self.connection, closed, columns)
         if row["outcome"] == Outcome.GATEWAY_LOST and "ended_at" in come:
             legs.end_later(self.connection, closed.call_id, come["ended_at"])
         if row["outcome"] is None:
