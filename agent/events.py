@@ -75,10 +75,12 @@ class UserStoppedSpeaking(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class UserTurnEnded(SessionEvent):
-    """The turn machine decided that the caller is done."""
+    """The turn machine decided that the caller is done. `reason`: silence, end_of_turn (by the recogniser), committed
+    (by the application), digits, or forced (talk without end). `why`: for people, what the decision rests on."""
 
     speech_ended_at: float
-    reason: Literal["silence", "digits", "forced"]
+    reason: Literal["silence", "end_of_turn", "committed", "digits", "forced"]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,16 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.turns.digits import DigitCollector, DigitEntry, DigitsEntered
 from agent.turns.keys import KeyTurns, Presses
+from agent.turns.signals import Digit
 
 __all__ = ["KeyEvent", "KeyPressed", "Keying", "KeysEntered", "KeysSettled"]
 
 _KEYS_AT_ONCE = 40  # that were pressed before the agent could hear them
+_WHY = {
+    "length": "all digits were keyed",
+    "terminator": "the terminator was keyed",
+    "timeout": "no further key in time",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +86,7 @@ class Keying:
         conversation.tasks.spawn(
             conversation.tasks.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
         )
-        self._collected(self._digits.digit(digit, at))
+        self._collected(self._digits.heard(Digit(digit, at)))
         self._digits_alarm.set()
 
     def persona_changed(self, agent: Agent) -> None:
@@ -114,7 +120,7 @@ class Keying:
     def _taken(self, actions: tuple[DigitsEntered, ...]) -> None:
         conversation = self._conversation
         for entered in actions:
-            conversation.emit(UserTurnEnded(conversation.now(), entered.ended_at, "digits"))
+            conversation.emit(UserTurnEnded(conversation.now(), entered.ended_at, "digits", _WHY[entered.reason]))
             conversation.privacy.entered(entered.text, self._digits.entry)
             self._happened(KeysEntered(entered))
         self._secret_over()

@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.recognizer import Piece, Recognizer
 from agent.providers.base import STT, VAD, ProviderError, Transcript, VADStream
-from agent.turns.endpointing import EndpointAction, Endpointing, FlushSpeech
-from agent.turns.voice import SpeechEnded, SpeechStarted, VoiceActivity
+from agent.turns.endpointing import Decided, EndpointAction, Endpointing, EndpointingSettings, FlushSpeech
+from agent.turns.signals import SpeechEnded, SpeechStarted
+from agent.turns.voice import VoiceActivity
 from telephony.media.frames import AudioFrame
 
 __all__ = [
@@ -49,7 +49,8 @@ class SpokenTurn:
     interrupted_agent: bool = False
     cut_answer: bool = False  # and that was more than canned words
     decided_at: float | None = None
-    reason: Literal["silence", "forced"] = "silence"
+    reason: Decided = "silence"
+    why: str = ""
     transcript_at: float | None = None
     failed: bool = False
     dropped: bool = False
@@ -112,9 +113,11 @@ class Listener:
         self._vad_failures = 0
         self._voice = VoiceActivity(window_ms=self._vad_stream.window_samples / 8)
         self._endpointing = Endpointing(
-            end_silence_ms=options.end_silence_ms,
-            flush_after_ms=options.flush_after_ms,
-            max_turn_ms=options.max_turn_ms,
+            EndpointingSettings(
+                end_silence_ms=options.end_silence_ms,
+                flush_after_ms=options.flush_after_ms,
+                max_turn_ms=options.max_turn_ms,
+            )
         )
         self._alarm = Alarm(conversation.loop, self._endpointing, self._perform)
         self._recognizer = None if stt is None else Recognizer(conversation, stt, self._interim)
@@ -250,7 +253,7 @@ class Listener:
         if self._is_stopped():
             return
         self._begin_piece(event.at)
-        self._perform(self._endpointing.speech_started(event.at, event.noticed_at))
+        self._perform(self._endpointing.heard(event))
         self._alarm.set()
 
     def _speech_ended(self, event: SpeechEnded) -> None:
@@ -259,7 +262,7 @@ class Listener:
             self._turn = SpokenTurn(self._speech_started_at, event.at)
         self._turn.voiced_ms += (event.at - self._speech_started_at) * 1000
         self._turn.ended_at = event.at
-        actions = self._endpointing.speech_ended(event.at, event.noticed_at)
+        actions = self._endpointing.heard(event)
         self._heard(event)
         self._perform(actions)
         self._alarm.set()
@@ -303,7 +306,7 @@ class Listener:
             turn, self._turn = self._turn, None
             if turn is None:
                 continue
-            turn.decided_at, turn.reason = action.at, action.reason
+            turn.decided_at, turn.reason, turn.why = action.at, action.reason, action.why
             turn.ended_at = action.speech_ended_at
             if action.reason == "forced":
                 turn.voiced_ms += (action.at - self._speech_started_at) * 1000

@@ -34,8 +34,15 @@ from agent.pipeline.turn_hook import transcribed
 from agent.pipeline.voice import CANNED_KINDS
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
-from agent.turns.interruption import Interruption, InterruptionAction, InterruptionSettings, PauseOutput, ResumeOutput
-from agent.turns.voice import SpeechEnded, SpeechStarted
+from agent.turns.interruption import (
+    Floor,
+    Interruption,
+    InterruptionAction,
+    InterruptionSettings,
+    PauseOutput,
+    ResumeOutput,
+)
+from agent.turns.signals import Final, Interim, SpeechEnded, SpeechStarted
 from agent.turns.wordless import WordlessTurns
 
 __all__ = ["INAUDIBLE", "TurnTaking"]
@@ -117,11 +124,7 @@ class TurnTaking:
             self._interruption.agent_done()
             talker.speaker.resume()
         elif self._conversation.user_speaking and self._interruption.state == "calm":
-            self._judge(
-                self._interruption.agent_started(
-                    now, interruptible=talker.interruptible, words_only=talker.speaker.unheard
-                )
-            )
+            self._judge(self._interruption.agent_started(now, self._floor))
         self._interruption_alarm.set()
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._waiting else talker.busy
@@ -180,31 +183,19 @@ class TurnTaking:
         interruptible = self._talker.interruptible
         if self.listener is not None and self.listener.turn is not None:
             self.listener.turn.over_agent |= self._talker.busy and not interruptible
-        unheard = self._talker.speaker.unheard
-        self._judge(
-            self._interruption.speech_started(
-                event.at, event.noticed_at, interruptible=interruptible, words_only=unheard
-            )
-        )
+        self._judge(self._interruption.heard(event, self._floor))
         self.changed()
 
     def _speech_ended(self, event: SpeechEnded) -> None:
         self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
         self._conversation.last_sound_at = max(self._conversation.last_sound_at, event.at)
-        self._judge(self._interruption.speech_ended(event.at, event.noticed_at))
+        self._judge(self._interruption.heard(event, self._floor))
         self.changed()
 
     def _words_heard(self, heard: WordsHeard) -> None:
-        self._judge(
-            self._interruption.transcript(
-                heard.text,
-                self._conversation.now(),
-                final=heard.final,
-                confidence=heard.confidence,
-                language=self._conversation.agent.language,
-                answer_expected=self._answer_expected,
-            )
-        )
+        now = self._conversation.now()
+        words = Final(heard.text, now, heard.confidence) if heard.final else Interim(heard.text, now)
+        self._judge(self._interruption.heard(words, self._floor))
         self._interruption_alarm.set()
 
     def _turn_likely(self, turn: SpokenTurn) -> None:
@@ -249,6 +240,16 @@ class TurnTaking:
             self._talker.say_canned("didnt_catch")
 
     @property
+    def _floor(self) -> Floor:
+        talker = self._talker
+        return Floor(
+            interruptible=talker.interruptible,
+            words_only=talker.speaker.unheard,
+            answer_expected=self._answer_expected,
+            language=self._conversation.agent.language,
+        )
+
+    @property
     def _answer_expected(self) -> bool:
         """Whether a mere "yes" or "okay" would mean something."""
         speaker = self._talker.speaker
@@ -257,7 +258,7 @@ class TurnTaking:
     def _tell_decided(self, turn: SpokenTurn) -> None:
         if turn.decided_at is not None and not turn.told:
             turn.told = True
-            self._conversation.emit(UserTurnEnded(turn.decided_at, turn.ended_at, turn.reason))
+            self._conversation.emit(UserTurnEnded(turn.decided_at, turn.ended_at, turn.reason, turn.why))
 
     def _waterfall(self, turn: SpokenTurn) -> Waterfall:
         return Waterfall(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.turns.signals import Digit
+
 __all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
 
 
@@ -63,15 +65,15 @@ class DigitCollector:
         """Whether this key is part of an entry."""
         return self.entry is not None and (bool(self._text) or digit != self.entry.terminator)
 
-    def digit(self, digit: str, at: float) -> tuple[DigitsEntered, ...]:
+    def heard(self, digit: Digit) -> tuple[DigitsEntered, ...]:
         if self.entry is None:
             return ()
         if not self._text:
-            self._started_at = at
-        self._last_at = at
-        if digit == self.entry.terminator:
+            self._started_at = digit.at
+        self._last_at = digit.at
+        if digit.key == self.entry.terminator:
             return self._entered("terminator")
-        self._text += digit
+        self._text += digit.key
         return self._entered("length") if len(self._text) == self.entry.length else ()
 
     def stood_still(self, seconds: float, now: float) -> None:

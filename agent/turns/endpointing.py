@@ -1,14 +1,26 @@
-"""When is the caller done? Pure: the shell calls `tick` at `deadline`.
+"""When is the caller done, and why? Pure: the shell calls `tick` at `deadline`.
 
-    idle --speech_started--> speech --speech_ended--> silence --end_silence_ms--> idle, TurnDecided("silence")
-                               ^  |                      |
+    idle --SpeechStarted--> speech --SpeechEnded--> silence --the delay--> idle, TurnDecided("silence")
+                               ^  |                    |
                                |  +--max_turn_ms: TurnDecided("forced"), a new turn begins
-                               +------speech_started-----+ (the same turn goes on)
+                               +------SpeechStarted----+ (the same turn goes on)
 
-`hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had said before.
+    speech, silence --EndOfTurn, not eager, detection "stt"--> idle, TurnDecided("end_of_turn")
+    speech, silence --commit--> idle, TurnDecided("committed")
 
-In silence, after `flush_after_ms`, FlushSpeech asks the recogniser for the text of this piece of speech, so that it
-is there when the silence is over. Speech that goes on after a flush is another piece of the same turn.
+The delay after the last sound depends on who detects turns, and on how likely it is that the caller has finished:
+
+    vad     end_silence_ms; once an EndOfTurn came, min_delay_ms if it is likely, max_delay_ms if not
+    stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
+    manual  never: only `commit` decides
+
+Without a VAD a recogniser that falls silent amid a turn says nothing of the last sound: then the delay is counted from
+its last words. `hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had
+said before.
+
+FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it is
+there when the silence is over; with "stt" only when the recogniser does not end the turn itself. Speech that goes on
+after a flush is another piece of the same turn.
 """
 
 from __future__ import annotations
@@ -16,7 +28,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["EndpointAction", "Endpointing", "FlushSpeech", "TurnDecided"]
+from agent.turns.signals import (
+    EndOfTurn,
+    Final,
+    Interim,
+    Signal,
+    SpeechEnded,
+    SpeechStarted,
+    TurnDetection,
+    TurnResumed,
+)
+
+__all__ = ["Decided", "EndpointAction", "Endpointing", "EndpointingSettings", "FlushSpeech", "TurnDecided"]
+
+Decided = Literal["silence", "end_of_turn", "committed", "forced"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointingSettings:
+    """Times are milliseconds, `likely` is a likelihood."""
+
+    detection: TurnDetection = "vad"
+    end_silence_ms: float = 550
+    flush_after_ms: float = 160
+    max_turn_ms: float = 60_000
+    min_delay_ms: float = 300
+    max_delay_ms: float = 3000
+    likely: float = 0.5  # at least this likely: the caller has probably finished
+    hears_voice: bool = True  # False: there is no VAD, only the recogniser tells when somebody speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,69 +65,89 @@ class FlushSpeech:
 
 @dataclass(frozen=True, slots=True)
 class TurnDecided:
-    """The caller is done. `at` is when that was due, `speech_ended_at` when the last sound of speech was heard."""
+    """The caller is done. `at` is when that was due, `speech_ended_at` when the last sound of speech was heard. `why`:
+    for people, what the decision rests on."""
 
     at: float
     started_at: float
     speech_ended_at: float
-    reason: Literal["silence", "forced"]
+    reason: Decided
+    why: str = ""
 
 
 EndpointAction = FlushSpeech | TurnDecided
 
 
 class Endpointing:
-    def __init__(self, *, end_silence_ms: float, flush_after_ms: float, max_turn_ms: float) -> None:
-        self._end_silence_s = end_silence_ms / 1000
-        self._flush_after_s = min(flush_after_ms, end_silence_ms) / 1000
-        self._max_turn_s = max_turn_ms / 1000
+    def __init__(self, settings: EndpointingSettings | None = None) -> None:
+        self.settings = settings or EndpointingSettings()
         self.state: Literal["idle", "speech", "silence"] = "idle"
         self.started_at = 0.0  # of the turn
         self.ended_at = 0.0  # of its latest piece of speech
         self.flushed = False
+        self.likelihood: float | None = None  # that the caller has finished, since the last sound
+        self._words_at = 0.0
+        self._lost = False
         self._held = False
 
     @property
     def deadline(self) -> float | None:
         """Loop-clock time at which `tick` is due."""
-        if self._held:
+        if self._held or self.state == "idle":
             return None
-        if self.state == "speech":
-            return self.started_at + self._max_turn_s
-        if self.state == "silence":
-            return self.ended_at + (self._end_silence_s if self.flushed else self._flush_after_s)
-        return None
+        times = [self._forced_at, self._flush_at, self._decision_at]
+        return min((at for at in times if at is not None), default=None)
 
-    def speech_started(self, at: float, now: float) -> tuple[EndpointAction, ...]:
-        if self.state == "idle":
-            self.started_at = at
-        self.state = "speech"
-        self.flushed = False
-        return self.tick(now)
-
-    def speech_ended(self, at: float, now: float) -> tuple[EndpointAction, ...]:
-        if self.state != "speech":
-            raise ValueError(f"speech_ended in state {self.state}")
-        self.state = "silence"
-        self.ended_at = at
-        return self.tick(now)
+    def heard(self, signal: Signal) -> tuple[EndpointAction, ...]:
+        """Raises ValueError for an end of speech that had not begun."""
+        match signal:
+            case SpeechStarted(at=at, noticed_at=now):
+                return self._speech_started(at, now)
+            case SpeechEnded(at=at, noticed_at=now):
+                return self._speech_ended(at, now)
+            case Interim(text=text, at=now) | Final(text=text, at=now):
+                if text:
+                    self._words_at = now
+                return self.tick(now)
+            case EndOfTurn():
+                return self._end_of_turn(signal)
+            case TurnResumed(at=now):
+                self.likelihood = None
+                self._words_at = now
+                return self.tick(now)
+            case _:
+                return ()
 
     def tick(self, now: float) -> tuple[EndpointAction, ...]:
-        if self.state == "speech" and now >= self.started_at + self._max_turn_s:
-            decided = TurnDecided(now, self.started_at, now, "forced")
-            self.started_at = now
-            return FlushSpeech(), decided
-        actions: tuple[EndpointAction, ...] = ()
+        if self._forced_at is not None and now >= self._forced_at:
+            return self._force(now)
         if self._held:
-            return actions
-        if self.state == "silence" and not self.flushed and now >= self.ended_at + self._flush_after_s:
+            return ()
+        actions: tuple[EndpointAction, ...] = ()
+        if self._flush_at is not None and now >= self._flush_at:
             self.flushed = True
             actions = (FlushSpeech(),)
-        if self.state == "silence" and now >= self.ended_at + self._end_silence_s:
-            self.state = "idle"
-            decided_at = max(now, self.ended_at + self._end_silence_s)
-            actions = (*actions, TurnDecided(decided_at, self.started_at, self.ended_at, "silence"))
+        if self._decision_at is not None and now >= self._decision_at:
+            actions += self._decide("silence", max(now, self._decision_at), self._last_sound_at, self._silence_words)
         return actions
+
+    def commit(self, now: float) -> tuple[EndpointAction, ...]:
+        """The application says that the caller is done. Speech that is going on is cut in two."""
+        if self.state == "idle":
+            return ()
+        speaking = self.state == "speech"
+        actions = self._decide("committed", now, now if speaking else self.ended_at, "committed by the application")
+        if speaking:
+            self.state, self.started_at, self.flushed = "speech", now, False
+        return actions
+
+    def lost(self, now: float) -> tuple[EndpointAction, ...]:
+        """The recogniser's stream broke: until `recovered` nobody else ends turns, so silence does."""
+        self._lost = True
+        return self.tick(now)
+
+    def recovered(self) -> None:
+        self._lost = False
 
     def hold(self) -> tuple[EndpointAction, ...]:
         """The caller hears nothing and is not heard. Speech that was going on has been ended before."""
@@ -101,12 +160,105 @@ class Endpointing:
     def resume(self, now: float) -> tuple[EndpointAction, ...]:
         """What had been said before the hold is a turn."""
         self._held = False
-        if self.state != "silence":
+        if self.state != "silence" or self.settings.detection == "manual":
             return ()
-        self.state = "idle"
-        return (TurnDecided(now, self.started_at, self.ended_at, "silence"),)
+        return self._decide("silence", now, self.ended_at, "the caller came back from hold")
 
     def discard(self) -> None:
         """What was said is no turn (a backchannel). Speech that is going on begins a new one."""
+        self.likelihood = None
         if self.state == "silence":
             self.state = "idle"
+
+    # --- signals --------------------------------------------------------------------------------------------------
+
+    def _speech_started(self, at: float, now: float) -> tuple[EndpointAction, ...]:
+        if self.state == "idle":
+            self.started_at = at
+        self.state = "speech"
+        self.flushed = False
+        self.likelihood = None
+        self._words_at = now
+        return self.tick(now)
+
+    def _speech_ended(self, at: float, now: float) -> tuple[EndpointAction, ...]:
+        if self.state != "speech":
+            raise ValueError(f"speech_ended in state {self.state}")
+        self.state = "silence"
+        self.ended_at = at
+        return self.tick(now)
+
+    def _end_of_turn(self, signal: EndOfTurn) -> tuple[EndpointAction, ...]:
+        if self.state == "idle":
+            return ()
+        if signal.eager or self.settings.detection != "stt":
+            self.likelihood = signal.p
+            return self.tick(signal.at)
+        ended_at = self.ended_at if self.state == "silence" else signal.speech_ended_at
+        self.flushed = True  # its text came before it
+        why = f"the recogniser ended the turn ({signal.p:.2f})"
+        return self._decide("end_of_turn", signal.at, self._words_at if ended_at is None else ended_at, why)
+
+    # --- deadlines ------------------------------------------------------------------------------------------------
+
+    @property
+    def _forced_at(self) -> float | None:
+        return self.started_at + self.settings.max_turn_ms / 1000 if self.state == "speech" else None
+
+    @property
+    def _flush_at(self) -> float | None:
+        if self.flushed or self.state != "silence":
+            return None
+        if self.settings.detection == "stt":
+            return self._decision_at
+        after_ms = self.settings.flush_after_ms
+        return self.ended_at + (after_ms if self._delay_ms is None else min(after_ms, self._delay_ms)) / 1000
+
+    @property
+    def _decision_at(self) -> float | None:
+        delay_ms = self._delay_ms
+        if delay_ms is None:
+            return None
+        if self.state == "silence":
+            return self.ended_at + delay_ms / 1000
+        # Nobody else would notice that the caller has stopped.
+        return None if self.settings.hears_voice else self._last_sound_at + delay_ms / 1000
+
+    @property
+    def _last_sound_at(self) -> float:
+        return self.ended_at if self.state == "silence" else max(self.started_at, self._words_at)
+
+    @property
+    def _delay_ms(self) -> float | None:
+        settings = self.settings
+        if settings.detection == "manual":
+            return None
+        if settings.detection == "stt":
+            return settings.end_silence_ms if self._lost else settings.max_delay_ms
+        if self.likelihood is None:
+            return settings.end_silence_ms
+        return settings.min_delay_ms if self.likelihood >= settings.likely else settings.max_delay_ms
+
+    @property
+    def _silence_words(self) -> str:
+        settings, delay = self.settings, f"{self._delay_ms or 0:.0f} ms"
+        if settings.detection == "stt":
+            after = f"{delay} of silence" if self.state == "silence" else f"{delay} without a new word"
+            return f"{after}, {'the recogniser was lost' if self._lost else 'the recogniser did not end the turn'}"
+        if self.likelihood is None:
+            return f"{delay} of silence"
+        likely = "likely" if self.likelihood >= settings.likely else "unlikely"
+        return f"{delay} of silence, {likely} to have finished ({self.likelihood:.2f})"
+
+    # --- decisions ------------------------------------------------------------------------------------------------
+
+    def _decide(self, reason: Decided, at: float, ended_at: float, why: str) -> tuple[EndpointAction, ...]:
+        flush: tuple[EndpointAction, ...] = () if self.flushed else (FlushSpeech(),)
+        self.state, self.flushed, self.likelihood = "idle", False, None
+        return *flush, TurnDecided(at, self.started_at, ended_at, reason, why)
+
+    def _force(self, now: float) -> tuple[EndpointAction, ...]:
+        talk = f"{self.settings.max_turn_ms / 1000:g} s of talk"
+        actions = self._decide("forced", now, now, talk) if self.settings.detection != "manual" else (FlushSpeech(),)
+        self.state, self.started_at, self._words_at = "speech", now, now
+        return actions

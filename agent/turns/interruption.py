@@ -1,7 +1,7 @@
 """The caller begins to speak while the agent talks, or is about to: pause at once, then judge. Pure.
 
-    calm --speech_started, agent interruptible--> judging, PauseOutput
-    judging --speech_ended, transcript, deadline--> calm, Interrupt or ResumeOutput
+    calm --SpeechStarted, agent interruptible--> judging, PauseOutput
+    judging --SpeechEnded, Interim, Final, deadline--> calm, Interrupt or ResumeOutput
 
 Judged by what was said and how long it took, whichever is known first:
 
@@ -23,8 +23,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.turns.backchannel import is_backchannel, normalized_words
+from agent.turns.signals import Final, Interim, Signal, SpeechEnded, SpeechStarted
 
-__all__ = ["Interrupt", "Interruption", "InterruptionAction", "InterruptionSettings", "PauseOutput", "ResumeOutput"]
+__all__ = [
+    "Floor",
+    "Interrupt",
+    "Interruption",
+    "InterruptionAction",
+    "InterruptionSettings",
+    "PauseOutput",
+    "ResumeOutput",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,17 @@ class InterruptionSettings:
     max_pause_ms: float = 2000
     sure_confidence: float = 0.85  # less sure words do not make an interruption of speech under min_duration_ms
     has_transcripts: bool = True  # False: nothing recognises speech, so only its length counts
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What the agent is doing when a signal comes. `interruptible`: it talks or is about to, and may be interrupted.
+    `words_only`: only by words. `answer_expected`: it has just asked, so that "yes" is an answer and no backchannel."""
+
+    interruptible: bool = False
+    words_only: bool = False
+    answer_expected: bool = False
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,53 +100,22 @@ class Interruption:
         settings = self.settings
         return (settings.backchannel_max_ms if settings.has_transcripts else settings.min_duration_ms) / 1000
 
-    def speech_started(
-        self, at: float, now: float, *, interruptible: bool, words_only: bool = False
-    ) -> tuple[InterruptionAction, ...]:
-        """`interruptible`: the agent talks or is about to, and may be interrupted. `words_only`: only by words."""
-        self._speaking = True
-        if self.state == "judging":
-            return self.tick(now)
-        if not interruptible:
-            return ()
-        self.state = "judging"
-        self._words_only = words_only and self.settings.has_transcripts
-        self._started_at = at
-        self._paused_at = now
-        return (PauseOutput(), *self.tick(now))
+    def heard(self, signal: Signal, floor: Floor) -> tuple[InterruptionAction, ...]:
+        match signal:
+            case SpeechStarted(at=at, noticed_at=now):
+                return self._speech_started(at, now, floor)
+            case SpeechEnded(at=at):
+                return self._speech_ended(at)
+            case Interim(text=text):
+                return self._words(text, 1.0, floor, final=False)
+            case Final(text=text, confidence=confidence):
+                return self._words(text, confidence, floor, final=True)
+            case _:
+                return ()
 
-    def agent_started(
-        self, now: float, *, interruptible: bool, words_only: bool = False
-    ) -> tuple[InterruptionAction, ...]:
+    def agent_started(self, now: float, floor: Floor) -> tuple[InterruptionAction, ...]:
         """The agent is about to talk: if the caller is speaking just now, it waits for the verdict."""
-        if not self._speaking:
-            return ()
-        return self.speech_started(now, now, interruptible=interruptible, words_only=words_only)
-
-    def speech_ended(self, at: float, now: float) -> tuple[InterruptionAction, ...]:
-        self._speaking = False
-        self._ended_at = at
-        if self.state == "judging" and not self.settings.has_transcripts:
-            return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
-        return ()
-
-    def transcript(
-        self, text: str, now: float, *, final: bool, language: str, answer_expected: bool, confidence: float = 1.0
-    ) -> tuple[InterruptionAction, ...]:
-        """`answer_expected`: the agent has just asked, so that "yes" is an answer and no backchannel."""
-        if self.state == "calm":
-            return ()
-        words = normalized_words(text)
-        short = not self._speaking and self._length_ms < self.settings.min_duration_ms
-        if short and confidence < self.settings.sure_confidence:
-            words = []  # a cough or "uh huh" that sounded like some word
-        if words and (answer_expected or not is_backchannel(text, language)):
-            return self._verdict(interrupt=True) if final or not _may_become_backchannel(text, language) else ()
-        if not final or self._speaking:
-            return ()
-        if words:
-            return self._verdict(interrupt=False)
-        return self._verdict(interrupt=not short and not self._words_only)
+        return self._speech_started(now, now, floor) if self._speaking else ()
 
     def agent_done(self) -> None:
         """Nothing is left to interrupt."""
@@ -140,6 +129,41 @@ class Interruption:
             return self._verdict(interrupt=True)
         self.state = "calm"
         return (ResumeOutput(keep_turn=True),)
+
+    def _speech_started(self, at: float, now: float, floor: Floor) -> tuple[InterruptionAction, ...]:
+        self._speaking = True
+        if self.state == "judging":
+            return self.tick(now)
+        if not floor.interruptible:
+            return ()
+        self.state = "judging"
+        self._words_only = floor.words_only and self.settings.has_transcripts
+        self._started_at = at
+        self._paused_at = now
+        return (PauseOutput(), *self.tick(now))
+
+    def _speech_ended(self, at: float) -> tuple[InterruptionAction, ...]:
+        self._speaking = False
+        self._ended_at = at
+        if self.state == "judging" and not self.settings.has_transcripts:
+            return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
+        return ()
+
+    def _words(self, text: str, confidence: float, floor: Floor, *, final: bool) -> tuple[InterruptionAction, ...]:
+        if self.state == "calm":
+            return ()
+        words = normalized_words(text)
+        short = not self._speaking and self._length_ms < self.settings.min_duration_ms
+        if short and confidence < self.settings.sure_confidence:
+            words = []  # a cough or "uh huh" that sounded like some word
+        if words and (floor.answer_expected or not is_backchannel(text, floor.language)):
+            settled = final or not _may_become_backchannel(text, floor.language)
+            return self._verdict(interrupt=True) if settled else ()
+        if not final or self._speaking:
+            return ()
+        if words:
+            return self._verdict(interrupt=False)
+        return self._verdict(interrupt=not short and not self._words_only)
 
     @property
     def _length_ms(self) -> float:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["SpeechEnded", "SpeechStarted", "VoiceActivity", "VoiceEvent", "VoiceSettings"]
+from agent.turns.signals import SpeechEnded, SpeechStarted
+
+__all__ = ["VoiceActivity", "VoiceEvent", "VoiceSettings"]
 
 FRAME_S = 0.02
 
@@ -26,22 +28,6 @@ class VoiceSettings:
     above_floor_db: float = 8.0  # a frame is loud when this far above the noise floor
     below_peak_db: float = 35.0  # and not further than this below the loudest frame of the same speech
     max_lag_ms: float = 400  # the level may date an end at most this long before the last sure window
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechStarted:
-    """`at`: the onset in the audio; `noticed_at`: the last sample that had been heard when it was noticed."""
-
-    at: float
-    noticed_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechEnded:
-    """`at`: the end in the audio, from which the end silence is counted."""
-
-    at: float
-    noticed_at: float
 
 
 VoiceEvent = SpeechStarted | SpeechEnded

@@ -5,69 +5,179 @@ import pytest
 from agent.turns.backchannel import is_backchannel
 from agent.turns.dead_air import DeadAir
 from agent.turns.digits import DigitCollector, DigitEntry
-from agent.turns.endpointing import Endpointing, FlushSpeech, TurnDecided
-from agent.turns.interruption import Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput
+from agent.turns.endpointing import Endpointing, EndpointingSettings, FlushSpeech, TurnDecided
+from agent.turns.interruption import Floor, Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput
 from agent.turns.limits import FailureCount, LengthLimit
+from agent.turns.signals import Digit, EndOfTurn, Final, Interim, SpeechEnded, SpeechStarted, TurnResumed
 from agent.turns.silence import SilenceLadder
-from agent.turns.voice import SpeechEnded, SpeechStarted, VoiceActivity
+from agent.turns.voice import VoiceActivity
 
 
 def endpointing() -> Endpointing:
-    return Endpointing(end_silence_ms=550, flush_after_ms=160, max_turn_ms=10_000)
+    return Endpointing(EndpointingSettings(max_turn_ms=10_000))
 
 
 def test_the_turn_is_decided_550_ms_after_speech_ended_in_the_audio():
     machine = endpointing()
-    assert machine.speech_started(1.0, 1.05) == ()
-    assert machine.speech_ended(2.0, 2.12) == ()
+    assert machine.heard(SpeechStarted(1.0, 1.05)) == ()
+    assert machine.heard(SpeechEnded(2.0, 2.12)) == ()
     assert machine.deadline == pytest.approx(2.16)
     assert machine.tick(2.16) == (FlushSpeech(),)
     assert machine.deadline == pytest.approx(2.55)
-    assert machine.tick(2.55) == (TurnDecided(2.55, 1.0, 2.0, "silence"),)
+    assert machine.tick(2.55) == (TurnDecided(2.55, 1.0, 2.0, "silence", "550 ms of silence"),)
     assert machine.deadline is None
 
 
 def test_an_end_that_is_noticed_late_is_flushed_at_once_but_still_counted_from_the_audio():
     machine = endpointing()
-    machine.speech_started(1.0, 1.05)
-    assert machine.speech_ended(2.0, 2.3) == (FlushSpeech(),)
+    machine.heard(SpeechStarted(1.0, 1.05))
+    assert machine.heard(SpeechEnded(2.0, 2.3)) == (FlushSpeech(),)
     assert machine.deadline == pytest.approx(2.55)
 
 
 def test_speech_that_goes_on_after_a_flush_is_the_same_turn():
     machine = endpointing()
-    machine.speech_started(1.0, 1.05)
-    machine.speech_ended(2.0, 2.1)
+    machine.heard(SpeechStarted(1.0, 1.05))
+    machine.heard(SpeechEnded(2.0, 2.1))
     machine.tick(2.16)
-    machine.speech_started(2.4, 2.45)
-    machine.speech_ended(3.0, 3.1)
+    machine.heard(SpeechStarted(2.4, 2.45))
+    machine.heard(SpeechEnded(3.0, 3.1))
     assert machine.tick(3.16) == (FlushSpeech(),)
-    assert machine.tick(3.55) == (TurnDecided(3.55, 1.0, 3.0, "silence"),)
+    assert machine.tick(3.55) == (TurnDecided(3.55, 1.0, 3.0, "silence", "550 ms of silence"),)
 
 
 def test_endless_talk_is_cut_into_turns():
     machine = endpointing()
-    machine.speech_started(1.0, 1.05)
+    machine.heard(SpeechStarted(1.0, 1.05))
     assert machine.deadline == pytest.approx(11.0)
-    assert machine.tick(11.0) == (FlushSpeech(), TurnDecided(11.0, 1.0, 11.0, "forced"))
+    assert machine.tick(11.0) == (FlushSpeech(), TurnDecided(11.0, 1.0, 11.0, "forced", "10 s of talk"))
     assert machine.deadline == pytest.approx(21.0)
+
+
+def test_a_likelihood_chooses_between_the_least_and_the_longest_delay():
+    def decided(p: float, at: float) -> TurnDecided:
+        machine = endpointing()
+        machine.heard(SpeechStarted(1.0, 1.05))
+        machine.heard(SpeechEnded(2.0, 2.12))
+        actions = machine.heard(EndOfTurn(p, at, eager=True))
+        while not any(isinstance(action, TurnDecided) for action in actions):
+            assert machine.deadline is not None
+            actions = machine.tick(machine.deadline)
+        [turn] = [action for action in actions if isinstance(action, TurnDecided)]
+        return turn
+
+    assert decided(0.9, 2.2) == TurnDecided(
+        2.3, 1.0, 2.0, "silence", "300 ms of silence, likely to have finished (0.90)"
+    )
+    assert decided(0.9, 2.45).at == 2.45  # it came late: never decided in the past
+    unlikely = decided(0.2, 2.2)
+    assert unlikely.at == pytest.approx(5.0)
+    assert unlikely.why == "3000 ms of silence, unlikely to have finished (0.20)"
+
+
+def test_a_likelihood_is_forgotten_when_the_caller_goes_on():
+    machine = endpointing()
+    machine.heard(SpeechStarted(1.0, 1.05))
+    machine.heard(SpeechEnded(2.0, 2.12))
+    machine.heard(EndOfTurn(0.1, 2.2, eager=True))
+    machine.heard(TurnResumed(2.3))
+    assert machine.deadline == pytest.approx(2.55)
+    machine.heard(EndOfTurn(0.1, 2.35, eager=True))
+    machine.heard(SpeechStarted(2.4, 2.45))
+    machine.heard(SpeechEnded(2.8, 2.9))
+    machine.tick(2.96)
+    assert machine.deadline == pytest.approx(3.35)
+
+
+def by_recogniser(*, hears_voice: bool) -> Endpointing:
+    return Endpointing(EndpointingSettings(detection="stt", hears_voice=hears_voice))
+
+
+def test_the_recogniser_ends_the_turn_and_silence_only_when_it_does_not():
+    machine = by_recogniser(hears_voice=True)
+    machine.heard(SpeechStarted(1.0, 1.05))
+    machine.heard(SpeechEnded(2.0, 2.1))
+    assert machine.heard(EndOfTurn(0.4, 2.2, eager=True)) == ()
+    assert machine.deadline == pytest.approx(5.0)
+    why = "the recogniser ended the turn (0.81)"
+    assert machine.heard(EndOfTurn(0.81, 2.4)) == (TurnDecided(2.4, 1.0, 2.0, "end_of_turn", why),)
+    machine.heard(SpeechStarted(6.0, 6.05))
+    machine.heard(SpeechEnded(7.0, 7.1))
+    flush, decided = machine.tick(10.0)
+    assert flush == FlushSpeech()
+    assert isinstance(decided, TurnDecided)
+    assert decided.why == "3000 ms of silence, the recogniser did not end the turn"
+
+
+def test_a_lost_recogniser_leaves_the_end_to_silence():
+    machine = by_recogniser(hears_voice=True)
+    machine.heard(SpeechStarted(1.0, 1.05))
+    machine.heard(SpeechEnded(2.0, 2.1))
+    assert machine.lost(2.2) == ()
+    [_, decided] = machine.tick(2.55)
+    assert isinstance(decided, TurnDecided)
+    assert decided.why == "550 ms of silence, the recogniser was lost"
+    machine.recovered()
+    machine.heard(SpeechStarted(3.0, 3.05))
+    machine.heard(SpeechEnded(4.0, 4.1))
+    assert machine.deadline == pytest.approx(7.0)
+
+
+def test_without_a_vad_the_end_is_counted_from_the_last_words():
+    machine = by_recogniser(hears_voice=False)
+    machine.heard(SpeechStarted(1.0, 1.2))
+    machine.heard(Interim("I want", 1.5))
+    assert machine.deadline == pytest.approx(4.5)
+    machine.heard(Interim("I want to", 2.0))
+    machine.lost(2.1)
+    flush, decided = machine.tick(2.55)
+    assert flush == FlushSpeech()
+    assert decided == TurnDecided(2.55, 1.0, 2.0, "silence", "550 ms without a new word, the recogniser was lost")
+
+
+def test_by_hand_only_a_commit_decides():
+    machine = Endpointing(EndpointingSettings(detection="manual"))
+    assert machine.commit(0.5) == ()
+    machine.heard(SpeechStarted(1.0, 1.05))
+    machine.heard(SpeechEnded(2.0, 2.1))
+    assert machine.tick(2.16) == (FlushSpeech(),)
+    assert machine.deadline is None
+    assert machine.tick(900.0) == ()
+    assert machine.commit(901.0) == (TurnDecided(901.0, 1.0, 2.0, "committed", "committed by the application"),)
+    assert machine.state == "idle"
+
+
+def test_a_commit_amid_speech_cuts_it_in_two():
+    machine = Endpointing(EndpointingSettings(detection="manual"))
+    machine.heard(SpeechStarted(1.0, 1.05))
+    flush, decided = machine.commit(2.0)
+    assert (flush, decided) == (FlushSpeech(), TurnDecided(2.0, 1.0, 2.0, "committed", "committed by the application"))
+    machine.heard(SpeechEnded(3.0, 3.1))
+    [flush, decided] = machine.commit(3.12)
+    assert isinstance(decided, TurnDecided)
+    assert (decided.started_at, decided.speech_ended_at) == (2.0, 3.0)
+
+
+def test_a_likelihood_is_between_nought_and_one():
+    with pytest.raises(ValueError, match=r"0\.\.1"):
+        EndOfTurn(1.2, 1.0)
 
 
 def test_an_event_out_of_order_names_the_state():
     with pytest.raises(ValueError, match="idle"):
-        endpointing().speech_ended(1.0, 1.1)
+        endpointing().heard(SpeechEnded(1.0, 1.1))
 
 
 def judge(duration: float, text: str | None, *, question: bool = False, transcripts: bool = True):
     """Speech of `duration` s over the agent, its words known 60 ms after its end was noticed."""
     machine = Interruption(InterruptionSettings(has_transcripts=transcripts))
-    actions = list(machine.speech_started(10.0, 10.05, interruptible=True))
+    actions = list(machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True)))
     end = 10.0 + duration
     if machine.deadline is not None and machine.deadline <= end:
         actions += machine.tick(machine.deadline)
-    actions += machine.speech_ended(end, end + 0.1)
+    actions += machine.heard(SpeechEnded(end, end + 0.1), Floor())
     if text is not None:
-        actions += machine.transcript(text, end + 0.16, final=True, language="en", answer_expected=question)
+        actions += machine.heard(Final(text, end + 0.16), Floor(answer_expected=question))
     elif machine.deadline is not None:
         actions += machine.tick(machine.deadline)
     assert actions[0] == PauseOutput()
@@ -95,11 +205,9 @@ def test_verdicts(duration, text, verdict):
 def test_short_speech_that_was_hardly_understood_is_no_interruption():
     def verdict(confidence: float) -> object:
         machine = Interruption()
-        machine.speech_started(10.0, 10.05, interruptible=True)
-        machine.speech_ended(10.3, 10.4)
-        [action] = machine.transcript(
-            "no", 10.5, final=True, language="en", answer_expected=False, confidence=confidence
-        )
+        machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
+        machine.heard(SpeechEnded(10.3, 10.4), Floor())
+        [action] = machine.heard(Final("no", 10.5, confidence), Floor())
         return action
 
     assert verdict(0.8) == ResumeOutput()
@@ -118,22 +226,21 @@ def test_without_recognition_length_alone_decides():
 
 def test_an_interim_text_interrupts_while_the_caller_still_speaks():
     machine = Interruption()
-    machine.speech_started(10.0, 10.05, interruptible=True)
-    interim = {"final": False, "language": "en", "answer_expected": False}
-    assert machine.transcript("all", 10.2, **interim) == ()  # may become "all right"
-    assert machine.transcript("all my money", 10.3, **interim) == (Interrupt(),)
+    machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
+    assert machine.heard(Interim("all", 10.2), Floor()) == ()  # may become "all right"
+    assert machine.heard(Interim("all my money", 10.3), Floor()) == (Interrupt(),)
 
 
 def test_what_may_not_be_interrupted_is_not_paused():
     machine = Interruption()
-    assert machine.speech_started(10.0, 10.05, interruptible=False) == ()
+    assert machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=False)) == ()
     assert machine.deadline is None
 
 
 def test_a_pause_never_lasts_for_ever():
     machine = Interruption()
-    machine.speech_started(10.0, 10.05, interruptible=True)
-    machine.speech_ended(10.2, 10.3)
+    machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
+    machine.heard(SpeechEnded(10.2, 10.3), Floor())
     assert machine.deadline == pytest.approx(12.2)
     assert machine.tick(12.2) == (ResumeOutput(keep_turn=True),)
 
@@ -173,14 +280,14 @@ def test_silence_ladder():
 
 def test_digits():
     collector = DigitCollector(DigitEntry(length=4))
-    assert [collector.digit(key, index) for index, key in enumerate("123")] == [(), (), ()]
-    assert [(e.text, e.reason) for e in collector.digit("4", 3.0)] == [("1234", "length")]
-    collector.digit("7", 10.0)
-    assert [(e.text, e.reason) for e in collector.digit("#", 11.0)] == [("7", "terminator")]
-    collector.digit("9", 20.0)
+    assert [collector.heard(Digit(key, index)) for index, key in enumerate("123")] == [(), (), ()]
+    assert [(e.text, e.reason) for e in collector.heard(Digit("4", 3.0))] == [("1234", "length")]
+    collector.heard(Digit("7", 10.0))
+    assert [(e.text, e.reason) for e in collector.heard(Digit("#", 11.0))] == [("7", "terminator")]
+    collector.heard(Digit("9", 20.0))
     assert collector.deadline == pytest.approx(23.0)
     assert [(e.text, e.reason, e.ended_at) for e in collector.tick(23.0)] == [("9", "timeout", 20.0)]
-    assert collector.digit("#", 30.0) == ()  # nothing was keyed before it
+    assert collector.heard(Digit("#", 30.0)) == ()  # nothing was keyed before it
 
 
 @pytest.mark.parametrize("wrong", [{"length": 0}, {"terminator": "12"}, {"inter_digit_timeout_ms": 0}])
@@ -255,10 +362,10 @@ def test_hysteresis_keeps_doubtful_windows_in_the_speech():
 def test_an_answer_of_which_nothing_was_heard_is_interrupted_by_words_alone():
     def judge(text: str, ms: float) -> list[str]:
         machine = Interruption()
-        machine.speech_started(1.0, 1.0, interruptible=True, words_only=True)
+        machine.heard(SpeechStarted(1.0, 1.0), Floor(interruptible=True, words_only=True))
         assert machine.deadline is None  # however long it is
-        machine.speech_ended(1.0 + ms / 1000, 1.0 + ms / 1000)
-        actions = machine.transcript(text, 9.0, final=True, language="en", answer_expected=False)
+        machine.heard(SpeechEnded(1.0 + ms / 1000, 1.0 + ms / 1000), Floor())
+        actions = machine.heard(Final(text, 9.0), Floor())
         return [type(action).__name__ for action in actions]
 
     assert judge("", 300) == judge("", 3000) == judge("okay", 500) == judge("okay yeah", 3000) == ["ResumeOutput"]
@@ -286,7 +393,7 @@ def test_what_is_keyed_for_one_persona_goes_with_it():
     collector = DigitCollector(DigitEntry(length=4))
     assert collector.takes("5")
     assert not collector.takes("#")
-    collector.digit("5", 1.0)
+    collector.heard(Digit("5", 1.0))
     assert collector.takes("#")
     collector.begin(None)
     assert not collector.collecting
