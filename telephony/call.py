@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Direction(StrEnum):
-    """Seen from us."""
+    """From our point of view."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -63,13 +63,13 @@ class EndedBy(StrEnum):
 
 
 class OutcomeKind(StrEnum):
-    """How an outbound call or a cold transfer went."""
+    """The outcome of an outbound call or a cold transfer."""
 
     ANSWERED = "answered"
     BUSY = "busy"
-    NO_ANSWER = "no_answer"  # it rang and nobody took it, or the phone cannot be reached now
-    REJECTED = "rejected"  # somebody, or a network for them, said no to this call
-    FAILED = "failed"  # all else: no such number, trunk or network trouble; the SIP status says which
+    NO_ANSWER = "no_answer"  # it rang without an answer, or the phone is temporarily unreachable
+    REJECTED = "rejected"  # the callee, or a network on their behalf, declined the call
+    FAILED = "failed"  # anything else: unknown number, trunk or network trouble; the SIP status says which
 
 
 class DigitSource(StrEnum):
@@ -80,9 +80,9 @@ class DigitSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """One call attempt. Numbers are E.164 with `+` where they could be normalised, else as they came."""
+    """One call attempt. Numbers are E.164 with `+` where they could be normalised, else as received."""
 
-    call_id: str  # ours: in every log line, record and file name
+    call_id: str  # assigned by us; appears in every log line, record and file name
     direction: Direction
     called: str
     caller: str | None  # None: withheld
@@ -93,8 +93,8 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What became of an outbound call. `sip_status` is the INVITE's final status, 0 when none came; `text` its reason
-    phrase, or ours. `sip_call_id` is the driver's name for the call, empty when there never was one."""
+    """The result of an outbound call. `sip_status` is the INVITE's final status, 0 when none came; `text` its reason
+    phrase, or ours. `sip_call_id` is the driver's ID of the call, empty if the call was never created."""
 
     kind: OutcomeKind
     sip_status: int
@@ -108,9 +108,9 @@ class CallOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TransferOutcome:
-    """What became of a cold transfer (REFER, RFC 3515). ANSWERED: the target has taken the call, which is ours no
-    more. Otherwise the call is still ours. `sip_status`: of the REFER if that was refused, else what the NOTIFY told of
-    the call to the target; 0 when neither came."""
+    """The result of a cold transfer (REFER, RFC 3515). ANSWERED: the target has taken the call, which is no longer
+    ours. Otherwise we still have the call. `sip_status`: the REFER's if that was refused, else the status of the call
+    to the target as reported by NOTIFY; 0 when neither came."""
 
     kind: OutcomeKind
     sip_status: int
@@ -124,7 +124,7 @@ class TransferOutcome:
 _OUTCOMES: Mapping[int, OutcomeKind] = {
     403: OutcomeKind.REJECTED,
     408: OutcomeKind.NO_ANSWER,
-    433: OutcomeKind.REJECTED,  # RFC 5079: no anonymous calls
+    433: OutcomeKind.REJECTED,  # RFC 5079: anonymity disallowed
     480: OutcomeKind.NO_ANSWER,
     486: OutcomeKind.BUSY,
     600: OutcomeKind.BUSY,
@@ -135,10 +135,10 @@ _OUTCOMES: Mapping[int, OutcomeKind] = {
 
 
 def outcome_kind(sip_status: int, *, gave_up: bool = False) -> OutcomeKind:
-    """The kind that a final SIP status means; 0: no final status came. `gave_up`: we stopped the ringing after our own
-    limit, so that 487 and silence mean that nobody answered. Raises ValueError for a provisional status."""
+    """The kind for a final SIP status; 0: no final status came. `gave_up`: we stopped the ringing at our own limit, so
+    487 or no status means no answer. Raises ValueError for a provisional status."""
     if sip_status != 0 and not 200 <= sip_status <= 699:
-        raise ValueError(f"{sip_status} is no final SIP status")
+        raise ValueError(f"{sip_status} is not a final SIP status")
     if 200 <= sip_status < 300:
         return OutcomeKind.ANSWERED
     if sip_status in (0, 487) and gave_up:
@@ -152,32 +152,32 @@ class MediaStatistics:
 
     codec: str  # "PCMU", "PCMA", "G722"
     packets_received: int
-    packets_lost: int  # never came
-    packets_discarded: int  # came too late, or the jitter buffer had no room
+    packets_lost: int  # never arrived
+    packets_discarded: int  # arrived too late, or the jitter buffer was full
     packets_reordered: int
     packets_duplicated: int
     packets_sent: int
-    remote_packets_lost: int  # as the peer's RTCP says
+    remote_packets_lost: int  # as reported by the peer's RTCP
     jitter_ms: float  # interarrival jitter, RFC 3550 section 6.4.1
     jitter_max_ms: float
     jitter_buffer_ms: float  # mean delay in the jitter buffer
     jitter_buffer_max_ms: float
     playout_empty: int  # frames for which the jitter buffer had nothing to play
     round_trip_ms: float | None  # from RTCP; None: not known
-    packets_comfort_noise: int = 0  # RFC 3389; among those received, as are key presses
-    packets_rtcp: int = 0  # reports that came: a sign of life of a peer that sends no audio (RFC 3550 section 6)
-    packets_unknown_payload: int = 0  # of a payload type that was not negotiated; among those received
-    packets_from_strangers: int = 0  # RTP and RTCP from elsewhere than the peer; in no other figure
-    presses_dropped: int = 0  # key presses beyond what a hand can do
+    packets_comfort_noise: int = 0  # RFC 3389; included in packets received, as are key presses
+    packets_rtcp: int = 0  # reports received: a sign of life from a peer that sends no audio (RFC 3550 section 6)
+    packets_unknown_payload: int = 0  # with a payload type that was not negotiated; included in packets received
+    packets_from_strangers: int = 0  # RTP and RTCP from sources other than the peer; not included in any other figure
+    presses_dropped: int = 0  # key presses faster than a person can type
 
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """A call of ours rings. A second one comes when early media begins later."""
+    """An outbound call rings. Comes a second time if early media begins later."""
 
     at: float  # seconds, loop clock, as everywhere
     sip_status: int  # 180, 183, …
-    early_media: bool  # the peer says what the room hears: a ring-back tone, an announcement
+    early_media: bool  # the peer sends audio already: a ringback tone, an announcement
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,23 +187,23 @@ class LegAnswered:
 
 @dataclass(frozen=True, slots=True)
 class LegAcknowledged:
-    """The peer has shown that it got our answer, by an ACK or a packet: who sent the INVITE is really there."""
+    """An ACK or a packet proves that the peer received our answer: the sender of the INVITE is real."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class FirstMedia:
-    """The first RTP packet of the peer has come."""
+    """The peer's first RTP packet has arrived."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class LegDigit:
-    """The peer pressed a key: one of 0-9 * # A-D. Once a press, however many packets carried it."""
+    """The peer pressed a key: one of 0-9 * # A-D. Once per press, however many packets carried it."""
 
-    digit: str = field(repr=False)  # callers key in cards and PINs, and events end up in logs
+    digit: str = field(repr=False)  # callers enter card numbers and PINs, and events end up in logs
     at: float
     source: DigitSource
     duration_ms: int = 0
@@ -226,21 +226,21 @@ class LegEnded:
     at: float
     by_peer: bool
     sip_status: int  # final status: 200 after a BYE, 487 after a CANCEL, …
-    reason: str  # the peer's Reason header or PJSIP's text
-    statistics: MediaStatistics | None  # None: there never was media
+    reason: str  # the peer's Reason header, or PJSIP's text
+    statistics: MediaStatistics | None  # None: no media was ever set up
 
 
 LegEvent = LegRinging | LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded
 
 
 class CallVerbs(Protocol):
-    """What tools and dialplans may do with a call."""
+    """What tools may do with a call."""
 
     @property
     def info(self) -> CallInfo: ...
 
     async def hang_up(self, reason: str = "") -> None:
-        """End the leg now (what was to be said has been played out). Idempotent; returns when the peer has
+        """End the leg now; pending speech has been played out by then. Idempotent; returns when the peer has
         confirmed, or after 2 s without confirmation."""
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
@@ -252,20 +252,20 @@ class Leg(CallVerbs, Protocol):
 
     @property
     def suppresses_silence(self) -> bool:
-        """Whether the peer's SDP says that nothing may come while it is silent: a=silenceSupp:on (RFC 3108), or CN
-        among its formats (RFC 3389)."""
+        """Whether the peer's SDP says that it may send nothing while silent: a=silenceSupp:on (RFC 3108), or CN among
+        its formats (RFC 3389)."""
 
     async def ring(self) -> None:
         """Answer 180."""
 
     async def answer(self, audio: LegAudio) -> None:
-        """Answer 200 and join the leg's audio to `audio`, which is called on the media thread from then on."""
+        """Answer 200 and connect the leg's audio to `audio`, which is called on the media thread from then on."""
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
         """Refuse an unanswered leg."""
 
     def events(self) -> AsyncIterator[LegEvent]:
-        """What happens, in order; ends after `LegEnded`. One consumer."""
+        """The leg's events, in order; ends after `LegEnded`. Single consumer."""
 
     async def statistics(self) -> MediaStatistics | None:
         """Figures so far; None before media."""

@@ -1,4 +1,4 @@
-"""What goes wrong on the telephony side, as types. Our misuse and the peer's misbehaviour are different classes."""
+"""Telephony errors. Our misuse and the peer's misbehaviour are separate classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
 
 
 class TelephonyError(Exception):
-    """Base of all telephony errors. `sip_status` is what a caller should be answered because of it (0: nothing)."""
+    """Base of all telephony errors. `sip_status` is the status to answer a caller with (0: none)."""
 
     retryable = False
     sip_status = 500
@@ -26,7 +26,7 @@ class TelephonyMisuse(TelephonyError):
 
 
 class PeerError(TelephonyError):
-    """The other side sent something that cannot be used."""
+    """The peer sent something that cannot be used."""
 
     sip_status = 400
 
@@ -55,7 +55,7 @@ class MediaPortsExhausted(TelephonyError):
 
 
 class PortTaken(TelephonyError):
-    """A socket that settings ask for is in use. `where` names it, as in `udp://127.0.0.1:5060`."""
+    """A configured socket address is in use. `where` names it, as in `udp://127.0.0.1:5060`."""
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where} is already in use by another program")
@@ -63,4 +63,4 @@ class PortTaken(TelephonyError):
 
 
 class LegEndedError(TelephonyError):
-    """A verb was used on a leg that has ended."""
+    """A method was called on a leg that has ended."""

@@ -1,4 +1,4 @@
-"""A leg without SIP: what was done to it is recorded, what happens to it is told by the test."""
+"""A leg without SIP: records what is done to it; the test injects what happens to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def statistics(
     packets_rtcp: int = 0,
     packets_comfort_noise: int = 0,
 ) -> MediaStatistics:
-    """Figures of a clean line."""
+    """Statistics of a clean line."""
     return MediaStatistics(
         codec=codec,
         packets_received=packets_received,
@@ -60,8 +60,8 @@ def statistics(
 class FakeLeg:
     """Implements `telephony.call.Leg`.
 
-    `verbs` lists what was done, in order, as tuples: ("ring",), ("answer",), ("reject", 486, "Busy"),
-    ("hang_up", "reason"), ("send_digits", "12"). A failure put into `failures` under a verb's name is raised by it
+    `verbs` lists the calls made, in order, as tuples: ("ring",), ("answer",), ("reject", 486, "Busy"),
+    ("hang_up", "reason"), ("send_digits", "12"). An exception in `failures` under a verb's name is raised by it
     once. `answer` posts LegAnswered and LegAcknowledged; `hang_up` and `reject` post LegEnded; all else is injected by
     the test.
     """
@@ -87,7 +87,7 @@ class FakeLeg:
         self.figures: MediaStatistics | None = None
         self.media_networks: tuple[Network, ...] = ()
         self.suppresses_silence = False
-        self.heard = bytearray()  # everything that was pulled: what the peer hears
+        self.heard = bytearray()  # all audio pulled: what the peer hears
 
     @property
     def info(self) -> CallInfo:
@@ -107,7 +107,7 @@ class FakeLeg:
         self._verb("answer")
         self._alive()
         if self.answered:
-            raise TelephonyMisuse("the leg has been answered already")
+            raise TelephonyMisuse("the leg is already answered")
         self.answered, self.audio, self.figures = True, audio, statistics()
         self.inject(LegAnswered(self._now()))
         if self.acknowledges:
@@ -125,13 +125,13 @@ class FakeLeg:
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         if not set(digits.upper()) <= _KEYS:
-            raise TelephonyMisuse(f"{digits!r} cannot be sent as DTMF")
+            raise TelephonyMisuse(f"cannot send {digits!r} as DTMF")
         self._verb("send_digits", digits)
         self._alive()
 
     async def events(self) -> AsyncIterator[LegEvent]:
         if self._consumed:
-            raise TelephonyMisuse("a leg's events have one consumer")
+            raise TelephonyMisuse("a leg's events have a single consumer")
         self._consumed = True
         while True:
             event = await self._events.get()
@@ -143,22 +143,22 @@ class FakeLeg:
         return self.figures
 
     def deliver(self, event: LegEvent) -> None:
-        """As of a real leg: what happened to it beside its SIP stack."""
+        """As on a real leg: an event from outside its SIP stack."""
         self.inject(event)
 
     def inject(self, event: LegEvent) -> None:
-        """Let something happen. After LegEnded, nothing does."""
+        """Post an event. Does nothing after LegEnded."""
         if self.ended is None:
             if isinstance(event, LegEnded):
                 self.ended, self.audio = event, None
             self._events.put_nowait(event)
 
     def ringing(self, sip_status: int = 180, *, early_media: bool = False) -> None:
-        """A call of ours rings at the peer."""
+        """An outbound call rings at the peer."""
         self.inject(LegRinging(self._now(), sip_status, early_media))
 
     def media(self) -> None:
-        """The first RTP packet came."""
+        """The first RTP packet arrived."""
         self.inject(FirstMedia(self._now()))
 
     def press(self, digits: str, source: DigitSource = DigitSource.RTP) -> None:
@@ -166,13 +166,13 @@ class FakeLeg:
             self.inject(LegDigit(digit, self._now(), source))
 
     def end(self, *, sip_status: int = 200, reason: str = "", by_peer: bool = True) -> None:
-        """By default, the peer hangs up. Once."""
+        """End the leg, once; by default the peer hangs up."""
         self.inject(LegEnded(self._now(), by_peer, sip_status, reason, self.figures))
 
     def tick(self, pcm: bytes = SILENCE, at: float | None = None) -> bytes:
-        """One 20 ms of the media clock, in PJSIP's order: the peer is sent a frame (returned), then `pcm` is heard."""
+        """One 20 ms tick of the media clock, in PJSIP's order: a frame is sent (and returned), then `pcm` is heard."""
         if self.audio is None:
-            raise TelephonyMisuse("only an answered leg that has not ended has a clock")
+            raise TelephonyMisuse("a leg has a clock only while it is answered")
         when = self._now() if at is None else at
         sent = self.audio.pull(when)
         self.heard += sent
@@ -180,7 +180,7 @@ class FakeLeg:
         return sent
 
     def say(self, pcm: bytes, at: float) -> bytes:
-        """Hear `pcm` (whole frames) at the pace of the media clock, the first frame at `at`; returns what was sent."""
+        """Hear `pcm` (whole frames) at the media clock's pace, the first frame at `at`; returns what was sent."""
         sent = bytearray()
         for index in range(0, len(pcm), FRAME_BYTES):
             sent += self.tick(pcm[index : index + FRAME_BYTES], at + index // FRAME_BYTES * FRAME_MS / 1000)

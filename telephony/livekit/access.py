@@ -1,4 +1,4 @@
-"""Where a LiveKit server is, and tokens for its rooms. Loads livekit.api when the first token is made."""
+"""A LiveKit server's address and keys, and tokens for its rooms. Loads livekit.api when the first token is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 __all__ = ["Dispatch", "LiveKitAccess", "RoomPlan", "call_room_name", "join_token"]
 
-JOIN_TOKEN_S = 600  # a token opens the door; who is in stays in, and LiveKit refreshes it
+JOIN_TOKEN_S = 600  # only needed for joining: participants stay in, and LiveKit refreshes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class LiveKitAccess:
 
     @property
     def http_url(self) -> str:
-        """Of the API: the same address."""
+        """URL of the API: the same address."""
         return "http" + self.url[2:] if self.url.startswith("ws") else self.url
 
 
@@ -33,7 +33,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class RoomPlan:
-    """How a room is made: by the token of who joins first, or through the API."""
+    """How a room is created: by the token of the first participant, or through the API."""
 
     metadata: str = ""
     empty_timeout_s: int = 60
@@ -62,9 +62,9 @@ def join_token(
     plan: RoomPlan | None = None,
     ttl_s: float = JOIN_TOKEN_S,
 ) -> str:
-    """Opens `room` for `identity`. With a `plan` it also makes the room, in the same step as joining it.
-    `kind`: standard, sip, agent, ingress, egress. `can_publish_data` None: who may publish may send data too.
-    `sources`: what may be published, of microphone, camera, screen_share, screen_share_audio; empty: all."""
+    """Lets `identity` join `room`. With a `plan`, joining also creates the room.
+    `kind`: standard, sip, agent, ingress, egress. `can_publish_data` None: same as the right to publish.
+    `sources`: what may be published: microphone, camera, screen_share, screen_share_audio; empty: all."""
     from livekit import api
 
     token = (

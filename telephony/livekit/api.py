@@ -1,4 +1,4 @@
-"""LiveKit's server API, as far as calls need it, over one warm HTTP connection. Loads livekit.api when it is made."""
+"""LiveKit's server API, as far as calls need it, over one warm HTTP connection. Loads livekit.api when created."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__ = ["LiveKitApi", "RoomApi", "whose_silence"]
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 5.0
-_HASTY_S = 1.25  # for a server that is suspected to hang, amid a call
+_HASTY_S = 1.25  # for a server suspected of hanging, during a call
 _KEEP_ALIVE_S = 300.0
 CLOCK_LIMIT_S = 60.0  # LiveKit's leeway for tokens
 
 
 class RoomApi(Protocol):
-    """What a room and its verbs need of the API."""
+    """What a room and its verbs need from the API."""
 
     async def remove_participant(self, room: str, identity: str) -> None: ...
 
     async def update_subscriptions(self, room: str, identity: str, tracks: Sequence[str], subscribe: bool) -> None:
-        """Let a participant hear these tracks (sids), or no more. Raises LiveKitError."""
+        """Subscribe a participant to these tracks (sids), or unsubscribe it. Raises LiveKitError."""
 
 
 class LiveKitApi:
-    """Implements `RoomApi`. All raise LiveKitError, whose message says what to do."""
+    """Implements `RoomApi`. All methods raise LiveKitError, whose message says what to do."""
 
     def __init__(self, access: LiveKitAccess, timeout_s: float = _TIMEOUT_S) -> None:
-        """On the loop. `timeout_s`: for each answer."""
+        """Create on the loop. `timeout_s`: per request."""
         from livekit import api
 
         self._access = access
@@ -58,7 +58,8 @@ class LiveKitApi:
         self._api = api.LiveKitAPI(access.http_url, access.api_key, access.api_secret, session=self._session)
 
     async def check(self) -> None:
-        """Whether the server answers, knows our keys, and its clock agrees with ours. Also warms the connection."""
+        """Check that the server answers, accepts our keys, and has the same time as we do. Also warms the
+        connection."""
         try:
             async with self._session.get(self._access.http_url) as answer:
                 self._check_clock(answer.headers.get("Date"))
@@ -69,7 +70,7 @@ class LiveKitApi:
         await self._asked(self._api.room.list_rooms(self._sdk.ListRoomsRequest(names=["trunkline-check"])))
 
     async def create_room(self, name: str, plan: RoomPlan) -> None:
-        """For servers that do not make rooms when somebody joins; and dispatch its agents."""
+        """Create a room, for servers that do not when somebody joins, and dispatch its agents."""
         sdk = self._sdk
         await self._asked(
             self._api.room.create_room(
@@ -78,7 +79,7 @@ class LiveKitApi:
                     metadata=plan.metadata,
                     empty_timeout=plan.empty_timeout_s,
                     departure_timeout=plan.departure_timeout_s,
-                    # Here and not afterwards: a room made without agents gets those that take any room.
+                    # Here, not afterwards: a room created without agents gets the ones that take any room.
                     agents=[
                         sdk.RoomAgentDispatch(agent_name=each.agent_name, metadata=each.metadata)
                         for each in plan.dispatches
@@ -88,12 +89,12 @@ class LiveKitApi:
         )
 
     async def dispatch(self, room: str, agent_name: str, metadata: str) -> None:
-        """Send an agent into a room."""
+        """Dispatch an agent to a room."""
         request = self._sdk.CreateAgentDispatchRequest(agent_name=agent_name, room=room, metadata=metadata)
         await self._asked(self._api.agent_dispatch.create_dispatch(request))
 
     async def remove_participant(self, room: str, identity: str) -> None:
-        """Of a phone behind LiveKit SIP this is its BYE. Whoever has gone need not be removed."""
+        """For a phone behind LiveKit SIP this sends its BYE. A participant that has left is no error."""
         request = self._sdk.RoomParticipantIdentity(room=room, identity=identity)
         with suppress(NotInRoom):
             await self._asked(self._api.room.remove_participant(request))
@@ -105,7 +106,7 @@ class LiveKitApi:
         await self._asked(self._api.room.update_subscriptions(request))
 
     async def liveness(self, room: str, identity: str) -> Liveness:
-        """Whether the program behind this participant still runs, as the server sees it. Raises nothing."""
+        """Whether the program behind this participant still runs, as the server sees it. Never raises."""
         return await asked_by_server(self._api.room, room, identity)
 
     async def has(self, room: str, identity: str) -> bool:
@@ -118,12 +119,12 @@ class LiveKitApi:
         return True
 
     async def has_people(self, room: str) -> bool:
-        """Whether somebody is in it who is neither a phone nor a program."""
+        """Whether a person is in the room: neither a phone nor a program."""
         listed = await self._asked(self._api.room.list_participants(self._sdk.ListParticipantsRequest(room=room)))
         return any(who.kind == self._sdk.ParticipantInfo.Kind.STANDARD for who in listed.participants)
 
     async def delete_room(self, room: str) -> None:
-        """Put everybody out. A room that has gone need not be deleted."""
+        """Remove everybody. A room that no longer exists is no error."""
         with suppress(NotInRoom):
             await self._asked(self._api.room.delete_room(self._sdk.DeleteRoomRequest(room=room)))
 
@@ -132,7 +133,7 @@ class LiveKitApi:
 
     async def _asked(self, request: Awaitable[_T]) -> _T:
         try:
-            async with asyncio.timeout(self._timeout_s):  # the SDK does without the session's own
+            async with asyncio.timeout(self._timeout_s):  # the SDK disables the session's own
                 return await request
         except self._sdk.TwirpError as error:
             raise self._refused(error) from error
@@ -142,10 +143,10 @@ class LiveKitApi:
             raise self._unreachable(error) from error
 
     def _refused(self, error: Any) -> LiveKitError:
-        """The API says 401 without words: then all that can be wrong is named."""
+        """The API answers 401 without a text, so name all possible causes."""
         if error.status in (401, 403):
             return LiveKitRefused(
-                f"LiveKit at {self._access.url}: refuses our keys: livekit.api_key and livekit.api_secret must be a "
+                f"LiveKit at {self._access.url}: keys refused: livekit.api_key and livekit.api_secret must be a "
                 "pair in the `keys` of the server's configuration, and both machines' clocks must agree (NTP)"
             )
         if error.code == self._sdk.TwirpErrorCode.NOT_FOUND and error.message:
@@ -160,7 +161,7 @@ class LiveKitApi:
     def _too_late(self) -> LiveKitTimeout:
         return LiveKitTimeout(
             f"LiveKit at {self._access.url}: no answer within {self._timeout_s:g} s: the server hangs, or a firewall "
-            "between drops what is sent"
+            "in between drops packets"
         )
 
     def _unreachable(self, error: Exception) -> LiveKitError:
@@ -177,12 +178,12 @@ class LiveKitApi:
             which = "ahead of" if ahead_s > 0 else "behind"
             raise LiveKitRefused(
                 f"LiveKit at {self._access.url}: this machine's clock is {abs(ahead_s):.0f} s {which} the server's, so "
-                "that tokens are refused: set both by NTP"
+                "tokens are refused: synchronise both with NTP"
             )
 
 
 async def whose_silence(access: LiveKitAccess, room: str, identity: str) -> Silence:
-    """What LiveKit server says of a participant who does not answer us. It may have seen them leave, and we missed
+    """What LiveKit server says about a participant who does not answer us. It may have seen them leave when we missed
     it."""
     api = LiveKitApi(access, _HASTY_S)
     try:

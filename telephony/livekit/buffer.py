@@ -1,8 +1,8 @@
-"""The small adaptive buffer between a remote track, which comes on the loop, and a leg's clock. Pure.
+"""The small adaptive buffer between a remote track, which arrives on the loop, and a leg's clock. Pure.
 
-LiveKit's SDK has taken the network's jitter out already; what is left is the loop's and the two clocks' drift. So the
-buffer begins with one frame, grows by one when it ran empty, and gives one back when it held more than was needed
-for a while; a while that gets longer each time this was a mistake.
+LiveKit's SDK has already removed the network's jitter; what remains is the loop's jitter and the drift of the two
+clocks. So the buffer starts with one frame, grows by one when it runs empty, and shrinks by one when it held too much
+for a while, which gets longer each time that shrinking was a mistake.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from telephony.media.frames import FRAME_MS
 
 __all__ = ["TrackBuffer", "quiet"]
 
-_MOST_FRAMES = 5  # 100 ms; whoever does not pull (on hold) finds no more than this afterwards
+_MOST_FRAMES = 5  # 100 ms; also the most that a leg finds after not pulling (on hold)
 _CALM_POPS = 5_000 // FRAME_MS
 _LONGEST_CALM_POPS = 160_000 // FRAME_MS
-_QUIET = 400  # largest sample of a frame that nobody misses
-_INSIST_POPS = 2_000 // FRAME_MS  # after so long without a quiet frame any is dropped
+_QUIET = 400  # largest sample of a frame that may be dropped unnoticed
+_INSIST_POPS = 2_000 // FRAME_MS  # after this long without a quiet frame, any frame is dropped
 
 
 class TrackBuffer:
@@ -32,13 +32,13 @@ class TrackBuffer:
         self._calm = _CALM_POPS
         self._pops = 0  # since it last ran empty or shrank
         self._least_left = _MOST_FRAMES
-        self._too_much_for = 0  # pops since it has been known to hold too much
+        self._too_much_for = 0  # pops since it was found to hold too much
         self._shrunk = False
         self.underruns = 0
 
     @property
     def target_ms(self) -> int:
-        """How much it holds before it plays."""
+        """How much it holds before playing."""
         return self._target * FRAME_MS
 
     @property
@@ -49,7 +49,7 @@ class TrackBuffer:
         self._frames.append(frame)
 
     def pop(self) -> bytes | None:
-        """The next frame; None: there is none (yet), which is silence."""
+        """The next frame; None (silence) if there is none yet."""
         frames = self._frames
         if self._filling:
             if len(frames) < self._target:
@@ -73,7 +73,7 @@ class TrackBuffer:
         self.underruns += 1
         self._filling = True
         self._target = min(self._target + 1, _MOST_FRAMES - 1)
-        if self._shrunk:  # what it gave back was needed
+        if self._shrunk:  # the frame it gave up was needed
             self._calm = min(self._calm * 2, _LONGEST_CALM_POPS)
             self._shrunk = False
         self._pops, self._least_left, self._too_much_for = 0, _MOST_FRAMES, 0
@@ -92,5 +92,5 @@ class TrackBuffer:
 
 
 def quiet(frame: bytes) -> bool:
-    """Whether nobody would hear it."""
+    """Whether dropping it would go unnoticed."""
     return bool(np.abs(np.frombuffer(frame, dtype="<i2").astype(np.int32)).max(initial=0) < _QUIET)

@@ -1,4 +1,4 @@
-"""One participant's connection to a LiveKit room: the boundary to the SDK. Belongs to the asyncio loop, audio apart.
+"""One participant's connection to a LiveKit room: the boundary to the SDK. Used on the asyncio loop, except for audio.
 
 `rtc_connection.RtcConnection` implements it with livekit.rtc; `fakes.FakeConnection` is for tests.
 """
@@ -18,19 +18,19 @@ RpcHandler = Callable[[str, str], Awaitable[str]]  # (caller's identity, payload
 
 @dataclass(frozen=True, slots=True)
 class Disconnected(LiveKitEvent):
-    """A connection's own last event. `reason`: LiveKit's, lower case."""
+    """A connection's last event. `reason`: LiveKit's, in lower case."""
 
     reason: str
 
 
 class ConnectionListener(Protocol):
-    """Who is told. Neither may raise."""
+    """Receives a connection's events and audio. Must not raise."""
 
     def happened(self, event: LiveKitEvent) -> None:
         """Called on the loop."""
 
     def heard(self, track: str, pcm: bytes) -> None:
-        """20 ms of 8 kHz audio of somebody's track. Called on any thread."""
+        """20 ms of 8 kHz audio from a remote track. Called on any thread."""
 
 
 class Connection(Protocol):
@@ -42,7 +42,7 @@ class Connection(Protocol):
 
     @property
     def track(self) -> str:
-        """The sid of our own; empty before `publish`."""
+        """The sid of our own track; empty before `publish`."""
 
     def participants(self) -> tuple[RemoteParticipant, ...]: ...
 
@@ -50,28 +50,28 @@ class Connection(Protocol):
         """Join. Raises LiveKitError."""
 
     async def publish(self) -> None:
-        """Begin an audio track of ours. Raises LiveKitError."""
+        """Publish our audio track. Raises LiveKitError."""
 
     def play(self, pcm: bytes) -> None:
-        """Send 20 ms on that track now, from any thread. Nothing happens without a track."""
+        """Send 20 ms on that track now, from any thread. Does nothing without a track."""
 
     def mute(self, muted: bool) -> None:
         """Tell the others that our track is (not) muted."""
 
     async def send_data(self, payload: bytes, topic: str, to: Sequence[str]) -> None:
-        """Reliably, to these identities or to all. Raises LiveKitError."""
+        """Send reliably, to these identities or to all. Raises LiveKitError."""
 
     async def send_digit(self, digit: str) -> None:
-        """As a SIP DTMF event, to all. Raises LiveKitError."""
+        """Send a SIP DTMF event, to all. Raises LiveKitError."""
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
         """Raises RpcFailed."""
 
     def serve(self, method: str, handler: RpcHandler) -> None:
-        """Answer calls of `method`; a handler that raises LiveKitError is told to the caller."""
+        """Answer calls of `method`; a LiveKitError from the handler is passed to the caller."""
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
-        """Ours; an empty value removes one. Raises LiveKitError."""
+        """Set our attributes; an empty value removes one. Raises LiveKitError."""
 
     async def close(self) -> None:
         """Leave. Idempotent, never raises."""

@@ -1,4 +1,4 @@
-"""Keys as LiveKit's SIP DTMF events, which have no length of their own."""
+"""Sends keys as LiveKit's SIP DTMF events, which have no duration."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PAUSE_S = 0.5
 
 
 async def send_keys(digits: str, send: Callable[[str], Awaitable[None]], every_ms: int) -> None:
-    """One after another, `every_ms` apart; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
+    """Send keys one by one, `every_ms` apart; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
     keys = digits.upper()
     if wrong := sorted(set(keys) - _KEYS - {"W"}):
-        raise TelephonyMisuse(f"no such keys: {', '.join(wrong)}")
+        raise TelephonyMisuse(f"invalid DTMF keys: {', '.join(wrong)}")
     for index, key in enumerate(keys):
         if key == "W":
             await asyncio.sleep(_PAUSE_S)

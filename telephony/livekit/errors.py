@@ -1,4 +1,4 @@
-"""What goes wrong with LiveKit, as types whose messages say what to do. No message ever has a token in it."""
+"""LiveKit errors, whose messages say what to do. No message ever contains a token."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ _TOKEN = re.compile(r"ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|((?:ac
 
 
 class LiveKitError(TelephonyError):
-    """Base of what LiveKit or the way to it did."""
+    """Base of errors of LiveKit or the network to it."""
 
 
 class LiveKitUnreachable(LiveKitError):
-    """Nobody answers at the URL."""
+    """Nothing answers at the URL."""
 
     retryable = True
     sip_status = 503
 
 
 class LiveKitTimeout(LiveKitError):
-    """LiveKit answers, but not in time; or media finds no way although signaling does."""
+    """LiveKit does not answer in time; or signaling works but media does not get through."""
 
     retryable = True
     sip_status = 503
 
 
 class LiveKitRefused(LiveKitError):
-    """LiveKit does not accept our keys or tokens, or what we ask for."""
+    """LiveKit does not accept our keys, tokens or request."""
 
     sip_status = 503
 
 
 class NotInRoom(LiveKitError):
-    """The room was not joined, or not any more."""
+    """We have not joined the room, or are no longer in it."""
 
 
 class RpcFailed(LiveKitError):
-    """The other participant did not do what it was asked. `code` as in livekit.rtc.RpcError.ErrorCode."""
+    """The other participant did not carry out an RPC. `code` as in livekit.rtc.RpcError.ErrorCode."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -58,29 +58,29 @@ class RpcFailed(LiveKitError):
 
 
 def without_tokens(text: str) -> str:
-    """The SDK's errors and logs quote tokens, which open rooms for hours."""
+    """The SDK's errors and logs quote tokens, which are valid for hours."""
     return _TOKEN.sub(lambda match: f"{match.group(1) or ''}[token]", text)
 
 
 def connect_error(url: str, text: str) -> LiveKitError:
-    """What the SDK says about a failed connection, as a type and with advice."""
-    said = without_tokens(text).replace(" ssl:default", "")  # aiohttp says that of each address
+    """Turns the SDK's text about a failed connection into an error with advice."""
+    said = without_tokens(text).replace(" ssl:default", "")  # aiohttp adds it to each address
     lower = said.lower()
     for words, cls, advice in _CAUSES:
         if any(word in lower for word in words):
             return cls(f"LiveKit at {url}: {advice} ({said.removeprefix('engine: signal failure: ')[:200]})")
-    return LiveKitError(f"LiveKit at {url}: could not be joined ({said[:300]})")
+    return LiveKitError(f"LiveKit at {url}: joining failed ({said[:300]})")
 
 
 def no_such_path(url: str) -> LiveKitError:
-    """A web server answers there, and knows nothing of LiveKit's API."""
+    """A web server answers there, but it has no LiveKit API."""
     return LiveKitRefused(
-        f"{url} is no LiveKit server (it knows nothing of LiveKit's API): livekit.url must be the server's address "
-        'itself, as in "ws://127.0.0.1:7880"'
+        f"{url} is not a LiveKit server (it has no LiveKit API): livekit.url must be the server's own address, "
+        'as in "ws://127.0.0.1:7880"'
     )
 
 
-_CLOCKS = "if this machine's and the server's clocks differ, set them (NTP)"
+_CLOCKS = "check that this machine's and the server's clocks agree (NTP)"
 _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
     (
         ("invalid api key",),
@@ -97,14 +97,14 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
     (
         ("room does not exist", "requested room", "404"),
         LiveKitRefused,
-        "has no such room and makes none by itself: set `room.auto_create: true` there, or check the URL's path",
+        "no such room, and the server creates none itself: set `room.auto_create: true` there, or check the URL's path",
     ),
     (
         ("500 internal", "dial tcp"),
         LiveKitUnreachable,
-        "the server answers, but with an error of its own: is its Redis running? Its log says more",
+        "the server answers with an internal error: is its Redis running? See its log",
     ),
-    (("401", "403", "unauthorized", "permission"), LiveKitRefused, f"refuses our keys; {_CLOCKS}"),
+    (("401", "403", "unauthorized", "permission"), LiveKitRefused, f"keys refused; {_CLOCKS}"),
     (
         ("lookup address", "name or service", "dns"),
         LiveKitUnreachable,
@@ -113,7 +113,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
     (
         ("connection refused", "os error 111", "connect call failed"),
         LiveKitUnreachable,
-        "nobody listens there: is LiveKit server running, and are host and port of livekit.url right?",
+        "nothing listens there: is LiveKit server running, and are host and port of livekit.url right?",
     ),
     (
         ("parse the url", "relative url", "invalid url", "scheme"),
@@ -123,7 +123,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
     (
         ("timeout", "timed out", "connection closed", "ice"),
         LiveKitTimeout,
-        "no connection in time; signaling and UDP ports of the server must be reachable from here",
+        "no connection in time; the server's signaling and UDP ports must be reachable from here",
     ),
     (("io error", "connection", "tls", "certificate"), LiveKitUnreachable, "cannot be reached"),
 )

@@ -31,11 +31,11 @@ __all__ = [
 
 
 class ParticipantKind(StrEnum):
-    """LiveKit's kinds of participants."""
+    """LiveKit's participant kinds."""
 
-    STANDARD = "standard"  # people, and programs that say nothing else
+    STANDARD = "standard"  # people, and programs without a kind of their own
     AGENT = "agent"
-    SIP = "sip"  # a phone: LiveKit SIP's or a call that Trunkline bridges
+    SIP = "sip"  # a phone: through LiveKit SIP, or a call that Trunkline bridges
     INGRESS = "ingress"
     EGRESS = "egress"
     CONNECTOR = "connector"
@@ -44,7 +44,7 @@ class ParticipantKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemoteParticipant:
-    """Somebody else in the room. `speaks`: an audio track of theirs reaches us."""
+    """Another participant. `speaks`: we receive an audio track of theirs."""
 
     identity: str
     kind: ParticipantKind
@@ -61,7 +61,7 @@ class LiveKitEvent:
 
 @dataclass(frozen=True, slots=True)
 class RoomJoined(LiveKitEvent):
-    """We are in. Those who were there before follow as `ParticipantJoined`."""
+    """We have joined. Participants already present follow as `ParticipantJoined`."""
 
     room: str
 
@@ -73,7 +73,7 @@ class ParticipantJoined(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class ParticipantLeft(LiveKitEvent):
-    """`reason`: LiveKit's, lower case, as in client_initiated, participant_removed; empty when it gives none."""
+    """`reason`: LiveKit's, lower case, as in client_initiated, participant_removed; empty if none is given."""
 
     participant: RemoteParticipant
     reason: str = ""
@@ -81,7 +81,7 @@ class ParticipantLeft(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class TrackStarted(LiveKitEvent):
-    """An audio track of somebody else reaches us from now on."""
+    """From now on we receive a remote audio track."""
 
     identity: str
     track: str  # LiveKit's sid
@@ -122,8 +122,8 @@ class DataReceived(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionReceived(LiveKitEvent):
-    """Words of `identity`, the one who said them, as an agent transcribes them (topic lk.transcription). `text`: all of
-    the segment so far; `final`: it is complete. `track`: whose words they are, LiveKit's sid; may be empty."""
+    """Words of `identity`, the speaker, as an agent transcribes them (topic lk.transcription). `text`: all of the
+    segment so far; `final`: it is complete. `track`: LiveKit's sid of the speaker's track; may be empty."""
 
     identity: str
     segment: str
@@ -142,19 +142,19 @@ class AttributesChanged(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class MetadataChanged(LiveKitEvent):
-    """The room's."""
+    """The room's metadata changed."""
 
     metadata: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting(LiveKitEvent):
-    """The connection broke; it is being resumed. Until then nobody hears us, nor we anybody."""
+    """The connection broke and is being resumed. Until then we neither hear nor are heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnected(LiveKitEvent):
-    """Again in the room. `rejoined`: as a new participant, for LiveKit had lost us."""
+    """Back in the room. `rejoined`: as a new participant, since LiveKit had dropped us."""
 
     rejoined: bool = False
 
@@ -168,7 +168,7 @@ class RoomMoved(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class RoomClosed(LiveKitEvent):
-    """The last event when somebody ended our stay on purpose. `reason`: room_deleted, participant_removed,
+    """The last event if we were removed on purpose. `reason`: room_deleted, participant_removed,
     duplicate_identity, room_closed."""
 
     reason: str
@@ -176,6 +176,6 @@ class RoomClosed(LiveKitEvent):
 
 @dataclass(frozen=True, slots=True)
 class RoomLost(LiveKitEvent):
-    """The last event when the connection broke and could not be resumed in time."""
+    """The last event if the connection broke and could not be resumed in time."""
 
     reason: str

@@ -1,4 +1,4 @@
-"""A LiveKit server in memory: rooms whose connections hear each other at once. For tests of what stands on rooms."""
+"""A LiveKit server in memory: rooms whose connections hear each other at once. For tests of code that uses rooms."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
 
 
 class FakeLiveKit:
-    """One server with one room. `error`: what joining raises; `join_s`: how long it takes. `hangs`: calls of those in
-    the room get no answer. Tokens are not looked at."""
+    """One server with one room. `error`: raised on joining; `join_s`: how long joining takes. `hangs`: calls from those
+    in the room get no answer. Tokens are ignored."""
 
     def __init__(self, name: str = "room") -> None:
         self.name = name
@@ -36,7 +36,7 @@ class FakeLiveKit:
         resume_s: float = 10.0,
         api: RoomApi | None = None,
     ) -> LiveKitRoom:
-        """A room as `identity` would join it."""
+        """A room for `identity` to join."""
         me = RemoteParticipant(identity, kind, identity, attributes or {})
         return LiveKitRoom(
             "ws://fake",
@@ -49,20 +49,20 @@ class FakeLiveKit:
         )
 
     def connection(self, identity: str) -> FakeConnection:
-        """The one that is in the room. Raises StopIteration."""
+        """The identity's connection in the room. Raises StopIteration."""
         return next(each for each in self.connections if each.me.identity == identity)
 
     def others(self, connection: FakeConnection) -> list[FakeConnection]:
         return [each for each in self.connections if each is not connection]
 
     def put_out(self, identity: str, reason: str = "participant_removed") -> None:
-        """As the server's API does it."""
+        """Like the server's API."""
         connection = self.connection(identity)
         connection.leave(reason)
         connection.tell(Disconnected(connection.now(), reason))
 
     def move(self, identity: str, to: FakeLiveKit) -> None:
-        """As the server's API does it: into the room of another fake, in the order in which the SDK tells it."""
+        """Like the server's API: moves it to another fake's room, with events in the SDK's order."""
         connection = self.connection(identity)
         left = self.others(connection)
         connection.leave("")
@@ -80,8 +80,8 @@ class FakeLiveKit:
 
 
 class FakeConnection:
-    """Implements `Connection`. `played` is what it published, `sent` its data packets, `token` what it joined with.
-    `dead`: its program was killed, and the server has not noticed: it answers no call."""
+    """Implements `Connection`. `played` is the audio it published, `sent` its data packets, `token` the one it
+    joined with. `dead`: its program was killed unnoticed by the server, and answers no call."""
 
     def __init__(self, server: FakeLiveKit, me: RemoteParticipant, listener: ConnectionListener) -> None:
         self.server = server
@@ -139,7 +139,7 @@ class FakeConnection:
         self.meet()
 
     def meet(self) -> None:
-        """Hear each other."""
+        """Connect both: they hear each other."""
         for other in self.server.others(self):
             if self.publishing:
                 other.tell(events.TrackStarted(other.now(), self.me.identity, self.track))
@@ -194,7 +194,7 @@ class FakeConnection:
         self.leave("client_initiated")
 
     def leave(self, reason: str) -> None:
-        """Be gone; the others are told."""
+        """Leave; the others are told."""
         if self not in self.server.connections:
             return
         self.server.connections.remove(self)

@@ -1,8 +1,8 @@
-"""Whether the program behind a participant still runs: it is asked something, and any answer is a sign of life.
+"""Checks whether the program behind a participant still runs: any answer to an RPC is a sign of life.
 
-LiveKit server notices a killed LiveKit SIP after 20 s only, by its media; a caller must not wait so long for the end.
-Questions go by way of the server: when it hangs, or no packet gets there, nobody answers either, and LiveKit's SDK
-takes 12 to 15 s to find that out. So a silence is looked into: whose is it?
+LiveKit server notices a killed LiveKit SIP only after 20 s, by its media; a caller must not wait that long for the end.
+The RPC goes through the server: if it hangs, or packets don't get there, nobody answers either, and LiveKit's SDK takes
+12 to 15 s to find that out. So when answers stop, we look into who has failed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from telephony.livekit.errors import LiveKitError, RpcFailed
 
 __all__ = ["ALIVE", "EVERY_S", "NO_SERVER", "Liveness", "Silence", "asked_by_server", "liveness_of", "until_silent"]
 
-ALIVE = "trunkline.alive"  # RPC that nobody serves: a refusal is an answer
-EVERY_S = 2.0  # asking costs 5 ms of CPU in all, at three programs
-ANSWER_S = 1.5  # what takes longer is a silence; usual are 10 ms
-MISSES = 2  # in a row: at most 5.5 s from a death to the suspicion of it
-NO_SERVER = "LiveKit server does not answer any more: it hangs, or the network between is cut"
+ALIVE = "trunkline.alive"  # an RPC that nobody serves: a refusal counts as an answer
+EVERY_S = 2.0  # one probe costs 5 ms of CPU in all, in three programs
+ANSWER_S = 1.5  # anything longer is a miss; 10 ms is usual
+MISSES = 2  # in a row: a death is suspected after 5.5 s at most
+NO_SERVER = "LiveKit server no longer answers: it hangs, or the network is down"
 _ANSWER_MS = 1000
 _NO_ANSWER = frozenset({1501, 1502, 1503})  # RpcError.ErrorCode: no connection, no response, recipient gone
 _NOT_THERE = 1401
@@ -29,19 +29,19 @@ _RPC_ERROR = re.compile(r"RpcError (\d+)")
 
 
 class Liveness(Enum):
-    """What asking once has shown."""
+    """The result of one probe."""
 
     ALIVE = "alive"
     SILENT = "silent"
-    UNKNOWN = "unknown"  # our own connection is broken, or there is nobody of that name
+    UNKNOWN = "unknown"  # our own connection is broken, or there is no such participant
 
 
 class Silence(Enum):
-    """What looking into a silence by another way has shown."""
+    """The result of checking by another way who has failed."""
 
-    THEIRS = "theirs"  # the server, too, gets no sign of life from them, or has seen them leave
+    THEIRS = "theirs"  # the server gets no sign of life from them either, or has seen them leave
     OURS = "ours"  # the server does not answer us either
-    NONE = "none"  # they live; or the server can't say
+    NONE = "none"  # they are alive, or the server can't tell
 
 
 async def until_silent(
@@ -50,10 +50,10 @@ async def until_silent(
     *,
     patience_s: float = 0.0,
 ) -> Silence:
-    """Return when one who has answered before is silent twice in a row, and `confirm`, which asks by another way, says
-    whose silence it is; three times in a row, if there is no other way. One who never answers is never missed: not
-    every program knows of such questions. `patience_s`: for so long from their last sign of life they may give another
-    one, or be replaced, that is, this be cancelled, before a silence of theirs is returned."""
+    """Return when a participant that has answered before misses twice in a row and `confirm`, which checks by another
+    way, says whose failure it is; without `confirm`, after three misses in a row. A participant that has never answered
+    is never missed: not every program supports these probes. `patience_s`: how long after their last sign of life to
+    wait for another one, or for a replacement (which cancels this), before returning a failure of theirs."""
     clock = asyncio.get_running_loop().time
     known, missed, alive_at = False, 0, clock()
     while True:
@@ -85,7 +85,7 @@ async def _asked(ask: Callable[[], Awaitable[Liveness]], limit_s: float) -> Live
 
 
 async def liveness_of(call: Awaitable[str]) -> Liveness:
-    """What calling the method `ALIVE` in a room comes to."""
+    """Probe by calling the method `ALIVE` in a room."""
     try:
         await call
     except RpcFailed as error:
@@ -98,8 +98,8 @@ async def liveness_of(call: Awaitable[str]) -> Liveness:
 
 
 async def asked_by_server(rooms: Any, room: str, identity: str) -> Liveness:
-    """The same by LiveKit server, for whom is not in the room. `rooms`: the `RoomService` of livekit.api, which has no
-    function of its own for it."""
+    """The same through LiveKit server, from outside the room. `rooms`: the `RoomService` of livekit.api, which has no
+    function for it."""
     import aiohttp
     from livekit.api import TwirpError, VideoGrants
     from livekit.protocol.room import PerformRpcRequest, PerformRpcResponse

@@ -1,4 +1,4 @@
-"""20 ms on the loop, for those who have no media thread: an agent's place, and a leg whose own clock has stopped."""
+"""A 20 ms clock on the loop, for places without a media thread: agents, and legs whose own clock has stopped."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from telephony.media.frames import FRAME_MS
 __all__ = ["Pacer"]
 
 _FRAME_S = FRAME_MS / 1000
-_EARLY_S = 1e-6  # a loop may call by its clock's resolution too early
-_CATCH_UP_FRAMES = 10  # a loop that was held up for longer than 200 ms does not make up for it
+_EARLY_S = 1e-6  # a loop may call early by its clock's resolution
+_CATCH_UP_FRAMES = 10  # after a stall of more than 200 ms, missed ticks are dropped
 
 
 class Pacer:
-    """Calls `tick(at)` every 20 ms, late ones in a burst, so that a busy loop loses nothing. On the loop.
+    """Calls `tick(at)` every 20 ms, late ones in a burst, so a busy loop loses nothing. On the loop.
 
-    All of a process tick together: one wake-up, and code that the first has brought into the caches serves the others.
+    All clocks of a process tick together: one wake-up, with the code in the CPU caches after the first.
     Different processes tick at different times."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[float], None]) -> None:

@@ -1,4 +1,4 @@
-"""The two kinds of places in a LiveKit room: a leg's (a phone, on its media thread) and an agent's (on the loop)."""
+"""The two kinds of place in a LiveKit room: a leg's (a phone, on its media thread) and an agent's (on the loop)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["AgentPlace", "LegPlace", "Place"]
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """Somebody else's track. `heard`: by our row of the room's routes."""
+    """A remote track. `heard`: according to our row of the room's routes."""
 
     source: str
     heard: bool = True
@@ -32,21 +32,21 @@ class _Track:
         return replace(self, heard=row is None or self.source in row)
 
 
-_MISSED_S = 0.06  # a clock that has not come for so long is stood in for
-_QUIET_S = 0.16  # no audio for so long: the last word is out
+_MISSED_S = 0.06  # a clock that has not ticked for this long is replaced
+_QUIET_S = 0.16  # no audio for this long: the last word has been said
 
 
 class Place(Protocol):
-    """What the room tells either kind, on the loop if nothing else is said."""
+    """What the room tells either kind, on the loop unless noted."""
 
     @property
     def identity(self) -> str: ...
 
     def live(self, is_live: bool) -> None:
-        """Whether what is said reaches the room."""
+        """Whether our audio reaches the room."""
 
     def track_started(self, track: str, source: str) -> None:
-        """`source`: the identity of who speaks on it."""
+        """`source`: the identity of its speaker."""
 
     def route(self, row: Row) -> None:
         """Whom we hear from now on."""
@@ -54,13 +54,13 @@ class Place(Protocol):
     def track_stopped(self, track: str) -> None: ...
 
     def heard(self, track: str, pcm: bytes) -> None:
-        """On any thread."""
+        """Called on any thread."""
 
     def close(self) -> None: ...
 
 
 class LegPlace:
-    """Implements `LegAudio` and `Place`. Left channel of the recording: the leg; right: all that it hears."""
+    """Implements `LegAudio` and `Place`. Left channel of the recording: the leg; right: everything that it hears."""
 
     def __init__(
         self, identity: str, loop: asyncio.AbstractEventLoop, put: Callable[[bytes], None], recorder: Recorder | None
@@ -74,7 +74,7 @@ class LegPlace:
         self._said = FrameQueue()  # for the recording
         self._pushed_at = 0.0
         self._recorded = RecordedTime()
-        self._loud_at: float | None = None  # None: nobody asks
+        self._loud_at: float | None = None  # None: nobody is waiting
         self._joined = True
         self._stand_in = Pacer(loop, self._fill)
         self.announcer = PlayoutQueue(self._wake)  # heard by this leg alone
@@ -99,7 +99,7 @@ class LegPlace:
             return SILENCE
         heard = [(track.buffer.pop(), track.heard) for track in self._tracks.values()]
         frames = [frame for frame, is_heard in heard if frame is not None and is_heard]
-        share = self.announcer.take(at) or mix(frames) or SILENCE  # nobody talks over an announcement
+        share = self.announcer.take(at) or mix(frames) or SILENCE  # an announcement replaces the mix
         if self._loud_at is not None and not quiet(share):
             self._loud_at = at
         if self._recorder is not None:
@@ -108,11 +108,11 @@ class LegPlace:
         return share
 
     async def played_out(self, limit_s: float) -> None:
-        """Wait until what is under way from the room has been handed to the leg: 160 ms without audio."""
+        """Wait until audio in transit has been handed to the leg: 160 ms without audio."""
         deadline = self._loop.time() + limit_s
         self._loud_at = self._loop.time()
         try:
-            while (left := min(deadline, self._loud_at + _QUIET_S) - self._loop.time()) > 0:  # noqa: ASYNC110 - told by a thread
+            while (left := min(deadline, self._loud_at + _QUIET_S) - self._loop.time()) > 0:  # noqa: ASYNC110 - set by a thread
                 await asyncio.sleep(max(left, FRAME_MS / 1000))
         finally:
             self._loud_at = None
@@ -146,20 +146,20 @@ class LegPlace:
         self.announcer.close()
 
     def _fill(self, at: float) -> None:
-        """A leg on hold, or not answered yet: to the room it is silent, not gone."""
+        """A leg on hold or not answered yet is silent to the room, not gone."""
         if at - self._pushed_at > _MISSED_S:
             self._put(SILENCE)
 
     def _wake(self, callback: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # the loop is closed; a media thread must never see this
+        except RuntimeError:  # the loop is closed; must never reach a media thread
             pass
 
 
 class AgentPlace:
-    """Implements `Participant` and `Place`. Speech is paced by the loop's clock: *played* means handed to WebRTC, which
-    sends it at once. One track of others is heard directly, several mixed at the pace of the loop's clock."""
+    """Implements `Participant` and `Place`. Speech is paced by the loop's clock: *played* means passed to WebRTC, which
+    sends it at once. A single remote track is heard directly, several are mixed on the loop's clock."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class AgentPlace:
         leave: Callable[[str], None],
         recorder: Recorder | None = None,
     ) -> None:
-        """Left channel of the recording: what the agent hears; right: what it says. It begins with the first tick."""
+        """Left channel of the recording: what the agent hears; right: what it says. It starts with the first tick."""
         self._identity = identity
         self._loop = loop
         self._put = put
@@ -177,11 +177,11 @@ class AgentPlace:
         self._recorder = recorder
         self._heard = FrameQueue()  # for the recording
         self._recorded = RecordedTime()
-        self._tracks: Mapping[str, _Track] = {}  # replaced as a whole: other threads look at it
+        self._tracks: Mapping[str, _Track] = {}  # replaced as a whole: other threads read it
         self._row: Row = None
-        self._apart: dict[str, HearingQueue] = {}  # source -> it alone
-        self._sole: str | None = None  # the track that is heard directly, if it is the only one
-        self._heard_at: float | None = None  # None: nobody was ever heard
+        self._apart: dict[str, HearingQueue] = {}  # source -> its audio alone
+        self._sole: str | None = None  # the track heard directly, if it is the only one
+        self._heard_at: float | None = None  # None: nobody has been heard yet
         self._pacer = Pacer(loop, self._tick)
         self._hearing = HearingQueue(self._wake)
         self._playout = PlayoutQueue(loop.call_soon)
@@ -254,10 +254,10 @@ class AgentPlace:
         if self._sole is None and (self._tracks or self._apart):
             self._hear(at)
         elif self._heard_at is not None and at - self._heard_at > _MISSED_S:
-            self._feed(SILENCE, at)  # somebody who went amid a word must not seem to speak for ever
+            self._feed(SILENCE, at)  # someone who left in mid-word must not seem to speak forever
 
     def _hear(self, at: float) -> None:
-        """At the loop's pace: several mixed, and whoever is listened to apart."""
+        """On the loop's clock: the mix of several tracks, and any listened to separately."""
         said: dict[str, list[bytes]] = {}
         for track in self._tracks.values():
             frame = track.buffer.pop()

@@ -1,4 +1,4 @@
-"""Who else is in the room and whose audio reaches us. Pure."""
+"""Who else is in the room and whose audio we receive. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Presence:
 
     @property
     def tracks(self) -> Mapping[str, str]:
-        """Sid -> identity of who speaks on it."""
+        """Sid -> identity of its speaker."""
         return dict(self._tracks)
 
     @property
@@ -38,7 +38,7 @@ class Presence:
         return frozenset(self._tracks.values())
 
     def take(self, event: LiveKitEvent) -> bool:
-        """Note it; whether it is news."""
+        """Record it; returns whether it is new."""
         match event:
             case ParticipantJoined(participant=who):
                 known = who.identity in self._present
@@ -59,15 +59,15 @@ class Presence:
         return True
 
     def _speaks(self, identity: str) -> None:
-        """As their tracks say now."""
+        """Updates `speaks` from their tracks."""
         if identity in self._present:
             self._present[identity] = replace(self._present[identity], speaks=identity in self.speaking)
 
     def newcomers(self, there: Iterable[RemoteParticipant], at: float) -> list[LiveKitEvent]:
-        """Of those who are there, who is news."""
+        """Those present who are new."""
         return [ParticipantJoined(at, who) for who in there if who.identity not in self._present]
 
     def all_gone(self, at: float) -> list[LiveKitEvent]:
-        """What it means when the connection is not resumed but made anew."""
+        """The events to report after a new connection instead of a resumed one."""
         gone: list[LiveKitEvent] = [TrackStopped(at, identity, track) for track, identity in self._tracks.items()]
         return gone + [ParticipantLeft(at, who, "connection_lost") for who in self._present.values()]

@@ -1,7 +1,7 @@
 """A LiveKit room as a `Room`: one participant of ours in it, which is a leg (a phone) or an agent.
 
-The connection is resumed by LiveKit's SDK while it can be; when the SDK gives up although nobody wanted us out (the
-server was restarted, say), the room joins anew with a fresh token. Both together may take `resume_s`; then it is lost.
+LiveKit's SDK resumes a broken connection if it can. If it gives up although nobody removed us (the server was
+restarted, say), the room joins again with a fresh token. If both take longer than `resume_s`, the room is lost.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from telephony.rooms.routes import Rows
 __all__ = ["JOIN_TIMEOUT_S", "RESUME_S", "LiveKitRoom"]
 
 JOIN_TIMEOUT_S = 5.0
-RESUME_S = 7.0  # a call that is lost has its last word and its record 10 s after its connection broke
+RESUME_S = 7.0  # a lost call gets its last word and its record within 10 s of the break
 _REJOIN_PAUSE_S = 0.5
-_MEDIA_ALONE_S = 1.0  # signaling that is resumed so fast was never missed
+_MEDIA_ALONE_S = 1.0  # signaling that is resumed this fast is not noticed
 _MEANT = frozenset({"client_initiated", "duplicate_identity", "participant_removed", "room_deleted", "room_closed"})
 _log = logging.getLogger(__name__)
 
 
 def _sdk(listener: ConnectionListener) -> Connection:
-    from telephony.livekit.rtc_connection import RtcConnection  # a big native library, only where it is used
+    from telephony.livekit.rtc_connection import RtcConnection  # a big native library, loaded only when used
 
     return RtcConnection(listener)
 
 
 class LiveKitRoom:
-    """Implements `Room`, and `ConnectionListener` of its connection. All but a leg's audio belongs to the loop."""
+    """Implements `Room`, and `ConnectionListener` of its connection. Used on the loop, except for a leg's audio."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class LiveKitRoom:
         connect: Callable[[ConnectionListener], Connection] = _sdk,
         api: RoomApi | None = None,
     ) -> None:
-        """`token` is asked for a token each time the room is joined. `identity`: ours, as the token has it. `api`: for
-        who routes others."""
+        """`token` provides a token for each join. `identity`: ours, as in the token. `api`: needed to route other
+        participants."""
         self._url = url
         self._token = token
         self._name = name
@@ -67,22 +67,22 @@ class LiveKitRoom:
         self._loop = asyncio.get_running_loop()
         self._place: LegPlace | AgentPlace | None = None
         self._connection: Connection | None = None
-        self._live = False  # what is said reaches the room
+        self._live = False  # our audio reaches the room
         self._presence = Presence()
         self._routes = RoomRoutes(identity, self._presence, api, room=lambda: self.name, own_track=self._own_track)
         self._handlers: dict[str, RpcHandler] = {}
         self._attributes: dict[str, str] = {}
         self._callbacks: list[Callable[[events.LiveKitEvent], None]] = []
         self._resume_timer: asyncio.TimerHandle | None = None
-        self._still_timer: asyncio.TimerHandle | None = None  # until the place stands still
+        self._still_timer: asyncio.TimerHandle | None = None  # until the place is paused
         self._rejoining: asyncio.Task[None] | None = None
         self._muted = False
         self._closed = False
-        self._over = ""  # why there is no room any more
+        self._over = ""  # why the room is over
 
     @property
     def name(self) -> str:
-        """LiveKit's, which changes when we are moved."""
+        """LiveKit's room name, which changes when we are moved."""
         if self._connection is not None and self._connection.room_name:
             return self._connection.room_name
         return self._name
@@ -93,26 +93,26 @@ class LiveKitRoom:
 
     @property
     def metadata(self) -> str:
-        """The room's."""
+        """The room's metadata."""
         return self._connection.metadata if self._connection is not None else ""
 
     @property
     def live(self) -> bool:
-        """Whether we are in it now: joined, not lost, not being resumed."""
+        """Whether we are in the room now: joined, not lost, not being resumed."""
         return self._live
 
     @property
     def participants(self) -> tuple[events.RemoteParticipant, ...]:
-        """The others."""
+        """The other participants."""
         return self._presence.participants
 
     @property
     def speaking_tracks(self) -> frozenset[str]:
-        """Identities of those whose audio reaches us."""
+        """Identities whose audio we receive."""
         return self._presence.speaking
 
     def subscribe(self, callback: Callable[[events.LiveKitEvent], None]) -> Callable[[], None]:
-        """Call `callback` on the loop with each event from now on; the result ends that."""
+        """Call `callback` on the loop with each event from now on; call the result to stop."""
         self._callbacks.append(callback)
 
         def unsubscribe() -> None:
@@ -139,12 +139,12 @@ class LiveKitRoom:
         return agent
 
     async def route(self, rows: Rows) -> None:
-        """Our own row holds at once, those of others when the server has changed their subscriptions. Raises
+        """Our own row applies at once, those of others when the server has changed their subscriptions. Raises
         LiveKitError, and TelephonyMisuse for rows of others without an API."""
         await self._routes.change(rows, lambda row: None if self._place is None else self._place.route(row))
 
     def record_to(self, recorder: Recorder | None) -> None:
-        """Before `add_leg`: who takes the recording, for those who join before they know."""
+        """Set the recorder, for a room joined before it is known. Call before `add_leg`."""
         self._recorder = recorder
 
     def remove(self, identity: str) -> None:
@@ -154,7 +154,7 @@ class LiveKitRoom:
             place.close()
 
     async def close(self) -> None:
-        """Leave the room, which goes on without us."""
+        """Leave the room, which continues without us."""
         if self._closed:
             return
         self._closed = True
@@ -173,7 +173,7 @@ class LiveKitRoom:
         return self._place.announcer if isinstance(self._place, LegPlace) else None
 
     async def played_out(self, limit_s: float) -> None:
-        """Wait until the leg has been handed what the others said up to now; at most `limit_s`."""
+        """Wait until the leg has received what the others have said so far; at most `limit_s`."""
         if isinstance(self._place, LegPlace):
             await self._place.played_out(limit_s)
 
@@ -182,7 +182,7 @@ class LiveKitRoom:
     async def join(self) -> None:
         """Connect and publish. Raises LiveKitError, whose message says what to do, and TelephonyMisuse."""
         if self._closed or self._connection is not None:
-            raise TelephonyMisuse(f"room {self._name} was joined before")
+            raise TelephonyMisuse(f"room {self._name} has been joined before")
         await self._join_once()
         self._emit(events.RoomJoined(self._loop.time(), self.name))
         self._meet()
@@ -194,11 +194,11 @@ class LiveKitRoom:
             self._connection.mute(muted)
 
     async def send_data(self, payload: bytes, topic: str, to: Sequence[str] = ()) -> None:
-        """Reliably, to these identities or to all. Raises LiveKitError."""
+        """Send reliably, to these identities or to all. Raises LiveKitError."""
         await self._joined().send_data(payload, topic, to)
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """SIP DTMF events. Raises TelephonyMisuse for characters that are no keys, LiveKitError."""
+        """Send SIP DTMF events. Raises TelephonyMisuse for invalid keys, LiveKitError."""
         await send_keys(digits, lambda key: self._joined().send_digit(key), duration_ms + gap_ms)
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float = 10.0) -> str:
@@ -206,19 +206,19 @@ class LiveKitRoom:
         return await self._joined().call(identity, method, payload, timeout_s)
 
     def serve(self, method: str, handler: RpcHandler) -> None:
-        """Answer calls of `method`, now and after each joining."""
+        """Answer calls of `method`, now and after each join."""
         self._handlers[method] = handler
         if self._connection is not None and self._live:
             self._connection.serve(method, handler)
 
     def lose(self, reason: str) -> None:
-        """It can't be resumed; or who calls this knows better than the SDK that nothing gets through any more."""
+        """Give the room up: it can't be resumed, or the caller knows before the SDK that nothing gets through."""
         if not self._over:
             self._end(reason)
             self._emit(events.RoomLost(self._loop.time(), reason))
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
-        """Ours; kept over a rejoining. Raises LiveKitError."""
+        """Set our attributes; they survive a rejoin. Raises LiveKitError."""
         self._attributes.update(attributes)
         await self._joined().set_attributes(attributes)
 
@@ -245,7 +245,7 @@ class LiveKitRoom:
             case _:
                 self._tell(event)
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- internals --------------------------------------------------------------------------------------------------
 
     async def _join_once(self) -> None:
         connection = self._connect(self)
@@ -270,7 +270,7 @@ class LiveKitRoom:
             self._settle(self._place)
 
     def _meet(self) -> None:
-        """Those who were there before us."""
+        """Report those who were there before us."""
         there = self._connection.participants() if self._connection is not None else ()
         for event in self._presence.newcomers(there, self._loop.time()):
             self._tell(event)
@@ -295,13 +295,14 @@ class LiveKitRoom:
         self._emit(event)
 
     def _play(self, pcm: bytes) -> None:
-        """On any thread."""
+        """Called on any thread."""
         connection = self._connection
         if connection is not None and not self._over:
             connection.play(pcm)
 
     def _resume_began(self, event: events.LiveKitEvent) -> None:
-        """Twice is once: the SDK, then we. Media goes on while only signaling is resumed: it is left alone at first."""
+        """May be called twice, by the SDK and by us. Media continues while only signaling resumes, so leave it at
+        first."""
         self._live = False
         if self._resume_timer is None:
             self._still_timer = self._loop.call_later(_MEDIA_ALONE_S, self._stand_still)
@@ -313,7 +314,7 @@ class LiveKitRoom:
     def _resumed(self, *, rejoined: bool = False) -> None:
         if self._resume_timer is None or self._over:
             return
-        place = self._place if self._still_timer is None else None  # one that went on needs no settling
+        place = self._place if self._still_timer is None else None  # a place that was never paused needs none
         self._cancel_timers()
         self._live = True
         if place is not None:
@@ -329,13 +330,13 @@ class LiveKitRoom:
             self._emit(events.RoomClosed(event.at, event.reason))
             return
         if self._connection is None or self._rejoining is not None:
-            return  # a join that failed says so itself
+            return  # a failed join reports itself
         _log.warning("LiveKit room %s: disconnected (%s)", self._name, event.reason)
         self._resume_began(event)
         self._rejoining = self._loop.create_task(self._rejoin(), name="livekit rejoin")
 
     async def _rejoin(self) -> None:
-        """Until it works or the time is over."""
+        """Retry until it works or the time is up."""
         old, self._connection = self._connection, None
         self._stand_still()
         if old is not None:
@@ -346,7 +347,7 @@ class LiveKitRoom:
             try:
                 await self._join_once()
             except LiveKitError as error:
-                _log.warning("LiveKit room %s: not rejoined yet: %s", self._name, error)
+                _log.warning("LiveKit room %s: rejoining failed, will retry: %s", self._name, error)
                 if not error.retryable and not isinstance(error, LiveKitTimeout):
                     self.lose(str(error))
                     return
@@ -361,7 +362,7 @@ class LiveKitRoom:
         self._cancel_timers()
         self._stand_still()
         if self._place is not None and (self._closed or isinstance(self._place, AgentPlace)):
-            self._place.close()  # nobody will ever play it: who waits must not wait for ever
+            self._place.close()  # nobody will play it any more: release its waiters
 
     def _cancel_timers(self) -> None:
         for timer in (self._resume_timer, self._still_timer):
@@ -370,7 +371,7 @@ class LiveKitRoom:
         self._resume_timer = self._still_timer = None
 
     def _stand_still(self) -> None:
-        """Nothing is played into the void, nor heard from it."""
+        """While disconnected, nothing is played or heard."""
         self._live = False
         if self._still_timer is not None:
             self._still_timer.cancel()
@@ -387,7 +388,7 @@ class LiveKitRoom:
         if self._closed:
             raise TelephonyMisuse(f"room {self._name} is closed")
         if self._place is not None:
-            raise TelephonyMisuse(f"{self._place.identity} has our place in room {self._name}")
+            raise TelephonyMisuse(f"{self._place.identity} already has our place in room {self._name}")
 
     def _emit(self, event: events.LiveKitEvent) -> None:
         for callback in tuple(self._callbacks):

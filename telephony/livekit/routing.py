@@ -1,4 +1,4 @@
-"""Who hears whom in a LiveKit room: our own row is our place's to obey, those of others are their subscriptions."""
+"""Who hears whom in a LiveKit room: our own row is applied by our place, those of others as their subscriptions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class RoomRoutes:
-    """LiveKit subscribes everybody to every new track, so the rows of others are applied anew when somebody comes."""
+    """LiveKit subscribes everybody to every new track, so the rows of others are applied again when somebody joins."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class RoomRoutes:
         room: Callable[[], str],
         own_track: Callable[[], str],
     ) -> None:
-        """`room`: its name at the server, which changes when we are moved; `own_track`: our sid, empty without one."""
+        """`room`: its name on the server, which changes when we are moved; `own_track`: our sid, empty without one."""
         self._identity = identity
         self._presence = presence
         self._api = api
@@ -44,10 +44,11 @@ class RoomRoutes:
         return self.routes.rows.get(self._identity)
 
     async def change(self, rows: Rows, obey: Callable[[Row], None]) -> None:
-        """`obey`: our own place, at once. Raises LiveKitError; TelephonyMisuse for rows of others without an API."""
+        """`obey` applies our own row, at once. Raises LiveKitError; TelephonyMisuse for rows of others without an
+        API."""
         others = frozenset(rows) - {self._identity}
         if others and self._api is None:
-            raise TelephonyMisuse(f"room {self._room()} was made without an API, and cannot route {sorted(others)}")
+            raise TelephonyMisuse(f"room {self._room()} was created without an API and cannot route {sorted(others)}")
         self.routes = self.routes.changed(rows)
         obey(self.own_row)
         await self._apply(others)
@@ -75,7 +76,7 @@ class RoomRoutes:
             others = [sid for sid, source in tracks.items() if source != listener]
             heard = [sid for sid in others if self.routes.hears(listener, tracks[sid])]
             unheard = [sid for sid in others if sid not in heard]
-            if unheard:  # first: who is not to hear must not, and who hears too late only misses a word
+            if unheard:  # first: hearing too much is worse than missing a word
                 await api.update_subscriptions(self._room(), listener, unheard, False)
             if heard:
                 await api.update_subscriptions(self._room(), listener, heard, True)
@@ -84,4 +85,4 @@ class RoomRoutes:
         try:
             await self._apply(listeners)
         except LiveKitError as error:
-            _log.error("the routes of LiveKit room %s could not be applied: %s", self._room(), error)
+            _log.error("applying the routes of LiveKit room %s failed: %s", self._room(), error)

@@ -1,5 +1,5 @@
-"""A `Connection` made of LiveKit's SDK. With `sdk_media` the only module that imports livekit.rtc, and it loads a big
-native library: import it where LiveKit is really used, and never before a fork makes a room of it."""
+"""A `Connection` on LiveKit's SDK. With `sdk_media` the only module that imports livekit.rtc, which loads a big
+native library: import it only where LiveKit is used, and never use a room across a fork."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["RtcConnection", "load"]
 
 _DIGIT_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}  # RFC 4733 section 3.2
 _CLOSE_LIMIT_S = 2.0
-# Below some 66 kbit/s Opus codes speech the SILK way (libopus, opus_encoder.c decides), which took 1.1 % of a core a
-# track in silence and 1.4 in speech; above, the CELT way: 0.3 and 0.7. It is about what the phone's PCMU has.
+# Below about 66 kbit/s libopus codes speech with SILK (opus_encoder.c decides), which took 1.1 % of a core per track in
+# silence and 1.4 in speech; above, with CELT: 0.3 and 0.7. The rate is about that of the phone's PCMU.
 _BITRATE = 80_000  # bit/s, at most
 _SDK_LOG = logging.getLogger("livekit")
 
 
 def load() -> None:
-    """Start the native runtime now (50 ms) and not when the first call rings. Not before a fork."""
+    """Start the native runtime now (50 ms), not when the first call rings. Not before a fork."""
     take_over()
 
 
 class _SdkLog(logging.Filter):
-    """Without tokens, and without what it says of each room that is left in order."""
+    """Removes tokens, and the line that the SDK logs about every room that is left normally."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = without_tokens(record.getMessage()), None
@@ -51,8 +51,8 @@ class RtcConnection:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._room = rtc.Room(self._loop)
-        # No queue of the SDK's: frames go to the encoder when they come, which saves 40 ms a direction. It takes 10 ms
-        # pieces then. Spacing is the media clock's; what the loop adds is taken out by the receivers' jitter buffers.
+        # Without the SDK's queue: frames go to the encoder as they come, which saves 40 ms per direction. It then takes
+        # 10 ms pieces. The media clock spaces them; receivers' jitter buffers absorb what the loop adds.
         self._source = MediaSource(self._loop)
         self._track: Any = None
         self._published: Any = None
@@ -79,26 +79,26 @@ class RtcConnection:
 
     async def open(self, url: str, token: str, timeout_s: float) -> None:
         # One peer connection for both directions takes two to three times the CPU to set up (105-200 ms against 60),
-        # which counts when several calls come at once.
+        # which matters when several calls arrive at once.
         options = rtc.RoomOptions(connect_timeout=timeout_s, single_peer_connection=False)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._room.connect(url, token, options)
         except rtc.ConnectError as error:
-            raise connect_error(url, error.message) from None  # its text has the token in it
+            raise connect_error(url, error.message) from None  # its text contains the token
         except TimeoutError as error:
             raise LiveKitTimeout(f"LiveKit at {url}: no connection within {timeout_s:g} s") from error
         self._opened = True
 
     async def publish(self) -> None:
         track = rtc.LocalAudioTrack.create_audio_track("phone", self._source.source)
-        # RED doubles packets for nothing on a short way; DTX saves what silence would cost.
+        # RED doubles packets for no gain on a short path; DTX saves the cost of silence.
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=True, red=False)
         options.audio_encoding.max_bitrate = _BITRATE
         try:
             self._published = await self._room.local_participant.publish_track(track, options)
         except Exception as error:  # the SDK's errors have no common base
-            raise LiveKitError(f"the audio could not be published: {without_tokens(str(error))}") from error
+            raise LiveKitError(f"publishing audio failed: {without_tokens(str(error))}") from error
         self._track = track
 
     def play(self, pcm: bytes) -> None:
@@ -114,14 +114,14 @@ class RtcConnection:
         try:
             await me.publish_data(payload, reliable=True, destination_identities=list(to), topic=topic)
         except Exception as error:  # as above
-            raise NotInRoom(f"data could not be sent: {error}") from error
+            raise NotInRoom(f"sending data failed: {error}") from error
 
     async def send_digit(self, digit: str) -> None:
         me = self._me()
         try:
             await me.publish_dtmf(code=_DIGIT_CODES[digit], digit=digit)
         except Exception as error:  # as above
-            raise NotInRoom(f"a digit could not be sent: {error}") from error
+            raise NotInRoom(f"sending a digit failed: {error}") from error
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
         me = self._me()
@@ -156,15 +156,15 @@ class RtcConnection:
                 if self._opened:
                     await self._room.disconnect()
                 await self._source.close()
-        except Exception as error:  # noqa: BLE001 - nothing is left to be done about it
+        except Exception as error:  # noqa: BLE001 - nothing can be done about it
             _SDK_LOG.warning("leaving a room failed: %r", error)
 
     def _me(self) -> rtc.LocalParticipant:
         if not self._opened or self._closed or not self._room.isconnected():
-            raise NotInRoom("not in the room (any more)")
+            raise NotInRoom("no longer in the room, or not yet")
         return self._room.local_participant
 
-    # --- what the SDK tells --------------------------------------------------------------------------------------
+    # --- callbacks from the SDK --------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         on = self._room.on

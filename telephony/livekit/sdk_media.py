@@ -1,11 +1,11 @@
-"""The audio of LiveKit's SDK without its detours, and what happens when its native part fails.
+"""The audio of LiveKit's SDK on a direct path, and the handling of failures of its native part.
 
-The SDK's own way costs two queues, two wake-ups of the loop and five objects for each 10 ms, and brings each line that
-its native part logs, traces included, up to Python: half of what a job's process used. Here frames go straight between
-any thread and the native library, by the calls of its C header (`livekit_ffi.h`); everything else stays the SDK's.
+The SDK's own path costs two queues, two loop wake-ups and five objects per 10 ms, and passes every line that its native
+part logs, traces included, to Python: half of what a job process used. Here frames go straight between any thread and
+the native library, by the calls of its C header (`livekit_ffi.h`); everything else stays with the SDK.
 
-Beside that header this leans on names inside `livekit.rtc` (`_ffi_client`, `_proto`, `_ffi_handle`): pyproject.toml
-admits the releases that they were tried with.
+Besides that header this relies on names inside `livekit.rtc` (`_ffi_client`, `_proto`, `_ffi_handle`): pyproject.toml
+allows only the releases that were tested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from telephony.media.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SAMPLE_
 
 __all__ = ["MediaSource", "MediaStream", "native_event", "take_over"]
 
-_OURS = 0x7472756E6B6C696E  # the id of all our captures: nobody waits for any of them
+_OURS = 0x7472756E6B6C696E  # the ID of all our captures: nothing waits for them
 _CAPTURED = ffi_pb2.FfiEvent(
     capture_audio_frame=audio_frame_pb2.CaptureAudioFrameCallback(async_id=_OURS)
 ).SerializeToString()
@@ -40,17 +40,17 @@ _taken_over = False
 
 
 def take_over() -> None:
-    """Once in a process, before its first room, and not before a fork: starts the native runtime (50 ms).
+    """Call once per process, before its first room and not before a fork: starts the native runtime (50 ms).
 
-    Its log goes to standard error from then on, as RUST_LOG says: nowhere, if it is not set, since it quotes tokens."""
+    From then on RUST_LOG controls its log to standard error; unset means no log, since it quotes tokens."""
     global _taken_over
     if _taken_over:
         return
     _taken_over = True
     os.environ.setdefault("RUST_LOG", "off")
-    # For each room that it joins, the native part runs `lsb_release` to name the system, where there is one: a shell
-    # script that costs 25 ms, and 100 ms when eight calls come at once. Ours says nothing at once; /etc/os-release is
-    # read instead.
+    # For each room that it joins, the native part runs `lsb_release` (if installed) to name the system: a shell script
+    # that takes 25 ms, and 100 ms when eight calls arrive at once. Ours prints nothing and returns at once, so
+    # /etc/os-release is read instead.
     os.environ["PATH"] = f"{_STAND_INS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     FfiClient.instance._ffi_lib.livekit_ffi_initialize(_callback, False, b"python", rtc.__version__.encode())
 
@@ -59,8 +59,8 @@ def native_event(data: Any, size: int) -> None:
     """Called on the native library's threads."""
     thread = threading.get_ident()
     if thread not in _known_threads:
-        # Python makes a state for a thread that it does not know, and throws it away after each call. Held once, it
-        # stays (a tenth of what a call's audio costs). There are as many as the library has threads: three or four.
+        # Python creates a thread state for an unknown thread and discards it after each call. Holding one keeps it (a
+        # tenth of what a call's audio costs). There are as many as the library has threads: three or four.
         _known_threads.add(thread)
         ctypes.pythonapi.PyGILState_Ensure()
     told = ctypes.string_at(data, size)
@@ -75,7 +75,7 @@ def native_event(data: Any, size: int) -> None:
             return
     elif kind == "capture_audio_frame" and event.capture_audio_frame.async_id == _OURS:
         if event.capture_audio_frame.error:
-            _log.warning("a frame was not published: %s", event.capture_audio_frame.error)
+            _log.warning("publishing a frame failed: %s", event.capture_audio_frame.error)
         return
     elif kind == "panic":
         _panic(event.panic.message)
@@ -98,14 +98,14 @@ def _heard(told: Any, heard: Callable[[bytes], None]) -> None:
 
 
 def _panic(message: str) -> None:
-    """The native part is in no state to go on, nor to be left in order. The SDK would send SIGTERM, which a call worker
-    takes for its supervisor's wish to drain. As a crash it is noticed at once, and others take over the calls."""
+    """The native part can neither continue nor shut down cleanly. The SDK would send SIGTERM, which a call worker takes
+    for its supervisor's request to drain. As a crash it is noticed at once, and others take over the calls."""
     print(f"LiveKit's native library panicked: {message}", file=sys.stderr, flush=True)
     os.abort()
 
 
 class MediaSource:
-    """Where 20 ms frames go in, on any thread; what was put in goes to the encoder at once."""
+    """Accepts 20 ms frames, on any thread, and passes them to the encoder at once."""
 
     def __init__(self, loop: Any) -> None:
         take_over()
@@ -114,7 +114,7 @@ class MediaSource:
         self._open = True
         self._frame = ctypes.create_string_buffer(FRAME_BYTES)
         start = ctypes.addressof(self._frame)
-        # Requests are the same for each frame: only what they point at changes.
+        # The request is the same for each frame; only the data that it points to changes.
         self._requests = tuple(self._capture(start + offset) for offset in (0, FRAME_BYTES // 2))
         self._answer = ctypes.POINTER(ctypes.c_ubyte)()
         self._answer_size = ctypes.c_size_t()
@@ -123,7 +123,7 @@ class MediaSource:
         self._ask, self._drop = library.livekit_ffi_request, library.livekit_ffi_drop_handle
 
     def put(self, pcm: bytes) -> None:
-        """20 ms; they are copied. Nothing happens after `close`."""
+        """20 ms; they are copied. Does nothing after `close`."""
         with self._lock:
             if not self._open:
                 return
@@ -152,8 +152,8 @@ class MediaSource:
 
 
 class MediaStream:
-    """What is heard of one remote track: `heard` gets 20 ms of 8 kHz audio at a time, on a thread of the native
-    library's, until the track ends or `close`. It must not raise."""
+    """The audio of one remote track: `heard` gets 20 ms of 8 kHz audio at a time, on a thread of the native
+    library, until the track ends or `close`. It must not raise."""
 
     def __init__(self, track: Any, heard: Callable[[bytes], None]) -> None:
         take_over()
@@ -171,9 +171,9 @@ class MediaStream:
         _streams[self._handle] = self._pass_on
 
     def close(self) -> None:
-        """Idempotent. Frames that are under way are dropped."""
+        """Idempotent. Frames in transit are dropped."""
         if self._heard is not _nobody:
-            self._heard = _nobody  # it stays listed until the native part says that it has ended
+            self._heard = _nobody  # it stays registered until the native part reports its end
             FfiClient.instance._ffi_lib.livekit_ffi_drop_handle(self._handle)
 
     def _pass_on(self, pcm: bytes) -> None:

@@ -1,8 +1,8 @@
-"""What agents write of what is said, as LiveKit's text streams bring it. Belongs to the asyncio loop.
+"""Agents' transcriptions of what is said, from LiveKit's text streams. Used on the asyncio loop.
 
-An agent of livekit-agents sends its own words as one stream a segment, that grows while it talks; the caller's words
-as one stream for each guess, the last of which is final. Who said it is the stream's sender: LiveKit lets agents send
-in the name of others, and nobody else.
+An agent of livekit-agents sends its own words as one stream per segment, which grows while it talks, and the caller's
+words as one stream per guess, the last of which is final. The stream's sender is who said it: LiveKit lets agents, and
+nobody else, send in the name of others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOPIC = "lk.transcription"
 _SEGMENT = "lk.segment_id"
 _TRACK = "lk.transcribed_track_id"
 _FINAL = "lk.transcription_final"
-_LONGEST = 20_000  # characters of one segment; what follows is not kept
+_LONGEST = 20_000  # characters of one segment; the rest is discarded
 _MOST_STREAMS = 32  # at a time
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class _Header(Protocol):
 
 
 class TextStream(Protocol):
-    """As the SDK's reader is: chunks, and a header to which the end may add attributes."""
+    """Like the SDK's reader: chunks, and a header to which the end may add attributes."""
 
     @property
     def info(self) -> _Header: ...
@@ -53,9 +53,9 @@ class TranscriptionStreams:
         self._reading: dict[asyncio.Task[None], TextStream] = {}
 
     def opened(self, stream: TextStream, identity: str) -> None:
-        """Somebody begins to send a text on `TOPIC`."""
+        """A participant starts a text stream on `TOPIC`."""
         if len(self._reading) >= _MOST_STREAMS:
-            _log.warning("a transcription of %s is not read: %d others are under way", identity, len(self._reading))
+            _log.warning("ignoring a transcription from %s: %d others are in progress", identity, len(self._reading))
             stream.close()
             return
         task = self._loop.create_task(self._read(stream, identity), name="livekit transcription")
@@ -63,7 +63,7 @@ class TranscriptionStreams:
         task.add_done_callback(lambda done: self._reading.pop(done, None))
 
     def close(self) -> None:
-        """Read no more. Idempotent."""
+        """Stop reading. Idempotent."""
         for task, stream in list(self._reading.items()):
             task.cancel()
             stream.close()
@@ -74,8 +74,8 @@ class TranscriptionStreams:
             async for chunk in stream:
                 text = (text + chunk)[:_LONGEST]
                 self._told(stream, identity, text, final=False)
-        except ConnectionError as error:  # of the SDK: the sender has gone amid a word
-            _log.info("a transcription of %s was broken off: %s", identity, error)
+        except ConnectionError as error:  # from the SDK: the sender has left mid-stream
+            _log.info("a transcription from %s was cut off: %s", identity, error)
             return
         if _attribute(stream, _FINAL) == "true":
             self._told(stream, identity, text, final=True)

@@ -1,4 +1,4 @@
-"""What an agent in a LiveKit room may do with its call, whoever brought the phone in."""
+"""What an agent in a LiveKit room may do with its call, however the phone joined."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from telephony.livekit.room import LiveKitRoom
 
 __all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "HELD", "HELD_ATTRIBUTE", "LiveKitCallVerbs", "caller_in"]
 
-HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to be
+HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to end
 DRAIN = "trunkline.drain"  # RPC of the call worker to the agent; payload {"reason": text}: say goodbye and hang up
-CALL_ATTRIBUTE = "trunkline.callID"  # of a phone that a Trunkline call worker bridges in
-HELD_ATTRIBUTE = "trunkline.held"  # of such a phone: it has put us on hold and hears nothing
+CALL_ATTRIBUTE = "trunkline.callID"  # set on a phone that a Trunkline call worker bridges in
+HELD_ATTRIBUTE = "trunkline.held"  # set on such a phone while it has put us on hold and hears nothing
 HELD = "true"
 HANG_UP_LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
 
 
 class LiveKitCallVerbs:
-    """Implements `CallVerbs`. `api` is needed to hang up phones that LiveKit SIP brought in; None without keys."""
+    """Implements `CallVerbs`. `api` is needed to hang up phones of LiveKit SIP; None without keys."""
 
     def __init__(self, room: LiveKitRoom, info: CallInfo, api: RoomApi | None = None) -> None:
         self._room = room
@@ -41,9 +41,9 @@ class LiveKitCallVerbs:
         return self._info
 
     async def hang_up(self, reason: str = "") -> None:
-        """End the phone's stay; returns when it has left, or 2 s after it should have. Idempotent.
+        """Hang up the phone; returns when it has left, or after 2 s. Idempotent.
 
-        Raises LiveKitRefused when there is no way to do it.
+        Raises LiveKitRefused if that is impossible.
         """
         caller = caller_in(self._room)
         if caller is None:
@@ -56,7 +56,7 @@ class LiveKitCallVerbs:
                     gone.set()
                 case AttributesChanged(identity=identity, attributes={"sip.callStatus": "hangup"}):
                     if identity == caller.identity:
-                        gone.set()  # the call worker stays for the conversation's last events
+                        gone.set()  # the call worker stays until the conversation's last events
 
         unsubscribe = self._room.subscribe(note)
         try:
@@ -78,11 +78,11 @@ class LiveKitCallVerbs:
                 return
             except LiveKitError:
                 if caller_in(self._room) is None:
-                    return  # it had gone already
+                    return  # it had left already
                 if self._api is None:
                     raise
         if self._api is None:
-            raise LiveKitRefused("a call of LiveKit SIP is hung up through the API, for which keys are needed")
+            raise LiveKitRefused("hanging up a call of LiveKit SIP goes through the API, which needs keys")
         await self._api.remove_participant(self._room.name, caller.identity)
 
 

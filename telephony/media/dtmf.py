@@ -1,6 +1,6 @@
-"""DTMF in the audio (ITU-T Q.23, Q.24): making it, and hearing it with the Goertzel algorithm. Pure.
+"""In-band DTMF (ITU-T Q.23, Q.24): generation, and detection with the Goertzel algorithm. Pure.
 
-Calls don't use the detector yet, only our measuring phone does: in-band keys of callers are to be heard by it.
+Only our measuring phone uses the detector so far; it is meant for callers' in-band keys too.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def dtmf(digits: str, *, on_ms: int = 100, off_ms: int = 80, level_dbfs: float =
         elif digit in _PAIRS:
             pieces.append(tone(_PAIRS[digit], on_ms, level_dbfs) + silence(off_ms))
         else:
-            raise ValueError(f"{digit!r} is no DTMF digit")
+            raise ValueError(f"invalid DTMF digit {digit!r}")
     return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class DtmfHeard:
-    """A key was pressed in the audio. Times are milliseconds into what was pushed."""
+    """A key press found in the audio. Times are milliseconds from the start of the pushed audio."""
 
     digit: str
     started_ms: float
@@ -47,18 +47,18 @@ _BLOCK = 102  # samples, 12.75 ms: three blocks fit in the shortest press of Q.2
 _BLOCK_MS = _BLOCK * 1000 / SAMPLE_RATE
 _LEAST_BLOCKS = 2
 _LEAST_LEVEL = 10 ** (-36 / 20) * 32768
-_LEAST_PURITY = 0.72  # of the block's energy in the two tones: speech rarely gets above a half
+_LEAST_PURITY = 0.72  # share of the block's energy in the two tones: speech rarely exceeds a half
 _TWIST = 10 ** (8 / 10)  # the stronger tone of the pair may be 8 dB above the weaker
 _OTHERS = 10 ** (6 / 10)  # and must be 6 dB above its neighbours
 _WAVES = np.exp(-2j * np.pi * np.outer(np.array(_ROWS + _COLUMNS) / SAMPLE_RATE, np.arange(_BLOCK)))
 
 
 class DtmfDetector:
-    """Hears keys in 8 kHz audio of any piece size. A key is reported once it has ended."""
+    """Detects keys in 8 kHz audio, in pieces of any size. A key is reported when it ends."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._blocks = 0  # done so far
+        self._blocks = 0  # processed so far
         self._digit = ""
         self._since = 0
         self._misses = 0
@@ -88,7 +88,7 @@ class DtmfDetector:
 
 
 def _digit_of(block: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
-    """The key of one block, or nothing."""
+    """The key in one block, or empty."""
     energy = float(np.mean(block**2))
     if energy < _LEAST_LEVEL**2:
         return ""

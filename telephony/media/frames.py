@@ -15,11 +15,11 @@ SILENCE = bytes(FRAME_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class AudioFrame:
-    """One 20 ms frame as it was heard.
+    """One 20 ms frame of received audio.
 
     `pcm` is exactly `FRAME_BYTES` long. `at` is the loop-clock time in seconds at which the frame's
-    last sample was heard (taken out of the jitter buffer), so that speech is timed by the audio and
-    not by when a busy loop came round to it.
+    last sample was heard (taken out of the jitter buffer): speech is timed by the audio, not by when
+    a busy loop got round to it.
     """
 
     pcm: bytes

@@ -1,6 +1,6 @@
 """G.711 mu-law and A-law (ITU-T G.711), both ways, by tables built from the formulas of the recommendation.
 
-PCM is 16-bit signed little-endian; one G.711 byte a sample. A mu-law word is 14 bits and an A-law word 13 bits wide,
+PCM is 16-bit signed little-endian; one G.711 byte per sample. A mu-law word is 14 bits and an A-law word 13 bits wide,
 kept in the upper bits of the 16.
 """
 

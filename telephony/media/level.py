@@ -1,4 +1,4 @@
-"""How loud 16-bit audio is. dBFS is of the root mean square: 0 is a full-scale square wave, -3.01 a full-scale sine."""
+"""Levels of 16-bit audio. dBFS is based on the RMS: 0 is a full-scale square wave, -3.01 a full-scale sine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOOR_DBFS = -96.0  # digital silence
 
 
 def dbfs(pcm: bytes) -> float:
-    """Level of a whole piece; FLOOR_DBFS for silence or nothing."""
+    """Level of the whole audio; FLOOR_DBFS for silence or no audio."""
     if not pcm:
         return FLOOR_DBFS
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
@@ -33,6 +33,6 @@ def frame_levels_dbfs(pcm: bytes, frame_samples: int = FRAME_SAMPLES) -> npt.NDA
 
 
 def gain(pcm: bytes, db: float) -> bytes:
-    """Louder or softer, saturated."""
+    """Amplified or attenuated, saturated."""
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64) * 10 ** (db / 20)
     return np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()

@@ -1,8 +1,8 @@
 """Stereo call recordings: 16-bit 8 kHz WAV, the caller left, everyone else right.
 
-The media thread only appends to a buffer. One writer thread a process flushes all recorders every 500 ms and sets the
-sizes in the header with each flush, so that a process that dies leaves files that play up to their last half second.
-A recorder that cannot write turns itself off and keeps the reason; the call goes on.
+The media thread only appends to a buffer. One writer thread per process flushes all recorders every 500 ms and updates
+the sizes in the header with each flush, so a killed process leaves files that play up to their last half second. A
+recorder that cannot write disables itself and keeps the reason; the call continues.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["PosixRecordingFile", "RecordingFile", "WavRecorder", "repair"]
 _HEADER_BYTES = 44
 _BLOCK_BYTES = 4  # one sample of both channels
 _FRAME_PAIR_BYTES = SAMPLE_RATE * FRAME_MS // 1000 * _BLOCK_BYTES
-_OPEN_ENDED = 0xFFFFFFFF  # what streaming readers take for "until the end of the file"
+_OPEN_ENDED = 0xFFFFFFFF  # streaming readers take it to mean "until the end of the file"
 _BATCH_FRAMES = 500
-_BUFFER_LIMIT_FRAMES = 60_000 // FRAME_MS  # a disk that stalls for a minute counts as broken
+_BUFFER_LIMIT_FRAMES = 60_000 // FRAME_MS  # a disk that stalls for a minute counts as failed
 
 
 class RecordingFile(Protocol):
     """What a recorder needs of a file. Each method may raise OSError."""
 
     def append(self, data: bytes) -> int:
-        """Write at the end; return how many bytes were taken."""
+        """Append; return how many bytes were written."""
 
     def patch(self, data: bytes, offset: int) -> None:
         """Overwrite a few bytes at `offset`."""
@@ -45,7 +45,7 @@ class RecordingFile(Protocol):
 
 
 class PosixRecordingFile:
-    """A new file, readable by its owner only. Raises OSError, FileExistsError among them."""
+    """A new file, readable by its owner only. Raises OSError, including FileExistsError."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class PosixRecordingFile:
 
 
 def _sizes(data_bytes: int) -> tuple[int, int]:
-    """RIFF and data chunk sizes; files beyond what 32 bits can say stay open-ended."""
+    """RIFF and data chunk sizes; files too long for 32 bits stay open-ended."""
     if data_bytes > _OPEN_ENDED - _HEADER_BYTES:
         return _OPEN_ENDED, _OPEN_ENDED
     return _HEADER_BYTES - 8 + data_bytes, data_bytes
@@ -79,7 +79,7 @@ def _header(riff_size: int, data_size: int) -> bytes:
 
 
 class WavRecorder:
-    """Implements `Recorder`. Made on the loop when the call is answered; `await close()` when it is over.
+    """Implements `Recorder`. Created on the loop when the call is answered; `await close()` when it ends.
 
     Never raises: `error` says why there is no (or no further) recording, None while all is well.
     """
@@ -90,9 +90,9 @@ class WavRecorder:
         self._frames = 0
         self._file_bytes = 0
         self._silent_until = 0.0  # frames; infinite: paused
-        self._blanks: deque[tuple[int, int]] = deque()  # frames to be made silent though they may be written
+        self._blanks: deque[tuple[int, int]] = deque()  # frames to silence, even if already written
         self._closing: Future[None] | None = None
-        self._file: RecordingFile | None = None  # the writer thread's, once registered
+        self._file: RecordingFile | None = None  # used only by the writer thread once registered
         self._registered = False
         self.error: str | None = None
         try:
@@ -106,7 +106,7 @@ class WavRecorder:
 
     @property
     def duration_ms(self) -> int:
-        """Length of what has been recorded, paused parts (which are silent) included."""
+        """Length recorded so far, including paused parts (which are silent)."""
         if self.error is not None:
             return self._written // _FRAME_PAIR_BYTES * FRAME_MS
         return self._frames * FRAME_MS
@@ -122,27 +122,27 @@ class WavRecorder:
         return self._silent_until > self._frames
 
     def write(self, caller: bytes, others: bytes) -> None:
-        """Take 20 ms of both sides. On the media thread."""
+        """Record 20 ms of both sides. On the media thread."""
         if self.error is None and self._closing is None:
             self._buffer.append((SILENCE, SILENCE) if self._frames < self._silent_until else (caller, others))
             self._frames += 1
 
     def pause(self, lead_ms: float = 0) -> None:
-        """Record silence from now on, so that the time axis stays that of the call (card numbers, say). `lead_ms`: what
-        has just been recorded is made silent as well, also where it has been written."""
+        """Record silence from now on (for card numbers, say), keeping the time axis of the call. `lead_ms`: also
+        silence this much of what has just been recorded, even if already written."""
         self._silent_until = math.inf
         lead = min(self._frames, math.ceil(lead_ms / FRAME_MS))
         if lead:
             self._blanks.append((self._frames - lead, self._frames))
 
     def resume(self, tail_ms: float = 0) -> None:
-        """`tail_ms`: silent for so long yet."""
+        """`tail_ms`: stay silent for this much longer."""
         self._silent_until = self._frames + math.ceil(tail_ms / FRAME_MS)
 
     async def close(self) -> None:
         """Write what is left and correct the header. Idempotent; returns when the file is complete."""
         if self._closing is None:
-            # The writer forgets a recorder only here, also one that has turned itself off.
+            # The writer forgets a recorder only here, including one that has disabled itself.
             if self._registered:
                 self._closing = writer().finish(self.flush, self._finish)
             else:
@@ -159,7 +159,7 @@ class WavRecorder:
             self._check_backlog()
             while self._buffer and self._file is not None:
                 batch = [self._buffer.popleft() for _ in range(min(len(self._buffer), _BATCH_FRAMES))]
-                import numpy as np  # here, so that a process that only repairs recordings does not load it
+                import numpy as np  # imported here so that a process that only repairs recordings does not load it
 
                 left = np.frombuffer(b"".join(caller for caller, _ in batch), dtype="<i2")
                 right = np.frombuffer(b"".join(others for _, others in batch), dtype="<i2")
@@ -178,7 +178,7 @@ class WavRecorder:
 
     def _check_backlog(self) -> None:
         if len(self._buffer) > _BUFFER_LIMIT_FRAMES:
-            # a gap that was filled with silence after a long hold is no backlog, and takes no memory
+            # silence that fills the gap of a long hold is not a backlog and takes no memory
             audible = sum(caller is not SILENCE or others is not SILENCE for caller, others in tuple(self._buffer))
             if audible > _BUFFER_LIMIT_FRAMES:
                 raise TimeoutError("the disk has not kept up for a minute")
@@ -186,7 +186,7 @@ class WavRecorder:
     def _append(self, data: bytes) -> None:
         assert self._file is not None
         while data:
-            taken = self._file.append(data)  # a disk that fills up takes a part and refuses the next
+            taken = self._file.append(data)  # a disk that fills up takes part of it and refuses the rest
             self._file_bytes += taken
             data = data[taken:]
 
@@ -217,20 +217,20 @@ class WavRecorder:
             riff_size, data_size = _sizes(self._written)
             file.patch(_header(riff_size, data_size), 0)
         except OSError:
-            pass  # the first error is the one to tell
+            pass  # keep the first error
         finally:
             file.close()
 
 
 def repair(path: Path | str) -> int:
-    """Set a recording's sizes from its length, after its process died; return its duration in milliseconds.
+    """Repair a recording's header from the file length after its process died; return the duration in milliseconds.
 
     Raises OSError, and ValueError for a file that is not one of our recordings.
     """
     with Path(path).open("r+b") as file:
         start = file.read(_HEADER_BYTES)
         if len(start) < _HEADER_BYTES or start[:4] != b"RIFF" or start[8:36] != _header(0, 0)[8:36]:
-            raise ValueError(f"{path}: not a recording of ours (8 kHz 16-bit stereo WAV)")
+            raise ValueError(f"{path}: not one of our recordings (8 kHz 16-bit stereo WAV)")
         size = file.seek(0, os.SEEK_END) - _HEADER_BYTES
         size -= size % _BLOCK_BYTES
         file.truncate(_HEADER_BYTES + size)

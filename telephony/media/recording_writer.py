@@ -1,4 +1,4 @@
-"""The one thread of a process that writes all recordings."""
+"""The single thread of a process that writes all recordings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Finish = tuple[Callable[[], None], Callable[[], None], "Future[None]"]
 
 
 class RecordingWriter:
-    """Calls each flush every 500 ms. The thread starts with the first recorder and ends with the last."""
+    """Calls every recorder's flush each 500 ms. The thread starts with the first recorder and ends with the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class RecordingWriter:
             self._ensure_running()
 
     def finish(self, flush: Callable[[], None], close: Callable[[], None]) -> Future[None]:
-        """Flush for the last time, then close; the future is done when both are."""
+        """Flush a last time, then close; the future completes after both."""
         done: Future[None] = Future()
         with self._lock:
             self._orders.put((flush, close, done))
@@ -71,8 +71,8 @@ class RecordingWriter:
     def _guarded(step: Callable[[], None]) -> None:
         try:
             step()
-        except Exception:  # noqa: BLE001  one recorder's bug must not end the recordings of all other calls
-            _log.exception("a recording could not be written")
+        except Exception:  # noqa: BLE001  one recorder's bug must not end all other recordings
+            _log.exception("writing a recording failed")
 
 
 _writer = RecordingWriter()
@@ -84,7 +84,7 @@ def writer() -> RecordingWriter:
 
 
 def _forked() -> None:
-    # Threads do not survive a fork, and neither may the parent's recordings be written by the child.
+    # Threads do not survive a fork, and the child must not write the parent's recordings.
     global _writer
     _writer = RecordingWriter()
 

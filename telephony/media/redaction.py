@@ -1,4 +1,4 @@
-"""Taking audio out of recordings that are closed. Blocking."""
+"""Removes audio from closed recordings. Blocking."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from telephony.media.frames import SAMPLE_RATE
 __all__ = ["erase", "silence"]
 
 _HEADER_BYTES = 44
-_BYTES_A_MS = SAMPLE_RATE // 1000 * 4  # two channels of 16 bits
+_BYTES_A_MS = SAMPLE_RATE // 1000 * 4  # two 16-bit channels
 _BLOCK = 1 << 20
 
 
 def silence(path: Path, spans: Iterable[tuple[float, float]]) -> float:
-    """Make these parts (milliseconds) of a recording of ours silent, on both channels; return how many milliseconds
-    that were. The length stays. Raises OSError."""
+    """Silence these parts (milliseconds) of one of our recordings, on both channels; return the number of milliseconds
+    silenced. The length stays the same. Raises OSError."""
     with path.open("r+b") as file:
         size = max(0, file.seek(0, os.SEEK_END) - _HEADER_BYTES)
         done = 0
@@ -31,7 +31,7 @@ def silence(path: Path, spans: Iterable[tuple[float, float]]) -> float:
 def erase(path: Path) -> None:
     """Overwrite a file with zeros, then remove it. Raises OSError.
 
-    A file system that copies on write, and a disk that does so inside, keep the old bytes somewhere all the same."""
+    Copy-on-write file systems, and disks that remap writes, may still hold the old bytes."""
     with path.open("r+b") as file:
         _zeros(file.fileno(), 0, file.seek(0, os.SEEK_END))
         os.fsync(file.fileno())
@@ -39,7 +39,7 @@ def erase(path: Path) -> None:
 
 
 def _joined(spans: Iterable[tuple[float, float]], size: int) -> list[tuple[int, int]]:
-    """As bytes of audio, in order, none twice."""
+    """As byte ranges of audio, sorted, without overlaps."""
     joined: list[tuple[int, int]] = []
     for begin_ms, end_ms in sorted(spans):
         first = min(size, max(0, int(begin_ms) * _BYTES_A_MS))

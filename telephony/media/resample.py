@@ -1,4 +1,4 @@
-"""Changing the sample rate of 16-bit mono clips, with soxr. Once, at the boundary where the other rate comes from."""
+"""Resamples 16-bit mono clips with soxr. Done once, at the boundary where audio with another rate comes in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def resample(pcm: bytes, from_rate: int, to_rate: int) -> bytes:
 
 
 def _to_floats(pcm: bytes) -> npt.NDArray[np.float32]:
-    # soxr dithers 16-bit output at random, which would make no two replays of a call alike.
+    # soxr dithers 16-bit output at random, so no two replays of a call would be alike.
     return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
 
 

@@ -1,4 +1,4 @@
-"""Reading RTP and RTCP packets (RFC 3550). Pure."""
+"""Parses RTP and RTCP packets (RFC 3550). Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RtpHeader", "is_rtcp", "read_rtp"]
 
 @dataclass(frozen=True, slots=True)
 class RtpHeader:
-    """What an RTP packet says before its payload, and where that is."""
+    """The fields of an RTP header, and where the payload is."""
 
     payload_type: int
     marker: bool
@@ -21,7 +21,7 @@ class RtpHeader:
 
 
 def read_rtp(data: bytes) -> RtpHeader | None:
-    """None for what is no RTP version 2, or is shorter than it says."""
+    """None for anything that is not RTP version 2, or is truncated."""
     if len(data) < 12 or data[0] >> 6 != 2:
         return None
     start = 12 + 4 * (data[0] & 15)
@@ -37,8 +37,8 @@ def read_rtp(data: bytes) -> RtpHeader | None:
 
 
 def is_rtcp(data: bytes) -> bool:
-    """Whether a packet is a compound RTCP packet: it starts with a sender's or a receiver's report (section 6.1), or
-    with what reduced-size RTCP allows in their place (RFC 5506)."""
+    """Whether a packet is a compound RTCP packet: it starts with a sender or receiver report (section 6.1), or with
+    one of the packets that reduced-size RTCP allows instead (RFC 5506)."""
     if len(data) < 8 or data[0] >> 6 != 2 or not 200 <= data[1] <= 207:
         return False
     return 4 * (int.from_bytes(data[2:4], "big") + 1) <= len(data)

@@ -1,8 +1,8 @@
-"""Whose packets are a peer's: a pure machine, one for each port of a leg.
+"""Decides which packets are the peer's: a pure state machine, one per port of a leg.
 
-The address and port of the peer's session description are (`expected`). A peer behind NAT sends from elsewhere: the
-first other source within its trunk's networks is taken in its place, once for each offer, and only while nothing has
-come from where it was expected.
+The address and port in the peer's session description are (`expected`). A peer behind NAT sends from elsewhere: the
+first other source within its trunk's networks is accepted instead, once per offer, and only while nothing has come
+from the expected address.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class SourceLatch:
         self._networks: tuple[Network, ...] = ()
         self._expected: Source | None = None
         self._latched: Source | None = None
-        self._open = False  # another source may still be taken
+        self._open = False  # another source may still be accepted
 
     @property
     def admitted(self) -> tuple[Source, ...]:
-        """Who may be heard now."""
+        """The sources that may be heard now."""
         return tuple(source for source in (self._expected, self._latched) if source is not None)
 
     @property
@@ -34,8 +34,8 @@ class SourceLatch:
         return self._open
 
     def offer(self, expected: Source | None, networks: Iterable[Network]) -> None:
-        """What a new offer or answer says; None: nothing (hold by 0.0.0.0, no audio). The same address again keeps
-        the source that was taken for it, but allows another one: the peer's NAT may have forgotten it."""
+        """The address in a new offer or answer; None: none (hold by 0.0.0.0, no audio). The same address again keeps
+        the source accepted for it, but allows another one: the peer's NAT binding may have expired."""
         self._networks = tuple(networks)
         if expected is None:
             return
@@ -45,11 +45,11 @@ class SourceLatch:
         self._open = True
 
     def heard(self) -> None:
-        """A packet has come from one of `admitted`."""
+        """A packet has arrived from one of `admitted`."""
         self._open = False
 
     def stranger(self, source: Source) -> bool:
-        """A packet has come from another source; whether that is the peer from now on."""
+        """A packet has arrived from another source. Returns whether that source is the peer from now on."""
         if not self._open:
             return False
         address = IPv4Address(source[0])

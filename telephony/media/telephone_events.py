@@ -1,13 +1,13 @@
 """Key presses in telephone-event packets (RFC 4733): one press is one digit, however its packets look. Pure.
 
-All packets of an event share an RTP timestamp, and only that makes them one press (section 2.5.1.2). Everything else
-is for senders that do otherwise, and for lines that lose, repeat and reorder:
+All packets of an event share an RTP timestamp, and that alone makes them one press (section 2.5.1.2). The rest
+handles senders that deviate, and lines that lose, duplicate and reorder packets:
 
-- a timestamp that comes again with a duration that starts anew, and with a marker or after a pause: a press of a
-  sender whose timestamps stand still. (Without a pause it is a packet that was overtaken, whatever its number.)
-- a timestamp that moves along with the duration while the key is down: a sender whose timestamps do not;
-- an event longer than 0xFFFF ticks goes on as a segment with a timestamp of its own (section 2.5.1.3), or its
-  duration starts again from zero.
+- a known timestamp whose duration starts over, with a marker or after a pause: a new press from a sender whose
+  timestamps do not advance. (Without a pause it is an overtaken packet, whatever its sequence number.)
+- a timestamp that advances with the duration while the key is down: a sender whose timestamps are wrong that way;
+- an event longer than 0xFFFF ticks continues as a segment with its own timestamp (section 2.5.1.3), or its duration
+  restarts from zero.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["KEYS", "KeyEvent", "PressLimit", "TelephoneEvents"]
 
 KEYS = "0123456789*#ABCD"  # by event code, RFC 4733 section 3.2
 _REMEMBERED = 16  # presses whose late packets are still known
-_LONGEST = 0xFFFF  # of the duration field
+_LONGEST = 0xFFFF  # largest value of the duration field
 _PAUSE_S = 0.06  # between the end of a press and the first packet of the next: a gap of 40 ms, and 20 ms of key
-_STANDS_STILL_S = 0.5  # no packet of an ended event comes this much later: its copies follow it within 60 ms
+_STANDS_STILL_S = 0.5  # no packet of an ended event arrives this much later: its copies follow within 60 ms
 _SEGMENT_S = 1.0  # the next segment of a press follows its last packet within this
-_REPEATED_END_S = 0.1  # the copies of an end packet whose timestamp moves
+_REPEATED_END_S = 0.1  # the copies of an end packet whose timestamp advances arrive within this
 _TICKS = 1 << 32
 _SEQUENCES = 1 << 16
-_NEAR = 400  # ticks: what a moving timestamp and a duration may be apart, 50 ms at 8 kHz
+_NEAR = 400  # ticks: how far an advancing timestamp and a duration may differ, 50 ms at 8 kHz
 _MOST_A_PACKET = 8  # events
 
 
@@ -48,24 +48,24 @@ class KeyEvent:
 @dataclass(slots=True)
 class _Press:
     code: int
-    timestamp: int  # of its latest segment
+    timestamp: int  # timestamp of its latest segment
     duration: int  # the longest seen in that segment
     ended_at: float | None  # seconds, as `at`
-    sequence: int  # of its newest packet
-    at: float  # when that came
-    moving: bool = False  # its timestamp moves with its duration
+    sequence: int  # sequence number of its newest packet
+    at: float  # when that packet arrived
+    moving: bool = False  # its timestamp advances with its duration
 
 
 class TelephoneEvents:
-    """Packets of one stream of events in, digits out. The clock rate does not matter."""
+    """Turns the packets of one event stream into digits. The clock rate does not matter."""
 
     def __init__(self) -> None:
         self._source: int | None = None
         self._presses: deque[_Press] = deque(maxlen=_REMEMBERED)
-        self._latest: _Press | None = None  # the one with the newest packet, which need not have come last
+        self._latest: _Press | None = None  # the one with the newest packet, which need not have arrived last
 
     def packet(self, packet: RtpHeader, at: float) -> str:
-        """The digits that begin with this packet, mostly none. `at`: when it came, seconds."""
+        """The digits that begin with this packet, usually none. `at`: arrival time, seconds."""
         if packet.source != self._source:
             self._source, self._latest = packet.source, None
             self._presses.clear()
@@ -74,7 +74,7 @@ class TelephoneEvents:
     def event(self, event: KeyEvent, at: float) -> str:
         """The digit, if a press begins with this event."""
         if event.code >= len(KEYS):
-            return ""  # flash, fax and modem tones
+            return ""  # not a key: flash, fax and modem tones
         press = self._press_of(event, at)
         if press is None:
             self._begin(event, at)
@@ -95,13 +95,13 @@ class TelephoneEvents:
             self._latest = press
 
     def _press_of(self, event: KeyEvent, at: float) -> _Press | None:
-        """The press that this event is a further packet of."""
+        """The press that this event belongs to, if any."""
         latest = self._latest
         for press in reversed(self._presses):
             if press.code == event.code and press.timestamp == event.timestamp:
                 if press is latest:
                     again = _begins_again(press, event, at)
-                else:  # keys are pressed one after the other: what is newer than the next key is not of this press
+                else:  # keys are pressed in sequence: a packet newer than the next key is not part of this press
                     again = latest is not None and _newer(event.sequence, latest.sequence)
                 return None if again else press
         if latest is not None and latest.code == event.code and _goes_on(latest, event, at):
@@ -110,7 +110,7 @@ class TelephoneEvents:
 
 
 def _events(packet: RtpHeader) -> list[KeyEvent]:
-    """The events of a packet, each of which begins where the one before ends (RFC 4733 section 2.5.1.5)."""
+    """The events in a packet, each of which begins where the previous one ends (RFC 4733 section 2.5.1.5)."""
     events: list[KeyEvent] = []
     timestamp = packet.timestamp
     for place in range(0, min(len(packet.payload) // 4, _MOST_A_PACKET) * 4, 4):
@@ -122,7 +122,7 @@ def _events(packet: RtpHeader) -> list[KeyEvent]:
 
 
 def _begins_again(press: _Press, event: KeyEvent, at: float) -> bool:
-    """Whether the timestamp of the latest press belongs to a second one, of a sender whose timestamps stand still."""
+    """Whether this is a new press with the timestamp of the latest: its sender's timestamps do not advance."""
     if not _newer(event.sequence, press.sequence):
         return False
     if press.ended_at is not None and at - press.at > _STANDS_STILL_S:
@@ -133,12 +133,12 @@ def _begins_again(press: _Press, event: KeyEvent, at: float) -> bool:
 
 
 def _full(press: _Press) -> bool:
-    """The duration field is, or nearly so: it may start from zero while the key is down."""
+    """Whether the duration field is full, or nearly so: it may restart from zero while the key is down."""
     return press.duration >= _LONGEST - 4 * _NEAR
 
 
 def _goes_on(press: _Press, event: KeyEvent, at: float) -> bool:
-    """Whether an event with a new timestamp is the latest press going on."""
+    """Whether an event with a new timestamp continues the latest press."""
     moved = (event.timestamp - press.timestamp) % _TICKS
     if not _newer(event.sequence, press.sequence) or moved >= _TICKS // 2:
         return False
@@ -150,7 +150,8 @@ def _goes_on(press: _Press, event: KeyEvent, at: float) -> bool:
     if abs(moved - _LONGEST) <= _NEAR:
         return at - press.at < _SEGMENT_S
     grown = event.duration - press.duration
-    next_one = press.moving or (event.sequence - press.sequence) % _SEQUENCES == 1  # no end can lie between
+    # without a gap in the sequence numbers no end packet was missed
+    next_one = press.moving or (event.sequence - press.sequence) % _SEQUENCES == 1
     if next_one and grown >= 0 and abs(moved - grown) <= _NEAR // 2 and moved <= 4 * _NEAR:
         press.moving = True
         return True
@@ -158,12 +159,12 @@ def _goes_on(press: _Press, event: KeyEvent, at: float) -> bool:
 
 
 def _newer(sequence: int, than: int) -> bool:
-    """Of RTP sequence numbers, which wrap. The same number is a duplicate."""
+    """Compares RTP sequence numbers, which wrap. An equal number is a duplicate."""
     return 0 < (sequence - than) % _SEQUENCES < _SEQUENCES // 2
 
 
 class PressLimit:
-    """What a hand can do, and a dialler: so many presses a second go on, the others are counted and dropped."""
+    """Limits presses to the rate a person or a dialler can reach; the excess is counted and dropped."""
 
     def __init__(self, per_second: float = 15.0, burst: int = 20) -> None:
         self._per_second = per_second
@@ -173,7 +174,7 @@ class PressLimit:
         self.dropped = 0
 
     def allows(self, at: float) -> bool:
-        """Whether a press at this time, in seconds, may go on."""
+        """Whether a press at this time, in seconds, is within the limit."""
         if self._at is not None:
             self._left = min(self._burst, self._left + (at - self._at) * self._per_second)
         self._at = at

@@ -12,7 +12,7 @@ from telephony.media.frames import SAMPLE_RATE
 
 __all__ = ["busy", "ringback", "silence", "special_information", "tone"]
 
-_EDGE_MS = 4  # raised-cosine edges: a tone cut off square clicks
+_EDGE_MS = 4  # raised-cosine edges: a tone that is cut off abruptly clicks
 
 
 def _shaped(signal: npt.NDArray[np.float64]) -> bytes:
@@ -25,7 +25,7 @@ def _shaped(signal: npt.NDArray[np.float64]) -> bytes:
 
 
 def tone(frequencies: float | Sequence[float], ms: float, level_dbfs: float = -13.0) -> bytes:
-    """One frequency or several at equal strength, in Hz, with soft edges."""
+    """One or more frequencies (Hz) at equal level, with soft edges."""
     several = [frequencies] if isinstance(frequencies, int | float) else list(frequencies)
     t = np.arange(round(ms * SAMPLE_RATE / 1000)) / SAMPLE_RATE
     amplitude = 32767 * 10 ** (level_dbfs / 20) * math.sqrt(2 / len(several))

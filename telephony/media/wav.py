@@ -1,4 +1,4 @@
-"""Reading and writing WAV files: 8 kHz mono in, as 16-bit PCM, mu-law or A-law (RIFF format tags 1, 7, 6)."""
+"""Reads and writes WAV files: 8 kHz mono in, as 16-bit PCM, mu-law or A-law (RIFF format tags 1, 7, 6)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXTENSIBLE = 0xFFFE  # the real tag is in the extension
 
 
 class BadWavFile(ValueError):
-    """A file is not WAV, or not of a kind that is read here. The message says what it is and what is wanted."""
+    """A file is not WAV, or of an unsupported kind. The message says what it is and what is expected."""
 
 
 def _same(data: bytes) -> bytes:
@@ -35,7 +35,7 @@ def read_wav(path: Path | str) -> bytes:
     """The audio of an 8 kHz mono file as 16-bit PCM. Raises OSError or BadWavFile."""
     channels = read_channels(path)
     if len(channels) != 1:
-        raise BadWavFile(f"{path}: has {len(channels)} channels; 8 kHz mono is wanted")
+        raise BadWavFile(f"{path}: has {len(channels)} channels; expected 8 kHz mono")
     return channels[0]
 
 
@@ -43,12 +43,12 @@ def read_channels(path: Path | str) -> list[bytes]:
     """The audio of an 8 kHz file, each channel as 16-bit PCM. Raises OSError or BadWavFile."""
     rate, channels = read_channels_at(path)
     if rate != SAMPLE_RATE:
-        raise BadWavFile(f"{path}: {rate} Hz; {SAMPLE_RATE} Hz is wanted")
+        raise BadWavFile(f"{path}: {rate} Hz; expected {SAMPLE_RATE} Hz")
     return channels
 
 
 def read_channels_at(path: Path | str) -> tuple[int, list[bytes]]:
-    """Samples a second, and each channel as 16-bit PCM. Raises OSError or BadWavFile."""
+    """Samples per second, and each channel as 16-bit PCM. Raises OSError or BadWavFile."""
     data = Path(path).read_bytes()
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise BadWavFile(f"{path}: not a WAV file")
@@ -56,7 +56,7 @@ def read_channels_at(path: Path | str) -> tuple[int, list[bytes]]:
     offset = 12
     while offset + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, offset)
-        body = data[offset + 8 : offset + 8 + size]  # an open-ended size ends with the file
+        body = data[offset + 8 : offset + 8 + size]  # an open-ended chunk runs to the end of the file
         if name == b"fmt ":
             form = body
         elif name == b"data":
@@ -72,9 +72,9 @@ def _decode(path: Path | str, form: bytes | None, body: bytes) -> tuple[int, lis
     if tag == _EXTENSIBLE and len(form) >= 26:
         tag = struct.unpack_from("<H", form, 24)[0]
     if tag not in _DECODERS or _DECODERS[tag][1] != bits:
-        raise BadWavFile(f"{path}: format {tag} with {bits} bits; 16-bit PCM, mu-law or A-law is wanted")
+        raise BadWavFile(f"{path}: format {tag} with {bits} bits; expected 16-bit PCM, mu-law or A-law")
     if channels < 1 or not 1000 <= rate <= 384_000:
-        raise BadWavFile(f"{path}: has no channels" if channels < 1 else f"{path}: {rate} samples a second")
+        raise BadWavFile(f"{path}: has no channels" if channels < 1 else f"{path}: {rate} samples per second")
     block = channels * bits // 8
     pcm = _DECODERS[tag][2](body[: len(body) - len(body) % block])
     if channels == 1:
@@ -95,5 +95,5 @@ def wav_bytes(channels: Sequence[bytes]) -> bytes:
 
 
 def write_wav(path: Path | str, *channels: bytes) -> None:
-    """Write 8 kHz 16-bit audio, one argument a channel. Raises OSError."""
+    """Write 8 kHz 16-bit audio, one argument per channel. Raises OSError."""
     Path(path).write_bytes(wav_bytes(channels))

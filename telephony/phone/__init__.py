@@ -1,4 +1,4 @@
-"""A scripted SIP phone, exact enough to measure a gateway by: `Phone`, `PhoneCall`, and `analysis` of what it heard."""
+"""A scripted SIP phone, precise enough to measure a gateway with: `Phone`, `PhoneCall`, and `analysis`."""
 
 from telephony.phone.audio import PlayHandle
 from telephony.phone.call import PhoneCall

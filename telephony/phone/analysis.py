@@ -1,6 +1,6 @@
-"""What a phone's packets say about the other side: when it spoke, when it fell silent, how evenly packets came. Pure.
+"""Analyses a phone's packets: when the other side spoke and fell silent, how evenly packets arrived. Pure.
 
-All times are seconds of the loop clock. A packet's time is that of its arrival: no jitter buffer stands between.
+All times are seconds of the loop clock. A packet's time is its arrival: there is no jitter buffer in between.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 _DECODERS = {codec.payload_type: codec.decode for codec in CODECS.values()}
 _EVENTS = "0123456789*#ABCD"
 _FRAME_S = FRAME_MS / 1000
-_DRIFT_SAMPLES = 40 * SAMPLE_RATE // 1000  # arrival jitter below this does not tear the sound apart
+_DRIFT_SAMPLES = 40 * SAMPLE_RATE // 1000  # arrival jitter below this does not break up the sound
 
 
 @dataclass(frozen=True, slots=True)
 class PacketCounts:
-    """By sequence number. `lost`: never came; `late`: came after one with a higher number; `double`: came again."""
+    """By sequence number. `lost`: never arrived; `late`: arrived after a higher number; `double`: arrived again."""
 
     received: int
     lost: int
@@ -54,7 +54,7 @@ class PacketCounts:
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """Milliseconds between packets that came (or went) one after the other."""
+    """Milliseconds between consecutive packets received (or sent)."""
 
     p50_ms: float
     p99_ms: float
@@ -74,7 +74,7 @@ def levels(packets: Iterable[RtpPacket]) -> tuple[npt.NDArray[np.float64], npt.N
     """Arrival time and level in dBFS of each audio packet; other packets are left out."""
     times: list[float] = []
     loudness: list[float] = []
-    known: dict[bytes, float] = {}  # silence comes as the same payload again and again
+    known: dict[bytes, float] = {}  # silence repeats the same payload
     for packet in packets:
         decode = _DECODERS.get(packet.payload_type)
         if decode is None or not packet.payload:
@@ -94,7 +94,7 @@ def _loud_times(packets: Iterable[RtpPacket], threshold_dbfs: float) -> npt.NDAr
 
 
 def onset_after(packets: Iterable[RtpPacket], after: float, *, threshold_dbfs: float = -40.0) -> float | None:
-    """When the first loud packet came, at or after `after`; None if none did."""
+    """Arrival of the first loud packet at or after `after`; None if there was none."""
     loud = _loud_times(packets, threshold_dbfs)
     later = loud[loud >= after]
     return float(later[0]) if len(later) else None
@@ -126,7 +126,7 @@ def silent_after(
 def loud_spans(
     packets: Iterable[RtpPacket], *, threshold_dbfs: float = -40.0, min_silence_ms: float = 200.0
 ) -> list[tuple[float, float]]:
-    """(start, end) of each stretch of sound; stretches less than `min_silence_ms` apart are one."""
+    """(start, end) of each stretch of sound; stretches less than `min_silence_ms` apart are merged."""
     spans: list[tuple[float, float]] = []
     for at in _loud_times(packets, threshold_dbfs).tolist():
         if spans and at - spans[-1][1] < min_silence_ms / 1000:
@@ -157,7 +157,7 @@ def packet_counts(packets: ReceivedPackets) -> PacketCounts:
 
 
 def spacing(times: Sequence[float]) -> Spacing | None:
-    """Of `received.at` or `sent_at`; None for fewer than two packets."""
+    """Gaps in `received.at` or `sent_at`; None for fewer than two packets."""
     if len(times) < 2:
         return None
     gaps = np.diff(np.array(times)) * 1000
@@ -166,7 +166,7 @@ def spacing(times: Sequence[float]) -> Spacing | None:
 
 
 def digits_heard(packets: Iterable[RtpPacket], event_payload_type: int = 101) -> list[DigitHeard]:
-    """Keys pressed, once each however many packets carried them (RFC 4733 section 2.5.2.2)."""
+    """Keys pressed, each once however many packets carried it (RFC 4733 section 2.5.2.2)."""
     heard: dict[int, DigitHeard] = {}
     for packet in packets:
         if packet.payload_type != event_payload_type or len(packet.payload) < 4 or packet.payload[0] >= len(_EVENTS):
@@ -180,14 +180,14 @@ def digits_heard(packets: Iterable[RtpPacket], event_payload_type: int = 101) ->
 
 
 def sent_packets(sent: Sequence[bytes], sent_at: Sequence[float]) -> list[RtpPacket]:
-    """What a call sent, in the form of what it received."""
+    """What a call sent, in the same form as what it received."""
     parsed = ((at, parse_rtp(data)) for at, data in zip(sent_at, sent, strict=False))
     return [RtpPacket(at, *fields) for at, fields in parsed if fields is not None]
 
 
 def on_time_axis(packets: Iterable[RtpPacket], start: float, end: float | None = None) -> bytes:
-    """8 kHz PCM from `start` to `end` (the last packet's end): each packet stands where it came, silence elsewhere.
-    Jitter of less than 40 ms is smoothed, so that steady audio stays whole."""
+    """8 kHz PCM from `start` to `end` (the last packet's end): each packet is placed at its arrival, silence elsewhere.
+    Jitter of less than 40 ms is smoothed, so that steady audio stays intact."""
     placed: list[tuple[int, bytes]] = []
     cursor = -math.inf
     for packet in packets:

@@ -1,4 +1,4 @@
-"""The audio of one phone call: playing clips, pressing keys, keeping what came."""
+"""The audio of one phone call: plays clips, presses keys, keeps what arrives."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["CallAudio", "PlayHandle"]
 
 
 class PlayHandle:
-    """A clip on its way out. Times are seconds of the loop clock.
+    """A clip being sent. Times are seconds of the loop clock.
 
-    `done` becomes True when its last packet has gone, False when it was stopped or the call ended before.
+    `done` becomes True when its last packet has been sent, False if it was stopped or the call ended first.
     """
 
     def __init__(self, sender: RtpSender, payloads: list[bytes]) -> None:
@@ -38,7 +38,7 @@ class PlayHandle:
             self.done.set_result(True)
 
     def stop(self) -> None:
-        """Send no more of it. Idempotent."""
+        """Stop sending it. Idempotent."""
         try:
             self._sender.clips.remove(self._clip)
         except ValueError:
@@ -53,7 +53,7 @@ class PlayHandle:
         if last:
             try:
                 self._loop.call_soon_threadsafe(self._finish, True)
-            except RuntimeError:  # the loop is closed: nobody waits
+            except RuntimeError:  # the loop is closed: nobody is waiting
                 pass
 
     def _finish(self, complete: bool) -> None:
@@ -62,7 +62,7 @@ class PlayHandle:
 
 
 class CallAudio:
-    """RTP of one call. Listening begins at once, sending with `begin`. Raises OSError when there is no port."""
+    """RTP of one call. Listens at once, sends from `begin` on. Raises OSError when no port is free."""
 
     def __init__(self, host: str, codecs: Sequence[CodecName], *, dtx: bool) -> None:
         self.codec: Codec = CODECS[codecs[0]]
@@ -101,15 +101,15 @@ class CallAudio:
 
     @property
     def late_ms_max(self) -> float:
-        """How late the latest packet left: what this instrument itself may be wrong by."""
+        """The worst delay of a sent packet: this instrument's own possible error."""
         return self._stream.late_ms_max
 
     def use(self, remote: RemoteMedia) -> None:
-        """What was negotiated, first or again. Raises BadPeerMessage for an address that does not exist."""
+        """Apply a negotiation, first or later. Raises BadPeerMessage for an address that cannot be resolved."""
         try:
             self._stream.send_to(remote.host, remote.port)
         except OSError as error:
-            raise BadPeerMessage(f"the SDP's address {remote.host} is not known: {error.strerror}") from error
+            raise BadPeerMessage(f"cannot resolve the SDP's address {remote.host}: {error.strerror}") from error
         self.remote = remote
         self.codec = remote.codec
         self._sender.payload_type = remote.codec.payload_type
@@ -119,12 +119,12 @@ class CallAudio:
             self._sender.event_payload_type = remote.event_payload_type
 
     def begin(self, ours: MediaDirection = "sendrecv") -> None:
-        """Send as both sides' directions allow."""
+        """Send if both sides' directions allow it."""
         allowed = self.remote is not None and self.remote.direction in ("sendrecv", "recvonly")
         sending = allowed and ours in ("sendrecv", "sendonly")
         if sending and not self._stream.sending:
             self._stream.sending = True
-            media_thread().start(self._stream)  # the first packet leaves now, not at the listening rhythm's next tick
+            media_thread().start(self._stream)  # the first packet leaves now, not at the next listening tick
         self._stream.sending = sending
 
     def play(self, pcm: bytes) -> PlayHandle:
@@ -140,10 +140,10 @@ class CallAudio:
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         """Press keys (RFC 4733); `w` waits 500 ms. Returns when the last has been sent.
 
-        Raises TelephonyMisuse for other characters, or when the peer takes no events.
+        Raises TelephonyMisuse for other characters, or if the peer does not accept events.
         """
         if not self._takes_events:
-            raise TelephonyMisuse("the other side takes no RFC 4733 events")
+            raise TelephonyMisuse("the peer does not accept RFC 4733 events")
         if not digits:
             return
         try:
@@ -155,7 +155,7 @@ class CallAudio:
                 )
             ]
         except ValueError:
-            raise TelephonyMisuse(f"{digits!r} has characters that are no keys") from None
+            raise TelephonyMisuse(f"{digits!r} has characters that are not DTMF keys") from None
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[None] = loop.create_future()
         self._waiting.append(sent)
@@ -170,7 +170,7 @@ class CallAudio:
         self._waiting.remove(sent)
 
     async def close(self) -> None:
-        """Fetch what has come so far and free the port."""
+        """Read what has arrived and release the port."""
         self._stream.sending = False
         for handle in self._handles:
             handle.stop()

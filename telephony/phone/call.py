@@ -1,4 +1,4 @@
-"""One call of a phone, placed or taken."""
+"""One call of a phone, placed or received."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _MIRRORED: dict[MediaDirection, MediaDirection] = {
 
 
 class PhoneCall:
-    """Times are seconds of the loop clock (`time.monotonic`). Made by `Phone`, not by hand."""
+    """Times are seconds of the loop clock (`time.monotonic`). Created by `Phone`."""
 
     def __init__(self, phone: Signaling, dialog: Dialog, *, outgoing: bool, dtx: bool, peer: tuple[str, int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._phone = phone
         self.dialog = dialog
-        self.peer = peer  # where the transport sends to, unless a route says otherwise
+        self.peer = peer  # where the transport sends, unless there is a route
         self.outgoing = outgoing
         self.audio = CallAudio(phone.host, phone.codecs, dtx=dtx)
         self.direction: MediaDirection = "sendrecv"
@@ -49,14 +49,14 @@ class PhoneCall:
         self.ended: asyncio.Future[CallEnded] = self._loop.create_future()
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._answered.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._acks: dict[int, SipRequest] = {}  # of the INVITE with this number
+        self._acks: dict[int, SipRequest] = {}  # by CSeq number of the INVITE
         self._cancelled = False
         self._challenged = False
         self._hanging_up: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._responding: FinalAnswer | None = None
 
-    # --- what a test or a measurement does with a call ---
+    # --- what a test or measurement does with a call ---
 
     @property
     def setup_ms(self) -> float | None:
@@ -77,7 +77,7 @@ class PhoneCall:
         await asyncio.shield(self._answered)
 
     def play(self, pcm: bytes) -> PlayHandle:
-        """Say 8 kHz 16-bit audio. Raises TelephonyMisuse before the call is answered."""
+        """Play 8 kHz 16-bit audio. Raises TelephonyMisuse before the call is answered."""
         self._check_up()
         return self.audio.play(pcm)
 
@@ -87,19 +87,19 @@ class PhoneCall:
         await self.audio.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
 
     async def hang_up(self) -> CallEnded:
-        """BYE (CANCEL or 603 before the answer); returns when it is over. Idempotent."""
+        """BYE (CANCEL or 603 before the answer); returns when the call is over. Idempotent."""
         if not self.ended.done() and self._hanging_up is None:
             self._hanging_up = asyncio.create_task(self._hang_up())
         return await self.wait_bye()
 
     async def cancel(self) -> CallEnded:
-        """Give up a call that has not been answered; if the answer crosses, the call is hung up."""
+        """Cancel an unanswered call; if an answer crosses the CANCEL, hang up."""
         if not self.outgoing or self.answered_at is not None:
-            raise TelephonyMisuse("only an unanswered call of our own can be cancelled")
+            raise TelephonyMisuse("only an unanswered outgoing call can be cancelled")
         return await self.hang_up()
 
     async def wait_bye(self) -> CallEnded:
-        """Wait for the end, whoever ends it."""
+        """Wait until the call ends, whoever ends it."""
         ended = await asyncio.shield(self.ended)
         if self._closing is not None:
             await asyncio.shield(self._closing)
@@ -118,7 +118,7 @@ class PhoneCall:
         self._respond_to_invite(180, "Ringing")
 
     async def early_media(self) -> None:
-        """Answer 183 with our description, and speak and hear from now on. Raises BadPeerMessage when the peer's SDP
+        """Answer 183 with our SDP, and send and receive audio from now on. Raises BadPeerMessage when the peer's SDP
         cannot be used."""
         assert self.invite is not None
         self.audio.use(understand(self.invite.text, self._phone.codecs))
@@ -138,7 +138,7 @@ class PhoneCall:
         self._respond_to_invite(status, reason)
         self.end(CallEnded("us", self._loop.time(), status, reason))
 
-    # --- calls of our own ---
+    # --- outgoing calls ---
 
     def describe(self) -> bytes:
         """Our next offer or answer."""
@@ -187,7 +187,7 @@ class PhoneCall:
         if self._cancelled:
             self._hanging_up = asyncio.create_task(self._bye())
         elif not response.body and self.audio.remote is not None:
-            self._up()  # the description came with a 183
+            self._up()  # the SDP came with a 183
         elif self._use(response.text):
             self._up()
         else:
@@ -226,7 +226,7 @@ class PhoneCall:
     # --- the ends of a call ---
 
     def end(self, ended: CallEnded) -> None:
-        """It is over; the first reason counts."""
+        """The call is over; the first reason counts."""
         if self.ended.done():
             return
         self.ended.set_result(ended)
@@ -235,12 +235,12 @@ class PhoneCall:
         self._closing = asyncio.create_task(self._close())
 
     def abandon(self) -> None:
-        """The phone closes: whatever the peer does, it is over."""
+        """The phone closes: the call is over, whatever the peer does."""
         self.end(CallEnded("us", self._loop.time(), 408, "the phone was closed"))
 
     async def _close(self) -> None:
         await self.audio.close()
-        if self._responding is None:  # else the ACK has still to find us
+        if self._responding is None:  # otherwise stay reachable for the ACK
             self._phone.forget(self.dialog)
 
     def _fail(self, failed: CallFailed) -> None:
@@ -255,7 +255,7 @@ class PhoneCall:
         elif self.outgoing:
             self._cancelled = True
             if self.provisionals:
-                self._send_cancel()  # else with the first provisional (RFC 3261 section 9.1)
+                self._send_cancel()  # otherwise after the first provisional response (RFC 3261 section 9.1)
         else:
             await self.reject()
 
@@ -272,7 +272,7 @@ class PhoneCall:
         self.end(CallEnded("us", self._loop.time(), status, response.reason_phrase if response else "no answer to BYE"))
 
     def _hop(self, request: SipRequest) -> Address:
-        """Over TCP always the call's connection; over UDP the first route."""
+        """Over TCP always the call's connection, over UDP the first route."""
         if self._phone.reliable or (request.method in ("INVITE", "CANCEL") and self.answered_at is None):
             return self.peer
         return next_hop(request)
@@ -353,7 +353,7 @@ class PhoneCall:
             self._responding = None
 
     def on_request(self, request: SipRequest) -> None:
-        """A request of the peer within the call."""
+        """A request from the peer within the call."""
         now = self._loop.time()
         headers = {name: values[0] for name, values in request.headers.items() if values}
         self.requests.append(InDialogRequest(now, request.method, headers, request.text))
@@ -396,13 +396,13 @@ class PhoneCall:
             self._phone.reply(request, response)
 
     def on_cancel(self) -> None:
-        """The peer gave up an incoming call."""
+        """The peer cancelled an incoming call."""
         assert self.invite is not None
         self.respond_until_ack(self.invite, 487, "Request Terminated")
         self.end(CallEnded("peer", self._loop.time(), 487, "Request Terminated"))
 
     @property
     def branch(self) -> str:
-        """Of the INVITE: names the call to a CANCEL."""
+        """The INVITE's branch, which a CANCEL refers to."""
         assert self.invite is not None
         return branch_of(self.invite)

@@ -1,8 +1,8 @@
-"""Sending and receiving datagrams without giving up the interpreter lock (Linux).
+"""Sends and receives datagrams without releasing the GIL (Linux).
 
 Python's sockets release the lock in each call and then queue for it again, which costs up to a switch interval when
-the asyncio loop is busy: with twenty phones that adds up to more than there is time for. These calls do not block
-and take microseconds, so they are made with the lock held (`ctypes.PyDLL`), and come with the kernel's arrival time.
+the asyncio loop is busy: too much with twenty phones. These calls do not block and take microseconds, so they are made
+with the lock held (`ctypes.PyDLL`). They also return the kernel's arrival time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _libc.sendto.restype = ctypes.c_ssize_t
 
 
 def enable_timestamps(sock: socket.socket) -> None:
-    """Have the kernel note when each datagram comes."""
+    """Have the kernel timestamp each datagram."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
 
@@ -66,7 +66,7 @@ def socket_address(host: str, port: int) -> bytes:
 
 
 def send_datagram(fd: int, data: bytes, address: bytes) -> bool:
-    """Whether the kernel took it. `address` is of `socket_address`."""
+    """Whether the kernel took it. `address` comes from `socket_address`."""
     return bool(_libc.sendto(fd, data, len(data), socket.MSG_DONTWAIT, address, len(address)) == len(data))
 
 
@@ -84,14 +84,13 @@ class DatagramReceiver:
         self._reference = ctypes.byref(self._header)
 
     def receive(self, fd: int) -> tuple[bytes, float | None] | None:
-        """The next datagram and its arrival (seconds of the real-time clock; None: not known). None when there is
-        none."""
+        """The next datagram and its arrival (seconds, real-time clock; None: unknown). None when there is none."""
         while True:
             self._header.control_length = _CONTROL_BYTES
             length = _libc.recvmsg(fd, self._reference, socket.MSG_DONTWAIT)
             if length >= 0:
                 break
-            if ctypes.get_errno() != errno.ECONNREFUSED:  # that one is news of what was sent (ICMP)
+            if ctypes.get_errno() != errno.ECONNREFUSED:  # that one reports an earlier send (ICMP)
                 return None
         at: float | None = None
         if self._header.control_length >= _CONTROL.size:

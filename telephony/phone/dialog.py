@@ -18,7 +18,7 @@ _ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, REFER, NOTIFY"
 
 @dataclass(slots=True)
 class Dialog:
-    """One side of a call. `local` and `remote` are From/To values with their tags, as this side sends them."""
+    """One side of a dialog. `local` and `remote` are From/To values with their tags, as this side sends them."""
 
     via: str  # "SIP/2.0/UDP 127.0.0.1:5060"
     contact: str
@@ -38,7 +38,7 @@ class Dialog:
 
     @classmethod
     def incoming(cls, invite: SipRequest, *, via: str, contact: str) -> Dialog:
-        """The called side of an INVITE. Raises BadPeerMessage when that has no Contact."""
+        """The called side, from an INVITE. Raises BadPeerMessage if it has no Contact."""
         local = f"{_one(invite, 'To')};tag={secrets.token_hex(6)}"
         return cls(
             via,
@@ -52,7 +52,7 @@ class Dialog:
         )
 
     def established(self, response: SipResponse) -> None:
-        """Take what a response with a To tag says (RFC 3261 section 12.1.2). Raises BadPeerMessage."""
+        """Apply a response with a To tag (RFC 3261 section 12.1.2). Raises BadPeerMessage."""
         self.remote = _one(response, "To")
         self.target = _contact_uri(response)
         self.routes = list(reversed(response.get_header_values("Record-Route")))
@@ -71,7 +71,7 @@ class Dialog:
         headers: Mapping[str, str] | None = None,
         sequence: int | None = None,
     ) -> SipRequest:
-        """A new request with a branch of its own; `sequence` is given for ACK only, which has its INVITE's."""
+        """A new request with its own branch; `sequence` is given only for ACK, which reuses its INVITE's."""
         if sequence is None:
             self.sequence += 1
             sequence = self.sequence
@@ -132,22 +132,22 @@ def next_hop(request: SipRequest) -> tuple[str, int]:
     try:
         uri = parse_address(routes[0]).uri if routes else parse_uri(request.uri)
     except (ValueError, IndexError) as error:
-        raise BadPeerMessage(f"{routes or request.uri} is no SIP URI") from error
+        raise BadPeerMessage(f"{routes or request.uri} is not a SIP URI") from error
     return uri.host, uri.port or (5061 if uri.scheme == "sips" or uri.params.get("transport") == "tls" else 5060)
 
 
 def branch_of(message: SipRequest | SipResponse) -> str:
-    """The topmost branch, which names the transaction. Raises BadPeerMessage."""
+    """The topmost Via branch, which identifies the transaction. Raises BadPeerMessage."""
     try:
         return message.via[0].branch or ""
     except (ValueError, IndexError) as error:
-        raise BadPeerMessage("a message without a usable Via") from error
+        raise BadPeerMessage("message without a usable Via") from error
 
 
 def _one(message: SipRequest | SipResponse, name: str) -> str:
     value = message.get_header(name)
     if not value:
-        raise BadPeerMessage(f"a message without {name}")
+        raise BadPeerMessage(f"message without {name}")
     return value
 
 

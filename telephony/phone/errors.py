@@ -1,4 +1,4 @@
-"""What goes wrong with a phone's call."""
+"""Errors of a phone's calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ __all__ = ["BadPeerMessage", "CallFailed"]
 
 
 class CallFailed(TelephonyError):
-    """A call was not answered. `status` is the final SIP status (408 when nobody answered at all), `reason` its phrase,
-    `reason_header` the Reason header (RFC 3326) if there was one, `retry_after` seconds if the peer gave them."""
+    """A call was not answered. `status` is the final SIP status (408 when no response came at all), `reason` its
+    phrase, `reason_header` the Reason header (RFC 3326) if there was one, `retry_after` the seconds the peer gave,
+    if any."""
 
     def __init__(self, status: int, reason: str, reason_header: str = "", retry_after: int | None = None) -> None:
         super().__init__(f"{status} {reason}" + (f" ({reason_header})" if reason_header else ""))

@@ -1,7 +1,7 @@
 """One thread for the audio of all phones of a process: packets leave on absolute 20 ms deadlines.
 
-It does not share the asyncio loop, so a busy loop does not bend what is measured. Arrival times are the kernel's
-(SO_TIMESTAMPNS), so packets need not be fetched the moment they come: each phone's socket is emptied at its own tick.
+It is independent of the asyncio loop, so a busy loop does not distort measurements. Arrival times are the kernel's
+(SO_TIMESTAMPNS), so packets need not be read on arrival: each phone's socket is drained at its own tick.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from telephony.phone.rtp import ReceivedPackets, RtpPacket, RtpSender, parse_rtp
 __all__ = ["MediaStream", "MediaThread", "media_thread"]
 
 _TICK_S = FRAME_MS / 1000
-_GIVEN_UP_S = 1.0  # a machine that stood still for so long does not get a burst of old packets
+_GIVEN_UP_S = 1.0  # after a longer stall, skip the missed packets instead of sending a burst
 _SWITCH_INTERVAL_S = 0.0002
-_PHASES_S = 0.0025  # ticks of all phones fall on this grid: each waking up may cost a wait for the interpreter lock
+_PHASES_S = 0.0025  # ticks of all phones fall on this grid, as each wake-up may have to wait for the GIL
 
 
 class MediaStream:
-    """The RTP socket of one call. Made on the loop; ticked by the media thread from `start` to `stop`."""
+    """The RTP socket of one call. Created on the loop; ticked by the media thread from `start` to `stop`."""
 
     def __init__(self, host: str, sender: RtpSender) -> None:
         self.socket, self._rtcp = _rtp_and_rtcp(host)
         self.sender = sender
         self.received = ReceivedPackets()
         self.sent: list[bytes] = []
-        self.sent_at = array("d")  # when each of them was given to the kernel
+        self.sent_at = array("d")  # when each of them was passed to the kernel
         self.late_ms_max = 0.0  # the worst delay of a tick
         self._fd = self.socket.fileno()
         self._remote: bytes | None = None
         self.sending = False
-        self.generation = 0  # of the media thread's schedule; older entries are stale
+        self.generation = 0  # generation in the media thread's schedule; older entries are stale
         self.stopped = False
 
     @property
@@ -55,7 +55,7 @@ class MediaStream:
         self._rtcp.close()
 
     def send_to(self, host: str, port: int) -> None:
-        """Where packets go from now on. Raises OSError for a name that cannot be resolved."""
+        """Set where packets go. Raises OSError for a name that cannot be resolved."""
         self._remote = socket_address(host, port)
 
     def tick(self, deadline: float, receiver: DatagramReceiver) -> None:
@@ -65,7 +65,7 @@ class MediaStream:
             now = time.monotonic()
             self.late_ms_max = max(self.late_ms_max, (now - deadline) * 1000)
             if packet is not None:
-                send_datagram(self._fd, packet, self._remote)  # refused: the SIP side will say why
+                send_datagram(self._fd, packet, self._remote)  # if refused, the SIP side will report why
                 self.sent.append(packet)
                 self.sent_at.append(now)
             if told is not None:
@@ -73,7 +73,7 @@ class MediaStream:
         self.drain(receiver)
 
     def drain(self, receiver: DatagramReceiver) -> None:
-        """Take everything that has come."""
+        """Read everything that has arrived."""
         now = time.monotonic()
         realtime_ahead = time.time() - now
         while (came := receiver.receive(self._fd)) is not None:
@@ -85,7 +85,7 @@ class MediaStream:
 
 
 def _rtp_and_rtcp(host: str) -> tuple[socket.socket, socket.socket]:
-    """An even port, and the odd one above it (RFC 3550 section 11): nobody reads there, but what a peer sends as RTCP
+    """An even port, and the odd one above it (RFC 3550 section 11). Nothing reads the odd one, but RTCP from a peer
     must not reach another program. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(50):
@@ -104,7 +104,7 @@ def _rtp_and_rtcp(host: str) -> tuple[socket.socket, socket.socket]:
             pass  # the odd port is taken
         rtp.close()
         rtcp.close()
-    raise OSError("no pair of UDP ports is free")
+    raise OSError("no free pair of UDP ports")
 
 
 class MediaThread:
@@ -119,7 +119,7 @@ class MediaThread:
         self._heap: list[tuple[float, int, int, MediaStream]] = []
 
     def start(self, stream: MediaStream) -> None:
-        """Tick `stream` from now on; called again, it begins a new rhythm now."""
+        """Tick `stream` from now on; calling it again restarts the rhythm now."""
         with self._lock:
             self._orders.put((stream, None))
             if not self._running:
@@ -127,7 +127,7 @@ class MediaThread:
                 threading.Thread(target=self._run, name="phone-media", daemon=True).start()
 
     def stop(self, stream: MediaStream, done: Callable[[], None]) -> None:
-        """Fetch what has come, close the socket, then call `done` (on the media thread)."""
+        """Read what has arrived, close the socket, then call `done` (on the media thread)."""
         with self._lock:
             self._orders.put((stream, done))
             if not self._running:
@@ -146,7 +146,7 @@ class MediaThread:
     def _step(self) -> bool:
         wait = max(0.0, self._heap[0][0] - time.monotonic()) if self._heap else 0.0
         try:
-            # one wait for both: the next deadline (to the microsecond) and orders from the loop
+            # a single wait for the next deadline (to the microsecond) and commands from the loop
             self._obey(*(self._orders.get(timeout=wait) if wait > 0 else self._orders.get_nowait()))
             return True
         except Empty:

@@ -1,4 +1,4 @@
-"""A scripted SIP phone: places and takes calls, and times what it hears. Our measuring instrument."""
+"""A scripted SIP phone: places and receives calls, and times what it hears. Our measuring instrument."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _REMEMBERED = 500  # answers kept for repeated requests, and transactions for re
 
 
 class Phone:
-    """One SIP address. Use it as `async with Phone() as phone`, or `start` and `close` it.
+    """One SIP address. Use `async with Phone() as phone`, or `start` and `close`.
 
     `codec`: one name or several in order of preference. `credentials`: (user, password) for 401 and 407.
-    `dtx`: send nothing while nothing is played, instead of comfort silence. `tls`: needed for transport "tls".
+    `dtx`: send nothing while no clip plays, instead of comfort silence. `tls`: required for transport "tls".
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Phone:
             raise PortTaken(f"{self._transport_name}://{self.host}:{self._port}") from error
 
     async def close(self) -> None:
-        """Hang up what is left and close the socket. Idempotent."""
+        """Hang up remaining calls and close the socket. Idempotent."""
         if self._transport is None:
             return
         calls = list(self._calls.values())
@@ -95,12 +95,12 @@ class Phone:
 
     @property
     def address(self) -> Address:
-        """Where this phone takes SIP."""
+        """The address where this phone receives SIP."""
         return self._opened().local
 
     @property
     def uri(self) -> str:
-        """How to call this phone."""
+        """The URI to call this phone at."""
         host, port = self.address
         return f"sip:{self._user}@{host}:{port}" + ("" if not self.reliable else f";transport={self._transport_name}")
 
@@ -131,8 +131,8 @@ class Phone:
     async def dial(
         self, uri: str, *, caller: str = "", display_name: str = "", headers: Mapping[str, str] | None = None
     ) -> PhoneCall:
-        """Send the INVITE and return the call that has not been answered yet. Raises CallFailed when the peer
-        cannot be reached at all, ValueError when `uri` is none."""
+        """Send the INVITE and return the call before it is answered. Raises CallFailed if the peer is unreachable,
+        ValueError for an invalid `uri`."""
         transport = self._opened()
         parsed = parse_uri(uri)
         peer = (parsed.host, parsed.port or (5061 if self._transport_name == "tls" else 5060))
@@ -154,10 +154,10 @@ class Phone:
         return call
 
     async def incoming(self) -> PhoneCall:
-        """Wait for the next call to this phone; `ring`, `answer` or `reject` it."""
+        """Wait for the next call to this phone; then `ring`, `answer` or `reject` it."""
         return await self._incoming.get()
 
-    # --- what calls use (Signaling) ---
+    # --- used by calls (Signaling) ---
 
     def transact(
         self, request: SipRequest, to: Address, on_response: Callable[[SipResponse], None] | None = None
@@ -211,7 +211,7 @@ class Phone:
         self._calls[_key_of(call.dialog)] = call
 
     def _reply_to(self, request: SipRequest) -> Address:
-        """RFC 3581: to where the request came from, as our transport noted in its Via."""
+        """RFC 3581: send to where the request came from, as our transport noted in its Via."""
         via = request.via[0]
         return via.received or via.host, int(via.rport or via.port or 5060)
 
@@ -225,7 +225,7 @@ class Phone:
             else:
                 self._on_request(_noted(message, source, self.reliable), source)
         except BadPeerMessage:
-            pass  # a broken message is as good as none; its sender will time out
+            pass  # ignore a malformed message; its sender will time out
 
     def _on_request(self, request: SipRequest, source: Address) -> None:
         key = _transaction_key(request)
@@ -280,7 +280,7 @@ def _noted(request: SipRequest, source: Address, reliable: bool) -> SipRequest:
     """Write into the topmost Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
     vias = request.via
     if not vias:
-        raise BadPeerMessage("a request without a Via")
+        raise BadPeerMessage("request without a Via")
     top = vias[0]
     if top.host != source[0] or "rport" in top.params or reliable:
         top.params["received"] = source[0]

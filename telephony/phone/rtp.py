@@ -1,4 +1,4 @@
-"""RTP as a phone speaks it (RFC 3550), with key presses (RFC 4733): what to send next, and what came. Pure."""
+"""A phone's RTP (RFC 3550) with key presses (RFC 4733): what to send next, and what arrived. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_COPIES = 3  # RFC 4733 section 2.5.1.4
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One packet that came. `at`: when the kernel received it, seconds of the monotonic clock (= loop clock)."""
+    """A received packet. `at`: when the kernel received it, seconds of the monotonic clock (= loop clock)."""
 
     at: float
     sequence: int
@@ -30,7 +30,7 @@ class RtpPacket:
 
 
 def parse_rtp(data: bytes) -> tuple[int, int, bool, int, bytes] | None:
-    """(sequence, timestamp, marker, payload type, payload) of a packet; None for what is no RTP version 2."""
+    """(sequence, timestamp, marker, payload type, payload) of a packet; None if it is not RTP version 2."""
     if len(data) < 12 or data[0] >> 6 != 2:
         return None
     start = 12 + 4 * (data[0] & 15)
@@ -44,9 +44,9 @@ def parse_rtp(data: bytes) -> tuple[int, int, bool, int, bytes] | None:
 
 
 class ReceivedPackets:
-    """Everything that came, in order of arrival. Columns, so that ten minutes take 7 MB and analysis is fast.
+    """All received packets, in order of arrival. Stored in columns: ten minutes take 7 MB and analysis is fast.
 
-    Grows on the media thread; readers see whole packets only.
+    Grows on the media thread; readers see only complete packets.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class ReceivedPackets:
         self.timestamp.append(packet.timestamp)
         self.marker.append(packet.marker)
         self.payload_type.append(packet.payload_type)
-        self.payload.append(packet.payload)  # last: its length is the length
+        self.payload.append(packet.payload)  # appended last: its length is the log's length
 
     def __len__(self) -> int:
         return len(self.payload)
@@ -89,7 +89,7 @@ class ReceivedPackets:
 
 @dataclass(eq=False, slots=True)
 class Clip:
-    """Audio to send: one payload a packet. `on_sent(first, last)` is told of each packet that went out."""
+    """Audio to send: one payload per packet. `on_sent(first, last)` is called for each packet sent."""
 
     payloads: list[bytes]
     on_sent: Callable[[bool, bool], None]
@@ -101,7 +101,7 @@ class Digit:
     """A key press to send, or a pause when `event` is None."""
 
     event: int | None
-    packets: int  # of 20 ms
+    packets: int  # 20 ms each
     on_sent: Callable[[], None] | None = None
     position: int = 0
     ends_sent: int = 0
@@ -109,7 +109,7 @@ class Digit:
 
     @classmethod
     def press(cls, digit: str, ms: int) -> Digit:
-        """Raises ValueError for what is no DTMF digit."""
+        """Raises ValueError for an invalid DTMF digit."""
         return cls(_EVENTS.index(digit.upper()), max(1, round(ms / FRAME_MS)))
 
     @classmethod
@@ -119,9 +119,9 @@ class Digit:
 
 @dataclass(slots=True)
 class RtpSender:
-    """Decides what goes out in each 20 ms: a key press first, then clips, then comfort silence (nothing with `dtx`).
+    """Decides what to send every 20 ms: a key press first, then clips, then comfort silence (nothing with `dtx`).
 
-    A key press holds clips up; it does not cut them. Calls to `next_packet` are 20 ms apart.
+    A key press delays clips but does not cut them. Calls to `next_packet` are 20 ms apart.
     """
 
     payload_type: int
@@ -133,10 +133,10 @@ class RtpSender:
     event_payload_type: int = 101
     clips: deque[Clip] = field(default_factory=deque)
     digits: deque[Digit] = field(default_factory=deque)
-    _talking: bool = False  # the next packet of a talkspurt has the marker bit
+    _talking: bool = False  # the first packet of a talkspurt has the marker bit
 
     def next_packet(self) -> tuple[bytes | None, Callable[[], None] | None]:
-        """The packet for these 20 ms (or None), and whom to tell once it has been sent."""
+        """The packet for these 20 ms (or None), and the callbacks to run once it has been sent."""
         packet, told = self._event() if self.digits else (None, None)
         if packet is None:
             packet, told_of_audio = self._audio()
@@ -157,7 +157,7 @@ class RtpSender:
         while self.clips:
             try:
                 clip = self.clips[0]
-            except IndexError:  # stopped from the loop just now
+            except IndexError:  # just stopped from the loop
                 break
             first = clip.position == 0
             payload = clip.payloads[clip.position]
@@ -187,7 +187,7 @@ class RtpSender:
             pass
 
     def _event(self) -> tuple[bytes | None, Callable[[], None] | None]:
-        """RFC 4733 section 2.5: same timestamp all along, growing duration, the end said three times."""
+        """RFC 4733 section 2.5: constant timestamp, growing duration, the end sent three times."""
         digit = self.digits[0]
         if digit.position == 0:
             digit.timestamp = self.timestamp
@@ -213,7 +213,7 @@ class RtpSender:
 
 
 def _both(first: Callable[[], None] | None, second: Callable[[], None] | None) -> Callable[[], None] | None:
-    """One packet may end a key and a clip."""
+    """One packet may end both a key and a clip."""
     if first is None or second is None:
         return first or second
 

@@ -1,4 +1,4 @@
-"""The phone's session descriptions (RFC 8866, RFC 3264): one audio stream, one codec or several, telephone-event."""
+"""The phone's session descriptions (RFC 8866, RFC 3264): one audio stream, one or more codecs, telephone-event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVENT_PAYLOAD_TYPE = 101
 class Codec:
     name: CodecName
     payload_type: int  # RFC 3551 table 4
-    silence: int  # the byte of silence
+    silence: int  # the byte that encodes silence
     encode: Callable[[bytes], bytes]
     decode: Callable[[bytes], bytes]
 
@@ -35,12 +35,12 @@ CODECS: dict[CodecName, Codec] = {
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
-    """What the other side wants to receive, and where."""
+    """What the peer wants to receive, and where."""
 
     host: str
     port: int
     codec: Codec
-    event_payload_type: int | None  # None: it takes no RFC 4733 events
+    event_payload_type: int | None  # None: it does not accept RFC 4733 events
     direction: MediaDirection
 
 
@@ -53,7 +53,7 @@ def describe(
     direction: MediaDirection = "sendrecv",
     event_payload_type: int = _EVENT_PAYLOAD_TYPE,
 ) -> bytes:
-    """An offer or answer. `version` grows with each change (RFC 3264 section 8)."""
+    """An offer or answer. `version` increases with each change (RFC 3264 section 8)."""
     family = "IP6" if ":" in host else "IP4"
     types = [CODECS[name].payload_type for name in codecs]
     lines = [
@@ -73,11 +73,11 @@ def describe(
 
 
 def understand(body: str, ours: Sequence[CodecName]) -> RemoteMedia:
-    """Read the other side's description. Raises BadPeerMessage when it cannot be used, or shares no codec."""
+    """Parse the peer's SDP. Raises BadPeerMessage if it cannot be used or has no codec in common."""
     try:
         audio = parse_sdp(body.encode("utf-8", "replace")).audio
     except SdpError as error:
-        raise BadPeerMessage(f"the SDP cannot be read: {error}") from error
+        raise BadPeerMessage(f"invalid SDP: {error}") from error
     if audio is None or audio.rtp_address is None:
         raise BadPeerMessage("the SDP has no audio stream")
     address, port = audio.rtp_address
@@ -87,4 +87,4 @@ def understand(body: str, ours: Sequence[CodecName]) -> RemoteMedia:
             if codec.key == (name, 8000, 1):
                 direction = _DIRECTIONS[audio.direction]
                 return RemoteMedia(str(address), port, CODECS[name], events[0] if events else None, direction)
-    raise BadPeerMessage(f"the SDP has none of {', '.join(ours)}")
+    raise BadPeerMessage(f"the SDP offers none of {', '.join(ours)}")

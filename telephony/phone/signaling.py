@@ -1,4 +1,4 @@
-"""What a call needs of its phone, and what it reports."""
+"""What a call needs from its phone, and what it reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class InDialogRequest:
-    """Something that the peer asked during the call: INFO, REFER, re-INVITE, UPDATE, BYE ..."""
+    """A request from the peer during the call: INFO, REFER, re-INVITE, UPDATE, BYE ..."""
 
     at: float
     method: str
@@ -41,7 +41,7 @@ class InDialogRequest:
 
 
 class Signaling(Protocol):
-    """What a call needs of its phone."""
+    """What a call needs from its phone."""
 
     host: str
     reliable: bool
@@ -57,7 +57,7 @@ class Signaling(Protocol):
     def reply(self, request: SipRequest, response: SipResponse) -> None: ...
 
     def authorize(self, request: SipRequest, challenge: SipResponse) -> bool:
-        """Put credentials into `request`; False when there are none for this challenge."""
+        """Add credentials to `request`; False if there are none for this challenge."""
 
     def forget(self, dialog: Dialog) -> None:
-        """Its call is over."""
+        """The call is over."""

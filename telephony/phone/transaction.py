@@ -14,7 +14,7 @@ __all__ = ["ClientTransaction", "FinalAnswer"]
 
 
 class _Running:
-    """A transaction whose timers run. `perform` is called with each thing that is to be done."""
+    """A transaction with running timers. `perform` is called with each action."""
 
     def __init__(self, transaction: Transaction, perform: Callable[[Do], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class _Running:
 class ClientTransaction:
     """One request. `final` becomes its final response, or None when none came in 32 s.
 
-    `on_response` is called for every response, repeated finals among them (which an INVITE must acknowledge again).
+    `on_response` is called for every response, including repeated finals (which an INVITE must acknowledge again).
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ClientTransaction:
 
 
 class FinalAnswer:
-    """A final response to an INVITE: sent until its ACK comes (`stop`), or until nobody waits for it any more."""
+    """A final response to an INVITE: sent until its ACK comes (`stop`) or the time for it is over."""
 
     def __init__(self, status: int, send: Callable[[], None], given_up: Callable[[], None], *, reliable: bool) -> None:
         self._send = send

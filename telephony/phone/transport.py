@@ -1,4 +1,4 @@
-"""SIP over UDP, TCP and TLS for the phone. Messages are parsed here; what cannot be parsed is dropped and counted."""
+"""SIP over UDP, TCP and TLS for the phone. Messages are parsed here; unparsable ones are dropped and counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _parsed(data: bytes) -> SipRequest | SipResponse | None:
     try:
         return SipMessage.parse(data)
     except ValueError as error:
-        _log.warning("a message that is no SIP: %s", error)
+        _log.warning("not a SIP message: %s", error)
         return None
 
 
@@ -64,7 +64,7 @@ class UdpTransport(asyncio.DatagramProtocol):
     async def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
-            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
+            await asyncio.sleep(0)  # the socket is closed in the loop's next iteration
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         message = _parsed(data)
@@ -76,7 +76,7 @@ class UdpTransport(asyncio.DatagramProtocol):
 
 
 class TcpTransport:
-    """Also TLS. One connection a peer, kept; requests from the peer come over it or over the listening port."""
+    """Also TLS. One persistent connection per peer; its requests come over it or to the listening port."""
 
     reliable = True
 
@@ -89,7 +89,7 @@ class TcpTransport:
         self.local: Address = ("", 0)
 
     async def open(self, host: str, port: int) -> None:
-        """Listens for TCP; the listening side of TLS would need a certificate, and gateways reuse the connection."""
+        """Listens for TCP only; TLS would need a certificate, and gateways reuse the connection."""
         self._server = await asyncio.start_server(self._accepted, host, port)
         self.local = self._server.sockets[0].getsockname()[:2]
 
@@ -103,7 +103,7 @@ class TcpTransport:
         task.add_done_callback(self._readers.discard)
 
     def send(self, data: bytes, to: Address) -> None:
-        """To the connection with this peer; after it was lost, to nobody (the transaction then times out)."""
+        """Send on the connection to this peer; if it is lost, drop the message (the transaction times out)."""
         writer = self._writers.get(to)
         if writer is not None:
             writer.write(data)
@@ -140,7 +140,7 @@ class TcpTransport:
                 if message is not None:
                     self._on_message(message, peer)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
-            pass  # gone, or no SIP: either way the connection is of no more use
+            pass  # closed, or not SIP: either way the connection is useless now
         finally:
             self._writers.pop(peer, None)
             writer.close()

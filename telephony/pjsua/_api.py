@@ -1,4 +1,4 @@
-"""The part of pjsua2 that we use, and the only import of it. `_api.pyi` beside this file gives it types.
+"""The part of pjsua2 that we use, and the only module that imports it. `_api.pyi` beside this file gives it types.
 
 Importing is cheap and starts nothing; a warm parent imports it before it forks.
 """

@@ -1,4 +1,4 @@
-"""What comes to our own sockets of a leg, on the loop: key presses, comfort noise, RTCP, and who else speaks."""
+"""What arrives on a leg's own sockets, on the loop: key presses, comfort noise, RTCP, and strangers' packets."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["Arrivals", "GateKeeper", "HeardPacket"]
 
 log = logging.getLogger(__name__)
 
-_MOST_READ = 32  # packets a wake-up
+_MOST_READ = 32  # packets per wake-up
 _MOST_BYTES = 2048
 _COMFORT_NOISE = 13  # RFC 3389 section 4
-_LOOK_AGAIN_S = 0.02  # at strangers, while one of them may be the peer
+_LOOK_AGAIN_S = 0.02  # check strangers again, while one of them may be the peer
 
 HeardPacket = tuple[int, int, int]  # sequence number, timestamp, bytes of payload
 
 
 class GateKeeper(Protocol):
-    """What is done on the PJSIP thread, in order; failures are logged there."""
+    """Runs commands on the PJSIP thread, in order; failures are logged there."""
 
     def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
-        """These are the peer's, for PJSIP's statistics."""
+        """Hands the peer's packets to PJSIP's statistics."""
 
     def stranger(self, source: Source, *, rtcp: bool) -> bool:
-        """Whether this source is the peer's from now on."""
+        """Whether this source counts as the peer from now on."""
 
 
 class Arrivals:
@@ -57,7 +57,7 @@ class Arrivals:
         self.look()
 
     def look(self) -> None:
-        """Look at strangers for as long as one of them may be the peer: after each offer."""
+        """After each offer: check strangers' packets while one of them may be the peer."""
         self._looking = None
         for group in (self._gate.rtp, self._gate.rtcp):
             if group.strangers.fileno() >= 0 and self._gate.open_at(group):
@@ -106,7 +106,7 @@ class Arrivals:
             arrived.presses_dropped = self._limit.dropped
 
     def _stranger_came(self, group: PortGroup) -> None:
-        """Ask for one packet of each source whether it is the peer's. Then not for a moment: it may be a flood."""
+        """Check one packet of each source for being the peer's, then pause: it may be a flood."""
         self._loop.remove_reader(group.strangers)
         if self._looking is None:
             self._looking = self._loop.call_later(_LOOK_AGAIN_S, self.look)
@@ -116,7 +116,7 @@ class Arrivals:
             for _ in range(_MOST_READ):
                 data, source = group.strangers.recvfrom(_MOST_BYTES)
                 if not rtcp and source in self._gate.admitted:
-                    continue  # came before the kernel knew
+                    continue  # arrived before the kernel filter was in place
                 self._gate.arrived.strangers += 1
                 if source not in asked and (is_rtcp(data) if rtcp else read_rtp(data) is not None):
                     asked.add(source)
@@ -125,7 +125,7 @@ class Arrivals:
     def _ask(self, source: Source, report: bytes | None) -> None:
         def answer() -> None:
             if self._keeper.stranger(source, rtcp=report is not None):
-                log.info("media comes from %s:%d", *source)
+                log.info("media source is now %s:%d", *source)
                 self._loop.call_soon_threadsafe(self._was_the_peer, report)
 
         self._submit(answer)

@@ -35,11 +35,11 @@ __all__ = ["AudioPort", "Bridge"]
 
 log = logging.getLogger(__name__)
 
-_CLOCK_LINGER_S = 0.5  # the clock must tick on for PJSIP to carry out the removal of the last call's stream
+_CLOCK_LINGER_S = 0.5  # PJSIP removes the last call's stream on a later tick
 
 
 class AudioPort(AudioMediaPort):
-    """A place in the bridge where one leg's room can be attached."""
+    """A port of the bridge that one leg's room can be attached to."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class AudioPort(AudioMediaPort):
         self._audio = audio
 
     def detach(self) -> None:
-        """A frame that is being handed over at this moment may still reach the room."""
+        """A frame already being handed over may still reach the room."""
         self._audio = None
 
     def onFrameReceived(self, frame: MediaFrame) -> None:
@@ -117,7 +117,7 @@ class Bridge:
         return sum(port.faults for port in self._ports)
 
     def take(self, audio: LegAudio) -> AudioPort:
-        """A port that ticks every 20 ms from now on, whether RTP comes or not."""
+        """A port that ticks every 20 ms from now on, whether or not RTP arrives."""
         self._idle_since = None
         if not self._ticking:
             self._manager.setNullDev()
@@ -128,7 +128,7 @@ class Bridge:
             port = AudioPort(f"leg{len(self._ports)}")
             self._ports.append(port)
         port.attach(audio)
-        # The bridge only asks a port for frames while somebody listens: the null device does, always.
+        # The bridge asks a port for frames only while something listens to it; the null device always does.
         port.startTransmit(self._manager.getPlaybackDevMedia())
         return port
 
@@ -142,13 +142,13 @@ class Bridge:
             self._idle_since = now
 
     def rest(self, now: float) -> None:
-        """Stop the clock when nobody has needed it for a while: 50 wake-ups a second are not free."""
+        """Stop the clock when it has been unused for a while: 50 wake-ups a second are not free."""
         if self._idle_since is not None and now - self._idle_since >= _CLOCK_LINGER_S:
             self._idle_since = None
             self._stop_clock()
 
     def close(self) -> None:
-        """Stop the clock, then destroy the ports: nothing calls them any more."""
+        """Stop the clock, then destroy the ports, which nothing calls any more."""
         self._stop_clock()
         self._free.clear()
         self._ports.clear()

@@ -1,4 +1,4 @@
-"""DTMF to send: what a string of digits means. Pure. (What is received: `telephony.media.telephone_events`.)"""
+"""Parses a string of digits to send as DTMF. Pure. (For received digits, see `telephony.media.telephone_events`.)"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAUSE_S = 0.5  # a `w`
 
 
 def dial_plan(digits: str) -> list[str | None]:
-    """Keys in upper case, None for each pause. Raises TelephonyMisuse for what is neither."""
+    """Keys in upper case, None for each pause. Raises TelephonyMisuse for any other character."""
     plan: list[str | None] = []
     for character in digits:
         if character in "wW":
@@ -19,5 +19,5 @@ def dial_plan(digits: str) -> list[str | None]:
         elif character.upper() in KEYS:
             plan.append(character.upper())
         else:
-            raise TelephonyMisuse(f"{character!r} cannot be sent as DTMF: use 0-9 * # A-D, and w for a pause")
+            raise TelephonyMisuse(f"cannot send {character!r} as DTMF: use 0-9 * # A-D, and w for a pause")
     return plan

@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """Takes calls on a loopback SIP port. `on_incoming` is called on the loop for each; it answers or refuses, later.
+    """Takes calls on a loopback SIP port. `on_incoming` is called on the loop for each call and may answer or refuse
+    later.
 
-    A process can have one at a time; after `close`, another may start. PJSIP does not survive a fork: start after it.
+    One per process at a time; after `close`, another may start. PJSIP does not survive a fork, so fork first.
     """
 
-    _running = False  # PJSIP has one set of globals a process
+    _running = False  # PJSIP keeps one set of globals per process
 
     def __init__(self, settings: EndpointSettings, on_incoming: Callable[[IncomingLeg], None]) -> None:
         self._settings = settings
@@ -46,23 +47,23 @@ class Endpoint:
 
     @property
     def call_limit(self) -> int:
-        """How many calls PJSIP can hold, probed at `start`. One more is answered 486 by PJSIP."""
+        """How many calls PJSIP can hold, probed at `start`. PJSIP answers 486 to any call beyond that."""
         return min(self._engine.call_limit, self._settings.rtp_pairs)
 
     @property
     def slots_in_use(self) -> int:
-        """Calls that PJSIP holds now, those included whose BYE the peer has not answered (up to 32 s)."""
+        """Calls that PJSIP holds now, including those whose BYE the peer has not answered (up to 32 s)."""
         return self._engine.slots_in_use
 
     @property
     def audio_faults(self) -> int:
-        """Exceptions and wrong frame sizes of rooms so far; each was replaced by 20 ms of silence."""
+        """Exceptions and wrong frame sizes from rooms so far; each was replaced by 20 ms of silence."""
         return self._engine.faults
 
     async def start(self) -> None:
-        """Raises PortTaken when the SIP port is in use, PjsipError for the rest."""
+        """Raises PortTaken when the SIP port is in use, PjsipError for any other failure."""
         if Endpoint._running:
-            raise TelephonyMisuse("a process has one PJSIP endpoint at a time")
+            raise TelephonyMisuse("this process already has a PJSIP endpoint")
         Endpoint._running = True
         owner = self._owner = OwnerThread(self._engine)
         try:
@@ -73,7 +74,7 @@ class Endpoint:
             raise
 
     async def close(self) -> None:
-        """Hang up what is left, at most 2 s, and stop PJSIP. Idempotent."""
+        """Hang up remaining calls (2 s at most) and stop PJSIP. Idempotent."""
         owner, self._owner = self._owner, None
         if owner is None:
             return
@@ -86,7 +87,7 @@ class Endpoint:
 
     async def dial(self, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
         """Place a call that the gateway has allowed by `info.call_id`; `edge` is its address for workers. `audio` is
-        joined from the first media on, early media included. What becomes of it the leg's events say.
+        joined from the first media on, including early media. The leg's events tell how the call goes.
 
         Raises CallLimitReached, MediaPortsExhausted or PjsipError, and TelephonyMisuse before `start`."""
         owner = self._owner
@@ -121,7 +122,7 @@ class Endpoint:
         try:
             self._on_incoming(leg)
         except Exception:
-            log.exception("a call could not be taken")
+            log.exception("accepting a call failed")
             refusal = asyncio.ensure_future(self._refuse(leg))
             self._refusals.add(refusal)
             refusal.add_done_callback(self._refusals.discard)
@@ -135,4 +136,4 @@ class Endpoint:
         try:
             await leg.reject(500, "Server Internal Error")
         except TelephonyError as error:
-            log.error("a call could not even be refused: %s", error)
+            log.error("refusing a call failed: %s", error)

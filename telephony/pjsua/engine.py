@@ -43,23 +43,23 @@ __all__ = ["Engine"]
 
 log = logging.getLogger(__name__)
 
-_IDLE_WAIT_MS = 500  # commands do not wait for it: they send a wake-up
+_IDLE_WAIT_MS = 500  # commands end the wait with a wake-up
 _MEDIA_WAIT_MS = 40  # while a leg waits for its first packet
-_CLOCK_WAIT_MS = 250  # while the bridge's clock may be stopped soon
+_CLOCK_WAIT_MS = 250  # while the bridge's clock is due to stop
 _BREATH_S = 0.01
-_CALLS_ASKED = 200  # PJSIP lowers it to what it was compiled for
+_CALLS_ASKED = 200  # PJSIP lowers it to its compile-time limit
 _LOG_LEVELS = {0: logging.CRITICAL, 1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO}
 
 NewLeg = Callable[[Line, IncomingRequest], Callable[[LegEvent], None]]
 
 
 class _Log(LogWriter):
-    """PJSIP's log lines into ours."""
+    """Forwards PJSIP's log lines to ours."""
 
     def write(self, entry: LogEntry) -> None:
         try:
             text = entry.msg.rstrip()
-            # PJSIP calls each busy port that it skips an error; only running out of them is one.
+            # PJSIP logs each busy port it skips as an error; only running out of ports is one.
             level = logging.DEBUG if " bind() at " in text else _LOG_LEVELS.get(entry.level, logging.DEBUG)
             log.log(level, "pjsip: %s", text)
         except BaseException:  # noqa: BLE001, S110 - an exception that leaves a SWIG director aborts the process
@@ -90,7 +90,7 @@ class _PjEndpoint(PjEndpoint):
 
 
 class Engine:
-    """All methods but `wake` run on the owner thread, and `start` to `stop` on the same one."""
+    """All methods except `wake` run on the owner thread, the same one from `start` to `stop`."""
 
     _last: ClassVar[weakref.ref[_PjEndpoint] | None] = None
 
@@ -110,16 +110,16 @@ class Engine:
 
     @property
     def faults(self) -> int:
-        """Exceptions and wrong frames of room audio so far."""
+        """Exceptions and wrong frames from room audio so far."""
         return self._bridge.faults if self._bridge is not None else 0
 
     @property
     def slots_in_use(self) -> int:
-        """Calls that PJSIP holds, those included whose BYE has not been answered."""
+        """Calls that PJSIP holds, including those whose BYE has not been answered."""
         return len(self._lines) + len(self._closing)
 
     def start(self) -> None:
-        """Raises PortTaken or PjsipError, and leaves nothing behind then."""
+        """Raises PortTaken or PjsipError, and then leaves nothing behind."""
         if self._settings.switch_interval_s is not None:
             sys.setswitchinterval(self._settings.switch_interval_s)
         silence_log()
@@ -131,11 +131,11 @@ class Engine:
             raise
 
     def poll(self) -> None:
-        """Wait for network and timers, at most half a second, and do what they ask for."""
+        """Wait for network and timer events, at most half a second, and handle them."""
         if self._endpoint is None or self._bridge is None:
             raise PjsipError("poll", 0, "the endpoint is not running")
         if self._closing:
-            self._confirm()  # a refusal frees its slot at once
+            self._confirm()  # a refused call frees its slot at once
         if self._sockets.too_many():
             sleep(_BREATH_S)
             return
@@ -160,15 +160,15 @@ class Engine:
             self._closing.pop(slot).finish()
 
     def wake(self) -> None:
-        """From any thread: end the present wait. PJSIP drops datagrams of up to 32 bytes unread."""
+        """From any thread: end the current wait. PJSIP drops datagrams of up to 32 bytes unread."""
         if self._wake is not None:
             try:
                 self._wake.send(b"\0")
             except OSError:
-                pass  # a full socket buffer has woken it already; a closed one belongs to a stopped endpoint
+                pass  # a full buffer means it is awake already; a closed socket means the endpoint has stopped
 
     def stop(self) -> None:
-        """Destroy everything, in the order that PJSIP survives. Calls should have been ended before."""
+        """Destroy everything, in the order that PJSIP tolerates. End the calls first."""
         if self._wake is not None:
             self._wake.close()
             self._wake = None
@@ -189,7 +189,7 @@ class Engine:
                 with pjsip_operation("stop"):
                     self._endpoint.libDestroy(PJSUA_DESTROY_NO_RX_MSG)
             finally:
-                self._endpoint = None  # the last reference: PJSIP allows the next one once this is gone
+                self._endpoint = None  # the last reference: PJSIP allows a new endpoint once this is gone
 
     def invited(self, account: _Account, prm: OnIncomingCallParam) -> None:
         """A new INVITE, which PJSIP has answered with 100."""
@@ -214,7 +214,7 @@ class Engine:
         return OutgoingLine(self._bridge, self._close, self._sockets.closed)
 
     def place(self, line: OutgoingLine, leg_id: str, edge: tuple[str, int], audio: LegAudio) -> None:
-        """Send its INVITE. Raises CallLimitReached, MediaPortsExhausted, PjsipError."""
+        """Send the line's INVITE. Raises CallLimitReached, MediaPortsExhausted, PjsipError."""
         if self._account is None:
             raise PjsipError("dial", 0, "the endpoint is not running")
         line.place(self._account, leg_id, edge, audio)
@@ -225,8 +225,8 @@ class Engine:
         self._choose_port()
 
     def _choose_port(self) -> None:
-        """PJSIP counts its ports up; who knows one of them must not know the next. It goes on from the port of the
-        account's settings when that has changed."""
+        """PJSIP hands out ports in ascending order, so each would reveal the next. Pick a random pair for the next
+        call: PJSIP continues from the account's port when that setting changes."""
         account, config = self._account, self._config
         if account is None or config is None:
             return
@@ -280,8 +280,8 @@ class Engine:
 def _endpoint_config(settings: EndpointSettings) -> EpConfig:
     config = EpConfig()
     agent = config.uaConfig
-    agent.threadCnt = 0  # the owner thread does it all
-    agent.mainThreadOnly = False  # digits come at once, on the media thread, not with the next SIP event
+    agent.threadCnt = 0  # the owner thread does all the work
+    agent.mainThreadOnly = False  # deliver digits at once, on the media thread, not with the next SIP event
     agent.maxCalls = settings.call_limit or _CALLS_ASKED
     agent.userAgent = "Trunkline"
     writer = _Log()
@@ -294,12 +294,12 @@ def _endpoint_config(settings: EndpointSettings) -> EpConfig:
     media.clockRate = media.sndClockRate = 8000
     media.channelCount = 1
     media.audioFramePtime = 20
-    media.ptime = 0  # packets as long as the peer asks, else 20 ms
+    media.ptime = 0  # use the peer's packet length, else 20 ms
     media.maxMediaPorts = 64
     media.threadCnt = 1
     media.hasIoqueue = True  # RTP is received on a thread of its own
     media.quality = 3  # the small resampling filter: enough between G.722 and 8 kHz
-    media.noVad = True  # send packets through silence too: peers take a gap for a dead call
+    media.noVad = True  # keep sending during silence: peers take a gap for a dead call
     media.ecTailLen = 0
     media.sndAutoCloseTime = -1  # the bridge stops its clock itself
     buffer = settings.jitter_buffer
@@ -313,7 +313,7 @@ def _account_config(settings: EndpointSettings, sip_port: int) -> AccountConfig:
     config.idUri = f"sip:trunkline@{settings.sip_host}:{sip_port}"
     config.callConfig.timerUse = PJSUA_SIP_TIMER_OPTIONAL
     media = config.mediaConfig
-    media.lockCodecEnabled = True  # a peer that takes several codecs of our offer is asked for one (RFC 3264, 10.2)
+    media.lockCodecEnabled = True  # ask a peer that accepts several of our codecs to pick one (RFC 3264, 10.2)
     media.transportConfig.port = settings.first_rtp
     media.transportConfig.portRange = 2 * settings.rtp_pairs - 1
     media.transportConfig.boundAddress = settings.rtp_bind

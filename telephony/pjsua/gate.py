@@ -1,14 +1,14 @@
-"""Who may speak to a leg: the two UDP ports that PJSIP has for it, each shared with two sockets of ours.
+"""Decides who may speak to a leg. PJSIP's two UDP ports for the leg are each shared with two sockets of ours.
 
 ```
  RTP port   --source, payload type-->  PJSIP's socket: the peer's audio, into the jitter buffer
  RTCP port  --source--------------->   our socket: key presses, comfort noise, payload types nobody agreed on, RTCP
-                                       strangers: counted, and read by nobody but for that
+                                       strangers: only counted
 ```
 
-The kernel sorts (`packet_filter`), so a stranger's flood costs no Python and takes no room in PJSIP's queue. With SRTP
-key presses and RTCP can be read by PJSIP only, and go to it. PJSIP sends its audio where the last packet that it got
-came from, which is the peer then.
+The kernel sorts packets (`packet_filter`), so strangers cost neither Python time nor room in PJSIP's queue. With SRTP
+only PJSIP can read key presses and RTCP, so they go to it. PJSIP sends its audio to the source of the last packet it
+received, which is then always the peer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from telephony.pjsua.packet_filter import attach, rtcp_program, rtp_program
 
 __all__ = ["Agreed", "Arrived", "Gate", "PortGroup"]
 
-_STRANGERS_BYTES = 4096  # of queue: the kernel counts what does not fit
+_STRANGERS_BYTES = 4096  # queue size: the kernel counts what does not fit
 _SO_MEMINFO = 55
 _DROPS_AT = 8 * 4  # SK_MEMINFO_DROPS
 _MOST_READ = 64  # at once
@@ -35,19 +35,19 @@ _MOST_READ = 64  # at once
 
 @dataclass(slots=True)
 class Arrived:
-    """What has come to our sockets. Written on the loop, read anywhere."""
+    """Counts of what our sockets received. Written on the loop, read anywhere."""
 
-    packets: int = 0  # of RTP, from the peer
+    packets: int = 0  # RTP, from the peer
     rtcp: int = 0
     comfort_noise: int = 0
     unknown_payload: int = 0
     presses_dropped: int = 0
-    strangers: int = 0  # those that the loop has read
+    strangers: int = 0  # the ones that the loop has read
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What offer and answer say about the peer's packets."""
+    """What the offer and answer say about the peer's packets."""
 
     rtp: Source | None  # None: no address (hold)
     rtcp: Source | None
@@ -57,17 +57,17 @@ class Agreed:
 
 
 class PortGroup:
-    """One UDP port: PJSIP's socket, and two of ours that joined it."""
+    """One UDP port: PJSIP's socket, and two of ours bound to the same port."""
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor`: of PJSIP's socket. Raises OSError."""
+        """`descriptor`: PJSIP's socket. Raises OSError."""
         theirs = socket.socket(fileno=os.dup(descriptor))
         with theirs:
             address: Source = theirs.getsockname()
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self.port = address[1]
             self.ours = _joined(address)
-            attach(self.ours, rtcp_program((), to_pjsip=False))  # nobody may speak yet
+            attach(self.ours, rtcp_program((), to_pjsip=False))  # let nobody in yet
         self.strangers = _joined(address)
         self.strangers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _STRANGERS_BYTES)
         self._drained = 0
@@ -76,7 +76,7 @@ class PortGroup:
         attach(self.ours, program)
 
     def from_strangers(self, admitted: tuple[Source, ...]) -> int:
-        """How many packets of strangers have come that nobody else has read. On the PJSIP thread."""
+        """How many strangers' packets arrived and were never read. On the PJSIP thread."""
         if self.strangers.fileno() < 0:
             return self._drained
         with suppress(OSError):
@@ -85,16 +85,16 @@ class PortGroup:
         return self._drained + _drops(self.strangers)
 
     def close(self) -> None:
-        """The drops are forgotten: what was counted is to be read before."""
+        """Resets the drop count; read it first."""
         self.ours.close()
         self.strangers.close()
 
 
 class Gate:
-    """Both ports of a leg. On the PJSIP thread, but for `arrived` and `close`, which are the loop's."""
+    """Both ports of a leg. On the PJSIP thread, except `arrived` and `close`, which run on the loop."""
 
     def __init__(self, rtp_descriptor: int, rtcp_descriptor: int) -> None:
-        """Raises PjsipError where the kernel can't sort packets."""
+        """Raises PjsipError if the kernel can't filter packets."""
         try:
             self.rtp, self.rtcp = PortGroup(rtp_descriptor), PortGroup(rtcp_descriptor)
         except OSError as error:
@@ -105,7 +105,7 @@ class Gate:
         self._rtcp = SourceLatch()
 
     def succeed(self, other: Gate) -> None:
-        """Go on with the counts of the gate before."""
+        """Continue the counts of the previous gate."""
         self.arrived = other.arrived
         self.arrived.strangers = other.strangers
 
@@ -119,12 +119,12 @@ class Gate:
 
     @property
     def admitted(self) -> tuple[Source, ...]:
-        """Whose RTP counts."""
+        """The sources whose RTP is accepted."""
         return self._rtp.admitted
 
     @property
     def strangers(self) -> int:
-        """Packets from elsewhere so far."""
+        """Packets from strangers so far."""
         return (
             self.arrived.strangers
             + self.rtp.from_strangers(self._rtp.admitted)
@@ -132,21 +132,21 @@ class Gate:
         )
 
     def offer(self, agreed: Agreed, networks: Iterable[Network]) -> None:
-        """Of a new offer and answer. `networks`: where the trunk's media comes from."""
+        """Apply a new offer and answer. `networks`: where the trunk's media comes from."""
         self.agreed = agreed
         self._rtp.offer(agreed.rtp, networks)
         self._sort()
         self._offer_rtcp()
 
     def heard_rtp(self) -> None:
-        """PJSIP has got something since the offer: the peer is where it was said to be."""
+        """PJSIP has received a packet since the offer: the peer is at the address in its SDP."""
         self._rtp.heard()
 
     def heard_rtcp(self) -> None:
         self._rtcp.heard()
 
     def stranger(self, source: Source) -> bool:
-        """RTP came from another source; whether it is the peer's from now on."""
+        """RTP came from another source. Returns whether that source counts as the peer from now on."""
         if not self._rtp.stranger(source):
             return False
         self._sort()
@@ -154,7 +154,7 @@ class Gate:
         return True
 
     def rtcp_stranger(self, source: Source) -> bool:
-        """The same for RTCP, whose source is any port of where the RTP comes from."""
+        """The same for RTCP, which may come from any port of the RTP source's address."""
         if not self._rtcp.stranger(source):
             return False
         self._sort_rtcp()
@@ -201,6 +201,6 @@ def _joined(address: Source) -> socket.socket:
 
 
 def _drops(sock: socket.socket) -> int:
-    """Packets that found no room in a socket's queue."""
+    """Packets that did not fit into a socket's queue."""
     figures = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 64)
     return int(struct.unpack_from("=I", figures, _DROPS_AT)[0]) if len(figures) >= _DROPS_AT + 4 else 0

@@ -1,4 +1,4 @@
-"""A leg on the asyncio side: verbs go to the PJSIP thread, events come from it."""
+"""The asyncio side of a leg: commands go to the PJSIP thread, events come from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telephony.rooms.protocol import LegAudio
 __all__ = ["IncomingLeg", "PjsipLeg", "PjsipLine"]
 
 _CONFIRMATION_S = 2.0
-_LEAST_DIGIT_MS = 40  # ITU-T Q.24: shorter is not recognised
+_LEAST_DIGIT_MS = 40  # ITU-T Q.24: shorter presses are not recognised
 _MOST_DIGIT_MS = 8000  # the RFC 4733 duration field holds 8.19 s at 8 kHz
 
 
@@ -48,10 +48,10 @@ class Perform(Protocol):
 
 
 class PjsipLeg:
-    """What legs of both directions share: events, digits, the end, and what comes to their own sockets."""
+    """What inbound and outbound legs share: events, digits, the end, and packets on their own sockets."""
 
     def __init__(self, line: PjsipLine, perform: Perform, submit: Callable[[Callable[[], object]], None]) -> None:
-        """`submit`: as `perform`, without waiting."""
+        """`submit`: like `perform`, without waiting."""
         self._line = line
         self._perform = perform
         self._submit = submit
@@ -66,9 +66,9 @@ class PjsipLeg:
 
     @property
     def info(self) -> CallInfo:
-        """Raises TelephonyMisuse while nobody has said what call it is."""
+        """Raises TelephonyMisuse before `adopt`."""
         if self._info is None:
-            raise TelephonyMisuse("the leg has not been adopted: nobody has said what call it is")
+            raise TelephonyMisuse("the leg has not been adopted, so its call is not known yet")
         return self._info
 
     @property
@@ -76,12 +76,12 @@ class PjsipLeg:
         return self._over.is_set()
 
     def trust_media(self, networks: Iterable[Network]) -> None:
-        """Before the answer: a peer behind NAT may send its audio from these; nobody else but the address in its SDP
-        is heard."""
+        """Before the answer: the networks from which a peer behind NAT may send audio. Otherwise only the address in
+        its SDP is heard."""
         self._line.media.networks = tuple(networks)
 
     def watch(self, gate: Gate) -> None:
-        """On the loop: the line has a gate, or a new offer for it."""
+        """On the loop: the line has opened its gate, or applied a new offer to it."""
         if self.ended:
             gate.close()
         elif self._arrivals is not None and self._gate is gate:
@@ -96,10 +96,10 @@ class PjsipLeg:
         await self._end(0, reason)
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """Returns when the last digit has been sent. Raises LegEndedError when the leg ends before."""
+        """Returns when the last digit has been sent. Raises LegEndedError if the leg ends first."""
         plan = dial_plan(digits)
         if not _LEAST_DIGIT_MS <= duration_ms <= _MOST_DIGIT_MS or gap_ms < 0:
-            raise TelephonyMisuse(f"a digit lasts {_LEAST_DIGIT_MS}-{_MOST_DIGIT_MS} ms, and a gap is not negative")
+            raise TelephonyMisuse(f"a digit lasts {_LEAST_DIGIT_MS}-{_MOST_DIGIT_MS} ms; a gap must not be negative")
         for key in plan:
             if key is None:
                 await asyncio.sleep(PAUSE_S)
@@ -110,7 +110,7 @@ class PjsipLeg:
     async def events(self) -> AsyncIterator[LegEvent]:
         """Raises TelephonyMisuse for a second consumer."""
         if self._consumed:
-            raise TelephonyMisuse("a leg's events have one consumer")
+            raise TelephonyMisuse("a leg's events have a single consumer")
         self._consumed = True
         while True:
             event = await self._events.get()
@@ -127,7 +127,7 @@ class PjsipLeg:
         return self._statistics
 
     def deliver(self, event: LegEvent) -> None:
-        """On the loop: what the line posted."""
+        """On the loop: an event from the line."""
         if self.ended:
             return
         self._events.put_nowait(event)
@@ -147,13 +147,13 @@ class PjsipLeg:
             return
         if self._hanging_up is None:
             self._hanging_up = asyncio.create_task(self._end_and_wait(sip_status, reason))
-        await asyncio.shield(self._hanging_up)  # who gives up waiting does not stop the BYE
+        await asyncio.shield(self._hanging_up)  # cancelling the wait does not stop the BYE
 
     async def _end_and_wait(self, sip_status: int, reason: str) -> None:
         try:
             await self._perform(partial(self._line.end, sip_status, reason))
         except BaseException:
-            self._hanging_up = None  # it may be tried again
+            self._hanging_up = None  # allow another attempt
             raise
         try:
             async with asyncio.timeout(_CONFIRMATION_S):
@@ -164,9 +164,9 @@ class PjsipLeg:
 
 
 class IncomingLeg(PjsipLeg):
-    """An INVITE that came in; implements `telephony.call.Leg`. Nobody answers it but its owner.
+    """An incoming INVITE; implements `telephony.call.Leg`. Only its owner answers it.
 
-    `request` is what the INVITE says. Who knows what call it is gives it its `info` by `adopt`.
+    `request` is what the INVITE says. Whoever knows the call sets its `info` with `adopt`.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class IncomingLeg(PjsipLeg):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The X-… header fields of the INVITE, by name in any case."""
+        """The INVITE's X-… header fields; names are case-insensitive."""
         return self.request.headers
 
     @property
@@ -200,11 +200,11 @@ class IncomingLeg(PjsipLeg):
         await self._on_line(self._line.ring)
 
     async def answer(self, audio: LegAudio) -> None:
-        """Raises LegEndedError when the caller has given up, MediaPortsExhausted or PjsipError when PJSIP cannot."""
+        """Raises LegEndedError if the caller has given up, MediaPortsExhausted or PjsipError if PJSIP cannot answer."""
         await self._on_line(partial(self._line.answer, audio))
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
         """`sip_status` is 300-699. Has no effect on a leg that has ended."""
         if not 300 <= sip_status <= 699:
-            raise TelephonyMisuse(f"{sip_status} does not refuse a call")
+            raise TelephonyMisuse(f"{sip_status} is not a final error status (300-699)")
         await self._end(sip_status, reason)

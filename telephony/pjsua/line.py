@@ -1,4 +1,4 @@
-"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, but for digits that PJSIP reads (media thread).
+"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, except digits that PJSIP reads (media thread).
 
 `SipCall` is PJSIP's object and its callbacks; `Line` is what outlives it. PJSIP reuses a call slot as soon as it is
 free, and a SipCall that is destroyed later would hang up the slot's next call. So the line lets go of it within the
@@ -63,10 +63,10 @@ __all__ = ["Line", "SipCall", "guarded", "peer_reason"]
 log = logging.getLogger(__name__)
 
 _DECLINE = 603
-_UNPROVEN_S = 0.4  # of audio to somebody who has shown by nothing that it is there: a round trip, and no flood
+_UNPROVEN_S = 0.4  # of audio before the peer has proven that it is there: covers a round trip, too short for a flood
 _NOT_ACCEPTABLE = 488
 _NO_MEDIA = "our offer was not answered"
-_OWN_BYE_S = 0.3  # of some answers PJSIP makes a BYE by itself, and a second one must not follow it
+_OWN_BYE_S = 0.3  # PJSIP sends a BYE by itself after some answers; don't send a second one
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
@@ -75,7 +75,7 @@ _P = TypeVar("_P")
 
 
 def guarded(method: Callable[[_S, _P], None]) -> Callable[[_S, _P], None]:
-    """For callbacks from PJSIP: an exception that leaves a SWIG director aborts the process."""
+    """Decorates PJSIP callbacks: an exception that leaves a SWIG director aborts the process."""
 
     @wraps(method)
     def call(self: _S, prm: _P) -> None:
@@ -132,7 +132,7 @@ class SipCall(Call):
 
 
 class Line:
-    """The life of one PJSIP call. `post` takes what happens to the loop; the last event is LegEnded."""
+    """The life of one PJSIP call. `post` carries events to the loop; the last one is LegEnded."""
 
     def __init__(
         self, slot: int, bridge: Bridge, closing: Callable[[Line], None], released: Callable[[], None]
@@ -150,11 +150,11 @@ class Line:
         self._announced = False
         self._agreed = False  # an offer has been answered
         self._confirmed = False  # the ACK has come
-        self._acknowledged = False  # that, or a packet
+        self._acknowledged = False  # an ACK or a packet has come
         self._first_media = False
         self._held = False
-        self._ending: tuple[int, str] | None = None  # what we end it with
-        self._hang_up_at = 0.0  # not before; infinite once it has been done
+        self._ending: tuple[int, str] | None = None  # status and reason that we end it with
+        self._hang_up_at = 0.0  # earliest time to hang up; infinite once done
         self._ended = False
 
     def begin(self, account: Account) -> None:
@@ -162,7 +162,7 @@ class Line:
 
     @property
     def gone(self) -> bool:
-        """PJSIP has nothing more to do with this line."""
+        """Whether PJSIP is done with this line."""
         return self._call is None
 
     @property
@@ -173,7 +173,7 @@ class Line:
     def awaits_acknowledgement(self) -> bool:
         return self._announced and not self._acknowledged and self._call is not None
 
-    # Verbs. Each raises LegEndedError when the call is over.
+    # Commands. Each raises LegEndedError when the call is over.
 
     def ring(self) -> None:
         call = self._alive()
@@ -185,7 +185,7 @@ class Line:
     def answer(self, audio: LegAudio) -> None:
         call = self._alive()
         if self._answered:
-            raise TelephonyMisuse("the leg has been answered already")
+            raise TelephonyMisuse("the leg is already answered")
         prm = CallOpParam()
         prm.statusCode = 200
         with pjsip_operation("answer"):
@@ -201,7 +201,7 @@ class Line:
             self.post(LegHeld(monotonic()))
 
     def end(self, sip_status: int, reason: str) -> None:
-        """Refuse, or hang up. `sip_status` 0: 480 before the answer, BYE after it. No effect when it is over."""
+        """Refuse or hang up. `sip_status` 0: 480 before the answer, BYE after it. No effect on an ended call."""
         if self._call is None or self._ending is not None:
             return
         if self._answered and sip_status:
@@ -214,8 +214,8 @@ class Line:
             self._leave_bridge()  # `settle` does the rest
 
     def settle(self) -> None:
-        """What waits for the peer's ACK. A callee sends no BYE before it (RFC 3261 section 15), and no more than a
-        moment of audio: whoever the INVITE named must not be flooded."""
+        """Holds back what must wait for the peer's ACK: a callee sends no BYE before it (RFC 3261 section 15), and no
+        more than a moment of audio, so that an INVITE cannot make us flood whoever it names."""
         call = self._call
         if call is None:
             return
@@ -257,14 +257,14 @@ class Line:
         return self.media.statistics(self._call)
 
     def heard(self, rtp: list[HeardPacket], rtcp: list[bytes]) -> None:
-        """What the peer sent to our own sockets."""
+        """Events from the peer's packets on our own sockets."""
         if self._call is not None:
             self.media.heard(rtp, rtcp)
             if self.awaits_media and rtp:
                 self.look_for_media()
 
     def stranger(self, source: Source, *, rtcp: bool) -> bool:
-        """Somebody else sends to this leg; whether that is the peer from now on."""
+        """Another source sends to this leg. Returns whether it counts as the peer from now on."""
         return self._call is not None and self.media.stranger(self._call, source, rtcp=rtcp)
 
     def look_for_media(self) -> None:
@@ -274,7 +274,7 @@ class Line:
             self.post(FirstMedia(monotonic()))
 
     def finish(self, sip_status: int | None = None, reason: str | None = None, *, by_peer: bool = False) -> None:
-        """Post LegEnded, once. Without arguments: as we ended it."""
+        """Post LegEnded, once. Without arguments: with our own status and reason."""
         if self._ended:
             return
         self._ended = True
@@ -290,7 +290,7 @@ class Line:
             )
         )
 
-    # What PJSIP tells us.
+    # Callbacks from PJSIP.
 
     def state_changed(self, prm: OnCallStateParam) -> None:
         call = self._call
@@ -299,7 +299,7 @@ class Line:
         info = call.getInfo()
         if info.state == PJSIP_INV_STATE_CONFIRMED:
             self._confirmed = True
-            if not self._agreed and self._ending is None:  # ours in the 200 had none that can be used in the ACK
+            if not self._agreed and self._ending is None:  # the ACK had no usable answer to our offer in the 200
                 self._ending = (_NOT_ACCEPTABLE, _NO_MEDIA)
                 self._hang_up_at = monotonic() + _OWN_BYE_S
                 self._leave_bridge()  # `settle` does the rest
@@ -307,19 +307,19 @@ class Line:
             return
         self.release()
         if self._ending is not None:
-            self._closing(self)  # LegEnded comes when PJSIP has the peer's answer and frees the slot
+            self._closing(self)  # LegEnded follows when the peer has answered and PJSIP frees the slot
             return
         status = info.lastStatusCode
         by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
         if self._announced and by_peer and not self._acknowledged:
-            self._acknowledge()  # who sends a BYE has got our answer
+            self._acknowledge()  # a peer that sends a BYE has received our answer
         self.finish(status, peer_reason(prm) or info.lastReason, by_peer=by_peer)
 
     def media_changed(self) -> None:
         call = self._call
         if call is None:
             return
-        info = call.getInfo()  # kept by name: what is inside it dies with it
+        info = call.getInfo()  # keep a reference: its members are freed with it
         for media in info.media:
             if media.type != PJMEDIA_TYPE_AUDIO or media.status not in (PJSUA_CALL_MEDIA_ACTIVE, *_HELD):
                 continue
@@ -342,8 +342,8 @@ class Line:
         self.media.ends(call, index)
 
     def digit_received(self, prm: OnDtmfEventParam) -> None:
-        """On the media thread (RFC 4733 in SRTP: all other key packets come to our own socket). INFO never comes: the
-        edge reads it."""
+        """On the media thread, for RFC 4733 in SRTP; all other key packets come to our own socket. The edge handles
+        INFO, so none arrives here."""
         if prm.method == PJSUA_DTMF_METHOD_SIP_INFO:
             return
         ended = bool(prm.flags & _DTMF_ENDED)
@@ -371,19 +371,19 @@ class Line:
 
     def _join(self, call: SipCall, index: int, *, joined: bool) -> None:
         port = self._port
-        if port is None or self.media.index is None:  # an inactive stream has no place in the bridge
+        if port is None or self.media.index is None:  # an inactive stream is not in the bridge
             return
         try:
             media = call.getAudioMedia(index)
             if joined:
                 media.startTransmit(port)
                 port.startTransmit(media)
-            else:  # hold music is not for the agent to hear; the port ticks on with silence
+            else:  # the agent must not hear hold music; the port keeps ticking with silence
                 media.stopTransmit(port)
                 port.stopTransmit(media)
         except Error as error:
             if joined:
-                log.error("cannot join the call to the bridge: %s", error.reason)
+                log.error("joining the call to the bridge failed: %s", error.reason)
 
     def _note_hold(self, held: bool) -> None:
         if held != self._held:

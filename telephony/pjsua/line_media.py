@@ -1,4 +1,4 @@
-"""The media of one line: its gate, its stream, what is known of the packets. On the PJSIP thread.
+"""The media of one line: its gate, its stream, its packet statistics. On the PJSIP thread.
 
 PJSIP makes a new stream for most offers; the gate lives as long as the call's sockets do.
 """
@@ -23,23 +23,23 @@ __all__ = ["LineMedia"]
 log = logging.getLogger(__name__)
 
 _SEQUENCES = 1 << 16
-_TICKS_A_MS = 8  # PJSIP tells times of events in milliseconds
+_TICKS_A_MS = 8  # PJSIP gives event times in milliseconds
 
 
 class LineMedia:
-    """`watch` is told of a gate that has been opened, and again after each offer."""
+    """`watch` is called when a gate is opened, and again after each offer."""
 
     def __init__(self, slot: int) -> None:
         self.networks: tuple[Network, ...] = ()  # where the trunk's media may come from
         self.watch: Callable[[Gate], None] = lambda gate: None
         self._slot = slot
         self._gate: Gate | None = None
-        self._index: int | None = None  # of the stream; None: there is none
+        self._index: int | None = None  # stream index; None: no stream
         self._stream = 0  # its address
         self._paused = False
         self._at_offer = 0  # packets received when the last offer came
-        self._finished: MediaStatistics | None = None  # of the streams that are gone
-        self._keys = TelephoneEvents()  # of SRTP, whose events only PJSIP can read
+        self._finished: MediaStatistics | None = None  # totals of the streams that have ended
+        self._keys = TelephoneEvents()  # for SRTP, whose events only PJSIP can read
         self._key_limit = PressLimit()
         self._key_packets = 0
 
@@ -52,7 +52,7 @@ class LineMedia:
         self._slot = slot
 
     def open(self) -> None:
-        """Before anything is answered: from now on nobody is heard who is not let in. Raises PjsipError."""
+        """Called before any answer: from now on only admitted sources are heard. Raises PjsipError."""
         sockets = media_sockets(self._slot, 0)
         if sockets is not None:
             self._open(sockets.rtp, sockets.rtcp)
@@ -71,8 +71,8 @@ class LineMedia:
             pause_sending(stream)
 
     def agreed(self, call: Call, index: int) -> None:
-        """An offer and its answer are in force. Raises Error when the stream has gone."""
-        if not self._stream:  # on hold from the beginning: PJSIP makes none
+        """An offer and its answer are in effect. Raises Error when the stream is gone."""
+        if not self._stream:  # on hold from the start: PJSIP creates no stream
             return
         self._index = index
         sockets = media_sockets(self._slot, index)
@@ -126,14 +126,14 @@ class LineMedia:
         return gate.stranger(source)
 
     def has_received(self, call: Call) -> bool:
-        """Whether a packet of the peer has come since the last offer."""
+        """Whether a packet from the peer has arrived since the last offer."""
         received = self._received(call) > self._at_offer
         if received and self._gate is not None:
             self._gate.heard_rtp()
         return received
 
     def statistics(self, call: Call | None) -> MediaStatistics | None:
-        """All figures of the leg so far; `call` None: it has ended."""
+        """The leg's statistics so far; `call` is None once it has ended."""
         figures = self._of_streams(call)
         gate = self._gate
         if figures is None or gate is None:
@@ -151,7 +151,7 @@ class LineMedia:
         )
 
     def secure_key(self, digit: str, timestamp_ms: int, duration_ms: int, *, ended: bool, at: float) -> LegDigit | None:
-        """An event that PJSIP has decrypted. On the media thread."""
+        """A key event that PJSIP has decrypted. On the media thread."""
         code = KEYS.find(digit.upper()) if digit else -1
         if code < 0:
             return None
@@ -175,7 +175,7 @@ class LineMedia:
 
 
 def _source(text: str) -> Source | None:
-    """ "192.0.2.1:4000" as address and port; None for none, and for 0.0.0.0 (hold, RFC 2543)."""
+    """ "192.0.2.1:4000" as address and port; None if empty or 0.0.0.0 (hold, RFC 2543)."""
     address, _, port = text.rpartition(":")
     if not port.isdigit() or not int(port) or address in ("", "0.0.0.0"):  # noqa: S104
         return None

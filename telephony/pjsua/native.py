@@ -1,4 +1,4 @@
-"""What pjsua2 does not offer to Python: a few functions of the C library inside it, and its vectors' memory.
+"""What pjsua2 does not expose to Python: a few functions of the C library inside it, and its vectors' memory.
 
 The wheel's extension module exports PJSIP's C symbols. They are looked up on first use, never at import.
 """
@@ -33,8 +33,8 @@ _STREAM_STAT_BYTES = 8192  # pjsua_stream_stat is smaller than 1 KiB
 _TRANSPORT_INFO_BYTES = 8192  # pjmedia_transport_info is smaller than 2 KiB
 _ENCODING = 1  # PJMEDIA_DIR_ENCODING
 _SRTP = 2  # PJMEDIA_TRANSPORT_TYPE_SRTP
-_REPORTS = (200, 201)  # RTCP: a sender's, a receiver's
-_READ_APART = 50  # packets that may come between two readings
+_REPORTS = (200, 201)  # RTCP: sender report, receiver report
+_READ_APART = 50  # packets that may arrive between two readings
 _NEEDED = (
     "pj_log_set_level",
     "pjmedia_rtcp_rx_rtcp",
@@ -116,7 +116,7 @@ class MediaSockets:
 
 @cache
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(EXTENSION_FILE)  # already loaded by Python: this gives the same one
+    library = ctypes.CDLL(EXTENSION_FILE)  # already loaded by Python: returns the same library
     for name in _NEEDED:
         if not hasattr(library, name):
             raise PjsipError("load", 0, f"this build of pjsua2 hides the C function {name}")
@@ -124,13 +124,13 @@ def _library() -> ctypes.CDLL:
 
 
 def silence_log() -> None:
-    """Until libInit has set the log writer, PJLIB prints to stdout; this keeps it quiet."""
+    """Keep PJLIB from printing to stdout until libInit has set the log writer."""
     _library().pj_log_set_level(0)
 
 
 def set_g722_level() -> None:
-    """Meet other G.722 speakers at the same level: PJSIP by default scales 16-bit samples to 14 bits, which is 6 dB off
-    from what SpanDSP does, and with it baresip, Asterisk and FreeSWITCH. Holds for streams made from now on."""
+    """Use the same G.722 level as other implementations: by default PJSIP scales 16-bit samples to 14 bits, 6 dB off
+    from SpanDSP, and so from baresip, Asterisk and FreeSWITCH. Applies to streams created from now on."""
     _library().pjmedia_codec_g722_set_pcm_shift(1)
 
 
@@ -140,7 +140,7 @@ def compiled_call_limit() -> int:
 
 
 def calls_in_use() -> frozenset[int]:
-    """Call slots that PJSIP has not freed yet: a slot whose BYE waits for its answer is still in use."""
+    """Call slots that PJSIP has not freed yet: a slot whose BYE has not been answered is still in use."""
     ids = (ctypes.c_int * _MAX_CALLS_READ)()
     count = ctypes.c_uint(_MAX_CALLS_READ)
     status = _library().pjsua_enum_calls(ids, ctypes.byref(count))
@@ -150,9 +150,9 @@ def calls_in_use() -> frozenset[int]:
 
 
 def packets_reordered(slot: int, index: int, received: int, duplicated: int) -> int:
-    """Packets that came out of order. pjsua2 2.15.1 reports the loss in their place (RtcpStreamStat::fromPj).
+    """Packets that arrived out of order. pjsua2 2.15.1 reports the loss instead (RtcpStreamStat::fromPj).
 
-    `slot` must hold a live stream `index`. The other arguments are what pjsua2 says of it: 0 is returned when this
+    `slot` must hold a live stream `index`. The other arguments are pjsua2's figures for it: returns 0 when this
     build's structures do not agree with them.
     """
     buffer = ctypes.create_string_buffer(_STREAM_STAT_BYTES)
@@ -164,7 +164,7 @@ def packets_reordered(slot: int, index: int, received: int, duplicated: int) -> 
 
 
 def media_sockets(slot: int, index: int) -> MediaSockets | None:
-    """Of a live call's media `index`; None when it has no sockets."""
+    """The sockets of a live call's media `index`; None when it has none."""
     buffer = ctypes.create_string_buffer(_TRANSPORT_INFO_BYTES)
     if _library().pjsua_call_get_med_transport_info(slot, index, buffer):
         return None
@@ -176,8 +176,8 @@ def media_sockets(slot: int, index: int) -> MediaSockets | None:
 
 
 def note_received(stream: int, rtp: Iterable[tuple[int, int, int]], rtcp: Iterable[bytes]) -> None:
-    """Count packets that did not come through PJSIP's sockets. `stream` is the address of a live pjmedia_stream; of
-    RTP: (sequence number, timestamp, bytes of payload)."""
+    """Count packets that did not pass through PJSIP's sockets. `stream` is the address of a live pjmedia_stream. RTP
+    packets are given as (sequence number, timestamp, bytes of payload)."""
     library, info = _library(), _SessionInfo()
     if library.pjmedia_stream_get_rtp_session_info(ctypes.c_void_p(stream), ctypes.byref(info)) or not info.rtcp:
         return
@@ -185,7 +185,7 @@ def note_received(stream: int, rtp: Iterable[tuple[int, int, int]], rtcp: Iterab
     for sequence, timestamp, size in rtp:
         library.pjmedia_rtcp_rx_rtp2(session, ctypes.c_uint(sequence), ctypes.c_uint(timestamp), ctypes.c_uint(size), 0)
     for report in rtcp:
-        if report[1] in _REPORTS:  # and nothing of what follows it: no parser of C for that
+        if report[1] in _REPORTS:  # and nothing after it: the C parser must not see that
             first = report[: 4 * (int.from_bytes(report[2:4], "big") + 1)]
             library.pjmedia_rtcp_rx_rtcp(session, ctypes.create_string_buffer(first), ctypes.c_size_t(len(first)))
 
@@ -208,7 +208,7 @@ def vector_address(vector: ByteVector) -> int:
 
 
 def check_vector_layout() -> None:
-    """Raise PjsipError unless `vector_address` tells the truth on this build."""
+    """Raise PjsipError unless `vector_address` works on this build."""
     vector = ByteVector(4)
     for index in range(4):
         vector[index] = index + 1

@@ -28,13 +28,13 @@ from telephony.rooms.protocol import LegAudio
 
 __all__ = ["CALL_HEADER", "OutgoingLeg", "OutgoingLine"]
 
-CALL_HEADER = "X-Trunkline-Call"  # which of the calls that the gateway has allowed this is
+CALL_HEADER = "X-Trunkline-Call"  # identifies the call that the gateway has allowed
 _CANCELLED = 487
 _UNASSIGNED = -1
 
 
 class OutgoingLine(Line):
-    """A line whose INVITE is ours. It is joined to its room's audio from the first media on, early media included."""
+    """A line that sends the INVITE. It joins its room's audio from the first media on, including early media."""
 
     def __init__(self, *how: Any) -> None:
         super().__init__(_UNASSIGNED, *how)
@@ -92,7 +92,7 @@ class OutgoingLine(Line):
         self.post(LegRinging(monotonic(), sip_status, self._early_media))
 
     def _picked_up(self) -> None:
-        """PJSIP has had the 2xx and sent its ACK."""
+        """PJSIP has received the 2xx and sent its ACK."""
         self._answered = self._confirmed = self._announced = self._acknowledged = True
         now = monotonic()
         self._answered_at = now
@@ -103,7 +103,7 @@ class OutgoingLine(Line):
 
 
 class OutgoingLeg(PjsipLeg):
-    """An INVITE of ours; implements `telephony.call.Leg`. `hang_up` before the answer cancels it."""
+    """An outgoing INVITE; implements `telephony.call.Leg`. `hang_up` before the answer cancels it."""
 
     def __init__(
         self,
@@ -121,17 +121,17 @@ class OutgoingLeg(PjsipLeg):
         return self._outgoing.peer_suppresses_silence
 
     async def ring(self) -> None:
-        raise TelephonyMisuse("a call of ours rings by itself")
+        raise TelephonyMisuse("an outbound leg cannot be made to ring")
 
     async def answer(self, audio: LegAudio) -> None:
-        raise TelephonyMisuse("a call of ours is answered by its peer")
+        raise TelephonyMisuse("an outbound leg is answered by its peer")
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
-        raise TelephonyMisuse("a call of ours is not refused but hung up")
+        raise TelephonyMisuse("an outbound leg cannot be refused: hang it up")
 
 
 def _message(prm: OnCallStateParam) -> str:
-    """The message that has changed the state; nothing when none did."""
+    """The message that changed the state; empty when none did."""
     if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
         return ""
     return prm.e.body.tsxState.src.rdata.wholeMsg

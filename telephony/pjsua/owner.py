@@ -1,4 +1,4 @@
-"""The one thread that PJSIP lives on, and the way to it from the asyncio loop."""
+"""The one thread that PJSIP runs on, and how the asyncio loop reaches it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _JOIN_S = 5.0
-_PAUSE_S = 0.05  # so that a failure that repeats does not take the core and the log
+_PAUSE_S = 0.05  # keeps a repeating failure from filling the core and the log
 
 
 class Driven(Protocol):
-    """What the thread drives."""
+    """What the thread runs."""
 
     def start(self) -> None: ...
 
@@ -37,7 +37,7 @@ class Driven(Protocol):
 
 
 class OwnerThread:
-    """Runs commands for the loop, and `poll` in between. Commands are performed in order."""
+    """Runs commands for the loop, in order, and `poll` in between."""
 
     def __init__(self, driven: Driven) -> None:
         self._driven = driven
@@ -49,7 +49,7 @@ class OwnerThread:
         self._thread = Thread(target=self._run, name="pjsip", daemon=True)
 
     async def start(self) -> None:
-        """Start what is driven. Its failure is raised here, and the thread is gone then."""
+        """Start the thread and its engine. A failure is raised here, after the thread has ended."""
         self._thread.start()
         await self._started
         atexit.register(self._stop_at_exit)
@@ -62,7 +62,7 @@ class OwnerThread:
         atexit.unregister(self._stop_at_exit)
 
     async def call(self, command: Callable[[], _T]) -> _T:
-        """The result of `command`, performed on the thread. Raises what it raises, or PjsipError after the stop."""
+        """Run `command` on the thread and return its result. Raises what it raises, or PjsipError after the stop."""
         if self._stopping or not self._thread.is_alive():
             raise PjsipError("command", 0, "the endpoint has stopped")
         future: asyncio.Future[_T] = self._loop.create_future()
@@ -71,13 +71,13 @@ class OwnerThread:
         return await future
 
     def submit(self, command: Callable[[], object]) -> None:
-        """Perform `command` on the thread, and don't wait for it. A failure is logged; nothing after the stop."""
+        """Run `command` on the thread without waiting. A failure is logged; does nothing after the stop."""
         if not self._stopping:
             self._commands.append((command, None))
             self._driven.wake()
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
-        """From any thread: run on the loop, unless that has been closed."""
+        """From any thread: run on the loop, unless it has been closed."""
         try:
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
@@ -86,7 +86,7 @@ class OwnerThread:
     def _run(self) -> None:
         try:
             self._driven.start()
-        except BaseException as error:  # noqa: BLE001 - handed to who waits for the start
+        except BaseException as error:  # noqa: BLE001 - re-raised in the caller of start
             self.post(_fail, self._started, _portable(error))
             return
         self.post(_resolve, self._started, None)
@@ -94,8 +94,8 @@ class OwnerThread:
             try:
                 self._perform_all()
                 self._driven.poll()
-            except BaseException:  # other calls go on; nothing may end this thread
-                log.exception("the PJSIP thread failed in one round")
+            except BaseException:  # other calls continue; nothing may end this thread
+                log.exception("an iteration of the PJSIP thread failed")
                 sleep(_PAUSE_S)
         self._perform_all()
         try:
@@ -110,7 +110,7 @@ class OwnerThread:
             command, future = self._commands.popleft()
             try:
                 result = command()
-            except BaseException as error:  # noqa: BLE001 - handed to who waits for the command
+            except BaseException as error:  # noqa: BLE001 - re-raised in the caller of the command
                 portable = _portable(error)
                 if future is not None:
                     self.post(_fail, future, portable)
@@ -127,14 +127,14 @@ class OwnerThread:
                 self.post(_fail, future, PjsipError("command", 0, "the endpoint has stopped"))
 
     def _stop_at_exit(self) -> None:
-        """A process that exits without `stop` would be called back by PJSIP into a dying interpreter."""
+        """Without `stop`, PJSIP would call back into an interpreter that is shutting down."""
         self._stopping = True
         self._driven.wake()
         self._thread.join(_JOIN_S)
 
 
 def _portable(error: BaseException) -> BaseException:
-    """An error that may leave the thread: without tracebacks, whose frames hold PJSIP's objects."""
+    """An error that may leave the thread: without traceback, whose frames hold PJSIP's objects."""
     if not isinstance(error, TelephonyError):
         log.error("unexpected error on the PJSIP thread", exc_info=error)
         return PjsipError("command", 0, f"{type(error).__name__}: {error}")

@@ -1,8 +1,9 @@
-"""Who of several sockets on one UDP port gets a packet, decided in the kernel by its source and payload type.
+"""Decides, in the kernel, which of several sockets on one UDP port gets a packet, by its source and payload type.
 
-A classic BPF program for SO_ATTACH_REUSEPORT_CBPF (Linux 4.5 and newer, no privilege needed): it returns the place of
+A classic BPF program for SO_ATTACH_REUSEPORT_CBPF (Linux 4.5 and newer, no privilege needed): it returns the index of
 a socket in the port's group, which is the order in which they were bound. Offsets from zero are those of the UDP
-payload, offsets from `_NETWORK` those of the IP header (socket(7), the kernel's net/core/filter.c). Pure but `attach`.
+payload, offsets from `_NETWORK` those of the IP header (socket(7), the kernel's net/core/filter.c). Pure except
+`attach`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["OURS", "PJSIP", "STRANGERS", "Source", "attach", "rtcp_program", "rt
 
 Source = tuple[str, int]  # IPv4 address, port
 
-# Places in the group.
+# Indexes in the group.
 PJSIP = 0
 OURS = 1  # from the peer, but not for PJSIP
 STRANGERS = 2
@@ -32,9 +33,9 @@ _RTP_HEADER = 12
 
 
 def rtp_program(sources: Collection[Source], payload_types: Collection[int]) -> bytes:
-    """RTP of these sources and payload types goes to PJSIP, what else they send to us, and all else to STRANGERS."""
+    """RTP with these sources and payload types goes to PJSIP, other packets from them to us, all else to STRANGERS."""
     chosen = [_step(_LOAD_LENGTH), _step(_AT_LEAST, _RTP_HEADER, 0, len(payload_types) + 2)]  # else: OURS
-    chosen += [_step(_LOAD_BYTE, 1), _step(_AND, 0x7F)]  # without the marker
+    chosen += [_step(_LOAD_BYTE, 1), _step(_AND, 0x7F)]  # without the marker bit
     for place, payload_type in enumerate(payload_types):
         chosen.append(_step(_EQUAL, payload_type, len(payload_types) - place, 0))
     chosen += [_step(_RETURN, OURS), _step(_RETURN, PJSIP)]
@@ -42,12 +43,12 @@ def rtp_program(sources: Collection[Source], payload_types: Collection[int]) -> 
 
 
 def rtcp_program(sources: Collection[Source], *, to_pjsip: bool) -> bytes:
-    """All that these sources send goes to PJSIP or to us, and all else to STRANGERS."""
+    """Packets from these sources go to PJSIP or to us, all others to STRANGERS."""
     return _by_source(sources, [_step(_RETURN, PJSIP if to_pjsip else OURS)])
 
 
 def attach(sock: socket.socket, program: bytes) -> None:
-    """Replace the program of the group that `sock` is in. Raises OSError where the kernel can't do it."""
+    """Replace the program of the group that `sock` is in. Raises OSError if the kernel refuses it."""
     code = ctypes.create_string_buffer(program)
     sock.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", len(program) // 8, ctypes.addressof(code))
@@ -59,7 +60,7 @@ def _by_source(sources: Collection[Source], chosen: list[bytes]) -> bytes:
     stranger = _step(_RETURN, STRANGERS)
     tests: list[bytes] = []
     for place, (address, port) in enumerate(sources):
-        left = 4 * (len(sources) - place - 1)  # steps of the tests that follow
+        left = 4 * (len(sources) - place - 1)  # instructions in the tests that follow
         tests += [
             _step(_LOAD_WORD, _SOURCE_ADDRESS), _step(_EQUAL, int(IPv4Address(address)), 0, 2),
             _step(_LOAD_HALF, _SOURCE_PORT), _step(_EQUAL, port, left + 1, 0),
@@ -69,5 +70,5 @@ def _by_source(sources: Collection[Source], chosen: list[bytes]) -> bytes:
 
 
 def _step(code: int, value: int = 0, if_true: int = 0, if_false: int = 0) -> bytes:
-    """struct sock_filter. Jumps are counted from the next step on."""
+    """struct sock_filter. Jumps are relative to the next instruction."""
     return struct.pack("HBBI", code, if_true, if_false, value & 0xFFFFFFFF)

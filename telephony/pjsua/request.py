@@ -1,4 +1,4 @@
-"""What a leg can know of itself from its INVITE. Pure: text in, values out."""
+"""What an INVITE says about its leg. Pure: text in, values out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FOLD = re.compile(r"\n[ \t]+")
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, whatever its case; iterates over the names as they came."""
+    """Header fields by case-insensitive name; iterates over the names as received."""
 
     __slots__ = ("_items",)
 
@@ -43,7 +43,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """An INVITE as it came, before anyone has said what the call is."""
+    """An INVITE as received, before its call is known."""
 
     sip_call_id: str
     request_user: str  # of the Request-URI: the number that was called
@@ -51,7 +51,7 @@ class IncomingRequest:
     from_display: str
     to_user: str
     headers: Mapping[str, str] = field(default_factory=Headers)  # the X-… fields
-    suppresses_silence: bool = False  # its SDP says that nothing may come while the caller is silent
+    suppresses_silence: bool = False  # its SDP says that the caller may send nothing while silent
 
 
 def parse_invite(message: str) -> IncomingRequest:
@@ -81,7 +81,7 @@ def parse_invite(message: str) -> IncomingRequest:
 
 
 def reason_of(message: str) -> str:
-    """The text of a request's Reason header field (RFC 3326), else its first value, else nothing."""
+    """The text of a request's Reason header field (RFC 3326), else its first value, else empty."""
     for line in _lines(message)[1:]:
         name, _, value = line.partition(":")
         if name.strip().lower() == "reason":
@@ -94,17 +94,17 @@ def reason_of(message: str) -> str:
 
 def _lines(message: str) -> list[str]:
     """The start line and the header fields, unfolded (RFC 3261 section 7.3.1). Only a line feed ends a line:
-    `str.splitlines` would also take a vertical tab or U+2028 within a value for an end."""
+    `str.splitlines` would also split at a vertical tab or U+2028 within a value."""
     head = message.replace("\r\n", "\n").partition("\n\n")[0]
     return _FOLD.sub(" ", head).split("\n")
 
 
 def suppresses_silence(body: str) -> bool:
-    """Whether a session description says that nothing may come while its side is silent."""
+    """Whether a session description says that its sender may send nothing while silent."""
     try:
         streams = parse_sdp(body.encode(errors="replace")).media if body.strip() else ()
     except SdpError:
-        return False  # PJSIP has its own opinion of it
+        return False  # PJSIP decides about it
     audio = [stream for stream in streams if stream.kind == "audio" and stream.port]
     return any(stream.silence_suppression or stream.comfort_noise for stream in audio)
 

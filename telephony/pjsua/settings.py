@@ -16,10 +16,10 @@ class JitterBuffer:
     """PJSIP's adaptive jitter buffer. All in milliseconds.
 
     With `initial_ms` 0 nothing is held back in advance: on a clean line a frame is played at the next tick. A tick
-    that finds the buffer empty plays silence and the rest later, so one late packet makes the buffer as deep as the
-    line needs; when bursts have become smaller, frames are left out one by one until it is shallow again.
-    A positive `initial_ms` waits for that much audio at the start and after each gap, and for more, up to
-    `max_prefetch_ms`, as jitter grows: packets that overtook each other are then put in order again.
+    that finds the buffer empty plays silence and shifts the rest, so one late packet deepens the buffer to what the
+    line needs; when bursts get smaller, frames are dropped one by one until it is shallow again. A positive
+    `initial_ms` waits for that much audio at the start and after each gap, growing up to `max_prefetch_ms` with jitter:
+    packets that overtook each other are then put back in order.
     """
 
     initial_ms: int = 0
@@ -35,24 +35,24 @@ class JitterBuffer:
 class EndpointSettings:
     """One endpoint, one process. SIP stays on loopback (the edge speaks to the world); RTP does not."""
 
-    rtp_ports: tuple[int, int]  # first and last UDP port; a call takes an even RTP port and the RTCP port after it
+    rtp_ports: tuple[int, int]  # first and last UDP port; a call takes an even RTP port and the next port for RTCP
     public_address: str = ""  # goes into the SDP as the media address; empty: the address PJSIP finds
     rtp_bind: str = ""  # local address of the RTP sockets; empty: all interfaces
     sip_host: str = "127.0.0.1"
     sip_port: int = 0  # 0: any free one
-    codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")  # in order of preference when we make the offer
+    codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")  # in order of preference in our offers
     jitter_buffer: JitterBuffer = JitterBuffer()
-    srtp: bool = True  # SRTP with SDES when the peer offers it; never demanded
+    srtp: bool = True  # SRTP with SDES when the peer offers it; never required
     log_level: int = 2  # PJSIP's: 1 errors, 2 warnings, 3 information, 4 and 5 debug
-    switch_interval_s: float | None = 0.001  # sys.setswitchinterval: bounds how long the loop delays a frame
-    call_limit: int | None = None  # fewer calls than PJSIP was compiled for; None: as many as it can
+    switch_interval_s: float | None = 0.001  # sys.setswitchinterval: limits how long the loop can delay a frame
+    call_limit: int | None = None  # at most PJSIP's compile-time limit; None: that limit
 
     def __post_init__(self) -> None:
         low, high = self.rtp_ports
         if not 1024 <= low < high <= 65535:
-            raise TelephonyMisuse(f"rtp_ports {low}-{high} is not a range within 1024-65535")
+            raise TelephonyMisuse(f"invalid rtp_ports {low}-{high}: not a range within 1024-65535")
         if self.first_rtp + 1 > high:
-            raise TelephonyMisuse(f"rtp_ports {low}-{high} holds no even port with its neighbour")
+            raise TelephonyMisuse(f"invalid rtp_ports {low}-{high}: no even port followed by another port")
         unknown = [codec for codec in self.codecs if codec not in CODECS]
         if unknown or not self.codecs:
             raise TelephonyMisuse(f"codecs must be some of {', '.join(CODECS)}; got {', '.join(unknown) or 'none'}")

@@ -1,4 +1,4 @@
-"""Sockets of calls: which ports are next, and how many may be closing at once."""
+"""Call sockets: which ports come next, and how many may be closing at once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 __all__ = ["ClosingSockets", "free_pair"]
 
 _LINGER_S = 0.6  # PJ_IOQUEUE_KEY_FREE_DELAY is 0.5 s
-_MOST = 14  # of 32 calls that PJSIP's 64 handles serve; one poll of its socket can bring ten more
+_MOST = 14  # of the 32 calls that PJSIP's 64 handles allow; one poll of its socket can bring ten more
 
 
 class ClosingSockets:
-    """Counts the calls whose two RTP sockets PJSIP has closed but not yet given back.
+    """Counts the calls whose two RTP sockets PJSIP has closed but not yet freed.
 
-    It gives handles back half a second after they were closed, and when it runs out of them an assertion ends the
-    process. So an endpoint that has ended too many calls in that time lets SIP wait in its socket for a moment.
+    It frees handles half a second after they were closed, and running out of them ends the process with an assertion.
+    So an endpoint that has just ended too many calls leaves SIP messages in the socket for a moment.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -29,14 +29,14 @@ class ClosingSockets:
         self._closed.append(self._now())
 
     def too_many(self) -> bool:
-        """Whether no further call may be let in at this moment."""
+        """Whether new calls must wait for now."""
         while self._closed and self._now() - self._closed[0] >= _LINGER_S:
             self._closed.popleft()
         return len(self._closed) >= _MOST
 
 
 def free_pair(first: int, pairs: int, host: str) -> int:
-    """The place of a port pair that is free now, at random among those of the range; any when none is."""
+    """Index of a port pair that is free now, at random; any index when none is free."""
     begin = secrets.randbelow(pairs)
     for offset in range(pairs):
         place = (begin + offset) % pairs

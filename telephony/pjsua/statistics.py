@@ -1,4 +1,4 @@
-"""RTP figures of a leg: read from PJSIP's streams, added up over the streams that re-INVITEs replace."""
+"""RTP statistics of a leg: read from PJSIP's streams, added up over the streams that re-INVITEs replace."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["combine", "read_stream"]
 
 
 def read_stream(call: Call, slot: int, index: int) -> MediaStatistics:
-    """Figures of one live stream. On the PJSIP thread only; raises pjsua2's Error when there is no such stream."""
+    """Statistics of one live stream. On the PJSIP thread only; raises pjsua2's Error when there is no such stream."""
     stat = call.getStreamStat(index)
     received, sent, jitter = stat.rtcp.rxStat, stat.rtcp.txStat, stat.rtcp.rxStat.jitterUsec
     round_trip = stat.rtcp.rttUsec
     return MediaStatistics(
         codec=call.getStreamInfo(index).codecName,
         packets_received=received.pkt,
-        packets_lost=received.loss,  # expected less received: a duplicate hides a loss (RFC 3550 section 6.4.1)
+        packets_lost=received.loss,  # expected minus received: a duplicate hides a loss (RFC 3550 section 6.4.1)
         packets_discarded=received.discard + stat.jbuf.discard,
         packets_reordered=packets_reordered(slot, index, received.pkt, received.dup),
         packets_duplicated=received.dup,
@@ -33,7 +33,7 @@ def read_stream(call: Call, slot: int, index: int) -> MediaStatistics:
 
 
 def combine(earlier: MediaStatistics | None, later: MediaStatistics | None) -> MediaStatistics | None:
-    """One leg's figures over two of its streams: counts are added, means are weighted by packets received."""
+    """Merges the statistics of two streams of a leg: counts are added, means weighted by packets received."""
     if earlier is None or later is None:
         return earlier or later
     packets = earlier.packets_received + later.packets_received

@@ -1,4 +1,4 @@
-"""PJSIP's errors as ours."""
+"""Translates PJSIP's errors into ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ADDRESS_IN_USE = 120098  # PJ_STATUS_FROM_OS(EADDRINUSE) on Linux
 
 
 def translated(operation: str, status: int, text: str) -> TelephonyError:
-    """The error class for a pj_status_t. `operation` that starts with "bind" names the socket after it."""
+    """The error for a pj_status_t. An `operation` that starts with "bind" names the socket after it."""
     if status == _TOO_MANY and operation in ("answer", "dial", "take call"):
         return CallLimitReached(f"{operation}: {text}")
     if status == _ADDRESS_IN_USE:
@@ -26,9 +26,9 @@ def translated(operation: str, status: int, text: str) -> TelephonyError:
 
 class pjsip_operation:
     """Turn pjsua2's Error into ours. It is not chained, and its traceback is dropped: that holds frames with PJSIP's
-    objects, which must go on PJSIP's thread and at once, and not when garbage is collected on another one. (No
-    generator: of Python 3.12's, frames and error would hold each other. What Python chains by itself `OwnerThread`
-    strips.)"""
+    objects, which must be freed on PJSIP's thread at once, not by a later garbage collection on another thread. (Not a
+    generator: Python 3.12's generator frames and the error would reference each other. `OwnerThread` strips what
+    Python chains by itself.)"""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation

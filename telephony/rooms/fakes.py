@@ -1,4 +1,4 @@
-"""Fakes of the room protocol, for tests of what stands on it: no room, no thread, no clock of their own."""
+"""Fakes of the room protocol, for tests of its users: no room, no thread, no clock of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _at_once(callback: Callable[[], None]) -> None:
 
 
 class FakeAudioOutput(PlayoutQueue):
-    """An `AudioOutput` whose audio is taken by hand. `played` is everything that was taken, silence included."""
+    """An `AudioOutput` whose audio the test takes. `played` is everything taken, including silence."""
 
     def __init__(self) -> None:
         super().__init__(_at_once)
@@ -34,7 +34,7 @@ class FakeAudioOutput(PlayoutQueue):
 
 
 class FakeAudioInput:
-    """An `AudioInput` that is fed by hand; frames reach the subscriber before `feed` returns."""
+    """An `AudioInput` that the test feeds; frames reach the subscriber before `feed` returns."""
 
     def __init__(self) -> None:
         self._hearing = HearingQueue(_at_once)

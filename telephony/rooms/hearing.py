@@ -21,7 +21,7 @@ class HearingQueue:
     def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
         self._wake = wake
         self._frames: deque[AudioFrame] = deque()
-        self._subscribers: tuple[Callable[[AudioFrame], None], ...] = ()  # replaced as a whole: media threads look
+        self._subscribers: tuple[Callable[[AudioFrame], None], ...] = ()  # replaced as a whole: media threads read it
         self._scheduled = False
 
     def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> Callable[[], None]:
@@ -42,7 +42,7 @@ class HearingQueue:
             self._frames.popleft()
 
     def close(self) -> None:
-        """Forget the subscribers; frames that are under way are dropped."""
+        """Forget the subscribers; frames in transit are dropped."""
         self._subscribers = ()
         self._frames.clear()
 
@@ -52,12 +52,12 @@ class HearingQueue:
             self._wake(self._deliver)
 
     def _deliver(self) -> None:
-        self._scheduled = False  # before the queue is emptied: a frame that comes meanwhile schedules anew
+        self._scheduled = False  # before the queue is drained: a frame arriving meanwhile schedules again
         frames = self._frames
         while frames and self._subscribers:
             frame = frames.popleft()
             for on_frame in self._subscribers:
                 try:
                     on_frame(frame)
-                except Exception:  # noqa: BLE001 - neither later frames nor other listeners wait for who raised
+                except Exception:  # noqa: BLE001 - a failing listener must not hold up later frames or other listeners
                     _log.exception("a listener failed on a frame")

@@ -1,8 +1,8 @@
-"""The local room: legs and agents of one process, mixed at the pace of the first leg.
+"""The local room: legs and agents of one process, mixed on the first leg's clock.
 
-Two rhythms, both of the clock leg: its push is when agents hear, its pull is when legs hear and the recording grows.
-So a two-party call has no queue and no delay between phone and agent: the pull takes the agent's frame directly, the
-push hands the phone's frame directly to the loop. Only frames that cross from one clock to another are queued.
+There are two beats, both from the clock leg: on its push agents hear, on its pull legs hear and the recording grows.
+So a two-party call has no queue and no delay between phone and agent: the pull takes the agent's frame directly, and
+the push hands the phone's frame directly to the loop. Only frames that cross from one clock to another are queued.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from telephony.rooms.routes import Routes, Rows
 
 __all__ = ["LocalRoom"]
 
-_CLOCK_LOST_S = 0.1  # a clock leg that has not pulled for so long (on hold, media gone) hands the clock to who does
-_MUTE_PULLS = 2  # pulls without a push after which agents hear the others without waiting for the clock leg
+# a clock leg that has not pulled for this long (on hold, media lost) loses the clock to a leg that does
+_CLOCK_LOST_S = 0.1
+_MUTE_PULLS = 2  # after this many pulls without a push, agents hear the others without waiting for the clock leg
 
 
 class _Leg:
@@ -63,7 +64,7 @@ class _Agent:
         self.identity = identity
         self.recorded = recorded
         self.hearing = HearingQueue(room.wake)
-        self.apart: dict[str, HearingQueue] = {}  # source -> it alone; replaced as a whole
+        self.apart: dict[str, HearingQueue] = {}  # source -> its audio alone; replaced as a whole
         self.playout = PlayoutQueue(room.wake)
         self.for_agents = FrameQueue()
 
@@ -92,12 +93,12 @@ class _Agent:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Who is there and who hears whom. Replaced as a whole, so that media threads always see one consistent state."""
+    """The participants and who hears whom. Replaced as a whole, so media threads always see a consistent state."""
 
     legs: tuple[_Leg, ...] = ()
     agents: tuple[_Agent, ...] = ()
     routes: Routes = field(default_factory=Routes)
-    pair: bool = False  # one leg and one agent that hear each other, and nothing apart: the short way
+    pair: bool = False  # one leg and one agent that hear each other, nothing apart: the fast path
 
     def arranged(self) -> _Layout:
         pair = (
@@ -113,7 +114,7 @@ class _Layout:
         return (*self.legs, *self.agents)
 
     def shares(self, frames: Sequence[bytes | None]) -> list[bytes | None]:
-        """What each of `everybody` hears, if `frames` is what each says."""
+        """What each of `everybody` hears, given the frames that each says."""
         if not self.routes.rows:
             return mix_minus(frames)
         said = list(zip(self.everybody, frames, strict=True))
@@ -127,7 +128,7 @@ class _Layout:
 class LocalRoom:
     """Implements `Room`. Joining, leaving and routing belong to `loop`; legs push and pull on any threads.
 
-    The recording's left channel is the first leg that ever joined, also after the clock has passed to another; its
+    The recording's left channel is the first leg that ever joined, even after the clock has moved to another; its
     right channel is everybody else, whoever hears them.
     """
 
@@ -135,7 +136,7 @@ class LocalRoom:
         self._name = name
         self._loop = loop
         self._recorder = recorder
-        self._lock = Lock()  # for the clock's passing on
+        self._lock = Lock()  # guards moving the clock
         self._layout = _Layout()
         self._caller: _Leg | None = None
         self._recorded = RecordedTime()
@@ -173,7 +174,7 @@ class LocalRoom:
         self._layout = replace(self._layout, routes=self._layout.routes.changed(rows)).arranged()
 
     def rearrange(self) -> None:
-        """A participant hears somebody apart from now on."""
+        """From now on, a participant hears somebody separately."""
         self._layout = self._layout.arranged()
 
     def remove(self, identity: str) -> None:
@@ -193,10 +194,10 @@ class LocalRoom:
             self.remove(each.identity)
 
     def wake(self, callback: Callable[[], None]) -> None:
-        """Run `callback` on the loop; nothing is left to wake once the loop is closed."""
+        """Run `callback` on the loop, unless it is closed."""
         try:
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # a media thread must never see this
+        except RuntimeError:  # must never reach a media thread
             pass
 
     def is_clock(self, leg: _Leg, at: float) -> bool:
@@ -205,7 +206,7 @@ class LocalRoom:
             return True
         with self._lock:
             if self._clock_seen is None:
-                self._clock_seen = at  # it has not begun yet: give it its time
+                self._clock_seen = at  # it has not started yet: give it time
             elif at - self._clock_seen > _CLOCK_LOST_S and leg.joined:
                 self.clock = leg
                 leg.share.clear()
@@ -213,7 +214,7 @@ class LocalRoom:
         return self.clock is leg
 
     def hear(self, pcm: bytes | None, at: float) -> None:
-        """Agents hear 20 ms. Called by the clock leg's push; `pcm` is what that leg said."""
+        """Give agents 20 ms to hear. Called by the clock leg's push; `pcm` is what that leg said."""
         self._pulls_without_push = 0
         layout = self._layout
         if layout.pair:
@@ -266,7 +267,7 @@ class LocalRoom:
         if self._pulls_without_push > _MUTE_PULLS and len(legs) + len(agents) > 2:
             muted = self._pulls_without_push
             self.hear(None, at)
-            self._pulls_without_push = muted  # stays so until the clock leg pushes again
+            self._pulls_without_push = muted  # remains set until the clock leg pushes again
         return own_share
 
     def _record(self, recorder: Recorder, layout: _Layout, frames: Sequence[bytes | None]) -> None:
@@ -292,7 +293,7 @@ class LocalRoom:
                     self.clock.for_agents.clear()
         if not left:
             for agent in layout.agents:
-                agent.playout.close()  # nobody will ever pull it: who waits must not wait for ever
+                agent.playout.close()  # nobody will pull it any more: release its waiters
 
     def _check_free(self, identity: str) -> None:
         if self._closed:

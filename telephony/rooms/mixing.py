@@ -11,12 +11,12 @@ import numpy.typing as npt
 __all__ = ["FrameQueue", "faded", "mix", "mix_minus"]
 
 _CAP_FRAMES = 3
-_TRIM_EVERY = 50  # pops: a queue that never ran low for this long holds delay that nobody needs
+_TRIM_EVERY = 50  # pops: a queue that never ran low for this long only adds delay
 
 
 class FrameQueue:
-    """Frames of one source on the way to another clock: at most 60 ms, the oldest dropped. A frame that stays in the
-    queue over a whole second is only delay, and one is dropped. Push and pop may run on different threads."""
+    """Frames of one source on their way to another clock: at most 60 ms, the oldest are dropped. One frame is dropped
+    when the queue was never empty for a second, as it only adds delay. Push and pop may run on different threads."""
 
     def __init__(self) -> None:
         self._frames: deque[bytes] = deque(maxlen=_CAP_FRAMES)
@@ -27,7 +27,7 @@ class FrameQueue:
         self._frames.append(frame)
 
     def pop(self) -> bytes | None:
-        """The next frame; None: nothing came, which is silence."""
+        """The next frame; None (silence) if nothing arrived."""
         frames = self._frames
         try:
             frame = frames.popleft()
@@ -56,7 +56,7 @@ def _saturated(total: npt.NDArray[np.int32]) -> bytes:
 
 
 def mix(frames: Sequence[bytes]) -> bytes | None:
-    """The sum of frames, saturated. One frame comes back as the very same object; no frame is None (silence)."""
+    """The sum of frames, saturated. A single frame is returned as the same object; None (silence) for no frames."""
     if len(frames) < 2:
         return frames[0] if frames else None
     total = _samples(frames[0]).astype(np.int32)
@@ -80,7 +80,7 @@ def mix_minus(frames: Sequence[bytes | None]) -> list[bytes | None]:
 
 
 def faded(frame: bytes, first: float, last: float) -> bytes:
-    """The frame at a gain (1.0: as it is) that goes evenly from `first` to `last`."""
+    """The frame with a gain (1.0: unchanged) ramped linearly from `first` to `last`."""
     samples = _samples(frame)
     gains = np.linspace(first, last, len(samples), dtype=np.float32)
     return bytes(np.clip(samples * gains, -32768, 32767).astype("<i2").tobytes())

@@ -1,7 +1,7 @@
-"""What an agent says, on its way to the room's clock: a queue with positions, pause, cut and waiting.
+"""An agent's speech on its way to the room's clock: a queue with positions, pause, clear and waiting.
 
 The loop pushes, pauses and clears; the media thread takes one frame a tick. A lock guards the few fields that both
-change; it is held for single assignments only, never while audio is cut or mixed.
+threads change; it is held only for single assignments, never while audio is split or mixed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from telephony.rooms.mixing import faded
 
 __all__ = ["PlayoutQueue"]
 
-_HISTORY_FRAMES = 512  # 10 s of "taken at" times; what lies before them is reckoned back at the pace of audio
+_HISTORY_FRAMES = 512  # 10 s of "taken at" times; earlier times are extrapolated at the rate of the audio
 _SAMPLES_A_MS = SAMPLE_RATE // 1000
-MOST_GAIN = 4.0  # 12 dB: more is only noise and clipping
+MOST_GAIN = 4.0  # 12 dB: more only adds noise and clipping
 
 
 class PlayoutQueue:
@@ -33,13 +33,14 @@ class PlayoutQueue:
         self._partial = bytearray()
         self._queued = 0  # samples
         self._played = 0  # samples
-        self._taken: deque[tuple[int, float]] = deque(maxlen=_HISTORY_FRAMES)  # position of a frame's end, when taken
+        # position of a frame's end, time it was taken
+        self._taken: deque[tuple[int, float]] = deque(maxlen=_HISTORY_FRAMES)
         self._paused = False
         self._closed = False
         self._gain = 1.0
-        self._fade: tuple[float, float] | None = None  # the gain to reach, and its change a frame; None: reached
+        self._fade: tuple[float, float] | None = None  # target gain, and its change per frame; None: reached
         self._waiters: list[tuple[int, asyncio.Future[float | None]]] = []
-        self._next_wait: float = math.inf  # samples: the nearest position that somebody waits for
+        self._next_wait: float = math.inf  # samples: the nearest position that anybody waits for
 
     @property
     def queued_ms(self) -> float:
@@ -54,7 +55,7 @@ class PlayoutQueue:
         return self._paused
 
     def push(self, pcm: bytes) -> None:
-        """Queue audio; see `AudioOutput.push`. Dropped when nobody is left to hear it."""
+        """Queue audio; see `AudioOutput.push`. Dropped if closed."""
         if self._closed:
             return
         if self._announced:
@@ -66,7 +67,7 @@ class PlayoutQueue:
             pcm = bytes(self._partial)
             self._partial.clear()
         if len(pcm) == FRAME_BYTES:
-            self._frames.append((pcm, start + FRAME_SAMPLES))  # the very same object goes out: no copy
+            self._frames.append((pcm, start + FRAME_SAMPLES))  # the same object goes out: no copy
             return
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         for offset in range(0, whole, FRAME_BYTES):
@@ -74,8 +75,8 @@ class PlayoutQueue:
         self._partial += pcm[whole:]
 
     def announce(self, pcm: bytes) -> None:
-        """Play this while there is nothing else to play, paused or not; what is pushed ends it. It has no position. The
-        only method that may be called on another thread than the loop's: for when the loop stands still."""
+        """Play this while there is nothing else to play, paused or not; a push ends it. It has no position. The only
+        method that may be called off the loop's thread: for when the loop is blocked."""
         padded = pcm.ljust(-(-len(pcm) // FRAME_BYTES) * FRAME_BYTES, b"\0")
         self._announced.extend(padded[at : at + FRAME_BYTES] for at in range(0, len(padded), FRAME_BYTES))
 
@@ -94,7 +95,7 @@ class PlayoutQueue:
     def set_gain(self, gain: float, over_ms: float = 0.0) -> None:
         """See `AudioOutput.set_gain`."""
         if not 0.0 <= gain <= MOST_GAIN:
-            raise ValueError(f"gain {gain} is not between 0 and {MOST_GAIN:g}")
+            raise ValueError(f"invalid gain {gain}: not between 0 and {MOST_GAIN:g}")
         frames = max(1, round(over_ms / FRAME_MS))
         self._fade = (gain, (gain - self._gain) / frames)
 
@@ -112,7 +113,7 @@ class PlayoutQueue:
         return self.played_ms
 
     def close(self) -> None:
-        """Nobody listens any more: as `clear`, and what is pushed from now on is dropped. `reopen` undoes it."""
+        """Nobody listens any more: like `clear`, and later pushes are dropped. `reopen` undoes it."""
         self._closed = True
         self.clear()
 
@@ -145,7 +146,7 @@ class PlayoutQueue:
         if self._paused or not self._frames:
             return self._announcement() if self._announced else None
         with self._lock:
-            if not self._frames:  # cleared just now
+            if not self._frames:  # just cleared
                 return None
             frame, end = self._frames.popleft()
             self._played = end
@@ -158,7 +159,7 @@ class PlayoutQueue:
         return frame if self._gain == 1.0 and self._fade is None else self._at_gain(frame)
 
     def _at_gain(self, frame: bytes) -> bytes:
-        """One step of a fade, or the gain that it has reached."""
+        """One step of a fade, or its final gain."""
         first, fade = self._gain, self._fade
         if fade is not None:
             gain, step = fade
@@ -172,7 +173,7 @@ class PlayoutQueue:
     def _announcement(self) -> bytes | None:
         try:
             return self._announced.popleft()
-        except IndexError:  # ended just now
+        except IndexError:  # just ended
             return None
 
     def _release_played(self) -> None:

@@ -24,53 +24,54 @@ class LegAudio(Protocol):
         """The leg heard one 20 ms frame (FRAME_BYTES), at loop-clock time `at`."""
 
     def pull(self, at: float) -> bytes:
-        """The next 20 ms frame for the leg to send: everybody else, mixed. Always FRAME_BYTES."""
+        """The next 20 ms frame for the leg to send: the mix of everybody else. Always FRAME_BYTES."""
 
 
 class AudioInput(Protocol):
-    """What an agent hears, on the loop: everybody whom it may hear, mixed, or one of them alone."""
+    """What an agent hears, on the loop: a mix of everybody it may hear, or one of them alone."""
 
     def subscribe(self, on_frame: Callable[[AudioFrame], None]) -> Callable[[], None]:
-        """Call `on_frame` on the loop for each 20 ms frame, in order; the result ends that. Frames heard before
-        anyone subscribed (up to 5 s of them) are delivered first, to the first subscriber."""
+        """Call `on_frame` on the loop for each 20 ms frame, in order; call the result to unsubscribe. Frames heard
+        before anyone subscribed (up to 5 s of them) are delivered first, to the first subscriber."""
 
 
 class AudioOutput(Protocol):
     """What an agent says: a queue of audio that the room plays out. All methods are called on the loop.
 
-    Positions are milliseconds of queued audio since the output was made: they grow only with audio, not with
-    silence, so `played_ms` says how much of what was pushed has really left for the phone.
+    Positions are milliseconds of queued audio since the output was created. They advance only with audio, not with
+    silence, so `played_ms` says how much of the pushed audio has really been sent to the phone.
     """
 
     @property
     def queued_ms(self) -> float:
-        """Position of the end of what has been pushed (what was cleared counts as never pushed)."""
+        """Position of the end of the pushed audio (cleared audio counts as never pushed)."""
 
     @property
     def played_ms(self) -> float:
-        """Position up to which audio has been taken by the leg."""
+        """Position up to which the leg has taken the audio."""
 
     def push(self, pcm: bytes) -> None:
-        """Queue 8 kHz 16-bit audio: any whole number of samples. A last partial frame waits for more or `flush`."""
+        """Queue 8 kHz 16-bit audio: any whole number of samples. A partial last frame waits for more audio or
+        `flush`."""
 
     def flush(self) -> None:
         """Pad a partial last frame with silence so that it is played."""
 
     def pause(self) -> None:
-        """Play silence from the next frame on; the queue is kept."""
+        """Play silence from the next frame on; the queue stays."""
 
     def resume(self) -> None: ...
 
     def set_gain(self, gain: float, over_ms: float = 0.0) -> None:
-        """How loud from the next frame on: 1.0 as it was pushed, 0.1 for talk over music (ducking), 0 silent; reached
-        evenly over so much audio. Raises ValueError beyond 0 to 4."""
+        """Volume from the next frame on: 1.0 as pushed, 0.1 for speech over music (ducking), 0 silent; ramped linearly
+        over this much audio. Raises ValueError outside 0 to 4."""
 
     def clear(self) -> float:
-        """Drop what has not been played, end a pause, release all who wait; return `played_ms`."""
+        """Drop unplayed audio, end a pause, release all waiters; return `played_ms`."""
 
     async def wait_played(self, position_ms: float) -> float | None:
-        """Wait until the frame that holds `position_ms` has been taken; return that loop-clock time,
-        or None if it was cleared before."""
+        """Wait until the frame that holds `position_ms` has been taken; return its loop-clock time,
+        or None if it was cleared first."""
 
     async def drained(self) -> None:
         """Wait until everything pushed has been played or cleared."""
@@ -95,18 +96,18 @@ class Participant(Protocol):
     def audio_output(self) -> AudioOutput: ...
 
     def hear_apart(self, source: str) -> AudioInput:
-        """One other participant alone, whether it is there yet or not: silence while it is away or the room's routes
-        keep it from us. The same object each time."""
+        """One other participant alone, present or not: silence while it is absent or the routes hide it from us.
+        Returns the same object each time."""
 
     def leave(self) -> None: ...
 
 
 @runtime_checkable
 class TakesAgents(Protocol):
-    """What a room is to an agent."""
+    """A room as an agent sees it."""
 
     def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
-        """`recorded`: False for what does not belong into the recording, such as hold music."""
+        """`recorded`: False for audio that does not belong in the recording, such as hold music."""
 
 
 class Room(TakesAgents, Protocol):
@@ -114,14 +115,14 @@ class Room(TakesAgents, Protocol):
     def name(self) -> str: ...
 
     async def route(self, rows: Rows) -> None:
-        """Who hears whom from the next frame on, all rows in one step: listener -> the identities that it hears, or
-        None for everybody else (the rule for whoever has no row)."""
+        """Set who hears whom from the next frame on, all rows at once: listener -> the identities that it hears, or
+        None for everybody else (the default without a row)."""
 
     def add_leg(self, identity: str) -> LegAudio:
         """A phone joins. The first one is the room's clock and the left channel of its recording."""
 
     def remove(self, identity: str) -> None:
-        """A participant goes; the clock passes on to the next leg. Idempotent."""
+        """A participant leaves; the clock passes to the next leg. Idempotent."""
 
     async def close(self) -> None:
-        """Everyone leaves; who waits for playout is released. Idempotent."""
+        """Everyone leaves; waiters for playout are released. Idempotent."""

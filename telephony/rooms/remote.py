@@ -1,10 +1,9 @@
-"""A leg of another process in a room of this one: 20 ms frames both ways over a Unix socket.
+"""A leg in another process joined to a room in this one: 20 ms frames both ways over a Unix socket.
 
-The process with the room offers places (`RemotePlaces.offer`) and passes a ticket on, by whatever way; the process with
-the leg takes the place (`take_place`) and has a `LegAudio` that it joins its leg to. The leg's clock drives both: each
-frame that it pushes is answered with the frame that it will hear. Messages (`send`, `on_message`) go beside the audio,
-on a socket of their own, so that a leg that rings or is on hold can be spoken to. The end of either socket is the end
-of the other process, and is told once.
+The room's process offers places (`RemotePlaces.offer`) and passes a ticket on by any means. The leg's process takes the
+place (`take_place`) and gets a `LegAudio` to join its leg to. The leg's clock drives both: each frame that it pushes is
+answered with the frame that it will hear. Messages (`send`, `on_message`) use a separate socket, so that a ringing or
+held leg can be reached. If either socket closes, the other process counts as gone; this is reported once.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ from telephony.rooms.protocol import LegAudio
 
 __all__ = ["PlaceLost", "RemoteLink", "RemotePlaces", "Ticket", "take_place"]
 
-OFFER_LIMIT_S = 5.0  # for the other process to come
+OFFER_LIMIT_S = 5.0  # time for the other process to connect
 _HELLO_LIMIT_S = 1.0
 _MESSAGE_BYTES = 64 * 1024
 _TOKEN_BYTES = 24
-_AUDIO = ".audio"  # the path of a place's second socket ends with it
-_BURST = 4  # frames that are taken in one go: more than a room keeps anyway
+_AUDIO = ".audio"  # suffix of the path of a place's second socket
+_BURST = 4  # frames read at once: more than a room keeps anyway
 
 Messages = Callable[[Mapping[str, Any]], None]
 log = logging.getLogger(__name__)
 
 
 class PlaceLost(TelephonyError):
-    """The place was not to be had: nobody offers it (any more), or the other process is gone."""
+    """The place is not available: it is not offered (any more), or the other process is gone."""
 
     retryable = True
     sip_status = 503
@@ -52,7 +51,7 @@ class PlaceLost(TelephonyError):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What it takes to take a place. The token is a secret between the two processes."""
+    """What is needed to take a place. The token is a secret between the two processes."""
 
     path: str
     token: str
@@ -73,13 +72,13 @@ class RemoteLink:
     def use(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end_audio: Callable[[], None] | None = None
     ) -> None:
-        """`end_audio` is called when the link is closed, by whichever side."""
+        """`end_audio` is called when the link is closed, by either side."""
         self._writer = writer
         self._end_audio = end_audio or self._end_audio
         self._reading = self._loop.create_task(self._read(reader), name="remote leg")
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """JSON values. Nothing happens when the other side is gone."""
+        """Send JSON values. Does nothing if the other side is gone."""
         if self._writer is not None and not self._ended:
             self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
@@ -90,7 +89,7 @@ class RemoteLink:
             self._on_gone()
 
     def close(self) -> None:
-        """Idempotent. The other side is told by the end of its sockets."""
+        """Idempotent. The other side notices as its sockets close."""
         self._ended = True
         if self._writer is not None:
             self._writer.close()
@@ -103,7 +102,7 @@ class RemoteLink:
             while line := await reader.readline():
                 self._take(line)
         except (OSError, ValueError) as error:  # a line that is too long is a ValueError
-            log.error("a remote leg's messages are broken: %s", error)
+            log.error("invalid message from a remote leg: %s", error)
         self.gone()
 
     def _take(self, line: bytes) -> None:
@@ -112,7 +111,7 @@ class RemoteLink:
             if isinstance(message, dict):
                 self.on_message(message)
         except Exception:
-            log.exception("a message of a remote leg could not be dealt with")
+            log.exception("handling a message from a remote leg failed")
 
 
 # --- where the leg is ---------------------------------------------------------------------------------------------
@@ -123,15 +122,15 @@ class _PlaceAudio:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._lock = threading.Lock()  # the socket's number must not mean another file amid a call on it
+        self._lock = threading.Lock()  # the descriptor must not be reused during a call on it
         self._heard = FrameQueue()
 
     def push(self, pcm: bytes, at: float) -> None:
-        with self._lock, suppress(OSError):  # full, or the other process is gone: the link says so
+        with self._lock, suppress(OSError):  # full, or the other process is gone, which the link reports
             self._sock.send(pcm)
 
     def pull(self, at: float) -> bytes:
-        with self._lock, suppress(OSError):  # until nothing more has come
+        with self._lock, suppress(OSError):  # until nothing is left to read
             for _ in range(_BURST):
                 frame = self._sock.recv(FRAME_BYTES)
                 if len(frame) != FRAME_BYTES:
@@ -150,21 +149,21 @@ async def take_place(ticket: Ticket, on_message: Messages, on_gone: Callable[[],
         async with asyncio.timeout(OFFER_LIMIT_S):
             reader, writer = await asyncio.open_unix_connection(ticket.path, limit=_MESSAGE_BYTES)
     except (OSError, TimeoutError) as error:
-        raise PlaceLost(f"the place could not be taken: {error!r}") from error
+        raise PlaceLost(f"taking the place failed: {error!r}") from error
     audio = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     audio.setblocking(False)
     try:
         async with asyncio.timeout(OFFER_LIMIT_S):
             writer.write(ticket.token.encode() + b"\n")
             if (await reader.readline()).strip() != b"welcome":
-                raise PlaceLost("the place has been taken, or is not offered any more")
+                raise PlaceLost("the place is taken or no longer offered")
             await asyncio.get_running_loop().sock_connect(audio, ticket.path + _AUDIO)
             audio.send(ticket.token.encode())
     except BaseException as error:
         audio.close()
         writer.close()
         if isinstance(error, OSError | TimeoutError):
-            raise PlaceLost(f"the place could not be taken: {error!r}") from error
+            raise PlaceLost(f"taking the place failed: {error!r}") from error
         raise
     place, link = _PlaceAudio(audio), RemoteLink(on_message, on_gone)
     link.use(reader, writer, place.close)
@@ -183,10 +182,10 @@ class _Offer:
 
 
 class RemotePlaces:
-    """Places in rooms of this process for legs of others. One thread serves the audio of all of them."""
+    """Places in this process's rooms for legs in other processes. One thread serves the audio of all places."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: of ours alone (0700)."""
+        """`folder`: private to us (0700)."""
         self._path = str(folder / f"legs-{secrets.token_hex(6)}")
         self._offers: dict[str, _Offer] = {}
         self._server: asyncio.Server | None = None
@@ -203,7 +202,7 @@ class RemotePlaces:
         asyncio.get_running_loop().add_reader(listening, self._audio_comes)
 
     async def close(self) -> None:
-        """All places end. Idempotent."""
+        """Close all places. Idempotent."""
         loop = asyncio.get_running_loop()
         for offer in self._offers.values():
             offer.link.close()
@@ -223,8 +222,8 @@ class RemotePlaces:
     def offer(
         self, audio: LegAudio, on_message: Messages, on_gone: Callable[[], None]
     ) -> tuple[Ticket, RemoteLink, asyncio.Future[None]]:
-        """A place whose leg joins `audio`. The future is done when it has been taken, and fails with PlaceLost when
-        nobody came in time."""
+        """A place whose leg joins `audio`. The future completes when the place is taken, and fails with PlaceLost when
+        nobody takes it in time."""
         loop = asyncio.get_running_loop()
         token = secrets.token_hex(_TOKEN_BYTES)
         offer = _Offer(audio, RemoteLink(on_message, on_gone), loop.create_future())
@@ -236,7 +235,7 @@ class RemotePlaces:
     def _withdraw(self, token: str) -> None:
         offer = self._offers.pop(token, None)
         if offer is not None and not offer.taken.done():
-            offer.taken.set_exception(PlaceLost("no process came for the leg's place"))
+            offer.taken.set_exception(PlaceLost("no process took the leg's place in time"))
             if offer.streams is not None:
                 offer.streams[1].close()
 
@@ -259,7 +258,7 @@ class RemotePlaces:
         return self._offers[found[0]] if found else None
 
     def _audio_comes(self) -> None:
-        """The second socket of one who has been welcomed; its token comes with it."""
+        """Accept the second socket of a process that has been welcomed; the socket sends the token."""
         if self._listening is None:
             return
         try:
@@ -291,13 +290,13 @@ class RemotePlaces:
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+    with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
         loop.call_soon_threadsafe(callback)
 
 
 class _AudioPump:
-    """Each frame that comes is pushed into the room, and what the leg is to hear goes back at once. The thread runs
-    while there are places."""
+    """Pushes each frame that arrives into the room and sends back what the leg is to hear. The thread runs while there
+    are places."""
 
     def __init__(self) -> None:
         self._selector: selectors.BaseSelector | None = None
@@ -354,5 +353,5 @@ class _AudioPump:
         except Exception:
             log.exception("a room failed with a remote leg's frame")
             heard = SILENCE
-        with suppress(OSError):  # it does not take its frames, or is just going
+        with suppress(OSError):  # it does not read its frames, or is closing
             sock.send(heard)

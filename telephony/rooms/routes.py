@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["EVERYBODY_ELSE", "Routes", "Row", "Rows"]
 
-EVERYBODY_ELSE = None  # the row of a listener that hears all others, whoever comes
+EVERYBODY_ELSE = None  # the row of a listener that hears all others, including later ones
 
 Row = Collection[str] | None
 Rows = Mapping[str, Row]  # listener -> the sources that it hears, or EVERYBODY_ELSE
@@ -15,12 +15,12 @@ Rows = Mapping[str, Row]  # listener -> the sources that it hears, or EVERYBODY_
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Identities may name participants who are not there yet: their routes hold from the moment they join."""
+    """Identities may name participants who have not joined yet: their routes apply once they join."""
 
     rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def changed(self, rows: Rows) -> Routes:
-        """These rows replace what was said of their listeners; all others stay."""
+        """These rows replace those of their listeners; all others stay."""
         changed = dict(self.rows)
         for listener, sources in rows.items():
             changed.pop(listener, None)
@@ -34,6 +34,6 @@ class Routes:
         return listener != source and (row is None or source in row)
 
     def without(self, identity: str) -> Routes:
-        """This participant has left. Whoever joins under the same name hears everybody again, and is heard by all
-        whose row names it."""
+        """This participant has left. A later one with the same name hears everybody again, and is heard by all whose
+        row names it."""
         return Routes({listener: row for listener, row in self.rows.items() if listener != identity})

@@ -1,9 +1,9 @@
-"""Which trunks and rules LiveKit SIP should have, made from settings and dialplans. Pure.
+"""The trunks and rules LiveKit SIP should have, from settings and dialplans. Pure.
 
-LiveKit refuses two inbound trunks with one number, and two without numbers, whoever may use them. So what settings call
-trunks become one LiveKit trunk: the exact numbers, let in from the networks of all of them together. A number pattern
-cannot be said to LiveKit, nor can the same number in another form (without country code): both need a second trunk,
-without numbers, limited to the same networks. The dialplan then decides about each call, as it does for our own trunks.
+LiveKit refuses two inbound trunks with the same number, and two without numbers, whoever may use them. So the settings'
+trunks become one LiveKit trunk: the exact numbers, open to the networks of all of them. LiveKit cannot express a number
+pattern, nor the same number in another form (without country code): both need a second trunk without numbers, limited
+to the same networks. The dialplan then decides about each call, as it does for our own trunks.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ NUMBERS = f"{MARK}numbers"
 ANY_NUMBER = f"{MARK}any-number"
 RULE = f"{MARK}calls"
 ROOM_PREFIX = "call-"
-TRUNK_ATTRIBUTE = "trunkline.trunk"  # of the caller; only when there is one trunk, else nobody knows which it was
+TRUNK_ATTRIBUTE = "trunkline.trunk"  # set on the caller, only when there is one trunk; otherwise it is unknown which
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Somebody who may call us: a trunk of the settings. `local_numbers`: it may leave out the country code."""
+    """A configured inbound trunk. `local_numbers`: numbers may lack the country code."""
 
     name: str
     networks: tuple[str, ...]
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Somebody whom we call through."""
+    """A configured outbound trunk."""
 
     name: str
     address: str
@@ -66,7 +66,7 @@ class Carrier:
 @dataclass(frozen=True, slots=True)
 class Desired:
     objects: tuple[SipObject, ...]
-    notes: tuple[str, ...]  # what the plan should say besides its lines
+    notes: tuple[str, ...]  # notes to print with the plan
 
 
 def desired_objects(
@@ -77,8 +77,8 @@ def desired_objects(
     agent_name: str,
     secret: str,
 ) -> Desired:
-    """`numbers` are exact, `patterns` are not. `secret` keys the marks of passwords: the API secret, which whoever can
-    read the marks has."""
+    """`numbers` are exact, `patterns` are not. `secret` keys the password marks: the API secret, which anyone able to
+    read the marks has anyway."""
     networks = tuple(dict.fromkeys(network for source in sources for network in source.networks))
     local = [source.name for source in sources if source.local_numbers]
     objects: list[SipObject] = []
@@ -89,14 +89,14 @@ def desired_objects(
         objects.append(InboundTrunk(ANY_NUMBER, (), tuple(sorted(networks))))
         why = f"{', '.join(patterns)}: LiveKit takes exact numbers only" if patterns else ""
         why += "; " if patterns and local else ""
-        why += f"{', '.join(local)}: numbers may come without country code" if local else ""
+        why += f"{', '.join(local)}: numbers may arrive without country code" if local else ""
         notes.append(
-            f"{why}. So {ANY_NUMBER} lets every number in from the trunks' networks, and the agent's job refuses those "
+            f"{why}. So {ANY_NUMBER} accepts every number from the trunks' networks, and the agent's job refuses those "
             "that the dialplan does not know."
         )
         if any(network.endswith("/0") for network in networks):
             notes.append(
-                f"A trunk allows every network: through {ANY_NUMBER} anybody can place calls to any number and keep "
+                f"A trunk allows every network: through {ANY_NUMBER} anybody can call any number and keep "
                 "agents busy. Allow the carriers' networks only."
             )
     trunks = tuple(thing.name for thing in objects)
@@ -104,7 +104,7 @@ def desired_objects(
         attributes = {TRUNK_ATTRIBUTE: sources[0].name} if len(sources) == 1 else {}
         objects.append(DispatchRule(RULE, tuple(sorted(trunks)), ROOM_PREFIX, agent_name or None, attributes))
     else:
-        notes.append("The dialplans have no numbers, so that no call can come in.")
+        notes.append("The dialplans have no numbers, so no call can come in.")
     objects += [_outbound(carrier, secret) for carrier in carriers]
     return Desired(tuple(objects), tuple(notes))
 

@@ -1,4 +1,4 @@
-"""Calls that LiveKit SIP places for us: outbound calls into a room, and cold transfers out of it."""
+"""Outbound calls through LiveKit SIP into a room, and cold transfers out of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from telephony.livekit.trunk.sip_api import Dial, DialFailed, SipCalls, Transfer
 
 __all__ = ["LONGEST_RINGING_S", "LiveKitSipTrunk", "transfer"]
 
-LONGEST_RINGING_S = 70.0  # LiveKit server waits 80 s for an answer, whatever it is asked
-SIP_GONE = "LiveKit SIP has stopped, or lost its Redis, in the middle of the call"
+LONGEST_RINGING_S = 70.0  # LiveKit server waits at most 80 s for an answer, whatever limit it is given
+SIP_GONE = "LiveKit SIP has stopped, or lost its Redis, during the call"
 _REMOVE_LIMIT_S = 2.0
 _REMOVE_PAUSE_S = 0.1
 _REMOVE_TRIES = 20
@@ -50,22 +50,22 @@ class LiveKitSipTrunk:
         attributes: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> CallOutcome:
-        """Call `number` into `room` as participant `identity`, and wait until it is answered or not.
+        """Call `number` into `room` as participant `identity`, and wait until it is answered or fails.
 
-        `caller`: the number to show; empty: one of the trunk's. `digits` are keyed when it is answered, and `w` is a
-        pause of 500 ms. When this is cancelled or LiveKit's answer does not come, the call is ended. Raises
-        TelephonyMisuse, and LiveKitError when there is no way to place calls.
+        `caller`: the number to show; empty: one of the trunk's. `digits` are sent when the call is answered; `w` is a
+        pause of 500 ms. If this is cancelled or LiveKit does not respond, the call is ended. Raises TelephonyMisuse,
+        and LiveKitError if calls cannot be placed.
         """
         if not _NUMBER.fullmatch(number):
-            raise TelephonyMisuse(f"{number!r} is no number: not a URI, but a number or SIP user")
+            raise TelephonyMisuse(f"invalid number {number!r}: expected a number or SIP user, not a URI")
         if caller and not _NUMBER.fullmatch(caller):
-            raise TelephonyMisuse(f"{caller!r} cannot be shown as the caller: it is neither a number nor a SIP user")
+            raise TelephonyMisuse(f"invalid caller {caller!r}: neither a number nor a SIP user")
         if not room or not identity:
-            raise TelephonyMisuse("a call needs the name of a room, and an identity in it")
+            raise TelephonyMisuse("a call needs a room name and an identity")
         if not _KEYS.fullmatch(digits):
-            raise TelephonyMisuse(f"{digits!r} has characters that are no keys: there are 0-9 * # A-D, and w (a pause)")
+            raise TelephonyMisuse(f"invalid keys {digits!r}: use 0-9 * # A-D, and w (a pause)")
         if re.search(r'["\\\x00-\x1f]', display_name):
-            raise TelephonyMisuse(f"{display_name!r} cannot be shown as a name")
+            raise TelephonyMisuse(f"invalid display name {display_name!r}")
         dial = Dial(
             await self._trunk_id(),
             number,
@@ -85,14 +85,14 @@ class LiveKitSipTrunk:
         except DialFailed as failed:
             return CallOutcome(outcome_kind(failed.sip_status, gave_up=failed.gave_up), failed.sip_status, failed.text)
         except (asyncio.CancelledError, LiveKitTimeout):
-            await asyncio.shield(self._end(room, identity))  # no phone may ring for nobody
+            await asyncio.shield(self._end(room, identity))  # don't leave a phone ringing for nobody
             raise
         except SipTrunkMissing:
-            self._id = ""  # it may have been made anew
+            self._id = ""  # it may have been recreated
             raise
 
     async def _placed(self, dial: Dial) -> str:
-        """LiveKit's id of the call. Raises as `SipCalls.dial`."""
+        """LiveKit's ID of the call. Raises like `SipCalls.dial`."""
         try:
             return await _while_alive(self._api, dial.room, dial.identity, self._api.dial(dial))
         except _SipGone as gone:
@@ -105,7 +105,7 @@ class LiveKitSipTrunk:
             self._id = ids.get(outbound_name(self._name), "")
         if not self._id:
             raise SipTrunkMissing(
-                f'LiveKit has no outbound trunk "{self._name}": put it into livekit.outbound and run '
+                f'LiveKit has no outbound trunk "{self._name}": add it to livekit.outbound and run '
                 "`trunkline livekit sync`"
             )
         return self._id
@@ -113,7 +113,7 @@ class LiveKitSipTrunk:
     async def _end(self, room: str, identity: str) -> None:
         try:
             async with asyncio.timeout(_REMOVE_LIMIT_S):
-                for _ in range(_REMOVE_TRIES):  # LiveKit SIP joins the room a moment after it was asked
+                for _ in range(_REMOVE_TRIES):  # LiveKit SIP joins the room a moment after the request
                     if await self._api.remove(room, identity):
                         break
                     await asyncio.sleep(_REMOVE_PAUSE_S)
@@ -131,14 +131,14 @@ async def transfer(
     play_dialtone: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> TransferOutcome:
-    """Hand the call of `identity` over to `to`, a number, or a sip: or tel: URI, by REFER (RFC 3515), and wait
-    until that has answered or not. On success LiveKit SIP hangs up our side. It may be any call of LiveKit SIP, inbound
-    or outbound. Raises TelephonyMisuse, LiveKitError."""
+    """Hand the call of `identity` over to `to`, a number or a sip: or tel: URI, by REFER (RFC 3515), and wait for the
+    outcome. On success LiveKit SIP hangs up our side. Works for any call of LiveKit SIP, inbound or outbound. Raises
+    TelephonyMisuse, LiveKitError."""
     uri = to if to.startswith(("sip:", "tel:")) else f"tel:{to}"
     if not re.fullmatch(r"sip:[^\s<>]+|tel:\+?[\w*#.-]+(;[^\s<>]+)?", uri):
-        raise TelephonyMisuse(f"{to!r} is neither a number nor a SIP or tel URI")
+        raise TelephonyMisuse(f"invalid target {to!r}: neither a number nor a SIP or tel URI")
     if not room or not identity:
-        raise TelephonyMisuse("a transfer needs the name of the caller's room, and their identity in it")
+        raise TelephonyMisuse("a transfer needs the caller's room name and identity")
     request = Transfer(room, identity, uri, _ringing(ringing_timeout_s), play_dialtone, headers or {})
     try:
         await _while_alive(api, room, identity, api.transfer(request))
@@ -151,12 +151,12 @@ async def transfer(
 
 
 class _SipGone(Exception):
-    """The LiveKit SIP of the call has died."""
+    """The LiveKit SIP process of the call has died."""
 
 
 async def _while_alive(api: SipCalls, room: str, identity: str, asked: Coroutine[object, object, _T]) -> _T:
-    """What LiveKit answers; it would not tell before the end of the ringing time that its LiveKit SIP has died. Raises
-    _SipGone then."""
+    """LiveKit's answer. LiveKit would not report before the end of the ringing time that LiveKit SIP has died; this
+    raises _SipGone then."""
     answer = asyncio.ensure_future(asked)
     silence = asyncio.ensure_future(until_silent(lambda: api.liveness(room, identity)))
     try:
@@ -173,5 +173,5 @@ async def _while_alive(api: SipCalls, room: str, identity: str, asked: Coroutine
 
 def _ringing(seconds: float) -> float:
     if not 1.0 <= seconds <= LONGEST_RINGING_S:
-        raise TelephonyMisuse(f"a ringing time of {seconds:g} s; there is 1 to {LONGEST_RINGING_S:g}")
+        raise TelephonyMisuse(f"invalid ringing time {seconds:g} s: not between 1 and {LONGEST_RINGING_S:g}")
     return seconds

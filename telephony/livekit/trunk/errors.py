@@ -1,4 +1,4 @@
-"""What goes wrong with LiveKit SIP itself, as types whose messages say what to do. A phone that is busy is no error."""
+"""Errors of LiveKit SIP itself, whose messages say what to do. A busy phone is not an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["CarrierUnreachable", "SipCredentialsWrong", "SipDown", "SipNotSetUp"
 
 
 class SipDown(LiveKitUnreachable):
-    """LiveKit server answers, but no LiveKit SIP takes its requests."""
+    """LiveKit server answers, but no LiveKit SIP handles its requests."""
 
 
 class SipNotSetUp(LiveKitRefused):
@@ -20,7 +20,7 @@ class SipTrunkMissing(LiveKitRefused):
 
 
 class SipCredentialsWrong(LiveKitRefused):
-    """The carrier asks for a user and password, and ours are missing or not accepted."""
+    """The carrier requires a user and password, and ours are missing or refused."""
 
 
 class CarrierUnreachable(LiveKitUnreachable):
@@ -28,6 +28,6 @@ class CarrierUnreachable(LiveKitUnreachable):
 
 
 class SipObjectRefused(LiveKitError):
-    """LiveKit does not take a trunk or rule; the message has LiveKit's reason."""
+    """LiveKit rejects a trunk or rule; the message has LiveKit's reason."""
 
     sip_status = 500

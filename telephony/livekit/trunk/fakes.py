@@ -1,4 +1,4 @@
-"""A LiveKit SIP without LiveKit: keeps objects, and answers calls as it is told."""
+"""A LiveKit SIP without LiveKit: keeps objects and answers calls as scripted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["FakeSipApi"]
 
 
 class FakeSipApi:
-    """Implements `SipObjects` and `SipCalls`. `answers` and `transfers` are what the next calls meet, in turn: None is
-    an answer; without any, every call is answered. `hold` keeps calls ringing while it is cleared."""
+    """Implements `SipObjects` and `SipCalls`. `answers` and `transfers` are the results of the next calls, in order:
+    None is an answer; without any, every call is answered. Calls keep ringing while `hold` is cleared."""
 
     def __init__(self, found: tuple[Found, ...] = ()) -> None:
         self.kept: dict[str, Found] = {each.id: each for each in found}
@@ -29,7 +29,7 @@ class FakeSipApi:
         self.log: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.signs_of_life: list[Liveness] = []  # what the next questions show; then the last of them again and again
+        self.signs_of_life: list[Liveness] = []  # results of the next probes; the last one repeats
         self._made = 0
 
     async def objects(self) -> tuple[Found, ...]:
@@ -81,11 +81,11 @@ class FakeSipApi:
             raise error
         if isinstance(thing, DispatchRule) and trunk_ids is not None:
             for name in thing.trunks:
-                if trunk_ids[name] not in self.kept:  # KeyError: made before its trunk
+                if trunk_ids[name] not in self.kept:  # KeyError: created before its trunk
                     raise AssertionError(f"{thing.name} names {name}, which does not exist")
         self.log.append(words)
 
 
 def _stored(thing: SipObject) -> SipObject:
-    """LiveKit does not tell passwords."""
+    """LiveKit does not reveal passwords."""
     return replace(thing, password="") if isinstance(thing, OutboundTrunk) else thing

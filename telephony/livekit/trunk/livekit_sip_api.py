@@ -1,4 +1,4 @@
-"""LiveKit's SIP API with livekit.api, which is loaded when `LiveKitSipApi` is made."""
+"""LiveKit's SIP API through livekit.api, which is loaded when `LiveKitSipApi` is created."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["LiveKitSipApi"]
 _T = TypeVar("_T")
 NOT_IN_TIME = "nobody answered in time"
 _TIMEOUT_S = 5.0
-_DIAL_MARGIN_S = 5.0  # beyond ringing: LiveKit SIP joins the room before it sends the INVITE
+_DIAL_MARGIN_S = 5.0  # in addition to ringing: LiveKit SIP joins the room before it sends the INVITE
 
 
 class LiveKitSipApi:
@@ -52,11 +52,11 @@ class LiveKitSipApi:
         self._sdk = api
         self._messages = messages
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
-        # No failover: the SDK would send a CreateSIPParticipant again to another region, and the phone rings twice.
+        # No failover: the SDK would repeat CreateSIPParticipant in another region, and the phone would ring twice.
         self._api = api.LiveKitAPI(
             access.http_url, access.api_key, access.api_secret, session=self._session, failover=False
         )
-        self._known: dict[str, Any] = {}  # LiveKit's messages, by id
+        self._known: dict[str, Any] = {}  # LiveKit's messages, by ID
 
     async def __aenter__(self) -> LiveKitSipApi:
         return self
@@ -89,7 +89,7 @@ class LiveKitSipApi:
             outbound = sip.create_outbound_trunk(sdk.CreateSIPOutboundTrunkRequest(trunk=trunk))
             return (await self._set(thing, outbound)).sip_trunk_id
         rule = self._messages.write(thing, sdk.SIPDispatchRuleInfo(), trunk_ids)
-        # The server compares the new rule with those of these trunks only.
+        # The server compares the new rule only with those of these trunks.
         request = sdk.CreateSIPDispatchRuleRequest(dispatch_rule=rule, trunk_ids=rule.trunk_ids)
         return (await self._set(thing, sip.create_dispatch_rule(request))).sip_dispatch_rule_id
 
@@ -128,12 +128,12 @@ class LiveKitSipApi:
         try:
             answer = await self._asked(asked, limit_s, dialing="transfer")
         except LiveKitError as error:
-            # The server's own limit for a transfer is the ringing time; then it forgets what LiveKit SIP would say.
+            # The server's own limit for a transfer is the ringing time; after that it drops LiveKit SIP's answer.
             if any(words in str(error) for words in ("context deadline exceeded", "request timed out")):
                 raise DialFailed(0, NOT_IN_TIME, gave_up=True) from error
             raise
         if answer.transfer_id and answer.status == self._sdk.SIPTransferStatus.STS_TRANSFER_FAILED:
-            # Servers since 1.13 say so in an answer; those before raise an error, and say nothing when it went well.
+            # Servers since 1.13 report it in the response; older ones raise an error, and report nothing on success.
             raise DialFailed(int(answer.sip_status.code), answer.sip_status.status or "the transfer failed")
 
     async def remove(self, room: str, identity: str) -> bool:
@@ -150,7 +150,7 @@ class LiveKitSipApi:
         return True
 
     async def liveness(self, room: str, identity: str) -> Liveness:
-        """A server that can't ask is as bad as a LiveKit SIP that does not answer: no outcome would come either."""
+        """A server that can't ask is as bad as a LiveKit SIP that does not answer: neither gives an outcome."""
         seen = await asked_by_server(self._api.room, room, identity)
         return Liveness.SILENT if seen is Liveness.UNKNOWN else seen
 
@@ -164,14 +164,14 @@ class LiveKitSipApi:
 
     async def _asked(self, request: Awaitable[_T], limit_s: float = _TIMEOUT_S, *, dialing: str = "") -> _T:
         try:
-            async with asyncio.timeout(limit_s):  # the SDK does without the session's own
+            async with asyncio.timeout(limit_s):  # the SDK disables the session's own
                 return await request
         except self._sdk.TwirpError as error:
             if dialing:
                 _raise_if_dialed(error, dialing == "transfer")
             raise self._refused(error) from error
         except TimeoutError as error:
-            why = "; LiveKit SIP may have stopped in the middle of the call" if dialing else ""
+            why = "; LiveKit SIP may have stopped during the call" if dialing else ""
             raise LiveKitTimeout(f"LiveKit at {self._access.url}: no answer within {limit_s:g} s{why}") from error
         except (aiohttp.ClientError, ValueError) as error:
             raise self._unreachable(error) from error
@@ -183,13 +183,13 @@ class LiveKitSipApi:
         where, said = f"LiveKit at {self._access.url}", f"{error.code}: {message}"[:300]
         text = error.message.lower()
         if error.code == "unknown" and text.startswith(("dial tcp", "could not get")):
-            return connect_error(self._access.url, message)  # the server's own: its Redis is away
+            return connect_error(self._access.url, message)  # the server's own error: it has lost its Redis
         for words, cls, advice in _CAUSES:
             if any(word in text for word in words):
                 return cls(f"{where}: {advice} ({said})")
         if error.status == 401 or (error.status == 403 and "sip_status_code" not in error.metadata):
             return LiveKitRefused(
-                f"{where}: refuses our keys: livekit.api_key and livekit.api_secret must be a pair in the `keys` of "
+                f"{where}: keys refused: livekit.api_key and livekit.api_secret must be a pair in the `keys` of "
                 "the server's configuration, and both machines' clocks must agree (NTP)"
             )
         return LiveKitError(f"{where}: {said}")
@@ -202,7 +202,7 @@ class LiveKitSipApi:
 
 
 def _raise_if_dialed(error: Any, transfer: bool) -> None:
-    """Errors that are about the call and not about LiveKit."""
+    """Raise DialFailed for errors of the call rather than of LiveKit."""
     status = str(error.metadata.get("sip_status_code", ""))
     if status.isdigit():
         raise DialFailed(int(status), _phrase(str(error.metadata.get("sip_status", "")))) from error
@@ -214,7 +214,7 @@ def _raise_if_dialed(error: Any, transfer: bool) -> None:
 
 
 def _phrase(text: str) -> str:
-    """LiveKit says SIP_STATUS_BUSY_HERE where the phone gave no reason phrase."""
+    """LiveKit says SIP_STATUS_BUSY_HERE if the phone gave no reason phrase."""
     bare = text.removeprefix("SIP_STATUS_")
     return bare.replace("_", " ").title() if bare != text else re.sub(r"\s+", " ", text)[:100]
 
@@ -228,33 +228,33 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[LiveKitError], str], ...] = (
     (
         ("no response from servers", "no servers available"),
         SipDown,
-        "no LiveKit SIP takes the call: is it running, with the same Redis as the server?",
+        "no LiveKit SIP handles the call: is it running, with the same Redis as the server?",
     ),
     (
         ("cpu exhausted",),
         SipDown,
-        "LiveKit SIP's machine is busier than its max_cpu_utilization (0.9): give it more cores, or another beside it",
+        "LiveKit SIP is above its max_cpu_utilization (0.9): give it more cores, or run another one",
     ),
     (
         ("required auth", "max auth retry", "no auth header"),
         SipCredentialsWrong,
-        "the carrier asks for a user and password and does not take ours: set auth_username and auth_password in "
+        "the carrier requires a user and password and refuses ours: set auth_username and auth_password in "
         "livekit.outbound and run `trunkline livekit sync`",
     ),
     (
         ("requested sip trunk does not exist",),
         SipTrunkMissing,
-        "the outbound trunk has gone: run `trunkline livekit sync`",
+        "the outbound trunk no longer exists: run `trunkline livekit sync`",
     ),
     (
         ("participant does not exist", "no sip session", "unknown call"),
         NotInRoom,
-        "no phone of LiveKit SIP has this identity in this room (any more)",
+        "LiveKit SIP has no phone with this identity in this room (any more)",
     ),
     (
         ("transaction failed to complete", "no such host", "dial tcp", "lookup ", "network is unreachable"),
         CarrierUnreachable,
-        "the carrier does not answer: check address and transport in livekit.outbound, and that its firewall lets "
-        "LiveKit SIP's address in",
+        "the carrier does not answer: check address and transport in livekit.outbound, and that its firewall allows "
+        "LiveKit SIP's address",
     ),
 )

@@ -1,4 +1,4 @@
-"""Our trunks and rules as LiveKit's messages and back. Loads livekit.protocol when it is imported."""
+"""Converts our trunks and rules to LiveKit's messages and back. Loads livekit.protocol when imported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TRANSPORTS: Mapping[SipTransport, int] = {
 
 
 def found(message: Any, trunk_names: Mapping[str, str]) -> Found:
-    """What LiveKit says it has. `trunk_names`: of inbound trunks, by id."""
+    """Our view of LiveKit's objects. `trunk_names`: names of inbound trunks, by ID."""
     if isinstance(message, sip.SIPInboundTrunkInfo):
         addresses = tuple(sorted(message.allowed_addresses))
         inbound = InboundTrunk(message.name, tuple(sorted(message.numbers)), addresses)
@@ -62,7 +62,8 @@ def found(message: Any, trunk_names: Mapping[str, str]) -> Found:
 
 
 def write(thing: SipObject, message: Any, trunk_ids: Mapping[str, str]) -> Any:
-    """Set our fields in `message`: a new one, or what LiveKit has, whose other fields stay as people have set them."""
+    """Set our fields in `message`: a new one, or LiveKit's current one, whose other fields stay as users have set
+    them."""
     message.name = thing.name
     marks = {"made_by": _MADE_BY}
     if isinstance(thing, InboundTrunk):
@@ -104,7 +105,7 @@ def dial_request(dial: Dial) -> Any:
         dtmf=dial.digits,
         wait_until_answered=True,
         ringing_timeout=_duration(dial.ringing_timeout_s),
-        krisp_enabled=False,  # noise suppression is the agent's choice, and costs audio quality at 8 kHz
+        krisp_enabled=False,  # noise suppression is up to the agent, and degrades audio at 8 kHz
     )
     if dial.display_name:
         request.display_name = dial.display_name
@@ -138,5 +139,5 @@ def _marks(message: Any) -> Mapping[str, Any]:
 
 
 def _ours(message: Any) -> bool:
-    """By both signs, so that neither a name that somebody likes nor a copy under another name is taken for ours."""
+    """Requires both marks, so that neither a similar name nor a renamed copy is taken for ours."""
     return bool(message.name.startswith(MARK)) and _marks(message).get("made_by") == _MADE_BY

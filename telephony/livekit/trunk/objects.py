@@ -1,4 +1,4 @@
-"""What LiveKit SIP keeps: trunks and dispatch rules, as far as we set them. Fields of equal objects compare equal."""
+"""LiveKit SIP's trunks and dispatch rules, as far as we set them. Equal objects compare equal field by field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SipTransport = Literal["auto", "udp", "tcp", "tls"]
 
 @dataclass(frozen=True, slots=True)
 class InboundTrunk:
-    """Calls to `numbers` (none: to any number that no other trunk has) from `addresses` are let in."""
+    """Accepts calls to `numbers` (none: any number that no other trunk has) from `addresses`."""
 
     name: str
     numbers: tuple[str, ...]
@@ -34,12 +34,12 @@ class InboundTrunk:
 
 @dataclass(frozen=True, slots=True)
 class OutboundTrunk:
-    """A carrier that we call through. `password_mark` stands for the password where objects are compared: LiveKit may
-    not tell passwords, and we never print them."""
+    """A carrier that we call through. `password_mark` stands in for the password in comparisons: LiveKit may
+    not reveal passwords, and we never print them."""
 
     name: str
     address: str  # host or host:port
-    numbers: tuple[str, ...]  # that we call from
+    numbers: tuple[str, ...]  # caller numbers
     transport: SipTransport = "auto"
     username: str = ""
     password: str = field(default="", repr=False, compare=False)
@@ -48,8 +48,8 @@ class OutboundTrunk:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRule:
-    """Each call that came through `trunks` (their names) gets a room of its own, and `agent_name` is sent into it
-    (None: LiveKit sends agents that take any room). `attributes` go to the caller's participant."""
+    """Each call that came through `trunks` (their names) gets its own room, and `agent_name` is dispatched to it
+    (None: LiveKit dispatches agents that take any room). `attributes` go to the caller's participant."""
 
     name: str
     trunks: tuple[str, ...]
@@ -63,7 +63,7 @@ SipObject = InboundTrunk | OutboundTrunk | DispatchRule
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object that LiveKit has. `ours`: made by us, by its name and metadata."""
+    """An object in LiveKit. `ours`: created by us, judging by its name and metadata."""
 
     id: str
     ours: bool
@@ -78,5 +78,5 @@ def kind_of(thing: SipObject) -> str:
 
 
 def outbound_name(trunk: str) -> str:
-    """LiveKit's name of the outbound trunk that settings call `trunk`."""
+    """LiveKit's name of the outbound trunk that the settings call `trunk`."""
     return f"{MARK}outbound:{trunk}"

@@ -1,4 +1,4 @@
-"""The difference between what LiveKit SIP has and should have, as actions. Pure; `apply` performs them."""
+"""The actions that turn LiveKit SIP's objects into the desired ones. Pure; `apply` performs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of an object, in words."""
+    """A changed field of an object, for display."""
 
     field: str
     before: str
@@ -36,7 +36,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Action:
     verb: Verb
-    thing: SipObject  # as it should be; as it is, for DELETE and LEAVE
+    thing: SipObject  # the desired object; the current one for DELETE and LEAVE
     id: str = ""  # LiveKit's; empty for CREATE
     changes: tuple[Change, ...] = ()
 
@@ -46,7 +46,7 @@ class Action:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What the object is to have, in words; without passwords."""
+        """The object's fields for display, without passwords."""
         return dict(_described(self.thing))
 
     def __str__(self) -> str:
@@ -61,8 +61,8 @@ class Action:
 
 
 def make_plan(desired: Iterable[SipObject], found: Iterable[Found]) -> tuple[Action, ...]:
-    """Actions in the order in which LiveKit takes them: rules go before their trunks and come after them. Only objects
-    of ours are ever changed or deleted; two of ours with one name are one too many."""
+    """Actions in an order that LiveKit accepts: rules are deleted before their trunks and created after them. Only our
+    own objects are ever changed or deleted; of two with the same name, one is deleted."""
     wanted = {(type(thing), thing.name): thing for thing in desired}
     actions: list[Action] = []
     for each in found:
@@ -81,8 +81,8 @@ def make_plan(desired: Iterable[SipObject], found: Iterable[Found]) -> tuple[Act
 
 
 async def apply(plan: Iterable[Action], api: SipObjects, done: Callable[[Action], None] = lambda _: None) -> None:
-    """Perform the actions; `done` is told each. Raises LiveKitError at the first that fails; what was done stays done,
-    and the next plan begins from there."""
+    """Perform the actions; `done` is called with each. Raises LiveKitError at the first failure; earlier actions
+    stay done, and the next plan starts from there."""
     trunk_ids: dict[str, str] = {}
     for action in plan:
         id_ = action.id

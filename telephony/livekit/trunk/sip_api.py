@@ -15,7 +15,7 @@ __all__ = ["Dial", "DialFailed", "SipCalls", "SipObjects", "Transfer"]
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """A call to place. `caller` empty: one of the trunk's numbers. `digits` are keyed once it is answered."""
+    """A call to place. `caller` empty: one of the trunk's numbers. `digits` are sent once it is answered."""
 
     trunk_id: str
     number: str
@@ -44,7 +44,7 @@ class Transfer:
 
 
 class DialFailed(Exception):
-    """An INVITE or REFER came to nothing. `sip_status` 0: no final status came. `gave_up`: our limit for ringing."""
+    """An INVITE or REFER failed. `sip_status` 0: no final status came. `gave_up`: our limit for ringing."""
 
     def __init__(self, sip_status: int, text: str, *, gave_up: bool = False) -> None:
         super().__init__(f"{sip_status} {text}")
@@ -54,13 +54,13 @@ class DialFailed(Exception):
 
 
 class SipObjects(Protocol):
-    """Trunks and rules. All raise LiveKitError."""
+    """Trunks and rules. All methods raise LiveKitError."""
 
     async def objects(self) -> tuple[Found, ...]:
-        """Everything there is. Rules name trunks of ours by name, and others by LiveKit's id."""
+        """All objects. Rules refer to our trunks by name, and to others by LiveKit's ID."""
 
     async def create(self, thing: SipObject, trunk_ids: Mapping[str, str]) -> str:
-        """Its id. `trunk_ids`: of the inbound trunks that rules name."""
+        """Returns its ID. `trunk_ids`: IDs of the inbound trunks that rules name."""
 
     async def update(self, id: str, thing: SipObject, trunk_ids: Mapping[str, str]) -> None:
         """Set our fields and leave the others as they are."""
@@ -69,13 +69,13 @@ class SipObjects(Protocol):
 
 
 class SipCalls(Protocol):
-    """Calls. All raise LiveKitError; dial and transfer raise DialFailed too."""
+    """Calls. All methods raise LiveKitError; dial and transfer raise DialFailed too."""
 
     async def outbound_trunk_ids(self) -> Mapping[str, str]:
-        """Of all outbound trunks, by LiveKit's name for them."""
+        """IDs of all outbound trunks, by LiveKit's name for them."""
 
     async def dial(self, dial: Dial) -> str:
-        """Wait until the call is answered; LiveKit's id of it."""
+        """Wait until the call is answered; returns LiveKit's ID of it."""
 
     async def transfer(self, transfer: Transfer) -> None:
         """Wait until the target has answered."""
@@ -84,4 +84,4 @@ class SipCalls(Protocol):
         """End the call of this participant, also while it rings. False: there is no such participant."""
 
     async def liveness(self, room: str, identity: str) -> Liveness:
-        """Whether the LiveKit SIP of this participant's call still runs. Raises nothing."""
+        """Whether the LiveKit SIP of this participant's call still runs. Never raises."""

@@ -91,7 +91,7 @@ async def test_a_call_that_rings_has_an_outcome_and_the_next_works(own_whole_sta
         stack.kill_part("sip")
         async with asyncio.timeout(RECORD_S):
             assert await dialing == CallOutcome(OutcomeKind.FAILED, 0, SIP_GONE)
-        with pytest.raises(SipDown, match="no LiveKit SIP takes the call"):
+        with pytest.raises(SipDown, match="no LiveKit SIP handles the call"):
             await trunk.call("+15550123", "out", "sip_callee")
         call.abandon()
         stack.start_part("sip")

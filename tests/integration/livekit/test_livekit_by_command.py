@@ -71,7 +71,7 @@ async def test_an_address_with_a_path_is_named_as_the_mistake(
     write(f"{livekit_stack.url}/rtc")
     for words in (("check",), ("livekit", "plan")):
         await trunkline(*words)
-        assert "livekit.url must be the server's address itself" in capsys.readouterr().err
+        assert "livekit.url must be the server's own address" in capsys.readouterr().err
 
 
 async def test_a_call_that_is_not_answered_leaves_no_room(
@@ -93,5 +93,5 @@ async def test_a_call_that_is_not_answered_leaves_no_room(
 async def test_a_transfer_of_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert await trunkline("livekit", "transfer", "no-such-room", "sip_1", "+15550199", "--json") == 1
     error = json.loads(capsys.readouterr().out)["error"]
-    assert "no phone of LiveKit SIP has this identity in this room" in error
+    assert "LiveKit SIP has no phone with this identity in this room" in error
     assert "twirp" not in error

@@ -98,14 +98,14 @@ async def test_a_worker_with_the_wrong_path_says_what_the_url_is_to_be(wrong_pat
     worker = a_worker(wrong_path)
     assert await worker.exited(20) == 2
     last = worker.log().splitlines()[-1]
-    assert "/livekit is no LiveKit server" in last and "livekit.url must be the server's address itself" in last
+    assert "/livekit is not a LiveKit server" in last and "livekit.url must be the server's own address" in last
 
 
 async def test_a_gateway_with_the_wrong_path_says_what_the_url_is_to_be(
     wrong_path: Elsewhere, a_gateway: Any, caller: str
 ) -> None:
     gateway = a_gateway(wrong_path)
-    assert any("livekit.url must be the server's address itself" in each for each in gateway.health()[1]["warnings"])
+    assert any("livekit.url must be the server's own address" in each for each in gateway.health()[1]["warnings"])
     assert "check the URL's path" in await refused(gateway, caller)
 
 
@@ -125,7 +125,9 @@ async def test_a_gateway_whose_clock_is_wrong_says_so(
 ) -> None:
     gateway = a_gateway(livekit_stack, an_hour_ahead)
     (warning,) = [each for each in gateway.health()[1]["warnings"] if "clock" in each]
-    assert re.search(r"clock is 360\d s ahead of the server's, so that tokens are refused: set both by NTP", warning)
+    assert re.search(
+        r"clock is 360\d s ahead of the server's, so tokens are refused: synchronise both with NTP", warning
+    )
     reason = await refused(gateway, caller)
     assert "the token is not valid yet" in reason and "NTP" in reason
 
@@ -134,7 +136,7 @@ async def test_an_expired_token_says_that_clocks_may_differ(livekit_stack: Any) 
     access = access_of(livekit_stack)
     token = join_token(access, "late", "sip_1", ttl_s=-HOUR_S)
     room = LiveKitRoom(access.url, lambda: token, name="late", identity="sip_1")
-    with pytest.raises(LiveKitRefused, match=r"the token has expired; if .* clocks differ, set them \(NTP\)") as told:
+    with pytest.raises(LiveKitRefused, match=r"the token has expired; check that .* clocks agree \(NTP\)") as told:
         await room.join()
     assert "eyJ" not in str(told.value)
     await room.close()
@@ -162,7 +164,7 @@ async def test_a_job_whose_token_has_expired_rejoins_with_a_new_one(livekit_stac
 
 async def test_the_api_knows_the_wrong_path(wrong_path: Elsewhere) -> None:
     api = LiveKitApi(access_of(wrong_path))
-    with pytest.raises(LiveKitRefused, match="url must be the server's address itself"):
+    with pytest.raises(LiveKitRefused, match="url must be the server's own address"):
         await api.check()
     await api.close()
     room = a_room(access_of(wrong_path), "x", "sip_1")

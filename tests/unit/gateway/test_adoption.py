@@ -111,7 +111,7 @@ async def test_calls_without_a_recording_and_files_that_are_none(tmp_path: Path)
     assert found["empty"] == Recording(path="", error="nothing had been recorded when the gateway was lost")
     assert not (day / "empty.wav").exists()
     foreign = found["foreign"]
-    assert foreign is not None and foreign.path == "" and "not a recording of ours" in foreign.error
+    assert foreign is not None and foreign.path == "" and "not one of our recordings" in foreign.error
     assert (day / "foreign.wav").read_bytes() == b"no recording of ours"
     assert "none" not in found
 

@@ -263,7 +263,7 @@ async def test_a_join_that_fails_can_be_tried_again() -> None:
 async def test_one_place_a_room() -> None:
     room = FakeLiveKit().room("sip_1")
     room.add_leg("sip_1")
-    with pytest.raises(TelephonyMisuse, match="sip_1 has our place"):
+    with pytest.raises(TelephonyMisuse, match="sip_1 already has our place"):
         room.add_agent("agent-1")
     room.remove("sip_1")
     room.add_agent("agent-1").leave()
@@ -358,8 +358,8 @@ async def test_hanging_up_asks_our_call_worker_or_removes_the_phone_of_livekit_s
             "livekit.api_key",
         ),
         ("401 Unauthorized - error: token signature is invalid", LiveKitRefused, "livekit.api_secret"),
-        ("token has invalid claims: token is expired", LiveKitRefused, "clocks differ"),
-        ("token is not valid yet", LiveKitRefused, "clocks differ"),
+        ("token has invalid claims: token is expired", LiveKitRefused, "clocks agree"),
+        ("token is not valid yet", LiveKitRefused, "clocks agree"),
         ("IO error: Connection refused (os error 111)", LiveKitUnreachable, "is LiveKit server running"),
         ("failed to lookup address information", LiveKitUnreachable, "cannot be resolved"),
         ("failed to parse the url: relative URL", LiveKitUnreachable, "ws(s)://"),

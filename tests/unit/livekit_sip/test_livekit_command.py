@@ -73,12 +73,12 @@ def test_a_plan_for_machines_has_what_people_are_shown_and_no_password() -> None
 async def test_calls_that_cannot_be_meant() -> None:
     sip = FakeSipApi(())
     trunk = LiveKitSipTrunk(sip, "main")
-    with pytest.raises(TelephonyMisuse, match="'not a number' cannot be shown as the caller"):
+    with pytest.raises(TelephonyMisuse, match="invalid caller 'not a number'"):
         await trunk.call("+15550123", "room", "sip_1", caller="not a number")
     for room, identity in (("", "sip_1"), ("room", "")):
-        with pytest.raises(TelephonyMisuse, match="a call needs the name of a room, and an identity"):
+        with pytest.raises(TelephonyMisuse, match="a call needs a room name and an identity"):
             await trunk.call("+15550123", room, identity)
-        with pytest.raises(TelephonyMisuse, match="a transfer needs the name of the caller's room"):
+        with pytest.raises(TelephonyMisuse, match="a transfer needs the caller's room name"):
             await transfer(sip, room, identity, "+15550199")
     assert not sip.dialed
     assert (await transfer(sip, "room", "sip_1", "+15550199")).kind is OutcomeKind.ANSWERED
@@ -88,4 +88,4 @@ def test_messages_are_about_livekit_and_not_about_our_library() -> None:
     error = connect_error("ws://h:1", "Cannot connect to host h:1 ssl:default [Connect call failed ('h', 1)]")
     assert isinstance(error, LiveKitUnreachable)
     assert "Cannot connect to host h:1 [Connect call failed" in str(error)
-    assert "livekit.url must be the server's address itself" in str(no_such_path("ws://h/rtc"))
+    assert "livekit.url must be the server's own address" in str(no_such_path("ws://h/rtc"))

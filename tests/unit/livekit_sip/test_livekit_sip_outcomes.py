@@ -32,7 +32,7 @@ def test_an_answer_that_crossed_our_cancel_counts(status: int, kind: OutcomeKind
 
 @pytest.mark.parametrize("status", [100, 183, 199, 700, -1])
 def test_only_final_statuses_mean_something(status: int) -> None:
-    with pytest.raises(ValueError, match="no final SIP status"):
+    with pytest.raises(ValueError, match="not a final SIP status"):
         outcome_kind(status)
 
 

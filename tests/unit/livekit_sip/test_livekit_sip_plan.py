@@ -66,12 +66,12 @@ class TestDesired:
     def test_so_do_numbers_without_country_code(self) -> None:
         what = desired(sources=(Source("local", ("127.0.0.0/8",), local_numbers=True),))
         assert ANY_NUMBER in named(what)
-        assert "local: numbers may come without country code" in what.notes[0]
+        assert "local: numbers may arrive without country code" in what.notes[0]
 
     @pytest.mark.parametrize("everywhere", ["0.0.0.0/0", "::/0"])
     def test_any_number_from_everywhere_is_warned_of(self, everywhere: str) -> None:
         sources = (Source("local", (everywhere,)),)
-        assert any("anybody can place calls" in note for note in desired(patterns=("*",), sources=sources).notes)
+        assert any("anybody can call any number" in note for note in desired(patterns=("*",), sources=sources).notes)
         assert desired(sources=sources).notes == ()
 
     def test_no_agent_name_means_no_dispatch(self) -> None:

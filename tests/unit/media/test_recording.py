@@ -130,7 +130,7 @@ async def test_repair_after_a_crash(tmp_path: Path) -> None:
     with wave.open(str(recorder.path)) as file:
         assert file.getnframes() == 1600
     (tmp_path / "other.wav").write_bytes(b"RIFF" + bytes(60))
-    with pytest.raises(ValueError, match="not a recording"):
+    with pytest.raises(ValueError, match="not one of our recordings"):
         repair(tmp_path / "other.wav")
 
 

@@ -53,7 +53,7 @@ def test_stereo_there_and_back(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"hello", "not a WAV file"),
-        (wav(1, 16, AUDIO, rate=16000), "16000 Hz; 8000 Hz is wanted"),
+        (wav(1, 16, AUDIO, rate=16000), "16000 Hz; expected 8000 Hz"),
         (wav(1, 24, AUDIO), "format 1 with 24 bits"),
         (wav(0x55, 16, AUDIO), "format 85"),
         (wav(1, 16, b"", channels=0), "no channels"),

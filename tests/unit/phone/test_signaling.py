@@ -56,8 +56,8 @@ def test_sdp_without_rtpmap_or_events_and_with_session_direction() -> None:
 @pytest.mark.parametrize(
     ("sdp", "message"),
     [
-        ("", "cannot be read"),
-        ("v=x\r\n", "cannot be read"),
+        ("", "invalid SDP"),
+        ("v=x\r\n", "invalid SDP"),
         (describe("127.0.0.1", 0, ["PCMU"]).decode(), "no audio"),
         (describe("127.0.0.1", 40, ["PCMA"]).decode(), "none of PCMU"),
     ],

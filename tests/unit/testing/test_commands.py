@@ -98,7 +98,7 @@ def test_a_clip_of_another_rate_is_2(capsys: pytest.CaptureFixture[str], tmp_pat
     data[24:28] = (44100).to_bytes(4, "little")
     (folder / "appointment.wav").write_bytes(data)
     assert main(["replay", str(folder)]) == 2
-    assert "appointment.wav: 44100 Hz; 8000 Hz is wanted" in capsys.readouterr().err
+    assert "appointment.wav: 44100 Hz; expected 8000 Hz" in capsys.readouterr().err
 
 
 def test_nothing_to_replay_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

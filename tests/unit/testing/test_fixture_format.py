@@ -136,7 +136,7 @@ def test_wrong_rate_is_told(tmp_path: Path) -> None:
     data = bytearray((folder / "hello.wav").read_bytes())
     data[24:28] = (16000).to_bytes(4, "little")
     (folder / "hello.wav").write_bytes(data)
-    with pytest.raises(FixtureError, match=r"fixture.yaml:10: speech: hello.wav: 16000 Hz; 8000 Hz is wanted"):
+    with pytest.raises(FixtureError, match=r"fixture.yaml:10: speech: hello.wav: 16000 Hz; expected 8000 Hz"):
         load_fixture(folder)
 
 
