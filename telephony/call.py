@@ -228,6 +228,7 @@ class LegEnded:
     sip_status: int  # final status: 200 after a BYE, 487 after a CANCEL, …
     reason: str  # the peer's Reason header, or PJSIP's text
     statistics: MediaStatistics | None  # None: no media was ever set up
+    lost: bool = False  # the process that held it has died
 
 
 LegEvent = LegRinging | LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded

@@ -1,103 +1,78 @@
-"""One call inside a worker: joins leg and conversation, and is the one owner of its end.
+"""One call: its legs, its conversation, its policy and its one end.
 
-Whatever ends first (the caller hangs up, the agent says goodbye, media never comes, the gateway drains), everything
-else is ended from here, once, and one closing record is sent.
+Whatever ends first (the customer hangs up, the agent says goodbye, media never comes, the gateway drains), everything
+else is ended from here, once, and one closing record is sent. Each leg has its own `LegOwner`; what its end means for
+the call says the table in `ends.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
-from gateway.calls.conversation import Conversation, ConversationOver
-from gateway.calls.journal import Journal
-from gateway.calls.local import LocalConversation
-from gateway.calls.media_watch import Arrivals, MediaLost, MediaWatch, SilenceSuppressed
-from gateway.calls.providers import ProviderSet
-from gateway.config import Settings
-from gateway.control import Prepare
-from gateway.record import Outcome, Recording
+from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver
+from gateway.calls.ends import CallState, Consequence, consequences
+from gateway.calls.journal import Journal, LegJournal
+from gateway.calls.leg_owner import LegFact, LegOwner, LegUnfollowed
+from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
+from gateway.calls.recording import RecordingOfCall
+from gateway.config import CallSettings
+from gateway.record import Outcome
 from telephony.call import (
     CallInfo,
     Direction,
     EndedBy,
-    FirstMedia,
     Leg,
     LegAcknowledged,
-    LegAnswered,
-    LegDigit,
     LegEnded,
-    LegEvent,
     LegHeld,
     LegResumed,
+    LegRole,
 )
 from telephony.errors import LegEndedError, TelephonyError
-from telephony.media.recording import WavRecorder
 
-__all__ = ["CallOwner", "ConversationMaker", "call_info"]
+__all__ = ["Call", "call_info", "media_watch_of"]
 
 log = structlog.get_logger(__name__)
 
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
-STRANGERS_ALARM = 50  # packets: less is a peer that moves, or a scanner that passes by
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
-END_LIMIT_S = 5.0  # for the leg to confirm its end
+LAST_EVENT_LIMIT_S = 5.0  # for a leg's last event, when a verb says that it has ended
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
-RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
-
-# (the leg, what the gateway said of the call, its journal, what to call before the conversation hangs up)
-ConversationMaker = Callable[[Leg, Prepare, Journal, Callable[[EndedBy, str], None]], Conversation]
+CLOSE_LIMIT_S = 5.0
 
 
-class CallOwner:
-    """`run` waits for whatever comes first: the conversation is over, the leg has ended, somebody wants the end.
-    Nothing but `_wind_up` ends anything; all others say why and let it."""
+class Call:
+    """`run` waits for whatever comes first: the conversation is over, the customer's leg has ended, somebody wants the
+    end. Nothing but `_wind_up` ends anything; all others say why and let it."""
 
     def __init__(
         self,
         leg: Leg,
+        leg_id: str,
         info: CallInfo,
-        prepared: Prepare,
-        settings: Settings,
-        providers: ProviderSet,
-        send: Callable[[dict[str, Any]], None],
-        conversation: ConversationMaker | None = None,
+        journal: Journal,
+        recording: RecordingOfCall,
+        conversation: ConversationMaker,
+        watch: MediaWatch | None = None,
     ) -> None:
-        """`conversation`: None for one with a session of ours in a local room."""
-        self._leg = leg
-        self._prepared = prepared
-        self._settings = settings
-        self._info = info
-        self._journal = Journal(self._info.call_id, send, asyncio.get_running_loop().time)
-        self._recorder: WavRecorder | None = None
-        self._recording_trouble = ""
-        self._conversation: Conversation = (
-            LocalConversation(leg, prepared, providers, self._journal.event, self._because)
-            if conversation is None
-            else conversation(leg, prepared, self._journal, self._because)
+        """`leg`: the customer's, which nobody has followed yet. `watch` None: whether its audio comes is not ours to
+        see."""
+        now = asyncio.get_running_loop().time
+        self._journal = journal
+        self._recording = recording
+        self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
+        self._conversation: Conversation = conversation(
+            CallSide(info, leg, self._customer.digits, journal, self._because)
         )
-        self._answering = False  # a 200 is on its way: the leg can't be refused any more
-        self._answered_at: float | None = None  # when the 200 went out
-        self._acknowledged = asyncio.Event()  # only then has the call been answered: an INVITE may name anybody
-        self._media = asyncio.Event()
-        self._over = asyncio.Event()  # the leg has ended, or is to be ended
-        self._ended: asyncio.Future[LegEnded] = asyncio.get_running_loop().create_future()
-        limits = settings.calls
-        self._watch = MediaWatch(
-            limits.media_alarm_s,
-            limits.first_media_s,
-            limits.media_timeout_s,
-            suppresses_silence=leg.suppresses_silence,
-        )
+        self._over = asyncio.Event()  # the customer's leg has ended, or is to be ended
         self._cause: tuple[EndedBy, str] | None = None
-        self._strangers = 0  # packets from elsewhere, when last looked at
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
+        self.failure: BaseException | None = None  # what ended it, if that was a fault
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         """After `run`: the call's summary, and whose words it is; empty: none. May take seconds."""
@@ -105,7 +80,7 @@ class CallOwner:
 
     async def run(self) -> None:
         """From the INVITE to the closing record. Never raises, unless cancelled."""
-        following = asyncio.create_task(self._follow_leg(), name="leg events")
+        self._customer.follow()
         conversing = asyncio.create_task(self._converse(), name="conversation")
         over = asyncio.create_task(self._over.wait(), name="end of the call")
         try:
@@ -114,9 +89,16 @@ class CallOwner:
             try:
                 await self._wind_up(conversing)
             finally:
-                for task in (over, conversing, following):
+                for task in (over, conversing):
                     task.cancel()
+                self._customer.close()
                 self._close_record()
+
+    @property
+    def state(self) -> CallState:
+        if self._over.is_set():
+            return CallState.ENDING
+        return CallState.WITH_AGENT if self._customer.acknowledged.is_set() else CallState.ALERTING
 
     def drain(self, reason: str) -> None:
         """Say goodbye and end."""
@@ -138,7 +120,7 @@ class CallOwner:
             log.error("goodbye_failed", error=repr(error), exc_info=error)
             self.end_now(reason)
 
-    # --- the call ------------------------------------------------------------------------------------------------
+    # --- the conversation ----------------------------------------------------------------------------------------
 
     async def _converse(self) -> None:
         """From ringing to the end of the conversation. Cancelled when the leg ends before there is one."""
@@ -146,105 +128,62 @@ class CallOwner:
             await self._answer_and_talk()
         except LegEndedError:
             # The caller was faster than we were; the leg's last event says how it ended.
-            await asyncio.wait({self._ended}, timeout=END_LIMIT_S)
+            await asyncio.wait({self._customer.ended}, timeout=LAST_EVENT_LIMIT_S)
         except Exception as error:  # noqa: BLE001 - the caller must not be left on a dead line, whatever it was
             self._failed(error)
+            if self._customer.acknowledged.is_set() and not self._conversation.begun:
+                await self._conversation.apologize()
 
     async def _answer_and_talk(self) -> None:
-        await self._leg.ring()
+        customer = self._customer
+        await customer.leg.ring()
         await self._conversation.prepare()
         if self._over.is_set():
             return
-        self._recorder = WavRecorder(Path(self._prepared.recording)) if self._prepared.recording else None
-        self._journal.recorded_by(self._recorder)
-        audio = self._journal.clocked(self._conversation.join(self._recorder))
-        self._answering = True
-        try:
-            await self._leg.answer(audio)
-        except TelephonyError:
-            self._answering = False  # not even begun: the caller is told what is the matter
-            raise
-        if not await _comes(self._acknowledged, ANSWER_LIMIT_S):
+        if customer.held:
+            self._conversation.on_hold(True)
+        recorder = self._recording.begin()
+        self._journal.recorded_by(recorder)
+        await customer.answer(self._journal.clocked(self._conversation.join(recorder)))
+        if not await customer.comes(customer.acknowledged, ANSWER_LIMIT_S):
             self._because(EndedBy.SYSTEM, "no ACK came for the answer")
             return
-        since_answer = asyncio.get_running_loop().time() - (self._answered_at or 0.0)
-        await _comes(self._media, max(0.0, MEDIA_GRACE_S - since_answer))
-        watch = asyncio.create_task(self._watch_media(), name="media watch")
+        if customer.watches_media:
+            since_answer = asyncio.get_running_loop().time() - (customer.answered_at or 0.0)
+            await customer.comes(customer.media, max(0.0, MEDIA_GRACE_S - since_answer))
+            customer.watch_media()
         try:
             self._talked(await self._conversation.hold())
         finally:
-            watch.cancel()
+            customer.unwatch_media()
 
-    # --- what happens to the leg ---------------------------------------------------------------------------------
+    # --- what happens to legs ------------------------------------------------------------------------------------
 
-    async def _follow_leg(self) -> None:
-        try:
-            async for event in self._leg.events():
-                try:
-                    self._leg_event(event)
-                except Exception as error:
-                    # What comes next, the end above all, must not be missed.
-                    log.error("leg_event_failed", leg_event=event, error=repr(error), exc_info=error)
-            if not self._ended.done():
-                self._because(EndedBy.SYSTEM, "the leg has gone without a word")
-        except Exception as error:  # noqa: BLE001 - a leg that can't be followed is ended
-            self._failed(error)
-        self._over.set()
-
-    def _leg_event(self, event: LegEvent) -> None:
-        match event:
-            case LegAnswered(at=at):
-                self._watch.answered(at)
-                self._answered_at = at
+    def _leg_fact(self, owner: LegOwner, fact: LegFact) -> None:
+        match fact:
             case LegAcknowledged(at=at):
-                self._acknowledged.set()
-                self._journal.answered(at if self._answered_at is None else self._answered_at)
-            case FirstMedia(at=at):
-                self._journal.first_media(at)
-                self._watch.first_media(at)
-                self._media.set()
-            case LegDigit(digit=digit, at=at):
-                self._conversation.digit(digit, at)
-            case LegHeld(at=at):
-                self._watch.held(at)
-                self._journal.leg_event(event)
-                self._conversation.on_hold(True)
-            case LegResumed(at=at):
-                self._watch.resumed(at)
-                self._journal.leg_event(event)
-                self._conversation.on_hold(False)
+                self._journal.answered(at if owner.answered_at is None else owner.answered_at)
+            case LegHeld() | LegResumed():
+                self._journal.leg_event(fact)
+                self._conversation.on_hold(owner.held)
+            case SilenceSuppressed(at=at, text=text):
+                self._journal.note("silence_suppressed", text, at)
+            case MediaLost(text=text):
+                self.end_now(text)
             case LegEnded():
-                if event.by_peer:
-                    self._because(EndedBy.CALLER, event.reason or "hung up")
-                if not self._ended.done():
-                    self._ended.set_result(event)
-                self._over.set()
+                if fact.by_peer:
+                    self._because(EndedBy.CALLER, fact.reason or "hung up")
+                self._leg_ended(owner)
+            case LegUnfollowed(error=error):
+                if error is not None:
+                    self._failed(error)
+                self._because(EndedBy.SYSTEM, "the leg has gone without a word")
+                self._leg_ended(owner)
 
-    async def _watch_media(self) -> None:
-        """No packets and silence are different things: this is about packets, RTCP among them (silence suppression)."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1.0)
-            try:
-                statistics = await self._leg.statistics()
-            except TelephonyError as error:
-                log.warning("no_statistics", error=repr(error))
-                continue
-            strangers = statistics.packets_from_strangers if statistics is not None else 0
-            if strangers >= STRANGERS_ALARM > self._strangers:
-                self._journal.alarm(
-                    "strangers", "media from elsewhere than the peer comes, and is dropped", loop.time()
-                )
-                log.warning("media_from_strangers", packets=strangers)
-            self._strangers = strangers
-            for finding in self._watch.poll(Arrivals.of(statistics), loop.time()):
-                if isinstance(finding, SilenceSuppressed):
-                    self._journal.note("silence_suppressed", finding.text, finding.at)
-                    continue
-                self._journal.alarm("no_rtp", finding.text, finding.at)
-                log.warning("media_missing", finding=finding.text)
-                if isinstance(finding, MediaLost):
-                    self.end_now(finding.text)
+    def _leg_ended(self, owner: LegOwner) -> None:
+        for consequence in consequences(owner.role, self.state, owner.why):
+            if consequence is Consequence.END_CALL:
+                self._over.set()
 
     # --- why it ends ---------------------------------------------------------------------------------------------
 
@@ -259,6 +198,7 @@ class CallOwner:
 
     def _failed(self, error: BaseException) -> None:
         log.error("call_failed", error=repr(error), exc_info=error)
+        self.failure = self.failure or error
         self._because(EndedBy.SYSTEM, f"{type(error).__name__}: {error}")
         if not (isinstance(error, TelephonyError) and error.sip_status == 503):
             self._refusal = (500, "Internal error")
@@ -269,24 +209,9 @@ class CallOwner:
         """Whatever happened: the leg ends, then the conversation, then the room and its recording."""
         if not self._conversation.begun:
             conversing.cancel()  # it rings, or waits for the ACK
-        await self._end_leg()
+        await self._customer.end(self._cause[1] if self._cause else "", self._refusal)
         await self._close_conversation(conversing)
-        await self._close_recorder()
-
-    async def _end_leg(self) -> None:
-        """BYE or a final response, and its confirmation."""
-        for _ in range(2):
-            if self._ended.done():
-                return
-            try:
-                async with asyncio.timeout(END_LIMIT_S):
-                    if self._answering:
-                        await self._leg.hang_up(self._cause[1] if self._cause else "")
-                    else:
-                        await self._leg.reject(*self._refusal)
-                    await asyncio.wait({self._ended})
-            except Exception as error:  # noqa: BLE001 - the rest has to be ended all the same
-                log.error("leg_not_confirmed_ended", error=repr(error))
+        await self._recording.close(heard=self._customer.acknowledged.is_set())
 
     async def _close_conversation(self, conversing: asyncio.Task[None]) -> None:
         self._conversation.leg_ended()  # no effect when it is ending by itself
@@ -296,43 +221,17 @@ class CallOwner:
         conversing.cancel()
         for step in (self._conversation.stop, self._conversation.close):
             try:
-                async with asyncio.timeout(END_LIMIT_S):
+                async with asyncio.timeout(CLOSE_LIMIT_S):
                     await step()
             except Exception as error:  # noqa: BLE001 - the record has to be closed all the same
                 log.error("session_not_closed", error=repr(error))
 
-    async def _close_recorder(self) -> None:
-        if self._recorder is None:
-            return
-        try:
-            async with asyncio.timeout(RECORDING_LIMIT_S):
-                await self._recorder.close()
-        except TimeoutError:
-            self._recording_trouble = "the recording was not complete when the call was over"
-        if not self._acknowledged.is_set():
-            self._recorder.path.unlink(missing_ok=True)  # nothing was said
-
-    def _recording_name(self) -> str:
-        """As records have it: relative to the folder of recordings."""
-        path = Path(self._prepared.recording)
-        folder = self._settings.recordings.resolve()
-        return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
-
-    def _recording(self) -> Recording | None:
-        recorder = self._recorder
-        if recorder is None or not self._acknowledged.is_set():
-            return None
-        return Recording(
-            path="" if recorder.error and not recorder.duration_ms else self._recording_name(),
-            duration_ms=round(recorder.duration_ms),
-            error=recorder.error or self._recording_trouble,
-        )
-
     def _close_record(self) -> None:
-        ended = self._ended.result() if self._ended.done() else None
+        customer = self._customer
+        ended = customer.ended.result() if customer.ended.done() else None
         # Without a cause of ours and without the caller's it was PJSIP: no ACK came, no codec in common.
         by, reason = self._cause or (EndedBy.SYSTEM, ended.reason if ended is not None else "the leg never ended")
-        if self._acknowledged.is_set():
+        if customer.acknowledged.is_set():
             outcome = Outcome.ANSWERED
         elif by is EndedBy.CALLER:
             outcome = Outcome.CANCELLED
@@ -340,22 +239,21 @@ class CallOwner:
             outcome = Outcome.FAILED
         self._journal.close(
             outcome=outcome,
+            customer=customer.journal,
             ended=ended,
             by=by,
             reason=reason,
             tokens=self._conversation.tokens,
-            recording=self._recording(),
+            recording=self._recording.result(),
         )
+
+
+def media_watch_of(leg: Leg, limits: CallSettings) -> MediaWatch:
+    return MediaWatch(
+        limits.media_alarm_s, limits.first_media_s, limits.media_timeout_s, suppresses_silence=leg.suppresses_silence
+    )
 
 
 def call_info(fields: Mapping[str, Any]) -> CallInfo:
     """The inverse of `dataclasses.asdict`, after JSON."""
     return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
-
-
-async def _comes(event: asyncio.Event, limit_s: float) -> bool:
-    """Whether the event comes within the limit."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await event.wait()
-    return event.is_set()

@@ -1,15 +1,18 @@
-"""What a call is for once it is answered. There are two kinds: with a session of this process in a local room, and in
-a LiveKit room with whoever is there. `CallOwner` owns the leg and its end; a conversation says when it is over."""
+"""What a call is for once it is answered. There are two kinds: with a session of this process, and in a LiveKit room
+with whoever is there. `Call` owns the legs and the end; a conversation says when it is over."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from telephony.call import EndedBy
+from gateway.calls.early_digits import EarlyDigits
+from gateway.calls.journal import Journal
+from telephony.call import CallInfo, CallVerbs, EndedBy
 from telephony.rooms.protocol import LegAudio, Recorder
 
-__all__ = ["Conversation", "ConversationOver"]
+__all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,19 @@ class ConversationOver:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CallSide:
+    """What a conversation has of its call. `hangs_up(by, reason)` is to be called when it uses the verbs' `hang_up`."""
+
+    info: CallInfo
+    verbs: CallVerbs  # of the customer's leg
+    digits: EarlyDigits
+    journal: Journal
+    hangs_up: Callable[[EndedBy, str], None]
+
+
 class Conversation(Protocol):
-    """In this order: `prepare`, `join`, `hold`, `close`; the latter in any case. `hangs_up(by, reason)` of its owner is
-    called when it uses the leg's `hang_up`."""
+    """In this order: `prepare`, `join`, `hold`, `stop`, `close`; the latter two in any case."""
 
     @property
     def begun(self) -> bool:
@@ -36,13 +49,14 @@ class Conversation(Protocol):
         """While the phone rings: all that can be ready before the answer. What it raises is the call's end."""
 
     def join(self, recorder: Recorder | None) -> LegAudio:
-        """The leg's place."""
+        """The customer's place in the room."""
 
     async def hold(self) -> ConversationOver:
-        """From the answer until it is over."""
+        """From the answer until it is over. Takes the digits once it can do something with them."""
 
-    def digit(self, digit: str, at: float) -> None:
-        """The caller pressed a key, at any time."""
+    async def apologize(self) -> None:
+        """The call was answered, and there will be no conversation: a word to the customer, if there is a way. Never
+        raises."""
 
     def on_hold(self, held: bool) -> None:
         """The phone was put on hold, or taken back."""
@@ -51,7 +65,7 @@ class Conversation(Protocol):
         """End politely."""
 
     def leg_ended(self) -> None:
-        """The caller has gone. No effect when it is ending by itself."""
+        """The customer has gone. No effect when it is ending by itself."""
 
     async def stop(self) -> None:
         """It did not end, or its start has failed half way. May raise."""
@@ -62,3 +76,6 @@ class Conversation(Protocol):
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         """After `close`: what it was about, and whose words that is ("persona", "model"); empty: no words. May take
         seconds."""
+
+
+ConversationMaker = Callable[[CallSide], Conversation]

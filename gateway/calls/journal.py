@@ -17,7 +17,7 @@ from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed
 from telephony.media.recording import WavRecorder
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["ClockedAudio", "Journal"]
+__all__ = ["ClockedAudio", "Journal", "LegJournal", "wall_time"]
 
 KEY_MS = 300.0  # the longest that a key is pressed, as a rule
 
@@ -37,7 +37,42 @@ class ClockedAudio:
         return self._audio.pull(at)
 
 
+def wall_time(at: float, now: float) -> datetime:
+    """The time of day of a loop time."""
+    return datetime.now(UTC) - timedelta(seconds=now - at)
+
+
+class LegJournal:
+    """One leg's part of the record."""
+
+    def __init__(self, leg_id: str, now: Callable[[], float]) -> None:
+        """`now`: the loop clock in seconds."""
+        self.leg_id = leg_id
+        self._now = now
+        self.answered_at: float | None = None
+        self.alarms: list[tuple[float, str, str]] = []  # when, kind, detail
+        self._first_rtp_at: float | None = None
+
+    def answered(self, at: float) -> None:
+        self.answered_at = at
+
+    def first_media(self, at: float) -> None:
+        self._first_rtp_at = at
+
+    def alarm(self, kind: str, detail: str, at: float) -> None:
+        self.alarms.append((at, kind, detail))
+
+    @property
+    def first_rtp_ms(self) -> float | None:
+        """From the answer to the peer's first packet."""
+        if self._first_rtp_at is None or self.answered_at is None:
+            return None
+        return round((self._first_rtp_at - self.answered_at) * 1000, 1)
+
+
 class Journal:
+    """The call's."""
+
     def __init__(self, call_id: str, send: Callable[[dict[str, Any]], None], now: Callable[[], float]) -> None:
         """`now`: the loop clock in seconds."""
         self._call_id = call_id
@@ -45,8 +80,7 @@ class Journal:
         self._now = now
         self._audio: ClockedAudio | None = None
         self._answered_at: float | None = None
-        self._first_rtp_at: float | None = None
-        self._alarms: list[MediaAlarm] = []
+        self._alarms: list[tuple[float, str, str]] = []
         self._told = False  # an event has been sent
         self._recorder: WavRecorder | None = None
 
@@ -61,9 +95,6 @@ class Journal:
     def answered(self, at: float) -> None:
         self._answered_at = at
         self._send(CallEvents(call_id=self._call_id, answered_at=self._wall(at)).to_dict())
-
-    def first_media(self, at: float) -> None:
-        self._first_rtp_at = at
 
     def event(self, event: SessionEvent) -> None:
         self._pause_recording(event, event.at)
@@ -102,12 +133,14 @@ class Journal:
         self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def alarm(self, kind: str, detail: str, at: float) -> None:
-        self._alarms.append(MediaAlarm(t_ms=self._on_axis(at), kind=kind, detail=detail))
+        """Of the call; a leg's own are its `LegJournal`'s."""
+        self._alarms.append((at, kind, detail))
 
     def close(
         self,
         *,
         outcome: Outcome,
+        customer: LegJournal,
         ended: LegEnded | None,
         by: EndedBy,
         reason: str,
@@ -117,9 +150,7 @@ class Journal:
         ended_at = ended.at if ended is not None else self._now()
         if self._answered_at is not None and not self._told:  # over before there was a conversation
             self._tell({"type": "leg_ended", "at": ended_at, "t_ms": self._on_axis(ended_at), "reason": reason})
-        first_rtp_ms = None
-        if self._first_rtp_at is not None and self._answered_at is not None:
-            first_rtp_ms = round((self._first_rtp_at - self._answered_at) * 1000, 1)
+        alarms = sorted([*self._alarms, *customer.alarms])
         self._send(
             CallClosed(
                 call_id=self._call_id,
@@ -131,8 +162,10 @@ class Journal:
                 end_reason=reason,
                 recording=recording,
                 media=ended.statistics if ended is not None else None,
-                first_rtp_ms=first_rtp_ms,
-                media_alarms=tuple(self._alarms),
+                first_rtp_ms=customer.first_rtp_ms,
+                media_alarms=tuple(
+                    MediaAlarm(t_ms=self._on_axis(at), kind=kind, detail=detail) for at, kind, detail in alarms
+                ),
                 tokens=Tokens(prompt=tokens[0], completion=tokens[1]),
             ).to_dict()
         )
@@ -147,4 +180,4 @@ class Journal:
         return round((at - self._origin) * 1000, 1)
 
     def _wall(self, at: float) -> datetime:
-        return datetime.now(UTC) - timedelta(seconds=self._now() - at)
+        return wall_time(at, self._now())

@@ -27,8 +27,12 @@ from agent.stopping import leave_ending_to_the_owner
 from agent.warm.lasting import run_to_end
 from agent.warm.memory import use_few_arenas
 from gateway import logs
-from gateway.calls.call import CallOwner, ConversationMaker, call_info
+from gateway.calls.call import Call, call_info, media_watch_of
+from gateway.calls.conversation import CallSide, Conversation
+from gateway.calls.journal import Journal
 from gateway.calls.providers import ProviderSet, preload_providers
+from gateway.calls.recording import CallRecording
+from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.callworker.last_words import LastWords
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
@@ -47,7 +51,7 @@ from gateway.control import (
     Record,
     Stop,
 )
-from gateway.dialplan import Dialplan, load_persona
+from gateway.dialplan import Dialplan, PersonaRef, load_persona
 from gateway.record import CallClosed, Outcome
 from gateway.summary_words import summary_message
 from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
@@ -96,7 +100,7 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     endpoint = EndpointSettings(
         rtp_ports=rtp_ports, public_address=settings.media_address, rtp_bind=settings.rtp.address or ""
     )
-    worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _conversations(settings))
+    worker = CallWorker(settings, ProviderSet(settings), partial(Endpoint, endpoint), _in_rooms_of_livekit(settings))
     return run_to_end(worker.serve(sock))
 
 
@@ -118,12 +122,15 @@ def _confine(settings: Settings) -> None:
         log.warning("no_sandbox", reason=str(error))
 
 
-def _conversations(settings: Settings) -> ConversationMaker | None:
+def _in_rooms_of_livekit(settings: Settings) -> PreparedConversation | None:
     if settings.rooms != "livekit" or settings.livekit is None:
         return None
     from gateway.livekit.calls import LiveKitCalls
 
     return LiveKitCalls(settings.livekit, settings.session).conversation
+
+
+PreparedConversation = Callable[[Prepare, CallSide], Conversation]
 
 
 class AnnouncedLeg(Leg, Protocol):
@@ -163,7 +170,7 @@ class CallWorker:
         settings: Settings,
         providers: ProviderSet,
         endpoint: Callable[[Callable[[AnnouncedLeg], None]], SipEndpoint],
-        conversations: ConversationMaker | None = None,
+        conversations: PreparedConversation | None = None,
     ) -> None:
         """`endpoint` makes the SIP endpoint, given what is to be called with each leg that comes in. `conversations`:
         None for local rooms."""
@@ -172,7 +179,7 @@ class CallWorker:
         self._conversations = conversations
         self._endpoint = endpoint(self._incoming)
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
-        self._calls: dict[str, CallOwner] = {}
+        self._calls: dict[str, Call] = {}
         self._legs: dict[str, tuple[AnnouncedLeg, PressLimit]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._prewarming: asyncio.Task[None] | None = None
@@ -318,21 +325,36 @@ class CallWorker:
         info = call_info(prepared.call)
         leg.adopt(info)
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
-        owner = CallOwner(leg, info, prepared, self._settings, self._providers, self._record, self._conversations)
-        self._calls[call_id] = owner
+        call = self._calls[call_id] = self._call(leg, info, prepared)
         self._legs[call_id] = (leg, PressLimit())
         if self._closing:
-            owner.end_now(self._closing)
+            call.end_now(self._closing)
         try:
-            await owner.run()
+            await call.run()
         finally:
             self._calls.pop(call_id, None)
             self._legs.pop(call_id, None)
             self._prepared.pop(call_id, None)
             self._last_words.forget(call_id)
         if self._settings.summary is not None:  # the call is over, on record, and its slot free
-            words = await owner.summary(by_model=self._settings.summary.by == "model")
+            words = await call.summary(by_model=self._settings.summary.by == "model")
             self._record(summary_message(call_id, words))
+
+    def _call(self, leg: AnnouncedLeg, info: CallInfo, prepared: Prepare) -> Call:
+        settings = self._settings
+        return Call(
+            leg,
+            info.call_id,
+            info,
+            Journal(info.call_id, self._record, asyncio.get_running_loop().time),
+            CallRecording(prepared.recording, settings.recordings),
+            partial(self._conversations or self._local_conversation, prepared),
+            media_watch_of(leg, settings.calls),
+        )
+
+    def _local_conversation(self, prepared: Prepare, side: CallSide) -> LocalConversation:
+        persona = PersonaRef(Path(prepared.persona_file), prepared.persona_class)
+        return LocalConversation(side, SessionPlan(persona, prepared.speech, prepared.session), self._providers)
 
     async def _announced(self, call_id: str) -> Prepare | None:
         """What the gateway said of this call; None when it says nothing in time."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 
 from agent.clock import ThreadOffload
 from agent.providers.espeak import EspeakTTS
 from agent.warm.memory import map_library
-from gateway.calls.journal import Journal
+from gateway.calls.conversation import CallSide
 from gateway.config import LiveKitSettings, SessionSettings
 from gateway.control import Prepare
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation
-from telephony.call import EndedBy, Leg
 
 __all__ = ["LiveKitCalls", "preload_livekit"]
 
@@ -47,9 +45,7 @@ class LiveKitCalls:
         self._session = session
         self._canned = CannedSpeech(EspeakTTS(ThreadOffload()))
 
-    def conversation(
-        self, leg: Leg, prepared: Prepare, journal: Journal, hangs_up: Callable[[EndedBy, str], None]
-    ) -> LiveKitConversation:
-        """A `ConversationMaker`; it never hangs up by itself."""
+    def conversation(self, prepared: Prepare, side: CallSide) -> LiveKitConversation:
+        """It never hangs up by itself."""
         max_hold_s = self._session.overridden(prepared.session).max_hold_s
-        return LiveKitConversation(leg, prepared, journal, self._settings, self._canned, max_hold_s=max_hold_s)
+        return LiveKitConversation(side, prepared, self._settings, self._canned, max_hold_s=max_hold_s)

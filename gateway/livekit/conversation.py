@@ -21,8 +21,7 @@ from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
-from gateway.calls.conversation import ConversationOver
-from gateway.calls.journal import Journal
+from gateway.calls.conversation import CallSide, ConversationOver
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
@@ -32,7 +31,7 @@ from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.keys import Keys
 from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
 from gateway.livekit.waiting import CallerWaits, announce
-from telephony.call import EndedBy, Leg
+from telephony.call import EndedBy
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
 from telephony.livekit.api import whose_silence
 from telephony.livekit.errors import LiveKitError
@@ -70,18 +69,17 @@ class LiveKitConversation:
 
     def __init__(
         self,
-        leg: Leg,
+        side: CallSide,
         prepared: Prepare,
-        journal: Journal,
         settings: LiveKitSettings,
         canned: CannedSpeech,
         make_room: RoomMaker = LiveKitRoom,
         *,
         max_hold_s: float = 600.0,
     ) -> None:
-        self._leg = leg
+        self._info = side.info
         self._prepared = prepared
-        self._journal = journal
+        self._journal = side.journal
         self._settings = settings
         self._canned = canned
         self._make_room = make_room
@@ -99,10 +97,11 @@ class LiveKitConversation:
             lambda: self._joined().announcer, lambda: canned.get(self._persona, "one_moment"), self._change
         )
         privacy = Privacy(prepared.session.get("mask_digits", "cards"))
-        self._told = AgentEvents(journal, privacy, caller_identity(leg.info), self._is_agent)
-        self._room_name = call_room_name(leg.info.call_id)
+        self._told = AgentEvents(side.journal, privacy, caller_identity(side.info), self._is_agent)
+        self._room_name = call_room_name(side.info.call_id)
         self._to_room = Keys(self._send_key)
-        self._to_phone = Keys(leg.send_digits)
+        self._to_phone = Keys(side.verbs.send_digits)
+        side.digits.flow_to(lambda digit, _: self._to_room.press(digit))  # which keeps them until somebody is there
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -118,7 +117,7 @@ class LiveKitConversation:
         maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
         self._persona = persona_class(maker)
         access = access_of(self._settings)
-        identity = caller_identity(self._leg.info)
+        identity = caller_identity(self._info)
         room = self._make_room(
             access.url,
             lambda: self._token(access, self._room_name, identity),
@@ -163,8 +162,8 @@ class LiveKitConversation:
         room = self._joined()
         return room.live and bool(room.speaking_tracks)
 
-    def digit(self, digit: str, at: float) -> None:
-        self._to_room.press(digit)
+    async def apologize(self) -> None:
+        """Who was answered is in the room already, and hears its own farewell."""
 
     def on_hold(self, held: bool) -> None:
         """An agent of ours stands still by the attribute; the limit is here too, for agents that know nothing of it."""
@@ -350,7 +349,7 @@ class LiveKitConversation:
             log.info("status_not_told", error=str(error))
 
     def _token(self, access: LiveKitAccess, name: str, identity: str) -> str:
-        info = self._leg.info
+        info = self._info
         status = "active" if self._begun else "ringing"
         return join_token(
             access,

@@ -13,7 +13,7 @@ import structlog
 
 from agent.events import SessionEvent
 from agent.worker.job import JobContext
-from gateway.calls.journal import Journal
+from gateway.calls.journal import Journal, LegJournal
 from gateway.config import Settings
 from gateway.livekit_jobs.recording import ContinuedRecordingFile, LateRecorder
 from gateway.livekit_jobs.routing import JobPlan
@@ -77,6 +77,7 @@ class RecordKeeping:
         by, reason = cause or (EndedBy.SYSTEM, "the job was ended")
         self._journal.close(
             outcome=Outcome.ANSWERED,
+            customer=LegJournal(f"{self._plan.info.call_id}-1", asyncio.get_running_loop().time),
             ended=None,
             by=by,
             reason=reason,

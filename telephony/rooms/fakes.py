@@ -9,7 +9,7 @@ from telephony.rooms.hearing import HearingQueue
 from telephony.rooms.playout import PlayoutQueue
 from telephony.rooms.protocol import AudioInput, AudioOutput
 
-__all__ = ["FakeAudioInput", "FakeAudioOutput", "FakeParticipant", "FakeRecorder"]
+__all__ = ["FakeAudioInput", "FakeAudioOutput", "FakeLegAudio", "FakeParticipant", "FakeRecorder"]
 
 
 def _at_once(callback: Callable[[], None]) -> None:
@@ -52,6 +52,19 @@ class FakeAudioInput:
 
     def close(self) -> None:
         self._hearing.close()
+
+
+class FakeLegAudio:
+    """A leg's place without a room. `said`: what the leg has pushed."""
+
+    def __init__(self) -> None:
+        self.said = bytearray()
+
+    def push(self, pcm: bytes, at: float) -> None:
+        self.said += pcm
+
+    def pull(self, at: float) -> bytes:
+        return SILENCE
 
 
 class FakeParticipant:

@@ -12,9 +12,14 @@ from agent import AgentSession
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
-from gateway.calls.call import CallOwner
+from gateway.calls.call import Call, media_watch_of
+from gateway.calls.conversation import CallSide, Conversation
+from gateway.calls.journal import Journal
+from gateway.calls.recording import CallRecording
+from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.config import Settings, load_settings
 from gateway.control import Prepare
+from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, CallEvents, message_from_dict
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
@@ -85,7 +90,17 @@ class CallWorld:
         self._media = media
         self._speech = bytearray()
         self.prepared = Prepare(asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
-        self.owner = CallOwner(self.leg, INFO, self.prepared, settings(more), self.providers, self._take)
+        self.owner = self.made(settings(more), self._conversation)
+
+    def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
+        journal = Journal(INFO.call_id, self._take, self.loop.time)
+        recording = CallRecording(self.prepared.recording, of.recordings)
+        watch = media_watch_of(self.leg, of.calls)
+        return Call(self.leg, "call-1-1", INFO, journal, recording, conversation, watch)
+
+    def _conversation(self, side: CallSide) -> Conversation:
+        plan = SessionPlan(PersonaRef(PERSONAS, self.prepared.persona_class), {}, self.prepared.session)
+        return LocalConversation(side, plan, self.providers)
 
     def _take(self, body: dict[str, Any]) -> None:
         self.sent.append(message_from_dict(body))

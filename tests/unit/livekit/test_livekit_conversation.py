@@ -15,7 +15,7 @@ import pytest
 from agent.events import AgentMessage, SessionClosed
 from agent.providers.fakes import FakeTTS
 from agent.testing.virtual_clock import run_virtual
-from gateway.calls.call import CallOwner
+from gateway.calls.conversation import CallSide
 from gateway.config import LiveKitSettings
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation
@@ -51,13 +51,10 @@ class RoomWorld(CallWorld):
         self.rooms: list[LiveKitRoom] = []
         self.voice = FakeTTS()
 
-        def conversation(leg: Any, prepared: Any, journal: Any, hangs_up: Any) -> LiveKitConversation:
-            canned = CannedSpeech(self.voice)
-            return LiveKitConversation(leg, prepared, journal, livekit, canned, self._make)
+        def conversation(side: CallSide) -> LiveKitConversation:
+            return LiveKitConversation(side, self.prepared, livekit, CannedSpeech(self.voice), self._make)
 
-        self.owner = CallOwner(
-            self.leg, INFO, self.prepared, settings(), self.providers, self._take, conversation
-        )  # fmt: skip
+        self.owner = self.made(settings(), conversation)
 
     def _make(self, url: str, token: Callable[[], str], **more: Any) -> LiveKitRoom:
         token()  # as the SDK would need it

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.events import DigitReceived
-from gateway.calls.journal import Journal
+from gateway.calls.journal import Journal, LegJournal
 from gateway.record import CallClosed, CallEvents, Outcome, message_from_dict
 from telephony.call import DigitSource, EndedBy, LegDigit, LegEnded, LegHeld, LegResumed
 from telephony.fakes import statistics
@@ -33,11 +33,13 @@ class World:
         self.now = 100.0
         self.sent: list[Any] = []
         self.journal = Journal("c1", lambda body: self.sent.append(message_from_dict(body)), lambda: self.now)
+        self.customer = LegJournal("c1-1", lambda: self.now)
 
     def close(self, ended: LegEnded | None = None) -> CallClosed:
         self.journal.close(
-            outcome=Outcome.ANSWERED, ended=ended, by=EndedBy.CALLER, reason="hung up", tokens=(3, 4), recording=None
-        )
+            outcome=Outcome.ANSWERED, customer=self.customer, ended=ended, by=EndedBy.CALLER, reason="hung up",
+            tokens=(3, 4), recording=None,
+        )  # fmt: skip
         closed = self.sent[-1]
         assert isinstance(closed, CallClosed)
         return closed
@@ -77,13 +79,18 @@ def test_hold_is_part_of_the_story_and_other_leg_events_have_their_own_place():
 def test_the_closing_record_has_what_the_leg_said_last():
     world = World()
     world.journal.answered(90.0)
-    world.journal.first_media(90.25)
-    world.journal.alarm("no_rtp", "RTP packets stopped coming for 2 s", 95.0)
+    world.customer.answered(90.0)
+    world.customer.first_media(90.25)
+    world.journal.alarm("livekit_lost", "the connection broke", 96.0)
+    world.customer.alarm("no_rtp", "RTP packets stopped coming for 2 s", 95.0)
     figures = statistics(packets_received=400)
     closed = world.close(LegEnded(98.0, True, 200, "bye", figures))
     assert (closed.outcome, closed.ended_by, closed.end_reason) == ("answered", "caller", "hung up")
     assert (closed.media, closed.first_rtp_ms, closed.sip_status) == (figures, 250.0, 200)
-    assert [(alarm.t_ms, alarm.kind) for alarm in closed.media_alarms] == [(5000.0, "no_rtp")]
+    assert [(alarm.t_ms, alarm.kind) for alarm in closed.media_alarms] == [
+        (5000.0, "no_rtp"),
+        (6000.0, "livekit_lost"),
+    ]
     assert (closed.ended_at - closed.answered_at).total_seconds() == pytest.approx(8.0, abs=0.05)
     assert (closed.tokens.prompt, closed.tokens.completion) == (3, 4)
 

@@ -1,0 +1,69 @@
+"""The one recording of a call, from its answer to its end, whoever talks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from gateway.record import Recording
+from telephony.media.recording import WavRecorder
+
+__all__ = ["CallRecording", "RecordingOfCall"]
+
+RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
+
+
+class RecordingOfCall(Protocol):
+    """What a call does with its recording; how the file is made is for who has the call."""
+
+    def begin(self) -> WavRecorder | None:
+        """Before the answer. None: this call is not recorded."""
+
+    async def close(self, *, heard: bool) -> None:
+        """Never raises. `heard`: the call was answered; without that the file goes."""
+
+    def result(self) -> Recording | None:
+        """After `close`, for the record."""
+
+
+class CallRecording:
+    """Implements `RecordingOfCall`: a file of its own."""
+
+    def __init__(self, path: str, folder: Path) -> None:
+        """`path`: empty for none. `folder`: of all recordings; records name files relative to it."""
+        self._path = path
+        self._folder = folder
+        self._recorder: WavRecorder | None = None
+        self._trouble = ""
+        self._heard = False
+
+    def begin(self) -> WavRecorder | None:
+        self._recorder = WavRecorder(Path(self._path)) if self._path else None
+        return self._recorder
+
+    async def close(self, *, heard: bool) -> None:
+        self._heard = heard
+        if self._recorder is None:
+            return
+        try:
+            async with asyncio.timeout(RECORDING_LIMIT_S):
+                await self._recorder.close()
+        except TimeoutError:
+            self._trouble = "the recording was not complete when the call was over"
+        if not heard:
+            self._recorder.path.unlink(missing_ok=True)
+
+    def result(self) -> Recording | None:
+        recorder = self._recorder
+        if recorder is None or not self._heard:
+            return None
+        return Recording(
+            path="" if recorder.error and not recorder.duration_ms else self._name(),
+            duration_ms=round(recorder.duration_ms),
+            error=recorder.error or self._trouble,
+        )
+
+    def _name(self) -> str:
+        path, folder = Path(self._path), self._folder.resolve()
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name

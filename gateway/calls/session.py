@@ -1,0 +1,212 @@
+"""A conversation with a session of this process, in a local room or in another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from agent import Agent, AgentSession
+from agent.call_summary import call_summary
+from agent.events import SessionClosed, SessionEvent
+from agent.factory import Cast
+from agent.providers.base import ChatMessage, ProviderError
+from gateway.calls.conversation import CallSide, ConversationOver
+from gateway.calls.providers import ProviderSet
+from gateway.dialplan import PersonaRef, load_persona
+from telephony.call import CallInfo, CallVerbs, EndedBy
+from telephony.rooms.local import LocalRoom
+from telephony.rooms.protocol import LegAudio, Participant, Recorder
+
+__all__ = ["LocalConversation", "SessionConversation", "SessionPlan", "ended_by"]
+
+log = structlog.get_logger(__name__)
+
+WARM_LIMIT_S = 2.0  # the phone rings on while providers are warmed, but not for longer than this
+LENGTH_MARGIN_S = 60.0  # beyond the session's own cap, the reaper ends the call
+CUSTOMER, AGENT = "caller", "agent"  # identities in the room
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """Who talks and how: `session` and `speech` are a route's overrides of the settings."""
+
+    persona: PersonaRef
+    speech: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ended_by(reason: str) -> EndedBy:
+    """Whose end a session's reason is."""
+    return EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT
+
+
+class SessionConversation:
+    """Implements `Conversation`, but for the room: `join` and `_place` are for the kinds of it."""
+
+    def __init__(
+        self,
+        side: CallSide,
+        plan: SessionPlan,
+        providers: ProviderSet,
+        on_event: Callable[[SessionEvent], None] | None = None,
+    ) -> None:
+        """`on_event` None: the session's events go into the journal."""
+        self._side = side
+        self._plan = plan
+        self._providers = providers
+        self._on_event = on_event or side.journal.event
+        self._persona: Agent | None = None
+        self._made: AgentSession | None = None
+        self._session: AgentSession | None = None  # once it has begun
+
+    @property
+    def begun(self) -> bool:
+        return self._session is not None
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        return self._session.tokens if self._session is not None else (0, 0)
+
+    async def prepare(self) -> None:
+        """Raises BadFactory, FactoryFailed, and what a persona's class raises."""
+        cast = await self._providers.cast(load_persona(self._plan.persona), self._side.info)
+        self._cast(cast, self._providers.session(self._plan.speech, self._plan.session, cast.userdata))
+        try:
+            async with asyncio.timeout(WARM_LIMIT_S):
+                await self._warm()
+        except (ProviderError, TimeoutError) as error:
+            # The session has its own answer to a provider that stays away: the caller is not refused for it.
+            log.warning("provider_not_warm", error=str(error))
+
+    def _cast(self, cast: Cast, session: AgentSession) -> None:
+        """Persona and session are there."""
+        self._persona, self._made = cast.agent, session
+
+    async def _warm(self) -> None:
+        await self._providers.warm(self._plan.speech)
+
+    def join(self, recorder: Recorder | None) -> LegAudio:
+        raise NotImplementedError
+
+    def _place(self) -> Participant:
+        """The agent's in the room."""
+        raise NotImplementedError
+
+    def _resumed(self) -> Sequence[ChatMessage] | None:
+        """What was said before, of a conversation that goes on."""
+        return None
+
+    async def hold(self) -> ConversationOver:
+        """The session from its start to its last event, which a persona that hangs in `on_enter` does not delay."""
+        session, persona = self._made, self._persona
+        assert session is not None and persona is not None, "prepare comes first"
+        session.subscribe(self._on_event)
+        return _over(await self._hold(session, persona))
+
+    async def _hold(self, session: AgentSession, persona: Agent) -> SessionClosed:
+        loop = asyncio.get_running_loop()
+        closed: asyncio.Future[SessionClosed] = loop.create_future()
+
+        def note(event: SessionEvent) -> None:
+            if isinstance(event, SessionClosed) and not closed.done():
+                closed.set_result(event)
+
+        async def start() -> None:
+            # In one step with the start: from here on, and not before, the session is told that the leg has ended.
+            self._session = session
+            # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
+            loop.call_soon(self._side.digits.flow_to, session.on_digit)
+            verbs = AgentsVerbs(self._side.verbs, self._hangs_up)
+            await session.start(agent=persona, room=self._place(), call=verbs, resumed=self._resumed())
+
+        session.subscribe(note)
+        starting = asyncio.create_task(start(), name="session start")
+        longest_ms = session.options.max_call_ms
+        limit_s = None if longest_ms is None else longest_ms / 1000 + LENGTH_MARGIN_S
+        either: list[asyncio.Future[Any]] = [starting, closed]
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if starting.done():
+                    await starting  # raises what it raised
+                return await closed
+        except TimeoutError as error:
+            raise TimeoutError("the conversation did not end by itself") from error
+        finally:
+            starting.cancel()
+
+    def _hangs_up(self, reason: str) -> None:
+        self._side.hangs_up(ended_by(reason), reason or "hung up")
+
+    async def apologize(self) -> None:
+        """Without a session there is nobody to say it."""
+
+    def on_hold(self, held: bool) -> None:
+        """Also before the session begins: then it begins on hold."""
+        if self._made is not None:
+            now = asyncio.get_running_loop().time()
+            self._made.on_hold(now) if held else self._made.on_resume(now)
+
+    async def drain(self, reason: str) -> None:
+        if self._session is not None:
+            await self._session.drain()
+
+    def leg_ended(self) -> None:
+        if self._session is not None:
+            self._session.leg_ended()
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.aclose("error")
+
+    async def close(self) -> None:
+        """The room is another's."""
+
+    async def summary(self, *, by_model: bool) -> tuple[str, str]:
+        return await call_summary(self._session, by_model=by_model) if self._session is not None else ("", "")
+
+
+class LocalConversation(SessionConversation):
+    """In a local room of its own."""
+
+    _room: LocalRoom | None = None
+
+    def join(self, recorder: Recorder | None) -> LegAudio:
+        self._room = LocalRoom(self._side.info.call_id, asyncio.get_running_loop(), recorder)
+        return self._room.add_leg(CUSTOMER)
+
+    def _place(self) -> Participant:
+        assert self._room is not None, "join comes first"
+        return self._room.add_agent(AGENT)
+
+    async def close(self) -> None:
+        if self._room is not None:
+            await self._room.close()
+
+
+class AgentsVerbs:
+    """What the agent may do with the customer's leg; implements `CallVerbs`. `hangs_up(reason)` is called just before:
+    it is the agent who ends the call."""
+
+    def __init__(self, verbs: CallVerbs, hangs_up: Callable[[str], None]) -> None:
+        self._verbs = verbs
+        self._hangs_up = hangs_up
+        self.send_digits = verbs.send_digits
+
+    @property
+    def info(self) -> CallInfo:
+        return self._verbs.info
+
+    async def hang_up(self, reason: str = "") -> None:
+        self._hangs_up(reason)
+        await self._verbs.hang_up(reason)
+
+
+def _over(closed: SessionClosed) -> ConversationOver:
+    if closed.reason == "leg_ended":
+        return ConversationOver(None)
+    return ConversationOver(ended_by(closed.reason), closed.reason or "hung up")
