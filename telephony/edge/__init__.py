@@ -16,7 +16,7 @@ from telephony.edge.protocol import (
     Source,
     WorkerAddress,
 )
-from telephony.edge.settings import EdgeLimits, EdgeSettings, ListenAddress, Trunk
+from telephony.edge.settings import EdgeLimits, EdgeSettings, EdgeTimers, ListenAddress, Trunk
 
 __all__ = [
     "Admitter",
@@ -30,6 +30,7 @@ __all__ = [
     "EdgeCounters",
     "EdgeLimits",
     "EdgeSettings",
+    "EdgeTimers",
     "Flood",
     "Forward",
     "GatewayStatus",

@@ -14,7 +14,6 @@ from telephony.sip.parse import Message, Via
 __all__ = ["Attempt", "AttemptKey", "AttemptTable", "attempt_key", "attempt_key_of"]
 
 AttemptKey = tuple[str, str, int, str, str, str]
-KEPT_S = 64.0  # after the final answer: twice 64 x T1 (RFC 3261 section 17.1.1.2), for what is late in the network
 
 
 def attempt_key(message: Message, via: Via, ip: str) -> AttemptKey:
@@ -39,10 +38,11 @@ class Attempt:
 
 
 class AttemptTable:
-    """Bounded: the oldest go first."""
+    """Bounded: the oldest go first. `kept_s`: how long after its final answer an attempt is known."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kept_s: float) -> None:
         self._limit = limit
+        self._kept_s = kept_s
         self._attempts: OrderedDict[AttemptKey, Attempt] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class AttemptTable:
             self._attempts.popitem(last=False)
 
     def finished(self, key: AttemptKey, now: float) -> None:
-        """It has its final answer: from now on it is kept for KEPT_S."""
+        """It has its final answer: from now on it is kept for `kept_s`."""
         self._attempts[key].seen_at = now
         self._attempts.move_to_end(key)
 
@@ -66,7 +66,7 @@ class AttemptTable:
         """Forget what is old; an attempt whose call is still without an answer goes to the end of the line."""
         while self._attempts:
             key, attempt = next(iter(self._attempts.items()))
-            if now - attempt.seen_at < KEPT_S:
+            if now - attempt.seen_at < self._kept_s:
                 return
             del self._attempts[key]
             if not attempt.final and attempt.dialog is not None and attempt.dialog.live:

@@ -26,9 +26,8 @@ from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
 from telephony.sip.uri import Uri, bracketed
 
-__all__ = ["AFTER_BYE_S", "EdgeContext", "PublicSocket", "reply_hop"]
+__all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
 
-AFTER_BYE_S = 32.0  # 64 x T1: as long as retransmissions can come
 LOOPBACK = "127.0.0.1"
 NO_TRUNK = TrunkMedia(())
 
@@ -60,6 +59,7 @@ class EdgeContext:
     ) -> None:
         self.settings = settings
         self.limits = settings.limits
+        self.timers = settings.timers
         self.admitter = admitter
         self.counters = counters
         self.sockets = tuple(sockets)
@@ -69,15 +69,14 @@ class EdgeContext:
         self.rates = SourceRates(settings.limits)
         self.waiting = WaitingInvites(settings.limits.invites_per_second, settings.limits.invite_wait_s)
         self.dialogs = DialogTable()
-        self._attempts = AttemptTable(settings.limits.remembered_attempts)
-        self._strangers = AttemptTable(max(1, settings.limits.remembered_attempts // 10))
-        self.over_rate = AttemptTable(
-            max(1, settings.limits.remembered_attempts // 10)
-        )  # so that they push out no call
+        remembered, kept_s = settings.limits.remembered_attempts, settings.timers.kept_s
+        self._attempts = AttemptTable(remembered, kept_s)
+        self._strangers = AttemptTable(max(1, remembered // 10), kept_s)
+        self.over_rate = AttemptTable(max(1, remembered // 10), kept_s)  # so that they push out no call
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
-        self.resends = ResendTable()
-        self.relays = RelayTable(settings.limits.remembered_attempts)
+        self.resends = ResendTable(settings.timers.public)
+        self.relays = RelayTable(remembered, settings.timers)
         self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"
         self.workers: dict[str, WorkerAddress] = {}
         self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
@@ -185,7 +184,7 @@ class EdgeContext:
         dialog: Dialog,
         event: DialogEvent,
         now: float,
-        kept_s: float = AFTER_BYE_S,
+        kept_s: float | None = None,
         *,
         refused: tuple[int, str] = (0, ""),
     ) -> list[Action]:
@@ -193,7 +192,7 @@ class EdgeContext:
         and phrase."""
         dialog.happened(event)
         dialog.invite = None
-        self.dialogs.expire_at(dialog, now + kept_s)
+        self.dialogs.expire_at(dialog, now + (self.timers.after_bye_s if kept_s is None else kept_s))
         if dialog.told:
             return []
         dialog.told = True

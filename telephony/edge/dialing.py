@@ -32,8 +32,6 @@ log = structlog.get_logger(__name__)
 CALL_HEADER = "x-trunkline-call"  # the leg's id, in the worker's INVITE
 _ALLOWED_S = 10.0  # the worker's INVITE must come within this
 _MOST_ALLOWED = 1000
-_KEPT_S = 64.0
-_CANCELLED_WITHIN_S = 1.5  # as long as a cancelled INVITE's own final answer is waited for: a leg waits for 2 s
 
 
 class Dialing:
@@ -118,7 +116,7 @@ class Dialing:
             answer = context.answer_worker(request, address, 481 if asked is None else 200)
             if asked is None or asked.cancelled or dialog.state is not DialogState.INVITING:
                 return [answer]
-            context.dialogs.expire_at(dialog, now + _CANCELLED_WITHIN_S)
+            context.dialogs.expire_at(dialog, now + context.timers.dial_cancelled_s)
             return [answer, *self._cancel(asked, now)]
         if asked is None:
             return []
@@ -219,7 +217,7 @@ class Dialing:
         """End a call that has not been answered, towards both sides."""
         asked = self._context.relays.asked(dialog.branch, "INVITE")
         if asked is None:
-            return self._context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+            return self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
         actions = [] if asked.cancelled else self._cancel(asked, now)
         return actions + self._end(asked, status, cause, now, tell_worker=tell_worker)
 
@@ -233,7 +231,7 @@ class Dialing:
         )
         asked.final = SendWorker(*asked.address, data)
         context.counters.add(f"answered.{status}")
-        ended = context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S, refused=(status, cause))
+        ended = context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s, refused=(status, cause))
         if not tell_worker:
             return ended
         context.resends.final_answer((dialog.branch, "final"), asked.final, now)

@@ -18,7 +18,6 @@ __all__ = ["EndingCalls"]
 
 log = structlog.get_logger(__name__)
 
-_KEPT_S = 64.0  # a lost dialog: longer than anything that either side still repeats
 _CSEQ_LEAP = 1000  # above anything that the worker can have sent unseen
 _NOT_TAKEN = "the call worker did not take the request"
 
@@ -45,7 +44,7 @@ class EndingCalls:
             actions.append(self._bye_public(dialog, cause, now))
         if tell_worker:
             actions += self._tell_worker(dialog, cause, now)
-        return actions + context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+        return actions + context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
         """Timer C has fired (RFC 3261 section 16.8), or a worker's call has rung for as long as it may."""
@@ -54,7 +53,7 @@ class EndingCalls:
         actions = self._final_answer(dialog, 408, "the call was not answered in time", now)
         actions += self._tell_worker(dialog, "the call was not answered in time", now)
         self._context.counters.add("invite_timeouts")
-        return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+        return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
     # A worker that does not react
 
@@ -77,7 +76,11 @@ class EndingCalls:
         actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
         refused = RefusedInvite(dialog.info, 500, writing.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
-        return [*actions, InviteRefused(refused), *context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)]
+        return [
+            *actions,
+            InviteRefused(refused),
+            *context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s),
+        ]
 
     def _request_not_taken(self, relay: Relay, now: float) -> list[Action]:
         """A BYE ends the call all the same; anything else is refused, and the call goes on."""
@@ -90,7 +93,7 @@ class EndingCalls:
         actions: list[Action] = [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if gone and dialog.live:
             actions.append(CallerGone(dialog.call_id, "the caller hung up"))
-            actions += context.end_dialog(dialog, DialogEvent.CUT, now, _KEPT_S)
+            actions += context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)
         return actions
 
     def _no_end(self, relay: Relay, now: float) -> list[Action]:
@@ -100,7 +103,7 @@ class EndingCalls:
         self._context.counters.add("not_taken")
         actions = self._final_answer(relay.dialog, 487, "cancelled by the caller", now)
         actions.append(CallerGone(relay.dialog.call_id, "the caller gave up"))
-        return actions + self._context.end_dialog(relay.dialog, DialogEvent.CUT, now, _KEPT_S)
+        return actions + self._context.end_dialog(relay.dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
     # What is said to either side
 

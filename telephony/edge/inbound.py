@@ -10,7 +10,7 @@ from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
 from telephony.edge.attempts import Attempt, attempt_key
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.capabilities import ALLOW, EXTENSIONS
-from telephony.edge.context import AFTER_BYE_S, EdgeContext
+from telephony.edge.context import EdgeContext
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, PublicParty, Reply, WorkerParty
 from telephony.edge.hops import Action, CallCancelled, Hop, InviteRefused, SendPublic, SendWorker
@@ -301,7 +301,7 @@ class InboundRequests:
             if dialog.state is DialogState.CONFIRMED:  # it has had our answer: a real call from where it says it comes
                 context.rates.invites.give_back(hop.ip)
             dialog.happened(DialogEvent.BYE)
-            context.dialogs.expire_at(dialog, now + AFTER_BYE_S)
+            context.dialogs.expire_at(dialog, now + context.timers.after_bye_s)
         return [self._relay(request, hop, dialog, now, branch=branch)]
 
     def _dialog_of(self, request: Request, hop: Hop) -> Dialog | None:
@@ -364,7 +364,18 @@ class InboundRequests:
         branch = branch or dialog.branch
         sent = self._send(request, dialog, branch, extra)
         reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
-        relay = Relay(dialog, branch, request.method, request.cseq, reply, sent, now, initial, streams=request.streams)
+        relay = Relay(
+            dialog,
+            branch,
+            request.method,
+            request.cseq,
+            reply,
+            sent,
+            now,
+            context.timers.worker,
+            initial,
+            streams=request.streams,
+        )
         context.relays.add(relay)
         return sent
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.context import AFTER_BYE_S, EdgeContext, reply_hop
+from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
@@ -57,7 +57,7 @@ class WorkerMessages:
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
             dialog.happened(DialogEvent.BYE)
             dialog.ended_by_worker = True
-            context.dialogs.expire_at(dialog, now + AFTER_BYE_S)
+            context.dialogs.expire_at(dialog, now + context.timers.after_bye_s)
         elif dialog.state is DialogState.CONFIRMED:
             context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
         branch = context.branches.forwarded(request, from_worker=True)

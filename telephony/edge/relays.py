@@ -9,21 +9,17 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 
 from telephony.edge.dialogs import Dialog, DialogState, Reply
 from telephony.edge.hops import SendPublic, SendWorker
+from telephony.edge.settings import EdgeTimers
 from telephony.sip.offer import Streams
 from telephony.sip.parse import Request
 from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, Do, Timers, Transaction
 
 __all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
-
-KEPT_S = 64.0
-# Loopback loses only what a full socket buffer has no room for. With a tick of 100 ms the caller has an answer in 2 s.
-_TO_WORKER = Timers(limit_s=1.8)
-_FINAL_WITHIN_S = 1.8  # of an INVITE after its CANCEL
 
 
 class DueKind(StrEnum):
@@ -43,6 +39,7 @@ class Relay:
     reply: Reply
     sent: SendWorker
     sent_at: float
+    timers: InitVar[Timers]
     initial: bool = False  # the INVITE that made the dialog
     streams: Streams | None = None  # around that of its description
     taken: bool = False
@@ -50,9 +47,9 @@ class Relay:
     status: int = 0  # final
     final: bytes = b""  # as the caller has it
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, timers: Timers) -> None:
         machine = CLIENT_INVITE if self.method == "INVITE" else CLIENT_OTHER
-        self.asking = Transaction(machine, self.sent_at, reliable=False, timers=_TO_WORKER)
+        self.asking = Transaction(machine, self.sent_at, reliable=False, timers=timers)
 
     @property
     def live(self) -> bool:
@@ -84,8 +81,9 @@ class Due:
 class RelayTable:
     """Bounded: the oldest go first."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, timers: EdgeTimers) -> None:
         self._limit = limit
+        self._timers = timers
         self._relays: OrderedDict[tuple[str, str], Relay] = OrderedDict()
         self._asked: OrderedDict[tuple[str, str], tuple[float, Asked]] = OrderedDict()
         self._heap: list[tuple[float, int, bool, Relay]] = []
@@ -105,7 +103,7 @@ class RelayTable:
 
     def await_end(self, relay: Relay, now: float) -> None:
         """Its CANCEL has gone to the worker."""
-        self._push(now + _FINAL_WITHIN_S, relay, cancelled=True)
+        self._push(now + self._timers.cancelled_s, relay, cancelled=True)
 
     def ask(self, branch: str, asked: Asked, now: float) -> None:
         self._asked[(branch, asked.request.method)] = (now, asked)
@@ -136,14 +134,14 @@ class RelayTable:
     def expire(self, now: float) -> None:
         while self._asked:
             key, (at, asked) = next(iter(self._asked.items()))
-            if now - at < KEPT_S:
+            if now - at < self._timers.kept_s:
                 break
             del self._asked[key]
             if asked.initial and not asked.final and asked.dialog.live:  # it rings on
                 self._asked[key] = (now, asked)
         while self._relays:
             key, relay = next(iter(self._relays.items()))
-            if now - relay.sent_at < KEPT_S:
+            if now - relay.sent_at < self._timers.kept_s:
                 return
             del self._relays[key]
             if relay.live and relay.dialog.live:  # it rings on

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from telephony.edge.hops import SendPublic, SendWorker
-from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Transaction
+from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Timers, Transaction
 
 __all__ = ["ResendTable"]
 
@@ -22,7 +22,8 @@ class _Resend:
 
 
 class ResendTable:
-    def __init__(self) -> None:
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
         self._waiting: dict[Hashable, _Resend] = {}
         self._heap: list[tuple[float, int, Hashable]] = []
         self._count = 0
@@ -36,11 +37,11 @@ class ResendTable:
     def request(self, key: Hashable, action: SendPublic | SendWorker, now: float, *, invite: bool = False) -> None:
         """A request has just been sent for the first time."""
         machine = CLIENT_INVITE if invite else CLIENT_OTHER
-        self._start(key, action, Transaction(machine, now, reliable=_reliable(action)))
+        self._start(key, action, Transaction(machine, now, reliable=_reliable(action), timers=self._timers))
 
     def final_answer(self, key: Hashable, action: SendPublic | SendWorker, now: float) -> None:
         """An answer to an INVITE, of 300 or above, has just been sent for the first time."""
-        transaction = Transaction(SERVER_INVITE, now, reliable=_reliable(action))
+        transaction = Transaction(SERVER_INVITE, now, reliable=_reliable(action), timers=self._timers)
         transaction.came(Came.FAILURE, now)
         self._start(key, action, transaction)
 

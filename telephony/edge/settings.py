@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from telephony.edge.protocol import Transport
 from telephony.errors import TelephonyMisuse
 from telephony.sip.media_policy import MediaPolicy, Network, TrunkMedia
+from telephony.sip.transactions import Timers
 
-__all__ = ["EdgeLimits", "EdgeSettings", "ListenAddress", "Trunk"]
+__all__ = ["EdgeLimits", "EdgeSettings", "EdgeTimers", "ListenAddress", "Trunk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,27 @@ class EdgeLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeTimers:
+    """How long the edge's transactions wait."""
+
+    public: Timers = field(default_factory=Timers)
+    # Loopback loses only what a full socket buffer has no room for. With ticks of 100 ms a caller is answered in 2 s.
+    worker: Timers = field(default_factory=lambda: Timers(limit_s=1.8))
+    cancelled_s: float = 1.8  # a cancelled INVITE's own final answer; then the edge gives one
+    dial_cancelled_s: float = 1.5  # the same of a call that a worker places: a leg waits for 2 s
+
+    @property
+    def after_bye_s(self) -> float:
+        """As long as retransmissions can come."""
+        return self.public.limit
+
+    @property
+    def kept_s(self) -> float:
+        """Longer than anything that either side still repeats (RFC 3261 section 17.1.1.2), or that is late."""
+        return 2 * self.public.limit
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeSettings:
     """`public_address` is what callers can reach us at; empty: the address of the socket a call came in on."""
 
@@ -121,6 +143,7 @@ class EdgeSettings:
     public_address: str = ""
     limits: EdgeLimits = field(default_factory=EdgeLimits)
     media: MediaPolicy = field(default_factory=MediaPolicy)
+    timers: EdgeTimers = field(default_factory=EdgeTimers)
 
     def __post_init__(self) -> None:
         if not self.listen:

@@ -345,6 +345,7 @@ class PhoneCall:
             lambda: self._phone.reply(invite, response),
             lambda: self._phone.forget(self.dialog) if self.ended.done() else None,
             reliable=self._phone.reliable,
+            timers=self._phone.timers,
         )
 
     def stop_responding(self) -> None:

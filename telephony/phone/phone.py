@@ -18,6 +18,7 @@ from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
 from telephony.phone.transport import Address, SipTransport, TransportName, open_transport
+from telephony.sip.transactions import Timers
 
 __all__ = ["Phone"]
 
@@ -29,6 +30,7 @@ class Phone:
 
     `codec`: one name or several in order of preference. `credentials`: (user, password) for 401 and 407.
     `dtx`: send nothing while no clip plays, instead of comfort silence. `tls`: required for transport "tls".
+    `timers`: of its SIP transactions.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Phone:
         credentials: tuple[str, str] | None = None,
         dtx: bool = False,
         tls: ssl.SSLContext | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self.host = host
         self.codecs: Sequence[CodecName] = (codec,) if codec == "PCMU" or codec == "PCMA" else tuple(codec)
         self.reliable = transport != "udp"
+        self.timers = timers or Timers()
         self._port = port
         self._transport_name: TransportName = transport
         self._user = user
@@ -164,7 +168,11 @@ class Phone:
     ) -> ClientTransaction:
         data, transport = bytes(request), self._opened()
         transaction = ClientTransaction(
-            lambda: transport.send(data, to), on_response, invite=request.method == "INVITE", reliable=self.reliable
+            lambda: transport.send(data, to),
+            on_response,
+            invite=request.method == "INVITE",
+            reliable=self.reliable,
+            timers=self.timers,
         )
         self._transactions[branch_of(request), request.method] = transaction
         if len(self._transactions) > _REMEMBERED:

@@ -12,6 +12,7 @@ from telephony.phone.dialog import Dialog
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
 from telephony.phone.transport import Address
+from telephony.sip.transactions import Timers
 
 __all__ = ["CallEnded", "InDialogRequest", "Signaling"]
 
@@ -45,6 +46,7 @@ class Signaling(Protocol):
 
     host: str
     reliable: bool
+    timers: Timers
     codecs: Sequence[CodecName]
 
     def transact(

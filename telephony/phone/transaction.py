@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from aiosipua import SipResponse
 
-from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Transaction, came_of
+from telephony.sip.transactions import (
+    CLIENT_INVITE,
+    CLIENT_OTHER,
+    SERVER_INVITE,
+    Came,
+    Do,
+    Timers,
+    Transaction,
+    came_of,
+)
 
 __all__ = ["ClientTransaction", "FinalAnswer"]
 
@@ -46,7 +55,7 @@ class _Running:
 
 
 class ClientTransaction:
-    """One request. `final` becomes its final response, or None when none came in 32 s.
+    """One request. `final` becomes its final response, or None when none came within `timers.limit`.
 
     `on_response` is called for every response, including repeated finals (which an INVITE must acknowledge again).
     """
@@ -58,13 +67,14 @@ class ClientTransaction:
         *,
         invite: bool,
         reliable: bool,
+        timers: Timers | None = None,
     ) -> None:
         self._send = send
         self._on_response = on_response
         loop = asyncio.get_running_loop()
         self.final: asyncio.Future[SipResponse | None] = loop.create_future()
         machine = CLIENT_INVITE if invite else CLIENT_OTHER
-        self._running = _Running(Transaction(machine, loop.time(), reliable=reliable), self._perform)
+        self._running = _Running(Transaction(machine, loop.time(), reliable=reliable, timers=timers), self._perform)
         send()
 
     def received(self, response: SipResponse) -> None:
@@ -88,11 +98,19 @@ class ClientTransaction:
 class FinalAnswer:
     """A final response to an INVITE: sent until its ACK comes (`stop`) or the time for it is over."""
 
-    def __init__(self, status: int, send: Callable[[], None], given_up: Callable[[], None], *, reliable: bool) -> None:
+    def __init__(
+        self,
+        status: int,
+        send: Callable[[], None],
+        given_up: Callable[[], None],
+        *,
+        reliable: bool,
+        timers: Timers | None = None,
+    ) -> None:
         self._send = send
         self._given_up = given_up
         now = asyncio.get_running_loop().time()
-        self._running = _Running(Transaction(SERVER_INVITE, now, reliable=reliable), self._perform)
+        self._running = _Running(Transaction(SERVER_INVITE, now, reliable=reliable, timers=timers), self._perform)
         self._running.came(came_of(status))
 
     def stop(self) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from edge_world import WORKER, call_request, first_request, make_world
 
-from telephony.edge import EdgeLimits, EdgeSettings, ListenAddress, Trunk
+from telephony.edge import EdgeLimits, EdgeSettings, EdgeTimers, ListenAddress, Trunk
 from telephony.edge.admission import RateLimiter, TrunkTable
-from telephony.edge.attempts import KEPT_S
 from telephony.edge.hops import Hop, SendPublic
 from telephony.edge.protocol import Forward
 from telephony.edge.resend import ResendTable
 from telephony.errors import TelephonyMisuse
+from telephony.sip.transactions import Timers
+
+KEPT_S = EdgeTimers().kept_s
 
 
 def test_a_bucket_fills_at_its_rate_and_never_above_its_burst() -> None:
@@ -70,7 +72,7 @@ def test_contradictory_settings_are_refused() -> None:
 
 
 def test_resending_doubles_up_to_four_seconds_and_stops_after_32() -> None:
-    table = ResendTable()
+    table = ResendTable(Timers())
     action = SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"BYE")
     table.request("k", action, 0.0)
     sent = [n / 10 for n in range(1, 400) if table.due(n / 10)[0]]
@@ -79,14 +81,14 @@ def test_resending_doubles_up_to_four_seconds_and_stops_after_32() -> None:
 
 
 def test_tcp_is_sent_once() -> None:
-    table = ResendTable()
+    table = ResendTable(Timers())
     table.request("k", SendPublic(Hop("tcp", "10.0.0.1", 5060, 0, 1), b"BYE"), 0.0)
     assert [n for n in range(1, 400) if table.due(n / 10)[0]] == []
     assert len(table) == 0
 
 
 def test_an_invite_is_sent_again_until_a_provisional_answer_and_is_lost_without_any() -> None:
-    table, action = ResendTable(), SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"INVITE")
+    table, action = ResendTable(Timers()), SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"INVITE")
     table.request("rings", action, 0.0, invite=True)
     table.request("silent", action, 0.0, invite=True)
     assert [len(table.due(n / 10)[0]) for n in (4, 5, 14, 15)] == [0, 2, 0, 2]
@@ -98,7 +100,7 @@ def test_an_invite_is_sent_again_until_a_provisional_answer_and_is_lost_without_
 
 
 def test_a_final_answer_is_repeated_until_its_ack() -> None:
-    table = ResendTable()
+    table = ResendTable(Timers())
     table.final_answer("k", SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"486"), 0.0)
     assert len(table.due(0.5)[0]) == 1
     assert table.answered("k")
@@ -138,3 +140,13 @@ def test_the_table_holds_a_thousand_dialogs_and_lets_go_of_them() -> None:
     ended, _ = world.core.end_worker_calls("w1", world.now)
     assert len(ended) == 1000
     assert world.context.dialogs.live() == ()
+
+
+def test_the_transactions_timers_are_settings() -> None:
+    timers = EdgeTimers(public=Timers(t1=0.125, limit_s=1.0))
+    table, action = ResendTable(timers.public), SendPublic(Hop("udp", "10.0.0.1", 5060, 0), b"BYE")
+    table.request("bye", action, 0.0)
+    sent = [at / 8 for at in range(1, 12) if table.due(at / 8)[0]]
+    assert sent == [0.125, 0.375, 0.875]
+    assert len(table) == 0
+    assert (timers.after_bye_s, timers.kept_s) == (1.0, 2.0)

@@ -12,6 +12,7 @@ from telephony.phone.dialog import Dialog, branch_of, next_hop, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.sdp import describe, understand
 from telephony.phone.transaction import ClientTransaction, FinalAnswer
+from telephony.sip.transactions import Timers
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -149,6 +150,18 @@ def test_timer_e_is_bounded_by_t2(run: Callable[..., None]) -> None:
 
 def test_a_reliable_transport_sends_once(run: Callable[..., None]) -> None:
     assert sent_times(run, reliable=True, invite=True) == ([0], pytest.approx([32]))
+
+
+def test_the_timers_are_its_users(run: Callable[..., None]) -> None:
+    gave_up: list[float] = []
+
+    async def main() -> None:
+        timers = Timers(t1=0.1, limit_s=1.0)
+        assert await ClientTransaction(lambda: None, invite=True, reliable=False, timers=timers).final is None
+        gave_up.append(asyncio.get_running_loop().time())
+
+    run(main())
+    assert gave_up == pytest.approx([1.0])
 
 
 def test_a_final_answer_is_sent_until_its_ack_or_until_nobody_waits(run: Callable[..., None]) -> None:
