@@ -111,7 +111,9 @@ class Soak:
             try:
                 await asyncio.wait_for(self._call(phone, kind, index), 30)
             except (CallFailed, TimeoutError) as error:
-                self.failures.append(f"{kind}: {error!r}")
+                way = "TCP" if phone.reliable else "UDP"
+                at_s = time.monotonic() - self._began
+                self.failures.append(f"{kind} over {way}, caller {index}, at {at_s:.0f} s: {error!r}")
             self.done[kind] += 1
             if self.calls >= WARM_CALLS:
                 self._warm.set()

@@ -76,7 +76,8 @@ class UdpTransport(asyncio.DatagramProtocol):
 
 
 class TcpTransport:
-    """Also TLS. One persistent connection per peer; its requests come over it or to the listening port."""
+    """Also TLS. One persistent connection per peer, reopened after a loss; the peer's requests come over it or to the
+    listening port."""
 
     reliable = True
 
@@ -85,7 +86,9 @@ class TcpTransport:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._writers: dict[Address, asyncio.StreamWriter] = {}
+        self._opening: dict[Address, asyncio.Task[None]] = {}
         self._readers: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
         self.local: Address = ("", 0)
 
     async def open(self, host: str, port: int) -> None:
@@ -96,6 +99,13 @@ class TcpTransport:
     async def connect(self, to: Address) -> None:
         if to in self._writers:
             return
+        opening = self._opening.get(to)
+        if opening is None:  # calls that begin together share a connection: an idle second one would be cut off
+            opening = self._opening[to] = asyncio.create_task(self._open(to))
+            opening.add_done_callback(lambda _: self._opening.pop(to, None))
+        await asyncio.shield(opening)
+
+    async def _open(self, to: Address) -> None:
         reader, writer = await asyncio.open_connection(*to, ssl=self._tls, local_addr=(self.local[0], 0))
         self._writers[to] = writer
         task = asyncio.create_task(self._read(reader, writer, to))
@@ -103,15 +113,30 @@ class TcpTransport:
         task.add_done_callback(self._readers.discard)
 
     def send(self, data: bytes, to: Address) -> None:
-        """Send on the connection to this peer; if it is lost, drop the message (the transaction times out)."""
+        """Send on the connection to this peer, or on a new one (RFC 3261 section 18.1.1). If none can be opened, the
+        message is dropped and the transaction times out."""
         writer = self._writers.get(to)
         if writer is not None:
             writer.write(data)
+            return
+        task = asyncio.create_task(self._send_anew(data, to))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send_anew(self, data: bytes, to: Address) -> None:
+        try:
+            await self.connect(to)
+        except OSError as error:
+            _log.info("SIP peer: %s", error)
+            return
+        if (writer := self._writers.get(to)) is not None:
+            writer.write(data)
 
     async def close(self) -> None:
-        for task in tuple(self._readers):
+        tasks = (*self._sending, *self._opening.values(), *self._readers)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         writers = list(self._writers.values())
         for writer in writers:
             writer.close()
@@ -142,7 +167,8 @@ class TcpTransport:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
             pass  # closed, or not SIP: either way the connection is useless now
         finally:
-            self._writers.pop(peer, None)
+            if self._writers.get(peer) is writer:
+                del self._writers[peer]
             writer.close()
 
 

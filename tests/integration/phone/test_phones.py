@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import pytest
 from aiosipua import SipMessage, SipRequest, SipResponse
@@ -13,6 +16,7 @@ from telephony.media.tones import tone
 from telephony.phone import CallFailed, Phone, PhoneCall, analysis
 from telephony.phone.dialog import respond
 from telephony.phone.sdp import describe
+from telephony.phone.transport import open_transport
 
 
 async def connected(caller: Phone, callee: Phone) -> tuple[PhoneCall, PhoneCall]:
@@ -120,6 +124,62 @@ async def test_nobody_listens_on_tcp() -> None:
         with pytest.raises(CallFailed) as failed:
             await phone.call(f"sip:x@127.0.0.1:{port}")
     assert failed.value.status == 503
+
+
+@dataclass
+class Listener:
+    """Takes TCP connections and keeps what comes over each."""
+
+    port: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    heads: asyncio.Queue[tuple[int, bytes]] = field(default_factory=asyncio.Queue)  # connection, message
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with await asyncio.start_server(self._accepted, "127.0.0.1", 0) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield
+            for writer in self.writers:
+                writer.close()
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(self.writers)
+        self.writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                self.heads.put_nowait((number, await reader.readuntil(b"\r\n\r\n")))
+
+
+async def test_calls_that_begin_together_share_one_tcp_connection() -> None:
+    """Two were made and one of them kept: when the other was closed as idle, the phone lost the one that it used."""
+    listener = Listener()
+    async with listener.open():
+        transport = await open_transport("tcp", "127.0.0.1", 0, lambda message, source: None)
+        peer = ("127.0.0.1", listener.port)
+        await asyncio.gather(*(transport.connect(peer) for _ in range(3)))
+        transport.send(b"BYE\r\n\r\n", peer)
+        assert await listener.heads.get() == (0, b"BYE\r\n\r\n")
+        assert len(listener.writers) == 1
+        await transport.close()
+
+
+async def test_over_tcp_a_connection_that_was_lost_is_made_again() -> None:
+    listener = Listener()
+    async with listener.open():
+        transport = await open_transport("tcp", "127.0.0.1", 0, lambda message, source: None)
+        peer = ("127.0.0.1", listener.port)
+        await transport.connect(peer)
+        transport.send(b"INVITE\r\n\r\n", peer)
+        assert await listener.heads.get() == (0, b"INVITE\r\n\r\n")
+        listener.writers[0].transport.abort()
+        number = 0
+        async with asyncio.timeout(5):
+            while number == 0:  # what is sent before the phone notices is lost with the connection
+                transport.send(b"BYE\r\n\r\n", peer)
+                await asyncio.sleep(0)
+                number = (await listener.heads.get())[0] if not listener.heads.empty() else 0
+        assert number == 1
+        await transport.close()
 
 
 class Peer(asyncio.DatagramProtocol):
