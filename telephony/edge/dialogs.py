@@ -157,6 +157,10 @@ class DialogTable:
     def of_worker(self, name: str) -> list[Dialog]:
         return list(self._by_worker.get(name, {}).values())
 
+    def uses(self, connection: int) -> bool:
+        """Whether a live dialog's caller is at this TCP connection. Walks over all: for once in minutes."""
+        return any(dialog.live and dialog.public.hop.connection == connection for dialog in self._dialogs.values())
+
     def add(self, dialog: Dialog) -> None:
         """Replaces a dead dialog of the same key."""
         key = (dialog.sip_call_id, dialog.public.tag)

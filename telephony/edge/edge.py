@@ -73,7 +73,7 @@ class Edge:
         self._on_digit = on_digit
         self.counters = EdgeCounters()
         trunks = TrunkTable(settings.trunks)
-        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public, trunks)
+        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public, trunks, self._carries_a_call)
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None
@@ -141,6 +141,9 @@ class Edge:
     def dialogs(self) -> tuple[DialogInfo, ...]:
         """The live dialogs, as they are now."""
         return self._context.dialogs.live() if self._context is not None else ()
+
+    def _carries_a_call(self, connection: int) -> bool:
+        return self._context is not None and self._context.dialogs.uses(connection)
 
     def add_worker(self, name: str, host: str, port: int) -> WorkerAddress:
         """From now on the worker may be given calls and may send. Raises TelephonyMisuse when the name or the address

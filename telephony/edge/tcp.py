@@ -31,11 +31,15 @@ class TcpConnections:
         counters: EdgeCounters,
         on_message: Callable[[bytes, Hop], None],
         trunks: TrunkTable,
+        carries_a_call: Callable[[int], bool],
     ) -> None:
+        """`carries_a_call` says of a connection's number whether a caller is reached over it: such a one is never idle,
+        since a caller behind a NAT can be reached no other way."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
         self.trunks = trunks
+        self.carries_a_call = carries_a_call
         self._places = ConnectionPlaces(limits, len(trunks))
         self._connections: dict[int, _Connection] = {}
         self._last = 0
@@ -246,6 +250,8 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         now = self._loop.time()
+        if now >= self._heard_at + self._idle_s and self._all.carries_a_call(self.number):
+            self._heard_at = now
         due = self._heard_at + self._idle_s
         if self._partial_since is not None:
             due = min(due, self._partial_since + self._half_message_s)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
-from edge_sipp import running_edge, until
+from edge_sipp import Running, running_edge, until
 
 from telephony.edge import Edge, EdgeLimits, EdgeSettings, Refuse
 from telephony.edge.fakes import FakeAdmitter
@@ -187,6 +190,53 @@ async def test_strangers_cannot_use_the_worker_socket() -> None:
             await until(lambda: running.edge.counters["dropped.not_a_worker"] == 1)
 
 
+@dataclass
+class TcpCaller:
+    """A caller over TCP and the worker that has answered its call, both by hand."""
+
+    running: Running
+    worker: socket.socket
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+@asynccontextmanager
+async def tcp_caller(running: Running, contact: int) -> AsyncIterator[TcpCaller]:
+    """`contact`: the port that the caller names as its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as worker:
+        worker.bind(("127.0.0.1", 0))
+        worker.setblocking(False)
+        running.worker_port = worker.getsockname()[1]
+        running.edge.add_worker("w1", "127.0.0.1", running.worker_port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        invite = OPTIONS.replace(b"OPTIONS", b"INVITE") % (1, 1)
+        writer.write(invite.replace(b"Max-F", b"Contact: <sip:me@127.0.0.1:%d;transport=tcp>\r\nMax-F" % contact))
+        received = (await asyncio.get_running_loop().sock_recv(worker, 65_536)).decode()
+        kept = [line for line in received.split("\r\n")[1:] if line.split(":")[0] in ("Via", "From", "Call-ID", "CSeq")]
+        answer = "\r\n".join(["SIP/2.0 200 OK", *kept, "To: <sip:c@d>;tag=2", "Content-Length: 0", "", ""])
+        worker.sendto(answer.encode(), running.edge.worker_address)
+        await until(lambda: running.edge.counters["responses_out.2xx"] == 1)
+        yield TcpCaller(running, worker, reader, writer)
+        writer.close()
+
+
+async def test_a_connection_that_carries_a_call_is_not_idle() -> None:
+    """A call of more than ten minutes without a message over TCP lost its connection, and over it the BYE."""
+    async with running_edge(EdgeLimits(tcp_idle_s=0.2)) as running, tcp_caller(running, 9) as caller:
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        for _ in range(2):
+            assert await closed_by_peer(idle)
+            idle_writer.close()
+            idle, idle_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
+        assert not caller.reader.at_eof()
+        assert running.edge.end_call("c1")
+        async with asyncio.timeout(2):
+            while b" BYE\r\n" not in await caller.reader.readuntil(b"\r\n\r\n"):
+                pass
+        assert await closed_by_peer(caller.reader)
+        idle_writer.close()
+
+
 async def test_a_caller_whose_connection_is_gone_is_called_at_its_contact() -> None:
     async with running_edge() as running:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
@@ -197,22 +247,8 @@ async def test_a_caller_whose_connection_is_gone_is_called_at_its_contact() -> N
 
         server = await asyncio.start_server(listen, "127.0.0.1", 0)
         contact = server.sockets[0].getsockname()[1]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as worker:
-            worker.bind(("127.0.0.1", 0))
-            worker.setblocking(False)
-            running.worker_port = worker.getsockname()[1]
-            running.edge.add_worker("w1", "127.0.0.1", running.worker_port)
-            _, writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
-            invite = OPTIONS.replace(b"OPTIONS", b"INVITE") % (1, 1)
-            writer.write(invite.replace(b"Max-F", b"Contact: <sip:me@127.0.0.1:%d;transport=tcp>\r\nMax-F" % contact))
-            received = (await asyncio.get_running_loop().sock_recv(worker, 65_536)).decode()
-            kept = [
-                line for line in received.split("\r\n")[1:] if line.split(":")[0] in ("Via", "From", "Call-ID", "CSeq")
-            ]
-            answer = "\r\n".join(["SIP/2.0 200 OK", *kept, "To: <sip:c@d>;tag=2", "Content-Length: 0", "", ""])
-            worker.sendto(answer.encode(), running.edge.worker_address)
-            await until(lambda: running.edge.counters["responses_out.2xx"] == 1)
-        writer.close()
+        async with tcp_caller(running, contact):
+            pass
         await until(lambda: running.edge.tcp_connections == 0)
         assert running.edge.end_worker_calls("w1") == ["c1"]
         async with asyncio.timeout(2):
