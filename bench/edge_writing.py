@@ -70,7 +70,7 @@ def made_core() -> tuple[EdgeCore, EdgeContext]:
 
     def decide(invite: InviteInfo) -> Forward:
         call_id = f"{next(calls):016x}"
-        return Forward(WORKER, call_id, {"X-Trunkline-Call": call_id})
+        return Forward(WORKER, call_id, {"X-Trunkline-Leg": call_id})
 
     limits = EdgeLimits(invites_per_second=1e9, invite_burst=10**9, messages_per_second=1e9, message_burst=10**9)
     settings = EdgeSettings(("udp://198.51.100.1:5060",), (Trunk("carrier", ("192.0.2.0/24",)),), limits=limits)
@@ -136,7 +136,7 @@ def writing(watch: Stopwatch) -> None:
     invite = request("INVITE", 1, 1, more=CARRIERS, body=SDP)
     asked = to_worker(core.receive(invite, CALLER, 1.0))
     core.receive_from_worker(answer(asked, 200, SDP), (WORKER.host, WORKER.port), 1.0)
-    dialog = context.dialogs.of_call(asked.call_id)
+    dialog = context.dialogs.of_leg(asked.call_id)
     assert isinstance(dialog, Dialog)
     rule = context.media_rule("carrier", CALLER.ip)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from gateway.config import Settings
-from gateway.control import CALL_HEADER, Prepare
+from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import Dialplan, NoRoute, Route
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
@@ -89,8 +89,8 @@ class Admission:
         if slot is None:
             total = self._dispatcher.total
             return _busy(f"all {total} call slots are taken" if total else "no call worker is ready")
-        if not self._prepare(slot.worker, self._prepared(info, decision)):
-            self._dispatcher.release(info.call_id)
+        if not self._prepare(slot.worker, self._prepared(slot.leg_id, info, decision)):
+            self._dispatcher.release(slot.leg_id)
             return _busy("the call worker has just gone")
         persona = str(decision.persona)
         self._opened(
@@ -104,9 +104,7 @@ class Admission:
             persona=persona,
             worker=slot.worker,
         )
-        return Forward(
-            WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), info.call_id, {CALL_HEADER: info.call_id}
-        )
+        return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), slot.leg_id, {LEG_HEADER: slot.leg_id})
 
     def _without_folders(self, reason: str) -> str:
         """A caller is told which rule refused the call, but not where on this machine it stands."""
@@ -118,12 +116,13 @@ class Admission:
         """The trunk's; without one each file of the dialplan has its own."""
         return self._regions.get(invite.trunk or "")
 
-    def _prepared(self, info: CallInfo, route: Route) -> Prepare:
+    def _prepared(self, leg_id: str, info: CallInfo, route: Route) -> Prepare:
         record = route.recording if route.recording is not None else self._settings.record_calls
         name = f"{self._wall():%Y-%m-%d}/{info.call_id}.wav"
         if record and (call := self._live.get(info.call_id)) is not None:
             call.recording = name
         return Prepare(
+            leg_id=leg_id,
             call=asdict(info),
             persona_file=str(route.persona.file),
             persona_class=route.persona.name,

@@ -11,13 +11,13 @@ from agent.warm.channel import Channel as FramedChannel
 from agent.warm.channel import Message, Wire
 
 __all__ = [
-    "CALL_HEADER",
+    "LEG_HEADER",
     "WIRE",
     "Blocked",
     "Channel",
     "DigitByInfo",
     "Drain",
-    "EndCall",
+    "EndLeg",
     "Heartbeat",
     "LastWord",
     "Message",
@@ -27,18 +27,19 @@ __all__ = [
     "Stop",
 ]
 
-CALL_HEADER = "X-Trunkline-Call"  # of the INVITE on loopback: which prepared call it is
+LEG_HEADER = "X-Trunkline-Leg"  # of the INVITE on loopback: which prepared leg it is
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare(Message):
-    """Gateway to worker: an INVITE with this call's id is on its way; get its persona ready.
+    """Gateway to worker: an INVITE with this leg's id is on its way; it is a call's first, get its persona ready.
 
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
     empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
     of a caller behind NAT may come from.
     """
 
+    leg_id: str
     call: Mapping[str, Any]
     persona_file: str
     persona_class: str
@@ -50,31 +51,32 @@ class Prepare(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class EndCall(Message):
-    """Gateway to worker: end this call; `politely` lets the agent say goodbye first. `sip_status`: what the caller was
-    answered, when the worker has no call of it; `by_caller`: it is the caller who has ended it."""
+class EndLeg(Message):
+    """Gateway to worker: end this leg, and with a customer's leg its call; `politely` lets the agent say goodbye first.
+    `sip_status`: what the peer was answered, when the worker has no such leg; `by_peer`: it is the peer who ended it.
+    """
 
-    call_id: str
+    leg_id: str
     politely: bool
     reason: str
     sip_status: int = 0
-    by_caller: bool = False
+    by_peer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DigitByInfo(Message):
-    """Gateway to worker: the caller pressed a key, and its phone said so by INFO. `duration_ms` 0: not said."""
+    """Gateway to worker: the leg's peer pressed a key, and its phone said so by INFO. `duration_ms` 0: not said."""
 
-    call_id: str
+    leg_id: str
     digit: str = field(repr=False)
     duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class LastWord(Message):
-    """Gateway to worker: what to send to the caller's side over UDP should the gateway die. `text`: a BYE, Latin-1."""
+    """Gateway to worker: what to send to the peer's side over UDP should the gateway die. `text`: a BYE, Latin-1."""
 
-    call_id: str
+    leg_id: str
     ip: str
     port: int
     text: str = field(repr=False)
@@ -94,7 +96,7 @@ class Stop(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Message):
-    """Worker to gateway: SIP is up. `slots`: calls that it can hold at once, as probed."""
+    """Worker to gateway: SIP is up. `slots`: legs that it can hold at once, as probed."""
 
     pid: int
     sip_port: int
@@ -103,11 +105,11 @@ class Ready(Message):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """Worker to gateway, once a second and at the end of each call. `calls`: ids of those it holds, prepared ones
-    included. `lingering`: slots of calls that are over for us, but whose peer has not answered our BYE (32 s at most).
+    """Worker to gateway, once a second and at the end of each leg. `legs`: ids of those it holds, prepared ones
+    included. `lingering`: slots of legs that are over for us, but whose peer has not answered our BYE (32 s at most).
     """
 
-    calls: list[str]
+    legs: list[str]
     loop_lag_ms: float
     lingering: int = 0
 
@@ -129,7 +131,7 @@ class Record(Message):
 
 
 WIRE = Wire(
-    (Prepare, EndCall, DigitByInfo, LastWord, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
+    (Prepare, EndLeg, DigitByInfo, LastWord, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
     most_bytes=4 * 1024 * 1024,
 )
 

@@ -1,27 +1,28 @@
-"""Which worker gets a call. Slots are taken in one step, before anything is answered: no two calls share one."""
+"""Which worker gets a leg. Slots are taken in one step, before anything is answered: no two legs share one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gateway.live_calls import LiveCalls
+from gateway.record import leg_id_of
 
 __all__ = ["Dispatcher", "SlotTaken", "WorkerSlots"]
 
 
 @dataclass(frozen=True, slots=True)
 class SlotTaken:
-    """One call's place in a worker. `sip_port` is on loopback."""
+    """One leg's place in a worker. `sip_port` is on loopback."""
 
-    call_id: str
+    leg_id: str
     worker: str
     sip_port: int
 
 
 @dataclass(slots=True)
 class WorkerSlots:
-    """A worker and how many calls it takes. `lingering`: slots that calls which are over still occupy.
-    `doubted`: it did not take a call, and is silent since."""
+    """A worker and how many legs it takes. `lingering`: slots that legs which are over still occupy.
+    `doubted`: it did not take one, and is silent since."""
 
     name: str
     sip_port: int
@@ -47,16 +48,16 @@ class Dispatcher:
         self._workers[name] = WorkerSlots(name, sip_port, limit)
 
     def remove(self, name: str) -> list[str]:
-        """A worker is gone, and so are its slots: the ids of the calls that held them. Empty for an unknown name."""
+        """A worker is gone, and so are its slots: the ids of the legs that held them. Empty for an unknown name."""
         if self._workers.pop(name, None) is None:
             return []
-        calls = list(self._live.of_worker(name))
-        for call_id in calls:
-            self._live.withdraw(call_id)
-        return calls
+        legs = list(self._live.of_worker(name))
+        for leg_id in legs:
+            self._live.withdraw(leg_id)
+        return legs
 
     def heard_of(self, name: str, lingering: int) -> None:
-        """A worker lives. So many of its slots are not free yet although their calls are over."""
+        """A worker lives. So many of its slots are not free yet although their legs are over."""
         if name in self._workers:
             self._workers[name].lingering = lingering
             self._workers[name].doubted = False
@@ -66,28 +67,32 @@ class Dispatcher:
         if name in self._workers:
             self._workers[name].doubted = True
 
-    def take(self, call_id: str, now: float) -> SlotTaken | None:
-        """A slot in the worker that is next; None: all are full.
+    def take(self, call_id: str, now: float, *, leg_id: str = "", prefer: str = "") -> SlotTaken | None:
+        """A slot in the worker that is next; None: all are full. `leg_id`: not given for the customer's. `prefer`: this
+        worker first, if it has a free slot.
 
-        Raises ValueError when the call has a slot already."""
+        Raises ValueError when the leg has a slot already."""
         open_ones = [(free, worker) for worker in self._workers.values() if (free := self._free_in(worker))]
         if not open_ones:
             return None
         _, worker = max(
-            open_ones, key=lambda each: (not each[1].doubted, -each[0] if self._fill else each[0], each[1].name)
-        )
-        self._live.place(call_id, worker.name, now)
-        return SlotTaken(call_id, worker.name, worker.sip_port)
+            open_ones,
+            key=lambda each: (
+                each[1].name == prefer, not each[1].doubted, -each[0] if self._fill else each[0], each[1].name,
+            ),
+        )  # fmt: skip
+        leg = self._live.place(leg_id or leg_id_of(call_id), call_id, worker.name, now)
+        return SlotTaken(leg.leg_id, worker.name, worker.sip_port)
 
-    def release(self, call_id: str) -> bool:
-        """The slot of a call that comes to nothing. Idempotent; False when it held none. What ends by a record frees
+    def release(self, leg_id: str) -> bool:
+        """The slot of a leg that comes to nothing. Idempotent; False when it held none. What ends by a record frees
         its slot by that."""
-        return self._live.withdraw(call_id)
+        return self._live.withdraw(leg_id)
 
     def orphans(self, name: str, held: set[str], now: float, grace_s: float) -> list[str]:
-        """Calls that have had a slot of this worker for more than `grace_s`, but that it does not hold."""
-        calls = self._live.of_worker(name).values()
-        return [c.call_id for c in calls if c.call_id not in held and now - c.slot_taken_at > grace_s]
+        """Legs that have had a slot of this worker for more than `grace_s`, but that it does not hold."""
+        legs = self._live.of_worker(name).values()
+        return [leg.leg_id for leg in legs if leg.leg_id not in held and now - leg.slot_taken_at > grace_s]
 
     def _free_in(self, worker: WorkerSlots) -> int:
         taken = len(self._live.of_worker(worker.name)) + worker.lingering

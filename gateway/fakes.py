@@ -12,7 +12,7 @@ __all__ = ["FakeEdge", "FakeWorkerProcess", "FakeWorkerSource", "FakeWorkers"]
 
 
 class FakeEdge:
-    """Implements `EdgeControl`. `words`: call id -> its last word, given out once."""
+    """Implements `EdgeControl`. `words`: leg id -> its last word, given out once."""
 
     def __init__(self) -> None:
         self.did: list[tuple[str, ...]] = []
@@ -21,20 +21,20 @@ class FakeEdge:
     def add_worker(self, name: str, host: str, port: int) -> None:
         self.did.append(("add", name))
 
-    def end_worker_calls(self, name: str) -> None:
+    def end_worker_legs(self, name: str) -> None:
         self.did.append(("end worker", name))
 
     def remove_worker(self, name: str) -> None:
         self.did.append(("remove", name))
 
-    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None:
-        return self.words.pop(call_id, None)
+    def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
+        return self.words.pop(leg_id, None)
 
-    def close_call(self, call_id: str, sip_status: int, cause: str) -> None:
-        self.did.append(("close call", call_id, str(sip_status), cause))
+    def close_leg(self, leg_id: str, sip_status: int, cause: str) -> None:
+        self.did.append(("close leg", leg_id, str(sip_status), cause))
 
-    def end_call(self, call_id: str) -> bool:
-        self.did.append(("end call", call_id))
+    def end_leg(self, leg_id: str) -> bool:
+        self.did.append(("end leg", leg_id))
         return True
 
 

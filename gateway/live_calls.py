@@ -1,4 +1,5 @@
-"""The one registry of live calls: admission puts calls in, records take them out, and everybody else reads it.
+"""The one registry of live calls and their legs: admission puts calls in, records take them out, and everybody else
+reads it. A slot of a worker is a leg's; a call has the worker that its room and session are in.
 
 Fed with every record message, it tells once that a call was answered and once that it is over. It belongs to the loop.
 """
@@ -23,12 +24,24 @@ from gateway.record import (
     TransferEnded,
     WorkerLost,
     duration_between,
+    leg_id_of,
 )
 from telephony.call import EndedBy
 
-__all__ = ["CallAnswered", "CallEnded", "CallFact", "LiveCall", "LiveCalls"]
+__all__ = ["CallAnswered", "CallEnded", "CallFact", "LiveCall", "LiveCalls", "LiveLeg"]
 
 _REMEMBERED = 1000  # calls that are over: what comes later of them (a recording that was saved) is no second end
+
+
+@dataclass(slots=True)
+class LiveLeg:
+    """One leg that holds a slot."""
+
+    leg_id: str
+    call_id: str
+    worker: str
+    slot_taken_at: float  # seconds, loop clock
+    last_word_told: bool = False  # to its worker: how to end it should this process be killed
 
 
 @dataclass(slots=True)
@@ -36,15 +49,13 @@ class LiveCall:
     """One call between its INVITE and its end."""
 
     call_id: str
-    worker: str = ""  # the call worker whose slot it holds; "": it holds none, as calls of LiveKit's jobs
-    slot_taken_at: float = 0.0  # seconds, loop clock
+    worker: str = ""  # the call worker that has its room and session; "": none, as calls of LiveKit's jobs
     recording: str = ""  # relative to the folder of recordings
     trunk: str = ""
     opened: bool = False  # its record is
     started_at: datetime | None = None
     answered_at: datetime | None = None
     turns: int = 0  # of the caller
-    last_word_told: bool = False  # to its worker: how to end it should this process be killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,8 @@ CallFact = CallAnswered | CallEnded
 class LiveCalls:
     def __init__(self) -> None:
         self._calls: dict[str, LiveCall] = {}
-        self._by_worker: dict[str, dict[str, LiveCall]] = {}  # the same, for those that hold a slot
+        self._legs: dict[str, LiveLeg] = {}  # those that hold a slot
+        self._by_worker: dict[str, dict[str, LiveLeg]] = {}  # the same
         self._over: OrderedDict[str, None] = OrderedDict()
         self._late_ends: OrderedDict[str, None] = OrderedDict()
 
@@ -92,48 +104,59 @@ class LiveCalls:
 
     @property
     def in_workers(self) -> int:
-        """Calls that hold a slot."""
-        return sum(len(calls) for calls in self._by_worker.values())
+        """Legs that hold a slot."""
+        return len(self._legs)
 
-    def of_worker(self, name: str) -> Mapping[str, LiveCall]:
-        """The calls that hold a slot of this worker, by id. A view; not to be changed."""
+    def of_worker(self, name: str) -> Mapping[str, LiveLeg]:
+        """The legs that hold a slot of this worker, by id. A view; not to be changed."""
         return self._by_worker.get(name, {})
 
-    def worker_of(self, call_id: str) -> str | None:
-        call = self._calls.get(call_id)
-        return call.worker or None if call is not None else None
+    def leg(self, leg_id: str) -> LiveLeg | None:
+        """None: it holds no slot."""
+        return self._legs.get(leg_id)
 
-    def place(self, call_id: str, worker: str, now: float) -> LiveCall:
-        """A slot is taken for a call, before it is answered or its record opened. Raises ValueError when it has one."""
+    def legs_of(self, call_id: str) -> tuple[LiveLeg, ...]:
+        """Those of this call that hold a slot, in whichever worker."""
+        return tuple(leg for leg in self._legs.values() if leg.call_id == call_id)
+
+    def had_by(self, worker: str) -> tuple[LiveCall, ...]:
+        """The calls whose room and session are in this worker."""
+        return tuple(call for call in self._calls.values() if call.worker == worker)
+
+    def worker_of(self, leg_id: str) -> str | None:
+        leg = self._legs.get(leg_id)
+        return None if leg is None else leg.worker
+
+    def place(self, leg_id: str, call_id: str, worker: str, now: float) -> LiveLeg:
+        """A slot is taken for a leg, before it is answered or its record opened. The worker of a call's first leg has
+        the call. Raises ValueError when the leg has one."""
+        if leg_id in self._legs:
+            raise ValueError(f"leg {leg_id} already has a slot")
         call = self._calls.setdefault(call_id, LiveCall(call_id))
-        if call.worker:
-            raise ValueError(f"call {call_id} already has a slot")
-        call.worker, call.slot_taken_at = worker, now
-        self._by_worker.setdefault(worker, {})[call_id] = call
-        return call
+        call.worker = call.worker or worker
+        leg = self._legs[leg_id] = LiveLeg(leg_id, call_id, worker, now)
+        self._by_worker.setdefault(worker, {})[leg_id] = leg
+        return leg
 
-    def withdraw(self, call_id: str) -> bool:
-        """Its slot is free. False when it held none. A call without a record is forgotten."""
-        call = self._calls.get(call_id)
-        if call is None or not call.worker:
+    def withdraw(self, leg_id: str) -> bool:
+        """Its slot is free. False when it held none. A call without a record or another leg is forgotten."""
+        leg = self._legs.pop(leg_id, None)
+        if leg is None:
             return False
-        self._free_slot(call)
-        if not call.opened:
-            del self._calls[call_id]
+        legs = self._by_worker[leg.worker]
+        del legs[leg_id]
+        if not legs:
+            del self._by_worker[leg.worker]
+        call = self._calls.get(leg.call_id)
+        if call is not None and not call.opened and not self.legs_of(leg.call_id):
+            del self._calls[leg.call_id]
         return True
-
-    def _free_slot(self, call: LiveCall) -> None:
-        if call.worker:
-            calls = self._by_worker[call.worker]
-            del calls[call.call_id]
-            if not calls:
-                del self._by_worker[call.worker]
-            call.worker = ""
 
     # --- records -------------------------------------------------------------------------------------------------
 
     def observe(self, message: RecordMessage) -> tuple[CallFact, ...]:
-        """What a record message says about calls. The end of a call frees its slot."""
+        """What a record message says about calls. The end of a leg frees its slot, and the end of a call that of its
+        customer."""
         match message:
             case CallOpened():
                 call = self._calls.setdefault(message.call_id, LiveCall(message.call_id))
@@ -146,13 +169,18 @@ class LiveCalls:
                 return (*answered, *self._closed(message))
             case CallRecord():
                 return self._closed(message)
+            case LegClosed():
+                self.withdraw(message.leg_id)
+                return ()
             case WorkerLost():
+                for leg_id in message.leg_ids:
+                    self.withdraw(leg_id)
                 ends = (
                     self._ended(call_id, Outcome.WORKER_LOST, EndedBy.SYSTEM, message.reason, message.at)
                     for call_id in message.call_ids
                 )
                 return tuple(end for end in ends if end is not None)
-            case LegOpened() | LegClosed() | TransferBegan() | TransferEnded():
+            case LegOpened() | TransferBegan() | TransferEnded():
                 return ()
 
     def expect_late_end(self, call_id: str) -> None:
@@ -211,7 +239,7 @@ class LiveCalls:
             if call_id in self._over:
                 return None
             call = LiveCall(call_id)
-        self._free_slot(call)
+        self.withdraw(leg_id_of(call_id))
         _remember(self._over, call_id)
         return CallEnded(
             call_id=call_id,

@@ -1,4 +1,4 @@
-"""Keeps edge, workers and records in agreement about each call: what the gateway does with what they tell it."""
+"""Keeps edge, workers and records in agreement about calls and legs: what the gateway does with what they tell it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.adoption import mended
-from gateway.control import DigitByInfo, EndCall, LastWord, Message
+from gateway.control import DigitByInfo, EndLeg, LastWord, Message
 from gateway.dispatch import Dispatcher
 from gateway.floods import flood_record
 from gateway.live_calls import LiveCalls
-from gateway.record import CallClosed, Outcome, RecordMessage, WorkerLost, message_from_dict, refused_record
+from gateway.record import (
+    CallClosed,
+    LegClosed,
+    Outcome,
+    RecordMessage,
+    WorkerLost,
+    call_id_of,
+    leg_id_of,
+    message_from_dict,
+    refused_record,
+)
 from gateway.summaries import CALL_SUMMARY
 from telephony.call import CallInfo, EndedBy
 from telephony.edge import CallerGone, DialogEnded, DigitPressed, Flood, InviteInfo, RefusedInvite
@@ -24,7 +34,7 @@ __all__ = ["EdgeControl", "Reconciler", "WorkerControl"]
 
 log = structlog.get_logger(__name__)
 
-ORPHAN_GRACE_S = 10.0  # an admitted call that its worker does not hold after this time has lost its owner
+ORPHAN_GRACE_S = 10.0  # a leg with a slot that its worker does not hold after this time has lost its owner
 CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
 EDGE_CLOSING_S = 0.3  # from the worker's closing record to the end of a SIP dialog that is still there
 _PROCESS_ENDED = "the worker's process ended"
@@ -37,13 +47,13 @@ class EdgeControl(Protocol):
 
     def remove_worker(self, name: str) -> None: ...
 
-    def end_worker_calls(self, name: str) -> object: ...
+    def end_worker_legs(self, name: str) -> object: ...
 
-    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None: ...
+    def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None: ...
 
-    def end_call(self, call_id: str) -> bool: ...
+    def end_leg(self, leg_id: str) -> bool: ...
 
-    def close_call(self, call_id: str, sip_status: int, cause: str) -> None: ...
+    def close_leg(self, leg_id: str, sip_status: int, cause: str) -> None: ...
 
 
 class WorkerControl(Protocol):
@@ -99,15 +109,19 @@ class Reconciler:
             self.ready.set()
 
     def worker_lost(self, name: str, why: str = _PROCESS_ENDED) -> None:
-        """Its phones get BYE from the edge, its calls a record, and nobody else notices."""
+        """Its phones get BYE from the edge. Calls that it had are over, wherever their other legs are; calls that only
+        had a leg there go on without it. Nobody else notices."""
         self._restarted()
-        recorded = {call.call_id: call.recording for call in self._live.of_worker(name).values() if call.recording}
-        calls = self._dispatcher.remove(name)
-        self._edge.end_worker_calls(name)
+        calls = {call.call_id: call.recording for call in self._live.had_by(name)}
+        alone = tuple(leg.leg_id for leg in self._live.of_worker(name).values() if leg.call_id not in calls)
+        self._dispatcher.remove(name)
+        self._edge.end_worker_legs(name)
         self._edge.remove_worker(name)
-        if calls:
-            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC), reason=why))
-        if recorded:
+        for leg in (leg for call_id in calls for leg in self._live.legs_of(call_id)):
+            self._workers.send(leg.worker, EndLeg(leg.leg_id, politely=False, reason="its call was lost"))
+        if calls or alone:
+            self._record(WorkerLost(call_ids=tuple(calls), at=datetime.now(UTC), reason=why, leg_ids=alone))
+        if recorded := {call_id: recording for call_id, recording in calls.items() if recording}:
             self._spawn(self._save_recordings(recorded, why))
 
     def worker_record(self, name: str, body: Mapping[str, Any]) -> None:
@@ -122,33 +136,44 @@ class Reconciler:
         if isinstance(message, CallClosed) and self._live.is_late_end(message.call_id):
             return
         self._record(message)
-        if isinstance(message, CallClosed):
+        if isinstance(message, CallClosed | LegClosed):
+            leg_id = message.leg_id if isinstance(message, LegClosed) else leg_id_of(message.call_id)
             status, reason = message.sip_status or 0, message.end_reason or "the call is over"
-            asyncio.get_running_loop().call_later(
-                EDGE_CLOSING_S, self._edge.close_call, message.call_id, status, reason
-            )
+            asyncio.get_running_loop().call_later(EDGE_CLOSING_S, self._edge.close_leg, leg_id, status, reason)
 
-    def worker_heartbeat(self, name: str, calls: set[str], lingering: int = 0) -> None:
+    def worker_heartbeat(self, name: str, legs: set[str], lingering: int = 0) -> None:
         self._dispatcher.heard_of(name, lingering)
-        self._hand_over_last_words(name, calls)
+        self._hand_over_last_words(name, legs)
         now = asyncio.get_running_loop().time()
-        for call_id in self._dispatcher.orphans(name, calls, now, ORPHAN_GRACE_S):
-            log.error("call_without_owner", call_id=call_id, worker=name)
-            self._workers.send(name, EndCall(call_id, politely=False, reason="lost its owner"))
-            self._edge.end_call(call_id)
-            self._record(
-                WorkerLost(call_ids=(call_id,), at=datetime.now(UTC), reason="the worker does not know the call")
-            )
+        for leg_id in self._dispatcher.orphans(name, legs, now, ORPHAN_GRACE_S):
+            self._orphaned(name, leg_id)
 
-    def _hand_over_last_words(self, name: str, calls: set[str]) -> None:
-        """Should this process be killed, the worker ends its calls on the public side by itself."""
-        for call_id in calls:
-            call = self._live.get(call_id)
-            if call is None or call.last_word_told or (word := self._edge.last_word(call_id)) is None:
+    def _orphaned(self, name: str, leg_id: str) -> None:
+        leg = self._live.leg(leg_id)
+        if leg is None:
+            return
+        log.error("leg_without_owner", call_id=leg.call_id, leg_id=leg_id, worker=name)
+        self._workers.send(name, EndLeg(leg_id, politely=False, reason="lost its owner"))
+        self._edge.end_leg(leg_id)
+        first = leg_id == leg_id_of(leg.call_id)
+        self._record(
+            WorkerLost(
+                call_ids=(leg.call_id,) if first else (),
+                leg_ids=() if first else (leg_id,),
+                at=datetime.now(UTC),
+                reason="the worker does not know the call",
+            )
+        )
+
+    def _hand_over_last_words(self, name: str, legs: set[str]) -> None:
+        """Should this process be killed, the worker ends its legs on the public side by itself."""
+        for leg_id in legs:
+            leg = self._live.leg(leg_id)
+            if leg is None or leg.last_word_told or (word := self._edge.last_word(leg_id)) is None:
                 continue
             ip, port, data = word
-            self._workers.send(name, LastWord(call_id, ip, port, data.decode("latin-1")))
-            call.last_word_told = True
+            self._workers.send(name, LastWord(leg_id, ip, port, data.decode("latin-1")))
+            leg.last_word_told = True
 
     async def _save_recordings(self, recorded: Mapping[str, str], why: str) -> None:
         """What a lost worker had recorded is mended, so that it plays, and put on record."""
@@ -170,33 +195,32 @@ class Reconciler:
         """PJSIP refuses some INVITEs by itself, and then no call comes of them."""
         status = ended.sip_status
         reason = f"refused by the worker's SIP stack: {status} {ended.reason}" if status else "its SIP dialog is over"
-        self._tell(ended.call_id, EndCall(ended.call_id, politely=False, reason=reason, sip_status=status))
+        self._tell(ended.leg_id, EndLeg(ended.leg_id, politely=False, reason=reason, sip_status=status))
 
     def caller_gone(self, gone: CallerGone) -> None:
         """The worker has not noticed, so it is told."""
-        self._tell(gone.call_id, EndCall(gone.call_id, politely=False, reason=gone.reason, by_caller=True))
+        self._tell(gone.leg_id, EndLeg(gone.leg_id, politely=False, reason=gone.reason, by_peer=True))
 
     def digit(self, pressed: DigitPressed) -> None:
-        self._tell(pressed.call_id, DigitByInfo(pressed.call_id, pressed.digit, pressed.duration_ms))
+        self._tell(pressed.leg_id, DigitByInfo(pressed.leg_id, pressed.digit, pressed.duration_ms))
 
     def refused(self, refused: RefusedInvite) -> None:
         info = self._info_of(refused.info)
         cause = refused.cause_text or refused.rule
         now = datetime.now(UTC)
-        if not refused.call_id:
+        if not refused.leg_id:
             self._record(
                 refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
             )
             return
         # It had been admitted: its record is open, and its slot taken.
-        if refused.rule == "not-taken" and (worker := self._live.worker_of(refused.call_id)) is not None:
+        leg_id, call_id = refused.leg_id, call_id_of(refused.leg_id)
+        if refused.rule == "not-taken" and (worker := self._live.worker_of(leg_id)) is not None:
             self._dispatcher.doubt(worker)
-        if self._tell(
-            refused.call_id, EndCall(refused.call_id, politely=False, reason=cause, sip_status=refused.status)
-        ):
-            self._live.expect_late_end(refused.call_id)
+        if self._tell(leg_id, EndLeg(leg_id, politely=False, reason=cause, sip_status=refused.status)):
+            self._live.expect_late_end(call_id)
         closed = CallClosed(
-            call_id=refused.call_id, outcome=Outcome.REFUSED, ended_by=EndedBy.SYSTEM, ended_at=now,
+            call_id=call_id, outcome=Outcome.REFUSED, ended_by=EndedBy.SYSTEM, ended_at=now,
             sip_status=refused.status, end_reason=refused.reason, refused_by=cause,
         )  # fmt: skip
         self._record(closed)
@@ -206,9 +230,9 @@ class Reconciler:
         log.warning("calls_over_the_rate", source=flood.source, trunk=flood.trunk, attempts=flood.attempts)
         self._record(record)
 
-    def _tell(self, call_id: str, message: Message) -> bool:
-        """The call's worker, if it still has one."""
-        worker = self._live.worker_of(call_id)
+    def _tell(self, leg_id: str, message: Message) -> bool:
+        """The leg's worker, if it still has one."""
+        worker = self._live.worker_of(leg_id)
         return worker is not None and self._workers.send(worker, message)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -52,7 +52,7 @@ class SupervisorEvents(Protocol):
 
     def worker_record(self, name: str, body: dict[str, Any]) -> None: ...
 
-    def worker_heartbeat(self, name: str, calls: set[str], lingering: int) -> None: ...
+    def worker_heartbeat(self, name: str, legs: set[str], lingering: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -186,7 +186,7 @@ class Supervisor:
         elif isinstance(message, Heartbeat):
             worker.loop_lag_ms = message.loop_lag_ms
             worker.blocked_by = None
-            self._events.worker_heartbeat(name, set(message.calls), message.lingering)
+            self._events.worker_heartbeat(name, set(message.legs), message.lingering)
         elif isinstance(message, Blocked):
             worker.loop_lag_ms = message.blocked_ms
             if worker.blocked_by is None:

@@ -18,18 +18,18 @@ _AGAIN_S = (0.5, 1.0)  # RFC 3261 17.1.2.2; nobody is there to take the answer
 
 
 class LastWords:
-    """A BYE for each call, made by the gateway while it lived."""
+    """A BYE for each leg, made by the gateway while it lived."""
 
     def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._words: dict[str, LastWord] = {}
         self._sleep = sleep
 
     def keep(self, word: LastWord) -> None:
-        self._words[word.call_id] = word
+        self._words[word.leg_id] = word
 
-    def forget(self, call_id: str) -> None:
-        """The call is over."""
-        self._words.pop(call_id, None)
+    def forget(self, leg_id: str) -> None:
+        """The leg is over."""
+        self._words.pop(leg_id, None)
 
     async def say(self) -> None:
         """To all at once, and twice more. Never raises."""
@@ -49,4 +49,4 @@ def _send(word: LastWord) -> None:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.sendto(word.text.encode("latin-1"), (word.ip, word.port))
     except OSError as error:
-        log.warning("caller_not_told", call_id=word.call_id, error=str(error))
+        log.warning("caller_not_told", leg_id=word.leg_id, error=str(error))

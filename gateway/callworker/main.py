@@ -1,7 +1,7 @@
 """A call worker: one process, one PJSIP endpoint, one asyncio loop, a few calls.
 
 The gateway says over the control channel which call comes (`Prepare`), then its INVITE comes over loopback SIP with
-the call's id in `X-Trunkline-Call`. An INVITE that nobody announced is refused: nothing reaches a worker but
+the leg's id in `X-Trunkline-Leg`. An INVITE that nobody announced is refused: nothing reaches a worker but
 through the edge.
 """
 
@@ -37,12 +37,12 @@ from gateway.callworker.last_words import LastWords
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
 from gateway.control import (
-    CALL_HEADER,
+    LEG_HEADER,
     Blocked,
     Channel,
     DigitByInfo,
     Drain,
-    EndCall,
+    EndLeg,
     Heartbeat,
     LastWord,
     Message,
@@ -52,7 +52,7 @@ from gateway.control import (
     Stop,
 )
 from gateway.dialplan import Dialplan, PersonaRef, load_persona
-from gateway.record import CallClosed, Outcome
+from gateway.record import CallClosed, Outcome, call_id_of, leg_id_of
 from gateway.summary_words import summary_message
 from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
 from telephony.errors import TelephonyError
@@ -179,7 +179,7 @@ class CallWorker:
         self._conversations = conversations
         self._endpoint = endpoint(self._incoming)
         self._prepared: dict[str, asyncio.Future[Prepare]] = {}
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, Call] = {}  # by their customer's leg
         self._legs: dict[str, tuple[AnnouncedLeg, PressLimit]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._prewarming: asyncio.Task[None] | None = None
@@ -244,8 +244,8 @@ class CallWorker:
     def _received(self, message: Message) -> None:
         if isinstance(message, Prepare):
             self._prepare(message)
-        elif isinstance(message, EndCall):
-            self._end_call(message)
+        elif isinstance(message, EndLeg):
+            self._end_leg(message)
         elif isinstance(message, LastWord):
             self._last_words.keep(message)
         elif isinstance(message, DigitByInfo):
@@ -257,42 +257,42 @@ class CallWorker:
         elif isinstance(message, Stop):
             self._stop.set()
 
-    def _end_call(self, message: EndCall) -> None:
-        call = self._calls.get(message.call_id)
+    def _end_leg(self, message: EndLeg) -> None:
+        call = self._calls.get(message.leg_id)
         if call is None:
-            by = EndedBy.CALLER if message.by_caller else EndedBy.SYSTEM
-            self._forget(message.call_id, message.reason, message.sip_status, by)
+            by = EndedBy.CALLER if message.by_peer else EndedBy.SYSTEM
+            self._forget(message.leg_id, message.reason, message.sip_status, by)
         elif message.politely:
             call.drain(message.reason)
-        elif message.by_caller:
+        elif message.by_peer:
             call.end_now(message.reason, EndedBy.CALLER)
         else:
             call.end_now(message.reason)
 
     def _digit(self, message: DigitByInfo) -> None:
-        leg, limit = self._legs.get(message.call_id, (None, None))
+        leg, limit = self._legs.get(message.leg_id, (None, None))
         at = asyncio.get_running_loop().time()
         if leg is not None and limit is not None and limit.allows(at):
             leg.deliver(LegDigit(message.digit, at, DigitSource.INFO, message.duration_ms))
 
-    def _slot(self, call_id: str) -> asyncio.Future[Prepare]:
-        future = self._prepared.get(call_id)
+    def _slot(self, leg_id: str) -> asyncio.Future[Prepare]:
+        future = self._prepared.get(leg_id)
         if future is None:
-            future = self._prepared[call_id] = asyncio.get_running_loop().create_future()
+            future = self._prepared[leg_id] = asyncio.get_running_loop().create_future()
         return future
 
     def _prepare(self, message: Prepare) -> None:
-        call_id = str(message.call["call_id"])
-        slot = self._slot(call_id)
+        slot = self._slot(message.leg_id)
         if not slot.done():
             slot.set_result(message)
-            asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, call_id, "its INVITE never came")
+            asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, message.leg_id, "its INVITE never came")
 
-    def _forget(self, call_id: str, reason: str, sip_status: int = 0, by: EndedBy = EndedBy.SYSTEM) -> None:
+    def _forget(self, leg_id: str, reason: str, sip_status: int = 0, by: EndedBy = EndedBy.SYSTEM) -> None:
         """A prepared call will not come: PJSIP refused its INVITE by itself, or it was lost. Its record is closed from
         here, which frees its slot."""
-        if call_id in self._calls or self._prepared.pop(call_id, None) is None:
+        if leg_id in self._calls or self._prepared.pop(leg_id, None) is None:
             return
+        call_id = call_id_of(leg_id)
         log.warning("prepared_call_never_came", call_id=call_id, reason=reason)
         outcome = Outcome.CANCELLED if by is EndedBy.CALLER else Outcome.FAILED
         closed = CallClosed(
@@ -315,36 +315,36 @@ class CallWorker:
         asyncio.get_running_loop().call_soon(gc.collect)
 
     async def _take(self, leg: AnnouncedLeg) -> None:
-        call_id = leg.headers.get(CALL_HEADER, "")
-        prepared = await self._announced(call_id)
-        if prepared is None or call_id in self._calls:
-            log.warning("invite_not_announced", call_id=call_id)
+        leg_id = leg.headers.get(LEG_HEADER, "")
+        prepared = await self._announced(leg_id)
+        if prepared is None or leg_id in self._calls:
+            log.warning("invite_not_announced", leg_id=leg_id)
             await leg.reject(403, "Not announced")
             return
-        structlog.contextvars.bind_contextvars(call_id=call_id)
         info = call_info(prepared.call)
+        structlog.contextvars.bind_contextvars(call_id=info.call_id)
         leg.adopt(info)
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
-        call = self._calls[call_id] = self._call(leg, info, prepared)
-        self._legs[call_id] = (leg, PressLimit())
+        call = self._calls[leg_id] = self._call(leg, info, prepared)
+        self._legs[leg_id] = (leg, PressLimit())
         if self._closing:
             call.end_now(self._closing)
         try:
             await call.run()
         finally:
-            self._calls.pop(call_id, None)
-            self._legs.pop(call_id, None)
-            self._prepared.pop(call_id, None)
-            self._last_words.forget(call_id)
+            self._calls.pop(leg_id, None)
+            self._legs.pop(leg_id, None)
+            self._prepared.pop(leg_id, None)
+            self._last_words.forget(leg_id)
         if self._settings.summary is not None:  # the call is over, on record, and its slot free
             words = await call.summary(by_model=self._settings.summary.by == "model")
-            self._record(summary_message(call_id, words))
+            self._record(summary_message(info.call_id, words))
 
     def _call(self, leg: AnnouncedLeg, info: CallInfo, prepared: Prepare) -> Call:
         settings = self._settings
         return Call(
             leg,
-            info.call_id,
+            prepared.leg_id,
             info,
             Journal(info.call_id, self._record, asyncio.get_running_loop().time),
             CallRecording(prepared.recording, settings.recordings),
@@ -356,25 +356,25 @@ class CallWorker:
         persona = PersonaRef(Path(prepared.persona_file), prepared.persona_class)
         return LocalConversation(side, SessionPlan(persona, prepared.speech, prepared.session), self._providers)
 
-    async def _announced(self, call_id: str) -> Prepare | None:
-        """What the gateway said of this call; None when it says nothing in time."""
-        if not call_id or call_id in self._calls:
+    async def _announced(self, leg_id: str) -> Prepare | None:
+        """What the gateway said of this leg; None when it says nothing in time."""
+        if not leg_id or leg_id in self._calls:
             return None
-        slot = self._slot(call_id)
+        slot = self._slot(leg_id)
         try:
             async with asyncio.timeout(PREPARE_WAIT_S):
-                return await asyncio.shield(slot)  # another INVITE of the same call may wait for it too
+                return await asyncio.shield(slot)  # another INVITE of the same leg may wait for it too
         except TimeoutError:
-            if self._prepared.get(call_id) is slot:
-                del self._prepared[call_id]
+            if self._prepared.get(leg_id) is slot:
+                del self._prepared[leg_id]
             return None
 
     def _record(self, body: Mapping[str, object]) -> None:
         if self._channel is None:
             return
         if body.get("message") == CallClosed.message:
-            # Ahead of the record that frees the call's slot: PJSIP may hold it on.
-            self._beat(over=str(body["call_id"]))
+            # Ahead of the record that frees the leg's slot: PJSIP may hold it on.
+            self._beat(over=leg_id_of(str(body["call_id"])))
         self._channel.send(Record(body))
 
     async def _heartbeat(self) -> None:
@@ -386,9 +386,9 @@ class CallWorker:
             self._beat()
 
     def _beat(self, over: str = "") -> None:
-        """Tell the gateway what is held, soon again while slots linger. `over`: the call whose end is told next."""
+        """Tell the gateway what is held, soon again while slots linger. `over`: the leg whose end is told next."""
         held = sorted({*self._calls, *self._prepared})
-        lingering = max(0, self._endpoint.slots_in_use - len([call for call in held if call != over]))
+        lingering = max(0, self._endpoint.slots_in_use - len([leg for leg in held if leg != over]))
         if self._channel is not None:
             self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1), lingering))
         if self._next_beat is not None:

@@ -6,7 +6,7 @@ attempts that never reached a worker, a whole `CallRecord` (`refused_record`). T
 call's axis is milliseconds since the answer, which is where the recording begins.
 """
 
-from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferKind, TransferRecord, leg_id_of
+from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferKind, TransferRecord, call_id_of, leg_id_of
 from gateway.record.messages import (
     CallClosed,
     CallEvents,
@@ -60,6 +60,7 @@ __all__ = [
     "Turn",
     "WireMessage",
     "WorkerLost",
+    "call_id_of",
     "closed_part",
     "duration_between",
     "event_on_axis",

@@ -12,12 +12,16 @@ from pydantic import AwareDatetime
 
 from telephony.call import Direction, EndedBy, LegRole, MediaStatistics
 
-__all__ = ["LegRecord", "MediaAlarm", "Outcome", "TransferKind", "TransferRecord", "leg_id_of"]
+__all__ = ["LegRecord", "MediaAlarm", "Outcome", "TransferKind", "TransferRecord", "call_id_of", "leg_id_of"]
 
 
 def leg_id_of(call_id: str, number: int = 1) -> str:
     """`number`: 1 is the customer's leg."""
     return f"{call_id}-{number}"
+
+
+def call_id_of(leg_id: str) -> str:
+    return leg_id.rpartition("-")[0]
 
 
 class Outcome(StrEnum):

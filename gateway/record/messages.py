@@ -134,12 +134,14 @@ class CallClosed(_Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLost(_Message):
-    """A worker's process died with these calls in it. Made by the gateway."""
+    """A worker's process died. Made by the gateway. `call_ids`: calls whose room and session it had, which are over;
+    `leg_ids`: further legs that it held of calls that go on."""
 
     message: ClassVar[str] = "worker_lost"
     call_ids: tuple[str, ...]
     at: AwareDatetime
     reason: str = "the worker's process ended"
+    leg_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

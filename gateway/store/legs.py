@@ -24,6 +24,7 @@ from gateway.record import (
     TransferBegan,
     TransferEnded,
     TransferRecord,
+    WorkerLost,
     leg_id_of,
 )
 from gateway.store.queries import encodable, fields_of, validated
@@ -39,6 +40,7 @@ __all__ = [
     "end_of_ended_calls",
     "end_transfer",
     "legs_of",
+    "lose",
     "open_customers_leg",
     "open_leg",
     "transfers_of",
@@ -131,6 +133,12 @@ def end_left_open(connection: Connection, closed: CallClosed) -> None:
     connection.execute(update(legs).where(*open_legs).values(come[0]))
     open_transfers = (transfers.c.call_id == closed.call_id, transfers.c.outcome.is_(None))
     connection.execute(update(transfers).where(*open_transfers).values(come[1]))
+
+
+def lose(connection: Connection, lost: WorkerLost) -> None:
+    """Legs of a worker that has died, whose calls go on."""
+    come = _lost(Outcome.WORKER_LOST, lost.at, lost.reason)[0]
+    connection.execute(update(legs).where(legs.c.leg_id.in_(lost.leg_ids), legs.c.outcome.is_(None)).values(come))
 
 
 def end_of_ended_calls(connection: Connection, of_calls: Any, reason: str) -> None:

@@ -164,6 +164,8 @@ class Transaction:
 
     def _worker_lost(self, lost: WorkerLost) -> None:
         self.flush()
+        if lost.leg_ids:
+            legs.lose(self.connection, lost)
         query = select(calls.c.call_id).where(calls.c.call_id.in_(lost.call_ids), calls.c.outcome.is_(None))
         for call_id in self.connection.execute(query).scalars().all():
             self._finish(

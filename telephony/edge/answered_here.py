@@ -60,7 +60,7 @@ class AnsweredHere:
                 return 400, {}, []
             if not key.digit or dialog.state is not DialogState.CONFIRMED:
                 return 200, {}, []
-            return 200, {}, [DigitPressed(dialog.call_id, key.digit, key.duration_ms)]
+            return 200, {}, [DigitPressed(dialog.leg_id, key.digit, key.duration_ms)]
         if request.value("info-package"):
             return 469, _NO_INFO_PACKAGE, []
         if not request.body.strip():

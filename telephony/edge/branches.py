@@ -33,13 +33,13 @@ class Branches:
         """The To tag of an answer of ours: the same for each retransmission (RFC 3261 section 8.2.7)."""
         return "tl" + self._digest("tag", call_id, from_tag, via.branch)
 
-    def public_tag(self, call_id: str) -> str:
+    def public_tag(self, leg_id: str) -> str:
         """The From tag that stands for the caller's towards a worker."""
-        return "c" + self._digest("caller", call_id)
+        return "c" + self._digest("caller", leg_id)
 
-    def public_call_id(self, call_id: str, worker_call_id: str) -> str:
+    def public_call_id(self, leg_id: str, worker_call_id: str) -> str:
         """The Call-ID of a call that a worker places, as the outside knows it."""
-        return self._digest("call", call_id, worker_call_id)
+        return self._digest("call", leg_id, worker_call_id)
 
     def own(self, call_id: str, number: int) -> str:
         """The branch of a request that the edge itself makes."""

@@ -196,7 +196,7 @@ class EdgeContext:
         if dialog.told:
             return []
         dialog.told = True
-        return [DialogEnded(dialog.call_id, *refused)]
+        return [DialogEnded(dialog.leg_id, *refused)]
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:

@@ -157,18 +157,18 @@ class EdgeCore:
 
     def remove_worker(self, name: str, now: float) -> list[Action]:
         """What calls it still has are ended first. Idempotent."""
-        _, actions = self.end_worker_calls(name, now)
+        _, actions = self.end_worker_legs(name, now)
         worker = self._context.workers.pop(name, None)
         if worker is not None:
             del self._context.worker_addresses[(worker.host, worker.port)]
         return actions
 
-    def end_worker_calls(self, name: str, now: float) -> tuple[list[str], list[Action]]:
+    def end_worker_legs(self, name: str, now: float) -> tuple[list[str], list[Action]]:
         ended: list[str] = []
         actions: list[Action] = []
         for dialog in self._context.dialogs.of_worker(name):
             if dialog.live:
-                ended.append(dialog.call_id)
+                ended.append(dialog.leg_id)
                 actions += self._ending.end(dialog, "worker lost", now, tell_worker=False)
             elif dialog.state is DialogState.ENDED:
                 dialog.happened(DialogEvent.CUT)  # nobody is left to answer what is repeated
@@ -179,23 +179,23 @@ class EdgeCore:
             raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
         self._dialing.allow(dial, now)
 
-    def last_word(self, call_id: str, cause: str) -> SendPublic | None:
-        dialog = self._context.dialogs.of_call(call_id)
+    def last_word(self, leg_id: str, cause: str) -> SendPublic | None:
+        dialog = self._context.dialogs.of_leg(leg_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
 
-    def end_call(self, call_id: str, cause: str, now: float) -> list[Action]:
+    def end_leg(self, leg_id: str, cause: str, now: float) -> list[Action]:
         """Empty when there is no such live call."""
-        dialog = self._context.dialogs.of_call(call_id)
+        dialog = self._context.dialogs.of_leg(leg_id)
         return [] if dialog is None else self._ending.end(dialog, cause, now, tell_worker=True)
 
     def finish(self) -> list[Action]:
         """The edge closes: what is to be told still."""
         return [FloodSummedUp(flood) for flood in self._context.floods.rest()]
 
-    def close_call(self, call_id: str, status: int, cause: str, now: float) -> list[Action]:
+    def close_leg(self, leg_id: str, status: int, cause: str, now: float) -> list[Action]:
         """The gateway's record of the call is closed: a caller who still waits for an answer gets one (`status`, or
         500), and one who still talks a BYE."""
-        dialog = self._context.dialogs.of_call(call_id)
+        dialog = self._context.dialogs.of_leg(leg_id)
         if dialog is None or dialog.state not in (DialogState.INVITING, DialogState.CONFIRMED):
             return []
         return self._ending.end(dialog, cause, now, tell_worker=True, status=status if status >= 400 else 500)

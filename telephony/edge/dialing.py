@@ -29,7 +29,7 @@ __all__ = ["Dialing"]
 
 log = structlog.get_logger(__name__)
 
-CALL_HEADER = "x-trunkline-call"  # the leg's id, in the worker's INVITE
+LEG_HEADER = "x-trunkline-leg"  # the leg's id, in the worker's INVITE
 _ALLOWED_S = 10.0  # the worker's INVITE must come within this
 _MOST_ALLOWED = 1000
 
@@ -48,7 +48,7 @@ class Dialing:
             raise TelephonyMisuse(f"{dial.host}:{dial.port} is our own: a call would come back to us")
         if not any(socket.transport == dial.transport for socket in context.sockets):
             raise TelephonyMisuse(f"no listen address for {dial.transport}, so no call can be placed over it")
-        self._allowed[dial.call_id] = (dial, now + _ALLOWED_S)
+        self._allowed[dial.leg_id] = (dial, now + _ALLOWED_S)
         if len(self._allowed) > _MOST_ALLOWED:
             self._allowed.popitem(last=False)
 
@@ -57,12 +57,12 @@ class Dialing:
     def invite(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         """A new call."""
         context, address = self._context, (worker.host, worker.port)
-        dial, until = self._allowed.get(request.value(CALL_HEADER), (None, 0.0))
+        dial, until = self._allowed.get(request.value(LEG_HEADER), (None, 0.0))
         if dial is None or until < now or dial.worker != worker:
             context.counters.add("refused.dial")
             log.warning("call of a worker that nobody allowed", worker=worker.name)
             return [context.answer_worker(request, address, 403)]
-        del self._allowed[dial.call_id]
+        del self._allowed[dial.leg_id]
         dialog = self._dialog(request, dial, now)
         context.dialogs.add(dialog)
         via = context.public_via(dialog.public.hop, dialog.branch)
@@ -78,11 +78,11 @@ class Dialing:
         context = self._context
         listener = next(n for n, socket in enumerate(context.sockets) if socket.transport == dial.transport)
         hop = Hop(dial.transport, dial.host, dial.port, listener)
-        sip_call_id = context.branches.public_call_id(dial.call_id, request.call_id)
-        tag = context.branches.public_tag(dial.call_id)
+        sip_call_id = context.branches.public_call_id(dial.leg_id, request.call_id)
+        tag = context.branches.public_tag(dial.leg_id)
         source = Source(dial.host, dial.port, dial.transport)
         return Dialog(
-            call_id=dial.call_id,
+            leg_id=dial.leg_id,
             sip_call_id=sip_call_id,
             public=PublicParty("", f"<{dial.uri}>", dial.uri, hop),
             worker=WorkerParty(
@@ -283,7 +283,7 @@ class Dialing:
         if tag and tag != dialog.public.tag:
             context.dialogs.rename(dialog, tag)
             dialog.public.address = f"<{dialog.called_uri}>;tag={tag}"
-            ours = context.branches.public_tag(f"{dialog.call_id} {tag}")
+            ours = context.branches.public_tag(f"{dialog.leg_id} {tag}")
             address = shown.public.partition(";tag=")[0]
             dialog.shown = replace(shown, public=f"{address};tag={ours}", public_tag=ours)
         if response.status < 300 and (contact := contact_uri(response.value("contact"))):

@@ -33,7 +33,7 @@ __all__ = [
 class DialogInfo:
     """One live dialog, for metrics and pages."""
 
-    call_id: str
+    leg_id: str
     sip_call_id: str
     worker: str
     trunk: str
@@ -92,7 +92,7 @@ class WorkerParty:
 
 @dataclass(slots=True)
 class Dialog:
-    call_id: str  # ours
+    leg_id: str  # ours
     sip_call_id: str  # Call-ID that the public side knows
     public: PublicParty
     worker: WorkerParty
@@ -124,7 +124,7 @@ class Dialog:
 class DialogTable:
     def __init__(self) -> None:
         self._dialogs: dict[tuple[str, str], Dialog] = {}
-        self._by_call: dict[str, Dialog] = {}
+        self._by_leg: dict[str, Dialog] = {}
         self._by_worker_call: dict[str, Dialog] = {}
         self._by_worker: dict[str, dict[tuple[str, str], Dialog]] = {}
         self._heap: list[tuple[float, int, Dialog]] = []
@@ -136,8 +136,8 @@ class DialogTable:
     def find(self, sip_call_id: str, public_tag: str) -> Dialog | None:
         return self._dialogs.get((sip_call_id, public_tag))
 
-    def of_call(self, call_id: str) -> Dialog | None:
-        return self._by_call.get(call_id)
+    def of_leg(self, leg_id: str) -> Dialog | None:
+        return self._by_leg.get(leg_id)
 
     def of_worker_call(self, worker_call_id: str) -> Dialog | None:
         """By the Call-ID that its worker knows."""
@@ -167,7 +167,7 @@ class DialogTable:
         if (old := self._dialogs.get(key)) is not None:
             self.remove(old)
         self._dialogs[key] = dialog
-        self._by_call[dialog.call_id] = dialog
+        self._by_leg[dialog.leg_id] = dialog
         self._by_worker_call[dialog.worker.call_id] = dialog
         self._by_worker.setdefault(dialog.worker.at.name, {})[key] = dialog
         self._push(dialog)
@@ -177,8 +177,8 @@ class DialogTable:
         if self._dialogs.get(key) is not dialog:
             return
         del self._dialogs[key]
-        if self._by_call.get(dialog.call_id) is dialog:
-            del self._by_call[dialog.call_id]
+        if self._by_leg.get(dialog.leg_id) is dialog:
+            del self._by_leg[dialog.leg_id]
         if self._by_worker_call.get(dialog.worker.call_id) is dialog:
             del self._by_worker_call[dialog.worker.call_id]
         of_worker = self._by_worker[dialog.worker.at.name]
@@ -213,7 +213,7 @@ class DialogTable:
     def live(self) -> tuple[DialogInfo, ...]:
         return tuple(
             DialogInfo(
-                dialog.call_id,
+                dialog.leg_id,
                 dialog.sip_call_id,
                 dialog.worker.at.name,
                 dialog.trunk,

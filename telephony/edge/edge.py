@@ -156,9 +156,9 @@ class Edge:
         """End the calls that it still has, and take nothing from its address any more. Idempotent."""
         self._perform(self._running_core().remove_worker(name, self._loop.time()))
 
-    def end_worker_calls(self, name: str) -> list[str]:
+    def end_worker_legs(self, name: str) -> list[str]:
         """The worker is lost: BYE its answered calls and refuse its unanswered ones. Returns their call ids."""
-        ended, actions = self._running_core().end_worker_calls(name, self._loop.time())
+        ended, actions = self._running_core().end_worker_legs(name, self._loop.time())
         self._perform(actions)
         return ended
 
@@ -166,22 +166,22 @@ class Edge:
         """The worker may place this call, within 10 s. Raises TelephonyMisuse when it cannot go there."""
         self._running_core().allow_dial(dial, self._loop.time())
 
-    def last_word(self, call_id: str) -> tuple[str, int, bytes] | None:
+    def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
         """Address and BYE for the caller of a call that goes on, for its worker to send should this process die. None
         when it cannot: the caller is on TCP, or the call is not there."""
-        word = self._running_core().last_word(call_id, "the gateway was lost")
+        word = self._running_core().last_word(leg_id, "the gateway was lost")
         return None if word is None else (word.hop.ip, word.hop.port, word.data)
 
-    def end_call(self, call_id: str, cause: str = "ended by the gateway") -> bool:
+    def end_leg(self, leg_id: str, cause: str = "ended by the gateway") -> bool:
         """End one call towards the caller and its worker. False: there is no such live call."""
-        actions = self._running_core().end_call(call_id, cause, self._loop.time())
+        actions = self._running_core().end_leg(leg_id, cause, self._loop.time())
         self._perform(actions)
         return bool(actions)
 
-    def close_call(self, call_id: str, sip_status: int, cause: str) -> None:
+    def close_leg(self, leg_id: str, sip_status: int, cause: str) -> None:
         """The call's record is closed: whoever still waits or talks on the public side is told. `sip_status` is the
         answer to an INVITE that has had none."""
-        self._perform(self._running_core().close_call(call_id, sip_status, cause, self._loop.time()))
+        self._perform(self._running_core().close_leg(leg_id, sip_status, cause, self._loop.time()))
 
     async def close(self) -> None:
         """Close all sockets. Calls are not ended: that is for the gateway to do before. Idempotent."""
@@ -247,8 +247,8 @@ class Edge:
                     self._tell(self._on_flood, flood)
                 case DialogEnded():
                     self._tell(self._on_dialog_ended, action)
-                case CallCancelled(call_id):
-                    self._tell(self._on_call_cancelled, call_id)
+                case CallCancelled(leg_id):
+                    self._tell(self._on_call_cancelled, leg_id)
                 case CallerGone():
                     self._tell(self._on_caller_gone, action)
                 case DigitPressed():

@@ -33,7 +33,7 @@ class EndingCalls:
         context = self._context
         if not dialog.live:
             return []
-        log.warning("call ended by the edge", call_id=dialog.call_id, cause=cause, state=dialog.state.value)
+        log.warning("call ended by the edge", leg_id=dialog.leg_id, cause=cause, state=dialog.state.value)
         context.counters.add("ended_by_edge")
         if dialog.state is DialogState.INVITING and dialog.initiator is Party.WORKER:
             return self._dialing.cut(dialog, status, cause, now, tell_worker=tell_worker)
@@ -64,7 +64,7 @@ class EndingCalls:
         if due.kind is DueKind.NO_END:
             return self._no_end(relay, now)
         self._context.counters.add("not_taken")
-        log.warning("not taken by its worker", method=relay.method, call_id=relay.dialog.call_id)
+        log.warning("not taken by its worker", method=relay.method, leg_id=relay.dialog.leg_id)
         if relay.method == "CANCEL":
             return []  # the INVITE's end is waited for
         if relay.initial:
@@ -75,7 +75,7 @@ class EndingCalls:
         context, dialog = self._context, relay.dialog
         actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
-        refused = RefusedInvite(dialog.info, 500, writing.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.call_id)
+        refused = RefusedInvite(dialog.info, 500, writing.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.leg_id)
         return [
             *actions,
             InviteRefused(refused),
@@ -92,7 +92,7 @@ class EndingCalls:
         context.counters.add(f"answered.{relay.status}")
         actions: list[Action] = [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if gone and dialog.live:
-            actions.append(CallerGone(dialog.call_id, "the caller hung up"))
+            actions.append(CallerGone(dialog.leg_id, "the caller hung up"))
             actions += context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)
         return actions
 
@@ -102,7 +102,7 @@ class EndingCalls:
             return []
         self._context.counters.add("not_taken")
         actions = self._final_answer(relay.dialog, 487, "cancelled by the caller", now)
-        actions.append(CallerGone(relay.dialog.call_id, "the caller gave up"))
+        actions.append(CallerGone(relay.dialog.leg_id, "the caller gave up"))
         return actions + self._context.end_dialog(relay.dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
     # What is said to either side

@@ -55,14 +55,14 @@ class InviteRefused:
 class DialogEnded:
     """`sip_status` and `reason`: of the final answer with which the worker's SIP stack refused the call, else 0."""
 
-    call_id: str
+    leg_id: str
     sip_status: int = 0
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CallCancelled:
-    call_id: str
+    leg_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class FloodSummedUp:
 class CallerGone:
     """The caller has ended the call (BYE, CANCEL), and its worker gave no sign of having noticed."""
 
-    call_id: str
+    leg_id: str
     reason: str
 
 
@@ -82,7 +82,7 @@ class CallerGone:
 class DigitPressed:
     """A key, by INFO."""
 
-    call_id: str
+    leg_id: str
     digit: str = field(repr=False)
     duration_ms: int  # 0: not said
 

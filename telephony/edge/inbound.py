@@ -125,18 +125,18 @@ class InboundRequests:
 
     def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
         context = self._context
-        rule, call_id = "admitter", ""
+        rule, leg_id = "admitter", ""
         try:
             decision = context.admitter.admit(info)
         except Exception:  # whatever the gateway's fault is, the caller gets an answer
             log.exception("admitter failed", sip_call_id=info.sip_call_id)
             decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
         if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
-            log.error("call given to an unknown worker", call_id=decision.call_id, worker=decision.worker.name)
-            rule, call_id = "error", decision.call_id
+            log.error("call given to an unknown worker", leg_id=decision.leg_id, worker=decision.worker.name)
+            rule, leg_id = "error", decision.leg_id
             decision = Refuse(500, "Server Internal Error", cause_text="the call's worker is gone")
         if isinstance(decision, Refuse):
-            return self._refuse(request, hop, info, decision, rule, call_id=call_id)
+            return self._refuse(request, hop, info, decision, rule, leg_id=leg_id)
         return self._forward_new(request, hop, info, decision)
 
     def _forward_new(self, request: Request, hop: Hop, info: InviteInfo, decision: Forward) -> list[Action]:
@@ -144,7 +144,7 @@ class InboundRequests:
         branch = context.branches.forwarded(request)
         reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
         dialog = Dialog(
-            call_id=decision.call_id,
+            leg_id=decision.leg_id,
             sip_call_id=request.call_id,
             public=PublicParty(
                 request.from_tag,
@@ -154,14 +154,14 @@ class InboundRequests:
                 request.cseq,
                 tuple(request.headers.get("record-route")),
             ),
-            worker=WorkerParty(decision.worker, decision.call_id, _written(request, "to")),
+            worker=WorkerParty(decision.worker, decision.leg_id, _written(request, "to")),
             trunk=info.trunk or "",
             invite_cseq=request.cseq,
             branch=branch,
             created_at=now,
             expires_at=now + context.limits.invite_timeout_s,
             invite=reply,
-            shown=shown_to_worker(request, decision.worker, context.branches.public_tag(decision.call_id)),
+            shown=shown_to_worker(request, decision.worker, context.branches.public_tag(decision.leg_id)),
             info=info,
         )
         context.dialogs.add(dialog)
@@ -195,7 +195,7 @@ class InboundRequests:
         refuse: Refuse,
         rule: str,
         extra: Mapping[str, str] | None = None,
-        call_id: str = "",
+        leg_id: str = "",
     ) -> list[Action]:
         context, now = self._context, info.received_at
         cause = refuse.cause_text or refuse.reason
@@ -210,7 +210,7 @@ class InboundRequests:
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
         context.counters.add(f"refused.{rule}")
-        refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, call_id)
+        refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, leg_id)
         return [answer, InviteRefused(refused)]
 
     # What belongs to an INVITE
@@ -256,7 +256,7 @@ class InboundRequests:
         actions: list[Action] = [answer, self._relay(request, hop, relay.dialog, now, branch=branch)]
         context.relays.await_end(relay, now)
         if relay.initial:
-            actions.append(CallCancelled(relay.dialog.call_id))
+            actions.append(CallCancelled(relay.dialog.leg_id))
         return actions
 
     def _gave_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:

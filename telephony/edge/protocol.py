@@ -58,9 +58,9 @@ class InviteInfo:
 @dataclass(frozen=True, slots=True)
 class Dial:
     """A call that a worker may place: where it goes and who it comes from. The gateway has chosen; the worker's INVITE
-    only names `call_id`."""
+    only names `leg_id`."""
 
-    call_id: str  # of the leg
+    leg_id: str  # of the leg
     worker: WorkerAddress
     trunk: str  # whose networks may answer and send audio, beside `host`
     uri: str  # Request-URI and To: "sip:+15550100@192.0.2.7"
@@ -73,10 +73,10 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Give the call to this worker. `call_id` is ours; `headers` are added to the INVITE."""
+    """Give the call to this worker. `leg_id` is ours; `headers` are added to the INVITE."""
 
     worker: WorkerAddress
-    call_id: str
+    leg_id: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,7 +100,7 @@ class RefusedInvite:
     cause_text: str
     rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "too-large", "loop", "error"
     at: float  # seconds, loop clock
-    call_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
+    leg_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
 
 
 @dataclass(frozen=True, slots=True)

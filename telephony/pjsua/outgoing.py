@@ -26,9 +26,9 @@ from telephony.pjsua.request import suppresses_silence
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["CALL_HEADER", "OutgoingLeg", "OutgoingLine"]
+__all__ = ["LEG_HEADER", "OutgoingLeg", "OutgoingLine"]
 
-CALL_HEADER = "X-Trunkline-Call"  # identifies the call that the gateway has allowed
+LEG_HEADER = "X-Trunkline-Leg"  # identifies the call that the gateway has allowed
 _CANCELLED = 487
 _UNASSIGNED = -1
 
@@ -45,7 +45,7 @@ class OutgoingLine(Line):
     def place(self, account: Account, leg_id: str, edge: tuple[str, int], audio: LegAudio) -> None:
         """Send the INVITE to the edge. Raises CallLimitReached, MediaPortsExhausted, PjsipError."""
         header = SipHeader()
-        header.hName, header.hValue = CALL_HEADER, leg_id
+        header.hName, header.hValue = LEG_HEADER, leg_id
         prm = CallOpParam(True)
         prm.txOption.headers.push_back(header)
         call = self._call = SipCall(account, _UNASSIGNED, self)

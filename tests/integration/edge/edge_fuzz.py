@@ -116,8 +116,8 @@ Alert-Info: <http://x>;y=
 Unsupported:
 """.strip().split("\n")
 ODD_HEADERS += [
-    "Subject: a\x0bX-Trunkline-Call: c1",
-    "Subject: a\u2028X-Trunkline-Call: c1",
+    "Subject: a\x0bX-Trunkline-Leg: c1",
+    "Subject: a\u2028X-Trunkline-Leg: c1",
     "X-Long: " + "x" * 3000,
     "User-Agent: \xff\xfe",
 ]

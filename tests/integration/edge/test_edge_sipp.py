@@ -52,7 +52,7 @@ async def test_callers_of_a_dead_worker_get_a_bye_within_two_seconds(transport: 
             uas.kill()
             await uas.wait()
             async with asyncio.timeout(2.0):
-                assert sorted(running.edge.end_worker_calls("w1")) == ["c1", "c2", "c3", "c4", "c5"]
+                assert sorted(running.edge.end_worker_legs("w1")) == ["c1", "c2", "c3", "c4", "c5"]
                 assert await process.wait() == 0
         running.edge.remove_worker("w1")
         assert sorted(running.ended) == ["c1", "c2", "c3", "c4", "c5"]

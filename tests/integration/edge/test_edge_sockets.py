@@ -250,7 +250,7 @@ async def test_a_caller_whose_connection_is_gone_is_called_at_its_contact() -> N
         async with tcp_caller(running, contact):
             pass
         await until(lambda: running.edge.tcp_connections == 0)
-        assert running.edge.end_worker_calls("w1") == ["c1"]
+        assert running.edge.end_worker_legs("w1") == ["c1"]
         async with asyncio.timeout(2):
             bye = await heard.get()
         assert bye.startswith(b"BYE sip:me@127.0.0.1:%d;transport=tcp SIP/2.0\r\n" % contact)

@@ -19,7 +19,7 @@ async def test_huge_headers(gateway: RunningGateway, caller: str) -> None:
     """14 KiB of headers pass over TCP; more than the parser allows is dropped, and neither hurts."""
     async with raw_sip(gateway.tcp, "tcp") as sip:
         call = sip.call("+15550101", caller)
-        extra = "".join(f"X-Long-{n}: {'x' * 900}\r\n" for n in range(14)) + "X-Trunkline-Call: forged\r\n"
+        extra = "".join(f"X-Long-{n}: {'x' * 900}\r\n" for n in range(14)) + "X-Trunkline-Leg: forged\r\n"
         await call.establish(extra=extra)
         await call.bye()
         record = await gateway.record(call.call_id)

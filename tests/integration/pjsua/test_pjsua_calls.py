@@ -16,11 +16,11 @@ BUSY = 486
 
 async def test_a_call_is_taken_rung_answered_and_ended_by_the_caller(bench: Bench):
     phone = await bench.phone()
-    phone.send("INVITE", phone.sdp("PCMU"), extra=("X-Trunkline-Call: c-77", "X-Tenant: blue"))
+    phone.send("INVITE", phone.sdp("PCMU"), extra=("X-Trunkline-Leg: c-77", "X-Tenant: blue"))
     await phone.response(100)
     taken = await bench.leg()
     leg = taken.leg
-    assert (leg.headers["x-trunkline-call"], leg.headers["X-Tenant"]) == ("c-77", "blue")
+    assert (leg.headers["x-trunkline-leg"], leg.headers["X-Tenant"]) == ("c-77", "blue")
     assert leg.sip_call_id == phone.call_id
     assert (leg.request.request_user, leg.request.from_user) == ("+15550100", "+15550123")
     assert leg.request.from_display == 'Ann "A" Bee'

@@ -72,7 +72,7 @@ class Joined:
     async def lose(self, worker: Worker) -> None:
         """As the gateway does when a worker has died."""
         await worker.kill()
-        self.edge.end_worker_calls(worker.name)
+        self.edge.end_worker_legs(worker.name)
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def joined(tmp_path: Path) -> AsyncIterator[Joined]:
         places: dict[str, WorkerAddress] = {}
 
         def decide(invite: InviteInfo) -> Forward:
-            return Forward(places["first"], "call-1", {"X-Trunkline-Call": "call-1"})
+            return Forward(places["first"], "call-1", {"X-Trunkline-Leg": "call-1"})
 
         edge = Edge(EdgeSettings(("udp://127.0.0.1:0",), (Trunk("carrier", ("127.0.0.0/8",)),)), FakeAdmitter(decide))
         await edge.start()

@@ -89,7 +89,7 @@ class CallWorld:
         self.sent: list[Any] = []
         self._media = media
         self._speech = bytearray()
-        self.prepared = Prepare(asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
+        self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
         self.owner = self.made(settings(more), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:

@@ -15,11 +15,11 @@ from call_world import INFO, PERSONAS, ScriptedProviders, settings
 from agent.testing.virtual_clock import run_virtual
 from gateway.callworker.main import CallWorker
 from gateway.control import (
-    CALL_HEADER,
+    LEG_HEADER,
     Channel,
     DigitByInfo,
     Drain,
-    EndCall,
+    EndLeg,
     Heartbeat,
     LastWord,
     Message,
@@ -80,10 +80,10 @@ class Worker:
 
     def prepare(self, call_id: str = "call-1", persona: str = "Greeter") -> None:
         info = {**asdict(INFO), "call_id": call_id}
-        self.channel.send(Prepare(info, str(PERSONAS), persona, "rule"))
+        self.channel.send(Prepare(f"{call_id}-1", info, str(PERSONAS), persona, "rule"))
 
     def invite(self, call_id: str = "call-1") -> FakeLeg:
-        leg = FakeLeg(headers={CALL_HEADER: call_id} if call_id else {}, now=asyncio.get_running_loop().time)
+        leg = FakeLeg(headers={LEG_HEADER: f"{call_id}-1"} if call_id else {}, now=asyncio.get_running_loop().time)
         self.endpoint.incoming(leg)
         return leg
 
@@ -94,7 +94,7 @@ class Worker:
     @property
     def held(self) -> list[str]:
         """What the last heartbeat named."""
-        return [beat for beat in self.came if isinstance(beat, Heartbeat)][-1].calls
+        return [beat for beat in self.came if isinstance(beat, Heartbeat)][-1].legs
 
 
 def work(script: Callable[[Worker], Awaitable[None]], failure: TelephonyError | None = None) -> Worker:
@@ -161,7 +161,7 @@ def test_prepare_and_invite_may_come_in_either_order(order):
         await wait(2)
         assert leg.answered
         assert leg.info.called == INFO.called
-        assert worker.held == ["call-1"]
+        assert worker.held == ["call-1-1"]
         leg.end()
         await wait(2)
         assert worker.held == []
@@ -213,7 +213,7 @@ def test_a_prepared_call_whose_invite_never_comes_is_forgotten_with_a_record():
     async def script(worker: Worker) -> None:
         worker.prepare()
         await wait(2)
-        assert worker.held == ["call-1"]
+        assert worker.held == ["call-1-1"]
         await wait(8)
         assert worker.held == []
         leg = worker.invite()
@@ -228,7 +228,7 @@ def test_a_prepared_call_that_the_gateway_gives_up_is_not_taken_any_more():
     async def script(worker: Worker) -> None:
         worker.prepare()
         await wait(0.1)
-        worker.channel.send(EndCall("call-1", False, "the caller gave up"))
+        worker.channel.send(EndLeg("call-1-1", False, "the caller gave up"))
         await wait(0.1)
         leg = worker.invite()
         await wait(1.5)
@@ -243,10 +243,10 @@ def test_keys_by_info_reach_the_call_and_no_more_than_a_hand_can_press():
         worker.prepare(persona="Silent")
         leg = worker.invite()
         await wait(1)
-        worker.channel.send(DigitByInfo("call-1", "5", 160))
+        worker.channel.send(DigitByInfo("call-1-1", "5", 160))
         worker.channel.send(DigitByInfo("nobody", "6", 160))
         for _ in range(200):
-            worker.channel.send(DigitByInfo("call-1", "7", 0))
+            worker.channel.send(DigitByInfo("call-1-1", "7", 0))
         await wait(1)
         leg.end()
 
@@ -261,10 +261,10 @@ def test_a_call_whose_caller_is_gone_unnoticed_ends_as_the_callers():
         worker.prepare()
         worker.invite()
         await wait(1)
-        worker.channel.send(EndCall("call-1", False, "the caller hung up", by_caller=True))
+        worker.channel.send(EndLeg("call-1-1", False, "the caller hung up", by_peer=True))
         worker.prepare("call-2")
         await wait(0.1)
-        worker.channel.send(EndCall("call-2", False, "refused: 488", sip_status=488))
+        worker.channel.send(EndLeg("call-2-1", False, "refused: 488", sip_status=488))
         await wait(1)
 
     taken, refused = sorted(work(script).records(), key=lambda body: body["call_id"])
@@ -292,8 +292,8 @@ def test_one_call_is_ended_and_the_other_goes_on(politely, by):
             worker.prepare(call_id, "Silent")
             legs.append(worker.invite(call_id))
         await wait(1)
-        worker.channel.send(EndCall("call-1", politely, "asked for"))
-        worker.channel.send(EndCall("call-3", politely, "not here"))
+        worker.channel.send(EndLeg("call-1-1", politely, "asked for"))
+        worker.channel.send(EndLeg("call-3", politely, "not here"))
         await play_out(legs[0])
         assert [leg.ended is not None for leg in legs] == [True, False]
         assert [body["ended_by"] for body in worker.records()] == [by]
@@ -362,7 +362,7 @@ def test_a_worker_whose_gateway_was_killed_says_its_last_words_itself(told_to_st
             for call_id in ("call-1", "call-2"):
                 worker.prepare(call_id)
                 leg = worker.invite(call_id)
-                worker.channel.send(LastWord(call_id, ip, port, f"BYE {call_id}"))
+                worker.channel.send(LastWord(f"{call_id}-1", ip, port, f"BYE {call_id}"))
                 await wait(1)
             leg.end()  # that call is over
             await wait(2)

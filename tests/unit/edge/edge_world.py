@@ -123,11 +123,11 @@ class World:
 
     @property
     def ended(self) -> list[str]:
-        return [event.call_id for event in self.told if isinstance(event, DialogEnded)]
+        return [event.leg_id for event in self.told if isinstance(event, DialogEnded)]
 
     @property
     def cancelled(self) -> list[str]:
-        return [event.call_id for event in self.told if isinstance(event, CallCancelled)]
+        return [event.leg_id for event in self.told if isinstance(event, CallCancelled)]
 
     @property
     def refused(self) -> list[InviteRefused]:
@@ -174,7 +174,7 @@ def make_world(
 
     def decide(invite: InviteInfo) -> Forward | Refuse:
         call_id = f"c{next(numbers)}"
-        return Forward(WORKER, call_id, {"X-Trunkline-Call": call_id})
+        return Forward(WORKER, call_id, {"X-Trunkline-Leg": call_id})
 
     admitter = FakeAdmitter(decide)
     trunks = (

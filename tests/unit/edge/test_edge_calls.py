@@ -27,7 +27,7 @@ from telephony.sip.sdp import parse_sdp
 
 
 def test_a_new_invite_gets_100_and_goes_to_the_worker_written_anew(world: World) -> None:
-    world.caller(call_request(more=("X-Customer: 7", "X-Trunkline-Call: forged", "Unknown-Thing:  a ;b"), forwards=""))
+    world.caller(call_request(more=("X-Customer: 7", "X-Trunkline-Leg: forged", "Unknown-Thing:  a ;b"), forwards=""))
     assert statuses(world) == [100]
     invite = first_request(world.to_worker())
     assert [line.text for line in invite.lines] == [
@@ -38,7 +38,7 @@ def test_a_new_invite_gets_100_and_goes_to_the_worker_written_anew(world: World)
         "Call-ID: c1",
         "CSeq: 1 INVITE",
         f"Contact: <sip:127.0.0.1:{WORKER_PORT}>",
-        "X-Trunkline-Call: c1",
+        "X-Trunkline-Leg: c1",
         "Content-Type: application/sdp",
         f"Content-Length: {len(SDP)}",
     ]
@@ -58,7 +58,7 @@ def test_a_request_that_is_too_long_for_a_worker_loses_what_it_does_not_need(wor
     texts = [line.text for line in invite.lines]
     assert not any(text.startswith("X-Long") for text in texts) and "Subject: dinner" not in texts
     assert "Supported: timer" in texts and invite.body
-    assert values(invite, "x-trunkline-call") == ["c1"]
+    assert values(invite, "x-trunkline-leg") == ["c1"]
 
 
 def test_a_long_offer_is_shortened_to_what_a_worker_needs_and_an_endless_one_refused(world: World) -> None:
@@ -123,7 +123,7 @@ def test_streams_that_are_refused_keep_their_places_in_answers_and_in_our_own_of
     world.worker(request.replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
     assert first_request(world.to_public()).body == head + refused + b"m=" + audio
     world.caller(call_request(cseq=2, branch="z9hG4bKre", to_tag="bob"))  # it has no second stream any more
-    assert world.context.dialogs.of_call("c1").streams.before == refused  # type: ignore[union-attr]
+    assert world.context.dialogs.of_leg("c1").streams.before == refused  # type: ignore[union-attr]
     world.public.clear()
     again = first_request(world.to_worker()[-1:])
     world.worker(world.answer(again, 200).replace(b"Content-Length: 0", b"Content-Length: %d" % len(SDP)) + SDP)
@@ -207,7 +207,7 @@ def test_an_admitter_that_fails_or_names_an_unknown_worker_leads_to_500(world: W
     world.admitter.decide = Forward(WorkerAddress("w9", "127.0.0.1", 1), "c9")
     world.caller(call_request(call="call-2"))
     assert statuses(world) == [500, 500]
-    assert [(event.invite.rule, event.invite.call_id) for event in world.refused] == [("error", ""), ("error", "c9")]
+    assert [(event.invite.rule, event.invite.leg_id) for event in world.refused] == [("error", ""), ("error", "c9")]
 
 
 def test_new_calls_above_the_rate_get_503_and_strangers_nothing() -> None:

@@ -29,7 +29,7 @@ def worker_invite(method: str = "INVITE", *, tag: str = "", leg: str = "leg-1", 
         "Call-ID: pjsip-1",
         f"CSeq: 17 {method}",
         "Contact: <sip:trunkline@127.0.0.1:40001>",
-        f"X-Trunkline-Call: {leg}",
+        f"X-Trunkline-Leg: {leg}",
         *(("Content-Type: application/sdp",) if body else ()),
         body=body,
     )
@@ -63,7 +63,7 @@ def requests(world: World) -> list[tuple[str, str]]:
 
 
 def state(world: World) -> DialogState:
-    dialog = world.context.dialogs.of_call("leg-1")
+    dialog = world.context.dialogs.of_leg("leg-1")
     assert dialog is not None
     return dialog.state
 
@@ -279,7 +279,7 @@ def test_an_answer_after_the_end_is_acknowledged_and_hung_up(world: World, why: 
     if why == "cancelled":
         world.worker(worker_invite("CANCEL"))
     elif why == "ended by the gateway":
-        world.perform(world.core.end_call("leg-1", "no longer wanted", world.now))
+        world.perform(world.core.end_leg("leg-1", "no longer wanted", world.now))
     world.tick(5.5)
     assert state(world) is DialogState.LOST
     world.to_public()
@@ -318,11 +318,11 @@ def test_an_answer_that_cannot_be_used_is_hung_up(world: World) -> None:
 def test_a_worker_that_is_lost_leaves_no_phone_ringing_or_talking(world: World) -> None:
     invite = dialled(world)
     callee(world, invite, 180)
-    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    world.perform(world.core.end_worker_legs("w1", world.now)[1])
     assert requests(world) == [("CANCEL", "")]
     other = make_world()
     answered(other)
-    other.perform(other.core.end_worker_calls("w1", other.now)[1])
+    other.perform(other.core.end_worker_legs("w1", other.now)[1])
     assert requests(other) == [("BYE", "callee")]
 
 
@@ -330,7 +330,7 @@ def test_the_gateway_ends_a_call_that_rings(world: World) -> None:
     invite = dialled(world)
     callee(world, invite, 180)
     to_worker(world)
-    world.perform(world.core.end_call("leg-1", "no longer wanted", world.now))
+    world.perform(world.core.end_leg("leg-1", "no longer wanted", world.now))
     assert requests(world) == [("CANCEL", "")]
     assert [message.status for message in to_worker(world)] == [500]
 

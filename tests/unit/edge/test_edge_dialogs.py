@@ -137,7 +137,7 @@ def test_an_answered_call_of_a_lost_worker_gets_a_bye_until_it_is_answered(world
     world.established()
     world.worker(worker_request("UPDATE", 41))
     world.public.clear()
-    ended, actions = world.core.end_worker_calls("w1", world.now)
+    ended, actions = world.core.end_worker_legs("w1", world.now)
     world.perform(actions)
     assert ended == world.ended == ["c1"]
     (sent,) = world.public
@@ -163,7 +163,7 @@ def test_the_last_word_of_a_call_is_a_bye_that_somebody_else_may_send(world: Wor
     assert (word.hop.ip, word.hop.port) == ("10.1.2.3", 5060)
     assert (bye.method, bye.uri_text, bye.from_tag, bye.to_tag) == ("BYE", "sip:alice@10.1.2.3:5060", "bob", "alice")
     assert (world.public, world.ended) == ([], [])  # the call goes on
-    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    world.perform(world.core.end_worker_legs("w1", world.now)[1])
     ours = first_request(world.to_public())
     assert ours.cseq < bye.cseq
     assert world.core.last_word("c1", "the gateway was lost") is None
@@ -172,13 +172,13 @@ def test_the_last_word_of_a_call_is_a_bye_that_somebody_else_may_send(world: Wor
 def test_over_tcp_there_is_no_last_word(world: World) -> None:
     world.established(hop=Hop("tcp", "10.1.2.3", 5060, 1, 7), via="SIP/2.0/TCP 10.1.2.3:5060")
     assert world.core.last_word("c1", "the gateway was lost") is None
-    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    world.perform(world.core.end_worker_legs("w1", world.now)[1])
     assert world.public[0].hop.transport == "tcp"
 
 
 def test_an_unanswered_bye_is_given_up_after_32_s(world: World) -> None:
     world.established()
-    world.perform(world.core.end_worker_calls("w1", world.now)[1])
+    world.perform(world.core.end_worker_legs("w1", world.now)[1])
     world.tick(32.0)
     sent = len(world.public)
     assert 9 <= sent <= 11
@@ -192,7 +192,7 @@ def test_an_unanswered_call_of_a_lost_worker_is_refused_until_its_ack(world: Wor
     invite = first_request(world.to_worker())
     world.worker(world.answer(invite, 180))
     world.public.clear()
-    ended, actions = world.core.end_worker_calls("w1", world.now)
+    ended, actions = world.core.end_worker_legs("w1", world.now)
     world.perform(actions)
     world.tick(0.6)
     first, again = world.to_public()
@@ -220,19 +220,19 @@ def test_after_its_death_the_caller_is_answered_by_the_edge(world: World) -> Non
 
 def test_end_call_tells_both_sides(world: World) -> None:
     world.established()
-    world.perform(world.core.end_call("c1", "reaped", world.now))
+    world.perform(world.core.end_leg("c1", "reaped", world.now))
     assert first_request(world.to_public()).method == "BYE"
     bye = first_request(world.to_worker())
     assert (bye.method, bye.from_tag, bye.to_tag, bye.cseq) == ("BYE", CALLER_TAG, "bob", 1001)
-    assert world.core.end_call("c1", "again", world.now) == []
-    assert world.core.end_call("unknown", "x", world.now) == []
+    assert world.core.end_leg("c1", "again", world.now) == []
+    assert world.core.end_leg("unknown", "x", world.now) == []
 
 
 def test_end_call_before_the_answer_cancels_at_the_worker(world: World) -> None:
     world.caller(call_request())
     invite = first_request(world.to_worker())
     world.public.clear()
-    world.perform(world.core.end_call("c1", "reaped", world.now))
+    world.perform(world.core.end_leg("c1", "reaped", world.now))
     assert statuses(world) == [500]
     cancel = first_request(world.to_worker())
     assert (cancel.method, cancel.via.branch, cancel.cseq) == ("CANCEL", invite.via.branch, 1)
@@ -244,7 +244,7 @@ def test_a_worker_that_answers_too_late_gets_its_ack_and_is_not_left_talking(
 ) -> None:
     world.caller(call_request())
     invite = first_request(world.to_worker())
-    world.perform(world.core.end_call("c1", "reaped", world.now))
+    world.perform(world.core.end_leg("c1", "reaped", world.now))
     cancel = first_request(world.to_worker())
     world.worker(world.answer(cancel, 200))
     world.public.clear()
@@ -293,7 +293,7 @@ def test_nothing_is_kept_for_ever(world: World) -> None:
 def test_dialogs_can_be_seen(world: World) -> None:
     world.caller(call_request())
     (dialog,) = world.context.dialogs.live()
-    assert (dialog.call_id, dialog.worker, dialog.trunk, dialog.state) == (
+    assert (dialog.leg_id, dialog.worker, dialog.trunk, dialog.state) == (
         "c1",
         "w1",
         "carrier",

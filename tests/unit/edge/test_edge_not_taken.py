@@ -26,7 +26,7 @@ def test_an_invite_that_is_not_taken_gets_500_and_a_record_that_says_so(world: W
     refused, ended = world.told
     assert isinstance(refused, InviteRefused) and isinstance(ended, DialogEnded)
     invite = refused.invite
-    assert (invite.rule, invite.status, invite.call_id) == ("not-taken", 500, "c1")
+    assert (invite.rule, invite.status, invite.leg_id) == ("not-taken", 500, "c1")
     assert world.context.counters["not_taken"] == 1
 
 
@@ -83,19 +83,19 @@ def test_a_call_whose_record_closes_unanswered_has_its_final_answer_then(world: 
     world.caller(call_request())
     world.worker(world.answer(first_request(world.to_worker()), 180))
     world.public.clear()
-    world.perform(world.core.close_call("c1", 480, "its INVITE never came", world.now))
+    world.perform(world.core.close_leg("c1", 480, "its INVITE never came", world.now))
     (answer,) = world.to_public()
     assert not isinstance(answer, Request)
     assert (answer.status, values(answer, "reason")) == (480, ['SIP;cause=480;text="its INVITE never came"'])
     assert methods(world) == ["CANCEL"]
-    world.perform(world.core.close_call("c1", 480, "again", world.now))
-    world.perform(world.core.close_call("unknown", 0, "never", world.now))
+    world.perform(world.core.close_leg("c1", 480, "again", world.now))
+    world.perform(world.core.close_leg("unknown", 0, "never", world.now))
     assert world.public == []
 
 
 def test_a_call_whose_record_closes_while_its_caller_talks_is_hung_up(world: World) -> None:
     world.established()
-    world.perform(world.core.close_call("c1", 200, "lost", world.now))
+    world.perform(world.core.close_leg("c1", 200, "lost", world.now))
     assert first_request(world.to_public()).method == "BYE"
     assert methods(world) == ["BYE"]
 

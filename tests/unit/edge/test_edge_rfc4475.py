@@ -97,7 +97,7 @@ def test_what_goes_to_a_worker_holds_no_line_of_the_outside() -> None:
         assert {text for text in same - common if not text.startswith(("CSeq:", "Content-Length:"))} == set()
         assert {line.name for line in after.lines} <= {
             *("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "content-type", "content-length"),
-            *("allow", "supported", "require", "session-expires", "min-se", "x-trunkline-call"),
+            *("allow", "supported", "require", "session-expires", "min-se", "x-trunkline-leg"),
         }
 
 

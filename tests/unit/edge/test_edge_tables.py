@@ -137,7 +137,7 @@ def test_the_table_holds_a_thousand_dialogs_and_lets_go_of_them() -> None:
     for n in range(1000):
         world.caller(call_request(call=f"c{n}"))
     assert len(world.context.dialogs.live()) == 1000
-    ended, _ = world.core.end_worker_calls("w1", world.now)
+    ended, _ = world.core.end_worker_legs("w1", world.now)
     assert len(ended) == 1000
     assert world.context.dialogs.live() == ()
 

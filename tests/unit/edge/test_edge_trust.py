@@ -81,7 +81,7 @@ def test_an_answer_counts_only_from_the_dialogs_trunk(world: World) -> None:
 
 def test_the_edges_own_bye_is_not_silenced_by_a_stranger(world: World) -> None:
     world.established()
-    world.perform(world.core.end_call("c1", "gone", world.now))
+    world.perform(world.core.end_leg("c1", "gone", world.now))
     bye = first_request(world.to_public())
     world.caller(world.answer(bye, 200), STRANGER)
     world.tick(0.6)
@@ -109,7 +109,7 @@ def test_requests_go_to_the_contact_within_the_trunks_networks(
     if by == "worker":
         assert caller_is_reached_at(world) == reached
     else:
-        world.perform(world.core.end_call("c1", "gone", world.now))
+        world.perform(world.core.end_leg("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == reached
         assert first_request(world.to_public()).uri_text == contact
 
@@ -123,7 +123,7 @@ def test_a_record_route_to_a_third_party_is_not_obeyed(world: World, route: str,
     if by == "worker":
         assert caller_is_reached_at(world) == ("10.1.2.3", 5060)
     else:
-        world.perform(world.core.end_call("c1", "gone", world.now))
+        world.perform(world.core.end_leg("c1", "gone", world.now))
         assert (world.public[0].hop.ip, world.public[0].hop.port) == ("10.1.2.3", 5060)
         assert values(first_request(world.to_public()), "route") == [f"<{route}>"]
 

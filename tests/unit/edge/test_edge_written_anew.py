@@ -32,7 +32,7 @@ def test_answers_of_callers_are_written_anew_for_the_worker(world: World, status
 
 
 def asked_tag(world: World) -> str:
-    dialog = world.context.dialogs.of_call("c1")
+    dialog = world.context.dialogs.of_leg("c1")
     assert dialog is not None
     return dialog.shown.public_tag
 
@@ -53,10 +53,10 @@ def test_what_a_worker_says_reaches_the_caller_by_an_allow_list(world: World) ->
 
 def test_line_breaks_that_only_some_readers_see_make_no_headers(world: World) -> None:
     for number, separator in enumerate(("\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")):
-        more = (f"Subject: a{separator}X-Trunkline-Call: forged", f'Reason: SIP;text="a{separator}X: 1"')
+        more = (f"Subject: a{separator}X-Trunkline-Leg: forged", f'Reason: SIP;text="a{separator}X: 1"')
         world.caller(call_request(call=f"call-{number}", more=more))
         data = world.workers.pop().data
-        assert data.count(b"X-Trunkline-Call") == 1 and b"forged" not in data
+        assert data.count(b"X-Trunkline-Leg") == 1 and b"forged" not in data
         assert (
             len(data.decode().partition("\r\n\r\n")[0].splitlines())
             == data.count(b"\r\n", 0, data.index(b"\r\n\r\n")) + 1
@@ -91,7 +91,7 @@ def test_odd_headers_cost_nobody_the_call(world: World, more: str, written: str)
     assert statuses(world) == [100]
     plain = {"via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "content-type", "content-length"}
     lines = [line.text for line in first_request(world.to_worker()).lines if line.name not in plain]
-    assert lines == ([written] if written else []) + ["X-Trunkline-Call: c1"]
+    assert lines == ([written] if written else []) + ["X-Trunkline-Leg: c1"]
 
 
 @pytest.mark.parametrize(

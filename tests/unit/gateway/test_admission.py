@@ -11,7 +11,7 @@ import pytest
 
 from gateway.admission import Admission
 from gateway.config import load_settings
-from gateway.control import CALL_HEADER, Prepare
+from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import NoRoute, PersonaRef, Route
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
@@ -86,15 +86,16 @@ def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
     answer = world.admission.admit(INVITE)
     assert isinstance(answer, Forward)
     assert (answer.worker.name, answer.worker.port) == ("w1", 7001)
-    assert answer.headers == {CALL_HEADER: answer.call_id}
+    assert answer.headers == {LEG_HEADER: answer.leg_id}
     (prepared,), (opened,) = world.prepared, world.opened
-    assert prepared.call["call_id"] == opened.call_id == answer.call_id
+    assert prepared.call["call_id"] == opened.call_id
+    assert prepared.leg_id == answer.leg_id == f"{opened.call_id}-1"
     assert (opened.called, opened.caller, opened.trunk) == ("+14155550100", "+14155550123", "local")
     assert (opened.persona, opened.rule, opened.worker) == (str(ROUTE.persona), "demo.yaml:3", "w1")
-    assert prepared.recording == f"/recordings/2026-03-04/{answer.call_id}.wav"
+    assert prepared.recording == f"/recordings/2026-03-04/{opened.call_id}.wav"
     (call,) = world.live
-    assert (call.call_id, call.worker) == (answer.call_id, "w1")
-    assert call.recording == f"2026-03-04/{answer.call_id}.wav"
+    assert (call.call_id, call.worker) == (opened.call_id, "w1")
+    assert call.recording == f"2026-03-04/{opened.call_id}.wav"
     assert world.plan.regions == ["US"]  # the trunk's before the dialplan's
 
 
@@ -146,5 +147,5 @@ def test_while_draining_nothing_is_taken():
 
 def test_each_call_has_an_id_of_its_own():
     world = World(slots=3)
-    ids = {world.admission.admit(INVITE).call_id for _ in range(3)}
+    ids = {world.admission.admit(INVITE).leg_id for _ in range(3)}
     assert len(ids) == 3

@@ -7,7 +7,7 @@ MESSAGES = [
     Ready(7, 5070, 4),
     Heartbeat(["a", "b"], 0.5),
     Stop(),
-    Prepare({"call_id": "x"}, "clinic.py", "Reception", "r"),
+    Prepare("x-1", {"call_id": "x"}, "clinic.py", "Reception", "r"),
 ]
 
 

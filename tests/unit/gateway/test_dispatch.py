@@ -23,8 +23,8 @@ def test_calls_fill_one_worker_before_the_next() -> None:
         dispatcher.add(name, 7000, 2)
     taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(5)]
     assert [slot.worker for slot in taken if slot] == ["w3", "w3", "w2", "w2", "w1"]
-    dispatcher.release("c2")
-    dispatcher.release("c4")
+    dispatcher.release("c2-1")
+    dispatcher.release("c4-1")
     slot = dispatcher.take("next", now=0.0)
     assert slot is not None
     assert slot.worker == "w2"
@@ -34,8 +34,8 @@ def test_full_is_none_and_a_released_slot_is_free_again(dispatcher: Dispatcher) 
     for i in range(3):
         dispatcher.take(f"c{i}", now=0.0)
     assert dispatcher.take("c3", now=0.0) is None
-    assert dispatcher.release("c1")
-    assert not dispatcher.release("c1")
+    assert dispatcher.release("c1-1")
+    assert not dispatcher.release("c1-1")
     assert dispatcher.take("c3", now=0.0) is not None
     assert dispatcher.free == 0
 
@@ -46,9 +46,20 @@ def test_one_call_cannot_take_two_slots(dispatcher: Dispatcher) -> None:
         dispatcher.take("c", now=0.0)
 
 
+def test_further_legs_of_a_call_prefer_its_worker_and_go_elsewhere_when_it_is_full(dispatcher: Dispatcher) -> None:
+    first = dispatcher.take("c", now=0.0)
+    beside = dispatcher.take("c", now=0.0, leg_id="c-2", prefer="w1")
+    elsewhere = dispatcher.take("c", now=0.0, leg_id="c-3", prefer="w1")
+    assert first and beside and elsewhere
+    assert [(slot.leg_id, slot.worker) for slot in (first, beside, elsewhere)] == [
+        ("c-1", "w1"), ("c-2", "w1"), ("c-3", "w2"),
+    ]  # fmt: skip
+    assert dispatcher.take("c", now=0.0, leg_id="c-4", prefer="w1") is None
+
+
 def test_a_lost_worker_gives_back_its_calls(dispatcher: Dispatcher) -> None:
     slots = [dispatcher.take(f"c{i}", now=0.0) for i in range(3)]
-    of_w1 = [slot.call_id for slot in slots if slot and slot.worker == "w1"]
+    of_w1 = [slot.leg_id for slot in slots if slot and slot.worker == "w1"]
     assert sorted(dispatcher.remove("w1")) == sorted(of_w1)
     assert dispatcher.remove("w1") == []
     assert dispatcher.busy == 1
@@ -59,8 +70,8 @@ def test_orphans_are_calls_that_their_worker_does_not_hold_after_the_grace(dispa
     slot = dispatcher.take("a", now=10.0)
     assert slot is not None
     assert dispatcher.orphans(slot.worker, set(), now=12.0, grace_s=5.0) == []
-    assert dispatcher.orphans(slot.worker, {"a"}, now=16.0, grace_s=5.0) == []
-    assert dispatcher.orphans(slot.worker, set(), now=16.0, grace_s=5.0) == ["a"]
+    assert dispatcher.orphans(slot.worker, {"a-1"}, now=16.0, grace_s=5.0) == []
+    assert dispatcher.orphans(slot.worker, set(), now=16.0, grace_s=5.0) == ["a-1"]
 
 
 def test_slots_that_linger_after_their_calls_are_not_given_away(dispatcher: Dispatcher) -> None:
@@ -79,8 +90,8 @@ def test_a_worker_that_took_no_call_gets_the_next_only_when_no_other_can(dispatc
     dispatcher.doubt("unknown")
     taken = [dispatcher.take(f"c{i}", now=0.0) for i in range(2)]
     assert [slot.worker for slot in taken if slot] == ["w2", "w1"]
-    dispatcher.release("c0")
-    dispatcher.release("c1")
+    dispatcher.release("c0-1")
+    dispatcher.release("c1-1")
     dispatcher.heard_of("w1", 0)
     slot = dispatcher.take("c2", now=0.0)
     assert slot is not None and slot.worker == "w1"

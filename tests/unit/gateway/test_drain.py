@@ -66,7 +66,7 @@ def test_a_drain_waits_for_the_last_call_whatever_becomes_of_it(tmp_path: Path, 
         elif how == "orphan":
             world.calls.worker_heartbeat("w1", set())
         else:
-            world.calls.refused(RefusedInvite(INVITE, 500, "", "", "error", 1.0, "a"))
+            world.calls.refused(RefusedInvite(INVITE, 500, "", "", "error", 1.0, "a-1"))
         await draining
 
     world = play(tmp_path, script)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.control import DigitByInfo, EndCall, LastWord
+from gateway.control import DigitByInfo, EndLeg, LastWord
 from gateway.dispatch import Dispatcher
 from gateway.fakes import FakeEdge, FakeWorkers
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.reconciler import Reconciler
-from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, Outcome, WorkerLost
+from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, LegClosed, Outcome, WorkerLost
 from gateway.record_flow import RecordFlow
 from gateway.store import WriterState
 from telephony.call import CallInfo, Direction, EndedBy
@@ -107,6 +107,48 @@ def test_a_lost_worker_ends_its_calls_for_callers_and_records(tmp_path: Path):
     assert lost.call_ids == ("a", "b")
 
 
+def test_a_lost_worker_takes_only_its_own_legs_and_the_calls_whose_room_it_had(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.calls.worker_ready("w2", 7002, 4)
+        now = asyncio.get_running_loop().time()
+        for call_id, holder, other in (("a", "w1", "w2"), ("b", "w2", "w1")):
+            world.dispatcher.take(call_id, now, prefer=holder)
+            world.flow.put(CallOpened.of(info_of(INVITE, call_id), started_at=NOW))
+            world.dispatcher.take(call_id, now, leg_id=f"{call_id}-2", prefer=other)
+        world.calls.worker_lost("w1")
+        assert [call.call_id for call in world.live] == ["b"]
+        assert sorted(world.live.of_worker("w2")) == ["a-2", "b-1"], "the former until it has ended itself"
+
+    world = play(tmp_path, script)
+    (lost,) = world.records
+    assert (lost.call_ids, lost.leg_ids) == (("a",), ("b-2",))
+    assert world.workers.sent == [("w2", EndLeg("a-2", False, "its call was lost"))]
+
+
+def test_the_end_of_a_further_leg_frees_its_slot_and_its_dialog(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.dispatcher.take("a", asyncio.get_running_loop().time(), leg_id="a-2")
+        ended = LegClosed(leg_id="a-2", call_id="a", outcome=Outcome.ANSWERED, ended_at=NOW, end_reason="hung up")
+        world.calls.worker_record("w1", ended.to_dict())
+        assert (world.dispatcher.busy, world.live.worker_of("a-1")) == (1, "w1")
+        await asyncio.sleep(1)
+
+    assert ("close leg", "a-2", "0", "hung up") in play(tmp_path, script).edge.did
+
+
+def test_a_further_leg_that_its_worker_does_not_know_does_not_cost_the_call(tmp_path: Path):
+    async def script(world: World) -> None:
+        world.take("a")
+        world.dispatcher.take("a", asyncio.get_running_loop().time(), leg_id="a-2")
+        await asyncio.sleep(11)
+        world.calls.worker_heartbeat("w1", {"a-1"})
+        assert (world.dispatcher.busy, [call.call_id for call in world.live]) == (1, ["a"])
+
+    (lost,) = play(tmp_path, script).records
+    assert (lost.call_ids, lost.leg_ids) == ((), ("a-2",))
+
+
 def test_a_lost_worker_without_calls_leaves_no_record(tmp_path: Path):
     async def script(world: World) -> None:
         world.calls.worker_lost("w1")
@@ -142,16 +184,16 @@ async def test_recordings_of_a_lost_worker_are_mended_and_put_on_record(tmp_path
 def test_a_call_that_its_worker_does_not_know_is_ended_after_the_grace(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a", "b")
-        world.calls.worker_heartbeat("w1", {"b"})
+        world.calls.worker_heartbeat("w1", {"b-1"})
         assert world.records == []
         await asyncio.sleep(11)
-        world.calls.worker_heartbeat("w1", {"b"})
-        world.calls.worker_heartbeat("w1", {"b"})
-        assert world.live.worker_of("b") == "w1"
+        world.calls.worker_heartbeat("w1", {"b-1"})
+        world.calls.worker_heartbeat("w1", {"b-1"})
+        assert world.live.worker_of("b-1") == "w1"
 
     world = play(tmp_path, script)
-    assert world.edge.did[1:] == [("end call", "a")]
-    assert world.workers.sent == [("w1", EndCall("a", False, "lost its owner"))]
+    assert world.edge.did[1:] == [("end leg", "a-1")]
+    assert world.workers.sent == [("w1", EndLeg("a-1", False, "lost its owner"))]
     assert [record.call_ids for record in world.records] == [("a",)]
     assert [call.call_id for call in world.live] == ["b"]
 
@@ -159,26 +201,26 @@ def test_a_call_that_its_worker_does_not_know_is_ended_after_the_grace(tmp_path:
 def test_a_worker_is_left_with_the_last_word_for_each_of_its_calls(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a", "b")
-        world.calls.worker_heartbeat("w1", {"a", "b"})  # neither is confirmed yet
-        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE \xe9")
-        world.calls.worker_heartbeat("w1", {"a", "b"})
-        world.edge.words["a"] = ("192.0.2.7", 5062, b"BYE once more")
-        world.calls.worker_heartbeat("w1", {"a", "b"})
+        world.calls.worker_heartbeat("w1", {"a-1", "b-1"})  # neither is confirmed yet
+        world.edge.words["a-1"] = ("192.0.2.7", 5062, b"BYE \xe9")
+        world.calls.worker_heartbeat("w1", {"a-1", "b-1"})
+        world.edge.words["a-1"] = ("192.0.2.7", 5062, b"BYE once more")
+        world.calls.worker_heartbeat("w1", {"a-1", "b-1"})
 
-    assert play(tmp_path, script).workers.sent == [("w1", LastWord("a", "192.0.2.7", 5062, "BYE \xe9"))]
+    assert play(tmp_path, script).workers.sent == [("w1", LastWord("a-1", "192.0.2.7", 5062, "BYE \xe9"))]
 
 
 def test_a_dialog_that_ended_without_a_record_asks_the_worker(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a", "b")
-        world.calls.dialog_ended(DialogEnded("a", 488, "Not Acceptable Here"))
-        world.calls.dialog_ended(DialogEnded("b"))
+        world.calls.dialog_ended(DialogEnded("a-1", 488, "Not Acceptable Here"))
+        world.calls.dialog_ended(DialogEnded("b-1"))
         world.close("b")
         await asyncio.sleep(60)
 
     sent = play(tmp_path, script).workers.sent
     why = "refused by the worker's SIP stack: 488 Not Acceptable Here"
-    assert sent == [("w1", EndCall("a", False, why, sip_status=488))]
+    assert sent == [("w1", EndLeg("a-1", False, why, sip_status=488))]
 
 
 def test_a_closing_record_ends_what_the_caller_still_has_of_the_call(tmp_path: Path):
@@ -187,32 +229,32 @@ def test_a_closing_record_ends_what_the_caller_still_has_of_the_call(tmp_path: P
         world.close("a")
         await asyncio.sleep(1)
 
-    assert ("close call", "a", "0", "the call is over") in play(tmp_path, script).edge.did
+    assert ("close leg", "a-1", "0", "the call is over") in play(tmp_path, script).edge.did
 
 
 def test_a_worker_that_did_not_notice_its_callers_end_is_told(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a")
-        world.calls.caller_gone(CallerGone("a", "the caller hung up"))
+        world.calls.caller_gone(CallerGone("a-1", "the caller hung up"))
         world.calls.caller_gone(CallerGone("unknown", "the caller hung up"))
 
     sent = play(tmp_path, script).workers.sent
-    assert sent == [("w1", EndCall("a", False, "the caller hung up", by_caller=True))]
+    assert sent == [("w1", EndLeg("a-1", False, "the caller hung up", by_peer=True))]
 
 
 def test_a_key_by_info_goes_to_the_calls_worker(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a")
-        world.calls.digit(DigitPressed("a", "5", 160))
+        world.calls.digit(DigitPressed("a-1", "5", 160))
         world.calls.digit(DigitPressed("unknown", "5", 160))
 
-    assert play(tmp_path, script).workers.sent == [("w1", DigitByInfo("a", "5", 160))]
+    assert play(tmp_path, script).workers.sent == [("w1", DigitByInfo("a-1", "5", 160))]
 
 
 def test_an_invite_that_its_worker_did_not_take_is_closed_once(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a")
-        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "not taken", "not-taken", 1.0, "a")
+        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "not taken", "not-taken", 1.0, "a-1")
         world.calls.refused(refused)
         world.close("a")  # what the worker says when it is told
 
@@ -220,7 +262,7 @@ def test_an_invite_that_its_worker_did_not_take_is_closed_once(tmp_path: Path):
     assert [(record.outcome, record.sip_status, record.refused_by) for record in world.records] == [
         ("refused", 500, "not taken")
     ]
-    assert world.workers.sent == [("w1", EndCall("a", False, "not taken", sip_status=500))]
+    assert world.workers.sent == [("w1", EndLeg("a-1", False, "not taken", sip_status=500))]
 
 
 def test_a_refused_invite_is_a_whole_record(tmp_path: Path):
@@ -235,7 +277,7 @@ def test_a_refused_invite_is_a_whole_record(tmp_path: Path):
 def test_a_call_refused_after_it_was_admitted_gives_its_slot_back(tmp_path: Path):
     async def script(world: World) -> None:
         world.take("a")
-        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "the call's worker is gone", "error", 1.0, "a")
+        refused = RefusedInvite(INVITE, 500, "Server Internal Error", "the call's worker is gone", "error", 1.0, "a-1")
         world.calls.refused(refused)
         assert world.dispatcher.busy == 0
 

@@ -12,10 +12,10 @@ INVITE = (
     'f: "Doe, \\"Jo\\"" <sip:+15550123;npdi@carrier.example:5060>;tag=1\r\n'
     "t: sip:frontdesk@pbx.example\r\n"
     "i: abc@host\r\n"
-    "X-Trunkline-Call: c-1\r\n"
+    "X-Trunkline-Leg: c-1\r\n"
     "x-long: one\r\n"
     "  two\r\n"
-    "X-Trunkline-Call: c-2\r\n"
+    "X-Trunkline-Leg: c-2\r\n"
     "Content-Length: 12\r\n"
     "\r\n"
     "X-Body: no\r\n"
@@ -29,8 +29,8 @@ def test_an_invite():
     assert request.from_display == 'Doe, "Jo"'
     assert request.from_user == "+15550123"
     assert request.to_user == "frontdesk"
-    assert dict(request.headers) == {"X-Trunkline-Call": "c-1", "x-long": "one two"}
-    assert request.headers["x-trunkline-call"] == "c-1"
+    assert dict(request.headers) == {"X-Trunkline-Leg": "c-1", "x-long": "one two"}
+    assert request.headers["x-trunkline-leg"] == "c-1"
 
 
 @pytest.mark.parametrize(
