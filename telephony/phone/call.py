@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
-from aiosipua import SipRequest, SipResponse
-
 from telephony.errors import TelephonyMisuse
 from telephony.phone.audio import CallAudio, PlayHandle
-from telephony.phone.dialog import Dialog, branch_of, next_hop, respond
+from telephony.phone.dialog import Dialog, Received, next_hop, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.rtp import ReceivedPackets
 from telephony.phone.sdp import MediaDirection, describe, understand
 from telephony.phone.signaling import CallEnded, InDialogRequest, Signaling
 from telephony.phone.transaction import FinalAnswer
 from telephony.phone.transport import Address
+from telephony.sip.new_request import NewRequest
+from telephony.sip.parse import Response
 
 __all__ = ["PhoneCall"]
 
@@ -40,7 +40,8 @@ class PhoneCall:
         self.audio = CallAudio(phone.host, phone.codecs, dtx=dtx)
         self.direction: MediaDirection = "sendrecv"
         self._sdp_version = 0
-        self.invite: SipRequest | None = None
+        self.invite: NewRequest | None = None  # of an outgoing call
+        self.asked: Received | None = None  # the INVITE of an incoming one
         self.invited_at = self._loop.time()
         self.provisionals: list[tuple[int, float]] = []
         self.ringing_at: float | None = None
@@ -49,7 +50,7 @@ class PhoneCall:
         self.ended: asyncio.Future[CallEnded] = self._loop.create_future()
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._answered.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._acks: dict[int, SipRequest] = {}  # by CSeq number of the INVITE
+        self._acks: dict[int, NewRequest] = {}  # by CSeq number of the INVITE
         self._cancelled = False
         self._challenged = False
         self._hanging_up: asyncio.Task[None] | None = None
@@ -120,16 +121,16 @@ class PhoneCall:
     async def early_media(self) -> None:
         """Answer 183 with our SDP, and send and receive audio from now on. Raises BadPeerMessage when the peer's SDP
         cannot be used."""
-        assert self.invite is not None
-        self.audio.use(understand(self.invite.text, self._phone.codecs))
+        assert self.asked is not None
+        self.audio.use(understand(self.asked.text, self._phone.codecs))
         self._respond_to_invite(183, "Session Progress", self.describe())
         self.audio.begin(self.direction)
 
     async def answer(self) -> None:
         """Answer 200 to an incoming call. Raises BadPeerMessage when its SDP cannot be used."""
-        assert self.invite is not None
-        if self.invite.body:
-            self.audio.use(understand(self.invite.text, self._phone.codecs))
+        assert self.asked is not None
+        if self.asked.message.body:
+            self.audio.use(understand(self.asked.text, self._phone.codecs))
         self._respond_to_invite(200, "OK", self.describe())
         self._up()
 
@@ -151,15 +152,15 @@ class PhoneCall:
         self.invited_at = self._loop.time()
         self._transact_invite(self.invite)
 
-    def _transact_invite(self, invite: SipRequest) -> None:
+    def _transact_invite(self, invite: NewRequest) -> None:
         transaction = self._phone.transact(invite, self._hop(invite), self._on_invite_response)
         transaction.final.add_done_callback(self._on_invite_final)
 
-    def _on_invite_response(self, response: SipResponse) -> None:
+    def _on_invite_response(self, response: Response) -> None:
         assert self.invite is not None
-        status, now = response.status_code, self._loop.time()
+        status, now = response.status, self._loop.time()
         if status >= 300:
-            ack = Dialog.same_transaction(self.invite, "ACK", response.get_header("To"))
+            ack = Dialog.same_transaction(self.invite, "ACK", response.value("to"))
             self._phone.send(ack, self._hop(ack))
         elif status >= 200:
             self._answered_by(response, now)
@@ -168,12 +169,12 @@ class PhoneCall:
             if status in (180, 183) and self.ringing_at is None:
                 self.ringing_at = now
             if status > 100 and response.body and self.audio.remote is None:
-                self._use(response.text)  # early media
+                self._use(_text(response))  # early media
             if self._cancelled and len(self.provisionals) == 1:
                 self._send_cancel()
 
-    def _answered_by(self, response: SipResponse, now: float) -> None:
-        number = int((response.get_header("CSeq") or "0").split()[0])
+    def _answered_by(self, response: Response, now: float) -> None:
+        number = response.cseq
         if number in self._acks:
             self._phone.send(self._acks[number], self._hop(self._acks[number]))  # our ACK was lost
             return
@@ -188,35 +189,33 @@ class PhoneCall:
             self._hanging_up = asyncio.create_task(self._bye())
         elif not response.body and self.audio.remote is not None:
             self._up()  # the SDP came with a 183
-        elif self._use(response.text):
+        elif self._use(_text(response)):
             self._up()
         else:
             self._hanging_up = asyncio.create_task(self._bye())
 
-    def _on_invite_final(self, final: asyncio.Future[SipResponse | None]) -> None:
+    def _on_invite_final(self, final: asyncio.Future[Response | None]) -> None:
         response = final.result()
         if response is None:
             self._fail(CallFailed(408, "no answer to the INVITE"))
-        elif response.status_code >= 300 and not self._try_again(response):
-            retry_after = (response.get_header("Retry-After") or "").split(";")[0].split("(")[0].strip()
+        elif response.status >= 300 and not self._try_again(response):
+            retry_after = response.value("retry-after").split(";")[0].split("(")[0].strip()
             self._fail(
                 CallFailed(
-                    response.status_code,
-                    response.reason_phrase,
-                    response.get_header("Reason") or "",
+                    response.status,
+                    response.reason,
+                    response.value("reason"),
                     int(retry_after) if retry_after.isdigit() else None,
                 )
             )
 
-    def _try_again(self, challenge: SipResponse) -> bool:
+    def _try_again(self, challenge: Response) -> bool:
         """Answer a 401 or 407, once (RFC 3261 section 22.2)."""
-        if challenge.status_code not in (401, 407) or self._challenged or self._cancelled or self.invite is None:
+        if challenge.status not in (401, 407) or self._challenged or self._cancelled or self.invite is None:
             return False
         self._challenged = True
         again = self.dialog.request("INVITE", body=self.invite.body)
-        for name, values in self.invite.headers.items():
-            if name.lower().startswith(("x-", "p-")):
-                again.set_header(name, values[0])
+        again.put_all({n: value for n, value in self.invite.fields if n.lower().startswith(("x-", "p-"))})
         if not self._phone.authorize(again, challenge):
             return False
         self.invite = again
@@ -268,10 +267,10 @@ class PhoneCall:
         self.audio.begin("inactive")
         bye = self.dialog.request("BYE")
         response = await self._phone.transact(bye, self._hop(bye)).final
-        status = response.status_code if response is not None else 408
-        self.end(CallEnded("us", self._loop.time(), status, response.reason_phrase if response else "no answer to BYE"))
+        status = response.status if response is not None else 408
+        self.end(CallEnded("us", self._loop.time(), status, response.reason if response else "no answer to BYE"))
 
-    def _hop(self, request: SipRequest) -> Address:
+    def _hop(self, request: NewRequest) -> Address:
         """Over TCP always the call's connection, over UDP the first route."""
         if self._phone.reliable or (request.method in ("INVITE", "CANCEL") and self.answered_at is None):
             return self.peer
@@ -308,11 +307,11 @@ class PhoneCall:
         invite = self.dialog.request("INVITE", body=self.describe())
         number = self.dialog.sequence
 
-        def on_response(response: SipResponse) -> None:
-            if response.status_code >= 300:
-                ack = Dialog.same_transaction(invite, "ACK", response.get_header("To"))
+        def on_response(response: Response) -> None:
+            if response.status >= 300:
+                ack = Dialog.same_transaction(invite, "ACK", response.value("to"))
                 self._phone.send(ack, self._hop(ack))
-            elif response.status_code >= 200:
+            elif response.status >= 200:
                 if number in self._acks:
                     self._phone.send(self._acks[number], self._hop(self._acks[number]))
                 else:
@@ -320,22 +319,22 @@ class PhoneCall:
                     self._acknowledge(number)
 
         response = await self._phone.transact(invite, self._hop(invite), on_response).final
-        if response is None or response.status_code >= 300:
+        if response is None or response.status >= 300:
             self.direction = before
             if response is None:
                 raise CallFailed(408, "no answer to the re-INVITE")
-            raise CallFailed(response.status_code, response.reason_phrase, response.get_header("Reason") or "")
-        self.audio.use(understand(response.text, self._phone.codecs))
+            raise CallFailed(response.status, response.reason, response.value("reason"))
+        self.audio.use(understand(_text(response), self._phone.codecs))
         self.audio.begin(direction)
 
     def _respond_to_invite(self, status: int, reason: str, body: bytes = b"") -> None:
-        if self.outgoing or self.invite is None or self.answered_at is not None or self.ended.done():
+        if self.outgoing or self.asked is None or self.answered_at is not None or self.ended.done():
             raise TelephonyMisuse("only an incoming call that waits for an answer can be answered")
-        self.respond_until_ack(self.invite, status, reason, body)
+        self.respond_until_ack(self.asked, status, reason, body)
 
-    def respond_until_ack(self, invite: SipRequest, status: int, reason: str, body: bytes = b"") -> None:
+    def respond_until_ack(self, invite: Received, status: int, reason: str, body: bytes = b"") -> None:
         """Finals are repeated until the ACK comes (RFC 3261 sections 13.3.1.4 and 17.2.1)."""
-        response = respond(invite, status, reason, to=self.dialog.local, contact=self.dialog.contact, body=body)
+        response = respond(invite, status, reason, to_tag=self.dialog.tag, contact=self.dialog.contact, body=body)
         if status < 200:
             self._phone.reply(invite, response)
             return
@@ -353,32 +352,34 @@ class PhoneCall:
             self._responding.stop()
             self._responding = None
 
-    def on_request(self, request: SipRequest) -> None:
+    def on_request(self, request: Received) -> None:
         """A request from the peer within the call."""
         now = self._loop.time()
-        headers = {name: values[0] for name, values in request.headers.items() if values}
+        headers = {name: values[0] for name, values in request.message.headers.items() if values}
         self.requests.append(InDialogRequest(now, request.method, headers, request.text))
         if request.method == "ACK":
             self.stop_responding()
             if self.ended.done():
                 self._phone.forget(self.dialog)
-            elif self.audio.remote is None and request.body and self._use(request.text):  # the offer was ours
+            elif self.audio.remote is None and request.message.body and self._use(request.text):  # the offer was ours
                 self.audio.begin(self.direction)
             return
         if request.method == "BYE":
-            self._phone.reply(request, respond(request, 200, "OK", to=self.dialog.local))
-            self.end(CallEnded("peer", now, 200, request.get_header("Reason") or ""))
+            self._phone.reply(request, respond(request, 200, "OK", to_tag=self.dialog.tag))
+            self.end(CallEnded("peer", now, 200, request.value("reason")))
             return
         if request.method in ("INVITE", "UPDATE"):
             self._renegotiated(request)
             return
         status, reason = (202, "Accepted") if request.method == "REFER" else (200, "OK")
-        self._phone.reply(request, respond(request, status, reason, to=self.dialog.local, contact=self.dialog.contact))
+        self._phone.reply(
+            request, respond(request, status, reason, to_tag=self.dialog.tag, contact=self.dialog.contact)
+        )
 
-    def _renegotiated(self, request: SipRequest) -> None:
-        self.dialog.retargeted(request)
+    def _renegotiated(self, request: Received) -> None:
+        self.dialog.retargeted(request.message)
         status, reason, body = 200, "OK", b""
-        if request.body:
+        if request.message.body:
             try:
                 remote = understand(request.text, self._phone.codecs)
                 self.audio.use(remote)
@@ -393,17 +394,15 @@ class PhoneCall:
         if request.method == "INVITE":
             self.respond_until_ack(request, status, reason, body)
         else:
-            response = respond(request, status, reason, to=self.dialog.local, contact=self.dialog.contact, body=body)
+            response = respond(request, status, reason, to_tag=self.dialog.tag, contact=self.dialog.contact, body=body)
             self._phone.reply(request, response)
 
     def on_cancel(self) -> None:
         """The peer cancelled an incoming call."""
-        assert self.invite is not None
-        self.respond_until_ack(self.invite, 487, "Request Terminated")
+        assert self.asked is not None
+        self.respond_until_ack(self.asked, 487, "Request Terminated")
         self.end(CallEnded("peer", self._loop.time(), 487, "Request Terminated"))
 
-    @property
-    def branch(self) -> str:
-        """The INVITE's branch, which a CANCEL refers to."""
-        assert self.invite is not None
-        return branch_of(self.invite)
+
+def _text(response: Response) -> str:
+    return response.body.decode("utf-8", "replace")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from aiosipua import SipDigestAuth, SipRequest, SipResponse, parse_uri
-from aiosipua.auth import answer_challenge
-
 from telephony.errors import PortTaken, TelephonyMisuse
 from telephony.phone.call import PhoneCall
-from telephony.phone.dialog import Dialog, branch_of, respond
+from telephony.phone.dialog import Dialog, Received, branch_of, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
 from telephony.phone.transport import Address, SipTransport, TransportName, open_transport
+from telephony.sip.digest import Credentials, DigestClient
+from telephony.sip.new_request import NewRequest
+from telephony.sip.parse import Request, Response
 from telephony.sip.transactions import Timers
+from telephony.sip.uri import parse_uri
 
 __all__ = ["Phone"]
 
@@ -139,7 +141,7 @@ class Phone:
         ValueError for an invalid `uri`."""
         transport = self._opened()
         parsed = parse_uri(uri)
-        peer = (parsed.host, parsed.port or (5061 if self._transport_name == "tls" else 5060))
+        peer = (parsed.host.strip("[]"), parsed.port or (5061 if self._transport_name == "tls" else 5060))
         try:
             await transport.connect(peer)
         except OSError as error:
@@ -164,7 +166,7 @@ class Phone:
     # --- used by calls (Signaling) ---
 
     def transact(
-        self, request: SipRequest, to: Address, on_response: Callable[[SipResponse], None] | None = None
+        self, request: NewRequest, to: Address, on_response: Callable[[Response], None] | None = None
     ) -> ClientTransaction:
         data, transport = bytes(request), self._opened()
         transaction = ClientTransaction(
@@ -179,26 +181,25 @@ class Phone:
             self._transactions.popitem(last=False)
         return transaction
 
-    def send(self, request: SipRequest, to: Address) -> None:
+    def send(self, request: NewRequest, to: Address) -> None:
         self._opened().send(bytes(request), to)
 
-    def reply(self, request: SipRequest, response: SipResponse) -> None:
-        data = bytes(response)
+    def reply(self, request: Received, response: bytes) -> None:
         key = _transaction_key(request)
-        self._replies[key] = data
+        self._replies[key] = response
         if len(self._replies) > _REMEMBERED:
             self._replies.popitem(last=False)
         if self._transport is not None:
-            self._transport.send(data, self._reply_to(request))
+            self._transport.send(response, self._reply_to(request))
 
-    def authorize(self, request: SipRequest, challenge: SipResponse) -> bool:
+    def authorize(self, request: NewRequest, challenge: Response) -> bool:
         if self._credentials is None:
             return False
-        credentials = SipDigestAuth(*self._credentials)
-        answer = answer_challenge(credentials, challenge, challenge.status_code, request.method, request.uri)
-        if answer is None:
+        client = DigestClient(Credentials(*self._credentials), lambda: secrets.token_hex(8))
+        asked = "proxy-authenticate" if challenge.status == 407 else "www-authenticate"
+        if not client.challenged(challenge.status, challenge.headers.get(asked)):
             return False
-        request.set_header(*answer)
+        request.put_all(dict(client.answers(request.method, request.uri, request.body)))
         return True
 
     def forget(self, dialog: Dialog) -> None:
@@ -218,24 +219,25 @@ class Phone:
     def _remember(self, call: PhoneCall) -> None:
         self._calls[_key_of(call.dialog)] = call
 
-    def _reply_to(self, request: SipRequest) -> Address:
-        """RFC 3581: send to where the request came from, as our transport noted in its Via."""
-        via = request.via[0]
-        return via.received or via.host, int(via.rport or via.port or 5060)
+    def _reply_to(self, request: Received) -> Address:
+        """RFC 3581: to where the request came from; its port only where that was asked for, or over a connection."""
+        via = request.message.via
+        if self.reliable or via.rport is not None:
+            return request.source
+        return request.source[0], via.port or 5060
 
-    def _on_message(self, message: SipRequest | SipResponse, source: Address) -> None:
+    def _on_message(self, message: Request | Response, source: Address) -> None:
         try:
-            if isinstance(message, SipResponse):
-                cseq = message.cseq
-                transaction = self._transactions.get((branch_of(message), cseq.method if cseq else ""))
+            if isinstance(message, Response):
+                transaction = self._transactions.get((message.via.branch, message.cseq_method))
                 if transaction is not None:
                     transaction.received(message)
             else:
-                self._on_request(_noted(message, source, self.reliable), source)
+                self._on_request(Received(message, source))
         except BadPeerMessage:
             pass  # ignore a malformed message; its sender will time out
 
-    def _on_request(self, request: SipRequest, source: Address) -> None:
+    def _on_request(self, request: Received) -> None:
         key = _transaction_key(request)
         if request.method != "ACK" and key in self._replies and self._transport is not None:
             self._transport.send(self._replies[key], self._reply_to(request))
@@ -243,56 +245,40 @@ class Phone:
         if request.method == "CANCEL":
             self._on_cancel(request)
             return
-        to = request.to_addr
-        tag = to.tag if to is not None else None
-        if tag:
-            call = self._calls.get((request.call_id or "", tag))
+        if tag := request.message.to_tag:
+            call = self._calls.get((request.message.call_id, tag))
             if call is not None:
                 call.on_request(request)
             elif request.method != "ACK":
                 self.reply(request, respond(request, 481, "Call/Transaction Does Not Exist"))
         elif request.method == "INVITE":
-            self._invited(request, source)
+            self._invited(request)
         elif request.method == "OPTIONS":
             self.reply(request, respond(request, 200, "OK", contact=f"<{self.uri}>"))
         elif request.method != "ACK":
             self.reply(request, respond(request, 405, "Method Not Allowed", contact=f"<{self.uri}>"))
 
-    def _invited(self, invite: SipRequest, source: Address) -> None:
-        dialog = Dialog.incoming(invite, via=self._via(), contact=f"<{self.uri}>")
-        call = PhoneCall(self, dialog, outgoing=False, dtx=self._dtx, peer=source)
-        call.invite = invite
+    def _invited(self, invite: Received) -> None:
+        dialog = Dialog.incoming(invite.message, via=self._via(), contact=f"<{self.uri}>")
+        call = PhoneCall(self, dialog, outgoing=False, dtx=self._dtx, peer=invite.source)
+        call.asked = invite
         self._remember(call)
         self.reply(invite, respond(invite, 100, "Trying"))
         self._incoming.put_nowait(call)
 
-    def _on_cancel(self, cancel: SipRequest) -> None:
-        branch = branch_of(cancel)
+    def _on_cancel(self, cancel: Received) -> None:
+        branch = cancel.message.via.branch
         for call in self._calls.values():
-            if not call.outgoing and call.answered_at is None and call.invite is not None and call.branch == branch:
-                self.reply(cancel, respond(cancel, 200, "OK", to=call.dialog.local))
+            if call.answered_at is None and call.asked is not None and call.asked.message.via.branch == branch:
+                self.reply(cancel, respond(cancel, 200, "OK", to_tag=call.dialog.tag))
                 call.on_cancel()
                 return
         self.reply(cancel, respond(cancel, 481, "Call/Transaction Does Not Exist"))
 
 
 def _key_of(dialog: Dialog) -> tuple[str, str]:
-    return dialog.call_id, dialog.local.rpartition(";tag=")[2]
+    return dialog.call_id, dialog.tag
 
 
-def _transaction_key(request: SipRequest) -> tuple[str, str]:
-    return branch_of(request), request.method
-
-
-def _noted(request: SipRequest, source: Address, reliable: bool) -> SipRequest:
-    """Write into the topmost Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
-    vias = request.via
-    if not vias:
-        raise BadPeerMessage("request without a Via")
-    top = vias[0]
-    if top.host != source[0] or "rport" in top.params or reliable:
-        top.params["received"] = source[0]
-    if "rport" in top.params or reliable:
-        top.params["rport"] = str(source[1])
-    request.via = [top, *vias[1:]]
-    return request
+def _transaction_key(request: Received) -> tuple[str, str]:
+    return request.message.via.branch, request.method

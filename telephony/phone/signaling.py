@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from aiosipua import SipRequest, SipResponse
-
-from telephony.phone.dialog import Dialog
+from telephony.phone.dialog import Dialog, Received
 from telephony.phone.sdp import CodecName
 from telephony.phone.transaction import ClientTransaction
 from telephony.phone.transport import Address
+from telephony.sip.new_request import NewRequest
+from telephony.sip.parse import Response
 from telephony.sip.transactions import Timers
 
 __all__ = ["CallEnded", "InDialogRequest", "Signaling"]
@@ -50,15 +50,15 @@ class Signaling(Protocol):
     codecs: Sequence[CodecName]
 
     def transact(
-        self, request: SipRequest, to: Address, on_response: Callable[[SipResponse], None] | None = None
+        self, request: NewRequest, to: Address, on_response: Callable[[Response], None] | None = None
     ) -> ClientTransaction: ...
 
-    def send(self, request: SipRequest, to: Address) -> None:
+    def send(self, request: NewRequest, to: Address) -> None:
         """Without a transaction: ACK."""
 
-    def reply(self, request: SipRequest, response: SipResponse) -> None: ...
+    def reply(self, request: Received, response: bytes) -> None: ...
 
-    def authorize(self, request: SipRequest, challenge: SipResponse) -> bool:
+    def authorize(self, request: NewRequest, challenge: Response) -> bool:
         """Add credentials to `request`; False if there are none for this challenge."""
 
     def forget(self, dialog: Dialog) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from aiosipua import SipResponse
-
+from telephony.sip.parse import Response
 from telephony.sip.transactions import (
     CLIENT_INVITE,
     CLIENT_OTHER,
@@ -63,7 +62,7 @@ class ClientTransaction:
     def __init__(
         self,
         send: Callable[[], None],
-        on_response: Callable[[SipResponse], None] | None = None,
+        on_response: Callable[[Response], None] | None = None,
         *,
         invite: bool,
         reliable: bool,
@@ -72,16 +71,16 @@ class ClientTransaction:
         self._send = send
         self._on_response = on_response
         loop = asyncio.get_running_loop()
-        self.final: asyncio.Future[SipResponse | None] = loop.create_future()
+        self.final: asyncio.Future[Response | None] = loop.create_future()
         machine = CLIENT_INVITE if invite else CLIENT_OTHER
         self._running = _Running(Transaction(machine, loop.time(), reliable=reliable, timers=timers), self._perform)
         send()
 
-    def received(self, response: SipResponse) -> None:
-        self._running.came(came_of(response.status_code))
+    def received(self, response: Response) -> None:
+        self._running.came(came_of(response.status))
         if self._on_response is not None:
             self._on_response(response)
-        if response.status_code >= 200 and not self.final.done():
+        if response.status >= 200 and not self.final.done():
             self.final.set_result(response)
 
     def abandon(self) -> None:

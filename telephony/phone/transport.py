@@ -8,13 +8,16 @@ import ssl
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from aiosipua import SipMessage, SipRequest, SipResponse
+from telephony.sip.framing import KEEPALIVE, FramingError, StreamFramer
+from telephony.sip.parse import Malformed, Request, Response, parse
 
 __all__ = ["Address", "SipTransport", "TcpTransport", "TransportName", "UdpTransport", "open_transport"]
 
 Address = tuple[str, int]
 TransportName = Literal["udp", "tcp", "tls"]
-OnMessage = Callable[[SipRequest | SipResponse, Address], None]
+OnMessage = Callable[[Request | Response, Address], None]
+_CHUNK = 65_536
+_LONGEST = 65_536  # of one message
 _log = logging.getLogger(__name__)
 
 
@@ -30,12 +33,12 @@ class SipTransport(Protocol):
     async def close(self) -> None: ...
 
 
-def _parsed(data: bytes) -> SipRequest | SipResponse | None:
+def _parsed(data: bytes) -> Request | Response | None:
     if not data.strip(b"\r\n\0 "):  # keep-alives
         return None
     try:
-        return SipMessage.parse(data)
-    except ValueError as error:
+        return parse(data)
+    except Malformed as error:
         _log.warning("not a SIP message: %s", error)
         return None
 
@@ -157,27 +160,19 @@ class TcpTransport:
             pass  # closing; asyncio would log a cancelled connection handler
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Address) -> None:
+        framer = StreamFramer(_LONGEST)
         try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(_content_length(head))
-                message = _parsed(head.lstrip(b"\r\n") + body)
-                if message is not None:
-                    self._on_message(message, peer)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+            while data := await reader.read(_CHUNK):
+                for frame in framer.feed(data):
+                    message = None if frame == KEEPALIVE else _parsed(frame)
+                    if message is not None:
+                        self._on_message(message, peer)
+        except (FramingError, ConnectionError):
             pass  # closed, or not SIP: either way the connection is useless now
         finally:
             if self._writers.get(peer) is writer:
                 del self._writers[peer]
             writer.close()
-
-
-def _content_length(head: bytes) -> int:
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() in (b"content-length", b"l"):
-            return int(value)
-    return 0
 
 
 async def open_transport(

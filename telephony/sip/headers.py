@@ -6,8 +6,27 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Headers", "Line", "split_commas"]
+__all__ = ["COMPACT", "Headers", "Line", "split_commas"]
 
+COMPACT = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+}  # RFC 3261 section 7.3.3, and the registry's later ones
 _FOLD = re.compile(r"\r\n[ \t]+")
 _LISTS = frozenset(
     {"via", "contact", "route", "record-route", "allow", "supported", "require", "proxy-require", "unsupported"}

@@ -10,12 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from aiosipua.headers import COMPACT_HEADERS, parse_via
-
 from telephony.sip.bounds import MAX_HEAD_BYTES, MAX_LINE_BYTES, MAX_VIAS, excess
-from telephony.sip.headers import Headers, Line
+from telephony.sip.headers import COMPACT, Headers, Line
 from telephony.sip.offer import Streams
-from telephony.sip.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port
+from telephony.sip.uri import NameAddr, Uri, parse_name_addr, parse_uri, split_host_port, split_params
 
 __all__ = ["KNOWN_SCHEMES", "Line", "Malformed", "Message", "Request", "Response", "Via", "parse"]
 
@@ -148,7 +146,7 @@ def _lines(texts: list[str]) -> list[Line]:
     lines: list[Line] = []
     for first, *folds in unfolded:
         name = first.partition(":")[0].rstrip(" \t").lower()
-        lines.append(Line(COMPACT_HEADERS.get(name, name), "\r\n".join((first, *folds)) if folds else first))
+        lines.append(Line(COMPACT.get(name, name), "\r\n".join((first, *folds)) if folds else first))
     return lines
 
 
@@ -244,24 +242,23 @@ def _address(headers: Headers, name: str) -> NameAddr:
 
 
 def _via(value: str, version: str = "SIP/2.0") -> Via:
-    """aiosipua reads no white space around the slashes (RFC 4475 section 3.1.1.1), so that goes first."""
+    """White space may stand around the slashes (RFC 4475 section 3.1.1.1)."""
     value = " ".join(value.split())  # first of all: the pattern is slow on long runs of white space
-    via = parse_via(_SLASHES.sub("/", value, count=2))
-    branch = via.branch or ""
+    protocol, _, rest = _SLASHES.sub("/", value, count=2).partition(" ")
+    name, _, transport = protocol.rpartition("/")
+    sent_by, _, parameters = rest.partition(";")
     try:
-        host, port = split_host_port(_sent_by(via.host, via.port))
+        host, port = split_host_port(sent_by)
     except ValueError as error:
         raise Malformed("via", "Bad Via") from error
-    if not via.protocol.upper().startswith(version) or not _TOKEN.match(via.transport):
+    if not name.upper().startswith(version) or not _TOKEN.match(transport):
         raise Malformed("via", "Bad Via")
+    params = split_params(parameters)
+    branch = params.get("branch", "")
     if branch == _COOKIE or len(branch) > 512 or not branch.isascii():  # a cookie alone tells nothing apart
         raise Malformed("via", "Bad branch in Via")
-    rport = (via.rport or "") if "rport" in via.params else None
-    return Via(via.transport.upper(), host.strip("[]").lower(), port, branch, via.received or "", rport)
-
-
-def _sent_by(host: str, port: int | None) -> str:
-    return host if port is None else f"{host}:{port}"
+    received = params.get("received", "")
+    return Via(transport.upper(), host.strip("[]").lower(), port, branch, received, params.get("rport"))
 
 
 def _answerable(error: Malformed, start: str, lines: list[Line]) -> Malformed:

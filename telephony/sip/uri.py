@@ -1,7 +1,6 @@
 """SIP and tel URIs and name-addrs (RFC 3261 sections 19.1, 20.10, 25; RFC 3966).
 
-aiosipua's own URI reader splits at the first `;` and `?`, but both may stand in the user part (RFC 4475 section
-3.1.1.2), and its address reader takes a `<` inside a quoted display name for the URI's. So these two are ours.
+A user part may hold `;` and `?` (RFC 4475 section 3.1.1.2), a quoted display name `<`: so neither splits at the first.
 """
 
 from __future__ import annotations

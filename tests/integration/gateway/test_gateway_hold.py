@@ -27,7 +27,7 @@ async def reinvite(phone: Phone, call: PhoneCall, body: str) -> int:
     invite = call.dialog.request("INVITE", body=body.encode())
     sequence = call.dialog.sequence
     transaction = phone.transact(
-        invite, call.peer, lambda r: answered.done() or r.status_code < 200 or answered.set_result(r.status_code)
+        invite, call.peer, lambda r: answered.done() or r.status < 200 or answered.set_result(r.status)
     )
     status = await asyncio.wait_for(answered, 4)
     phone.send(call.dialog.request("ACK", sequence=sequence), call.peer)

@@ -102,10 +102,10 @@ async def test_hold_for_seconds_then_a_new_port(gateway: RunningGateway, caller:
         sequence = call.dialog.sequence
         answered = asyncio.get_running_loop().create_future()
         transaction = phone.transact(
-            invite, call.peer, lambda r: answered.done() or r.status_code < 200 or answered.set_result(r)
+            invite, call.peer, lambda r: answered.done() or r.status < 200 or answered.set_result(r)
         )
         response = await asyncio.wait_for(answered, 4)
-        assert response.status_code == 200
+        assert response.status == 200
         phone.send(call.dialog.request("ACK", sequence=sequence), call.peer)
         await transaction.final
         await until(lambda: len(moved.received) > 50, what=f"audio at {moved_port} instead of {own_port}")

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiosipua import SipRequest
 from rooms import access_of, until
 
 from telephony.livekit.events import LiveKitEvent
@@ -16,7 +15,7 @@ from telephony.livekit.trunk.desired import Carrier, Desired, Source, desired_ob
 from telephony.livekit.trunk.livekit_sip_api import LiveKitSipApi
 from telephony.livekit.trunk.plan import Action, apply, make_plan
 from telephony.phone import Phone, PhoneCall
-from telephony.phone.dialog import respond
+from telephony.phone.dialog import Received, respond
 
 CALLER, CALLED = "+15550111", "+15550100"
 
@@ -63,15 +62,15 @@ async def notify(phone: Phone, call: PhoneCall, status: int, phrase: str, *, ove
     body = f"SIP/2.0 {status} {phrase}\r\n".encode()
     request = call.dialog.request("NOTIFY", body=body, content_type="message/sipfrag;version=2.0", headers=headers)
     answer = await phone.transact(request, call.peer).final
-    assert answer is not None and answer.status_code == 200
+    assert answer is not None and answer.status == 200
 
 
 def challenge(phone: Phone, call: PhoneCall) -> None:
     """Ask for a user and password (RFC 3261 section 22), and believe nobody."""
-    assert call.invite is not None
-    response = respond(call.invite, 407, "Proxy Authentication Required", to=call.dialog.local)
-    response.set_header("Proxy-Authenticate", 'Digest realm="carrier", nonce="abc", algorithm=MD5, qop="auth"')
-    phone.reply(call.invite, response)
+    assert call.asked is not None
+    asked = {"Proxy-Authenticate": 'Digest realm="carrier", nonce="abc", algorithm=MD5, qop="auth"'}
+    answer = respond(call.asked, 407, "Proxy Authentication Required", to_tag=call.dialog.tag, headers=asked)
+    phone.reply(call.asked, answer)
     call.abandon()
 
 
@@ -79,9 +78,9 @@ def refuse_refer(phone: Phone, call: PhoneCall, status: int, phrase: str) -> Non
     """The phone of the kit accepts every REFER."""
     usual = call.on_request
 
-    def on_request(request: SipRequest) -> None:
+    def on_request(request: Received) -> None:
         if request.method == "REFER":
-            phone.reply(request, respond(request, status, phrase, to=call.dialog.local, contact=call.dialog.contact))
+            phone.reply(request, respond(request, status, phrase, to_tag=call.dialog.tag, contact=call.dialog.contact))
         else:
             usual(request)
 

@@ -184,8 +184,8 @@ async def test_an_outbound_call_that_is_answered(livekit_stack) -> None:
             trunk.call("+15550123", "out", "sip_callee", display_name="Sunrise Clinic", digits="1w2")
         )
         call = await phone.incoming()
-        assert call.invite.uri.startswith("sip:+15550123@")
-        assert "Sunrise Clinic" in call.invite.get_header("From") and CALLED in call.invite.get_header("From")
+        assert call.asked.message.uri_text.startswith("sip:+15550123@")
+        assert "Sunrise Clinic" in call.asked.value("from") and CALLED in call.asked.value("from")
         await call.ring()
         await call.answer()
         outcome = await calling

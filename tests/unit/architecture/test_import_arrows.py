@@ -19,7 +19,7 @@ HOMES = {
     "pocketsphinx": ["agent/providers"],
     "espeakng_loader": ["agent/providers"],
     "openai": ["agent/providers"],
-    "aiosipua": ["telephony"],
+    "dns": ["telephony/edge"],
     "sqlalchemy": ["gateway/store"],
     "alembic": ["gateway/store"],
     "aiohttp": ["gateway/api", "gateway/commands", "gateway/summaries.py", "telephony/livekit", "agent/worker"],
