@@ -73,6 +73,8 @@ class Gateway:
             await api.start()
             await self._end_what_was_left()
             await parts.writer.start()
+            if parts.webhooks is not None:
+                parts.webhooks.start()
             if self.settings.record_calls or self.dialplan.records:
                 await parts.recordings.look()
                 self._spawn(self._background, parts.recordings.watch())
@@ -126,13 +128,15 @@ class Gateway:
         if parts.livekit is not None:
             await parts.livekit.close()
         await parts.edge.close()
+        parts.events.stream.close()
         await self.api.close()
         await parts.calls.close(STOP_LIMIT_S)
         if self._work:
             await asyncio.wait(self._work, timeout=STOP_LIMIT_S)
         await parts.writer.close()
-        if parts.summaries is not None:
-            await parts.summaries.close()
+        for poster in (parts.summaries, parts.webhooks):
+            if poster is not None:
+                await poster.close()
         await parts.store.close()
         parts.lock.release()
 
@@ -143,6 +147,7 @@ class Gateway:
         left = await parts.store.open_calls()
         await parts.store.fail_open("gateway_lost")
         if left:
+            parts.events.were_lost(left)
             adoption = Adoption(left, self.settings.recordings, parts.writer.put)
             await adoption.adopt()
             self._spawn(self._work, adoption.run())

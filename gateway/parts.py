@@ -15,6 +15,7 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
 from gateway.edge_settings import edge_settings
+from gateway.events.hub import EventHub
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
@@ -30,6 +31,7 @@ from telephony.edge import Edge
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
+    from gateway.events.webhooks import Webhooks
     from gateway.livekit.watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 
@@ -55,12 +57,14 @@ class Parts:
     edge: Edge
     ending: CallsEnding
     summaries: SummaryPoster | None
+    events: EventHub
+    webhooks: Webhooks | None
     livekit: LiveKitWatch | None
     agents: HostedWorker | None
 
     def health(self) -> HealthReport:
         warnings: list[str] = []
-        for part in (self.livekit, self.agents, self.recordings):
+        for part in (self.livekit, self.agents, self.recordings, self.webhooks):
             warnings += part.warnings if part is not None else ()
         return health_report(
             self.dispatcher,
@@ -98,7 +102,9 @@ async def make_parts(
     recordings = RecordingsFolder(settings.recordings)
     live = LiveCalls()
     metrics = Metrics(live)
-    records = RecordFlow(writer.put, live, measure=metrics.observe, listeners=listeners)
+    webhooks = _webhooks(settings, store)
+    events = EventHub(deliver=webhooks.deliver if webhooks is not None else None)
+    records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
     dispatcher = Dispatcher(live, fill=settings.rooms == "livekit")
     calls = Reconciler(
@@ -120,7 +126,7 @@ async def make_parts(
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, summaries=summaries, livekit=livekit, agents=agents,
+        ending=ending, summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts
@@ -136,6 +142,8 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         api_keys=[key.read() for key in settings.http.api_keys],
         store_state=lambda: parts.writer.state,
         room_tokens=_room_tokens(settings),
+        events=parts.events.stream,
+        webhooks=parts.webhooks,
         version=version("trunkline"),
     )
     listen = settings.http.listen
@@ -154,6 +162,16 @@ def _fill_snapshots(parts: Parts) -> None:
     snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
     snapshots.store = lambda: parts.writer.state
     snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)
+
+
+def _webhooks(settings: Settings, store: CallStore) -> Webhooks | None:
+    """Raises SecretMissing."""
+    if not settings.webhooks:
+        return None
+    from gateway.events.posting import Poster
+    from gateway.events.webhooks import Webhooks  # a gateway without webhooks never loads an HTTP client
+
+    return Webhooks(settings.webhooks, store.deliveries, Poster(settings.webhooks))
 
 
 def _livekit_watch(settings: Settings, now: Callable[[], float]) -> LiveKitWatch | None:

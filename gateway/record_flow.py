@@ -10,11 +10,12 @@ from gateway.call_log import log_end
 from gateway.live_calls import CallEnded, CallFact, LiveCalls
 from gateway.record import RecordMessage
 
-__all__ = ["Listener", "RecordFlow"]
+__all__ = ["Listener", "RecordFlow", "Watcher"]
 
 log = structlog.get_logger(__name__)
 
 Listener = Callable[[RecordMessage], None]
+Watcher = Callable[[RecordMessage, Sequence[CallFact]], None]
 
 
 class RecordFlow:
@@ -25,20 +26,20 @@ class RecordFlow:
         put: Listener,
         live: LiveCalls,
         *,
-        measure: Callable[[RecordMessage, Sequence[CallFact]], None] | None = None,
+        watchers: Sequence[Watcher] = (),
         listeners: list[Listener] | None = None,
     ) -> None:
-        """`put` writes to the store; `measure` gets each message with what it says about calls."""
+        """`put` writes to the store; `watchers` get each message with what it says about calls, and must not raise."""
         self._put = put
         self._live = live
-        self._measure = measure
+        self._watchers = tuple(watchers)
         self.listeners: list[Listener] = [] if listeners is None else listeners
 
     def put(self, message: RecordMessage) -> None:
         self._put(message)
         facts = self._live.observe(message)
-        if self._measure is not None:
-            self._measure(message, facts)
+        for watcher in self._watchers:
+            watcher(message, facts)
         for fact in facts:
             if isinstance(fact, CallEnded):
                 log_end(fact)

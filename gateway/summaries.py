@@ -4,9 +4,6 @@ up, on record, and its slot free, before it begins."""
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +13,11 @@ import structlog
 from pydantic import TypeAdapter
 
 from gateway.config.summary import SummarySettings
+from gateway.events.posting import signed_headers, signer
 from gateway.record import CallClosed, CallDetail, Outcome, RecordMessage, WorkerLost
 from gateway.summary_words import CALL_SUMMARY, Words
 
-__all__ = ["CALL_SUMMARY", "SummaryPoster", "signature", "template_summary"]
+__all__ = ["CALL_SUMMARY", "SummaryPoster", "template_summary"]
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +46,6 @@ def template_summary(call: CallDetail) -> str:
     return " ".join(lines)
 
 
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of Standard Webhooks. A secret that begins with `whsec_` is base64 behind that."""
-    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-
-
 class SummaryPoster:
     def __init__(
         self,
@@ -67,7 +58,7 @@ class SummaryPoster:
         """`read`: a call's record with its conversation. `words_come`: workers send `summary_message`s.
         `first_wait_s`: before the second attempt; it doubles. Raises SecretMissing."""
         self._settings = settings
-        self._secret = settings.secret.read() if settings.secret is not None else ""
+        self._key = signer(settings.secret.read()) if settings.secret is not None else None
         self._read = read
         self._words_come = words_come
         self._first_wait_s = first_wait_s
@@ -160,10 +151,7 @@ class SummaryPoster:
 
     async def _attempt(self, http: aiohttp.ClientSession, call_id: str, body: bytes) -> str:
         """Empty when it was taken, else why not. Raises ValueError when trying again is of no use."""
-        now = int(datetime.now(UTC).timestamp())
-        headers = {"Content-Type": "application/json", "webhook-id": call_id, "webhook-timestamp": str(now)}
-        if self._secret:
-            headers["webhook-signature"] = signature(self._secret, call_id, now, body)
+        headers = signed_headers(self._key, call_id, body.decode(), datetime.now(UTC))
         async with http.post(self._settings.url, data=body, headers=headers, allow_redirects=False) as answer:
             if answer.status < 300:
                 return ""
@@ -177,4 +165,4 @@ def _body(call: CallDetail, summary: Mapping[str, str]) -> bytes:
     import json
 
     record = _detail.dump_python(call, mode="json")
-    return json.dumps({"type": "call.ended", "summary": dict(summary), "call": record}, ensure_ascii=False).encode()
+    return json.dumps({"type": "call.summary", "summary": dict(summary), "call": record}, ensure_ascii=False).encode()

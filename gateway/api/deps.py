@@ -15,6 +15,8 @@ from gateway.store import CallFilters, CallPage, WriterState
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
+    from gateway.events.stream import EventStream
+    from gateway.events.webhooks import Webhooks
 
 __all__ = ["DEPS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
 
@@ -80,7 +82,7 @@ class ApiDeps:
     """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: everyone may, from this machine.
 
     `health` and `store_state` return at once. `recordings`: the only directory that recordings are served from.
-    `room_tokens`: None with local rooms.
+    `room_tokens`: None with local rooms. `webhooks`: None when the settings name none.
     """
 
     calls: CallReader
@@ -91,6 +93,8 @@ class ApiDeps:
     protect_metrics: bool = False
     store_state: Callable[[], WriterState] | None = None
     room_tokens: RoomTokens | None = None
+    events: EventStream | None = None
+    webhooks: Webhooks | None = None
     version: str = ""
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from gateway.api.problems import ProblemError
 from gateway.record import Outcome
 
-__all__ = ["CALL_ID", "ListQuery", "NoQuery", "TranscriptQuery", "call_id_of", "query_of"]
+__all__ = ["CALL_ID", "EventsQuery", "ListQuery", "NoQuery", "TranscriptQuery", "call_id_of", "query_of"]
 
 CALL_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 Model = TypeVar("Model", bound=BaseModel)
@@ -59,6 +59,13 @@ class ListQuery(_Query):
     cursor: str | None = Field(
         default=None, min_length=1, max_length=512, description="`next_cursor` of the page before."
     )
+
+
+class EventsQuery(_Query):
+    types: Annotated[str, Field(pattern=r"^[a-z_.*]+(,[a-z_.*]+)*$", max_length=512)] = Field(
+        default="*", description="Which events, with commas between them: `call.ended`, `call.*`."
+    )
+    call_id: Annotated[str, Field(pattern=CALL_ID)] | None = Field(default=None, description="Of this call only.")
 
 
 class TranscriptQuery(_Query):

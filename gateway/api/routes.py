@@ -9,9 +9,9 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, health, page, recordings, tokens, transcripts
+from gateway.api import calls, events, health, page, recordings, tokens, transcripts
 from gateway.api.deps import HealthReport
-from gateway.api.parameters import ListQuery, NoQuery, TranscriptQuery
+from gateway.api.parameters import EventsQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.record import CallDetail
 
@@ -79,6 +79,20 @@ ROUTES = (
         body=TokenRequest,
         answers={"application/json": RoomToken},
         errors=_NO_CALL | {409: "The call is over, or its room is a local one.", 415: "The body is not JSON."},
+    ),
+    Route(
+        path="/v1/events",
+        handler=events.events,
+        summary="What happens, as server-sent events; goes on with `Last-Event-ID`",
+        query=EventsQuery,
+        answers={"text/event-stream": None},
+        errors={503: "Too many listeners."},
+    ),
+    Route(
+        path="/v1/webhooks",
+        handler=events.webhooks,
+        summary="The webhooks of the settings, and how deliveries to them go",
+        answers={"application/json": events.WebhookList},
     ),
     Route(
         path="/healthz",

@@ -27,6 +27,7 @@ from gateway.config.fields import (
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.session import SessionSettings
 from gateway.config.summary import SummarySettings
+from gateway.config.webhooks import WebhookSettings, all_different
 
 if TYPE_CHECKING:
     from agent.providers.registry import ProviderSettings as VendorSettings
@@ -362,6 +363,9 @@ class Settings(_Section):
     summary: SummarySettings | None = Field(
         default=None, description="What is posted when a call is over; not given: nothing is."
     )
+    webhooks: Annotated[tuple[WebhookSettings, ...], all_different] = Field(
+        default=(), max_length=20, description="URLs that are told what happens, as it happens."
+    )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
     sandbox: SandboxSettings = Field(default=SandboxSettings(), description="What call workers may not do.")
     drain_s: float = Field(default=60.0, ge=0, description="How long calls may go on after a request to stop.")
@@ -412,6 +416,7 @@ class Settings(_Section):
         missing: list[str] = []
         openai, livekit = self.providers.openai, self.livekit
         secrets = [*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())]
+        secrets += [webhook.secret for webhook in self.webhooks if webhook.secret]
         secrets += [self.summary.secret] if self.summary and self.summary.secret else []
         secrets += [livekit.api_key, livekit.api_secret] if livekit else []
         secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []

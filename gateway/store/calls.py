@@ -26,6 +26,7 @@ from gateway.record import (
     RecordMessage,
 )
 from gateway.store.database import Database
+from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
@@ -71,6 +72,11 @@ class CallStore:
             cause = error.orig if isinstance(error, exc.DBAPIError) else error
             raise StoreUnavailable(f"{path} cannot be opened as the store: {cause}") from error
         return cls(database)
+
+    @property
+    def deliveries(self) -> StoredDeliveries:
+        """To webhooks."""
+        return StoredDeliveries(self._database)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write that is under way."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["UtcDateTime", "calls", "events", "legs", "metadata", "transfers", "turns"]
+__all__ = ["UtcDateTime", "calls", "deliveries", "events", "legs", "metadata", "transfers", "turns"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -142,4 +142,20 @@ transfers = Table(
     Column("reason", Text, nullable=False),
     Index(None, "call_id"),
     Index("ix_transfers_open", "call_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+deliveries = Table(  # to webhooks, until they have arrived (gateway.store.deliveries)
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event_id", String(64), nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # JSON text
+    Column("created", Float(53), nullable=False),  # Unix seconds
+    Column("due", Float(53), nullable=False),  # Unix seconds; ahead while somebody has claimed it
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),  # of the last attempt
+    Index(None, "event_id"),
+    Index(None, "endpoint", "due"),
 )

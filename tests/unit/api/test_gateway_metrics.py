@@ -22,7 +22,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def measured() -> tuple[Metrics, RecordFlow]:
     live = LiveCalls()
     metrics = Metrics(live)
-    return metrics, RecordFlow(lambda _: None, live, measure=metrics.observe)
+    return metrics, RecordFlow(lambda _: None, live, watchers=[metrics.observe])
 
 
 def test_a_call_counts_once_whatever_comes_twice() -> None:

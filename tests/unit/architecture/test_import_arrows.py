@@ -22,7 +22,14 @@ HOMES = {
     "dns": ["telephony/edge"],
     "sqlalchemy": ["gateway/store"],
     "alembic": ["gateway/store"],
-    "aiohttp": ["gateway/api", "gateway/commands", "gateway/summaries.py", "telephony/livekit", "agent/worker"],
+    "aiohttp": [
+        "gateway/api",
+        "gateway/commands",
+        "gateway/events",
+        "gateway/summaries.py",
+        "telephony/livekit",
+        "agent/worker",
+    ],
     "ruamel": ["gateway/config", "agent/testing"],
     "phonenumbers": ["gateway/dialplan", "gateway/config"],
 }

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -160,12 +161,22 @@ def with_a_conversation(block: Block) -> None:
     run_text(conversation())
 
 
+def with_a_signed_request(block: Block) -> None:
+    from gateway.events.posting import signed_headers, signer
+
+    body = '{"type":"call.ended"}'
+    headers = signed_headers(signer("s3cret"), "e1", body, datetime.now(UTC))
+    done = asyncio.run(run_inside(block, {"secret": b"s3cret", "body": body, "headers": headers}))
+    assert done["event"] == {"type": "call.ended"}
+
+
 HARNESSES: dict[str, Callable[[Block], None]] = {
     "a caller who says nothing": with_a_call,
     "the edge": with_the_edge,
     "LiveKit SIP": with_livekit_sip,
     "PJSIP": with_pjsip,
     "a conversation": with_a_conversation,
+    "a signed request": with_a_signed_request,
 }
 
 
@@ -256,8 +267,13 @@ def test_toml() -> None:
 def test_json(block: Block) -> None:
     """What the gateway itself would answer has the same keys."""
     from gateway.api.deps import HealthReport
+    from gateway.events.catalogue import Event, EventType
 
     shown = json.loads(block.text)
+    if block.document.name == "events.md":
+        event = Event(shown["id"], EventType(shown["type"]), datetime.fromisoformat(shown["timestamp"]), "", {})
+        assert json.loads(event.to_json()) | {"data": shown["data"]} == shown
+        return
     assert set(shown) <= set(HealthReport.__dataclass_fields__), f"{block}: not the health report: say here what it is"
 
 

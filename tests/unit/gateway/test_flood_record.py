@@ -31,7 +31,7 @@ def test_strangers_floods_name_no_trunk() -> None:
 def test_each_attempt_of_a_flood_is_counted() -> None:
     live = LiveCalls()
     metrics = Metrics(live)
-    RecordFlow(lambda _: None, live, measure=metrics.observe).put(
+    RecordFlow(lambda _: None, live, watchers=[metrics.observe]).put(
         flood_record(Flood("192.0.2.7", "carrier", 50, 0.0, 1.0), now=1.0, wall=WALL)
     )
     assert ('outcome="refused",trunk="carrier"} 50.0') in metrics.render().decode()

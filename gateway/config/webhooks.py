@@ -1,0 +1,47 @@
+"""Who is told what happens, as it happens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from gateway.config.fields import Secret
+
+__all__ = ["WebhookSettings", "all_different"]
+
+Pattern = Annotated[str, StringConstraints(pattern=r"^[a-z_.]*\*?$", min_length=1, max_length=64)]
+
+
+class WebhookSettings(BaseModel):
+    """One URL that events are posted to; see docs/events.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    url: str = Field(
+        pattern=r"^https?://[^\s/@?#]+([/?]\S*)?$", max_length=2048, description="Where events are posted."
+    )
+    secret: Secret | None = Field(
+        default=None,
+        description="What they are signed with, as Standard Webhooks say: `whsec_` and base64, or any text. Not given: "
+        "unsigned.",
+    )
+    events: tuple[Pattern, ...] = Field(
+        default=("call.*", "transfer.*", "recording.*", "trunk.*"),
+        min_length=1,
+        description="Which events: `call.ended`, `call.*`, `*`.",
+    )
+    allow_private: bool = Field(
+        default=False, description="Whether the URL may lead to this machine or into a private network."
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="One attempt to post.")
+
+
+def _all_different(webhooks: tuple[WebhookSettings, ...]) -> tuple[WebhookSettings, ...]:
+    urls = [webhook.url for webhook in webhooks]
+    if len(set(urls)) < len(urls):
+        raise ValueError("the same url is there twice")
+    return webhooks
+
+
+all_different = AfterValidator(_all_different)

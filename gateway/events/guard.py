@@ -1,0 +1,64 @@
+"""Where webhooks may be posted to: not into private networks, whatever a name says it is (SSRF).
+
+A name is looked up once, by this resolver, and the connection goes to one of the addresses that were allowed: a name
+whose address changes between a check and its use (DNS rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+__all__ = ["ForbiddenTarget", "PublicResolver", "is_public", "refuse_private_literal"]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+
+
+class ForbiddenTarget(OSError):
+    """The target is inside a private network."""
+
+
+def is_public(address: str) -> bool:
+    """For an IP address. IPv6 addresses that carry an IPv4 one are as public as that."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+def refuse_private_literal(url: str) -> None:
+    """For URLs with an address in place of a name, which no resolver sees. Raises ForbiddenTarget."""
+    host = urlsplit(url).hostname or ""
+    try:
+        public = is_public(host)
+    except ValueError:  # a name
+        return
+    if not public:
+        raise ForbiddenTarget(f"{host} is in a private network (allow_private)")
+
+
+class PublicResolver(AbstractResolver):
+    """Raises ForbiddenTarget for names that lead into private networks only."""
+
+    def __init__(self, inner: AbstractResolver | None = None) -> None:
+        self._inner = inner or ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        public = [each for each in found if is_public(each["host"])]
+        if found and not public:
+            raise ForbiddenTarget(f"{host} leads into a private network (allow_private)")
+        return public
+
+    async def close(self) -> None:
+        await self._inner.close()

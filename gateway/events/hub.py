@@ -1,0 +1,67 @@
+"""Where events are made: each gets its id here and goes to all who listen. Belongs to the loop."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from gateway.events.catalogue import Event, EventType
+from gateway.events.stream import EventStream
+from gateway.events.translate import Translator, lost_call
+from gateway.live_calls import CallFact
+from gateway.record import CallRecord, RecordMessage
+
+__all__ = ["EventHub"]
+
+log = structlog.get_logger(__name__)
+
+
+class EventHub:
+    def __init__(
+        self,
+        *,
+        deliver: Callable[[Event, str], None] | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`deliver(event, its JSON)`: to webhooks. `now_ms`: Unix time."""
+        self._deliver = deliver
+        self._now_ms = now_ms
+        self._process = secrets.token_hex(4)  # ids of several gateways, and of a restarted one, differ
+        self._ms = now_ms()
+        self._count = 0
+        self._translator = Translator()
+        self.stream = EventStream(self._next_id())
+
+    def observe(self, message: RecordMessage, facts: Sequence[CallFact]) -> None:
+        """A record message, and what it said about calls. Never raises: a call must not suffer from who listens."""
+        try:
+            for draft in self._translator.drafts(message, facts):
+                self.tell(draft.type, draft.data, draft.call_id)
+        except Exception as error:
+            log.error("event_not_told", error=repr(error), exc_info=error)
+
+    def were_lost(self, calls: Sequence[CallRecord]) -> None:
+        """Calls of a gateway that died, found at the start."""
+        for call in calls:
+            draft = lost_call(call)
+            self.tell(draft.type, draft.data, draft.call_id)
+
+    def tell(self, event_type: EventType, data: Mapping[str, Any], call_id: str = "") -> None:
+        event = Event(self._next_id(), event_type, datetime.fromtimestamp(self._ms / 1000, UTC), call_id, data)
+        text = event.to_json()
+        self.stream.publish(event, text)
+        if self._deliver is not None:
+            self._deliver(event, text)
+
+    def _next_id(self) -> str:
+        """In the order of time as text, also when the clock is set back."""
+        now = self._now_ms()
+        if now > self._ms:
+            self._ms, self._count = now, 0
+        self._count += 1
+        return f"{self._ms:012x}-{self._count:05x}-{self._process}"

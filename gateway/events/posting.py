@@ -1,0 +1,135 @@
+"""One attempt to post an event, signed as Standard Webhooks say (https://www.standardwebhooks.com)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+import aiohttp
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+from gateway.config.fields import SecretMissing
+from gateway.config.webhooks import WebhookSettings
+from gateway.events.guard import ForbiddenTarget, PublicResolver, refuse_private_literal
+from gateway.store.deliveries import Delivery
+
+__all__ = ["Answer", "EventPoster", "FakePoster", "Poster", "signed_headers", "signer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`error`: empty when it was taken. `asked_s`: how long we were asked to wait (Retry-After)."""
+
+    error: str = ""
+    asked_s: float = 0.0
+
+
+class EventPoster(Protocol):
+    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
+        """One attempt. Never raises, unless cancelled."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class FakePoster:
+    """Answers with what is in `answers`, the last one repeated."""
+
+    answers: list[Answer] = field(default_factory=lambda: [Answer()])
+    posted: list[tuple[str, Delivery]] = field(default_factory=list)
+
+    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
+        self.posted.append((webhook.url, delivery))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def close(self) -> None:
+        pass
+
+
+def signer(secret: str) -> Webhook:
+    """A secret that begins with `whsec_` is base64 behind that. Raises SecretMissing when it is not, or is empty."""
+    try:
+        return Webhook(secret if secret.startswith("whsec_") else secret.encode())
+    except (ValueError, EmptyWebhookSecretError):
+        raise SecretMissing("a webhook's secret is empty, or begins with whsec_ and is not base64 after that") from None
+
+
+def signed_headers(key: Webhook | None, message_id: str, body: str, now: datetime) -> dict[str, str]:
+    """`now`: aware."""
+    now = now.astimezone(UTC)
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+    }
+    if key is not None:
+        headers["webhook-signature"] = key.sign(message_id, now, body)
+    return headers
+
+
+class Poster:
+    """Implements `EventPoster`. Keeps connections open between events, and follows no redirects: they could lead
+    anywhere."""
+
+    def __init__(self, webhooks: tuple[WebhookSettings, ...]) -> None:
+        """Raises SecretMissing."""
+        self._keys = {each.url: signer(each.secret.read()) if each.secret else None for each in webhooks}
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by allow_private
+
+    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
+        """Never raises, unless cancelled."""
+        headers = signed_headers(self._keys[webhook.url], delivery.event_id, delivery.body, datetime.now(UTC))
+        limit = aiohttp.ClientTimeout(total=webhook.timeout_s)
+        try:
+            if not webhook.allow_private:
+                refuse_private_literal(webhook.url)
+            async with self._session(webhook.allow_private).post(
+                webhook.url, data=delivery.body.encode(), headers=headers, allow_redirects=False, timeout=limit
+            ) as answer:
+                if answer.status < 300:
+                    return Answer()
+                asked_s = _retry_after_s(answer.headers.get("Retry-After", ""))
+                return Answer(f"{answer.status} {answer.reason or ''}".strip(), asked_s)
+        except TimeoutError:
+            return Answer(f"no answer within {webhook.timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Answer(_reason(error))
+
+    def _session(self, allow_private: bool) -> aiohttp.ClientSession:
+        session = self._sessions.get(allow_private)
+        if session is None:
+            resolver = None if allow_private else PublicResolver()
+            connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit_per_host=16)
+            session = self._sessions[allow_private] = aiohttp.ClientSession(connector=connector)
+        return session
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the URL, which may hold a secret of the endpoint's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ForbiddenTarget):
+            return str(cause)
+        cause = getattr(cause, "os_error", None) or cause.__cause__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return f"cannot connect: {os.strerror(number) if number and number > 0 else type(error.os_error).__name__}"
+    return type(error).__name__
+
+
+def _retry_after_s(text: str) -> float:
+    """Seconds or a date (RFC 9110 section 10.2.3); 0 for neither."""
+    if text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

@@ -1,0 +1,198 @@
+"""Deliveries to webhooks that have not arrived yet. They are in the store so that a restart loses none.
+
+A delivery is claimed by moving its time ahead (a lease): a gateway that dies leaves it for the next one that looks,
+and two gateways on one database never post the same one at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from gateway.store.database import Database
+from gateway.store.schema import deliveries
+
+__all__ = ["Delivery", "DeliveryQueue", "FakeDeliveries", "Retry", "StoredDeliveries"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one endpoint. Times are Unix seconds."""
+
+    event_id: str
+    endpoint: str  # its URL
+    type: str
+    body: str  # JSON
+    created: float
+    attempts: int = 0
+    number: int = 0  # the queue's own name for it
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A failed delivery: when it is due again. `due` None: it is given up and dropped."""
+
+    delivery: Delivery
+    due: float | None
+    error: str
+
+
+class DeliveryQueue(Protocol):
+    """All may raise StoreUnavailable."""
+
+    async def add(self, new: Sequence[Delivery]) -> None:
+        """They are due at once. One that is there already (same event and endpoint) is left out."""
+
+    async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
+        """What is due, oldest first, at most so many for each endpoint; nobody else gets them for `lease_s`."""
+
+    async def settle(self, delivered: Sequence[Delivery], failed: Sequence[Retry]) -> None: ...
+
+    async def next_due(self, endpoints: Sequence[str]) -> float | None:
+        """When the next one of these endpoints is due; None: nothing waits for them."""
+
+    async def waiting(self) -> Mapping[str, int]:
+        """Deliveries that wait, by endpoint; also for endpoints that are no longer in the settings."""
+
+
+class StoredDeliveries:
+    """Implements `DeliveryQueue` in the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, new: Sequence[Delivery]) -> None:
+        rows = [
+            {
+                "event_id": each.event_id,
+                "endpoint": each.endpoint,
+                "type": each.type,
+                "body": each.body,
+                "created": each.created,
+                "attempts": 0,
+                "due": each.created,
+                "error": "",
+            }
+            for each in new
+        ]
+
+        def write(connection: Connection) -> None:
+            ids = [row["event_id"] for row in rows]
+            known = select(deliveries.c.event_id, deliveries.c.endpoint).where(deliveries.c.event_id.in_(ids))
+            there = {tuple(row) for row in connection.execute(known)}
+            fresh = [row for row in rows if (row["event_id"], row["endpoint"]) not in there]
+            if fresh:
+                connection.execute(insert(deliveries), fresh)
+
+        if rows:
+            await self._database.write(write)
+
+    async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
+        def write(connection: Connection) -> list[Delivery]:
+            found: list[Delivery] = []
+            for endpoint, most in shares.items():
+                due = (  # SQLite, whose writers wait for each other, has no locks of rows
+                    select(deliveries)
+                    .where(deliveries.c.endpoint == endpoint, deliveries.c.due <= now)
+                    .order_by(deliveries.c.due, deliveries.c.id)
+                    .limit(max(0, most))
+                    .with_for_update(skip_locked=True)
+                )
+                found += [
+                    Delivery(row.event_id, row.endpoint, row.type, row.body, row.created, row.attempts, row.id)
+                    for row in connection.execute(due)
+                ]
+            if found:
+                numbers = [each.number for each in found]
+                connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(due=now + lease_s))
+            return found
+
+        return await self._database.write(write) if any(most > 0 for most in shares.values()) else []
+
+    async def settle(self, delivered: Sequence[Delivery], failed: Sequence[Retry]) -> None:
+        done = [each.number for each in delivered] + [each.delivery.number for each in failed if each.due is None]
+        again = [
+            {"number": each.delivery.number, "tried": each.delivery.attempts + 1, "at": each.due, "why": each.error}
+            for each in failed
+            if each.due is not None
+        ]
+
+        def write(connection: Connection) -> None:
+            if done:
+                connection.execute(delete(deliveries).where(deliveries.c.id.in_(done)))
+            if again:
+                row = update(deliveries).where(deliveries.c.id == bindparam("number"))
+                row = row.values(attempts=bindparam("tried"), due=bindparam("at"), error=bindparam("why"))
+                connection.execute(row, again)
+
+        if done or again:
+            await self._database.write(write)
+
+    async def next_due(self, endpoints: Sequence[str]) -> float | None:
+        soonest = select(func.min(deliveries.c.due)).where(deliveries.c.endpoint.in_(list(endpoints)))
+        return await self._database.read(lambda connection: connection.execute(soonest).scalar())
+
+    async def waiting(self) -> Mapping[str, int]:
+        count = select(deliveries.c.endpoint, func.count().label("number")).group_by(deliveries.c.endpoint)
+
+        def read(connection: Connection) -> Mapping[str, int]:
+            return {row.endpoint: row.number for row in connection.execute(count)}
+
+        return await self._database.read(read)
+
+
+class FakeDeliveries:
+    """A queue in memory. `fail_next`: errors to raise first, one a call."""
+
+    def __init__(self) -> None:
+        self.rows: OrderedDict[int, tuple[Delivery, float]] = OrderedDict()  # with when they are due
+        self.given_up: list[Delivery] = []
+        self.fail_next: list[Exception] = []
+
+    def _fail(self) -> None:
+        if self.fail_next:
+            raise self.fail_next.pop(0)
+
+    async def add(self, new: Sequence[Delivery]) -> None:
+        self._fail()
+        there = {(each.event_id, each.endpoint) for each, _ in self.rows.values()}
+        for each in new:
+            if (each.event_id, each.endpoint) not in there:
+                number = max(self.rows, default=0) + 1
+                self.rows[number] = replace(each, number=number), each.created
+
+    async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
+        self._fail()
+        found: list[Delivery] = []
+        for endpoint, most in shares.items():
+            due = sorted((at, n) for n, (each, at) in self.rows.items() if each.endpoint == endpoint and at <= now)
+            found += [self.rows[n][0] for _, n in due[: max(0, most)]]
+        for each in found:
+            self.rows[each.number] = each, now + lease_s
+        return found
+
+    async def settle(self, delivered: Sequence[Delivery], failed: Sequence[Retry]) -> None:
+        self._fail()
+        for each in delivered:
+            self.rows.pop(each.number, None)
+        for retry in failed:
+            if retry.due is None:
+                self.given_up.append(retry.delivery)
+                self.rows.pop(retry.delivery.number, None)
+            else:
+                tried = replace(retry.delivery, attempts=retry.delivery.attempts + 1)
+                self.rows[tried.number] = tried, retry.due
+
+    async def next_due(self, endpoints: Sequence[str]) -> float | None:
+        self._fail()
+        return min((at for each, at in self.rows.values() if each.endpoint in endpoints), default=None)
+
+    async def waiting(self) -> Mapping[str, int]:
+        counts: dict[str, int] = {}
+        for each, _ in self.rows.values():
+            counts[each.endpoint] = counts.get(each.endpoint, 0) + 1
+        return counts

@@ -1,0 +1,1 @@
+from tests.unit.store.conftest import store as store
