@@ -28,6 +28,12 @@ class RunContext:
         """From here on the reply that called this tool is said to its end, whatever the caller says."""
         self.session.disallow_interruptions()
 
+    async def ask(self, question: str) -> str:
+        """Say this and give back the caller's next words, or keyed digits, which the model is not asked to answer. The
+        time limit of the tool stands still meanwhile."""
+        await self.session.say(question)
+        return await self.session.next_message()
+
     @property
     def call(self) -> AgentsCall:
         """Raises LookupError in a session that is no phone call (text mode)."""

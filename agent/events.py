@@ -30,6 +30,8 @@ __all__ = [
     "SessionEvent",
     "SessionStarted",
     "SilencePrompted",
+    "TaskCompleted",
+    "TaskStarted",
     "TurnLatency",
     "UserMessage",
     "UserStartedSpeaking",
@@ -176,6 +178,25 @@ class FunctionBlocked(SessionEvent):
 class AgentHandoff(SessionEvent):
     from_persona: str
     to_persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted(SessionEvent):
+    """A tool or a hook of `persona` (which may be a task itself) awaits `task`, which talks and listens from now on."""
+
+    task: str
+    persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCompleted(SessionEvent):
+    """Whoever awaited it goes on. `outcome`: failed (`result` is the error), timed_out, handed_over (the caller talks
+    to another persona now), cancelled (what awaited it was, or the call is over)."""
+
+    task: str
+    outcome: Literal["completed", "failed", "timed_out", "handed_over", "cancelled"]
+    result: str
+    duration_ms: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ __all__ = ["MaskLevel", "Privacy", "hide_secrets"]
 
 MaskLevel = Literal["secret", "cards", "all"]
 
-_TOLD = frozenset({"text", "full_text", "arguments", "output", "error", "reason", "details"})
+_TOLD = frozenset({"text", "full_text", "arguments", "output", "result", "error", "reason", "details"})
 _CLEAR_KEYS = 4  # of a run that may become a card number: as many as are printed on receipts
 _RUN_GAP_S = 20.0  # a longer pause begins another run
 _LEAST_SAID = 4  # digits; fewer are amounts and days

@@ -16,14 +16,16 @@ from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.recording import RecordingPauses
-from agent.pipeline.reply import Waterfall
 from agent.pipeline.running import RunningSession
 from agent.pipeline.sound_file import load_sound
+from agent.pipeline.waterfall import Waterfall
 from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
 from agent.speech_handle import SpeechHandle
+from agent.tasks.task import Task
+from agent.within import Within, waiting_for_conversation, within
 from telephony.rooms.protocol import TakesAgents
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ class AgentSession:
             changed=self._changed.set,
             close=self._close,
         )
-        self.subscribe(running.holding.happened)
+        self.subscribe(running.happened)
         if self._held_at is not None:
             running.holding.held(self._held_at)
         self._emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
@@ -121,9 +123,19 @@ class AgentSession:
         running.turns.changed()
         running.make_canned()
         if not resumed:
-            await conversation.tasks.run_hook(lambda: agent.on_enter(conversation.context()), "on_enter")
+            await self._entered()
         if room is None:
             await self._settled()
+
+    async def _entered(self) -> None:
+        """Until `on_enter` is over, or waits for the caller (its question, its task)."""
+        running = self._started()
+        activities, persona = running.conversation.activities, running.conversation.activities.top
+        entering = running.conversation.tasks.spawn(activities.enter(persona), "on_enter")
+        entering.add_done_callback(lambda _: self._changed.set())
+        while not (entering.done() or persona.asking or activities.top is not persona or self._closing):
+            self._changed.clear()
+            await self._changed.wait()
 
     def _conversation_of(self, agent: Agent, room: Participant | None, call: CallVerbs | None) -> Conversation:
         return Conversation(
@@ -140,7 +152,11 @@ class AgentSession:
             output=room.audio_output if room is not None else None,
             call=call,
             emit=self._emit,
+            run_task=self._run_task,
         )
+
+    async def _run_task(self, task: Task[Any], place: Within) -> Any:
+        return await self._started().task_runs.run(task, place)
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:
@@ -201,14 +217,16 @@ class AgentSession:
     def generate_reply(
         self, *, user_input: str = "", instructions: str = "", allow_interruptions: bool = True
     ) -> SpeechHandle:
-        """Let the model speak. `instructions` hold for this reply only. Do not await it within a tool: a reply begins
-        when the one before it, with its tools, is over."""
+        """Let the model speak. `instructions` hold for this reply only. It begins when the reply before it, with its
+        tools, is over; but one that a tool awaits begins at once, and the reply that called the tool goes on then."""
         running = self._started()
         conversation, talker = running.conversation, running.talker
         user_input = shortened(user_input, self._options.max_user_characters)
         user = ChatMessage("user", user_input) if user_input else None
         waterfall = Waterfall(conversation.turns, decided_at=conversation.now())
-        return talker.reply(user, waterfall, instructions=instructions, allow_interruptions=allow_interruptions)
+        return talker.reply(
+            user, waterfall, instructions=instructions, allow_interruptions=allow_interruptions, place=within()
+        )
 
     def interrupt(self, *, force: bool = False) -> bool:
         """Stop talking, as if the caller had interrupted; `force`: also what may not be interrupted. Whether there
@@ -217,11 +235,12 @@ class AgentSession:
 
     def disallow_interruptions(self) -> None:
         """The reply under way comes to its end, whatever the caller says."""
-        self._started().talker.disallow_interruptions()
+        self._started().talker.disallow_interruptions(within())
 
     async def run(self, *, user_input: str) -> RunResult:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
-        conversation = self._started().conversation
+        running = self._started()
+        conversation = running.conversation
         events: list[SessionEvent] = []
         unsubscribe = self.subscribe(events.append, unmasked=True)
         try:
@@ -229,7 +248,8 @@ class AgentSession:
             user_input = shortened(user_input, self._options.max_user_characters)
             self._emit(UserMessage(now, user_input, now, now, "text"))
             conversation.turns += 1
-            self.generate_reply(user_input=user_input)
+            if not running.turns.answered(user_input):
+                self.generate_reply(user_input=user_input)
             await self._settled()
             return RunResult(tuple(events))
         finally:
@@ -246,8 +266,10 @@ class AgentSession:
 
     async def next_message(self) -> str:
         """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
-        asked to answer. Give such a tool `timeout_s=None` or a time that a caller can meet."""
-        return await self._started().turns.next_message()
+        asked to answer. The tool's time limit stands still meanwhile."""
+        running = self._started()
+        with waiting_for_conversation():
+            return await running.turns.next_message(running.conversation.activities.asker(within()))
 
     # --- what the leg tells ---------------------------------------------------------------------------------------
 
@@ -312,12 +334,12 @@ class AgentSession:
     @property
     def llm(self) -> LLM:
         """What thinks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._started().conversation.bare_llm, "LLM")
+        return self._given(self._started().conversation.activities.top.cast.bare_llm, "LLM")
 
     @property
     def tts(self) -> TTS:
         """What speaks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._started().conversation.bare_tts, "TTS")
+        return self._given(self._started().conversation.activities.top.cast.bare_tts, "TTS")
 
     def _given(self, provider: P | None, part: str) -> P:
         if provider is None:
@@ -331,8 +353,13 @@ class AgentSession:
 
     @property
     def agent(self) -> Agent:
-        """Who is active."""
+        """Who has the caller: the persona, or a task that is awaited."""
         return self._started().conversation.agent
+
+    @property
+    def persona(self) -> Agent:
+        """Who has the call, below all tasks."""
+        return self._started().conversation.activities.stack.persona.agent
 
     @property
     def tokens(self) -> tuple[int, int]:

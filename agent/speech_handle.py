@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 
+from agent.within import waiting_for_conversation
+
 __all__ = ["SpeechHandle"]
 
 
 class SpeechHandle:
     """Await it to wait until the speech is over: played out, interrupted or dropped. Awaiting gives the handle."""
 
-    def __init__(self, interrupt: Callable[[SpeechHandle], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        interrupt: Callable[[SpeechHandle], None] = lambda _: None,
+        awaited: Callable[[SpeechHandle], None] = lambda _: None,
+    ) -> None:
+        """`awaited` is called when somebody begins to wait for it: a tool that waits for a reply must not be waited
+        for by that reply."""
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._interrupt = interrupt
+        self._awaited = awaited
         self.interrupted = False
         self.text = ""  # what was heard of it
 
@@ -32,6 +41,8 @@ class SpeechHandle:
             self._done.set_result(None)
 
     def __await__(self) -> Generator[object, None, SpeechHandle]:
-        # Shielded: who gives up waiting must not end the speech for everybody else.
-        yield from asyncio.shield(self._done).__await__()
+        with waiting_for_conversation():
+            self._awaited(self)
+            # Shielded: who gives up waiting must not end the speech for everybody else.
+            yield from asyncio.shield(self._done).__await__()
         return self

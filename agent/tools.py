@@ -21,6 +21,7 @@ from agent.hooks import StopResponse
 from agent.providers.base import Offload, ToolSpec
 from agent.tool_arguments import arguments_of
 from agent.tool_threads import ToolShare
+from agent.within import TimeLimit
 
 __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "function_tool"]
 
@@ -69,7 +70,8 @@ def function_tool(
     silent: bool = False,
     blocking: bool = False,
 ) -> F | Callable[[F], F]:
-    """Let models call this function or method. `timeout_s` None: it may take as long as it likes. `silent`: when it
+    """Let models call this function or method. `timeout_s`: of its own work, not of what it awaits of the conversation
+    (speech, a reply, the caller, a task); None: it may take as long as it likes. `silent`: when it
     succeeds, the model is not asked to speak of it. `blocking`: this coroutine calls what blocks; it runs in a thread
     with an event loop of its own, and so must not use `ctx.session` or anything else of the call's loop.
 
@@ -107,7 +109,7 @@ class FunctionTool:
     ) -> ToolOutcome:
         """Run with JSON arguments as a model wrote them. Whatever it raises is told to the model: only a cancellation
         of the task that runs it is raised (one from within, of something that the tool awaited, is a failure)."""
-        limit = asyncio.timeout(self.timeout_s)
+        limit = TimeLimit(self.timeout_s)
         try:
             values = self._validated(arguments)
             values.update(dict.fromkeys(self._context_names, ctx))

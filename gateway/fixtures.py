@@ -197,6 +197,8 @@ def _expected(events: Iterable[Happened]) -> list[str]:
                 lines.append(f"function_call: {{name: {fields['name']}{given}}}")
             case "agent_handoff":
                 lines.append(f"agent_handoff: {{to_persona: {fields['to_persona']}}}")
+            case "task_completed":
+                lines.append(f"task_completed: {{task: {fields['task']}, outcome: {fields['outcome']}}}")
             case "agent_message":
                 words = (
                     ""

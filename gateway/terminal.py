@@ -62,6 +62,11 @@ _DESCRIBERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str] | None]] = 
     "turn_latency": _latency,
     "digit_received": lambda event: ("caller", f"caller pressed {event['digit']}"),
     "agent_handoff": lambda event: ("note", f"handed over from {event['from_persona']} to {event['to_persona']}"),
+    "task_started": lambda event: ("note", f"{event['persona']} began the task {event['task']}"),
+    "task_completed": lambda event: (
+        "note",
+        f"task {event['task']} {event['outcome']}: {event['result']}".rstrip(": "),
+    ),
     "silence_prompted": lambda event: ("note", f"nobody has said anything: rung {event['rung']} of the silence ladder"),
     "provider_failed": lambda event: ("alarm", f"{event['part']} failed ({event['action']}): {event['error']}"),
     "leg_held": lambda event: ("note", "the caller has put us on hold"),

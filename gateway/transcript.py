@@ -14,6 +14,13 @@ __all__ = ["MASK", "build_turns", "mask_typed_digits", "transcript_text"]
 MASK = "•"
 _STAGES = ("decided", "transcript", "first_token", "first_audio", "first_packet")
 _SOURCES: dict[str, Literal["speech", "dtmf", "text"]] = {"speech": "speech", "dtmf": "dtmf", "text": "text"}
+_OUTCOMES = {
+    "completed": "is complete",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "handed_over": "ended: the caller was handed over",
+    "cancelled": "was cancelled",
+}
 _TYPED_RUN = re.compile(r"\d(?:[ .-]?\d){2,}")  # three digits or more, as a tool or a reply repeats them
 
 
@@ -156,6 +163,16 @@ def _handoff(building: _Building, event: Mapping[str, Any]) -> None:
     _system(building, event, f"{event['from_persona']} handed over to {event['to_persona']}")
 
 
+def _task_started(building: _Building, event: Mapping[str, Any]) -> None:
+    _system(building, event, f"{event['persona']} began the task {event['task']}")
+
+
+def _task_completed(building: _Building, event: Mapping[str, Any]) -> None:
+    outcome = _OUTCOMES.get(str(event["outcome"]), str(event["outcome"]))
+    result = f": {event['result']}" if event["result"] and event["outcome"] in ("completed", "failed") else ""
+    _system(building, event, f"the task {event['task']} {outcome}{result}")
+
+
 def _provider_failed(building: _Building, event: Mapping[str, Any]) -> None:
     _system(building, event, f"{event['part']} {event['provider']} failed ({event['action']}): {event['error']}")
 
@@ -188,6 +205,8 @@ _HANDLERS = {
     "function_call_output": _function_output,
     "turn_latency": _turn_latency,
     "agent_handoff": _handoff,
+    "task_started": _task_started,
+    "task_completed": _task_completed,
     "leg_held": _held,
     "caller_held": _held,
     "leg_resumed": _back,
@@ -209,8 +228,8 @@ def mask_typed_digits(event: Mapping[str, Any]) -> dict[str, Any]:
         masked["digit"] = MASK
     elif kind == "user_message" and event.get("source") == "dtmf":
         masked["text"] = re.sub(r"[0-9A-D*#]", MASK, str(event.get("text", "")))
-    elif kind in ("function_call", "function_call_output", "agent_message"):
-        for name in ("arguments", "output", "text", "full_text"):
+    elif kind in ("function_call", "function_call_output", "agent_message", "task_completed"):
+        for name in ("arguments", "output", "result", "text", "full_text"):
             if name in masked:
                 masked[name] = _mask_runs(masked[name])
     return masked

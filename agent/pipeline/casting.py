@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from agent.activity import Cast
 from agent.context import RunContext
 from agent.persona import Agent, PersonaAware
 from agent.pipeline.nodes import llm_through, tts_through
@@ -13,22 +13,11 @@ from agent.providers.base import LLM, STT, TTS, ProviderError
 from agent.providers.fallback import reporting
 from agent.providers.named import NamedProviders
 
-__all__ = ["Cast", "Casting", "FailureTold", "Part"]
+__all__ = ["Casting", "FailureTold", "Part"]
 
 Part = Literal["vad", "stt", "llm", "tts"]
 P = TypeVar("P", LLM, STT, TTS)
 FailureTold = Callable[[Part, ProviderError, Literal["retry", "canned", "ignored", "fallback"]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """`bare_llm`, `bare_tts`: without the persona's nodes, for those nodes."""
-
-    agent: Agent
-    bare_llm: LLM | None
-    bare_tts: TTS | None
-    llm: LLM | None
-    tts: TTS | None
 
 
 class Casting:
@@ -52,7 +41,7 @@ class Casting:
             spoken = self._named("tts", agent.tts) if isinstance(agent.tts, str) else agent.tts
             tts = self.reporting("tts", spoken)
         bare = llm.for_persona(agent) if isinstance(llm, PersonaAware) else llm
-        return Cast(agent, bare, tts, llm_through(agent, bare, context), tts_through(agent, tts, context))
+        return Cast(bare, tts, llm_through(agent, bare, context), tts_through(agent, tts, context))
 
     def reporting(self, part: Part, provider: P) -> P:
         """`provider`, which tells the session when it asks another one by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.clock import offload_for_tools
@@ -12,10 +12,13 @@ from agent.events import ProviderFailed, SessionEvent
 from agent.history import History
 from agent.options import SessionOptions
 from agent.persona import Agent
+from agent.pipeline.activities import Activities
 from agent.pipeline.casting import Casting, Part
 from agent.pipeline.tasks import SessionTasks
 from agent.providers.base import LLM, TTS, Offload, ProviderError, ToolCall
+from agent.tasks.task import Task
 from agent.turns.limits import FailureCount
+from agent.within import Within
 
 if TYPE_CHECKING:
     from agent.pipeline.recording import RecordingPauses
@@ -45,9 +48,9 @@ class Conversation:
         output: AudioOutput | None,
         call: CallVerbs | None,
         emit: Callable[[SessionEvent], None],
+        run_task: Callable[[Task[Any], Within], Awaitable[Any]],
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self._session = session
         self.casting = Casting(llm, tts, named_provider, self.provider_failed, voiced=output is not None)
         self.privacy = privacy
         self.recording = recording
@@ -66,29 +69,45 @@ class Conversation:
         self.user_speaking = False
         self.held = False  # the caller has put us on hold: nobody hears us
         self.tokens = (0, 0)  # of prompts and completions
-        self.asking = False  # a tool waits for the caller's next message
-        self.entering = 0  # personas whose `on_enter` is running after a handoff
         self.turns = 0  # of the caller, so far
-        self.tasks = SessionTasks(self.loop, lambda: self.agent.name)
+        self.tasks = SessionTasks(self.loop)
         self.last_sound_at = self.now()  # of either side, as far as it is over
         self.goes_on = asyncio.Event()  # clear: what the caller has begun to say is waited for before anything is said
         self.goes_on.set()
-        self.become(agent)
+        self.activities = Activities(
+            agent,
+            casting=self.casting,
+            tasks=self.tasks,
+            run_task=run_task,
+            session=session,
+            userdata=userdata,
+            call=call,
+        )
+        self.run_hook = self.activities.run_hook
 
-    def become(self, agent: Agent) -> None:
-        """`agent` is active from now on, with its own model and synthesis if it has them. What hooks of the one before
-        still do ends with it. Raises ValueError for a name of one that is not known."""
-        cast = self.casting.of(agent, self.context)
-        self.tasks.end_hooks()
-        self.agent = agent
-        self.bare_llm, self.bare_tts = cast.bare_llm, cast.bare_tts
-        self.llm, self.tts = cast.llm, cast.tts
+    @property
+    def agent(self) -> Agent:
+        """Whoever has the caller."""
+        return self.activities.agent
+
+    @property
+    def asking(self) -> bool:
+        """A tool of whoever has the caller waits for the next message."""
+        return self.activities.top.asking
+
+    @property
+    def llm(self) -> LLM | None:
+        return self.activities.top.cast.llm
+
+    @property
+    def tts(self) -> TTS | None:
+        return self.activities.top.cast.tts
 
     def now(self) -> float:
         return self.loop.time()
 
     def context(self, function_call: ToolCall | None = None) -> RunContext:
-        return RunContext(self._session, self.agent, self.userdata, self.call, function_call)
+        return self.activities.context(function_call)
 
     def provider_failed(
         self, part: Part, error: ProviderError, action: Literal["retry", "canned", "ignored", "fallback"]

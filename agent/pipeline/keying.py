@@ -84,7 +84,7 @@ class Keying:
         self._happened(KeyPressed(self._digits.takes(digit)))
         agent = conversation.agent
         conversation.tasks.spawn(
-            conversation.tasks.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
+            conversation.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
         )
         self._collected(self._digits.heard(Digit(digit, at)))
         self._digits_alarm.set()

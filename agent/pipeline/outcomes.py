@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from agent.end_call import EndCall
 from agent.persona import Agent
+from agent.tasks.task import Task
 from agent.tools import ToolOutcome
 
-__all__ = ["all_silent", "as_read_by_model", "end_of", "end_refused", "handoff_of", "handoff_refused"]
+__all__ = [
+    "all_silent",
+    "as_read_by_model",
+    "end_of",
+    "end_refused",
+    "handoff_of",
+    "handoff_refused",
+    "without_consequences",
+]
+
+_log = logging.getLogger(__name__)
 
 
 def handoff_of(outcome: ToolOutcome) -> tuple[Agent, str] | None:
@@ -45,7 +57,17 @@ def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:
     if isinstance(outcome.value, EndCall):
         return ToolOutcome("The call ends after your farewell.", value=outcome.value)
     if (handoff := handoff_of(outcome)) is not None:
+        if isinstance(handoff[0], Task):
+            _log.error("a tool returned the task %s: a task is awaited, nobody is handed over to it", handoff[0].name)
+            return ToolOutcome("The function failed with an internal error.", is_error=True)
         return ToolOutcome(f"The caller now talks to {handoff[0].name}.", value=outcome.value)
+    return outcome
+
+
+def without_consequences(outcome: ToolOutcome) -> ToolOutcome:
+    """Of a function that went on after its activity was over: it hands over nobody and ends nothing any more."""
+    if isinstance(outcome.value, EndCall) or handoff_of(outcome) is not None:
+        return ToolOutcome("Not done: somebody else has the caller by now.", is_error=True)
     return outcome
 
 

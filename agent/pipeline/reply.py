@@ -5,85 +5,69 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
 from typing import Literal
 
+from agent.activity import Activity
 from agent.chat_context import build_context
-from agent.events import TurnLatency
 from agent.history import Entry
 from agent.persona import Agent, overrides
 from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
-from agent.pipeline.outcomes import all_silent, end_of, end_refused, handoff_of
+from agent.pipeline.outcomes import all_silent, end_of, end_refused, handoff_of, without_consequences
 from agent.pipeline.talk_events import EndReached, FarewellBegan, TalkEvent
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.turn_hook import turn_completed
 from agent.pipeline.utterance import Kind, Utterance
 from agent.pipeline.voice import Voice
+from agent.pipeline.waterfall import Waterfall
 from agent.providers.base import ChatMessage, LLMEvent, ProviderError, TextDelta, ToolCall, ToolSpec
 from agent.speech_handle import SpeechHandle
+from agent.tasks.task import Task
 from agent.tools import ToolOutcome
 from agent.turns.farewell import left_to_say
+from agent.within import enter
 
-__all__ = ["Reply", "Waterfall"]
+__all__ = ["Reply"]
 
+_TOOLS_END_S = 1.0  # a task's last function has said that it is complete, and has little left to do
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Waterfall:
-    """When each step of an answer happened; see `TurnLatency`."""
-
-    turn: int
-    speech_ended_at: float | None = None
-    decided_at: float | None = None
-    transcript_at: float | None = None
-    first_token_at: float | None = None
-    first_audio_at: float | None = None
-    first_packet_at: float | None = None
-
-    def event(self, at: float) -> TurnLatency:
-        return TurnLatency(
-            at,
-            self.turn,
-            self.speech_ended_at,
-            self.decided_at,
-            self.transcript_at,
-            self.first_token_at,
-            self.first_audio_at,
-            self.first_packet_at,
-        )
 
 
 class Reply:
     def __init__(
         self,
         conversation: Conversation,
+        activity: Activity,
         voice: Voice,
         *,
         user: ChatMessage | None,
         instructions: str,
         waterfall: Waterfall,
         allow_interruptions: bool,
+        may_use_tools: bool,
         hand_over: Callable[[Agent, str, SpeechHandle], Awaitable[Utterance | None]],
         happened: Callable[[TalkEvent], None],
         over: Callable[[Reply], None],
         handle: SpeechHandle,
     ) -> None:
         self._conversation = conversation
+        self._activity = activity
+        self._place = conversation.activities.within(activity, self)
         self._voice = voice
+        self._may_use_tools = may_use_tools
         self._instructions = instructions
         self._give_to = hand_over
         self._happened = happened
         self._over = over
         self._task: asyncio.Task[None] | None = None
         self._decided = asyncio.Event()
-        self._phase: Literal["asking", "tools", "speaking"] = "asking"
+        self._phase: Literal["asking", "hook", "tools", "speaking"] = "asking"
+        self._tools_over = asyncio.Event()
         self._utterances: list[Utterance] = []
         self._stopped = False
-        self._latency_told = False
+        self._retired = False
         self._user_entry: Entry | None = None
         self._may_be_silent = False
         self.user = user
@@ -115,6 +99,36 @@ class Reply:
         """Its functions run, or their outcome waits for what the caller is saying."""
         return self._phase == "tools" and not self._stopped
 
+    @property
+    def suspended(self) -> bool:
+        """It goes on when a function or a hook of the persona has come to its end."""
+        return self._phase in ("tools", "hook")
+
+    def retire(self) -> None:
+        """Its activity is over: what it has said stays; functions that run come to their end, and nothing follows from
+        them."""
+        self._retired = True
+        if self._phase == "asking":
+            self.stop()
+
+    async def tools_over(self) -> None:
+        """Wait until its functions have come to their end, or for a second."""
+        if self._phase == "tools":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TOOLS_END_S):
+                    await self._tools_over.wait()
+
+    def hear_for(self, utterance: Utterance) -> None:
+        """What a function of this reply has said instead of it is what the caller has waited for."""
+        utterance.on_first_audio = self._first_audio
+        utterance.on_started = self._first_packet
+
+    def answers_for(self, inner: Reply) -> None:
+        """The caller's last turn, to which `inner` had no words, is answered by this reply."""
+        if not inner.waterfall.told and not inner._said and inner.waterfall.turn >= self.waterfall.turn:
+            self.waterfall, inner.waterfall = inner.waterfall, self.waterfall
+            inner.waterfall.told = True
+
     def stop(self) -> None:
         """No more of it. A tool that is running comes to its end and its output is kept, unspoken."""
         self._stopped = True
@@ -132,9 +146,10 @@ class Reply:
             utterance.allow_interruptions = False
 
     async def _run(self) -> None:
+        enter(self._place)
         if not await self._turn_completed():
             return
-        steps = self._conversation.options.max_tool_steps
+        steps = self._conversation.options.max_tool_steps if self._may_use_tools else 0
         for step in range(steps + 1):
             calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
             if not calls or not await self._use_tools(calls) or self._stopped:
@@ -146,15 +161,19 @@ class Reply:
 
     async def _turn_completed(self) -> bool:
         """The persona sees the caller's turn before the model does; False: it wants no answer."""
-        if self.user is None or not overrides(self._conversation.agent, "on_user_turn_completed"):
+        agent = self._activity.agent
+        if self.user is None or not overrides(agent, "on_user_turn_completed"):
             return True
         await self._decided.wait()
         assert self._user_entry is not None, "it was added when the turn was decided"
-        return await turn_completed(self._conversation, self._user_entry)
+        self._phase = "hook"
+        context = self._conversation.activities.context(activity=self._activity)
+        return await turn_completed(agent, context, self._user_entry) and not self._is_done_with()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
         decided = self._decided.is_set()
+        self._tools_over.set()
         for utterance in self._utterances:
             if not decided:
                 utterance.finish(heard="", interrupted=True)
@@ -194,12 +213,12 @@ class Reply:
             calls = []  # out of steps: it was not offered any
         if calls:
             utterance.entry.update(tool_calls=tuple(calls))
-        elif kind == "reply" and not utterance.worded and not self._may_be_silent:
+        elif kind == "reply" and not (utterance.worded or utterance.interrupted or self._may_be_silent):
             await self._apologize("lost_words" if tools else "tool_failed", failure=False)
         return calls
 
     async def _read(self, utterance: Utterance, calls: list[ToolCall], tools: Sequence[ToolSpec]) -> None:
-        llm = self._conversation.llm
+        llm = self._activity.cast.llm
         if llm is None:
             raise ProviderError("session", "has no LLM")
         options = self._conversation.options
@@ -235,9 +254,15 @@ class Reply:
     async def _use_tools(self, calls: list[ToolCall]) -> bool:
         """Whether the model is to be asked again."""
         self._phase = "tools"
+        self._tools_over.clear()
         entry = self._utterances[-1].entry
         said = self._conversation.said
-        outcomes = await run_tools(self._conversation, calls)
+        outcomes = await run_tools(self._conversation, self._activity, self._place, calls)
+        if self._is_done_with():
+            outcomes = [without_consequences(outcome) for outcome in outcomes]
+            self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
+            self._tools_over.set()
+            return False
         self._may_be_silent = self._conversation.said > said and self._voice.speaking_or_just_over
         if end_of(outcomes) is not None:
             await self._conversation.goes_on.wait()
@@ -245,6 +270,8 @@ class Reply:
                 outcomes = [end_refused(outcome, "since the caller has said something more.") for outcome in outcomes]
         self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
         await self._conversation.goes_on.wait()
+        if self._is_done_with():
+            return False
         if (end := end_of(outcomes)) is not None:
             await self._end(end.farewell)
             return False
@@ -264,7 +291,7 @@ class Reply:
         if not farewell and not self._said:
             asked = await self._ask((), first=False, kind="farewell")
             if asked is None or not self._said:
-                farewell = self._conversation.agent.say_canned("goodbye")
+                farewell = self._activity.agent.say_canned("goodbye")
         farewell = left_to_say(farewell, self._conversation.history.said_since_user())
         if farewell:
             utterance = self._voice.fixed(farewell, "farewell", self.handle, allow_interruptions=False)
@@ -279,16 +306,20 @@ class Reply:
     def _follow(self, utterance: Utterance | None) -> None:
         """It is part of this answer: it counts for its latency, and the answer is not over before it."""
         if utterance is not None:
-            utterance.on_first_audio = self._first_audio
-            utterance.on_started = self._first_packet
+            self.hear_for(utterance)
             self._utterances.append(utterance)
+
+    def _is_done_with(self) -> bool:
+        """It is a task's, and that is complete: the model has nothing more to say for it."""
+        agent = self._activity.agent
+        return self._retired or (isinstance(agent, Task) and agent.done)
 
     @property
     def _said(self) -> bool:
         return any(utterance.worded for utterance in self._utterances)
 
     def _tool_specs(self) -> list[ToolSpec]:
-        return [tool.spec for tool in self._conversation.agent.tools.values()]
+        return [tool.spec for tool in self._activity.agent.tools.values()]
 
     def _new_utterance(self, kind: Kind, *, first: bool) -> Utterance:
         interruptible = self.allow_interruptions and kind != "farewell"
@@ -299,13 +330,13 @@ class Reply:
         return utterance
 
     def _messages(self) -> list[ChatMessage]:
-        conversation = self._conversation
+        whole = getattr(self._activity.cast.llm, "whole_context", False)
         return build_context(
-            conversation.history.messages(),
-            prompt=conversation.agent.prompt,
+            self._conversation.history.messages(),
+            prompt=self._activity.agent.prompt,
             user=self.user if not self._decided.is_set() else None,
             instructions=self._instructions,
-            limits=None if getattr(conversation.llm, "whole_context", False) else conversation.options.context_limits,
+            limits=None if whole else self._conversation.options.context_limits,
         )
 
     def _first_audio(self) -> None:
@@ -318,8 +349,8 @@ class Reply:
             self._tell_latency()
 
     def _tell_latency(self) -> None:
-        if not self._latency_told:
-            self._latency_told = True
+        if not self.waterfall.told:
+            self.waterfall.told = True
             self._conversation.emit(self.waterfall.event(self._conversation.now()))
 
 

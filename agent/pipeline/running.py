@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from agent.clock import ThreadOffload, has_real_time
+from agent.events import CallerBack, CallerHeld, SessionEvent
 from agent.loop_watch import watch_of
 from agent.persona import Agent
 from agent.pipeline.alarm import Alarm
@@ -25,6 +26,7 @@ from agent.pipeline.talk_events import (
     TurnEvent,
 )
 from agent.pipeline.talker import Talker
+from agent.pipeline.task_runs import TaskRuns
 from agent.pipeline.turn_taking import TurnTaking
 from agent.pipeline.watching import WatchedSession
 from agent.providers.base import STT, VAD, ProviderError
@@ -52,6 +54,7 @@ class RunningSession:
         self.talker = Talker(conversation, canned_audio, self._talk)
         reported = conversation.casting.reporting("stt", stt) if stt is not None else None
         self.turns = TurnTaking(conversation, self.talker, vad, reported, self._turn)
+        self.task_runs = TaskRuns(conversation, self.talker, self._talk)
         self._unwatch = self._watch()
         listener = self.turns.listener
         self._bridging = Bridging(conversation, self.talker, lambda: listener is not None and listener.busy)
@@ -76,9 +79,20 @@ class RunningSession:
         self.holding.stop()
         self.talker.stop_replies(force=True)
         self.talker.speaker.close()
+        activities = reversed(tuple(conversation.activities.stack))
         await conversation.tasks.cancel()
-        await conversation.tasks.run_hook(lambda: conversation.agent.on_exit(conversation.context()), "on_exit")
+        for activity in activities:
+            await conversation.activities.leave(activity)
         await conversation.tasks.all_let_go()
+
+    def happened(self, event: SessionEvent) -> None:
+        """Each event of the session."""
+        self.holding.happened(event)
+        match event:
+            case CallerHeld():
+                self.task_runs.hold()
+            case CallerBack():
+                self.task_runs.resume()
 
     def unwatch(self) -> None:
         """What blocks the loop from now on is not this session's."""
@@ -86,8 +100,10 @@ class RunningSession:
 
     @property
     def idle(self) -> bool:
-        """The agent has nothing left to say or do."""
-        return not (self.talker.busy or self.conversation.entering or self.conversation.ending)
+        """The agent has nothing left to say or do before the caller says something."""
+        top = self.conversation.activities.top
+        talking = self.talker.speaker.busy if top.asking else self.talker.busy or top.entering
+        return not (talking or self.conversation.ending)
 
     # --- what the parts tell --------------------------------------------------------------------------------------
 
@@ -97,6 +113,7 @@ class RunningSession:
                 self._changed()
                 self.turns.changed()
                 self._bridging.changed()
+                self.task_runs.changed()
             case PersonaChanged():
                 self.turns.agent_changed()
                 self.make_canned()
@@ -108,6 +125,7 @@ class RunningSession:
     def _turn(self, event: TurnEvent) -> None:
         match event:
             case SituationChanged():
+                self._changed()
                 self._bridging.changed()
             case EndReached(reason=reason, farewell=farewell):
                 self.ending.end(reason, farewell)

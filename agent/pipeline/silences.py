@@ -64,7 +64,7 @@ class Silences:
             nonlocal handled
             handled = await outcome_of(agent.on_user_silence(conversation.context(), rung.rung))
 
-        await conversation.tasks.run_hook(ask, "on_user_silence")
+        await conversation.run_hook(ask, "on_user_silence")
         if handled:
             self.ladder.dealt_with()
         elif agent is conversation.agent and not self._stopped:

@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from agent.activity import Activity
 from agent.events import AgentHandoff
 from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.conversation import Conversation
-from agent.pipeline.reply import Reply, Waterfall
+from agent.pipeline.floor import Floor
+from agent.pipeline.reply import Reply
 from agent.pipeline.speaker import Speaker
 from agent.pipeline.talk_events import EndReached, PersonaChanged, TalkChanged, TalkEvent
 from agent.pipeline.utterance import Kind, Utterance
 from agent.pipeline.voice import CANNED_KINDS, Voice
+from agent.pipeline.waterfall import Waterfall
 from agent.providers.base import ChatMessage
 from agent.speech.characters import speakable
 from agent.speech_handle import SpeechHandle
+from agent.tasks.task import Task
+from agent.within import Within, within
 
 __all__ = ["Talker"]
+
+_MOST_NESTED = 8  # replies that wait for each other; a deeper one has no tools
 
 
 class Talker:
     def __init__(self, conversation: Conversation, canned: CannedAudio, happened: Callable[[TalkEvent], None]) -> None:
         self._conversation = conversation
         self._happened = happened
-        self._queue: deque[Reply] = deque()
-        self._active: Reply | None = None
+        self._floors: list[Floor[Reply]] = [Floor(conversation.activities.top)]
         self._prepared: Reply | None = None
         self._entering_silently = 0
         self.speaker = Speaker(conversation, self._changed, self._utterance_failed)
         self.voice = Voice(conversation, self.speaker, canned, self._failed_too_often)
 
     @property
+    def _floor(self) -> Floor[Reply]:
+        """Of whoever has the caller."""
+        return self._floors[-1]
+
+    @property
     def busy(self) -> bool:
         """Something is being said, or will be without the caller doing anything."""
-        return self.speaker.busy or self._active is not None or bool(self._queue)
+        return self.speaker.busy or self._floor.busy
 
     @property
     def owes(self) -> bool:
@@ -45,14 +55,14 @@ class Talker:
     @property
     def working(self) -> bool:
         """Functions run, whose outcome the caller waits for."""
-        return self._active is not None and self._active.working
+        return self._floor.working
 
     @property
     def interruptible(self) -> bool:
         """Busy with what may be interrupted."""
         if not self.busy or self._conversation.ending:
             return False
-        return self.speaker.interruptible and (self._active is None or self._active.allow_interruptions)
+        return self.speaker.interruptible and self._floor.interruptible
 
     # --- saying ---------------------------------------------------------------------------------------------------
 
@@ -122,25 +132,28 @@ class Talker:
         *,
         instructions: str = "",
         allow_interruptions: bool = True,
+        place: Within | None = None,
     ) -> SpeechHandle:
-        """Let the model answer, after the replies under way. One that was prepared for the same words is taken."""
+        """Let the model answer, after the replies under way. One that was prepared for the same words is taken.
+        `place`: of the tool or hook that wants it."""
         prepared, self._prepared = self._prepared, None
         fits = prepared is not None and user is not None and prepared.user == user and not prepared.lost
         if prepared is not None and fits and not self.busy and not instructions:
             prepared.waterfall.turn = waterfall.turn
             prepared.waterfall.decided_at = waterfall.decided_at
-            self._active = prepared
+            self._floor.under_way.append(prepared)
             prepared.decide()
             self._changed()
             return prepared.handle
         if prepared is not None:
             prepared.stop()
         self._conversation.said += user is None
-        reply = self._make(user, waterfall, instructions, allow_interruptions)
+        floor = self._floor_of(place)
+        reply = self._make(floor, user, waterfall, instructions, allow_interruptions)
         if self._conversation.ending:
             reply.stop()
             return reply.handle
-        self._queue.append(reply)
+        floor.waiting.append(reply)
         self._begin_next()
         return reply.handle
 
@@ -149,7 +162,7 @@ class Talker:
         if self.busy or self._conversation.ending:
             return
         self.drop_prepared()
-        self._prepared = self._make(user, waterfall, "", True)
+        self._prepared = self._make(self._floor, user, waterfall, "", True)
         self._prepared.begin()
 
     def drop_prepared(self) -> None:
@@ -163,58 +176,137 @@ class Talker:
         stopped = self.stop_replies(force=force)
         return self.speaker.interrupt(force=force) or stopped
 
-    def disallow_interruptions(self) -> None:
-        """The reply under way comes to its end, whatever the caller says."""
-        if self._active is not None:
-            self._active.disallow_interruptions()
+    def disallow_interruptions(self, place: Within | None = None) -> None:
+        """The reply under way (that which waits for the tool of `place`) comes to its end, whatever the caller says."""
+        if place is not None and isinstance(place.reply, Reply):
+            place.reply.disallow_interruptions()
+        elif self._floor.active is not None:
+            self._floor.active.disallow_interruptions()
 
     def stop_replies(self, *, force: bool = False) -> bool:
-        """No more of the replies; what is being said goes on."""
-        kept: deque[Reply] = deque()
-        waiting, self._queue = self._queue, kept
-        for reply in waiting:
-            if force or reply.allow_interruptions:
-                reply.stop()
-            else:
-                kept.append(reply)
+        """No more of the replies of whoever has the caller; what is being said goes on. `force`: of all replies, those
+        that wait for tasks too."""
         self.drop_prepared()
-        if self._active is not None and (force or self._active.allow_interruptions):
-            self._active.stop()
-            return True
-        return len(kept) < len(waiting)
+        floors = self._floors if force else [self._floor]
+        return self._stop(
+            [reply for floor in reversed(floors) for reply in floor if force or reply.allow_interruptions]
+        )
 
-    def _make(self, user: ChatMessage | None, waterfall: Waterfall, instructions: str, allow: bool) -> Reply:
+    def _stop(self, replies: Iterable[Reply]) -> bool:
+        stopped = False
+        for reply in replies:
+            for floor in self._floors:
+                floor.forget(reply)
+            reply.stop()
+            stopped = True
+        return stopped
+
+    def _make(
+        self, floor: Floor[Reply], user: ChatMessage | None, waterfall: Waterfall, instructions: str, allow: bool
+    ) -> Reply:
         return Reply(
             self._conversation,
+            floor.activity,
             self.voice,
             user=user,
             instructions=instructions,
             waterfall=waterfall,
             allow_interruptions=allow,
+            # A reply within a tool of a reply ...: it has an end, whatever models call.
+            may_use_tools=sum(len(one.under_way) for one in self._floors) <= _MOST_NESTED,
             hand_over=self._hand_over,
             happened=self._happened,
             over=self._reply_over,
-            handle=SpeechHandle(self._interrupt_handle),
+            handle=SpeechHandle(self._interrupt_handle, self._handle_awaited),
         )
 
     def _begin_next(self) -> None:
-        if self._active is None and self._queue:
-            self._active = self._queue.popleft()
-            self._active.begin()
-            self._active.decide()
+        if (reply := self._floor.next()) is not None:
+            reply.begin()
+            reply.decide()
         self._changed()
 
     def _reply_over(self, reply: Reply) -> None:
-        if reply is self._active:
-            self._active = None
+        if any(floor.over(reply) for floor in self._floors):
             self._begin_next()
 
+    def _reply_of(self, handle: SpeechHandle) -> Reply | None:
+        return next((reply for floor in self._floors for reply in floor if reply.handle is handle), None)
+
     def _interrupt_handle(self, handle: SpeechHandle) -> None:
-        for reply in (self._active, *self._queue):
-            if reply is not None and reply.handle is handle:
-                reply.stop()
-        self._queue = deque(reply for reply in self._queue if reply.handle is not handle)
+        if (reply := self._reply_of(handle)) is not None:
+            self._stop((reply,))
         self.speaker.drop_handle(handle)
+
+    def _handle_awaited(self, handle: SpeechHandle) -> None:
+        """A tool or a hook that a reply waits for waits for another reply: that one goes first."""
+        place, inner = within(), self._reply_of(handle)
+        if place is not None and inner is not None:
+            for floor in self._floors:
+                floor.awaits(inner, place.reply)
+            self._begin_next()
+
+    # --- activities -----------------------------------------------------------------------------------------------
+
+    def _floor_of(self, place: Within | None) -> Floor[Reply]:
+        """Where a reply belongs that is asked for at `place`: a persona's tool does not talk in the name of a task."""
+        if place is None:
+            return self._floor
+        return next((floor for floor in self._floors if floor.activity is place.activity), self._floor)
+
+    def free(self, place: Within) -> bool | None:
+        """Whether a task may begin that is awaited at `place`: its activity has the caller and no other reply does.
+        None: never, since its activity is over."""
+        floor = next((floor for floor in self._floors if floor.activity is place.activity), None)
+        if floor is None or self._conversation.ending:
+            return None
+        if place.reply is None:
+            return floor is self._floor and not floor.under_way
+        if place.reply not in floor.under_way:
+            return None
+        return floor is self._floor and floor.active is place.reply
+
+    def begin_task(self, activity: Activity, place: Within) -> None:
+        """A task has the caller: says its greeting. If it has none and its `on_enter` says nothing, its model is asked.
+        For the reply that waits for it these are the words that the caller has waited for."""
+        self.drop_prepared()
+        self._floors.append(Floor(activity))
+        asker = place.reply if isinstance(place.reply, Reply) else None
+        greets = speakable(activity.agent.greeting)
+        if greets:
+            utterance = self.voice.fixed(
+                activity.agent.greeting, "greeting", SpeechHandle(self._interrupt_handle), allow_interruptions=True
+            )
+            utterance.sole = True
+            if asker is not None:
+                asker.hear_for(utterance)
+            self.voice.speak(utterance)
+        self._enters(activity, asker.waterfall if asker is not None else None, asked=not greets)
+
+    def end_task(self, gone: Sequence[Activity], place: Within) -> list[Reply]:
+        """A task is over, and so is what its tools have begun above it: what was said is said on, nothing more comes.
+        Whoever waits at `place` goes on. The replies of the task whose functions still run."""
+        floors = [floor for floor in self._floors if floor.activity in gone]
+        self._floors = [floor for floor in self._floors if floor not in floors]
+        self.drop_prepared()
+        last = floors[-1].active if floors else None
+        if last is not None and isinstance(place.reply, Reply):
+            place.reply.answers_for(last)
+        retired = self.retire(floors)
+        self._begin_next()
+        return retired
+
+    @staticmethod
+    def retire(floors: Iterable[Floor[Reply]]) -> list[Reply]:
+        """Nobody comes back to these."""
+        retired: list[Reply] = []
+        for floor in floors:
+            for reply in floor.waiting:
+                reply.stop()
+            for reply in floor.under_way:
+                reply.retire()
+            retired += floor.under_way
+        return retired
 
     # --- what becomes of replies ----------------------------------------------------------------------------------
 
@@ -227,39 +319,51 @@ class Talker:
     def _utterance_failed(self, utterance: Utterance) -> None:
         if utterance.kind in CANNED_KINDS:
             return
-        if self._active is not None and self._active.handle is utterance.handle:
-            self._active.failed = True
-            self._active.stop()
+        reply = self._reply_of(utterance.handle)
+        if reply is not None and any(reply in floor.under_way for floor in self._floors):
+            reply.failed = True
+            reply.stop()
         self.voice.fail()
 
     async def _hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
         """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
-        its model is asked."""
-        old = self._conversation.agent
-        await self._conversation.tasks.run_hook(lambda: old.on_exit(self._conversation.context()), "on_exit")
-        self._conversation.emit(AgentHandoff(self._conversation.now(), old.name, agent.name))
+        its model is asked. Tasks that were under way, and whatever waits for them, end with the persona before."""
+        conversation, reply = self._conversation, self._reply_of(handle)
+        old = conversation.activities.top
+        for activity in reversed(tuple(conversation.activities.stack)):
+            await conversation.activities.leave(activity, reply)
+        if reply is None:
+            return None  # the task that it belongs to has ended meanwhile
+        conversation.emit(AgentHandoff(conversation.now(), old.name, agent.name))
         self.drop_prepared()
-        self._conversation.become(agent)
+        floor = self._floor
+        conversation.activities.hand_over(agent)
+        self.retire(self._floors[:-1])
+        floor.activity = conversation.activities.top
+        self._floors = [floor]
         self._happened(PersonaChanged())
         utterance = None
         words = words if speakable(words) else ""
         if speakable(text := words or agent.greeting):
             utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
             self.voice.speak(utterance)
-        self._conversation.entering += 1
-        self._conversation.tasks.spawn(self._enter(agent, asked=utterance is None), "on_enter")
+        self._enters(floor.activity, None, asked=utterance is None)
         return utterance
 
-    async def _enter(self, agent: Agent, *, asked: bool) -> None:
-        turn = self._conversation.turns
-        said = self._conversation.said
+    def _enters(self, activity: Activity, waterfall: Waterfall | None, *, asked: bool) -> None:
         self._entering_silently += asked
+        self._conversation.tasks.spawn(self._enter(activity, waterfall, asked), "on_enter")
+
+    async def _enter(self, activity: Activity, waterfall: Waterfall | None, asked: bool) -> None:
+        conversation, agent = self._conversation, activity.agent
+        turn, said = conversation.turns, conversation.said
         try:
-            await self._conversation.tasks.run_hook(lambda: agent.on_enter(self._conversation.context()), "on_enter")
+            failed = await conversation.activities.enter(activity)
         finally:
-            self._conversation.entering -= 1
             self._entering_silently -= asked
-        active = self._conversation.agent is agent
-        if asked and active and self._conversation.said == said and self._conversation.turns == turn:
-            self.reply(None, Waterfall(turn))
+        if failed is not None and isinstance(agent, Task):
+            agent.fail(failed)
+        quiet = conversation.said == said and conversation.turns == turn
+        if asked and quiet and conversation.activities.top is activity and not (isinstance(agent, Task) and agent.done):
+            self.reply(None, waterfall or Waterfall(turn))
         self._changed()

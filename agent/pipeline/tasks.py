@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from agent.activity import Activity
 from agent.clock import is_our_end
 from agent.hooks import outcome_of
+from agent.within import TimeLimit, Within, enter
 
 __all__ = ["SessionTasks"]
 
+HOOK_LIMIT_S = 10.0  # of a hook's own time
 LET_GO_LIMIT_S = 1.0  # for providers to close what they have open, when the session closes
 _log = logging.getLogger(__name__)
 
 
 class SessionTasks:
-    def __init__(self, loop: asyncio.AbstractEventLoop, persona: Callable[[], str]) -> None:
-        """`persona`: the name of the one that is active, for the names of its hooks."""
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        # What a task of the session inherits is the session's, not that of the tool or hook that happened to start it.
+        self._context = contextvars.copy_context()
         self.watch: Callable[[str], None] | None = None  # told the name of a persona's code by the task that runs it
-        self._persona = persona
         self._tasks: set[asyncio.Task[Any]] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
-        self._hooks: set[asyncio.Task[None]] = set()  # of the persona that is active
+        self._hooks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task of this session: it is cancelled when the session closes, and its failure is logged."""
-        task = self.loop.create_task(coroutine, name=name)
+        task = self.loop.create_task(coroutine, name=name, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def let_go(self, closing: Coroutine[Any, Any, None]) -> None:
         """Close what a provider has open. Unlike other tasks this goes on while the session closes."""
-        task = self.loop.create_task(closing, name="let go")
+        task = self.loop.create_task(closing, name="let go", context=self._context.copy())
         self._letting_go.add(task)
         task.add_done_callback(self._letting_go.discard)
-
-    def end_hooks(self) -> None:
-        """What hooks of the persona that was active still do ends with it."""
-        hooks, self._hooks = self._hooks, set()
-        for hook in hooks:
-            hook.cancel()
 
     async def cancel(self) -> None:
         tasks = [task for task in (*self._tasks, *self._hooks) if task is not asyncio.current_task()]
@@ -70,24 +68,34 @@ class SessionTasks:
         if self.watch is not None:
             self.watch(name)
 
-    async def run_hook(self, hook: Callable[[], object], name: str) -> None:
-        """A hook of the active persona, a coroutine function or not: its failure, or taking longer than 10 s, ends
-        nothing. Another persona's becoming active ends it."""
-        task = self.loop.create_task(self._guarded(hook, name), name=f"{self._persona()}.{name}")
+    async def run_hook(
+        self, place: Within, activity: Activity, hook: Callable[[], object], name: str
+    ) -> Exception | None:
+        """A hook of `activity`, a coroutine function or not. Its failure, which is given back, or taking longer than
+        10 s ends nothing. The end of its activity ends it."""
+        run = self._guarded(place, activity, hook, name)
+        task = self.loop.create_task(run, name=f"{activity.name}.{name}", context=self._context.copy())
         self._hooks.add(task)
+        activity.hooks.add(task)
         try:
             await asyncio.wait({task})
         finally:
             task.cancel()
             self._hooks.discard(task)
+            activity.hooks.discard(task)
+        return None if task.cancelled() else task.result()
 
-    async def _guarded(self, hook: Callable[[], object], name: str) -> None:
-        persona = self._persona()
-        self.user_code(f"{persona}.{name}")
+    async def _guarded(
+        self, place: Within, activity: Activity, hook: Callable[[], object], name: str
+    ) -> Exception | None:
+        self.user_code(f"{activity.name}.{name}")
+        enter(place)
         try:
-            async with asyncio.timeout(10):
+            async with TimeLimit(HOOK_LIMIT_S):
                 await outcome_of(hook())
         except BaseException as error:
             if is_our_end(error):
                 raise
-            _log.exception("%s.%s failed", persona, name)
+            _log.exception("%s.%s failed", activity.name, name)
+            return error if isinstance(error, Exception) else RuntimeError(f"{name} failed")
+        return None

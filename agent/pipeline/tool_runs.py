@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from agent.activity import Activity
 from agent.bounds import pruned, shortened
 from agent.events import FunctionCall, FunctionCallOutput
 from agent.pipeline.conversation import Conversation
@@ -13,17 +14,20 @@ from agent.pipeline.outcomes import as_read_by_model, end_of, end_refused, hando
 from agent.providers.base import ChatMessage, ToolCall
 from agent.tool_arguments import arguments_of
 from agent.tools import ToolOutcome
+from agent.within import Within, enter
 
 __all__ = ["run_tools", "tool_messages"]
 
 _ARGUMENTS = 16_000  # characters of a call's arguments in the record
 
 
-async def run_tools(conversation: Conversation, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
+async def run_tools(
+    conversation: Conversation, activity: Activity, place: Within, calls: Sequence[ToolCall]
+) -> list[ToolOutcome]:
     """The outcomes in the order of the calls, which run side by side. An end of the call waits for the others, and is
     refused when one of them failed: the caller must hear of that first."""
     handed_to: list[str] = []
-    runs = [_Run(conversation, call, handed_to) for call in calls]
+    runs = [_Run(conversation, activity, place, call, handed_to) for call in calls]
     tasks = [conversation.tasks.spawn(run.run(), f"tool {run.call.name}") for run in runs]
     try:
         if tasks:
@@ -49,9 +53,13 @@ def tool_messages(calls: Sequence[ToolCall], outcomes: Sequence[ToolOutcome]) ->
 class _Run:
     """One call of a function."""
 
-    def __init__(self, conversation: Conversation, call: ToolCall, handed_to: list[str]) -> None:
+    def __init__(
+        self, conversation: Conversation, activity: Activity, place: Within, call: ToolCall, handed_to: list[str]
+    ) -> None:
         """`handed_to`: whom the functions of this answer have handed the caller to."""
         self._conversation = conversation
+        self._activity = activity
+        self._place = place
         self._handed_to = handed_to
         self.call = call
         # What stands if its task is cancelled from within, as a function does that cancels its own task.
@@ -62,14 +70,17 @@ class _Run:
 
     async def run(self) -> None:
         conversation, call = self._conversation, self.call
-        tool = conversation.agent.tools.get(call.name)
+        tools = self._activity.agent.tools
+        tool = tools.get(call.name)
         conversation.tasks.user_code(f"tool {call.name}")
+        enter(self._place)
         try:
             if tool is None:
-                known = ", ".join(conversation.agent.tools)
+                known = ", ".join(tools)
                 self.outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
             else:
-                context, most = conversation.context(call), conversation.options.max_tool_result_characters
+                context = conversation.activities.context(call, self._activity)
+                most = conversation.options.max_tool_result_characters
                 outcome = await tool.call(context, call.arguments, conversation.tool_offload, max_characters=most)
                 self.outcome = self._first_handoff(as_read_by_model(outcome))
         finally:

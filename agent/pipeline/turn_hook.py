@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 
 from agent.clock import is_our_end
+from agent.context import RunContext
 from agent.history import Entry
 from agent.hooks import StopResponse, UserTurn, outcome_of
 from agent.persona import Agent, overrides
-from agent.pipeline.conversation import Conversation
+from agent.within import TimeLimit
 
 __all__ = ["transcribed", "turn_completed"]
 
@@ -18,14 +18,13 @@ LIMIT_S = 10.0  # as for other hooks: the caller waits
 _log = logging.getLogger(__name__)
 
 
-async def turn_completed(conversation: Conversation, entry: Entry) -> bool:
+async def turn_completed(agent: Agent, context: RunContext, entry: Entry) -> bool:
     """Run `on_user_turn_completed` on the message in `entry`, which it may change. False: no answer is wanted. A hook
     that fails or takes longer than 10 s changes nothing."""
-    agent = conversation.agent
     turn = UserTurn(entry.message.text)
     try:
-        async with asyncio.timeout(LIMIT_S):
-            await outcome_of(agent.on_user_turn_completed(conversation.context(), turn))
+        async with TimeLimit(LIMIT_S):
+            await outcome_of(agent.on_user_turn_completed(context, turn))
     except StopResponse:
         return False
     except BaseException as error:  # it is the user's code: not even SystemExit may end the call

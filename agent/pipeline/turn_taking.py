@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
+from agent.activity import Activity
 from agent.bounds import shortened
 from agent.events import (
     UserMessage,
@@ -26,12 +27,12 @@ from agent.pipeline.listener import (
     TurnReady,
     WordsHeard,
 )
-from agent.pipeline.reply import Waterfall
 from agent.pipeline.silences import Silences
 from agent.pipeline.talk_events import EndReached, SituationChanged, TurnEvent
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_hook import transcribed
 from agent.pipeline.voice import CANNED_KINDS
+from agent.pipeline.waterfall import Waterfall
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.interruption import (
@@ -78,7 +79,6 @@ class TurnTaking:
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._keying = Keying(conversation, self._keys)
         self._interruption_alarm = Alarm(conversation.loop, self._interruption, self._judge)
-        self._waiting: list[asyncio.Future[str]] = []
         self._stopped = False
         self._recognizes = stt is not None
         self.listener = None if vad is None else Listener(conversation, vad, stt, self._heard)
@@ -91,8 +91,9 @@ class TurnTaking:
         if self.listener is not None:
             self.listener.stop()
         self._interruption_alarm.cancel()
-        for waiting in self._waiting:
-            waiting.cancel()
+        for activity in self._conversation.activities.stack:
+            for question in activity.questions:
+                question.cancel()
 
     def hold(self, at: float) -> None:
         """The caller hears nothing: no verdict, no deadline and no silence count until `resume`."""
@@ -127,7 +128,7 @@ class TurnTaking:
             self._judge(self._interruption.agent_started(now, self._floor))
         self._interruption_alarm.set()
         listening = self.listener is not None and self.listener.busy
-        talking = talker.speaker.busy if self._waiting else talker.busy
+        talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:
             self._conversation.goes_on.set()
         if talking or self._keying.busy:
@@ -200,7 +201,7 @@ class TurnTaking:
 
     def _turn_likely(self, turn: SpokenTurn) -> None:
         text = self._words_of(turn)
-        if self._conversation.options.preemptive and text and not turn.failed and not self._waiting:
+        if self._conversation.options.preemptive and text and not turn.failed and not self._asking:
             self._talker.prepare(ChatMessage("user", text), self._waterfall(turn))
 
     def _words_of(self, turn: SpokenTurn) -> str:
@@ -290,12 +291,10 @@ class TurnTaking:
     def _answer(self, text: str, turn: SpokenTurn | None) -> None:
         self._conversation.turns += 1
         self._talker.speaker.asked = False
-        waiting = [one for one in self._waiting if not one.done()]
+        asking = self._asking
         if self._talker.interruptible:
             self._interrupt()
-        if waiting:
-            self._conversation.history.add(ChatMessage("user", text))
-            waiting[0].set_result(text)
+        if asking and self.answered(text):
             return
         waterfall = Waterfall(self._conversation.turns, decided_at=self._conversation.now())
         if turn is not None:
@@ -304,18 +303,28 @@ class TurnTaking:
         forced = turn is not None and turn.reason == "forced"
         self._talker.reply(ChatMessage("user", text), waterfall, allow_interruptions=not forced)
 
-    async def next_message(self) -> str:
-        """The caller's next message, which then is not answered by the model."""
-        waiting: asyncio.Future[str] = self._conversation.loop.create_future()
-        self._waiting.append(waiting)
-        self._conversation.asking = True
+    def answered(self, text: str) -> bool:
+        """Whether a function has waited for this message, which then needs no answer."""
+        if not self._asking:
+            return False
+        self._conversation.history.add(ChatMessage("user", text))
+        return self._conversation.activities.top.answer(text)
+
+    async def next_message(self, activity: Activity) -> str:
+        """The caller's next message to `activity`, which then is not answered by the model."""
+        question: asyncio.Future[str] = self._conversation.loop.create_future()
+        activity.questions.append(question)
         self.changed()
         try:
-            return await waiting
+            return await question
         finally:
-            self._waiting.remove(waiting)
-            self._conversation.asking = bool(self._waiting)
+            activity.questions.remove(question)
             self.changed()
+
+    @property
+    def _asking(self) -> bool:
+        """Whoever has the caller has a function that waits for the next message."""
+        return self._conversation.activities.top.asking
 
     # --- interruption ---------------------------------------------------------------------------------------------
 
@@ -338,7 +347,7 @@ class TurnTaking:
 
     def _interrupt(self, *, settled: bool = True) -> None:
         """`settled`: that it is a message is known."""
-        if any(not one.done() for one in self._waiting):
+        if self._asking:
             # A tool waits for what the caller is saying: only the speech stops.
             self._talker.speaker.interrupt()
         elif self._talker.working and not settled:

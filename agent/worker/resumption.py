@@ -31,7 +31,7 @@ class Restorable(Protocol):
 
 def snapshot_of(session: AgentSession) -> dict[str, Any]:
     """Who is active, what was said, and what persona and userdata want to keep."""
-    persona = session.agent
+    persona = session.persona  # a task begins anew: what awaits its result is lost with this process
     return {
         "persona": f"{type(persona).__module__}:{type(persona).__qualname__}",
         "persona_state": persona.snapshot() if isinstance(persona, Restorable) else None,

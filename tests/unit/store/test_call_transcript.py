@@ -8,6 +8,8 @@ from agent.events import (
     CallerHeld,
     FunctionCall,
     FunctionCallOutput,
+    TaskCompleted,
+    TaskStarted,
     TurnLatency,
     UserMessage,
 )
@@ -43,6 +45,25 @@ def test_a_reply_has_its_tools_its_waterfall_and_what_was_not_heard() -> None:
 
 def test_a_greeting_has_no_waterfall_as_it_answers_nobody() -> None:
     assert build_turns(conversation())[0].latency is None
+
+
+def test_tasks_stand_in_it_with_what_came_of_them() -> None:
+    events = [
+        event_on_axis(event, 0.0)
+        for event in (
+            TaskStarted(1.0, "Pin", "Bank"),
+            TaskCompleted(2.0, "Pin", "completed", "4711", 1000.0),
+            TaskStarted(3.0, "Pin", "Bank"),
+            TaskCompleted(4.0, "Pin", "timed_out", "Pin got no result within 1 s.", 1000.0),
+        )
+    ]
+    assert [(turn.speaker, turn.kind, turn.text) for turn in build_turns(events)] == [
+        ("system", "task_started", "Bank began the task Pin"),
+        ("system", "task_completed", "the task Pin is complete: 4711"),
+        ("system", "task_started", "Bank began the task Pin"),
+        ("system", "task_completed", "the task Pin timed out"),
+    ]
+    assert "4711" not in str(build_turns(map(mask_typed_digits, events)))
 
 
 def test_an_interrupted_reply_stands_before_the_words_that_interrupted_it() -> None:

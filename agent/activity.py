@@ -1,0 +1,105 @@
+"""Activities: whose turn at the conversation it is. A persona at the bottom, tasks that are awaited above it.
+
+persona             a tool awaits a task      its task awaits another     a handoff
+[Reception]   ->    [Reception, Identify]  -> […, Identify, Confirm]  ->  [Billing]
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.persona import Agent
+from agent.providers.base import LLM, TTS
+from agent.tasks.task import Task, TaskAbandoned
+
+__all__ = ["Activity", "ActivityStack", "Cast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who thinks and speaks for a persona. `bare_llm`, `bare_tts`: without the persona's nodes, for those nodes."""
+
+    bare_llm: LLM | None
+    bare_tts: TTS | None
+    llm: LLM | None
+    tts: TTS | None
+
+
+@dataclass(slots=True, eq=False)
+class Activity:
+    """A persona or a task that has, or waits for, the caller. `hooks`: those of it that run. `entering`: `on_enter` is
+    one of them. `questions`: its tools and hooks that wait for the caller's next message."""
+
+    agent: Agent
+    cast: Cast
+    hooks: set[asyncio.Task[Any]] = field(default_factory=set)
+    entering: bool = False
+    questions: list[asyncio.Future[str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.agent.name
+
+    @property
+    def asking(self) -> bool:
+        """One of its functions waits for what the caller says next."""
+        return any(not question.done() for question in self.questions)
+
+    def answer(self, text: str) -> bool:
+        """The caller has said this; whether a function had waited for it."""
+        question = next((one for one in self.questions if not one.done()), None)
+        if question is not None:
+            question.set_result(text)
+        return question is not None
+
+    def end(self, why: str) -> None:
+        """It is over: so are its hooks, and whoever awaits its result, or an answer, is told `why` there is none."""
+        for question in self.questions:
+            if not question.done():
+                question.set_exception(TaskAbandoned(why))
+                question.exception()  # it counts as read: the function may have been cancelled by now
+        hooks, self.hooks = self.hooks, set()
+        for hook in hooks:
+            hook.cancel()
+        if isinstance(self.agent, Task):
+            self.agent.fail(TaskAbandoned(why))
+
+
+class ActivityStack:
+    """The persona first, whoever has the caller last."""
+
+    def __init__(self, persona: Activity) -> None:
+        self._activities = [persona]
+
+    @property
+    def top(self) -> Activity:
+        """Whoever has the caller."""
+        return self._activities[-1]
+
+    @property
+    def persona(self) -> Activity:
+        """The one below all tasks."""
+        return self._activities[0]
+
+    def __iter__(self) -> Iterator[Activity]:
+        return iter(tuple(self._activities))
+
+    def __contains__(self, activity: object) -> bool:
+        return activity in self._activities
+
+    def push(self, activity: Activity) -> None:
+        self._activities.append(activity)
+
+    def drop(self, activity: Activity) -> tuple[Activity, ...]:
+        """`activity` is over, and whatever stands above it; the uppermost of them first."""
+        place = self._activities.index(activity)
+        gone, self._activities = self._activities[place:], self._activities[:place]
+        return tuple(reversed(gone))
+
+    def replace(self, activity: Activity) -> tuple[Activity, ...]:
+        """A handoff: nobody comes back to what was there; the uppermost first."""
+        gone, self._activities = self._activities, [activity]
+        return tuple(reversed(gone))

@@ -1,0 +1,134 @@
+"""Tasks that run: one at a time begins, talks and listens, and gives its result to whatever awaits it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from agent.activity import Activity
+from agent.bounds import shortened
+from agent.events import TaskCompleted, TaskStarted
+from agent.pipeline.conversation import Conversation
+from agent.pipeline.reply import Reply
+from agent.pipeline.talk_events import PersonaChanged, TalkEvent
+from agent.pipeline.talker import Talker
+from agent.run_result import SessionMisuse
+from agent.tasks.task import Task, TaskAbandoned, TaskTimedOut
+from agent.within import TimeLimit, Within, waiting_for_conversation
+
+__all__ = ["TaskRuns"]
+
+T = TypeVar("T")
+Outcome = Literal["completed", "failed", "timed_out", "handed_over", "cancelled"]
+_MOST_NESTED = 8
+_RESULT = 500  # characters of a result in the record
+
+
+class TaskRuns:
+    def __init__(self, conversation: Conversation, talker: Talker, happened: Callable[[TalkEvent], None]) -> None:
+        self._conversation = conversation
+        self._talker = talker
+        self._happened = happened
+        self._waiting: list[asyncio.Future[None]] = []  # for their turn
+        self._limits: list[TimeLimit] = []
+        self._held = False
+
+    def changed(self) -> None:
+        """Somebody has begun or ended talking: a task that waits may have its turn."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def hold(self) -> None:
+        """The caller hears nothing: no limit runs until `resume`."""
+        if not self._held:
+            self._held = True
+            for limit in self._limits:
+                limit.pause()
+
+    def resume(self) -> None:
+        if self._held:
+            self._held = False
+            for limit in self._limits:
+                limit.go_on()
+
+    async def run(self, task: Task[T], place: Within) -> T:
+        """The result of `task`, which is awaited at `place`. Raises what it fails with, TaskTimedOut, TaskAbandoned;
+        SessionMisuse and ValueError when it cannot begin."""
+        asker = place.activity
+        assert isinstance(asker, Activity), "tools and hooks run within an activity"
+        with waiting_for_conversation():
+            await self._turn(task, place)
+            activity = self._conversation.activities.begin(task, asker)
+            self._conversation.emit(TaskStarted(self._conversation.now(), task.name, asker.name))
+            self._happened(PersonaChanged())
+            self._talker.begin_task(activity, place)
+            return await self._run(task, activity, place)
+
+    async def _run(self, task: Task[T], activity: Activity, place: Within) -> T:
+        outcome: Outcome = "cancelled"
+        told, began_at = "", self._conversation.now()
+        try:
+            result = await self._result(task)
+            outcome, told = "completed", "" if result is None else str(result)
+        except Exception as error:
+            outcome, told = _outcome_of(error), str(error) or type(error).__name__
+            raise
+        finally:
+            gone = self._conversation.activities.end(activity, f"{task.name} is over.")
+            retired = self._talker.end_task(gone, place)
+            now = self._conversation.now()
+            duration_ms = round((now - began_at) * 1000, 3)
+            self._conversation.emit(TaskCompleted(now, task.name, outcome, shortened(told, _RESULT), duration_ms))
+            if not self._conversation.closing:
+                self._happened(PersonaChanged())
+                leaving = self._conversation.tasks.spawn(self._leave(gone, retired), "on_exit")
+        await asyncio.wait({leaving})
+        return result
+
+    async def _leave(self, gone: tuple[Activity, ...], retired: list[Reply]) -> None:
+        """Its functions come to their end, and its `on_exit` is run."""
+        for reply in retired:
+            await reply.tools_over()
+        for activity in gone:
+            await self._conversation.activities.leave(activity)
+
+    async def _turn(self, task: Task[Any], place: Within) -> None:
+        """One task at a time: of tools that run side by side the second waits until the first one's is over."""
+        while not (free := self._talker.free(place)):
+            if free is None:
+                raise TaskAbandoned(f"{task.name} was not begun: the caller is with somebody else, or the call ends.")
+            waiting: asyncio.Future[None] = self._conversation.loop.create_future()
+            self._waiting.append(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.remove(waiting)
+        if len(tuple(self._conversation.activities.stack)) > _MOST_NESTED:
+            raise SessionMisuse(f"{_MOST_NESTED} tasks wait for each other: {task.name} is one too many")
+
+    async def _result(self, task: Task[T]) -> T:
+        limit = TimeLimit(task.timeout_s)
+        self._limits.append(limit)
+        if self._held:
+            limit.pause()
+        try:
+            async with limit:
+                return await task.result
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TaskTimedOut(f"{task.name} got no result within {task.timeout_s:g} s.") from error
+        finally:
+            self._limits.remove(limit)
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    match error:
+        case TaskTimedOut():
+            return "timed_out"
+        case TaskAbandoned():
+            return "handed_over"
+        case _:
+            return "failed"

@@ -1,0 +1,5 @@
+"""Tasks: what a tool or a hook awaits of the caller, with a typed result. Manual: docs/agents.md."""
+
+from agent.tasks.task import Task, TaskAbandoned, TaskTimedOut
+
+__all__ = ["Task", "TaskAbandoned", "TaskTimedOut"]

@@ -1,0 +1,100 @@
+"""Within what the code of a persona runs: its activity, the reply that waits for it, and its time limit.
+
+A tool or a hook may wait for the conversation itself (speech, a reply, the caller, a task). What it waits for has to
+know that, or the two would wait for each other; and its time limit stands still meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+__all__ = ["TimeLimit", "Within", "enter", "waiting_for_conversation", "within"]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """`activity`: whose tool or hook it is. `reply`: the one that waits for it, if one does. `run_task` has the session
+    run a task and gives its result."""
+
+    activity: object
+    reply: object | None
+    run_task: Callable[[Any], Awaitable[Any]]
+
+
+_within: ContextVar[Within | None] = ContextVar("within", default=None)
+_limit: ContextVar[TimeLimit | None] = ContextVar("limit", default=None)
+
+
+def within() -> Within | None:
+    """Of the code that calls this, or of what made its task."""
+    return _within.get()
+
+
+def enter(place: Within) -> None:
+    """The task that calls this runs code of a persona from now on."""
+    _within.set(place)
+
+
+@contextmanager
+def waiting_for_conversation() -> Iterator[None]:
+    """The time limit of the tool or hook that runs stands still meanwhile."""
+    limit = _limit.get()
+    if limit is not None:
+        limit.pause()
+    try:
+        yield
+    finally:
+        if limit is not None:
+            limit.go_on()
+
+
+class TimeLimit:
+    """As `asyncio.timeout`, for code of a persona: `async with` it. `limit_s` None: as long as it likes."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self._left_s = limit_s
+        self._timeout = asyncio.timeout(None)
+        self._runs_since: float | None = None  # loop time
+        self._pauses = 0
+        self._open = False
+
+    def expired(self) -> bool:
+        return self._timeout.expired()
+
+    def pause(self) -> None:
+        """Stand still until `go_on`, which is to be called as often as this."""
+        self._pauses += 1
+        if self._runs_since is not None and self._left_s is not None and not self.expired():
+            self._left_s -= asyncio.get_running_loop().time() - self._runs_since
+            self._runs_since = None
+            self._timeout.reschedule(None)
+
+    def go_on(self) -> None:
+        self._pauses -= 1
+        self._run()
+
+    def _run(self) -> None:
+        if self._open and not self._pauses and self._left_s is not None and not self.expired():
+            self._runs_since = asyncio.get_running_loop().time()
+            self._timeout.reschedule(self._runs_since + self._left_s)
+
+    async def __aenter__(self) -> TimeLimit:
+        await self._timeout.__aenter__()
+        self._token = _limit.set(self)
+        self._open = True
+        self._run()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        self._runs_since = None
+        _limit.reset(self._token)
+        await self._timeout.__aexit__(kind, error, traceback)
