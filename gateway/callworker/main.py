@@ -33,6 +33,7 @@ from gateway.calls.journal import Journal
 from gateway.calls.providers import ProviderSet, preload_providers
 from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
+from gateway.callworker.announced import Announced, Slots
 from gateway.callworker.last_words import LastWords
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
 from gateway.config import Settings
@@ -64,7 +65,6 @@ __all__ = ["AnnouncedLeg", "CallWorker", "SipEndpoint", "preload", "run"]
 
 log = structlog.get_logger(__name__)
 
-PREPARE_WAIT_S = 1.0  # how long an INVITE may be ahead of its Prepare
 INVITE_WAIT_S = 8.0  # how long a Prepare may wait for its INVITE
 HEARTBEAT_S = 1.0
 LINGERING_S = 0.1  # between heartbeats while a slot waits to be free
@@ -178,7 +178,8 @@ class CallWorker:
         self._providers = providers
         self._conversations = conversations
         self._endpoint = endpoint(self._incoming)
-        self._prepared: dict[str, asyncio.Future[Prepare]] = {}
+        self._announced = Announced()
+        self._slots = Slots(self._announced)
         self._calls: dict[str, Call] = {}  # by their customer's leg
         self._legs: dict[str, tuple[AnnouncedLeg, PressLimit]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -275,22 +276,14 @@ class CallWorker:
         if leg is not None and limit is not None and limit.allows(at):
             leg.deliver(LegDigit(message.digit, at, DigitSource.INFO, message.duration_ms))
 
-    def _slot(self, leg_id: str) -> asyncio.Future[Prepare]:
-        future = self._prepared.get(leg_id)
-        if future is None:
-            future = self._prepared[leg_id] = asyncio.get_running_loop().create_future()
-        return future
-
     def _prepare(self, message: Prepare) -> None:
-        slot = self._slot(message.leg_id)
-        if not slot.done():
-            slot.set_result(message)
+        if self._announced.prepare(message.leg_id, message):
             asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, message.leg_id, "its INVITE never came")
 
     def _forget(self, leg_id: str, reason: str, sip_status: int = 0, by: EndedBy = EndedBy.SYSTEM) -> None:
         """A prepared call will not come: PJSIP refused its INVITE by itself, or it was lost. Its record is closed from
         here, which frees its slot."""
-        if leg_id in self._calls or self._prepared.pop(leg_id, None) is None:
+        if leg_id in self._calls or not self._announced.forget(leg_id):
             return
         call_id = call_id_of(leg_id)
         log.warning("prepared_call_never_came", call_id=call_id, reason=reason)
@@ -302,9 +295,14 @@ class CallWorker:
         self._record(closed.to_dict())
 
     def _incoming(self, leg: AnnouncedLeg) -> None:
+        leg_id = leg.headers.get(LEG_HEADER, "")
         task = asyncio.ensure_future(self._take(leg))
         self._tasks.add(task)
         task.add_done_callback(self._taken)
+        if self._slots.invited(leg_id):
+            task.add_done_callback(lambda _: self._slots.left(leg_id))
+        if not self._announced.is_prepared(leg_id):  # perhaps the gateway has given its slot to another call already
+            self._beat()
 
     def _taken(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -316,7 +314,7 @@ class CallWorker:
 
     async def _take(self, leg: AnnouncedLeg) -> None:
         leg_id = leg.headers.get(LEG_HEADER, "")
-        prepared = await self._announced(leg_id)
+        prepared = await self._announced.wait(leg_id) if leg_id and leg_id not in self._calls else None
         if prepared is None or leg_id in self._calls:
             log.warning("invite_not_announced", leg_id=leg_id)
             await leg.reject(403, "Not announced")
@@ -334,7 +332,7 @@ class CallWorker:
         finally:
             self._calls.pop(leg_id, None)
             self._legs.pop(leg_id, None)
-            self._prepared.pop(leg_id, None)
+            self._announced.forget(leg_id)
             self._last_words.forget(leg_id)
         if self._settings.summary is not None:  # the call is over, on record, and its slot free
             words = await call.summary(by_model=self._settings.summary.by == "model")
@@ -356,25 +354,13 @@ class CallWorker:
         persona = PersonaRef(Path(prepared.persona_file), prepared.persona_class)
         return LocalConversation(side, SessionPlan(persona, prepared.speech, prepared.session), self._providers)
 
-    async def _announced(self, leg_id: str) -> Prepare | None:
-        """What the gateway said of this leg; None when it says nothing in time."""
-        if not leg_id or leg_id in self._calls:
-            return None
-        slot = self._slot(leg_id)
-        try:
-            async with asyncio.timeout(PREPARE_WAIT_S):
-                return await asyncio.shield(slot)  # another INVITE of the same leg may wait for it too
-        except TimeoutError:
-            if self._prepared.get(leg_id) is slot:
-                del self._prepared[leg_id]
-            return None
-
     def _record(self, body: Mapping[str, object]) -> None:
         if self._channel is None:
             return
         if body.get("message") == CallClosed.message:
             # Ahead of the record that frees the leg's slot: PJSIP may hold it on.
-            self._beat(over=leg_id_of(str(body["call_id"])))
+            self._slots.told_over(leg_id_of(str(body["call_id"])))
+            self._beat()
         self._channel.send(Record(body))
 
     async def _heartbeat(self) -> None:
@@ -385,10 +371,10 @@ class CallWorker:
             self._loop_lag_ms = max(0.0, (loop.time() - due) * 1000)
             self._beat()
 
-    def _beat(self, over: str = "") -> None:
-        """Tell the gateway what is held, soon again while slots linger. `over`: the leg whose end is told next."""
-        held = sorted({*self._calls, *self._prepared})
-        lingering = max(0, self._endpoint.slots_in_use - len([leg for leg in held if leg != over]))
+    def _beat(self) -> None:
+        """Tell the gateway what is held, soon again while slots linger."""
+        held = sorted({*self._calls, *self._announced})
+        lingering = self._slots.lingering(self._endpoint.slots_in_use)
         if self._channel is not None:
             self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1), lingering))
         if self._next_beat is not None:

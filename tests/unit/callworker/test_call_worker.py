@@ -397,3 +397,46 @@ def test_a_slot_that_pjsip_still_holds_is_told_before_the_end_of_its_call_and_un
     assert isinstance(before, Heartbeat)
     assert before.lingering == 1
     assert [each.lingering for each in came[end:] if isinstance(each, Heartbeat)][-1] == 0
+
+
+def lingering(came: list[Message]) -> list[int]:
+    return [each.lingering for each in came if isinstance(each, Heartbeat)]
+
+
+def test_a_call_that_is_only_expected_does_not_hide_a_slot_that_pjsip_still_holds():
+    """It did: one call too many was sent to the worker, and PJSIP answered it 486."""
+
+    async def script(worker: Worker) -> None:
+        worker.prepare()
+        leg = worker.invite()
+        await wait(2)
+        worker.endpoint.slots_in_use = 1  # the caller has vanished: its BYE is not answered
+        leg.end()
+        await wait(0.5)
+        worker.prepare("call-2")
+        await wait(0.5)
+        assert lingering(worker.came)[-1] == 1
+        worker.invite("call-2")
+        worker.endpoint.slots_in_use = 2
+        await wait(0.5)
+        assert lingering(worker.came)[-1] == 1
+        worker.endpoint.slots_in_use = 1
+        await wait(0.5)
+        assert lingering(worker.came)[-1] == 0
+
+    work(script)
+
+
+def test_an_invite_that_comes_when_its_call_has_been_given_up_is_a_slot_that_lingers_from_then_on():
+    async def script(worker: Worker) -> None:
+        worker.prepare()
+        await wait(1.1)
+        worker.channel.send(EndLeg("call-1-1", False, "cancelled", by_peer=True))
+        await wait(0.1)
+        assert worker.records() and lingering(worker.came)[-1] == 0
+        worker.endpoint.slots_in_use = 1
+        worker.invite()
+        await wait(0.01)
+        assert lingering(worker.came)[-1] == 1
+
+    work(script)
