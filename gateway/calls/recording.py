@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +31,9 @@ class RecordingOfCall(Protocol):
 class CallRecording:
     """Implements `RecordingOfCall`: a file of its own."""
 
-    def __init__(self, path: str, folder: Path) -> None:
+    def __init__(self, path: str, folder: Path, recorder: Callable[[Path], WavRecorder] = WavRecorder) -> None:
         """`path`: empty for none. `folder`: of all recordings; records name files relative to it."""
+        self._make = recorder
         self._path = path
         self._folder = folder
         self._recorder: WavRecorder | None = None
@@ -39,7 +41,7 @@ class CallRecording:
         self._heard = False
 
     def begin(self) -> WavRecorder | None:
-        self._recorder = WavRecorder(Path(self._path)) if self._path else None
+        self._recorder = self._make(Path(self._path)) if self._path else None
         return self._recorder
 
     async def close(self, *, heard: bool) -> None:

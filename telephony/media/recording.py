@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from telephony.media.frames import FRAME_MS, SAMPLE_RATE, SILENCE
-from telephony.media.recording_writer import writer
+from telephony.media.recording_writer import Writer, writer
 
 __all__ = ["PosixRecordingFile", "RecordingFile", "WavRecorder", "repair"]
 
@@ -84,8 +84,16 @@ class WavRecorder:
     Never raises: `error` says why there is no (or no further) recording, None while all is well.
     """
 
-    def __init__(self, path: Path | str, *, open_file: Callable[[Path], RecordingFile] = PosixRecordingFile) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        open_file: Callable[[Path], RecordingFile] = PosixRecordingFile,
+        by: Writer | None = None,
+    ) -> None:
+        """`by`: None for the thread of this process that writes all recordings."""
         self.path = Path(path)
+        self._writer = by or writer()
         self._buffer: deque[tuple[bytes, bytes]] = deque()
         self._frames = 0
         self._file_bytes = 0
@@ -102,7 +110,7 @@ class WavRecorder:
             self._turn_off(error)
         else:
             self._registered = True
-            writer().add(self.flush)
+            self._writer.add(self.flush)
 
     @property
     def duration_ms(self) -> int:
@@ -144,7 +152,7 @@ class WavRecorder:
         if self._closing is None:
             # The writer forgets a recorder only here, including one that has disabled itself.
             if self._registered:
-                self._closing = writer().finish(self.flush, self._finish)
+                self._closing = self._writer.finish(self.flush, self._finish)
             else:
                 self._closing = Future()
                 self._closing.set_result(None)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import Protocol
 
-__all__ = ["RecordingWriter", "writer"]
+__all__ = ["RecordingWriter", "Writer", "writer"]
 
 _FLUSH_EVERY_S = 0.5
 _log = logging.getLogger(__name__)
@@ -18,8 +19,19 @@ _log = logging.getLogger(__name__)
 _Finish = tuple[Callable[[], None], Callable[[], None], "Future[None]"]
 
 
+class Writer(Protocol):
+    """What a recorder needs of whoever writes."""
+
+    def add(self, flush: Callable[[], None]) -> None:
+        """Call `flush` from time to time, until it is finished."""
+
+    def finish(self, flush: Callable[[], None], close: Callable[[], None]) -> Future[None]:
+        """Flush a last time, then close; the future completes after both."""
+
+
 class RecordingWriter:
-    """Calls every recorder's flush each 500 ms. The thread starts with the first recorder and ends with the last."""
+    """Implements `Writer`: calls every recorder's flush each 500 ms. The thread starts with the first recorder and ends
+    with the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +45,6 @@ class RecordingWriter:
             self._ensure_running()
 
     def finish(self, flush: Callable[[], None], close: Callable[[], None]) -> Future[None]:
-        """Flush a last time, then close; the future completes after both."""
         done: Future[None] = Future()
         with self._lock:
             self._orders.put((flush, close, done))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, CallEvents, message_from_dict
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
+from telephony.media.fakes import WriterOnCall
 from telephony.media.frames import SILENCE
+from telephony.media.recording import WavRecorder
 
 PERSONAS = Path(__file__).with_name("personas_called.py")
 SETTINGS = """\
@@ -94,7 +97,7 @@ class CallWorld:
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         journal = Journal(INFO.call_id, self._take, self.loop.time)
-        recording = CallRecording(self.prepared.recording, of.recordings)
+        recording = CallRecording(self.prepared.recording, of.recordings, partial(WavRecorder, by=WriterOnCall()))
         watch = media_watch_of(self.leg, of.calls)
         return Call(self.leg, "call-1-1", INFO, journal, recording, conversation, watch)
 

@@ -10,12 +10,11 @@ import struct
 import threading
 import warnings
 import wave
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from telephony.media.fakes import WriterOnCall
 from telephony.media.frames import FRAME_BYTES, SILENCE
 from telephony.media.recording import WavRecorder, repair
 from telephony.media.recording_writer import writer
@@ -103,10 +102,11 @@ async def test_a_pause_can_begin_in_the_past_and_end_later(tmp_path: Path, flush
 
 
 async def test_the_header_is_open_ended_at_first_and_right_after_a_flush(tmp_path: Path) -> None:
-    recorder = WavRecorder(tmp_path / "call.wav")
+    writer = WriterOnCall()
+    recorder = WavRecorder(tmp_path / "call.wav", by=writer)
     assert struct.unpack("<I", recorder.path.read_bytes()[40:44])[0] == 0xFFFFFFFF
     record(recorder)
-    recorder.flush()  # what the writer thread does every 500 ms
+    writer.flush()  # what the writer thread does every 500 ms
     with wave.open(str(recorder.path)) as file:
         assert file.getnframes() == 1600
     await recorder.close()
@@ -137,9 +137,10 @@ async def test_repair_after_a_crash(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", [0, 20, 44, 44 + 1001])
 async def test_a_full_disk_turns_the_recorder_off_and_leaves_what_fits(room: int) -> None:
     file = FakeFile(room)
-    recorder = WavRecorder("call.wav", open_file=lambda _: file)
+    writer = WriterOnCall()
+    recorder = WavRecorder("call.wav", open_file=lambda _: file, by=writer)
     record(recorder)
-    recorder.flush()
+    writer.flush()
     assert recorder.error is not None and "No space left" in recorder.error
     assert file.closed
     if room >= 44:
@@ -170,10 +171,11 @@ async def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
 
 async def test_a_disk_that_stalls_for_a_minute_is_given_up() -> None:
     file = FakeFile()
-    recorder = WavRecorder("call.wav", open_file=lambda _: file)
+    writer = WriterOnCall()
+    recorder = WavRecorder("call.wav", open_file=lambda _: file, by=writer)
     for _ in range(301):
         record(recorder)
-    recorder.flush()  # as late as that
+    writer.flush()  # as late as that
     assert recorder.error is not None and "kept up" in recorder.error
     await recorder.close()
 
@@ -198,25 +200,12 @@ async def test_one_thread_writes_all_recordings(tmp_path: Path) -> None:
     assert all(read_channels(recorder.path) == [LEFT, RIGHT] for recorder in recorders)
 
 
-async def test_the_end_may_be_written_before_close_has_returned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_end_may_be_written_before_close_has_returned(tmp_path: Path) -> None:
     """The writer thread can be faster than the loop: the recording is finished once all the same."""
-
-    def at_once(flush: Callable[[], None], close: Callable[[], None]) -> Future[None]:
-        flush()
-        close()
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-    recorder = WavRecorder(tmp_path / "call.wav")
-    monkeypatch.setattr(writer(), "finish", at_once)
+    recorder = WavRecorder(tmp_path / "call.wav", by=WriterOnCall())
     record(recorder)
     await recorder.close()
-    monkeypatch.undo()
     assert read_channels(recorder.path) == [LEFT, RIGHT]
-    writer().finish(recorder.flush, lambda: None).result(1.0)  # the writer forgets it after all
 
 
 async def test_a_recorder_that_turned_itself_off_is_forgotten_with_its_call() -> None:
