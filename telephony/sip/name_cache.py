@@ -1,0 +1,58 @@
+"""Answers of the name service as long as they hold. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from telephony.sip.resolving import Answer, Question
+
+__all__ = ["NameCache"]
+
+
+class NameCache:
+    """`negative_s`: how long at most "there is none" holds; `stale_s`: how long an answer whose time is up still serves
+    when the name service does not answer."""
+
+    def __init__(
+        self,
+        *,
+        longest_s: float = 86_400.0,
+        negative_s: float = 300.0,
+        failed_s: float = 5.0,
+        stale_s: float = 86_400.0,
+        most: int = 10_000,
+    ) -> None:
+        self._longest_s = longest_s
+        self._negative_s = negative_s
+        self._failed_s = failed_s
+        self._stale_s = stale_s
+        self._most = most
+        self._answers: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()  # with its end
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, question: Question, now: float) -> Answer | None:
+        """With the time that is left to it; None: it has to be asked."""
+        found = self._answers.get(question)
+        if found is None or found[0] <= now:
+            return None
+        until, answer = found
+        return Answer(answer.records, until - now, answer.failed)
+
+    def put(self, question: Question, answer: Answer, now: float) -> Answer:
+        """Keep an answer that has just come. Returns what is to be used."""
+        old = self._answers.pop(question, None)
+        if answer.failed:
+            if old is not None and old[1].records and now < old[0] + self._stale_s:
+                self._answers[question] = old
+                return Answer(old[1].records, self._failed_s, failed=True)
+            lasts = self._failed_s
+        elif answer.records:
+            lasts = min(answer.ttl_s, self._longest_s)
+        else:
+            lasts = min(answer.ttl_s, self._negative_s)
+        self._answers[question] = (now + lasts, answer)
+        while len(self._answers) > self._most:
+            self._answers.popitem(last=False)
+        return Answer(answer.records, lasts, answer.failed)

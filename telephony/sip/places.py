@@ -1,0 +1,52 @@
+"""Which of a peer's places to try first: those that failed are passed over for a while. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from telephony.sip.resolving import Place
+
+__all__ = ["FailedPlaces"]
+
+_MOST = 1_000
+
+
+@dataclass(slots=True)
+class _Failure:
+    until: float
+    in_a_row: int
+
+
+class FailedPlaces:
+    """`first_s`: how long a place is passed over after its first failure; that doubles up to `longest_s`."""
+
+    def __init__(self, first_s: float = 30.0, longest_s: float = 600.0) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._failures: dict[Place, _Failure] = {}
+
+    def failed(self, place: Place, now: float, retry_after_s: float = 0.0) -> None:
+        """It did not answer, or said that it cannot (503, with its Retry-After)."""
+        failure = self._failures.pop(place, None)
+        in_a_row = 1 if failure is None else failure.in_a_row + 1
+        wait = min(self._first_s * 2 ** min(in_a_row - 1, 30), self._longest_s)
+        self._failures[place] = _Failure(now + max(wait, min(retry_after_s, self._longest_s)), in_a_row)
+        if len(self._failures) > _MOST:
+            del self._failures[next(iter(self._failures))]
+
+    def worked(self, place: Place) -> None:
+        self._failures.pop(place, None)
+
+    def passed_over_until(self, place: Place) -> float:
+        """0: it has not failed of late."""
+        failure = self._failures.get(place)
+        return 0.0 if failure is None else failure.until
+
+    def ordered(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
+        """Those that have not failed, in their order; then the others, that whose time is up soonest first: if nothing
+        else is left, a place that failed is better than none."""
+        kept, late = [], []
+        for place in places:
+            (kept if self.passed_over_until(place) <= now else late).append(place)
+        return (*kept, *sorted(late, key=self.passed_over_until))
