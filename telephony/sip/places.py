@@ -46,7 +46,8 @@ class FailedPlaces:
     def ordered(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
         """Those that have not failed, in their order; then the others, that whose time is up soonest first: if nothing
         else is left, a place that failed is better than none."""
-        kept, late = [], []
+        kept: list[Place] = []
+        late: list[Place] = []
         for place in places:
             (kept if self.passed_over_until(place) <= now else late).append(place)
         return (*kept, *sorted(late, key=self.passed_over_until))
