@@ -53,7 +53,7 @@ types: setup
 check: lint types test
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra livekit --extra speech --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra livekit --extra postgres --extra speech --group dev pyproject.toml -o requirements.lock
 
 livekit:
 	@$(PYTHON) deploy/livekit/stack.py

@@ -23,7 +23,7 @@ from gateway.private_files import tighten
 from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
 from gateway.recordings_folder import RecordingsFolder
-from gateway.store import CallStore, RecordWriter, Spill, StoreLock
+from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import SummaryPoster
 from gateway.supervisor import Supervisor
 from gateway.warm_parent import WarmWorkers
@@ -91,9 +91,9 @@ async def make_parts(
     """Opens the store; nothing runs yet. Raises StoreError, SecretMissing."""
     now = asyncio.get_running_loop().time
     livekit = _livekit_watch(settings, now)
-    lock = StoreLock.take(settings.store_path)
+    lock = StoreLock.take(settings.store_path) if settings.store.sqlite else StoreLock.beside(settings.store_path)
     tighten(settings.store_path, settings.recordings)
-    store = await CallStore.open(settings.store, migrate_apart=True)
+    store = await open_store(settings, owner=True, migrate_apart=True)
     spill = Spill(settings.store_path)
     writer = RecordWriter(store, spill=spill)
     summaries = None

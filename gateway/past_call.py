@@ -47,12 +47,12 @@ def from_store(call_id: str, config: str) -> PastCall:
 
     from gateway.config import load_settings
     from gateway.record import CallDetail
-    from gateway.store import CallStore
+    from gateway.store import open_store
 
     settings = load_settings(config)
 
     async def read() -> CallDetail | None:
-        store = await CallStore.open(settings.store)
+        store = await open_store(settings)
         try:
             return await store.get_call(call_id)
         finally:

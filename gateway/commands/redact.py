@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     logs.configure("warning", settings.log.format)
-    if not settings.store_path.exists():
+    if settings.store.sqlite and not settings.store_path.exists():
         print(f"trunkline redact: there is no store at {settings.store_path}", file=sys.stderr)
         return 1
     try:
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool) -> int:
-    from gateway.store import CallStore, Spill
+    from gateway.store import Spill, open_store
     from gateway.store.redact import CallGoesOn, NoSuchCall
 
     failed = 0
-    store = await CallStore.open(settings.store, busy_timeout_s=30.0)
+    store = await open_store(settings, busy_timeout_s=30.0)
     try:
         for call_id in dict.fromkeys(call_ids):
             if any(Spill(settings.store_path, role).mentions(call_id) for role in ("", "worker")):
@@ -79,7 +79,12 @@ async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool)
         await store.compact()
     finally:
         await store.close()
-    print(f"{settings.store_path}: written anew, its WAL emptied: nothing is left in them of what was redacted")
+    if settings.store.sqlite:
+        print(f"{settings.store_path}: written anew, its WAL emptied: nothing is left in them of what was redacted")
+    else:
+        print(
+            f"{settings.store.url}: tables written anew; the server's own WAL, replicas and backups keep what they have"
+        )
     return 1 if failed else 0
 
 

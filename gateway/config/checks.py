@@ -23,6 +23,8 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
         yield ("livekit",), "must be given: rooms is livekit"
     yield from _livekit_outbound(settings)
     yield from _calls(settings)
+    if settings.store.sqlite and settings.store.password is not None:
+        yield ("store", "password"), "means nothing with SQLite: it is PostgreSQL's"
     for first, second in combinations(range(len(settings.dialplans)), 2):
         if settings.dialplans[first] == settings.dialplans[second]:
             yield ("dialplans", second), f"{settings.dialplans[second]} is in the list twice"

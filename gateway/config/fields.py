@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -144,12 +145,27 @@ def _network(value: Any) -> IPNetwork:
 
 def _store_url(value: Any) -> str:
     text = _text(value, "sqlite:///var/trunkline.db")
-    if text.startswith(("postgresql", "postgres")):
-        raise ValueError("PostgreSQL comes in a later version; use sqlite:///path/to/file.db")
+    if text.startswith("postgres"):
+        return _postgresql_url(text)
     path = text.removeprefix("sqlite:///")
     if path == text or not path or path == ":memory:" or "?" in path:
         raise ValueError(f'"{text}" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"')
     return text
+
+
+def _postgresql_url(text: str) -> str:
+    """Never repeats the URL, which may hold a password."""
+    example = "postgresql://trunkline@db.example:5432/trunkline"
+    parts = urlsplit(text)
+    if parts.password or "password" in parse_qs(parts.query, keep_blank_values=True):
+        raise ValueError("a password never stands in the URL; say where it is: password: {env: NAME} or {file: path}")
+    try:
+        port_is_right = parts.port != 0
+    except ValueError:
+        port_is_right = False
+    if parts.scheme not in ("postgresql", "postgres") or not port_is_right or not parts.path.strip("/"):
+        raise ValueError(f'a PostgreSQL URL has a user, a host and a database, as in "{example}"')
+    return "postgresql" + text.removeprefix(parts.scheme)
 
 
 def _file_path(value: Any) -> Path:

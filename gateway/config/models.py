@@ -22,10 +22,10 @@ from gateway.config.fields import (
     SecretMissing,
     SipListen,
     SocketAddress,
-    StoreUrl,
 )
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.session import SessionSettings
+from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
 from gateway.config.webhooks import WebhookSettings, all_different
 
@@ -47,6 +47,7 @@ __all__ = [
     "SipLimits",
     "SipSettings",
     "SpeechSettings",
+    "StoreSettings",
     "TrunkSettings",
     "provider_problem",
 ]
@@ -353,7 +354,7 @@ class Settings(_Section):
         "`livekit.worker.in_gateway`), as far as the RTP ports reach.",
     )
     slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
-    store: StoreUrl = Field(default="sqlite:///var/trunkline.db", description="Where call records go.")
+    store: StoreSettings = Field(default=StoreSettings(), description="Where call records go.")
     recordings: FilePath = Field(default=Path("var/recordings"), description="Folder for stereo recordings.")
     record_calls: bool = Field(default=True, description="Whether calls are recorded if the dialplan does not say.")
     dialplans: tuple[FilePath, ...] = Field(min_length=1, description="Files that say which number reaches whom.")
@@ -373,8 +374,8 @@ class Settings(_Section):
 
     @property
     def store_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.store.removeprefix("sqlite:///"))
+        """The SQLite file, or what the files beside PostgreSQL are named after."""
+        return self.store.path
 
     @property
     def public_address(self) -> str:
@@ -417,6 +418,7 @@ class Settings(_Section):
         openai, livekit = self.providers.openai, self.livekit
         secrets = [*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())]
         secrets += [webhook.secret for webhook in self.webhooks if webhook.secret]
+        secrets += [self.store.password] if self.store.password else []
         secrets += [self.summary.secret] if self.summary and self.summary.secret else []
         secrets += [livekit.api_key, livekit.api_secret] if livekit else []
         secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []

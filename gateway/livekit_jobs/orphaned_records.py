@@ -10,7 +10,7 @@ import structlog
 from agent.worker.job import JobProcess
 from gateway.config import Settings
 from gateway.livekit_jobs.job_records import JobRecords
-from gateway.store import CallStore, RecordWriter, Spill, StoreError
+from gateway.store import RecordWriter, Spill, StoreError, open_store
 
 __all__ = ["keep_records"]
 
@@ -23,7 +23,7 @@ async def keep_records(process: JobProcess, bodies: Sequence[Mapping[str, Any]])
     lost as far as the main process had not written it down, which it does every 0.2 s."""
     settings: Settings = process.arguments
     try:
-        store = await CallStore.open(settings.store)
+        store = await open_store(settings)
     except StoreError as error:
         log.error("records_lost", error=str(error), messages=len(bodies))
         return

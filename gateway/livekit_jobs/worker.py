@@ -21,7 +21,16 @@ from gateway.livekit.ending import RoomEndings
 from gateway.livekit_jobs.job_records import JobRecords
 from gateway.record import RecordMessage
 from gateway.record_flow import RecordFlow
-from gateway.store import CallStore, RecordWriter, Spill, StoreInUse, StoreLock, recover, shorten_thread_turns
+from gateway.store import (
+    CallStore,
+    RecordWriter,
+    Spill,
+    StoreInUse,
+    StoreLock,
+    open_store,
+    recover,
+    shorten_thread_turns,
+)
 from telephony.livekit.access import LiveKitAccess
 
 __all__ = ["end_what_was_left", "make_worker", "program_of", "run_worker"]
@@ -83,7 +92,7 @@ async def run_worker(
     assert livekit is not None, "the command checks it"
     keys = (livekit.api_key.read(), livekit.api_secret.read())
     shorten_thread_turns()
-    store = await CallStore.open(settings.store, migrate_apart=True)
+    store = await open_store(settings, migrate_apart=True)
     spill = Spill(settings.store_path, "worker")
     writer = RecordWriter(store, spill=spill)
     lock = await end_what_was_left(store, settings, writer.put, spill)

@@ -102,6 +102,7 @@ class CallRecord:
     persona: str = ""
     rule: str = ""  # the dialplan rule that chose the persona
     worker: str = ""
+    gateway_id: str = ""  # whose call it was, where gateways share a database
     attempts: int = 1  # more: attempts of one source over the rate, summed up from `started_at` to `ended_at`
     answered_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None

@@ -2,8 +2,9 @@
 
 from gateway.store.calls import CallStore
 from gateway.store.database import shorten_thread_turns
-from gateway.store.errors import BadCursor, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
-from gateway.store.lock import StoreInUse, StoreLock
+from gateway.store.errors import BadCursor, SchemaTooNew, StoreDamaged, StoreError, StoreInUse, StoreUnavailable
+from gateway.store.lock import StoreLock
+from gateway.store.opening import open_store
 from gateway.store.queries import CallFilters, CallPage
 from gateway.store.spill import Spill
 from gateway.store.spilling import recover
@@ -25,6 +26,7 @@ __all__ = [
     "StoreLock",
     "StoreUnavailable",
     "WriterState",
+    "open_store",
     "recover",
     "shorten_thread_turns",
 ]

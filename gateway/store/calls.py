@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 import structlog
-from sqlalchemy import Connection, Engine, RowMapping, exc, func, make_url, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exc, func, make_url, select
 
 from gateway.record import (
     LIVEKIT_WORKER,
@@ -25,14 +25,14 @@ from gateway.record import (
     Outcome,
     RecordMessage,
 )
-from gateway.store.database import Database
+from gateway.store.database import Backend, Database
 from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
-from gateway.store.redact import RedactedCall, compact, redact_rows
-from gateway.store.revision import bring_up_to_date
+from gateway.store.redact import RedactedCall, redact_rows
 from gateway.store.schema import calls, events, turns
+from gateway.store.sqlite import SqliteFile
 from gateway.store.writes import Transaction, decode_conversation
 
 __all__ = ["CallStore"]
@@ -43,35 +43,49 @@ log = structlog.get_logger(__name__)
 class CallStore:
     """Made by `CallStore.open`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gateway_id: str = "") -> None:
         self._database = database
+        self._gateway_id = gateway_id
 
     @classmethod
-    async def open(cls, url: str, *, busy_timeout_s: float = 5.0, migrate_apart: bool = False) -> Self:
-        """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be.
+    async def open(
+        cls,
+        url: str,
+        *,
+        password: str = "",
+        gateway_id: str = "",
+        exclusive: bool = False,
+        role: str = "",
+        busy_timeout_s: float = 5.0,
+        migrate_apart: bool = False,
+    ) -> Self:
+        """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be, or
+        `postgresql://user@host/database`.
 
-        `migrate_apart`: see `bring_up_to_date`. Raises
-        SchemaTooNew, StoreDamaged, StoreError for another kind of URL or the database of something else,
-        StoreUnavailable when the file cannot be opened.
+        With PostgreSQL `gateway_id` says whose calls are written; `exclusive` is for the gateway, and for who works
+        for it in another `role`: there can be only one. `migrate_apart`: see `bring_up_to_date`. Raises SchemaTooNew,
+        StoreDamaged, StoreInUse, StoreError for another kind of URL or the database of something else,
+        StoreUnavailable when it cannot be opened.
         """
         parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-            raise StoreError(f"the store is a SQLite file, as in sqlite:///var/trunkline.db, not {parsed}")
-        path = Path(str(parsed.database))
-        database = Database(path, busy_timeout_s=busy_timeout_s)
+        backend: Backend
+        if parsed.get_backend_name() == "postgresql":
+            from gateway.store.postgres import PostgresDatabase  # a gateway with SQLite never loads it
 
-        def prepare(engine: Engine) -> None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            bring_up_to_date(path, apart=migrate_apart)
-            with engine.connect():  # a first connection proves the settings
-                pass
-
+            backend = PostgresDatabase(url, password=password, owner=gateway_id if exclusive else "", role=role)
+        elif parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+            raise StoreError(
+                f"the store is a SQLite file, as in sqlite:///var/trunkline.db, or a PostgreSQL database, not {parsed}"
+            )
+        else:
+            backend = SqliteFile(Path(str(parsed.database)), busy_timeout_s=busy_timeout_s)
+        database = Database(backend)
         try:
-            await database.start(prepare)
+            await database.start(migrate_apart=migrate_apart)
         except (exc.DBAPIError, sqlite3.Error, OSError) as error:
-            cause = error.orig if isinstance(error, exc.DBAPIError) else error
-            raise StoreUnavailable(f"{path} cannot be opened as the store: {cause}") from error
-        return cls(database)
+            cause = backend.in_words(error.orig if isinstance(error, exc.DBAPIError) and error.orig else error)
+            raise StoreUnavailable(f"{backend.name} cannot be opened as the store: {cause}") from error
+        return cls(database, gateway_id)
 
     @property
     def deliveries(self) -> StoredDeliveries:
@@ -94,7 +108,7 @@ class CallStore:
         kept = tuple(messages)  # the caller's list may change when the caller is cancelled
 
         def store(connection: Connection) -> None:
-            transaction = Transaction(connection, again=again)
+            transaction = Transaction(connection, again=again, gateway_id=self._gateway_id)
             for message in kept:
                 transaction.apply(message)
             transaction.flush()
@@ -105,9 +119,7 @@ class CallStore:
         """Those that go on, or that a process left open when it died (see `fail_open`)."""
 
         def found(connection: Connection) -> tuple[CallRecord, ...]:
-            query = select(calls).where(
-                calls.c.outcome.is_(None), (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
-            )
+            query = select(calls).where(calls.c.outcome.is_(None), self._ours(of_livekit_worker))
             return tuple(record_of(row) for row in connection.execute(query).mappings())
 
         return await self._database.read(found)
@@ -117,12 +129,12 @@ class CallStore:
         sign of life (last event, answer or start), as nobody knows how long the line stood after that. Legs and
         transfers that were left open end with their calls.
 
-        A gateway and a LiveKit agent worker may share the store, and each ends its own only."""
+        Other gateways and LiveKit agent workers may share the store, and each ends its own only."""
 
         def end(connection: Connection) -> int:
             transaction = Transaction(connection)
             last = select(func.max(events.c.t_ms)).where(events.c.call_id == calls.c.call_id).scalar_subquery()
-            ours = (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
+            ours = self._ours(of_livekit_worker)
             query = select(calls.c.call_id, calls.c.started_at, calls.c.answered_at, last.label("t_ms")).where(
                 calls.c.outcome.is_(None), ours
             )
@@ -137,6 +149,11 @@ class CallStore:
             log.warning("calls_left_open", calls=left, reason=reason)
         return left
 
+    def _ours(self, of_livekit_worker: bool) -> ColumnElement[bool]:
+        """Calls of this gateway, or of the agent worker beside it."""
+        mine = (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
+        return and_(mine, calls.c.gateway_id == self._gateway_id) if self._gateway_id else mine
+
     async def redact(self, call_id: str, *, digits_only: bool) -> RedactedCall:
         """Take what was said and keyed out of a call's record. Its old rows are in the file until `compact`. Raises
         NoSuchCall, CallGoesOn."""
@@ -144,7 +161,7 @@ class CallStore:
 
     async def compact(self) -> None:
         """Leave nothing in the file that was deleted or redacted. Other writers wait. Raises StoreUnavailable."""
-        await self._database.alone(compact)
+        await self._database.compact()
 
     # --- reading ------------------------------------------------------------------------------------------------
 

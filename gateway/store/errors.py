@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["BadCursor", "SchemaTooNew", "StoreDamaged", "StoreError", "StoreUnavailable"]
+__all__ = ["BadCursor", "SchemaTooNew", "StoreDamaged", "StoreError", "StoreInUse", "StoreUnavailable"]
 
 
 class StoreError(Exception):
     """The store cannot be opened or used as it was asked to be."""
+
+
+class StoreInUse(StoreError):
+    """Another gateway writes its records there."""
 
 
 class SchemaTooNew(StoreError):

@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, case, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from gateway.record import (
     CallClosed,
@@ -27,8 +26,10 @@ from gateway.record import (
     WorkerLost,
     leg_id_of,
 )
-from gateway.store.queries import encodable, fields_of, validated
+from gateway.store.queries import fields_of, validated
 from gateway.store.schema import calls, legs, transfers
+from gateway.store.upsert import add_or_ignore, insert_into
+from gateway.store.values import encodable, fitting
 from telephony.call import EndedBy, LegRole
 
 __all__ = [
@@ -54,8 +55,6 @@ _SHARED_END = (
     "answered_at", "ended_at", "outcome", "sip_status", "ended_by", "end_reason", "media", "first_rtp_ms",
     "media_alarms",
 )  # fmt: skip
-# Made once: to build a statement costs more than to run it.
-_DERIVED = insert(legs).on_conflict_do_nothing()
 _FIRST_END = update(legs).where(legs.c.leg_id == bindparam("this"), legs.c.outcome.is_(None))
 _leg = TypeAdapter(LegRecord)
 _transfer = TypeAdapter(TransferRecord)
@@ -66,7 +65,7 @@ def open_customers_leg(connection: Connection, call: Mapping[str, Any]) -> None:
     """`call`: its beginning as columns of `calls`, just written."""
     row = {name: call[name] for name in _SHARED_BEGINNING}
     row |= {"leg_id": leg_id_of(call["call_id"]), "role": LegRole.CUSTOMER.value, "end_reason": ""}
-    connection.execute(_DERIVED, row)
+    add_or_ignore(connection, legs, row)
 
 
 def close_customers_leg(connection: Connection, closed: CallClosed, call: Mapping[str, Any]) -> None:
@@ -80,7 +79,7 @@ def open_leg(connection: Connection, opened: LegOpened) -> None:
     if not _knows(connection, opened.call_id):
         log.warning("leg_of_unknown_call", call_id=opened.call_id, leg_id=opened.leg_id)
         return
-    new = insert(legs).values(_columns(opened) | {"end_reason": ""})
+    new = insert_into(connection, legs).values(_columns(opened) | {"end_reason": ""})
     missing = {
         name: case((legs.c[name] == "", new.excluded[name]), else_=legs.c[name]) for name in ("sip_call_id", "worker")
     }
@@ -111,7 +110,7 @@ def begin_transfer(connection: Connection, began: TransferBegan) -> None:
     if not _knows(connection, began.call_id):
         log.warning("transfer_of_unknown_call", call_id=began.call_id, transfer_id=began.transfer_id)
         return
-    new = insert(transfers).values(_columns(began) | {"reason": ""})
+    new = insert_into(connection, transfers).values(_columns(began) | {"reason": ""})
     leg_id = {"leg_id": func.coalesce(transfers.c.leg_id, new.excluded.leg_id)}
     connection.execute(new.on_conflict_do_update(index_elements=["transfer_id"], set_=leg_id))
 
@@ -183,4 +182,5 @@ def _knows(connection: Connection, call_id: str) -> bool:
 
 
 def _columns(message: LegOpened | LegClosed | TransferBegan | TransferEnded) -> dict[str, Any]:
-    return {name: encodable(value) for name, value in asdict(message).items()}
+    table = legs if isinstance(message, LegOpened | LegClosed) else transfers
+    return fitting(table, asdict(message))

@@ -8,13 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreInUse
 
-__all__ = ["StoreInUse", "StoreLock"]
-
-
-class StoreInUse(StoreError):
-    """Another gateway writes its records there."""
+__all__ = ["StoreLock"]
 
 
 class StoreLock:

@@ -1,7 +1,7 @@
 """Bring a database to the newest schema. Blocking: run it in a thread.
 
-As `python -m gateway.store.migrate URL` it exits with 3 and prints both revisions when the database is newer than this
-program.
+As `python -m gateway.store.migrate URL`, with PostgreSQL's password on its standard input, it exits with 3 and prints
+both revisions when the database is newer than this program.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, exc
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from gateway.store.address import connect_url
 from gateway.store.errors import SchemaTooNew
 
 __all__ = ["upgrade"]
 
+_MIGRATING = 0x7472756E6B  # the key of PostgreSQL's lock: "trunk"
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def upgrade(url: str) -> str:
+def upgrade(url: str, password: str = "") -> str:
     """Apply what is missing, in one transaction; return the schema's revision. Idempotent, and safe when two
-    processes do it at once: the second waits. `url` is a synchronous `sqlite:///…` URL.
+    processes do it at once: the second waits. `url`: `sqlite:///…` or `postgresql://…`, the latter with `password`.
 
     Raises SchemaTooNew when the database has a revision that is not known here; the database is left as it was.
     """
-    engine = create_engine(url, connect_args={"timeout": 30.0})
-    event.listen(engine, "connect", _leave_transactions_to_us)
-    event.listen(engine, "begin", _begin_immediate)
+    engine = _sqlite(url) if url.startswith("sqlite:") else _postgresql(url, password)
     config = Config()  # no alembic.ini: the scripts are package data
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
@@ -49,6 +49,23 @@ def upgrade(url: str) -> str:
     return newest
 
 
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": 30.0})
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _postgresql(url: str, password: str) -> Engine:
+    engine = create_engine(connect_url(url, password), connect_args={"connect_timeout": 10}, hide_parameters=True)
+    event.listen(engine, "begin", _wait_for_others)
+    return engine
+
+
+def _wait_for_others(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+
+
 def _leave_transactions_to_us(connection: DBAPIConnection, _record: object) -> None:
     """Python's sqlite3 would otherwise begin transactions late and commit before DDL."""
     connection.isolation_level = None
@@ -60,7 +77,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 if __name__ == "__main__":
     try:
-        upgrade(sys.argv[1])
+        upgrade(sys.argv[1], "" if sys.argv[1].startswith("sqlite:") else sys.stdin.read())
     except SchemaTooNew as error:
         print(error.found, error.newest_known)
         sys.exit(3)

@@ -22,7 +22,6 @@ __all__ = [
     "CallPage",
     "decode_cursor",
     "detail_of",
-    "encodable",
     "encode_cursor",
     "fields_of",
     "record_of",
@@ -128,8 +127,3 @@ def turn_to_json(turn: Turn) -> str:
 def fields_of(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of `calls` or `legs` as the model's fields: what has not come yet is left to the model's defaults."""
     return {name: value for name, value in row.items() if value is not None or name == "caller"}
-
-
-def encodable(value: Any) -> Any:
-    """SIP headers and models can hold half a character, which SQLite does not take."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

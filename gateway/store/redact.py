@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from gateway.redaction import digits_masked, redacted, spans_of, text_digits_masked
-from gateway.store.errors import StoreUnavailable
 from gateway.store.schema import calls, events, legs, transfers
 from gateway.store.writes import Transaction
 
-__all__ = ["CallGoesOn", "NoSuchCall", "RedactedCall", "compact", "redact_rows"]
-
-CHECKPOINT_LIMIT_S = 30.0
+__all__ = ["CallGoesOn", "NoSuchCall", "RedactedCall", "redact_rows"]
 
 
 class NoSuchCall(LookupError):
@@ -87,23 +83,3 @@ def _note(connection: Connection, call_id: str, last: Mapping[str, Any], what: s
     event = {"type": "redacted", "at": last.get("at", 0.0), "t_ms": last.get("t_ms"), "what": what}
     row = {"call_id": call_id, "t_ms": event["t_ms"], "type": "redacted", "event": json.dumps(event)}
     connection.execute(insert(events).values(row))
-
-
-def compact(engine: Engine) -> None:
-    """Write the whole file anew and empty the WAL: until then old rows are in pages that nothing points to. A gateway
-    that runs beside it waits with its records meanwhile. Raises StoreUnavailable."""
-    connection = engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA secure_delete = ON")
-        cursor.execute("VACUUM")
-        end = time.monotonic() + CHECKPOINT_LIMIT_S
-        while True:
-            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if not busy:
-                return
-            if time.monotonic() > end:
-                raise StoreUnavailable("somebody reads the store all the time: its WAL still holds what was redacted")
-            time.sleep(0.1)
-    finally:
-        connection.close()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -38,12 +39,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+# Ids sort byte by byte, as in SQLite, whatever the database's language.
+_CallId = String(128).with_variant(String(128, collation="C"), "postgresql")
+_PartId = String(160).with_variant(String(160, collation="C"), "postgresql")
+_Counter = BigInteger().with_variant(Integer(), "sqlite")
+
 metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
 
 calls = Table(
     "calls",
     metadata,
-    Column("call_id", String(128), primary_key=True),
+    Column("call_id", _CallId, primary_key=True),
     Column("direction", String(16), nullable=False),
     Column("trunk", String(64), nullable=False),
     Column("called", String(256), nullable=False),
@@ -67,6 +73,7 @@ calls = Table(
     Column("first_rtp_ms", Float),
     Column("media_alarms", JSON(none_as_null=True)),
     Column("tokens", JSON(none_as_null=True)),
+    Column("gateway_id", String(64)),  # NULL: the only one, with SQLite
     Index(None, "started_at", "call_id"),
     Index(None, "called", "started_at"),
     Index(None, "caller", "started_at"),
@@ -77,7 +84,7 @@ calls = Table(
 turns = Table(
     "turns",
     metadata,
-    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
+    Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
     Column("place", Integer, primary_key=True),
     Column("speaker", String(16), nullable=False),
     Column("start_ms", Float, nullable=False),
@@ -91,8 +98,8 @@ turns = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True),  # the order in which they came
-    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("id", _Counter, primary_key=True),  # the order in which they came
+    Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
     Column("t_ms", Float),
     Column("type", String(64), nullable=False),
     Column("event", Text, nullable=False),  # JSON text, decoded off the loop
@@ -104,8 +111,8 @@ _OPEN = text("outcome IS NULL")
 legs = Table(
     "legs",
     metadata,
-    Column("leg_id", String(160), primary_key=True),
-    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("leg_id", _PartId, primary_key=True),
+    Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
     Column("role", String(16), nullable=False),
     Column("direction", String(16), nullable=False),
     Column("trunk", String(64), nullable=False),
@@ -130,11 +137,11 @@ legs = Table(
 transfers = Table(
     "transfers",
     metadata,
-    Column("transfer_id", String(160), primary_key=True),
-    Column("call_id", String(128), ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+    Column("transfer_id", _PartId, primary_key=True),
+    Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("target", String(256), nullable=False),
-    Column("leg_id", String(160)),  # no foreign key: the leg's own message may come later
+    Column("leg_id", _PartId),  # no foreign key: the leg's own message may come later
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("outcome", String(16)),  # NULL while the transfer goes on

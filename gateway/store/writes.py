@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
 from gateway.record import (
     CallClosed,
@@ -31,8 +30,10 @@ from gateway.record import (
     opened_part,
 )
 from gateway.store import legs
-from gateway.store.queries import encodable, turn_from_json, turn_to_json
+from gateway.store.queries import turn_from_json, turn_to_json
 from gateway.store.schema import calls, events, turns
+from gateway.store.upsert import add_or_ignore
+from gateway.store.values import encodable, fitting, json_text
 from gateway.transcript import build_turns
 from telephony.call import EndedBy
 
@@ -46,9 +47,10 @@ log = structlog.get_logger(__name__)
 class Transaction:
     """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
 
-    def __init__(self, connection: Connection, *, again: bool = False) -> None:
-        """`again`: events that are there already are left out."""
+    def __init__(self, connection: Connection, *, again: bool = False, gateway_id: str = "") -> None:
+        """`again`: events that are there already are left out. `gateway_id`: whose calls begin here."""
         self.connection = connection
+        self._gateway_id = gateway_id
         self._again = again
         self._event_rows: list[dict[str, Any]] = []
 
@@ -113,9 +115,9 @@ class Transaction:
         )
 
     def _begin(self, opened: CallOpened) -> None:
-        row = {name: encodable(value) for name, value in asdict(opened).items()}
-        row |= {"end_reason": "", "refused_by": ""}
-        self.connection.execute(insert_or_ignore(calls).values(row).on_conflict_do_nothing())
+        row = fitting(calls, asdict(opened))
+        row |= {"end_reason": "", "refused_by": "", "gateway_id": self._gateway_id or None}
+        add_or_ignore(self.connection, calls, row)
         legs.open_customers_leg(self.connection, row)
 
     def _append(self, message: CallEvents) -> None:
@@ -130,8 +132,8 @@ class Transaction:
                 {
                     "call_id": message.call_id,
                     "t_ms": _number(event.get("t_ms")),
-                    "type": str(event.get("type", ""))[:64],
-                    "event": _json(event),
+                    "type": encodable(str(event.get("type", "")))[:64],
+                    "event": json_text(event),
                 }
             )
         if len(self._event_rows) >= _ROWS_AT_ONCE:
@@ -208,7 +210,7 @@ def _turn_rows(call_id: str, happened: Iterable[str]) -> list[dict[str, Any]]:
             "speaker": turn.speaker,
             "start_ms": turn.start_ms,
             "end_ms": turn.end_ms,
-            "text": turn.text,
+            "text": encodable(turn.text),
             "interrupted": turn.interrupted,
             "latency_ms": turn.latency.first_packet_ms if turn.latency else None,
             "turn": turn_to_json(turn),
@@ -219,7 +221,7 @@ def _turn_rows(call_id: str, happened: Iterable[str]) -> list[dict[str, Any]]:
 
 def _end_columns(closed: CallClosed) -> dict[str, Any]:
     """An end as columns of `calls`; None: not known."""
-    columns = {name: encodable(value) for name, value in asdict(closed).items() if name != "call_id"}
+    columns = fitting(calls, {name: value for name, value in asdict(closed).items() if name != "call_id"})
     columns["media_alarms"] = list(columns["media_alarms"])
     return columns
 
@@ -236,13 +238,3 @@ def _end_by_recording(row: Mapping[str, Any], recording: Mapping[str, Any]) -> d
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _json(event: Mapping[str, Any]) -> str:
-    """JSON that every reader takes: no NaN, no lone surrogates, and what JSON has no form for as text."""
-    try:
-        text = json.dumps(event, allow_nan=False, default=str, ensure_ascii=False)
-    except ValueError:
-        finite = json.loads(json.dumps(event, default=str), parse_constant=lambda _: None)
-        text = json.dumps(finite, ensure_ascii=False)
-    return str(encodable(text))

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from gateway.record import CallEvents, Outcome, Tokens, refused_record
+from agent.events import UserMessage
+from gateway.record import CallEvents, Outcome, Recording, Tokens, event_on_axis, refused_record
 from gateway.store import BadCursor, CallFilters, CallStore, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from telephony.call import CallInfo, Direction, EndedBy
-from tests.unit.store.records import MEDIA, START, closed, conversation, opened, talked, worker_lost
+from tests.unit.store.records import ANSWER, MEDIA, START, closed, conversation, opened, talked, worker_lost
 
 
 async def test_a_call_from_begin_to_end(store: CallStore) -> None:
@@ -149,6 +151,46 @@ async def test_text_that_no_database_takes_is_mended(store: CallStore) -> None:
     assert call.events == ({"type": "odd", "t_ms": None, "x": None, "text": "caf?"},)
 
 
+async def test_text_with_nul_and_without_end_is_mended(store: CallStore) -> None:
+    said = event_on_axis(UserMessage(ANSWER + 1.0, "a\0b", ANSWER, ANSWER + 1.0, "speech"), ANSWER)
+    await store.apply([opened(called="1\0" + "2" * 3000, caller="é" * 300, trunk="t" * 100), talked("c1", [said])])
+    await store.apply([closed(end_reason="x" * 5000 + "\0", first_rtp_ms=float("nan"))])
+    call = await store.get_call("c1")
+    assert call is not None
+    assert (len(call.called), call.called[:3], call.caller, call.trunk) == (256, "1�2", "é" * 256, "t" * 64)
+    assert (len(call.end_reason), call.first_rtp_ms) == (5001, None)
+    assert (call.events[0]["text"], call.turns[0].text) == ("a\0b", "a\0b")
+
+
+async def test_figures_that_are_no_numbers_are_left_out(store: CallStore) -> None:
+    media = replace(MEDIA, jitter_ms=float("inf"), round_trip_ms=float("nan"))
+    await store.apply([opened(), closed(media=media, recording=Recording(path="é\0\udce9", duration_ms=1))])
+    call = await store.get_call("c1")
+    assert call is not None and call.recording is not None
+    assert call.media is None  # a figure that has to be there is not
+    assert call.recording.path == "é\0?"
+
+
+async def test_times_keep_their_microseconds_in_any_zone(store: CallStore) -> None:
+    here = datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    await store.apply([replace(opened(), started_at=here)])
+    (call,) = (await store.list_calls(CallFilters(since=here, until=here + timedelta(microseconds=1)))).calls
+    assert call.started_at == here
+    assert call.started_at.tzinfo is UTC
+
+
+async def test_ids_sort_byte_by_byte(store: CallStore) -> None:
+    names = ["A", "B", "_", "a", "b", "a-1", "a1", "é"]
+    await store.apply([opened(name) for name in names])
+    listed: list[str] = []
+    cursor = None
+    for _ in range(4):
+        page = await store.list_calls(limit=2, cursor=cursor)
+        listed += [call.call_id for call in page.calls]
+        cursor = page.next_cursor
+    assert listed == sorted(names, key=str.encode, reverse=True)
+
+
 async def test_pages_follow_each_other_without_gap_or_repeat(store: CallStore) -> None:
     await store.apply([opened(f"c{n}", minutes=n // 3) for n in range(10)])  # three a minute: ties are broken by id
     seen: list[str] = []
@@ -224,7 +266,7 @@ async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://u:secret@h/db"])
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://u:secret@h/db"])
 async def test_other_databases_are_refused_in_words(url: str) -> None:
     with pytest.raises(StoreError, match="SQLite file") as caught:
         await CallStore.open(url)

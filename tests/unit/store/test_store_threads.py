@@ -104,7 +104,8 @@ async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) ->
 
 async def test_no_statement_is_executed_on_the_loop(store: CallStore) -> None:
     seen: set[int] = set()
-    event.listen(store._database.engine, "before_execute", lambda *_: seen.add(threading.get_ident()))
+    for engine in (store._database._backend.engine, store._database._backend.write_engine):
+        event.listen(engine, "before_execute", lambda *_: seen.add(threading.get_ident()))
     await store.apply([opened()])
     await store.apply([talked("c1", conversation())])
     await store.apply([closed()])
@@ -116,6 +117,6 @@ async def test_no_statement_is_executed_on_the_loop(store: CallStore) -> None:
 
 
 async def test_an_error_that_is_logged_does_not_tell_what_callers_said(store: CallStore) -> None:
-    with pytest.raises(IntegrityError, match="NOT NULL") as caught:
+    with pytest.raises(IntegrityError, match=r"(?i)not.null") as caught:
         await store.apply([opened(called=None, persona="secret.Persona")])
     assert "secret" not in str(caught.value) and "+15557777" not in str(caught.value)

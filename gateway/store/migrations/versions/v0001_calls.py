@@ -10,12 +10,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Ids sort byte by byte, as in SQLite, whatever the database's language.
+_CALL_ID = sa.String(128).with_variant(sa.String(128, collation="C"), "postgresql")
+_COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     _create_calls()
     op.create_table(
         "turns",
-        sa.Column("call_id", sa.String(128), sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("call_id", _CALL_ID, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("place", sa.Integer, nullable=False),
         sa.Column("speaker", sa.String(16), nullable=False),
         sa.Column("start_ms", sa.Float, nullable=False),
@@ -28,8 +32,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("call_id", sa.String(128), sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("id", _COUNTER, nullable=False),
+        sa.Column("call_id", _CALL_ID, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("t_ms", sa.Float),
         sa.Column("type", sa.String(64), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
@@ -41,7 +45,7 @@ def upgrade() -> None:
 def _create_calls() -> None:
     op.create_table(
         "calls",
-        sa.Column("call_id", sa.String(128), nullable=False),
+        sa.Column("call_id", _CALL_ID, nullable=False),
         sa.Column("direction", sa.String(16), nullable=False),
         sa.Column("trunk", sa.String(64), nullable=False),
         sa.Column("called", sa.String(256), nullable=False),

@@ -10,6 +10,10 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Ids sort byte by byte, as in SQLite, whatever the database's language.
+_CALL_ID = sa.String(128).with_variant(sa.String(128, collation="C"), "postgresql")
+_PART_ID = sa.String(160).with_variant(sa.String(160, collation="C"), "postgresql")
+
 _OPEN = sa.text("outcome IS NULL")
 _SHARED = (
     "call_id, direction, trunk, called, caller, sip_call_id, worker, started_at, answered_at, ended_at, outcome, "
@@ -27,8 +31,8 @@ def upgrade() -> None:
 def _create_legs() -> None:
     op.create_table(
         "legs",
-        sa.Column("leg_id", sa.String(160), nullable=False),
-        sa.Column("call_id", sa.String(128), sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("leg_id", _PART_ID, nullable=False),
+        sa.Column("call_id", _CALL_ID, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("direction", sa.String(16), nullable=False),
         sa.Column("trunk", sa.String(64), nullable=False),
@@ -55,11 +59,11 @@ def _create_legs() -> None:
 def _create_transfers() -> None:
     op.create_table(
         "transfers",
-        sa.Column("transfer_id", sa.String(160), nullable=False),
-        sa.Column("call_id", sa.String(128), sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("transfer_id", _PART_ID, nullable=False),
+        sa.Column("call_id", _CALL_ID, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("target", sa.String(256), nullable=False),
-        sa.Column("leg_id", sa.String(160)),
+        sa.Column("leg_id", _PART_ID),
         sa.Column("began_at", sa.DateTime, nullable=False),
         sa.Column("ended_at", sa.DateTime),
         sa.Column("outcome", sa.String(16)),

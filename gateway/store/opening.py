@@ -1,0 +1,33 @@
+"""The store that a gateway's settings name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.store.calls import CallStore
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+__all__ = ["open_store"]
+
+
+async def open_store(
+    settings: Settings,
+    *,
+    owner: bool = False,
+    role: str = "",
+    migrate_apart: bool = False,
+    busy_timeout_s: float = 5.0,
+) -> CallStore:
+    """`owner`: for the gateway itself, alone under its id; `role`: for one that shares the id with it, and is alone in
+    that role. Raises as `CallStore.open`, and SecretMissing."""
+    return await CallStore.open(
+        settings.store.url,
+        password=settings.store.read_password(),
+        gateway_id=settings.store.owner,
+        exclusive=owner,
+        role=role,
+        migrate_apart=migrate_apart,
+        busy_timeout_s=busy_timeout_s,
+    )

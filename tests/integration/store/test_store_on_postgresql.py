@@ -1,0 +1,28 @@
+"""The store's own tests once more: all that ask for a store, and know nothing of SQLite, get one on PostgreSQL."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+from tests.unit.store import test_legs, test_spill, test_store_calls, test_store_threads
+
+_NEEDS_SQLITE = {"other"}
+
+
+def _tests_of(module: ModuleType) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, test in vars(module).items():
+        if name.startswith("test_"):
+            wants = set(inspect.signature(test).parameters)
+            if "store" in wants and not wants & _NEEDS_SQLITE:
+                found[name] = test
+    return found
+
+
+for _module in (test_legs, test_spill, test_store_calls, test_store_threads):
+    globals().update(_tests_of(_module))
+
+
+def test_they_are_here() -> None:
+    assert len([name for name in globals() if name.startswith("test_")]) > 30
