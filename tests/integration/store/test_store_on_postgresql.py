@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
+from tests.unit.events import test_webhooks
 from tests.unit.store import test_legs, test_spill, test_store_calls, test_store_threads
 
 _NEEDS_SQLITE = {"other"}
@@ -20,7 +21,7 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
     return found
 
 
-for _module in (test_legs, test_spill, test_store_calls, test_store_threads):
+for _module in (test_legs, test_spill, test_store_calls, test_store_threads, test_webhooks):
     globals().update(_tests_of(_module))
 
 
