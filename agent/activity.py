@@ -55,6 +55,11 @@ class Activity:
             question.set_result(text)
         return question is not None
 
+    def follows(self, other: object) -> bool:
+        """Whether what was said with `other` concerns a model whose state follows from all that was said: not what was
+        said to a task is."""
+        return other is self or not (isinstance(other, Activity) and isinstance(other.agent, Task))
+
     def end(self, why: str) -> None:
         """It is over: so are its hooks, and whoever awaits its result, or an answer, is told `why` there is none."""
         for question in self.questions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from agent.providers.base import ChatMessage
@@ -11,37 +11,42 @@ __all__ = ["Entry", "History"]
 
 
 class Entry:
-    """One message that may still change: an answer grows while it is made and is cut to what was heard."""
+    """One message that may still change: an answer grows while it is made and is cut to what was heard. `activity`: who
+    had the caller then."""
 
-    __slots__ = ("message",)
+    __slots__ = ("activity", "message")
 
-    def __init__(self, message: ChatMessage) -> None:
+    def __init__(self, message: ChatMessage, activity: object = None) -> None:
         self.message = message
+        self.activity = activity
 
     def update(self, **changes: object) -> None:
         self.message = replace(self.message, **changes)  # type: ignore[arg-type]  # fields of ChatMessage by name
 
 
 class History:
-    def __init__(self) -> None:
+    def __init__(self, activity: Callable[[], object] = lambda: None) -> None:
+        """`activity`: who has the caller."""
         self._entries: list[Entry] = []
+        self._activity = activity
 
     def add(self, message: ChatMessage) -> Entry:
-        entry = Entry(message)
+        entry = Entry(message, self._activity())
         self._entries.append(entry)
         return entry
 
     def attach(self, entry: Entry) -> None:
+        entry.activity = self._activity()
         self._entries.append(entry)
 
     def add_after(self, entry: Entry, messages: Iterable[ChatMessage]) -> None:
         """Outputs of the tools that `entry` has called. What was said meanwhile was said before they came: the calls
         move behind it, so that the outputs are right behind them and last."""
-        outputs = [Entry(message) for message in messages]
+        outputs = [Entry(message, entry.activity) for message in messages]
         calls = entry.message.tool_calls
         if calls and (not self._entries or entry is not self._entries[-1]):
             entry.update(tool_calls=())
-            self._entries.append(Entry(ChatMessage("assistant", tool_calls=calls)))
+            self._entries.append(Entry(ChatMessage("assistant", tool_calls=calls), entry.activity))
         self._entries += outputs
 
     def replace(self, messages: Iterable[ChatMessage]) -> None:
@@ -68,10 +73,11 @@ class History:
                 texts.append(entry.message.text)
         return " ".join(reversed(texts))
 
-    def messages(self) -> list[ChatMessage]:
-        """Without answers of which nothing was heard."""
+    def messages(self, heard: Callable[[object], bool] = lambda _: True) -> list[ChatMessage]:
+        """Without answers of which nothing was heard. `heard`: whether what was said with this activity counts."""
         return [
             entry.message
             for entry in self._entries
-            if entry.message.text or entry.message.tool_calls or entry.message.role in ("user", "tool")
+            if (heard(entry.activity))
+            and (entry.message.text or entry.message.tool_calls or entry.message.role in ("user", "tool"))
         ]

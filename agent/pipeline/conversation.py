@@ -61,7 +61,7 @@ class Conversation:
         self.output = output
         self.call = call
         self.emit = emit
-        self.history = History()
+        self.history = History(lambda: self.activities.top)
         self.failures = FailureCount(max_in_a_row=options.max_failures)
         self.ending = False  # the farewell has begun: nothing else is taken up
         self.closing = False  # the session is over

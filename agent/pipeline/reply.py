@@ -330,13 +330,14 @@ class Reply:
         return utterance
 
     def _messages(self) -> list[ChatMessage]:
-        whole = getattr(self._activity.cast.llm, "whole_context", False)
+        follows_rules = getattr(self._activity.cast.llm, "whole_context", False)
+        heard = self._activity.follows if follows_rules else lambda _: True
         return build_context(
-            self._conversation.history.messages(),
+            self._conversation.history.messages(heard),
             prompt=self._activity.agent.prompt,
             user=self.user if not self._decided.is_set() else None,
             instructions=self._instructions,
-            limits=None if whole else self._conversation.options.context_limits,
+            limits=None if follows_rules else self._conversation.options.context_limits,
         )
 
     def _first_audio(self) -> None:

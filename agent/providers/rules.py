@@ -27,7 +27,7 @@ class RulesLLM:
     "tool_failed" and "goodbye" are used."""
 
     name = _NAME
-    whole_context = True  # its state follows from all that was said
+    whole_context = True  # its state follows from all that was said to this persona, and to no task of its tools
 
     def __init__(self, rules: Rules | None = None, canned: Mapping[str, str] | None = None) -> None:
         self._rules = rules if rules is not None else Rules(())

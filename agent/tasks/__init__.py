@@ -1,5 +1,6 @@
 """Tasks: what a tool or a hook awaits of the caller, with a typed result. Manual: docs/agents.md."""
 
+from agent.tasks.confirm import Confirm
 from agent.tasks.task import Task, TaskAbandoned, TaskTimedOut
 
-__all__ = ["Task", "TaskAbandoned", "TaskTimedOut"]
+__all__ = ["Confirm", "Task", "TaskAbandoned", "TaskTimedOut"]

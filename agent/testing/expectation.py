@@ -206,6 +206,8 @@ def transcript_lines(events: Sequence[Happened]) -> list[str]:
         "agent_message",
         "function_call",
         "function_call_output",
+        "task_started",
+        "task_completed",
         "digit_received",
         "session_closed",
     )

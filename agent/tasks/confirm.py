@@ -1,0 +1,76 @@
+"""A question that is answered by yes or no."""
+
+from __future__ import annotations
+
+from agent.context import RunContext
+from agent.hooks import StopResponse, UserTurn
+from agent.persona import Agent
+from agent.rules import Intent, Rules
+from agent.tasks.task import Task
+from agent.tasks.yes_or_no import yes_no_of, yes_or_no
+from agent.tools import ToolError, function_tool
+from agent.words import canned_words
+
+__all__ = ["Confirm"]
+
+_INSTRUCTIONS = """You have asked the caller on the phone: "{prompt}"
+You only want to know whether the answer is yes or no. Call caller_said_yes or caller_said_no as soon as it is clear,
+without a word beside it. If the caller asks something about it, answer in a sentence from what was said before, and ask
+again. If the caller wants something else altogether, call caller_wants_something_else."""
+
+
+class Confirm(Task[bool]):
+    """`if await Confirm("Shall I book it?"): ...`. A plain "yes" or "no" needs no model; of anything else the model
+    says what it means, answers a question about it, and asks again. Raises ToolError when the caller has given no clear
+    answer in `turns` turns, or wants something else."""
+
+    timeout_s = 60.0
+
+    def __init__(self, prompt: str, *, turns: int = 4) -> None:
+        super().__init__(
+            greeting=prompt,
+            instructions=_INSTRUCTIONS.format(prompt=prompt),
+        )
+        self._turns_left = turns
+
+    def begin(self, asker: Agent) -> None:
+        super().begin(asker)
+        self.rules = self._rules()  # the language is known now
+
+    def _rules(self) -> Rules:
+        """For the model-free provider, and for recognisers that only know what is expected."""
+        known = yes_no_of(self.language) or yes_no_of("en")
+        assert known is not None, "English is known"
+        again = f"{canned_words('didnt_catch', self.canned, self.language)} {self.greeting}"
+        yes = Intent("yes", (*known.yes, "yes please", "that is right"), tool="caller_said_yes")
+        no = Intent("no", (*known.no, "no thank you", "that is wrong"), tool="caller_said_no")
+        return Rules((yes, no), fallback=again, hello=again)
+
+    async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        answer = yes_or_no(turn.text, self.language)
+        if answer is not None:
+            self.complete(answer)
+            raise StopResponse
+        self._turns_left -= 1
+        if self._turns_left <= 0:
+            self.fail(ToolError(f'the caller gave no clear answer to "{self.greeting}"'))
+            raise StopResponse
+
+    @function_tool(silent=True)
+    async def caller_said_yes(self) -> None:
+        """The caller's answer is yes."""
+        self.complete(True)
+
+    @function_tool(silent=True)
+    async def caller_said_no(self) -> None:
+        """The caller's answer is no."""
+        self.complete(False)
+
+    @function_tool(silent=True)
+    async def caller_wants_something_else(self, what: str) -> None:
+        """The caller neither says yes nor no, but wants something else.
+
+        Args:
+            what: What the caller wants, in a few words.
+        """
+        self.fail(ToolError(f'the caller did not answer "{self.greeting}", but wants something else: {what}'))
