@@ -23,6 +23,7 @@ from gateway.private_files import tighten
 from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
 from gateway.recordings_folder import RecordingsFolder
+from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import SummaryPoster
 from gateway.supervisor import Supervisor
@@ -144,6 +145,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         room_tokens=_room_tokens(settings),
         events=parts.events.stream,
         webhooks=parts.webhooks,
+        steering=CallSteering(parts.live, parts.supervisor.ask),
         version=version("trunkline"),
     )
     listen = settings.http.listen

@@ -64,7 +64,7 @@ async def call(request: web.Request) -> web.Response:
 
 
 def no_such_call(call_id: str) -> ProblemError:
-    return ProblemError(HTTPStatus.NOT_FOUND, f"There is no call {call_id}.")
+    return ProblemError(HTTPStatus.NOT_FOUND, f"There is no call {call_id}.", kind="no_such_call")
 
 
 async def json_response(model: TypeAdapter[Any], value: Any, status: int = 200) -> web.Response:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.metrics import Metrics
 from gateway.record import CallDetail, CallRecord
+from gateway.steering import FakeSteering, Steering
 from gateway.store import CallFilters, CallPage, WriterState
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class ApiDeps:
     room_tokens: RoomTokens | None = None
     events: EventStream | None = None
     webhooks: Webhooks | None = None
+    steering: Steering = field(default_factory=FakeSteering)
     version: str = ""
 
 

@@ -35,14 +35,19 @@ def description(
         "openapi": "3.1.0",
         "info": {"title": "Trunkline", "version": version or "0"},
         "security": [{"key": []}],
-        "paths": {
-            route.path: {route.method.lower(): _operation(route, public=route.path in public)} for route in routes
-        },
+        "paths": _paths(routes, public),
         "components": {
             "schemas": schemas.get("$defs", {}),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _paths(routes: Sequence[Route], public: set[str]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, public=route.path in public)
+    return paths
 
 
 def _operation(route: Route, *, public: bool) -> dict[str, Any]:

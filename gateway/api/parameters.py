@@ -13,7 +13,17 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from gateway.api.problems import ProblemError
 from gateway.record import Outcome
 
-__all__ = ["CALL_ID", "EventsQuery", "ListQuery", "NoQuery", "TranscriptQuery", "call_id_of", "query_of"]
+__all__ = [
+    "CALL_ID",
+    "EventsQuery",
+    "HangUpQuery",
+    "ListQuery",
+    "NoQuery",
+    "TranscriptQuery",
+    "body_of",
+    "call_id_of",
+    "query_of",
+]
 
 CALL_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,6 +78,10 @@ class EventsQuery(_Query):
     call_id: Annotated[str, Field(pattern=CALL_ID)] | None = Field(default=None, description="Of this call only.")
 
 
+class HangUpQuery(_Query):
+    goodbye: bool = Field(default=False, description="Whether the agent says its farewell first.")
+
+
 class TranscriptQuery(_Query):
     format: Literal["json", "text"] = Field(default="json", description="JSON, or one line an entry.")
 
@@ -86,6 +100,21 @@ def query_of(request: web.Request, model: type[Model]) -> Model:
             f"unknown parameter {str(each['loc'][0])[:50]!r} (there are: {known})"
             if each["type"] == "extra_forbidden"
             else f"{each['loc'][0]}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False, include_context=False)[:10]
+        ]
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "; ".join(wrong)) from None
+
+
+async def body_of(request: web.Request, model: type[Model]) -> Model:
+    """The body as `model`. Raises ProblemError 415 for what is not called JSON, 400 naming each field that is wrong."""
+    # Browsers send JSON by name to other sites only with their consent, which nobody gets.
+    if request.content_type != "application/json":
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json.")
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}"
             for each in error.errors(include_input=False, include_url=False, include_context=False)[:10]
         ]
         raise ProblemError(HTTPStatus.BAD_REQUEST, "; ".join(wrong)) from None

@@ -19,23 +19,27 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """`title` is the HTTP status in words, `detail` says what is wrong with this request."""
+    """`type` is for programs: `urn:trunkline:problem:` and the kind of it, or `about:blank` where the status says all.
+    `title` is the HTTP status in words, `detail` says what is wrong with this request."""
 
+    type: str
     title: str
     status: int
     detail: str
 
 
 class ProblemError(Exception):
-    """Raised by handlers: answered with `status` and a Problem. `detail` is shown to the client."""
+    """Raised by handlers: answered with `status` and a Problem. `detail` is shown to the client. `kind`: one word for
+    programs, as in no_such_call."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, kind: str = "") -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers or {}
+        self.status, self.detail, self.headers, self.kind = status, detail, headers or {}, kind
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = asdict(Problem(title=HTTPStatus(status).phrase, status=status, detail=detail))
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, kind: str = "") -> web.Response:
+    of_type = f"urn:trunkline:problem:{kind}" if kind else "about:blank"
+    body = asdict(Problem(type=of_type, title=HTTPStatus(status).phrase, status=status, detail=detail))
     return web.Response(status=status, text=json.dumps(body), content_type="application/problem+json", headers=headers)
 
 
@@ -45,7 +49,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except ProblemError as error:
-        return problem_response(error.status, error.detail, error.headers)
+        return problem_response(error.status, error.detail, error.headers, error.kind)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -53,7 +57,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_response(error.status, _explained(request, error), allow)
     except StoreUnavailable as error:
         log.warning("store_unavailable", path=request.path, error=str(error))
-        return problem_response(503, "The call records cannot be read just now.", {"Retry-After": "2"})
+        return problem_response(503, "The call records cannot be read just now.", {"Retry-After": "2"}, "no_store")
     except Exception:  # the boundary: no handler's mistake may show its inside to a client
         log.exception("request_failed", method=request.method, path=request.path)
         return problem_response(500, "The gateway failed to answer; its log says why.")

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, events, health, page, recordings, tokens, transcripts
+from gateway.api import calls, events, health, page, recordings, steering, tokens, transcripts
 from gateway.api.deps import HealthReport
-from gateway.api.parameters import EventsQuery, ListQuery, NoQuery, TranscriptQuery
+from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.record import CallDetail
 
@@ -29,11 +29,13 @@ class Route:
     answers: Mapping[str, type[Any] | None]
     query: type[BaseModel] = NoQuery
     errors: Mapping[int, str] = field(default_factory=dict)
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "POST", "DELETE"] = "GET"
     body: type[BaseModel] | None = None
 
 
 _NO_CALL = {404: "There is no such call."}
+_STEERING = _NO_CALL | {409: "The call is over, has not begun, or cannot do that."}
+_BODY = {415: "The body is not JSON."}
 
 ROUTES = (
     Route(
@@ -55,6 +57,33 @@ ROUTES = (
         summary="One call with its legs, transfers, transcript and events",
         answers={"application/json": CallDetail},
         errors=_NO_CALL,
+    ),
+    Route(
+        path="/v1/calls/{call_id}",
+        method="DELETE",
+        handler=steering.hang_up,
+        summary="Hang up",
+        query=HangUpQuery,
+        answers={"application/json": steering.Steered},
+        errors=_STEERING,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/say",
+        method="POST",
+        handler=steering.say,
+        summary="Have the agent say something",
+        body=steering.SayRequest,
+        answers={"application/json": steering.Steered},
+        errors=_STEERING | _BODY,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/digits",
+        method="POST",
+        handler=steering.send_digits,
+        summary="Press keys, towards the customer",
+        body=steering.DigitsRequest,
+        answers={"application/json": steering.Steered},
+        errors=_STEERING | _BODY,
     ),
     Route(
         path="/v1/calls/{call_id}/recording",

@@ -112,6 +112,28 @@ class Call:
         self._because(by, reason)
         self._over.set()
 
+    # --- told by others ------------------------------------------------------------------------------------------
+
+    @property
+    def answered(self) -> bool:
+        return self._customer.acknowledged.is_set()
+
+    def hang_up(self, reason: str, *, goodbye: bool) -> None:
+        """`goodbye`: the agent says its farewell first, if there is one."""
+        self._because(EndedBy.SYSTEM, reason)
+        if goodbye:
+            self.drain(reason)
+        else:
+            self.end_now(reason)
+
+    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+        """In the agent's voice. Raises NotTalking."""
+        self._conversation.say(text, allow_interruptions=allow_interruptions)
+
+    async def send_digits(self, digits: str) -> None:
+        """To the customer. Raises TelephonyError."""
+        await self._customer.leg.send_digits(digits)
+
     async def _say_goodbye(self, reason: str) -> None:
         try:
             await self._conversation.drain(reason)

@@ -12,7 +12,7 @@ from gateway.calls.journal import Journal
 from telephony.call import CallInfo, CallVerbs, EndedBy
 from telephony.rooms.protocol import LegAudio, Recorder
 
-__all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver"]
+__all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver", "NotTalking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class CallSide:
     digits: EarlyDigits
     journal: Journal
     hangs_up: Callable[[EndedBy, str], None]
+
+
+class NotTalking(Exception):
+    """There is no agent (yet, or any more) that could say something; or it is not ours to tell."""
 
 
 class Conversation(Protocol):
@@ -63,6 +67,9 @@ class Conversation(Protocol):
 
     async def drain(self, reason: str) -> None:
         """End politely."""
+
+    def say(self, text: str, *, allow_interruptions: bool) -> None:
+        """In the agent's voice, after what is being said. Raises NotTalking."""
 
     def leg_ended(self) -> None:
         """The customer has gone. No effect when it is ending by itself."""

@@ -14,7 +14,7 @@ from agent.call_summary import call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
-from gateway.calls.conversation import CallSide, ConversationOver
+from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.providers import ProviderSet
 from gateway.dialplan import PersonaRef, load_persona
 from telephony.call import CallInfo, CallVerbs, EndedBy
@@ -154,6 +154,11 @@ class SessionConversation:
     async def drain(self, reason: str) -> None:
         if self._session is not None:
             await self._session.drain()
+
+    def say(self, text: str, *, allow_interruptions: bool) -> None:
+        if self._session is None:
+            raise NotTalking("The conversation has not begun yet.")
+        self._session.say(text, allow_interruptions=allow_interruptions)
 
     def leg_ended(self) -> None:
         if self._session is not None:

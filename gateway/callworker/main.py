@@ -36,6 +36,7 @@ from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.callworker.announced import Announced, Slots
 from gateway.callworker.last_words import LastWords
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
+from gateway.callworker.steered import Steered
 from gateway.config import Settings
 from gateway.control import (
     LEG_HEADER,
@@ -54,6 +55,7 @@ from gateway.control import (
 )
 from gateway.dialplan import Dialplan, PersonaRef, load_persona
 from gateway.record import CallClosed, Outcome, call_id_of, leg_id_of
+from gateway.steering import STEER
 from gateway.summary_words import summary_message
 from telephony.call import CallInfo, DigitSource, EndedBy, Leg, LegDigit, LegEvent
 from telephony.errors import TelephonyError
@@ -194,6 +196,7 @@ class CallWorker:
 
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._gateway_gone)
+        self._channel.asking.serve(STEER, Steered(lambda call_id: self._calls.get(leg_id_of(call_id))))
         watch = watch_of(asyncio.get_running_loop())
         watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
         try:

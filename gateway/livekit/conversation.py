@@ -21,7 +21,7 @@ from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
-from gateway.calls.conversation import CallSide, ConversationOver
+from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
@@ -175,6 +175,9 @@ class LiveKitConversation:
 
     def _held_too_long(self, _: tuple[HoldAction, ...]) -> None:
         self._end(ConversationOver(EndedBy.AGENT, "held_too_long"))
+
+    def say(self, text: str, *, allow_interruptions: bool) -> None:
+        raise NotTalking("The agent is a LiveKit job, which cannot be steered from here.")
 
     async def drain(self, reason: str) -> None:
         """The agent says goodbye, if it is one that can be asked; else a canned sentence does."""

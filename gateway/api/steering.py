@@ -1,0 +1,84 @@
+"""What a program tells a live call to do: DELETE /v1/calls/{id}, and POST …/say and …/digits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from gateway.api.calls import json_response, no_such_call
+from gateway.api.deps import DEPS
+from gateway.api.parameters import HangUpQuery, NoQuery, body_of, call_id_of, query_of
+from gateway.api.problems import ProblemError
+from gateway.steering import CannotSteer, Steering
+
+__all__ = ["DigitsRequest", "SayRequest", "Steered", "hang_up", "say", "send_digits"]
+
+
+class SayRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        min_length=1, max_length=4000, description="What the agent says, after what it is saying now."
+    )
+    allow_interruptions: bool = Field(default=True, description="Whether the caller may interrupt it.")
+
+
+class DigitsRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    digits: str = Field(
+        pattern=r"^[0-9*#A-Dw]{1,64}$", description="Keys to press, one after the other; `w` is half a second's pause."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steered:
+    """The call does it now. What comes of it is in its events and its record."""
+
+    call_id: str
+
+
+_steered = TypeAdapter(Steered)
+_STATUS = {
+    "not_live": HTTPStatus.CONFLICT,
+    "not_talking": HTTPStatus.CONFLICT,
+    "not_possible": HTTPStatus.CONFLICT,
+    "no_answer": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    asked = query_of(request, HangUpQuery)
+    return await _steer(request, lambda steering, call_id: steering.hang_up(call_id, goodbye=asked.goodbye))
+
+
+async def say(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    asked = await body_of(request, SayRequest)
+    how = asked.allow_interruptions
+    return await _steer(request, lambda steering, call_id: steering.say(call_id, asked.text, allow_interruptions=how))
+
+
+async def send_digits(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    asked = await body_of(request, DigitsRequest)
+    return await _steer(request, lambda steering, call_id: steering.send_digits(call_id, asked.digits))
+
+
+async def _steer(request: web.Request, tell: Callable[[Steering, str], Awaitable[None]]) -> web.Response:
+    deps = request.app[DEPS]
+    call_id = call_id_of(request)
+    try:
+        await tell(deps.steering, call_id)
+    except CannotSteer as error:
+        if error.kind == "not_live" and await deps.calls.get_record(call_id) is None:
+            raise no_such_call(call_id) from None
+        status = _STATUS.get(error.kind, HTTPStatus.CONFLICT)
+        retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        raise ProblemError(status, str(error), retry, kind=error.kind) from None
+    return await json_response(_steered, Steered(call_id=call_id))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
+from gateway.live_calls import LiveCalls
+from gateway.metrics import Metrics
+from gateway.steering import CannotSteer, FakeSteering
+from tests.unit.api.asking import detail
+
+
+class Api:
+    """The API on a socket, for what a mocked request cannot bring: bodies."""
+
+    def __init__(self, recordings: Path) -> None:
+        self.steering = FakeSteering()
+        deps = ApiDeps(
+            calls=FakeCalls(detail("c1", outcome=None), detail("over")),
+            health=lambda: HealthReport(state="ready"),
+            metrics=Metrics(LiveCalls()),
+            recordings=recordings,
+            steering=self.steering,
+        )
+        self.server = ApiServer(deps, host="127.0.0.1", port=0)
+
+    async def ask(self, method: str, path: str, body: Any = None, **how: Any) -> tuple[int, dict[str, Any]]:
+        await self.server.start()
+        try:
+            async with aiohttp.ClientSession() as http:
+                sent = how or ({} if body is None else {"json": body})
+                async with http.request(method, self.server.url + path, **sent) as answer:
+                    return answer.status, await answer.json(content_type=None)
+        finally:
+            await self.server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("DELETE", "/v1/calls/c1", None, ("hang_up", "c1", False)),
+        ("DELETE", "/v1/calls/c1?goodbye=true", None, ("hang_up", "c1", True)),
+        ("POST", "/v1/calls/c1/say", {"text": " One moment. "}, ("say", "c1", "One moment.", True)),
+        (
+            "POST",
+            "/v1/calls/c1/say",
+            {"text": "Listen.", "allow_interruptions": False},
+            ("say", "c1", "Listen.", False),
+        ),
+        ("POST", "/v1/calls/c1/digits", {"digits": "12w#"}, ("digits", "c1", "12w#")),
+    ],
+)
+async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body: Any, told: tuple[Any, ...]) -> None:
+    api = Api(tmp_path)
+    assert await api.ask(method, path, body) == (200, {"call_id": "c1"})
+    assert api.steering.told == [told]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("say", {"text": ""}),
+        ("say", {"text": "   "}),
+        ("say", {"text": "x" * 4001}),
+        ("say", {"text": "x", "voice": "en"}),
+        ("say", {"text": "x", "allow_interruptions": "yes"}),
+        ("say", ["text"]),
+        ("digits", {"digits": "1 2"}),
+        ("digits", {"digits": "1" * 65}),
+        ("digits", {}),
+    ],
+)
+async def test_what_cannot_be_said_or_pressed_is_400(tmp_path: Path, path: str, body: Any) -> None:
+    api = Api(tmp_path)
+    status, problem = await api.ask("POST", f"/v1/calls/c1/{path}", body)
+    assert (status, api.steering.told) == (400, [])
+    assert problem["detail"]
+
+
+async def test_bodies_are_json_by_name(tmp_path: Path) -> None:
+    how = {"data": b'{"text": "hi"}', "headers": {"Content-Type": "text/plain"}}
+    assert (await Api(tmp_path).ask("POST", "/v1/calls/c1/say", **how))[0] == 415
+
+
+@pytest.mark.parametrize(
+    ("call_id", "kind", "expected"),
+    [
+        ("over", "not_live", (409, "urn:trunkline:problem:not_live")),
+        ("unknown", "not_live", (404, "urn:trunkline:problem:no_such_call")),
+        ("c1", "not_talking", (409, "urn:trunkline:problem:not_talking")),
+        ("c1", "no_answer", (503, "urn:trunkline:problem:no_answer")),
+    ],
+)
+async def test_a_program_can_tell_why_not(tmp_path: Path, call_id: str, kind: str, expected: tuple[int, str]) -> None:
+    api = Api(tmp_path)
+    api.steering.error = CannotSteer(kind, "why")
+    status, problem = await api.ask("DELETE", f"/v1/calls/{call_id}")
+    assert (status, problem["type"]) == expected

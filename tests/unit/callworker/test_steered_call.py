@@ -1,0 +1,84 @@
+"""A live call that is told what to do over the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from agent.warm.asking import AskTimedOut, Refused
+from gateway.callworker.steered import Steered
+from gateway.live_calls import LiveCalls
+from gateway.steering import STEER, CallSteering, CannotSteer
+from tests.unit.callworker.call_world import CallWorld, call
+
+
+def steered(world: CallWorld) -> CallSteering:
+    """The gateway's side, with the worker's at the other end."""
+    worker = Steered(lambda call_id: world.owner if call_id == "call-1" else None)
+
+    async def ask(name: str, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        assert (name, topic) == ("w1", STEER)
+        return await worker(body)
+
+    live = LiveCalls()
+    live.place("call-1-1", "call-1", "w1", 0.0)
+    return CallSteering(live, ask)
+
+
+def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:
+    async def script(world: CallWorld) -> None:
+        steering = steered(world)
+        with pytest.raises(CannotSteer, match="not begun"):
+            await steering.say("call-1", "Too early.", allow_interruptions=True)
+        with pytest.raises(CannotSteer, match="not been answered"):
+            await steering.send_digits("call-1", "1")
+        await asyncio.sleep(5)
+        await steering.say("call-1", "One moment, please.", allow_interruptions=False)
+        await steering.send_digits("call-1", "12#")
+        await asyncio.sleep(5)
+        await steering.hang_up("call-1", goodbye=False)
+
+    world = call(script)
+    said = [event["text"] for event in world.events if event["type"] == "agent_message"]
+    assert "One moment, please." in said
+    assert ("send_digits", "12#") in world.leg.verbs
+    assert world.outcome == ("answered", "system", "ended over the API")
+
+
+def test_with_a_goodbye_the_farewell_is_said_first() -> None:
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        await steered(world).hang_up("call-1", goodbye=True)
+
+    world = call(script)
+    kinds = [event["kind"] for event in world.events if event["type"] == "agent_message"]
+    assert kinds[-1] == "farewell"
+    assert world.outcome == ("answered", "system", "ended over the API")
+
+
+async def test_what_the_worker_does_not_know_is_refused() -> None:
+    worker = Steered(lambda _: None)
+    with pytest.raises(Refused) as refused:
+        await worker({"call_id": "c9", "verb": "say", "text": "x", "allow_interruptions": True})
+    assert refused.value.kind == "not_live"
+
+
+@pytest.mark.parametrize(("worker", "kind"), [("", "not_possible"), ("w1", "no_answer")])
+async def test_calls_that_cannot_be_told(worker: str, kind: str) -> None:
+    async def ask(*_: Any, **__: Any) -> Mapping[str, Any]:
+        raise AskTimedOut("steer: no answer within 3 s")
+
+    live = LiveCalls()
+    live.place("c1-1", "c1", worker or "w1", 0.0)
+    placed = live.get("c1")
+    assert placed is not None
+    placed.worker = worker
+    with pytest.raises(CannotSteer) as cannot:
+        await CallSteering(live, ask).hang_up("c1", goodbye=False)
+    assert cannot.value.kind == kind
+    with pytest.raises(CannotSteer) as cannot:
+        await CallSteering(live, ask).hang_up("c2", goodbye=False)
+    assert cannot.value.kind == "not_live"
