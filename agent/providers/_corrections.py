@@ -1,6 +1,7 @@
 """What a free recogniser wrote, brought closer to what the persona expects: names and products that no model knows.
 
-Only words of which the recogniser was not sure are replaced, and only by an expected value that sounds alike. Pure.
+Only words of which the recogniser was not sure are replaced: by an expected value that sounds alike, and by any word or
+short phrase of the persona's where the recogniser itself finds it likely too ("could buy" -> "goodbye"). Pure.
 """
 
 from __future__ import annotations
@@ -8,15 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Protocol
 
 from agent.providers.base import Expectations
+from agent.providers.phrases import DIGIT_WORDS, PhraseError, SlotRef, Word, parse_phrase, sounds, variants
 
-__all__ = ["SureWord", "corrected"]
+__all__ = ["SureWord", "alternatives", "corrected"]
 
 _UNSURE = 0.8
 _LIKE = 0.72  # of letters in common (difflib)
 _LIKE_FIRST = 0.6  # for those with the same first letter
+_LIKE_AT_ALL = 0.5  # for the recogniser to be asked
+_AS_LONG = 0.6  # the shorter of the two, as a share of the longer
+_LEAST_LETTERS = 5  # small words sound like too much
+_MOST = 6  # alternatives of one utterance: each costs some 4 ms
+_RUN = 3  # words that may stand for another
+_SHORT = 4  # words of a phrase that is taken whole
 _BARE = re.compile(r"[^\w']+")
 _SOUNDS = (("ph", "f"), ("ck", "k"), ("c", "k"), ("qu", "kw"), ("x", "ks"), ("z", "s"), ("y", "i"), ("ee", "i"))
 
@@ -48,6 +57,61 @@ def corrected(words: Sequence[SureWord], expectations: Expectations) -> str:
                 break
         at += 1
     return " ".join(text for text in texts if text)
+
+
+def alternatives(words: Sequence[SureWord], expectations: Expectations) -> list[str]:
+    """Texts that may have been said instead, the likest first: a run of words, not all of them sure and expected, is
+    a term of the persona's."""
+    terms, expected = _terms(expectations.phrases, tuple(_values(expectations)))
+    found: dict[str, float] = {}
+    for length in range(1, min(_RUN, len(words)) + 1):
+        for at in range(len(words) - length + 1):
+            run = words[at : at + length]
+            if min(word.confidence for word in run) >= _UNSURE or all(_bare(word.text) in expected for word in run):
+                continue
+            if any(_bare(word.text) in DIGIT_WORDS for word in run):
+                continue
+            sound = _sound(_bare("".join(word.text for word in run)))
+            for term, term_sound in terms:
+                like = _likeness(sound, term_sound)
+                if like >= _LIKE_AT_ALL and (text := _with(words, at, length, term)):
+                    found[text] = max(like, found.get(text, 0.0))
+    return sorted(found, key=lambda text: (-found[text], text))[:_MOST]
+
+
+def _likeness(one: str, other: str) -> float:
+    if not one or min(len(one), len(other)) < max(len(one), len(other)) * _AS_LONG:
+        return 0.0
+    return SequenceMatcher(None, one, other, autojunk=False).ratio()
+
+
+def _with(words: Sequence[SureWord], at: int, length: int, term: str) -> str:
+    """The text with the term in place of a run of words, written and ended as the run was. Empty: it is the same."""
+    first, last = words[at].text, words[at + length - 1].text
+    if first[:1].isupper():
+        term = term[:1].upper() + term[1:]
+    tail = re.search(r"[.,!?;:]*$", last)
+    texts = [word.text for word in words]
+    new = " ".join([*texts[:at], term + (tail[0] if tail else ""), *texts[at + length :]])
+    return new if _BARE.sub(" ", new.lower()) != _BARE.sub(" ", " ".join(texts).lower()) else ""
+
+
+@lru_cache(maxsize=64)
+def _terms(phrases: tuple[str, ...], values: tuple[str, ...]) -> tuple[list[tuple[str, str]], frozenset[str]]:
+    """What a persona expects, word by word and short phrases whole, with its sound; and the bare words alone."""
+    terms: dict[str, None] = dict.fromkeys(values)
+    for phrase in phrases:
+        try:
+            said = list(variants(parse_phrase(phrase, sounds), limit=32))
+        except PhraseError:
+            continue
+        for variant in said:
+            texts = [part.text for part in variant if isinstance(part, Word)]
+            terms.update(dict.fromkeys(texts))
+            if len(texts) <= _SHORT and not any(isinstance(part, SlotRef) for part in variant):
+                terms[" ".join(texts)] = None
+    expected = frozenset(_bare(word) for term in terms for word in term.split())
+    return [(term, _sound(_bare(term))) for term in terms if len(_bare(term)) >= _LEAST_LETTERS], expected
 
 
 def _words_of(expectations: Expectations) -> set[str]:

@@ -7,19 +7,20 @@ number of tokens a second is capped, and a tail that says the same again and aga
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import exp, log
-from pathlib import Path
+from math import exp, inf, log
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from agent.providers._moonshine_tokens import Vocabulary, read_tokens
 from agent.providers._onnx import check_machine, files_of, open_model
 from agent.providers.base import ProviderUnavailable
 
-__all__ = ["NAME", "SAMPLE_RATE", "Heard", "Moonshine", "Word", "load"]
+__all__ = ["NAME", "SAMPLE_RATE", "Alternatives", "Heard", "Moonshine", "Word", "load"]
 
 NAME = "moonshine"
 SAMPLE_RATE = 16_000
@@ -33,7 +34,9 @@ _NEEDS_MIB = 120
 _LAYERS, _HEADS, _WIDTH = 6, 8, 36
 _BEGIN, _END = 1, 2
 _TOKENS_A_SECOND = 6.5
-_SPACE = "\u2581".encode()
+_EXPECTED_NATS = 4.0  # by so much an expected text may be less likely than what was heard: e^4 times
+_UNSURE = 0.5  # of its least sure word: then it hears again
+_QUIET_SAMPLES = SAMPLE_RATE // 5  # before what it hears again: it begins some sentences better so
 
 Array = npt.NDArray[Any]
 
@@ -56,6 +59,31 @@ class Heard:
     @property
     def text(self) -> str:
         return " ".join(word.text for word in self.words)
+
+    @property
+    def least(self) -> float:
+        """Confidence of its least sure word."""
+        return min((word.confidence for word in self.words), default=1.0)
+
+
+Alternatives = Callable[[Sequence[Word]], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _States:
+    """What the encoder made of `samples` samples. The decoder's mask is one of samples: it thins it out itself."""
+
+    states: Array
+    samples: int
+
+    @property
+    def length(self) -> int:
+        return int(self.states.shape[1])
+
+    @property
+    def given(self) -> dict[str, Array]:
+        mask = np.ones((1, self.samples), np.int64)
+        return {"encoder_hidden_states": self.states, "encoder_attention_mask": mask}
 
 
 def load() -> Moonshine:
@@ -81,86 +109,97 @@ def _load() -> Moonshine:
     model = Moonshine(
         open_model(NAME, files["encoder_model.ort"]),
         open_model(NAME, files["decoder_model_merged.ort"]),
-        read_tokens(files["tokenizer.bin"]),
+        Vocabulary(read_tokens(files["tokenizer.bin"])),
     )
     model.hear(np.zeros(SAMPLE_RATE, np.float32))  # what the first use loads is shared too
     return model
 
 
-def read_tokens(path: Path) -> list[bytes]:
-    """The vocabulary: a length of one byte, or two from 128 on, and the token's bytes."""
-    data, tokens, at = path.read_bytes(), [], 0
-    while at < len(data):
-        length = data[at]
-        at += 1
-        if length >= 128:
-            length += data[at] * 128 - 128
-            at += 1
-        tokens.append(data[at : at + length])
-        at += length
-    return tokens
-
-
 class Moonshine:
     """Sessions are shared by all calls of the process; they may be used by several threads at once."""
 
-    def __init__(self, encoder: Any, decoder: Any, tokens: list[bytes]) -> None:
+    def __init__(self, encoder: Any, decoder: Any, vocabulary: Vocabulary) -> None:
         self._encoder = encoder
         self._decoder = decoder
-        self._tokens = tokens
+        self._vocabulary = vocabulary
         self._outputs = [output.name for output in decoder.get_outputs()]
+        self._own_outputs = [name for name in self._outputs if "encoder" not in name]
 
-    def hear(self, samples: npt.NDArray[np.float32]) -> Heard:
-        """`samples`: 16 kHz, -1 to 1. Raises ProviderUnavailable."""
+    def hear(self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None = None) -> Heard:
+        """`samples`: 16 kHz, -1 to 1. `alternatives` names other texts, of which the likeliest is taken if the sound
+        explains it nearly as well as what was heard. Raises ProviderUnavailable."""
         if len(samples) < LEAST_SAMPLES:
             return Heard((), 1.0)
         try:
-            ids, sure = self._decode(self._encode(samples), len(samples))
-        except Exception as error:  # as above: no common base
+            heard, states = self._heard(samples)
+            if heard.least < _UNSURE and heard.words:
+                samples = np.concatenate([np.zeros(_QUIET_SAMPLES, np.float32), samples])
+                again, its_states = self._heard(samples)
+                if again.confidence > heard.confidence:
+                    heard, states = again, its_states
+            return heard if alternatives is None else self._likeliest(heard, alternatives(heard.words), states)
+        except Exception as error:  # onnxruntime's errors have no common base
             raise ProviderUnavailable(NAME, f"the model failed: {error}") from error
+
+    def _heard(self, samples: npt.NDArray[np.float32]) -> tuple[Heard, _States]:
+        states = _States(self._encode(samples), len(samples))
+        ids, sure = self._decode(states)
         kept = without_repeats(ids)
         counted = sure[: len(ids)]  # not how sure it is that nothing follows
         mean = exp(sum(map(log, counted)) / len(counted)) if counted else 1.0
-        return Heard(self._words(ids[:kept], sure), mean)
+        words = tuple(Word(text, round(least, 3)) for text, least in self._vocabulary.words(ids[:kept], sure))
+        return Heard(words, mean), states
+
+    def _likeliest(self, heard: Heard, texts: Sequence[str], states: _States) -> Heard:
+        """Each text is given to the decoder as if it had written it."""
+        if not texts:
+            return heard
+        best, best_score = heard, self._score(heard.text, states) - _EXPECTED_NATS
+        for text in texts:
+            score = self._score(text, states)
+            if score > best_score:
+                known = {word.text: word.confidence for word in heard.words}
+                words = tuple(Word(word, known.get(word, 1.0)) for word in text.split())
+                best, best_score = Heard(words, max(heard.confidence, exp(score / (len(words) + 1)))), score
+        return best
+
+    def _score(self, text: str, states: _States) -> float:
+        """The logarithm of the probability of a text, given the sound."""
+        ids = self._vocabulary.ids(text)
+        if not ids:
+            return -inf
+        given = {"input_ids": np.array([[_BEGIN, *ids]], np.int64), "use_cache_branch": np.array([False])}
+        given |= states.given | _empty_past(states.length)
+        logits = self._decoder.run(["logits"], given)[0][0].astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        chosen = logits[np.arange(len(ids) + 1), [*ids, _END]]
+        return float((chosen - np.log(np.exp(logits).sum(axis=1))).sum())
 
     def _encode(self, samples: npt.NDArray[np.float32]) -> Array:
         mask = np.ones((1, len(samples)), np.int64)
         states: Array = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask})[0]
         return states
 
-    def _decode(self, states: Array, samples: int) -> tuple[list[int], list[float]]:
-        """Greedy. Token ids without begin and end, and the probability of each, the end's included. The mask is one of
-        samples: the model thins it out itself."""
-        fixed = {"encoder_hidden_states": states, "encoder_attention_mask": np.ones((1, samples), np.int64)}
-        past = _empty_past(states.shape[1])
+    def _decode(self, states: _States) -> tuple[list[int], list[float]]:
+        """Greedy. Token ids without begin and end, and the probability of each, the end's included."""
+        past = _empty_past(states.length)
         ids: list[int] = []
         sure: list[float] = []
         last, cached = _BEGIN, False
-        for _ in range(int(samples / SAMPLE_RATE * _TOKENS_A_SECOND) + 4):
-            given = {"input_ids": np.array([[last]], np.int64), "use_cache_branch": np.array([cached]), **fixed, **past}
-            out = dict(zip(self._outputs, self._decoder.run(None, given), strict=True))
+        for _ in range(int(states.samples / SAMPLE_RATE * _TOKENS_A_SECOND) + 4):
+            given = {"input_ids": np.array([[last]], np.int64), "use_cache_branch": np.array([cached])}
+            names = self._own_outputs if cached else self._outputs  # the encoder's keys are computed once
+            out = dict(zip(names, self._decoder.run(names, given | states.given | past), strict=True))
             last, probability = _best(out["logits"][0, -1])
             sure.append(probability)
             if last == _END:
                 break
             ids.append(last)
-            for name in past:
-                if "decoder" in name or not cached:  # what the encoder's keys are is computed once
-                    past[name] = out[name.replace("past_key_values", "present")]
+            for name in out:
+                if name != "logits":
+                    past[name.replace("present", "past_key_values")] = out[name]
             cached = True
         return ids, sure
-
-    def _words(self, ids: list[int], sure: list[float]) -> tuple[Word, ...]:
-        words: list[tuple[bytes, float]] = []
-        for token_id, probability in zip(ids, sure, strict=False):
-            piece = self._tokens[token_id] if token_id < len(self._tokens) else b""
-            if piece.startswith(_SPACE) or not words:
-                words.append((piece.removeprefix(_SPACE), probability))
-            else:
-                text, least = words[-1]
-                words[-1] = (text + piece, min(least, probability))
-        readable = ((text.decode("utf-8", "ignore").replace("\u2581", " ").strip(), least) for text, least in words)
-        return tuple(Word(text, round(least, 3)) for text, least in readable if text)
 
 
 def _empty_past(length: int) -> dict[str, Array]:

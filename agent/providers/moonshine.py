@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soxr
 
 from agent.providers import _moonshine
-from agent.providers._corrections import corrected
+from agent.providers._corrections import alternatives, corrected
 from agent.providers.base import (
     STT,
     Expectations,
@@ -182,7 +182,8 @@ class MoonshineStream:
         texts: list[str] = []
         sure: list[float] = []
         for piece in _pieces(frames):
-            heard = await self._offload(partial(_hear, piece), modelled_ms=_FINAL_MODELLED_MS)
+            hear = partial(_hear, piece, self._expectations)
+            heard = await self._offload(hear, modelled_ms=_FINAL_MODELLED_MS)
             if self._means_words(heard):
                 texts.append(corrected(heard.words, self._expectations))
                 sure.append(heard.confidence)
@@ -246,7 +247,7 @@ def _loudness(pcm: bytes) -> float:
     return float(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).mean())
 
 
-def _hear(frames: list[bytes]) -> _moonshine.Heard:
+def _hear(frames: list[bytes], expectations: Expectations | None = None) -> _moonshine.Heard:
     """Blocking."""
     model = _moonshine.load()
     narrow = np.frombuffer(b"".join(frames), "<i2").astype(np.float32) / 32768.0
@@ -254,4 +255,5 @@ def _hear(frames: list[bytes]) -> _moonshine.Heard:
         return _moonshine.Heard((), 1.0)
     wide: npt.NDArray[np.float32] = soxr.resample(narrow, SAMPLE_RATE, _moonshine.SAMPLE_RATE, quality="HQ")
     level = float(np.sqrt((wide**2).mean()))
-    return model.hear(wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide)
+    expected = partial(alternatives, expectations=expectations) if expectations and expectations.phrases else None
+    return model.hear(wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide, expected)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
 from agent.providers import _moonshine, _onnx
-from agent.providers._corrections import corrected
+from agent.providers._corrections import alternatives, corrected
 from agent.providers._moonshine import Word, without_repeats
 from agent.providers.base import Expectations, ProviderBadRequest, ProviderUnavailable, Transcript
 from agent.providers.hibari import HibariTTS
@@ -249,6 +250,45 @@ def test_unsure_words_become_what_is_expected_and_sounds_alike() -> None:
     assert corrected(words(("with", 0.9), ("Maria", 0.95)), names) == "with Maria"  # sure of it
     assert corrected(words(("a", 0.3), ("table", 0.3)), names) == "a table"
     assert corrected(words(("x", 0.1)), Expectations()) == "x"
+
+
+CLINIC = Expectations(
+    ("[i want] an appointment [for] {day}", "book it", "no thank you goodbye", "goodbye"),
+    {"day": ("tomorrow", "thursday")},
+)
+
+
+def test_what_sounds_like_a_persona_is_thought_of() -> None:
+    def others(*words: tuple[str, float]) -> list[str]:
+        return alternatives([Word(text, sure) for text, sure in words], CLINIC)
+
+    misheard = (("No,", 0.9), ("thank", 0.9), ("you,", 0.9), ("could", 0.5), ("buy.", 0.5))
+    assert "No, thank you, goodbye." in others(*misheard)
+    assert others(("Third", 0.6), ("day.", 0.6))[0] == "Thursday."
+    assert others(("could", 0.9), ("buy", 0.9)) == []  # sure of both
+    assert others(("Four", 0.3), ("oh", 0.3)) == [] and others() == []
+    assert alternatives([Word("Camaro", 0.2)], Expectations()) == []
+
+
+@pytest.mark.parametrize(("text", "lower"), [("Thursday.", 0.88), ("Book it.", 1.0)])
+def test_the_sound_decides_between_what_was_written_and_what_is_expected(text: str, lower: float) -> None:
+    """Freely they are "third day" and "look it"."""
+    deep = soxr.resample(np.frombuffer(spoken(text), np.int16), 8000 * lower, 8000, quality="HQ").tobytes()
+    assert bare(listen(frames(deep))[-1].text) != bare(text)
+    assert bare(listen(frames(deep), CLINIC)[-1].text) == bare(text)
+
+
+def test_other_words_are_not_bent_into_what_is_expected() -> None:
+    for text in ("The plumber came on Tuesday.", "I would like to speak to a cook.", "Could you buy some bread?"):
+        assert bare(listen(frames(spoken(text)), CLINIC)[-1].text) == bare(text)
+
+
+@pytest.mark.parametrize("text", ["Hello, I'd like 2 tickets.", "Goodbye", "a"])
+def test_texts_are_written_in_the_models_tokens_and_read_again(text: str) -> None:
+    vocabulary = _moonshine.load()._vocabulary
+    ids = vocabulary.ids(text)
+    assert " ".join(word for word, _ in vocabulary.words(ids, [1.0] * len(ids))) == text
+    assert vocabulary.ids("Goodbye") == [7197, 26966]
 
 
 def test_a_word_that_is_expected_itself_is_not_taken_for_another() -> None:
