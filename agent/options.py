@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from agent.chat_context import ContextLimits
+from agent.turns.signals import TurnDetection
 
 __all__ = ["SessionOptions"]
 
@@ -20,8 +21,12 @@ class SessionOptions:
     """Contradictions raise ValueError."""
 
     # turns
+    turn_detection: TurnDetection = "vad"  # who says when the caller is done; "realtime" is not available yet
     end_silence_ms: float = 550  # from the end of speech in the audio to the decision that the caller is done
     flush_after_ms: float = 160  # silence after which the recogniser is asked for the text, ahead of the decision
+    min_delay_ms: float = 300  # the same silence when the caller has likely finished, as a recogniser or model says
+    max_delay_ms: float = 3000  # and when not; or when a recogniser that ends turns itself does not
+    likely_finished: float = 0.5  # the least likelihood of the former
     max_turn_ms: float = 60_000  # of uninterrupted talk; then the turn is decided all the same
     preemptive: bool = True  # model and TTS begin before the turn is decided, unheard and without tools
     inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without a word in it
@@ -64,6 +69,13 @@ class SessionOptions:
     mask_digits: Literal["secret", "cards", "all"] = "cards"
 
     def __post_init__(self) -> None:
+        if self.turn_detection not in get_args(TurnDetection):
+            modes = ", ".join(get_args(TurnDetection))
+            raise ValueError(f"turn_detection must be one of {modes}, not {self.turn_detection!r}")
+        if not 0 <= self.likely_finished <= 1:
+            raise ValueError(f"likely_finished must be in 0..1, not {self.likely_finished}")
+        if not 0 < self.min_delay_ms <= self.max_delay_ms:
+            raise ValueError("min_delay_ms must be positive and not more than max_delay_ms")
         for name in ("end_silence_ms", "max_turn_ms", "max_pause_ms", "llm_first_token_ms", "tts_first_audio_ms"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")

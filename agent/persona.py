@@ -10,6 +10,7 @@ from agent.context import RunContext
 from agent.end_call import end_call
 from agent.tools import FunctionTool, collect_tools
 from agent.turns.digits import DigitEntry
+from agent.turns.signals import TurnDetection
 from agent.words import CANNED, canned_words
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Agent:
     `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
     `language`, as the synthesis has it. `llm`, `tts`: what thinks and speaks for this persona, as a provider or by
     name; None: the session's. `silence_ladder` False: a silent caller is not asked, and the call is not ended for it.
+    `turn_detection`: who says when its callers are done; None: as the session has it.
     """
 
     instructions: str = ""
@@ -38,6 +40,7 @@ class Agent:
     llm: LLM | str | None = None
     tts: TTS | str | None = None
     silence_ladder: bool = True
+    turn_detection: TurnDetection | None = None
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,13 +19,16 @@ from agent.pipeline.conversation import Conversation
 from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.running import RunningSession
 from agent.pipeline.sound_file import load_sound
+from agent.pipeline.turn_detection import detection_problem
 from agent.pipeline.waterfall import Waterfall
 from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
+from agent.session_input import TurnsByHand, TurnVerbs
 from agent.speech_handle import SpeechHandle
 from agent.tasks.task import Task
+from agent.turns.signals import TurnDetection
 from agent.within import Within, waiting_for_conversation, within
 from telephony.rooms.protocol import TakesAgents
 
@@ -39,7 +43,7 @@ __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 _log = logging.getLogger(__name__)
 
 
-class AgentSession:
+class AgentSession(TurnsByHand):
     """Providers may be left out: without `vad` nothing is heard, without `tts` (or without a room) replies are text."""
 
     def __init__(
@@ -54,11 +58,14 @@ class AgentSession:
         offload: Offload | None = None,
         canned_audio: CannedAudio | None = None,
         providers: NamedProviders | None = None,
+        turn_detection: TurnDetection | None = None,
     ) -> None:
         """`canned_audio`: share one among the sessions of a process, so that each sentence is made only once.
-        `providers`: makes those that personas name; without, those that need no account can be named."""
+        `providers`: makes those that personas name; without, those that need no account can be named.
+        `turn_detection`: instead of that of `options`."""
         self._llm, self._vad, self._stt, self._tts = llm, vad, stt, tts
-        self._options = options or SessionOptions()
+        options = options or SessionOptions()
+        self._options = options if turn_detection is None else replace(options, turn_detection=turn_detection)
         self._userdata = userdata
         self._offload = offload or ThreadOffload()
         self._canned_audio = canned_audio or CannedAudio()
@@ -71,6 +78,7 @@ class AgentSession:
         self._changed = asyncio.Event()
         self._running: RunningSession | None = None
         self._held_at: float | None = None  # put on hold before the start
+        TurnsByHand.__init__(self)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -90,12 +98,14 @@ class AgentSession:
         `resumed`: the history of a conversation whose process was lost and that goes on here. Instead of the beginning
         the caller hears canned "one_moment" and what was asked last, or the answer that was owed.
 
-        Raises SessionMisuse when it was started before, or when there is an STT but no VAD.
+        Raises SessionMisuse when it was started before, or when turns cannot be detected as `turn_detection` says.
         """
         if self._running is not None:
             raise SessionMisuse("a session is started once")
-        if self._stt is not None and self._vad is None:
-            raise SessionMisuse("speech recognition needs a VAD to tell it when somebody speaks")
+        if room is not None or self._stt is not None:
+            detection = agent.turn_detection or self._options.turn_detection
+            if problem := detection_problem(detection, vad=self._vad is not None, stt=self._stt):
+                raise SessionMisuse(problem)
         if room is not None and isinstance(room, TakesAgents):
             room = room.add_agent("agent")
         loop = asyncio.get_running_loop()
@@ -118,8 +128,8 @@ class AgentSession:
             running.talker.go_on(resumed)
         elif agent.greeting:
             running.talker.say(agent.greeting, "greeting")
-        if room is not None and running.turns.listener is not None:
-            room.audio_input.subscribe(running.turns.listener.frame)
+        if room is not None:
+            running.turns.start(room.audio_input)
         running.turns.changed()
         running.make_canned()
         if not resumed:
@@ -389,6 +399,9 @@ class AgentSession:
                 callback(event if unmasked else told)
             except Exception:  # noqa: BLE001  a watcher must not end the conversation that it watches
                 _log.exception("an event callback failed")
+
+    def _turn_taking(self) -> TurnVerbs:
+        return self._started().turns
 
     def _started(self) -> RunningSession:
         if self._running is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from agent.events import SessionEvent
     from agent.options import SessionOptions
     from agent.providers.base import LLM, TTS, ChatMessage
+    from agent.session_input import SessionInput
     from agent.speech_handle import SpeechHandle
 
 __all__ = ["ActivePersona", "SessionVerbs"]
@@ -46,6 +48,11 @@ class SessionVerbs(Protocol):
     def interrupt(self, *, force: bool = False) -> bool: ...
     def disallow_interruptions(self) -> None: ...
     async def next_message(self) -> str: ...
+
+    def commit_user_turn(self, *, skip_reply: bool = False) -> asyncio.Future[str]: ...
+    def clear_user_turn(self) -> None: ...
+    @property
+    def input(self) -> SessionInput: ...
 
     def pause_recording(self) -> None: ...
     def resume_recording(self) -> None: ...

@@ -1,6 +1,7 @@
 """One call's speech recognition: pieces of speech go in, exactly one final text comes out for each, or a failure.
 
 A piece's audio is kept until its text has come, so that a stream that breaks can be opened anew and be given it again.
+A recogniser that detects turns itself is given one piece without end; what it tells unasked comes out as signals.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from agent.clock import is_our_end
-from agent.pipeline.conversation import Conversation
+from agent.persona import Agent
+from agent.pipeline.tasks import SessionTasks
 from agent.providers.base import (
     STT,
     Expectations,
@@ -23,25 +26,76 @@ from agent.providers.base import (
     Transcript,
 )
 from agent.turns.backchannel import COMMON
+from agent.turns.signals import Final, Interim, Signal
 from telephony.media.frames import AudioFrame
 
-__all__ = ["Piece", "Recognizer"]
+__all__ = ["Piece", "PieceDone", "Recognizer", "RecognizerEvent", "RecognizerLimits", "StreamLost", "StreamWell"]
+
+_PATIENCE = 5  # further tries of a recogniser that nothing wakes
+_PATIENCE_S = 2.0  # apart
 
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Speech up to one flush. `done` gets its final text, or None if recognition failed for good."""
+    """Speech up to one flush."""
 
-    done: Callable[[Piece, Transcript | None], None]
-    frames: list[AudioFrame] = field(default_factory=list)
+    frames: deque[AudioFrame] = field(default_factory=deque)
     whole: bool = False  # it holds the turn from its beginning: its text replaces what came before
+    keep: int | None = None  # the latest frames, if not all
+
+
+@dataclass(frozen=True, slots=True)
+class PieceDone:
+    """The final text of a piece that was flushed; None: recognition failed for good."""
+
+    piece: Piece
+    transcript: Transcript | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """The stream broke. `for_good`: nothing will be heard by it any more."""
+
+    for_good: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWell:
+    """Something came from the stream after it had been lost."""
+
+
+RecognizerEvent = Signal | PieceDone | StreamLost | StreamWell
+FailureTold = Callable[[ProviderError, Literal["retry", "canned", "ignored"]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerLimits:
+    """`alone`: no VAD tells when somebody speaks, so that the stream must be opened anew by itself."""
+
+    final_ms: float
+    retries: int
+    backoff_ms: float
+    alone: bool = False
 
 
 class Recognizer:
-    def __init__(self, conversation: Conversation, stt: STT, interim: Callable[[str], None]) -> None:
-        self._conversation = conversation
+    def __init__(
+        self,
+        stt: STT,
+        agent: Agent,
+        tasks: SessionTasks,
+        limits: RecognizerLimits,
+        *,
+        heard: Callable[[RecognizerEvent], None],
+        failed: FailureTold,
+    ) -> None:
+        """`agent`: whose language is spoken and what is expected. `failed` is told of each failure."""
+        self.limits = limits
         self._stt = stt
-        self._interim = interim
+        self._agent = agent
+        self._tasks = tasks
+        self._heard = heard
+        self._told = failed
         self._stream: SpeechStream | None = None
         self._reader: asyncio.Task[None] | None = None
         self._open: Piece | None = None
@@ -50,22 +104,37 @@ class Recognizer:
         self._reopening: asyncio.TimerHandle | None = None
         self._failed = 0  # in a row
         self._slow = 0
+        self._lost = False
         self._language = ""
         self._closed = False
 
+    @property
+    def detects_turns(self) -> bool:
+        """Whether what hears just now tells when turns are over."""
+        return self._stream is not None and bool(getattr(self._stream, "turns", getattr(self._stt, "turns", False)))
+
     def begin(self, piece: Piece) -> None:
-        """Speech begins; `piece.frames` is what was heard just before."""
-        if self._stream is not None and not self._awaiting and self._language != self._conversation.agent.language:
+        """Speech begins; `piece.frames` is what was heard just before. A piece that is open is over without its text
+        being wanted."""
+        if self._stream is not None and not self._awaiting and self._language != self._agent.language:
             self._disconnect()  # a handoff while the caller spoke: now is the time
-        if self._stream is None and self._reopening is None:
-            self._connect()
+        self._open = None
+        self.wake()
         self._open = piece
-        for frame in piece.frames:
+        for frame in tuple(piece.frames):
             self._to_stream(frame)
 
+    def wake(self) -> None:
+        """Somebody speaks: open the stream if it is not."""
+        if self._stream is None and self._reopening is None:
+            self._reconnect()
+
     def push(self, frame: AudioFrame) -> None:
-        if self._open is not None:
-            self._open.frames.append(frame)
+        piece = self._open
+        if piece is not None:
+            piece.frames.append(frame)
+            while piece.keep is not None and len(piece.frames) > piece.keep:
+                piece.frames.popleft()
             self._to_stream(frame)
 
     def flush(self) -> None:
@@ -76,15 +145,16 @@ class Recognizer:
         self._awaiting.append(piece)
         if self._stream is None and self._reopening is None:
             self._fail(ProviderUnavailable(self._stt.name, "no stream"))
-            return
-        self._flush_stream()
+        else:
+            self._flush_stream()
 
-    def agent_changed(self) -> None:
+    def agent_changed(self, agent: Agent) -> None:
         """Another persona expects other words, or speaks another language."""
+        self._agent = agent
         if self._stream is None:
             return
         idle = self._open is None and not self._awaiting
-        if idle and self._conversation.agent.language != self._language:
+        if idle and agent.language != self._language:
             self._disconnect()
             self._connect()
             return
@@ -108,13 +178,13 @@ class Recognizer:
 
     def _connect(self) -> None:
         self._reopening = None
-        self._language = self._conversation.agent.language
+        self._language = self._agent.language
         with self._guard():
             self._stream = self._stt.stream(language=self._language, expectations=self._expectations())
-            self._reader = self._conversation.tasks.spawn(self._read(self._stream), "recognizer")
+            self._reader = self._tasks.spawn(self._read(self._stream), "recognizer")
 
     def _expectations(self) -> Expectations:
-        rules = self._conversation.agent.rules
+        rules = self._agent.rules
         if rules is None:
             return Expectations()
         expected = rules.expectations()
@@ -123,11 +193,11 @@ class Recognizer:
     def _reconnect(self) -> None:
         self._connect()
         for piece in list(self._awaiting):
-            for frame in piece.frames:
+            for frame in tuple(piece.frames):
                 self._to_stream(frame)
             self._flush_stream()
         if self._open is not None:
-            for frame in self._open.frames:
+            for frame in tuple(self._open.frames):
                 self._to_stream(frame)
 
     def _disconnect(self) -> None:
@@ -136,7 +206,7 @@ class Recognizer:
         if reader is not None and reader is not asyncio.current_task():
             reader.cancel()
         if stream is not None:
-            self._conversation.tasks.let_go(_close(stream))
+            self._tasks.let_go(_close(stream))
 
     def _to_stream(self, frame: AudioFrame) -> None:
         if self._stream is not None:
@@ -152,13 +222,10 @@ class Recognizer:
 
     async def _read(self, stream: SpeechStream) -> None:
         try:
-            async for transcript in stream:
+            async for item in stream:
                 if stream is not self._stream:
                     return
-                if transcript.final:
-                    self._final(transcript)
-                else:
-                    self._interim(transcript.text)
+                self._came(item)
             error: ProviderError = ProviderUnavailable(self._stt.name, "the stream ended")
         except ProviderError as provider_error:
             error = provider_error
@@ -169,13 +236,26 @@ class Recognizer:
         if stream is self._stream and not self._closed:
             self._fail(error)
 
-    def _final(self, transcript: Transcript) -> None:
-        if not self._awaiting:
-            return
-        piece = self._awaiting.popleft()
-        self._failed = self._slow = 0
-        self._arm()
-        piece.done(piece, transcript)
+    def _came(self, item: Transcript | Signal) -> None:
+        if self._lost:
+            self._lost = False
+            self._heard(StreamWell())
+        if self.limits.alone or not isinstance(item, Transcript):
+            self._failed = self._slow = 0
+        if not isinstance(item, Transcript):
+            self._heard(item)
+        elif not item.final:
+            self._heard(Interim(item.text, self._now()))
+        elif self._awaiting:
+            piece = self._awaiting.popleft()
+            self._failed = self._slow = 0
+            self._arm()
+            self._heard(PieceDone(piece, item))
+        else:
+            self._heard(Final(item.text, self._now(), item.confidence))
+
+    def _now(self) -> float:
+        return self._tasks.loop.time()
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -184,13 +264,11 @@ class Recognizer:
             self._timer.cancel()
             self._timer = None
         if self._awaiting:
-            wait_s = self._conversation.options.stt_final_ms / 1000
-            self._timer = self._conversation.loop.call_later(wait_s, self._too_late)
+            self._timer = self._tasks.loop.call_later(self.limits.final_ms / 1000, self._too_late)
 
     def _too_late(self) -> None:
         self._timer = None
-        wait_ms = self._conversation.options.stt_final_ms
-        self._fail(ProviderTimeout(self._stt.name, f"no final text within {wait_ms:.0f} ms"))
+        self._fail(ProviderTimeout(self._stt.name, f"no final text within {self.limits.final_ms:.0f} ms"))
 
     def _fail(self, error: ProviderError) -> None:
         if self._closed:
@@ -199,20 +277,32 @@ class Recognizer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        options = self._conversation.options
+        limits = self.limits
         self._failed += 1
         self._slow += isinstance(error, ProviderTimeout)
-        if error.retryable and self._failed <= options.retries and self._slow <= min(1, options.retries):
-            self._conversation.provider_failed("stt", error, "retry")
-            wait_s = options.retry_backoff_ms * self._failed / 1000
-            self._reopening = self._conversation.loop.call_later(wait_s, self._reconnect)
+        self._lost = True
+        if error.retryable and self._failed <= limits.retries and self._slow <= min(1, limits.retries):
+            self._told(error, "retry")
+            self._reopen_in(limits.backoff_ms * self._failed / 1000)
+            self._tell_lost()
             return
-        # The next piece of speech tries again.
-        self._failed = self._slow = 0
         lost, self._awaiting = list(self._awaiting), deque()
-        self._conversation.provider_failed("stt", error, "canned" if lost else "ignored")
+        self._told(error, "canned" if lost else "ignored")
+        patient = limits.alone and error.retryable and self._failed <= limits.retries + _PATIENCE
+        if patient:
+            self._reopen_in(_PATIENCE_S)
+        elif not limits.alone:
+            self._failed = self._slow = 0  # the next piece of speech tries again
         for piece in lost:
-            piece.done(piece, None)
+            self._heard(PieceDone(piece, None))
+        self._tell_lost(for_good=limits.alone and not patient)
+
+    def _tell_lost(self, *, for_good: bool = False) -> None:
+        # Soon, since it may have broken while it was being told something.
+        self._tasks.loop.call_soon(lambda: None if self._closed else self._heard(StreamLost(for_good)))
+
+    def _reopen_in(self, seconds: float) -> None:
+        self._reopening = self._tasks.loop.call_later(seconds, self._reconnect)
 
     def _guard(self) -> _Guard:
         return _Guard(self)

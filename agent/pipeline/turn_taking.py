@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from agent.activity import Activity
@@ -14,41 +16,49 @@ from agent.events import (
     UserStoppedSpeaking,
     UserTurnEnded,
 )
+from agent.persona import Agent
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.keying import KeyEvent, Keying, KeyPressed, KeysEntered, KeysSettled
-from agent.pipeline.listener import (
-    Heard,
-    HearingLost,
-    Listener,
-    SpokenTurn,
-    TurnDecided,
-    TurnLikely,
-    TurnReady,
-    WordsHeard,
-)
+from agent.pipeline.listener import Heard, HearingLost, Listener, TurnDecided, TurnLikely, TurnReady
 from agent.pipeline.silences import Silences
+from agent.pipeline.spoken_turn import SpokenTurn
 from agent.pipeline.talk_events import EndReached, SituationChanged, TurnEvent
 from agent.pipeline.talker import Talker
+from agent.pipeline.turn_detection import detection_problem
 from agent.pipeline.turn_hook import transcribed
 from agent.pipeline.voice import CANNED_KINDS
 from agent.pipeline.waterfall import Waterfall
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.interruption import (
-    Floor,
     Interruption,
     InterruptionAction,
     InterruptionSettings,
     PauseOutput,
     ResumeOutput,
+    Situation,
 )
-from agent.turns.signals import Final, Interim, SpeechEnded, SpeechStarted
+from agent.turns.signals import Final, Interim, SpeechEnded, SpeechStarted, TurnDetection, TurnResumed
 from agent.turns.wordless import WordlessTurns
+from telephony.rooms.protocol import AudioInput
 
 __all__ = ["INAUDIBLE", "TurnTaking"]
 
 INAUDIBLE = "[inaudible]"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """The application ended the turn. `text` becomes its words; `answered`: the model is to answer them."""
+
+    text: asyncio.Future[str]
+    answered: bool
+
+    def done(self, text: str) -> None:
+        if not self.text.done():
+            self.text.set_result(text)
 
 
 class TurnTaking:
@@ -81,7 +91,27 @@ class TurnTaking:
         self._interruption_alarm = Alarm(conversation.loop, self._interruption, self._judge)
         self._stopped = False
         self._recognizes = stt is not None
-        self.listener = None if vad is None else Listener(conversation, vad, stt, self._heard)
+        self._vad, self._stt = vad, stt
+        self._committing: _Commit | None = None
+        self._committed: dict[SpokenTurn, _Commit] = {}
+        self.listener: Listener | None = None
+        if vad is not None or stt is not None:
+            self.listener = Listener(
+                conversation.agent,
+                options,
+                conversation.tasks,
+                detection=self._detection_of(conversation.agent),
+                vad=vad,
+                stt=stt,
+                heard=self._heard,
+                failed=conversation.provider_failed,
+            )
+
+    def start(self, audio: AudioInput) -> None:
+        """Hear from now on."""
+        if self.listener is not None:
+            self.listener.start()
+            audio.subscribe(self.listener.frame)
 
     def stop(self) -> None:
         """Take nothing more from the caller."""
@@ -94,6 +124,35 @@ class TurnTaking:
         for activity in self._conversation.activities.stack:
             for question in activity.questions:
                 question.cancel()
+        self._forget_commits()
+
+    def commit(self, *, skip_reply: bool = False) -> asyncio.Future[str]:
+        """What the caller has said up to now is a turn. Its text when that is there; empty: nothing was said."""
+        committing = _Commit(self._conversation.loop.create_future(), answered=not skip_reply)
+        self._committing = committing
+        if self.listener is None or self.listener.commit() is None:
+            committing.done("")
+        self._committing = None
+        self.changed()
+        return committing.text
+
+    def clear(self) -> None:
+        """What the caller has said up to now is no turn."""
+        self._talker.drop_prepared()
+        if self.listener is not None:
+            self.listener.clear()
+        self._forget_commits()
+        self.changed()
+
+    def hear(self, enabled: bool) -> None:
+        """Whether the caller's audio is listened to."""
+        if self.listener is not None:
+            self.listener.enable(enabled, self._conversation.now())
+
+    def _forget_commits(self) -> None:
+        commits, self._committed = self._committed, {}
+        for commit in commits.values():
+            commit.done("")
 
     def hold(self, at: float) -> None:
         """The caller hears nothing: no verdict, no deadline and no silence count until `resume`."""
@@ -125,7 +184,7 @@ class TurnTaking:
             self._interruption.agent_done()
             talker.speaker.resume()
         elif self._conversation.user_speaking and self._interruption.state == "calm":
-            self._judge(self._interruption.agent_started(now, self._floor))
+            self._judge(self._interruption.agent_started(now, self._situation))
         self._interruption_alarm.set()
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._asking else talker.busy
@@ -153,7 +212,7 @@ class TurnTaking:
         self._silence.on = agent.silence_ladder
         self._silence.heard(self._conversation.now())
         if self.listener is not None:
-            self.listener.agent_changed()
+            self.listener.agent_changed(agent, self._detection_of(agent))
 
     # --- speech ------------------------------------------------------------------------------------
 
@@ -163,11 +222,16 @@ class TurnTaking:
                 self._speech_started(event)
             case SpeechEnded():
                 self._speech_ended(event)
-            case WordsHeard():
-                self._words_heard(event)
+            case Interim() | Final():
+                self._judge(self._interruption.heard(event, self._situation))
+                self._interruption_alarm.set()
+            case TurnResumed():
+                self._talker.drop_prepared()
             case TurnLikely(turn=turn):
                 self._turn_likely(turn)
             case TurnDecided(turn=turn):
+                if turn.reason == "committed" and self._committing is not None:
+                    self._committed[turn] = self._committing
                 if self._interruption.state == "calm":
                     self._tell_decided(turn)
             case TurnReady(turn=turn):
@@ -179,29 +243,25 @@ class TurnTaking:
         self._happened(EndReached(reason, self._conversation.agent.say_canned(canned)))
 
     def _speech_started(self, event: SpeechStarted) -> None:
+        self._conversation.user_speaking = True
         self._conversation.emit(UserStartedSpeaking(event.at, event.noticed_at))
         self._talker.drop_prepared()
-        interruptible = self._talker.interruptible
-        if self.listener is not None and self.listener.turn is not None:
-            self.listener.turn.over_agent |= self._talker.busy and not interruptible
-        self._judge(self._interruption.heard(event, self._floor))
+        if self.listener is not None and self.listener.turn is not None and not self._by_hand:
+            self.listener.turn.over_agent |= self._talker.busy and not self._talker.interruptible
+        self._judge(self._interruption.heard(event, self._situation))
         self.changed()
 
     def _speech_ended(self, event: SpeechEnded) -> None:
+        self._conversation.user_speaking = False
         self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
         self._conversation.last_sound_at = max(self._conversation.last_sound_at, event.at)
-        self._judge(self._interruption.heard(event, self._floor))
+        self._judge(self._interruption.heard(event, self._situation))
         self.changed()
-
-    def _words_heard(self, heard: WordsHeard) -> None:
-        now = self._conversation.now()
-        words = Final(heard.text, now, heard.confidence) if heard.final else Interim(heard.text, now)
-        self._judge(self._interruption.heard(words, self._floor))
-        self._interruption_alarm.set()
 
     def _turn_likely(self, turn: SpokenTurn) -> None:
         text = self._words_of(turn)
-        if self._conversation.options.preemptive and text and not turn.failed and not self._asking:
+        may = self._conversation.options.preemptive and not self._by_hand and not self._asking
+        if may and text and not turn.failed:
             self._talker.prepare(ChatMessage("user", text), self._waterfall(turn))
 
     def _words_of(self, turn: SpokenTurn) -> str:
@@ -209,9 +269,9 @@ class TurnTaking:
         return shortened(transcribed(conversation.agent, turn.text), conversation.options.max_user_characters)
 
     def _turn_ready(self, turn: SpokenTurn) -> None:
-        text = turn.text
-        backchannel = is_backchannel(text, self._conversation.agent.language)
-        if (turn.over_agent and backchannel) or (backchannel and self._talker.working and not self._answer_expected):
+        commit = self._committed.pop(turn, None)
+        backchannel = commit is None and is_backchannel(turn.text, self._conversation.agent.language)
+        if backchannel and (turn.over_agent or (self._talker.working and not self._answer_expected)):
             self._silence.heard(self._conversation.now())
             self.changed()
             return
@@ -221,9 +281,11 @@ class TurnTaking:
             self._talker.drop_prepared()
             self._talker.voice.fail()
         elif text:
-            self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
+            self._spoken(text, turn, answered=commit is None or commit.answered)
         elif turn.interrupted_agent or turn.voiced_ms >= self._conversation.options.inaudible_min_ms:
             self._without_words(turn)
+        if commit is not None:
+            commit.done(text)
         self.changed()
 
     def _without_words(self, turn: SpokenTurn) -> None:
@@ -241,10 +303,15 @@ class TurnTaking:
             self._talker.say_canned("didnt_catch")
 
     @property
-    def _floor(self) -> Floor:
+    def _by_hand(self) -> bool:
+        """The application says when turns are over, and interrupts the agent."""
+        return self.listener is not None and self.listener.detection == "manual"
+
+    @property
+    def _situation(self) -> Situation:
         talker = self._talker
-        return Floor(
-            interruptible=talker.interruptible,
+        return Situation(
+            interruptible=talker.interruptible and not self._by_hand,
             words_only=talker.speaker.unheard,
             answer_expected=self._answer_expected,
             language=self._conversation.agent.language,
@@ -269,7 +336,25 @@ class TurnTaking:
             transcript_at=turn.transcript_at,
         )
 
+    def _detection_of(self, agent: Agent) -> TurnDetection:
+        own = agent.turn_detection
+        if own is None:
+            return self._conversation.options.turn_detection
+        if problem := detection_problem(own, vad=self._vad is not None, stt=self._stt):
+            _log.warning("%s: %s", agent.name, problem)
+            return self._conversation.options.turn_detection
+        return own
+
     # --- messages -------------------------------------------------------------------------------------------------
+
+    def _spoken(self, text: str, turn: SpokenTurn, *, answered: bool) -> None:
+        if answered:
+            self._message(text, turn.started_at, turn.ended_at, "speech", turn.confidence, turn)
+            return
+        self._talker.drop_prepared()
+        self._note(text, turn.started_at, turn.ended_at, "speech", turn.confidence)
+        self._conversation.turns += 1
+        self._conversation.history.add(ChatMessage("user", text))
 
     def _message(
         self,
@@ -280,13 +365,23 @@ class TurnTaking:
         confidence: float = 1.0,
         turn: SpokenTurn | None = None,
     ) -> None:
+        self._note(text, started_at, ended_at, source, confidence)
+        self._answer(text, turn)
+
+    def _note(
+        self,
+        text: str,
+        started_at: float,
+        ended_at: float,
+        source: Literal["speech", "dtmf", "text"],
+        confidence: float,
+    ) -> None:
         now = self._conversation.now()
         if source == "speech":
             self._conversation.privacy.said(text, self._keying.entry)
         self._silence.heard(now)
         self._wordless.words()
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
-        self._answer(text, turn)
 
     def _answer(self, text: str, turn: SpokenTurn | None) -> None:
         self._conversation.turns += 1

@@ -19,6 +19,7 @@ from agent.providers.base import (
     SpeechStream,
     Transcript,
 )
+from agent.turns.signals import EndOfTurn, Signal
 from telephony.media.frames import FRAME_MS, AudioFrame
 
 __all__ = ["FallbackStream"]
@@ -52,7 +53,7 @@ class FallbackStream:
         self._final_s = final_s
         self._language = language
         self._expectations = expectations
-        self._out: asyncio.Queue[Transcript | ProviderError | None] = asyncio.Queue()
+        self._out: asyncio.Queue[Transcript | Signal | ProviderError | None] = asyncio.Queue()
         self._utterances: deque[_Utterance] = deque()
         self._failed: set[int] = set()  # since the last text
         self._timer: asyncio.TimerHandle | None = None
@@ -60,6 +61,11 @@ class FallbackStream:
         self._pump: asyncio.Task[None] | None = None
         self._stream: SpeechStream | None = None
         self._open()
+
+    @property
+    def turns(self) -> bool:
+        """Whether the recognizer that is in use detects turns."""
+        return self._stream is not None and bool(getattr(self._recognizers[self._index], "turns", False))
 
     def push(self, frame: AudioFrame) -> None:
         if not self._utterances or self._utterances[-1].flushed:
@@ -78,7 +84,7 @@ class FallbackStream:
         self._expectations = expectations
         self._do(lambda stream: stream.expect(expectations))
 
-    async def __aiter__(self) -> AsyncIterator[Transcript]:
+    async def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
         while (item := await self._out.get()) is not None:
             if isinstance(item, ProviderError):
                 raise item
@@ -119,10 +125,12 @@ class FallbackStream:
     async def _read(self, stream: SpeechStream, name: str) -> None:
         failure: Exception = ProviderUnavailable(name, "the stream ended")
         try:
-            async for transcript in stream:
-                if transcript.final:
+            async for item in stream:
+                if isinstance(item, Transcript) and item.final:
                     self._heard()
-                self._out.put_nowait(transcript)
+                elif isinstance(item, EndOfTurn) and not item.eager:
+                    self._turn_over()
+                self._out.put_nowait(item)
         except Exception as error:  # noqa: BLE001 - as above
             failure = error
         if stream is self._stream:
@@ -133,6 +141,11 @@ class FallbackStream:
         if self._utterances and self._utterances[0].flushed:
             self._utterances.popleft()
         self._arm()
+
+    def _turn_over(self) -> None:
+        """The recognizer ended a turn unasked: nobody needs to hear that again."""
+        if self._utterances and not self._utterances[-1].flushed:
+            self._utterances.pop()
 
     def _do(self, work: Callable[[SpeechStream], None]) -> None:
         if self._stream is None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
+from agent.turns.signals import Signal
 from telephony.media.frames import AudioFrame
 
 __all__ = [
@@ -122,7 +123,13 @@ class Transcript:
 
 class SpeechStream(Protocol):
     """One call's recogniser. `push` speech frames (the session sends only speech and 300 ms around it);
-    `flush` at the end of an utterance, which makes exactly one final Transcript, even an empty one."""
+    `flush` at the end of an utterance, which makes exactly one final Transcript, even an empty one.
+
+    One that detects turns (`STT.turns`) is sent all audio when the session leaves turns to it, and also gives signals,
+    with loop-clock times: `SpeechStarted` when a turn begins; interim Transcripts with all words of the turn so far;
+    an eager `EndOfTurn` after the words that it goes by, if it guesses; `TurnResumed` if that was wrong; at the end a
+    final Transcript of the turn, then `EndOfTurn`. After a flush the words so far are over: what follows is another
+    turn."""
 
     def push(self, frame: AudioFrame) -> None: ...
 
@@ -131,8 +138,8 @@ class SpeechStream(Protocol):
     def expect(self, expectations: Expectations) -> None:
         """From the next utterance on."""
 
-    def __aiter__(self) -> AsyncIterator[Transcript]:
-        """Transcripts as they come; raises ProviderError when the recogniser failed for good."""
+    def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
+        """What it hears, as it comes; raises ProviderError when the recogniser failed for good."""
 
     async def aclose(self) -> None: ...
 
@@ -140,7 +147,8 @@ class SpeechStream(Protocol):
 class STT(Protocol):
     """A class attribute `whole_turns = True` (default False) asks for the whole turn again, from its first sound, when
     the caller goes on after a flush: for recognizers that need the sentence, such as those with a grammar. The final
-    text then replaces the earlier ones of the turn; else the texts are joined."""
+    text then replaces the earlier ones of the turn; else the texts are joined. A class attribute `turns = True`
+    (default False) says that its streams detect turns."""
 
     name: str
 

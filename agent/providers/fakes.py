@@ -24,9 +24,11 @@ from agent.providers.base import (
     Transcript,
     WordMark,
 )
+from agent.providers.fake_flux import FakeFlux
 from telephony.media.frames import SAMPLE_RATE, AudioFrame
 
 __all__ = [
+    "FakeFlux",
     "FakeLLM",
     "FakeOffload",
     "FakeSTT",

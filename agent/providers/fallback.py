@@ -139,6 +139,7 @@ class FallbackSTT:
         self._report: FallbackReport = _unreported
         self.name = _names(self._recognizers)
         self.whole_turns = any(getattr(stt, "whole_turns", False) for stt in self._recognizers)
+        self.turns = bool(getattr(self._recognizers[0], "turns", False))  # behind others that don't, silence ends turns
 
     def stream(self, *, language: str, expectations: Expectations) -> FallbackStream:
         """Raises ProviderError when no recognizer has a stream."""

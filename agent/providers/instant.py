@@ -1,6 +1,7 @@
 """Providers that answer at once: for measuring what the gateway itself takes.
 
-STT gives a fixed sentence when it is flushed, the LLM a fixed answer, TTS a 440 Hz tone of 5 s in one piece.
+STT gives a fixed sentence when it is flushed, or (`instant/turns`, which needs no VAD) after half a second of silence
+behind sound; the LLM a fixed answer, TTS a 440 Hz tone of 5 s in one piece.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from collections.abc import AsyncIterator, Sequence
 from functools import cache
 
 from agent.providers.base import ChatMessage, Expectations, LLMEvent, SpokenAudio, TextDelta, ToolSpec, Transcript
-from telephony.media.frames import SAMPLE_RATE, AudioFrame
+from agent.turns.signals import EndOfTurn, Signal, SpeechStarted
+from telephony.media.frames import FRAME_MS, SAMPLE_RATE, AudioFrame
+from telephony.media.level import dbfs
 
-__all__ = ["InstantLLM", "InstantSTT", "InstantTTS", "tone"]
+__all__ = ["InstantLLM", "InstantSTT", "InstantTTS", "InstantTurnsSTT", "tone"]
 
 _SENTENCE = "This is what the caller said."
 _ANSWER = "This is what the agent answers."
 _TONE_HZ = 440
 _TONE_SECONDS = 5
 _AMPLITUDE = 8000
+_LOUD_DBFS = -45.0
+_LOUD_FRAMES = 4  # in a row are speech
+_END_SILENCE_S = 0.5
 
 
 @cache
@@ -34,7 +40,7 @@ def tone() -> SpokenAudio:
 class _InstantStream:
     def __init__(self, sentence: str) -> None:
         self._sentence = sentence
-        self._transcripts: asyncio.Queue[Transcript | None] = asyncio.Queue()
+        self._transcripts: asyncio.Queue[Transcript | Signal | None] = asyncio.Queue()
 
     def push(self, frame: AudioFrame) -> None:
         """The audio is not looked at."""
@@ -45,7 +51,7 @@ class _InstantStream:
     def expect(self, expectations: Expectations) -> None:
         """It hears its sentence, whatever is expected."""
 
-    async def __aiter__(self) -> AsyncIterator[Transcript]:
+    async def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
         while (transcript := await self._transcripts.get()) is not None:
             yield transcript
 
@@ -64,6 +70,43 @@ class InstantSTT:
 
     async def warm(self) -> None:
         """Nothing to load."""
+
+
+class _TurnsStream(_InstantStream):
+    """Goes by the level alone."""
+
+    turns = True
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self._loud = 0  # frames in a row
+        self._loud_at = 0.0
+        self._speaking = False
+
+    def push(self, frame: AudioFrame) -> None:
+        self._loud = self._loud + 1 if dbfs(frame.pcm) >= _LOUD_DBFS else 0
+        put = self._transcripts.put_nowait
+        if self._loud:
+            self._loud_at = frame.at
+        if not self._speaking and self._loud >= _LOUD_FRAMES:
+            self._speaking = True
+            put(SpeechStarted(frame.at - self._loud * FRAME_MS / 1000, frame.at))
+        elif self._speaking and frame.at - self._loud_at >= _END_SILENCE_S:
+            self._speaking = False
+            put(Transcript(self._sentence, final=True))
+            put(EndOfTurn(1.0, frame.at, speech_ended_at=self._loud_at))
+
+    def flush(self) -> None:
+        self._speaking = False
+        super().flush()
+
+
+class InstantTurnsSTT(InstantSTT):
+    name = "instant/turns"
+    turns = True
+
+    def stream(self, *, language: str, expectations: Expectations) -> _TurnsStream:
+        return _TurnsStream(self._sentence)
 
 
 class InstantLLM:

@@ -196,8 +196,8 @@ class MoonshineStream:
         """What PocketSphinx made of the utterance, where the persona expects digits and it heard some."""
         if self._digits is None:
             return None
-        heard = await anext(aiter(self._digits))
-        while not heard.final:
+        heard: object = None
+        while not (isinstance(heard, Transcript) and heard.final):
             heard = await anext(aiter(self._digits))
         spoken = sum(word in _DIGIT_WORDS for word in heard.text.split())
         least = min(low for low, _ in self._expectations.digits.values()) if self._expectations.digits else 1

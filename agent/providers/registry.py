@@ -31,7 +31,7 @@ __all__ = [
     "voice_problem",
 ]
 
-STT_NAMES = ("moonshine", "pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant")
+STT_NAMES = ("moonshine", "pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant", "instant/turns")
 LLM_NAMES = ("rules", "instant", "openai/MODEL")
 TTS_NAMES = ("hibari", "hibari/VOICE", "espeak", "espeak/VOICE", "instant")
 VAD_NAMES = ("silero",)
@@ -81,6 +81,10 @@ def build_stt(spec: str, settings: ProviderSettings, offload: Offload) -> STT:
         from agent.providers.instant import InstantSTT
 
         return InstantSTT()
+    if spec == "instant/turns":
+        from agent.providers.instant import InstantTurnsSTT
+
+        return InstantTurnsSTT()
     vendor, _, mode = spec.partition("/")
     if vendor == "pocketsphinx":
         from agent.providers.pocketsphinx import Mode, PocketSphinxSTT

@@ -14,9 +14,7 @@ The delay after the last sound depends on who detects turns, and on how likely i
     stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
     manual  never: only `commit` decides
 
-Without a VAD a recogniser that falls silent amid a turn says nothing of the last sound: then the delay is counted from
-its last words. `hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had
-said before.
+`hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had said before.
 
 FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it is
 there when the silence is over; with "stt" only when the recogniser does not end the turn itself. Speech that goes on
@@ -30,8 +28,6 @@ from typing import Literal
 
 from agent.turns.signals import (
     EndOfTurn,
-    Final,
-    Interim,
     Signal,
     SpeechEnded,
     SpeechStarted,
@@ -55,7 +51,6 @@ class EndpointingSettings:
     min_delay_ms: float = 300
     max_delay_ms: float = 3000
     likely: float = 0.5  # at least this likely: the caller has probably finished
-    hears_voice: bool = True  # False: there is no VAD, only the recogniser tells when somebody speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,6 @@ class Endpointing:
         self.ended_at = 0.0  # of its latest piece of speech
         self.flushed = False
         self.likelihood: float | None = None  # that the caller has finished, since the last sound
-        self._words_at = 0.0
         self._lost = False
         self._held = False
 
@@ -105,15 +99,10 @@ class Endpointing:
                 return self._speech_started(at, now)
             case SpeechEnded(at=at, noticed_at=now):
                 return self._speech_ended(at, now)
-            case Interim(text=text, at=now) | Final(text=text, at=now):
-                if text:
-                    self._words_at = now
-                return self.tick(now)
             case EndOfTurn():
                 return self._end_of_turn(signal)
             case TurnResumed(at=now):
                 self.likelihood = None
-                self._words_at = now
                 return self.tick(now)
             case _:
                 return ()
@@ -128,7 +117,7 @@ class Endpointing:
             self.flushed = True
             actions = (FlushSpeech(),)
         if self._decision_at is not None and now >= self._decision_at:
-            actions += self._decide("silence", max(now, self._decision_at), self._last_sound_at, self._silence_words)
+            actions += self._decide("silence", max(now, self._decision_at), self.ended_at, self._silence_words)
         return actions
 
     def commit(self, now: float) -> tuple[EndpointAction, ...]:
@@ -178,7 +167,6 @@ class Endpointing:
         self.state = "speech"
         self.flushed = False
         self.likelihood = None
-        self._words_at = now
         return self.tick(now)
 
     def _speech_ended(self, at: float, now: float) -> tuple[EndpointAction, ...]:
@@ -194,10 +182,10 @@ class Endpointing:
         if signal.eager or self.settings.detection != "stt":
             self.likelihood = signal.p
             return self.tick(signal.at)
-        ended_at = self.ended_at if self.state == "silence" else signal.speech_ended_at
+        ended_at = signal.at if signal.speech_ended_at is None else signal.speech_ended_at
         self.flushed = True  # its text came before it
         why = f"the recogniser ended the turn ({signal.p:.2f})"
-        return self._decide("end_of_turn", signal.at, self._words_at if ended_at is None else ended_at, why)
+        return self._decide("end_of_turn", signal.at, self.ended_at if self.state == "silence" else ended_at, why)
 
     # --- deadlines ------------------------------------------------------------------------------------------------
 
@@ -217,16 +205,7 @@ class Endpointing:
     @property
     def _decision_at(self) -> float | None:
         delay_ms = self._delay_ms
-        if delay_ms is None:
-            return None
-        if self.state == "silence":
-            return self.ended_at + delay_ms / 1000
-        # Nobody else would notice that the caller has stopped.
-        return None if self.settings.hears_voice else self._last_sound_at + delay_ms / 1000
-
-    @property
-    def _last_sound_at(self) -> float:
-        return self.ended_at if self.state == "silence" else max(self.started_at, self._words_at)
+        return None if delay_ms is None or self.state != "silence" else self.ended_at + delay_ms / 1000
 
     @property
     def _delay_ms(self) -> float | None:
@@ -243,8 +222,7 @@ class Endpointing:
     def _silence_words(self) -> str:
         settings, delay = self.settings, f"{self._delay_ms or 0:.0f} ms"
         if settings.detection == "stt":
-            after = f"{delay} of silence" if self.state == "silence" else f"{delay} without a new word"
-            return f"{after}, {'the recogniser was lost' if self._lost else 'the recogniser did not end the turn'}"
+            return f"{delay} of silence, the recogniser {'was lost' if self._lost else 'did not end the turn'}"
         if self.likelihood is None:
             return f"{delay} of silence"
         likely = "likely" if self.likelihood >= settings.likely else "unlikely"
@@ -260,5 +238,5 @@ class Endpointing:
     def _force(self, now: float) -> tuple[EndpointAction, ...]:
         talk = f"{self.settings.max_turn_ms / 1000:g} s of talk"
         actions = self._decide("forced", now, now, talk) if self.settings.detection != "manual" else (FlushSpeech(),)
-        self.state, self.started_at, self._words_at = "speech", now, now
+        self.state, self.started_at = "speech", now
         return actions

@@ -26,13 +26,13 @@ from agent.turns.backchannel import is_backchannel, normalized_words
 from agent.turns.signals import Final, Interim, Signal, SpeechEnded, SpeechStarted
 
 __all__ = [
-    "Floor",
     "Interrupt",
     "Interruption",
     "InterruptionAction",
     "InterruptionSettings",
     "PauseOutput",
     "ResumeOutput",
+    "Situation",
 ]
 
 
@@ -46,7 +46,7 @@ class InterruptionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class Situation:
     """What the agent is doing when a signal comes. `interruptible`: it talks or is about to, and may be interrupted.
     `words_only`: only by words. `answer_expected`: it has just asked, so that "yes" is an answer and no backchannel."""
 
@@ -100,22 +100,22 @@ class Interruption:
         settings = self.settings
         return (settings.backchannel_max_ms if settings.has_transcripts else settings.min_duration_ms) / 1000
 
-    def heard(self, signal: Signal, floor: Floor) -> tuple[InterruptionAction, ...]:
+    def heard(self, signal: Signal, situation: Situation) -> tuple[InterruptionAction, ...]:
         match signal:
             case SpeechStarted(at=at, noticed_at=now):
-                return self._speech_started(at, now, floor)
+                return self._speech_started(at, now, situation)
             case SpeechEnded(at=at):
                 return self._speech_ended(at)
             case Interim(text=text):
-                return self._words(text, 1.0, floor, final=False)
+                return self._words(text, 1.0, situation, final=False)
             case Final(text=text, confidence=confidence):
-                return self._words(text, confidence, floor, final=True)
+                return self._words(text, confidence, situation, final=True)
             case _:
                 return ()
 
-    def agent_started(self, now: float, floor: Floor) -> tuple[InterruptionAction, ...]:
+    def agent_started(self, now: float, situation: Situation) -> tuple[InterruptionAction, ...]:
         """The agent is about to talk: if the caller is speaking just now, it waits for the verdict."""
-        return self._speech_started(now, now, floor) if self._speaking else ()
+        return self._speech_started(now, now, situation) if self._speaking else ()
 
     def agent_done(self) -> None:
         """Nothing is left to interrupt."""
@@ -130,14 +130,14 @@ class Interruption:
         self.state = "calm"
         return (ResumeOutput(keep_turn=True),)
 
-    def _speech_started(self, at: float, now: float, floor: Floor) -> tuple[InterruptionAction, ...]:
+    def _speech_started(self, at: float, now: float, situation: Situation) -> tuple[InterruptionAction, ...]:
         self._speaking = True
         if self.state == "judging":
             return self.tick(now)
-        if not floor.interruptible:
+        if not situation.interruptible:
             return ()
         self.state = "judging"
-        self._words_only = floor.words_only and self.settings.has_transcripts
+        self._words_only = situation.words_only and self.settings.has_transcripts
         self._started_at = at
         self._paused_at = now
         return (PauseOutput(), *self.tick(now))
@@ -149,15 +149,17 @@ class Interruption:
             return self._verdict(interrupt=self._length_ms >= self.settings.min_duration_ms)
         return ()
 
-    def _words(self, text: str, confidence: float, floor: Floor, *, final: bool) -> tuple[InterruptionAction, ...]:
+    def _words(
+        self, text: str, confidence: float, situation: Situation, *, final: bool
+    ) -> tuple[InterruptionAction, ...]:
         if self.state == "calm":
             return ()
         words = normalized_words(text)
         short = not self._speaking and self._length_ms < self.settings.min_duration_ms
         if short and confidence < self.settings.sure_confidence:
             words = []  # a cough or "uh huh" that sounded like some word
-        if words and (floor.answer_expected or not is_backchannel(text, floor.language)):
-            settled = final or not _may_become_backchannel(text, floor.language)
+        if words and (situation.answer_expected or not is_backchannel(text, situation.language)):
+            settled = final or not _may_become_backchannel(text, situation.language)
             return self._verdict(interrupt=True) if settled else ()
         if not final or self._speaking:
             return ()

@@ -1,13 +1,17 @@
 """Joins what a VAD and a recogniser tell of the same speech, so that for the machines beginnings and ends alternate.
-Pure.
+Pure: the shell calls `tick` at `deadline`.
 
-                            with a VAD                        without
-    the VAD's               as they come                      -
-    SpeechStarted           begins, if nobody speaks yet      begins
-    Interim                 -                                 begins, if nothing else did
-    Final, eager EndOfTurn  -                                 ends
-    EndOfTurn               ends                              ends
-    TurnResumed             -                                 begins
+What the recogniser tells counts for a turn of which the VAD hears nothing (there is none, or the caller is too quiet):
+
+                            the VAD hears the turn    it does not
+    the VAD's               as they come              -
+    SpeechStarted           -                         begins
+    Interim, new words      -                         begins, unless an eager EndOfTurn came before
+    Final, eager EndOfTurn  -                         ends
+    EndOfTurn               ends                      ends
+    TurnResumed             -                         begins
+    no new word for 1 s     -                         ends with the last word
+    stream lost             -                         ends with the last word
 """
 
 from __future__ import annotations
@@ -16,55 +20,90 @@ from agent.turns.signals import EndOfTurn, Final, Interim, Signal, SpeechEnded, 
 
 __all__ = ["Speaking"]
 
+_WORDLESS_S = 1.0
+
 
 class Speaking:
-    def __init__(self, *, hears_voice: bool) -> None:
-        """`hears_voice`: there is a VAD."""
-        self.hears_voice = hears_voice
+    def __init__(self) -> None:
         self.now = False  # somebody speaks
-        self._ended_by_guess = False
+        self._voice = False  # the VAD hears it
+        self._voiced = False  # the VAD has heard something of this turn
+        self._guessed = False  # an eager end of turn came since the last beginning
+        self._words = ""
+        self._words_at = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        return self._words_at + _WORDLESS_S if self.now and not self._voice else None
+
+    def tick(self, now: float) -> tuple[Signal, ...]:
+        return self.lost(now) if self.deadline is not None and now >= self.deadline else ()
 
     def voice(self, signal: SpeechStarted | SpeechEnded) -> tuple[Signal, ...]:
         """What the VAD tells."""
-        begins = isinstance(signal, SpeechStarted)
-        if begins == self.now:
-            return ()
-        self.now = begins
-        return (signal,)
+        self._voice = isinstance(signal, SpeechStarted)
+        self._voiced = self._voiced or self._voice
+        return self._begin(signal) if isinstance(signal, SpeechStarted) else self._end(signal.at, signal.noticed_at)
 
     def recogniser(self, signal: Signal) -> tuple[Signal, ...]:
         """What a recogniser tells that detects turns."""
         match signal:
             case SpeechStarted():
-                return self._begin(signal)
+                return () if self._voiced else self._begin(signal)
             case SpeechEnded():
-                return self._end(signal)
-            case Interim(text=text, at=at):
-                begins = bool(text) and not self.hears_voice and not self._ended_by_guess
-                return *(self._begin(SpeechStarted(at, at)) if begins else ()), signal
+                return () if self._voiced else self._end(signal.at, signal.noticed_at)
+            case Interim():
+                return self._interim(signal)
             case Final(at=at):
-                return *(() if self.hears_voice else self._end(SpeechEnded(at, at))), signal
+                return *(() if self._voiced else self._end(at, at)), signal
             case EndOfTurn():
                 return self._end_of_turn(signal)
             case TurnResumed(at=at):
-                return signal, *(() if self.hears_voice else self._begin(SpeechStarted(at, at)))
+                return signal, *(() if self._voiced else self._begin(SpeechStarted(at, at)))
             case _:
                 return (signal,)
 
     def cut(self, at: float) -> tuple[Signal, ...]:
         """Nothing is heard from now on."""
-        return self._end(SpeechEnded(at, at))
+        self._voice = False
+        return self._end(at, at)
+
+    def lost(self, at: float) -> tuple[Signal, ...]:
+        """No words come any more."""
+        return () if self._voice else self._end(min(self._words_at, at), at)
+
+    def deaf(self) -> None:
+        """The VAD tells nothing any more."""
+        self._voice = self._voiced = False
+
+    def _interim(self, signal: Interim) -> tuple[Signal, ...]:
+        new = bool(signal.text) and signal.text != self._words
+        begins = new and not self._voiced and not self._guessed
+        began = self._begin(SpeechStarted(signal.at, signal.at)) if begins else ()
+        if new:
+            self._words, self._words_at = signal.text, signal.at
+        return *began, signal
 
     def _end_of_turn(self, signal: EndOfTurn) -> tuple[Signal, ...]:
-        ends = not signal.eager or not self.hears_voice
         ended_at = signal.at if signal.speech_ended_at is None else min(signal.speech_ended_at, signal.at)
-        ended = self._end(SpeechEnded(ended_at, signal.at)) if ends else ()
-        self._ended_by_guess = signal.eager
+        if signal.eager:
+            self._guessed = True
+            return *(() if self._voiced else self._end(ended_at, signal.at)), signal
+        ended = self._end(ended_at, signal.at)
+        self._voice = self._voiced = self._guessed = False
+        self._words = ""
         return *ended, signal
 
     def _begin(self, signal: SpeechStarted) -> tuple[Signal, ...]:
-        self._ended_by_guess = False
-        return self.voice(signal)
+        self._guessed = False
+        self._words_at = signal.noticed_at
+        if self.now:
+            return ()
+        self.now = True
+        return (signal,)
 
-    def _end(self, signal: SpeechEnded) -> tuple[Signal, ...]:
-        return self.voice(signal)
+    def _end(self, at: float, now: float) -> tuple[Signal, ...]:
+        if not self.now:
+            return ()
+        self.now = False
+        return (SpeechEnded(at, now),)

@@ -37,10 +37,10 @@ def preload_providers(
     names: set[str] = set()
     for changes in [{}, *speeches]:
         speech = settings.speech.overridden(changes)
-        names |= {speech.vad, *speech.stt, *speech.llm, *speech.tts}
+        names |= {speech.vad or "", *speech.stt, *speech.llm, *speech.tts}
     own = [name for maker in makers for cls in personas_beside(maker) for name in (cls.llm, cls.tts)]
     names |= {name for name in own if isinstance(name, str)}
-    preload(sorted(names), calls=settings.slots_per_worker)
+    preload(sorted(names - {""}), calls=settings.slots_per_worker)
 
 
 class ProviderSet:
@@ -48,7 +48,7 @@ class ProviderSet:
         self._settings = settings
         self._offload = ThreadOffload()
         self._canned = CannedAudio()
-        self._made: dict[SpeechSettings, tuple[VAD, STT, LLM, TTS]] = {}
+        self._made: dict[SpeechSettings, tuple[VAD | None, STT, LLM, TTS]] = {}
         self._named: dict[tuple[str, str], LLM | TTS] = {}
         self._shared = SharedByCalls(self._offload)
 
@@ -91,7 +91,7 @@ class ProviderSet:
             if failure is not None:
                 raise failure
 
-    def _of(self, changes: Mapping[str, Any]) -> tuple[VAD, STT, LLM, TTS]:
+    def _of(self, changes: Mapping[str, Any]) -> tuple[VAD | None, STT, LLM, TTS]:
         speech = self._settings.speech.overridden(changes)
         if speech not in self._made:
             settings, offload = self._settings, self._offload
@@ -99,7 +99,7 @@ class ProviderSet:
             llm = [build_llm(*settings.provider(name), offload) for name in speech.llm]
             tts = [build_tts(*settings.provider(name), offload) for name in speech.tts]
             self._made[speech] = (
-                build_vad(speech.vad),
+                None if speech.vad is None else build_vad(speech.vad),
                 stt[0] if len(stt) == 1 else FallbackSTT(stt),
                 llm[0] if len(llm) == 1 else FallbackLLM(llm),
                 tts[0] if len(tts) == 1 else FallbackTTS(tts),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.config import LiveKitSettings, Problem, Settings
+    from gateway.config import LiveKitSettings, Problem, Settings, SpeechSettings
     from gateway.dialplan import Dialplan, PersonaRef
 
 __all__ = ["add_parser", "run"]
@@ -96,21 +96,22 @@ def _plan(
         return None
     problems += _voices_behind_slashes(plan, settings)
     for persona in plan.personas:
-        hears, speaks = _speech_of(plan, persona, settings)
-        problems += [found for found in persona_problems(persona, speaks) if found not in problems]
+        speeches = _speech_of(plan, persona, settings)
+        hears = list(dict.fromkeys(name for speech in speeches for name in speech.stt))
+        speaks = list(dict.fromkeys(name.partition("/")[0] for speech in speeches for name in speech.tts))
+        hearing = [(speech.vad, speech.stt) for speech in speeches]
+        problems += [found for found in persona_problems(persona, speaks, hearing) if found not in problems]
         warnings += [found for found in persona_warnings(persona, hears) if found not in warnings]
     return plan
 
 
-def _speech_of(plan: Dialplan, persona: PersonaRef, settings: Settings | None) -> tuple[list[str], list[str]]:
-    """The stt and tts providers of all rules that lead to the persona."""
+def _speech_of(plan: Dialplan, persona: PersonaRef, settings: Settings | None) -> list[SpeechSettings]:
+    """The speech of all rules that lead to the persona."""
     from gateway.config import SpeechSettings
 
     common = settings.speech if settings is not None else SpeechSettings()
     rules = [rule for entry in plan.entries for rule in entry.rules if rule.to == persona]
-    speeches = [common.overridden(rule.options.speech) for rule in rules]
-    hears = dict.fromkeys(name for speech in speeches for name in speech.stt)
-    return list(hears), list(dict.fromkeys(name.partition("/")[0] for speech in speeches for name in speech.tts))
+    return [common.overridden(rule.options.speech) for rule in rules]
 
 
 def _voices_behind_slashes(plan: Dialplan, settings: Settings | None) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
+from gateway.config.session import turn_detection_problem
 
 __all__ = ["contradictions"]
 
@@ -102,3 +103,6 @@ def _calls(settings: Settings) -> Iterator[Complaint]:
     wrong = settings.session.contradiction()
     if wrong:
         yield ("session", wrong[0]), wrong[1]
+    detection, speech = settings.session.turn_detection, settings.speech
+    if problem := turn_detection_problem(detection, speech.vad, speech.stt):
+        yield ("session", "turn_detection"), problem

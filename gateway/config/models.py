@@ -55,7 +55,7 @@ __all__ = [
 # Vendors, and what may stand behind a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
 PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vad": {"silero": ()},
-    "stt": {"moonshine": (), "pocketsphinx": ("grammar", "dictation"), "instant": ()},
+    "stt": {"moonshine": (), "pocketsphinx": ("grammar", "dictation"), "instant": ("turns",)},
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"hibari": ("*",), "espeak": ("*",), "instant": ()},
 }
@@ -190,19 +190,21 @@ class SpeechSettings(_Section):
     """Which providers hear, think and speak. Lists are in order of preference: the next one is the fallback. Behind a
     slash: a mode (`pocketsphinx/dictation`), a voice (`espeak/en-gb`), a model (`openai/gpt-4o-mini`)."""
 
-    vad: Vad = Field(default="silero", description="Voice activity detection.")
+    vad: Vad | None = Field(
+        default="silero", description="Voice activity detection; null: none, where nobody needs it to detect turns."
+    )
     stt: tuple[Stt, ...] = Field(default=("pocketsphinx",), min_length=1, description="Speech to text.")
     llm: tuple[Llm, ...] = Field(default=("rules",), min_length=1, description="Language model.")
     tts: tuple[Tts, ...] = Field(default=("espeak",), min_length=1, description="Text to speech.")
 
     def overridden(self, changes: Mapping[str, Any]) -> SpeechSettings:
         """With a route's changes, which have been validated by the dialplan. Lists may come as any sequence."""
-        plain = {name: value if isinstance(value, str) else tuple(value) for name, value in changes.items()}
+        plain = {name: value if isinstance(value, str | None) else tuple(value) for name, value in changes.items()}
         return self.model_copy(update=plain)
 
     def names(self) -> set[str]:
         """Vendors in use, without models."""
-        return {name.partition("/")[0] for name in (self.vad, *self.stt, *self.llm, *self.tts)}
+        return {name.partition("/")[0] for name in (*self.stt, *self.llm, *self.tts, self.vad or "")} - {""}
 
 
 class OpenAISettings(_Section):

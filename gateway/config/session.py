@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from agent.options import SessionOptions
 
-__all__ = ["SessionSettings"]
+__all__ = ["SessionSettings", "turn_detection_problem"]
+
+DETECT_TURNS = frozenset({"instant/turns"})  # the stt providers whose streams do, by their names
 
 _IN_SECONDS = ("max_call_s", "max_hold_s")  # the session counts all in milliseconds
 
@@ -21,8 +23,25 @@ class SessionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # turns
+    turn_detection: Literal["vad", "stt", "manual", "realtime"] = Field(
+        default="vad",
+        description="Who says when the caller's turn is over: silence (vad), a recogniser that detects turns (stt), or "
+        "the persona's code (manual). realtime is not available yet.",
+    )
     end_silence_ms: int = Field(
         default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
+    )
+    min_delay_ms: int = Field(
+        default=300, ge=20, le=5000, description="The same when a recogniser or model says that it likely is."
+    )
+    max_delay_ms: int = Field(
+        default=3000,
+        ge=100,
+        le=10_000,
+        description="The same when it says that it likely is not, or when one that detects turns does not end one.",
+    )
+    likely_finished: float = Field(
+        default=0.5, ge=0, le=1, description="The likelihood from which on a turn counts as likely over."
     )
     flush_after_ms: int = Field(
         default=160,
@@ -142,6 +161,8 @@ class SessionSettings(BaseModel):
         """The field to name and what is wrong with it."""
         if self.away_ms is not None and self.end_silence_ms >= self.away_ms:
             return "end_silence_ms", f"{self.end_silence_ms} must be less than away_ms ({self.away_ms})"
+        if self.max_delay_ms < self.min_delay_ms:
+            return "max_delay_ms", f"{self.max_delay_ms} must be at least min_delay_ms ({self.min_delay_ms})"
         if self.backchannel_max_ms < self.min_interruption_ms:
             least = self.min_interruption_ms
             return "backchannel_max_ms", f"{self.backchannel_max_ms} must be at least min_interruption_ms ({least})"
@@ -153,3 +174,17 @@ class SessionSettings(BaseModel):
 
         same = self.model_dump(exclude=set(_IN_SECONDS))
         return SessionOptions(**same, max_call_ms=self.max_call_s * 1000, max_hold_ms=self.max_hold_s * 1000)
+
+
+def turn_detection_problem(detection: str, vad: str | None, stt: Sequence[str]) -> str:
+    """Why turns cannot be detected so by these providers; empty: they can."""
+    match detection:
+        case "vad" if vad is None:
+            return "vad needs a VAD, and speech.vad is null"
+        case "stt" if stt[0] not in DETECT_TURNS:
+            return f"stt needs a recogniser that detects turns, and {stt[0]} does not: use vad"
+        case "realtime":
+            return "realtime is not available yet: use vad, stt or manual"
+        case "vad" | "stt" | "manual":
+            return ""
+    return f"must be vad, stt or manual, not {detection!r}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.config import ConfigError, Problem, Settings
+from gateway.config.session import turn_detection_problem
 from gateway.dialplan.decide import decide
 from gateway.dialplan.format import read_plan
 from gateway.dialplan.index import NumberIndex
@@ -113,6 +114,9 @@ def _against(entries: Iterable[Entry], settings: Settings) -> Iterable[Problem]:
         speech = settings.speech.overridden(rule.options.speech)
         if "openai" in speech.names() and settings.providers.openai is None:
             yield Problem(file, int(line), "speech", "uses openai, and the settings have no providers.openai")
-        wrong = settings.session.overridden(rule.options.session).contradiction()
+        session = settings.session.overridden(rule.options.session)
+        wrong = session.contradiction()
         if wrong:
             yield Problem(file, int(line), f"session.{wrong[0]}", wrong[1])
+        if problem := turn_detection_problem(session.turn_detection, speech.vad, speech.stt):
+            yield Problem(file, int(line), "session.turn_detection", problem)

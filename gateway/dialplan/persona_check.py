@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.config.located_yaml import ConfigError, Problem
 from gateway.config.messages import similar
 from gateway.config.models import provider_problem
+from gateway.config.session import turn_detection_problem
 from gateway.dialplan.model import PersonaRef
 from gateway.dialplan.persona_lines import lines_of_classes
 from gateway.dialplan.personas import load_persona
@@ -32,10 +33,13 @@ _HOOKS = (
 _HEAR_ENGLISH = {"pocketsphinx", "moonshine"}  # and nothing else
 
 
-def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
+def persona_problems(
+    ref: PersonaRef, tts: Iterable[str] = (), hearing: Iterable[tuple[str | None, tuple[str, ...]]] = ()
+) -> list[Problem]:
     """Loads the file and makes the persona as a call would; of a factory, which may need what is not there now, only
     how it is called is looked at. The other personas of the file, which it may hand over to, are looked at without
-    being made. `tts`: the names of the providers that speak for it. Everything that is wrong, with its line."""
+    being made. `tts`: the names of the providers that speak for it. `hearing`: the VAD and the recognisers of each rule
+    that leads to it. Everything that is wrong, with its line."""
     from agent.factory import personas_beside
 
     try:
@@ -52,6 +56,7 @@ def persona_problems(ref: PersonaRef, tts: Iterable[str] = ()) -> list[Problem]:
             *_words(cls),
             *_providers(cls),
             *_voice(cls, tts),
+            *_turn_detection(cls, hearing),
             *_complaints(cls, made=named),
         ):
             line = found.get(attribute) or found.get("", 0)
@@ -109,7 +114,7 @@ def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
 
 def _misspelt(cls: type[Agent]) -> Iterator[tuple[str, str]]:
     """Attributes whose names are nearly those of a persona: (name, what was perhaps meant)."""
-    known = [*_TEXTS, "silence_ladder", "digits", "rules", "canned", *_HOOKS]
+    known = [*_TEXTS, "silence_ladder", "turn_detection", "digits", "rules", "canned", *_HOOKS]
     for name in vars(cls):
         if name not in known and not name.startswith("_"):
             near = get_close_matches(name, known, 1, 0.85)
@@ -152,6 +157,16 @@ def _voice(cls: type[Agent], tts: Iterable[str]) -> Iterator[tuple[str, str]]:
         wrong = voice_problem(spec, voice, language)
         if wrong:
             yield "voice" if voice else "language", wrong
+
+
+def _turn_detection(
+    cls: type[Agent], hearing: Iterable[tuple[str | None, tuple[str, ...]]]
+) -> Iterator[tuple[str, str]]:
+    own: object = cls.turn_detection
+    found = dict.fromkeys(turn_detection_problem(str(own), vad, stt) for vad, stt in hearing) if own is not None else ()
+    for problem in found:
+        if problem:
+            yield "turn_detection", f"turn_detection: {problem}"
 
 
 def _complaints(cls: type[Agent], *, made: bool) -> Iterator[tuple[str, str]]:

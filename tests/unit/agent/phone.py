@@ -106,6 +106,7 @@ def call(
     stt: Any = None,
     tts: Any = None,
     vad: Any = None,
+    has_vad: bool = True,
     userdata: Any = None,
     **options: Any,
 ) -> Phone:
@@ -116,7 +117,7 @@ def call(
             llm=llm or FakeLLM(),
             stt=stt or FakeSTT(),
             tts=tts or FakeTTS(),
-            vad=vad or FakeVAD(),
+            vad=(vad or FakeVAD()) if has_vad else None,
             options=SessionOptions(**options),
             userdata=userdata,
             offload=FakeOffload(),

@@ -6,7 +6,7 @@ from agent.turns.backchannel import is_backchannel
 from agent.turns.dead_air import DeadAir
 from agent.turns.digits import DigitCollector, DigitEntry
 from agent.turns.endpointing import Endpointing, EndpointingSettings, FlushSpeech, TurnDecided
-from agent.turns.interruption import Floor, Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput
+from agent.turns.interruption import Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput, Situation
 from agent.turns.limits import FailureCount, LengthLimit
 from agent.turns.signals import Digit, EndOfTurn, Final, Interim, SpeechEnded, SpeechStarted, TurnResumed
 from agent.turns.silence import SilenceLadder
@@ -89,12 +89,12 @@ def test_a_likelihood_is_forgotten_when_the_caller_goes_on():
     assert machine.deadline == pytest.approx(3.35)
 
 
-def by_recogniser(*, hears_voice: bool) -> Endpointing:
-    return Endpointing(EndpointingSettings(detection="stt", hears_voice=hears_voice))
+def by_recogniser() -> Endpointing:
+    return Endpointing(EndpointingSettings(detection="stt"))
 
 
 def test_the_recogniser_ends_the_turn_and_silence_only_when_it_does_not():
-    machine = by_recogniser(hears_voice=True)
+    machine = by_recogniser()
     machine.heard(SpeechStarted(1.0, 1.05))
     machine.heard(SpeechEnded(2.0, 2.1))
     assert machine.heard(EndOfTurn(0.4, 2.2, eager=True)) == ()
@@ -110,7 +110,7 @@ def test_the_recogniser_ends_the_turn_and_silence_only_when_it_does_not():
 
 
 def test_a_lost_recogniser_leaves_the_end_to_silence():
-    machine = by_recogniser(hears_voice=True)
+    machine = by_recogniser()
     machine.heard(SpeechStarted(1.0, 1.05))
     machine.heard(SpeechEnded(2.0, 2.1))
     assert machine.lost(2.2) == ()
@@ -121,18 +121,6 @@ def test_a_lost_recogniser_leaves_the_end_to_silence():
     machine.heard(SpeechStarted(3.0, 3.05))
     machine.heard(SpeechEnded(4.0, 4.1))
     assert machine.deadline == pytest.approx(7.0)
-
-
-def test_without_a_vad_the_end_is_counted_from_the_last_words():
-    machine = by_recogniser(hears_voice=False)
-    machine.heard(SpeechStarted(1.0, 1.2))
-    machine.heard(Interim("I want", 1.5))
-    assert machine.deadline == pytest.approx(4.5)
-    machine.heard(Interim("I want to", 2.0))
-    machine.lost(2.1)
-    flush, decided = machine.tick(2.55)
-    assert flush == FlushSpeech()
-    assert decided == TurnDecided(2.55, 1.0, 2.0, "silence", "550 ms without a new word, the recogniser was lost")
 
 
 def test_by_hand_only_a_commit_decides():
@@ -171,13 +159,13 @@ def test_an_event_out_of_order_names_the_state():
 def judge(duration: float, text: str | None, *, question: bool = False, transcripts: bool = True):
     """Speech of `duration` s over the agent, its words known 60 ms after its end was noticed."""
     machine = Interruption(InterruptionSettings(has_transcripts=transcripts))
-    actions = list(machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True)))
+    actions = list(machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=True)))
     end = 10.0 + duration
     if machine.deadline is not None and machine.deadline <= end:
         actions += machine.tick(machine.deadline)
-    actions += machine.heard(SpeechEnded(end, end + 0.1), Floor())
+    actions += machine.heard(SpeechEnded(end, end + 0.1), Situation())
     if text is not None:
-        actions += machine.heard(Final(text, end + 0.16), Floor(answer_expected=question))
+        actions += machine.heard(Final(text, end + 0.16), Situation(answer_expected=question))
     elif machine.deadline is not None:
         actions += machine.tick(machine.deadline)
     assert actions[0] == PauseOutput()
@@ -205,9 +193,9 @@ def test_verdicts(duration, text, verdict):
 def test_short_speech_that_was_hardly_understood_is_no_interruption():
     def verdict(confidence: float) -> object:
         machine = Interruption()
-        machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
-        machine.heard(SpeechEnded(10.3, 10.4), Floor())
-        [action] = machine.heard(Final("no", 10.5, confidence), Floor())
+        machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=True))
+        machine.heard(SpeechEnded(10.3, 10.4), Situation())
+        [action] = machine.heard(Final("no", 10.5, confidence), Situation())
         return action
 
     assert verdict(0.8) == ResumeOutput()
@@ -226,21 +214,21 @@ def test_without_recognition_length_alone_decides():
 
 def test_an_interim_text_interrupts_while_the_caller_still_speaks():
     machine = Interruption()
-    machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
-    assert machine.heard(Interim("all", 10.2), Floor()) == ()  # may become "all right"
-    assert machine.heard(Interim("all my money", 10.3), Floor()) == (Interrupt(),)
+    machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=True))
+    assert machine.heard(Interim("all", 10.2), Situation()) == ()  # may become "all right"
+    assert machine.heard(Interim("all my money", 10.3), Situation()) == (Interrupt(),)
 
 
 def test_what_may_not_be_interrupted_is_not_paused():
     machine = Interruption()
-    assert machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=False)) == ()
+    assert machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=False)) == ()
     assert machine.deadline is None
 
 
 def test_a_pause_never_lasts_for_ever():
     machine = Interruption()
-    machine.heard(SpeechStarted(10.0, 10.05), Floor(interruptible=True))
-    machine.heard(SpeechEnded(10.2, 10.3), Floor())
+    machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=True))
+    machine.heard(SpeechEnded(10.2, 10.3), Situation())
     assert machine.deadline == pytest.approx(12.2)
     assert machine.tick(12.2) == (ResumeOutput(keep_turn=True),)
 
@@ -362,10 +350,10 @@ def test_hysteresis_keeps_doubtful_windows_in_the_speech():
 def test_an_answer_of_which_nothing_was_heard_is_interrupted_by_words_alone():
     def judge(text: str, ms: float) -> list[str]:
         machine = Interruption()
-        machine.heard(SpeechStarted(1.0, 1.0), Floor(interruptible=True, words_only=True))
+        machine.heard(SpeechStarted(1.0, 1.0), Situation(interruptible=True, words_only=True))
         assert machine.deadline is None  # however long it is
-        machine.heard(SpeechEnded(1.0 + ms / 1000, 1.0 + ms / 1000), Floor())
-        actions = machine.heard(Final(text, 9.0), Floor())
+        machine.heard(SpeechEnded(1.0 + ms / 1000, 1.0 + ms / 1000), Situation())
+        actions = machine.heard(Final(text, 9.0), Situation())
         return [type(action).__name__ for action in actions]
 
     assert judge("", 300) == judge("", 3000) == judge("okay", 500) == judge("okay yeah", 3000) == ["ResumeOutput"]

@@ -86,12 +86,24 @@ speech: {stt: [deepgram/nova]}
         ("calls: {media_alarm_s: 70}", "calls.media_alarm_s", "would come after the end"),
         ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
         ("session: {min_interruption_ms: 2000}", "session.backchannel_max_ms", "at least min_interruption_ms"),
+        ("session: {min_delay_ms: 4000}", "session.max_delay_ms", "at least min_delay_ms"),
+        ("session: {turn_detection: stt}", "session.turn_detection", "pocketsphinx does not"),
+        ("session: {turn_detection: realtime}", "session.turn_detection", "not available yet"),
+        ("speech: {vad: null}", "session.turn_detection", "speech.vad is null"),
     ],
 )
 def test_contradictions_are_refused(change, place, words):
     (complaint,) = complaints(SMALLEST + change)
     assert complaint.split(": ")[1] == place
     assert words in complaint
+
+
+def test_a_recogniser_that_detects_turns_needs_no_vad():
+    text = SMALLEST + "speech: {vad: null, stt: [instant/turns]}\nsession: {turn_detection: stt, max_delay_ms: 2000}"
+    settings = load_settings("s.yaml", text)
+    assert settings.speech.vad is None
+    options = settings.session.options()
+    assert (options.turn_detection, options.max_delay_ms) == ("stt", 2000)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,22 @@ def test_check_finds_a_persona_s_own_provider_that_is_none(folder, capsys):
     assert "p.py:8: Closed: espeak: there is no voice 'no-such'" in said
 
 
+def test_check_finds_turns_that_nobody_could_detect(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\nclass Open(Agent):\n    turn_detection = 'stt'\n\n"
+        "class Closed(Agent):\n    turn_detection = 'maual'\n"
+    )
+    assert trunkline("check", "d.yaml") == 2
+    said = capsys.readouterr().err
+    needs = "stt needs a recogniser that detects turns, and pocketsphinx does not"
+    assert f"p.py:4: Open: turn_detection: {needs}" in said
+    assert "p.py:7: Closed: turn_detection: must be vad, stt or manual, not 'maual'" in said
+    Path("p.py").write_text("from agent import Agent\n\nclass Open(Agent): ...\n\nclass Closed(Agent): ...\n")
+    Path("d.yaml").write_text(PLAN + "session: {turn_detection: stt}\n")
+    assert trunkline("check", "--config", "s.yaml") == 2
+    assert f"session.turn_detection: {needs}" in capsys.readouterr().err
+
+
 def test_check_warns_of_a_language_without_words_or_ears(folder, capsys):
     Path("p.py").write_text(
         "from agent import Agent\n\nclass Open(Agent):\n    language = 'nl'\n\nclass Closed(Agent):\n    pass\n"

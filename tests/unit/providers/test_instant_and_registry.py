@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.providers.base import ChatMessage, Expectations, TextDelta
+from agent.providers.base import ChatMessage, Expectations, TextDelta, Transcript
 from agent.providers.instant import InstantLLM, InstantSTT, InstantTTS, tone
 from agent.providers.registry import ProviderSettings, build_llm, build_stt, build_tts, build_vad, preload
 from agent.testing.virtual_clock import VirtualOffload
+from agent.turns.signals import EndOfTurn, SpeechStarted
 from telephony.media.frames import SILENCE, AudioFrame
 
 SETTINGS = ProviderSettings()
@@ -22,6 +23,20 @@ async def test_instant_hears_its_sentence_at_each_flush() -> None:
     stream.flush()
     await stream.aclose()
     assert [(heard.text, heard.final) async for heard in stream] == [("Hello there.", True)] * 2
+
+
+async def test_instant_detects_turns_by_level() -> None:
+    stt = build_stt("instant/turns", SETTINGS, VirtualOffload())
+    stream = stt.stream(language="en", expectations=Expectations())
+    loud = bytes(memoryview(tone().pcm)[:320])
+    for index, pcm in enumerate([SILENCE] * 10 + [loud] * 20 + [SILENCE] * 30, 1):
+        stream.push(AudioFrame(pcm, index * 0.02))
+    await stream.aclose()
+    assert [item async for item in stream] == [
+        SpeechStarted(pytest.approx(0.2), 0.28),
+        Transcript("This is what the caller said.", final=True),
+        EndOfTurn(1.0, 1.1, speech_ended_at=0.6),
+    ]
 
 
 async def test_instant_answers() -> None:

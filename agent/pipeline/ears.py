@@ -1,0 +1,237 @@
+"""What tells of the caller, joined into one row of signals: the VAD, and the recogniser.
+
+    frame -> VoiceSource ---+
+      |                     +--> Speaking --signals-->
+      +----> Recognizer ----+
+
+With "vad" the recogniser is given pieces of speech, each of which is flushed when the caller falls silent. With "stt",
+and with "manual" where there is no VAD, it is given all audio as one piece, which a turn's end cuts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from agent.persona import Agent
+from agent.pipeline.alarm import Alarm
+from agent.pipeline.recognizer import PieceDone, Recognizer, RecognizerEvent, RecognizerLimits, StreamLost, StreamWell
+from agent.pipeline.speech_feed import SpeechFeed
+from agent.pipeline.spoken_turn import SpokenTurn
+from agent.pipeline.tasks import SessionTasks
+from agent.pipeline.voice_source import VoiceSource
+from agent.providers.base import STT, VAD, ProviderError, Transcript
+from agent.turns.signals import EndOfTurn, Interim, Signal, TurnDetection, TurnResumed
+from agent.turns.speaking import Speaking
+from telephony.media.frames import AudioFrame
+
+__all__ = ["Ears", "EarsEvent", "FailureTold", "HearingLost", "RecogniserLost", "RecogniserWell", "TextCame"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextCame:
+    """The text of a piece that was flushed; None: it will never come. `whole`: it is that of all the turn so far."""
+
+    turn: SpokenTurn
+    transcript: Transcript | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserLost:
+    """A recogniser that ends turns tells nothing for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserWell:
+    """It does again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HearingLost:
+    """Nobody tells any more when the caller speaks."""
+
+
+EarsEvent = Signal | TextCame | RecogniserLost | RecogniserWell | HearingLost
+
+
+class FailureTold(Protocol):
+    def __call__(
+        self, part: Literal["vad", "stt"], error: ProviderError, action: Literal["retry", "canned", "ignored"]
+    ) -> None: ...
+
+
+class Ears:
+    def __init__(
+        self,
+        agent: Agent,
+        limits: RecognizerLimits,
+        tasks: SessionTasks,
+        *,
+        detection: TurnDetection,
+        vad: VAD | None,
+        stt: STT | None,
+        heard: Callable[[EarsEvent], None],
+        failed: FailureTold,
+    ) -> None:
+        """`agent`: whose language is spoken. `heard` gets what happens, `failed` the failures of providers."""
+        self._loop = asyncio.get_running_loop()
+        self._heard = heard
+        self._failed = failed
+        self._detection = detection
+        self._voice = None if vad is None else VoiceSource(vad, self._vad_failed)
+        self._speaking = Speaking()
+        self._alarm = Alarm(self._loop, self._speaking, self._tell)
+        self._deaf = self._closed = False
+        self._recognizer: Recognizer | None = None
+        self._feed: SpeechFeed | None = None
+        if stt is not None:
+            limits = replace(limits, alone=vad is None)
+            self._recognizer = Recognizer(stt, agent, tasks, limits, heard=self._recognized, failed=self._stt_failed)
+            self._feed = SpeechFeed(self._recognizer, whole_turns=bool(getattr(stt, "whole_turns", False)))
+
+    @property
+    def speaking(self) -> bool:
+        """The caller speaks just now."""
+        return self._speaking.now
+
+    @property
+    def endless(self) -> bool:
+        """The recogniser is given all audio, and what it tells unasked counts."""
+        return self._feed is not None and self._feed.endless
+
+    @property
+    def detect_turns(self) -> bool:
+        """What hears just now tells when turns are over."""
+        return self._recognizer is not None and self._recognizer.detects_turns
+
+    @property
+    def fed_ms(self) -> float:
+        """Of the piece that the recogniser is being given."""
+        return 0.0 if self._feed is None else self._feed.fed_ms
+
+    @property
+    def loud_ms(self) -> float:
+        """Of an endless piece: of sound that may be speech."""
+        return self._feed.loud_ms if self._feed is not None and self._feed.endless else 0.0
+
+    def start(self) -> None:
+        """Open the recogniser's stream ahead of the first speech."""
+        if self._recognizer is not None:
+            self._recognizer.start()
+            self._feed_as_detected(None)
+
+    def agent_changed(self, agent: Agent) -> None:
+        """Another persona expects other words, or speaks another language."""
+        if self._recognizer is not None:
+            self._recognizer.agent_changed(agent)
+
+    def detect(self, detection: TurnDetection, turn: SpokenTurn | None) -> None:
+        """Somebody else ends turns from now on; `turn`: what is being said."""
+        self._detection = detection
+        self._feed_as_detected(turn)
+
+    def frame(self, frame: AudioFrame, turn: SpokenTurn | None) -> None:
+        """One 20 ms frame was heard. `turn`: what the caller is saying."""
+        if self._feed is not None:
+            self._feed.hear(frame, turn)
+        if self._voice is not None:
+            for event in self._voice.frame(frame):
+                self._tell(self._speaking.voice(event))
+
+    def begin(self, turn: SpokenTurn, at: float) -> None:
+        """Speech of `turn` is to be recognised."""
+        if self._feed is not None:
+            self._feed.begin(turn, at)
+
+    def flush(self, turn: SpokenTurn | None) -> None:
+        """The text of what was heard is wanted, for `turn`; None: for nobody."""
+        if self._feed is not None:
+            self._feed.flush(turn)
+
+    def hand_over(self, turn: SpokenTurn) -> None:
+        """What goes on being said is another turn."""
+        if self._feed is not None:
+            self._feed.hand_over(turn)
+
+    def next_turn(self, turn: SpokenTurn | None) -> None:
+        """The recogniser has ended a turn: what comes next is another one."""
+        if self._feed is not None:
+            self._feed.begin_endless(turn)
+
+    def cut(self, at: float) -> None:
+        """Nothing is heard for now. Speech that is going on ends."""
+        for event in self._voice.cut(at) if self._voice is not None else ():
+            self._tell(self._speaking.voice(event))
+        self._tell(self._speaking.cut(at))
+        if self._feed is not None:
+            self._feed.forget()
+
+    def deafen(self, deaf: bool) -> None:
+        """Whether signals of the recogniser count for nothing: they are of what was heard before."""
+        self._deaf = deaf
+
+    def close(self) -> None:
+        self._closed = True
+        self._alarm.cancel()
+        if self._recognizer is not None:
+            self._recognizer.close()
+        if self._voice is not None:
+            self._voice.close()
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def _tell(self, signals: tuple[Signal, ...]) -> None:
+        for signal in signals:
+            if self._closed:
+                return
+            self._heard(signal)
+        self._alarm.set()
+
+    def _recognized(self, event: RecognizerEvent) -> None:
+        match event:
+            case PieceDone(piece=piece, transcript=transcript) if self._feed is not None:
+                whole = piece.whole or self._detection == "stt"
+                self._heard(TextCame(self._feed.done(piece), transcript, whole))
+            case StreamLost(for_good=True):
+                self._heard(HearingLost())
+            case StreamLost() if self._detection == "stt":
+                self._tell(self._speaking.lost(self._loop.time()))
+                self._heard(RecogniserLost())
+            case StreamWell():
+                self._heard(RecogniserWell())
+            case PieceDone() | StreamLost():
+                pass
+            case _ if self.endless:
+                self._tell(() if self._deaf else self._speaking.recogniser(event))
+            case Interim() | EndOfTurn() | TurnResumed():
+                self._tell((event,))  # the VAD tells of the rest
+
+    def _feed_as_detected(self, turn: SpokenTurn | None) -> None:
+        if self._feed is None:
+            return
+        hears_voice = self._voice is not None and not self._voice.lost
+        endless = self._detection == "stt" or (self._detection == "manual" and not hears_voice)
+        if endless and not self._feed.endless:
+            self._feed.begin_endless(turn)
+        elif not endless and self._feed.endless:
+            self._feed.endless = False
+            self._feed.flush(None)
+
+    def _vad_failed(self, error: ProviderError, lost: bool) -> None:
+        self._failed("vad", error, "canned" if lost else "retry")
+        if not lost:
+            return
+        if self._detection == "vad":
+            self._heard(HearingLost())
+            return
+        self._speaking.deaf()
+        self._alarm.set()
+        if self._recognizer is not None:
+            self._recognizer.limits = replace(self._recognizer.limits, alone=True)
+        self._feed_as_detected(None)
+
+    def _stt_failed(self, error: ProviderError, action: Literal["retry", "canned", "ignored"]) -> None:
+        self._failed("stt", error, action)

@@ -1,0 +1,99 @@
+"""What the caller says, turn by turn: words arrive late and in pieces, and turns are handed over in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.turns.endpointing import Decided, TurnDecided
+from telephony.media.frames import AudioFrame
+
+__all__ = ["SpokenTurn", "SpokenTurns"]
+
+
+@dataclass(slots=True, eq=False)
+class SpokenTurn:
+    """What the caller said in one turn, as it grows."""
+
+    started_at: float
+    ended_at: float
+    texts: list[str] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    interim: str = ""  # words of which no final text has come, by a recogniser that ends turns itself
+    voiced_ms: float = 0.0
+    awaited: int = 0  # pieces whose text has not come yet
+    frames: list[AudioFrame] = field(default_factory=list)  # for recognizers that want the whole turn again
+    over_agent: bool = False  # the agent talked on, since it could not be interrupted
+    interrupted_agent: bool = False
+    cut_answer: bool = False  # and that was more than canned words
+    decided_at: float | None = None
+    reason: Decided = "silence"
+    why: str = ""
+    transcript_at: float | None = None
+    failed: bool = False
+    dropped: bool = False
+    told: bool = False  # its end has been reported
+
+    @property
+    def text(self) -> str:
+        return " ".join(text.strip() for text in self.texts if text.strip()) or self.interim.strip()
+
+    @property
+    def confidence(self) -> float:
+        return min(self.confidences, default=1.0)
+
+    def heard(self, text: str, confidence: float, at: float, *, whole: bool) -> None:
+        """Final words; `whole`: of all the turn so far."""
+        self.transcript_at = at
+        self.interim = ""
+        if whole:
+            self.texts.clear()
+            self.confidences.clear()
+        self.texts.append(text)
+        if text:
+            self.confidences.append(confidence)
+
+
+class SpokenTurns:
+    """`current` is what the caller is saying until it is decided. Decided turns wait for their text."""
+
+    def __init__(self) -> None:
+        self.current: SpokenTurn | None = None
+        self._unready: list[SpokenTurn] = []
+
+    @property
+    def unready(self) -> bool:
+        """Decided turns wait for their text."""
+        return bool(self._unready)
+
+    def begin(self, at: float) -> SpokenTurn:
+        """The turn that goes on at `at`, or a new one."""
+        if self.current is None:
+            self.current = SpokenTurn(at, at)
+        return self.current
+
+    def decide(self, decided: TurnDecided) -> SpokenTurn | None:
+        turn, self.current = self.current, None
+        if turn is None:
+            return None
+        turn.decided_at, turn.reason, turn.why = decided.at, decided.reason, decided.why
+        turn.ended_at = decided.speech_ended_at
+        self._unready.append(turn)
+        return turn
+
+    def ready(self) -> SpokenTurn | None:
+        """The next decided turn whose text is complete, or will never come."""
+        while self._unready and (self._unready[0].awaited == 0 or self._unready[0].failed):
+            turn = self._unready.pop(0)
+            if not turn.dropped:
+                return turn
+        return None
+
+    def drop(self) -> bool:
+        """Nothing of it is a turn. Whether something was being said."""
+        for turn in self._unready:
+            turn.dropped = True
+        self._unready.clear()
+        dropped, self.current = self.current, None
+        if dropped is not None:
+            dropped.dropped = True
+        return dropped is not None

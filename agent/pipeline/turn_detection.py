@@ -1,0 +1,24 @@
+"""Who may say when the caller's turn is over, with what there is to hear with."""
+
+from __future__ import annotations
+
+from agent.providers.base import STT
+from agent.turns.signals import TurnDetection
+
+__all__ = ["detection_problem"]
+
+
+def detection_problem(detection: TurnDetection, *, vad: bool, stt: STT | None) -> str:
+    """Why turns cannot be detected so; empty: they can."""
+    match detection:
+        case "realtime":
+            return "turn_detection realtime is not available yet: use vad, stt or manual"
+        case "stt" if stt is None:
+            return "turn_detection stt needs an STT that detects turns, and there is no STT"
+        case "stt" if not getattr(stt, "turns", False):
+            return (
+                f"turn_detection stt needs an STT that detects turns, and {stt.name if stt else ''} does not: use vad"
+            )
+        case "vad" if stt is not None and not vad:
+            return "turn_detection vad needs a VAD to tell when somebody speaks, and there is only an STT"
+    return ""
