@@ -14,7 +14,7 @@ from agent.within import within
 __all__ = ["Task", "TaskAbandoned", "TaskTimedOut"]
 
 T = TypeVar("T")
-_FROM_PERSONA = ("voice", "language", "llm", "tts", "canned", "silence_ladder")
+_FROM_PERSONA = ("voice", "language", "llm", "tts", "canned", "silence_ladder", "turn_detection")
 
 
 class TaskAbandoned(ToolError):
@@ -32,8 +32,8 @@ class Task(Agent, Generic[T]):
         address = await ConfirmedAddress("Where shall we send it?")
 
     From then on the task talks and listens, until `complete` or `fail` is called; then the reply and the persona that
-    wait for it go on. What the task does not set itself (`voice`, `language`, `llm`, `tts`, `canned`, `silence_ladder`)
-    is as whoever awaits it has it. A task is awaited once.
+    wait for it go on. What the task does not set itself (`voice`, `language`, `llm`, `tts`, `canned`, `silence_ladder`,
+    `turn_detection`) is as whoever awaits it has it. A task is awaited once.
 
     `timeout_s`: of the caller's and the agent's time, holds not counted; None: the call's other limits are enough.
     """
