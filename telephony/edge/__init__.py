@@ -3,7 +3,7 @@
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
-from telephony.edge.hops import CallerGone, DialogEnded, DigitPressed
+from telephony.edge.hops import CallerGone, DialAttempted, DialogEnded, DigitPressed
 from telephony.edge.protocol import (
     Admitter,
     Dial,
@@ -22,6 +22,7 @@ __all__ = [
     "Admitter",
     "CallerGone",
     "Dial",
+    "DialAttempted",
     "DialogEnded",
     "DialogInfo",
     "DialogState",

@@ -41,6 +41,10 @@ class Branches:
         """The Call-ID of a call that a worker places, as the outside knows it."""
         return self._digest("call", leg_id, worker_call_id)
 
+    def token(self, number: int) -> str:
+        """A client nonce, or the salt of a nonce: nobody can guess it, and `number` never comes twice."""
+        return self._digest("token", str(number))
+
     def own(self, call_id: str, number: int) -> str:
         """The branch of a request that the edge itself makes."""
         return f"z9hG4bKtlo{self._digest('own', call_id, str(number))}"

@@ -24,6 +24,7 @@ from telephony.edge.waiting import WaitingInvites
 from telephony.sip import writing
 from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
+from telephony.sip.places import FailedPlaces
 from telephony.sip.uri import Uri, bracketed
 
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
@@ -65,6 +66,7 @@ class EdgeContext:
         self.sockets = tuple(sockets)
         self.worker_port = worker_port
         self.branches = Branches(key)
+        self._tokens = 0
         self.trunks = TrunkTable(settings.trunks)
         self.rates = SourceRates(settings.limits)
         self.waiting = WaitingInvites(settings.limits.invites_per_second, settings.limits.invite_wait_s)
@@ -75,6 +77,7 @@ class EdgeContext:
         self.over_rate = AttemptTable(max(1, remembered // 10), kept_s)  # so that they push out no call
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
+        self.failed_places = FailedPlaces()
         self.resends = ResendTable(settings.timers.public)
         self.relays = RelayTable(remembered, settings.timers)
         self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"
@@ -86,6 +89,11 @@ class EdgeContext:
         self._media_policy = settings.media
         self._trunk_media = {trunk.name: trunk.media for trunk in settings.trunks}
         self.trust = Trust(self.trunks, self.is_own)
+
+    def random_token(self) -> str:
+        """Eight bytes that nobody can guess, in hex."""
+        self._tokens += 1
+        return self.branches.token(self._tokens)[:16]
 
     def media_rule(self, trunk: str | None, source: str) -> MediaRule:
         """What a description that came from `source` may say about where its audio goes."""

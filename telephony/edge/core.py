@@ -179,6 +179,10 @@ class EdgeCore:
             raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
         self._dialing.allow(dial, now)
 
+    def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
+        """No TCP connection could be made to this address."""
+        return self._dialing.not_connected(ip, port, now)
+
     def last_word(self, leg_id: str, cause: str) -> SendPublic | None:
         dialog = self._context.dialogs.of_leg(leg_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
@@ -210,6 +214,7 @@ class EdgeCore:
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)
+        actions += self._dialing.due(now)
         for due in context.relays.due(now):
             actions += self._ending.due(due, now)
         for dialog in context.dialogs.expired(now):

@@ -13,16 +13,17 @@ import structlog
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.context import EdgeContext
+from telephony.edge.dial_attempts import DialAttempts, route_set
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
-from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
+from telephony.edge.hops import Action, Hop, SendWorker
 from telephony.edge.protocol import Dial, InviteInfo, Source, WorkerAddress
-from telephony.edge.relays import Asked
-from telephony.edge.to_public import request_to_public
+from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_worker import response_to_worker
-from telephony.edge.way import way_to
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
+from telephony.sip.headers import seconds_of
 from telephony.sip.parse import Request, Response
+from telephony.sip.resolving import Place
 from telephony.sip.uri import as_ip, contact_uri
 
 __all__ = ["Dialing"]
@@ -37,20 +38,25 @@ _MOST_ALLOWED = 1000
 class Dialing:
     def __init__(self, context: EdgeContext) -> None:
         self._context = context
+        self._attempts = DialAttempts(context)
         self._allowed: OrderedDict[str, tuple[Dial, float]] = OrderedDict()
 
     def allow(self, dial: Dial, now: float) -> None:
         """The worker's next INVITE with this call id goes there. Raises TelephonyMisuse for what is no destination."""
-        context = self._context
-        if as_ip(dial.host) is None or not 0 < dial.port < 65536:
-            raise TelephonyMisuse(f"{dial.host}:{dial.port} is not an IP address and port that a call can go to")
-        if context.is_own(dial.host, dial.port):
-            raise TelephonyMisuse(f"{dial.host}:{dial.port} is our own: a call would come back to us")
-        if not any(socket.transport == dial.transport for socket in context.sockets):
-            raise TelephonyMisuse(f"no listen address for {dial.transport}, so no call can be placed over it")
+        for place in dial.places:
+            self._check(place)
         self._allowed[dial.leg_id] = (dial, now + _ALLOWED_S)
         if len(self._allowed) > _MOST_ALLOWED:
             self._allowed.popitem(last=False)
+
+    def _check(self, place: Place) -> None:
+        context = self._context
+        if as_ip(place.ip) is None or not 0 < place.port < 65536:
+            raise TelephonyMisuse(f"{place.ip}:{place.port} is not an IP address and port that a call can go to")
+        if context.is_own(place.ip, place.port):
+            raise TelephonyMisuse(f"{place.ip}:{place.port} is our own: a call would come back to us")
+        if not any(socket.transport == place.transport for socket in context.sockets):
+            raise TelephonyMisuse(f"no listen address for {place.transport}, so no call can be placed over it")
 
     # What the worker sends
 
@@ -65,19 +71,14 @@ class Dialing:
         del self._allowed[dial.leg_id]
         dialog = self._dialog(request, dial, now)
         context.dialogs.add(dialog)
-        via = context.public_via(dialog.public.hop, dialog.branch)
-        contact = context.public_contact(dialog.public.hop.listener)
-        data = request_to_public(request, dialog, via=via, contact=contact, uri=dial.uri, routes=())
-        sent = SendPublic(dialog.public.hop, data)
-        context.relays.ask(dialog.branch, Asked(dialog, request, address, initial=True), now)
-        context.resends.request((dialog.branch, "INVITE"), sent, now, invite=True)
-        context.counters.add("forwarded_out.INVITE")
+        dialed = self._attempts.dialed(dial, now)
+        asked = Asked(dialog, request, address, initial=True, dialed=dialed)
+        sent = self._attempts.next_place(asked, dialed, now)
         return [context.answer_worker(request, address, 100), sent]
 
     def _dialog(self, request: Request, dial: Dial, now: float) -> Dialog:
         context = self._context
-        listener = next(n for n, socket in enumerate(context.sockets) if socket.transport == dial.transport)
-        hop = Hop(dial.transport, dial.host, dial.port, listener)
+        hop = self._attempts.hop_of(dial.places[0])
         sip_call_id = context.branches.public_call_id(dial.leg_id, request.call_id)
         tag = context.branches.public_tag(dial.leg_id)
         source = Source(dial.host, dial.port, dial.transport)
@@ -117,7 +118,7 @@ class Dialing:
             if asked is None or asked.cancelled or dialog.state is not DialogState.INVITING:
                 return [answer]
             context.dialogs.expire_at(dialog, now + context.timers.dial_cancelled_s)
-            return [answer, *self._cancel(asked, now)]
+            return [answer, *self._attempts.cancel(asked, now)]
         if asked is None:
             return []
         return [asked.final or context.answer_worker(request, address, 100)]
@@ -125,34 +126,43 @@ class Dialing:
     # What the called side answers
 
     def response(self, response: Response, asked: Asked, hop: Hop, now: float) -> list[Action]:
-        context, dialog = self._context, asked.dialog
+        context, dialog, dialed = self._context, asked.dialog, asked.dialed
+        attempt = None if dialed is None or dialed.now is None else dialed.now
+        if dialed is not None and attempt is not None and response.via.branch != attempt.branch:
+            attempt = dialed.earlier.get(response.via.branch)
         if (
-            response.below is not None
+            dialed is None
+            or attempt is None
+            or response.below is not None
             or response.call_id != dialog.sip_call_id
             or response.from_tag != dialog.worker.tag
-            or response.cseq != asked.request.cseq
+            or response.cseq != attempt.cseq
         ):
             context.counters.add("stray_response")
             return []
-        if not context.trust.may_speak(dialog, hop):
+        if hop.ip != attempt.hop.ip and not context.trust.is_of_trunk(hop.ip, dialog.trunk):
             context.counters.add("untrusted.response")
             return []
         context.counters.add(f"responses_in.{response.status // 100}xx")
-        if hop.ip == dialog.public.hop.ip and hop.connection:
-            dialog.public.hop = replace(dialog.public.hop, connection=hop.connection)
+        if attempt is not dialed.now:
+            return self._attempts.late(response, asked, attempt, now)
+        if hop.ip == attempt.hop.ip and hop.connection:
+            attempt.hop = dialog.public.hop = replace(attempt.hop, connection=hop.connection)
+        first, attempt.heard = not attempt.heard, True
         if response.status < 200:
-            return self._provisional(response, asked, hop, now)
-        context.resends.answered((dialog.branch, "INVITE"))
+            return self._provisional(response, asked, attempt, hop, now, first=first)
+        context.resends.answered((attempt.branch, "INVITE"))
         if response.status < 300:
-            return self._answered(response, asked, hop, now)
-        return self._refused(response, asked, now)
+            return self._answered(response, asked, attempt, hop, now)
+        return self._refused(response, asked, dialed, attempt, now)
 
-    def _provisional(self, response: Response, asked: Asked, hop: Hop, now: float) -> list[Action]:
+    def _provisional(
+        self, response: Response, asked: Asked, attempt: DialAttempt, hop: Hop, now: float, *, first: bool
+    ) -> list[Action]:
         context, dialog = self._context, asked.dialog
-        context.resends.provisional((dialog.branch, "INVITE"), now)
-        first, asked.provisional = not asked.provisional, True
+        context.resends.provisional((attempt.branch, "INVITE"), now)
         if asked.cancelled:
-            return self._cancel(asked, now) if first else []
+            return self._attempts.cancel(asked, now) if first else []
         if response.status == 100 or dialog.state is not DialogState.INVITING:
             return []
         self._learn(dialog, response)
@@ -162,30 +172,40 @@ class Dialing:
             context.counters.add(f"refused.{error.rule}")
         return [self._to_worker(response, asked)]
 
-    def _answered(self, response: Response, asked: Asked, hop: Hop, now: float) -> list[Action]:
+    def _answered(self, response: Response, asked: Asked, attempt: DialAttempt, hop: Hop, now: float) -> list[Action]:
         context, dialog = self._context, asked.dialog
         answered = dialog.state in (DialogState.CONFIRMED, DialogState.ENDING)
         if answered and response.to_tag == dialog.public.tag and asked.final:
             return [asked.final]  # the worker acknowledges it again
         if asked.cancelled or dialog.state is not DialogState.INVITING:
-            actions = self._turn_down(response, dialog, now)  # it crossed our CANCEL, or another phone was first
+            # It crossed our CANCEL, or another phone was first.
+            actions = self._attempts.turn_down(response, dialog, attempt, now)
             return actions + (self._end(asked, 487, "cancelled", now) if not asked.final else [])
         self._learn(dialog, response)
         try:
             response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:
             context.counters.add(f"refused.{error.rule}")
-            return [*self._turn_down(response, dialog, now), *self._end(asked, 488, error.cause, now)]
+            turned_down = self._attempts.turn_down(response, dialog, attempt, now)
+            return [*turned_down, *self._end(asked, 488, error.cause, now)]
         dialog.happened(DialogEvent.ANSWERED)
         context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
         asked.final = self._to_worker(response, asked)
-        return [asked.final]
+        return [asked.final, *self._attempts.over(asked, response.status, response.reason, now)]
 
-    def _refused(self, response: Response, asked: Asked, now: float) -> list[Action]:
-        context, dialog = self._context, asked.dialog
-        actions: list[Action] = [self._ack(response, dialog)]
+    def _refused(
+        self, response: Response, asked: Asked, dialed: Dialed, attempt: DialAttempt, now: float
+    ) -> list[Action]:
+        context, dialog, attempts = self._context, asked.dialog, self._attempts
+        actions: list[Action] = [attempts.acknowledge(response, dialog, attempt)]
         if asked.final or dialog.state is not DialogState.INVITING:
             return actions
+        if (again := attempts.with_credentials(response, asked, dialed, now)) is not None:
+            return [*actions, again]
+        retry_after_s = seconds_of(response.value("retry-after")) or 0
+        actions += attempts.over(asked, response.status, response.reason, now, retry_after_s)
+        if attempts.fails_over(asked, dialed, response.status):
+            return [*actions, attempts.next_place(asked, dialed, now)]
         self._learn(dialog, response)
         if asked.cancelled:
             response.status, response.reason = 487, ""
@@ -205,12 +225,39 @@ class Dialing:
         return self.cut(dialog, 408, "the call was not answered in time", now)
 
     def unreachable(self, key: object, now: float) -> list[Action]:
-        """Nothing at all has come from the destination in 32 s (timer B)."""
+        """Nothing at all has come from a place in 32 s (timer B)."""
         if not isinstance(key, tuple) or key[1] != "INVITE":
             return []
         asked = self._context.relays.asked(key[0], "INVITE")
-        if asked is None or asked.final:
+        if asked is None or asked.final or asked.dialed is None or asked.dialed.now is None:
             return []
+        return self._silent(asked, asked.dialed, now) if asked.dialed.now.branch == key[0] else []
+
+    def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
+        """No TCP connection could be made to this address."""
+        actions: list[Action] = []
+        for dialog in self._context.dialogs.inviting():
+            asked = self._context.relays.asked(dialog.branch, "INVITE")
+            dialed = None if asked is None else asked.dialed
+            if asked is None or asked.final or dialed is None or dialed.now is None or dialed.now.heard:
+                continue
+            hop = dialed.now.hop
+            if (hop.transport, hop.ip, hop.port) == ("tcp", ip, port):
+                actions += self._silent(asked, dialed, now)
+        return actions
+
+    def due(self, now: float) -> list[Action]:
+        """Places that have shown no sign of life for as long as they may."""
+        actions: list[Action] = []
+        for asked in self._attempts.silent(now):
+            if asked.dialed is not None and asked.dialog.state is DialogState.INVITING:
+                actions += self._silent(asked, asked.dialed, now)
+        return actions
+
+    def _silent(self, asked: Asked, dialed: Dialed, now: float) -> list[Action]:
+        if self._attempts.fails_over(asked, dialed, 0):
+            over = self._attempts.over(asked, 0, "no answer", now)
+            return [*over, self._attempts.next_place(asked, dialed, now)]
         return self._end(asked, 408, "the destination does not answer", now)
 
     def cut(self, dialog: Dialog, status: int, cause: str, now: float, *, tell_worker: bool = True) -> list[Action]:
@@ -218,13 +265,13 @@ class Dialing:
         asked = self._context.relays.asked(dialog.branch, "INVITE")
         if asked is None:
             return self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
-        actions = [] if asked.cancelled else self._cancel(asked, now)
+        actions = [] if asked.cancelled else self._attempts.cancel(asked, now)
         return actions + self._end(asked, status, cause, now, tell_worker=tell_worker)
 
     def _end(self, asked: Asked, status: int, cause: str, now: float, *, tell_worker: bool = True) -> list[Action]:
         """Our own final answer to the worker's INVITE."""
         context, dialog, request = self._context, asked.dialog, asked.request
-        context.resends.answered((dialog.branch, "INVITE"))
+        over = self._attempts.over(asked, 0, cause, now)
         headers = {"Reason": writing.reason_header(status, cause)}
         data = writing.respond(
             request.lines, request.via, asked.address, status, to_tag=dialog.shown.public_tag, headers=headers
@@ -233,48 +280,9 @@ class Dialing:
         context.counters.add(f"answered.{status}")
         ended = context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s, refused=(status, cause))
         if not tell_worker:
-            return ended
+            return [*over, *ended]
         context.resends.final_answer((dialog.branch, "final"), asked.final, now)
-        return [asked.final, *ended]
-
-    def _cancel(self, asked: Asked, now: float) -> list[Action]:
-        """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1)."""
-        context, dialog = self._context, asked.dialog
-        asked.cancelled = True
-        if not asked.provisional:
-            return []
-        sent = SendPublic(dialog.public.hop, self._own("CANCEL", dialog, f"<{dialog.called_uri}>"))
-        context.resends.request((dialog.branch, "CANCEL"), sent, now)
-        return [sent]
-
-    def _ack(self, response: Response, dialog: Dialog) -> SendPublic:
-        """Of an answer that is no 2xx: with the branch of the INVITE (RFC 3261 section 17.1.1.3)."""
-        to = f"<{dialog.called_uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
-        return SendPublic(dialog.public.hop, self._own("ACK", dialog, to))
-
-    def _own(self, method: str, dialog: Dialog, to: str) -> bytes:
-        headers = [("Via", self._context.public_via(dialog.public.hop, dialog.branch)), ("From", dialog.worker.address)]
-        headers += [("To", to), ("Call-ID", dialog.sip_call_id), ("CSeq", f"{dialog.invite_cseq} {method}")]
-        return writing.own_request(method, dialog.called_uri, headers)
-
-    def _turn_down(self, response: Response, dialog: Dialog, now: float) -> list[Action]:
-        """A 2xx that came too late: ACK and BYE, as its dialog wants them."""
-        context = self._context
-        contact = contact_uri(response.value("contact")) or dialog.called_uri
-        uri, routes, hop = way_to(context, dialog, contact, _route_set(response))
-        actions: list[Action] = []
-        for method, cseq in (("ACK", dialog.invite_cseq), ("BYE", dialog.invite_cseq + 1000)):
-            branch = context.branches.own(f"{method} {dialog.sip_call_id} {response.to_tag}", cseq)
-            if branch in context.resends:
-                continue
-            headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-            headers += [("From", dialog.worker.address), ("To", f"<{dialog.called_uri}>;tag={response.to_tag}")]
-            headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} {method}")]
-            action = SendPublic(hop, writing.own_request(method, uri, headers))
-            if method == "BYE":
-                context.resends.request(branch, action, now)
-            actions.append(action)
-        return actions
+        return [*over, asked.final, *ended]
 
     def _learn(self, dialog: Dialog, response: Response) -> None:
         """The called side's tag, target and route set (RFC 3261 section 12.1.2). Each phone that rings is a dialog of
@@ -288,14 +296,10 @@ class Dialing:
             dialog.shown = replace(shown, public=f"{address};tag={ours}", public_tag=ours)
         if response.status < 300 and (contact := contact_uri(response.value("contact"))):
             dialog.public.contact = contact
-            dialog.public.routes = _route_set(response)
+            dialog.public.routes = route_set(response)
 
     def _to_worker(self, response: Response, asked: Asked) -> SendWorker:
         data = response_to_worker(
             response, asked.request, asked.address, self._context.worker_contact, to_tag=asked.dialog.shown.public_tag
         )
         return SendWorker(*asked.address, data)
-
-
-def _route_set(response: Response) -> tuple[str, ...]:
-    return tuple(reversed(response.headers.get("record-route")))

@@ -154,6 +154,11 @@ class DialogTable:
             table[key] = dialog
         dialog.public.tag = tag
 
+    def inviting(self) -> list[Dialog]:
+        """Those of workers that have no final answer yet."""
+        found = self._dialogs.values()
+        return [d for d in found if d.state is DialogState.INVITING and d.initiator is Party.WORKER]
+
     def of_worker(self, name: str) -> list[Dialog]:
         return list(self._by_worker.get(name, {}).values())
 

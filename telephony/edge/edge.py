@@ -19,6 +19,7 @@ from telephony.edge.hops import (
     Action,
     CallCancelled,
     CallerGone,
+    DialAttempted,
     DialogEnded,
     DigitPressed,
     FloodSummedUp,
@@ -48,7 +49,8 @@ class Edge:
     All methods belong to the asyncio loop. `on_refused` is called once for each refused INVITE, `on_dialog_ended` once
     for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer,
     `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
-    `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO.
+    `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
+    `on_attempt` for each place that a worker's call was tried at, when that is over.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Edge:
         on_flood: Callable[[Flood], None] | None = None,
         on_caller_gone: Callable[[CallerGone], None] | None = None,
         on_digit: Callable[[DigitPressed], None] | None = None,
+        on_attempt: Callable[[DialAttempted], None] | None = None,
     ) -> None:
         self._settings = settings
         self._admitter = admitter
@@ -71,9 +74,12 @@ class Edge:
         self._on_flood = on_flood
         self._on_caller_gone = on_caller_gone
         self._on_digit = on_digit
+        self._on_attempt = on_attempt
         self.counters = EdgeCounters()
         trunks = TrunkTable(settings.trunks)
-        self._tcp = TcpConnections(settings.limits, self.counters, self._from_public, trunks, self._carries_a_call)
+        self._tcp = TcpConnections(
+            settings.limits, self.counters, self._from_public, trunks, self._carries_a_call, self._not_connected
+        )
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None
@@ -223,6 +229,10 @@ class Edge:
         if self._core is not None:
             self._perform(self._core.receive(data, hop, self._loop.time()))
 
+    def _not_connected(self, ip: str, port: int) -> None:
+        if self._core is not None:
+            self._perform(self._core.not_connected(ip, port, self._loop.time()))
+
     def _from_worker(self, data: bytes, address: tuple[str, int]) -> None:
         if self._core is not None:
             self._perform(self._core.receive_from_worker(data, address, self._loop.time()))
@@ -245,6 +255,8 @@ class Edge:
                     self._tell(self._on_refused, invite)
                 case FloodSummedUp(flood):
                     self._tell(self._on_flood, flood)
+                case DialAttempted():
+                    self._tell(self._on_attempt, action)
                 case DialogEnded():
                     self._tell(self._on_dialog_ended, action)
                 case CallCancelled(leg_id):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from telephony.edge.protocol import Flood, RefusedInvite, Transport
+from telephony.sip.resolving import Place
 
 __all__ = [
     "Action",
     "CallCancelled",
     "CallerGone",
+    "DialAttempted",
     "DialogEnded",
     "DigitPressed",
     "FloodSummedUp",
@@ -31,6 +33,7 @@ class Hop:
     listener: int  # index of the public socket
     connection: int = 0  # 0: none
     fallback: int = 0  # another connection; 0: none
+    chosen: bool = False  # by the gateway: a connection is made to it even if no trunk allows the address
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,26 @@ class DigitPressed:
     duration_ms: int  # 0: not said
 
 
+@dataclass(frozen=True, slots=True)
+class DialAttempted:
+    """A place that a worker's call was tried at. `status`: the final answer; 0: there was none."""
+
+    leg_id: str
+    place: Place
+    status: int
+    reason: str
+    began_at: float  # seconds, loop clock
+    ended_at: float
+
+
 Action = (
-    SendPublic | SendWorker | InviteRefused | DialogEnded | CallCancelled | FloodSummedUp | CallerGone | DigitPressed
+    DialAttempted
+    | SendPublic
+    | SendWorker
+    | InviteRefused
+    | DialogEnded
+    | CallCancelled
+    | FloodSummedUp
+    | CallerGone
+    | DigitPressed
 )

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from telephony.sip.digest import Credentials
+from telephony.sip.resolving import Place
+
 __all__ = [
     "Admitter",
     "Dial",
@@ -21,6 +24,7 @@ __all__ = [
 ]
 
 Transport = Literal["udp", "tcp"]
+FAIL_OVER_ON = frozenset({408, *range(500, 600)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ class Dial:
     port: int
     transport: Transport = "udp"
     ring_s: float = 60.0  # then it is cancelled
+    others: tuple[Place, ...] = ()  # tried in this order when `host` does not answer or cannot take the call
+    account: Credentials | None = None  # with which a 401 or 407 is answered
+    answer_s: float = 4.0  # with others left: as long as a place may show no sign of life
+    fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or a busy
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place(self.transport, self.host, self.port), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

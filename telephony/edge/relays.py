@@ -13,13 +13,16 @@ from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 
 from telephony.edge.dialogs import Dialog, DialogState, Reply
-from telephony.edge.hops import SendPublic, SendWorker
+from telephony.edge.hops import Hop, SendPublic, SendWorker
+from telephony.edge.protocol import Dial
 from telephony.edge.settings import EdgeTimers
+from telephony.sip.digest import DigestClient
 from telephony.sip.offer import Streams
 from telephony.sip.parse import Request
+from telephony.sip.resolving import Place
 from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, Do, Timers, Transaction
 
-__all__ = ["Asked", "Due", "DueKind", "Relay", "RelayTable"]
+__all__ = ["Asked", "DialAttempt", "Dialed", "Due", "DueKind", "Relay", "RelayTable"]
 
 
 class DueKind(StrEnum):
@@ -57,6 +60,32 @@ class Relay:
 
 
 @dataclass(slots=True)
+class DialAttempt:
+    """The INVITE of a worker's call at one place, with or without credentials."""
+
+    branch: str
+    hop: Hop
+    place: Place
+    cseq: int
+    began_at: float
+    heard: bool = False  # an answer of any kind has come
+    cancel: bool = False  # it has been sent a CANCEL
+
+
+@dataclass(slots=True)
+class Dialed:
+    """`left`: places that have not been tried; `earlier`: attempts that are over for us, by branch."""
+
+    dial: Dial
+    left: list[Place]
+    digest: DigestClient | None
+    now: DialAttempt | None = None
+    earlier: dict[str, DialAttempt] = field(default_factory=dict)
+    challenges: int = 0  # of the present place
+    told: DialAttempt | None = None  # the end of this one has been told
+
+
+@dataclass(slots=True)
 class Asked:
     """A worker's request at its caller."""
 
@@ -67,7 +96,7 @@ class Asked:
     waits: bool = False  # to be sent again
     resent: SendPublic | None = None
     initial: bool = False  # the INVITE of a call that the worker places; then:
-    provisional: bool = False  # a 1xx has come
+    dialed: Dialed | None = None  # how far that has come
     cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
     final: SendWorker | None = None  # as the worker has it
 

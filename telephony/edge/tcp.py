@@ -32,6 +32,7 @@ class TcpConnections:
         on_message: Callable[[bytes, Hop], None],
         trunks: TrunkTable,
         carries_a_call: Callable[[int], bool],
+        on_not_connected: Callable[[str, int], None],
     ) -> None:
         """`carries_a_call` says of a connection's number whether a caller is reached over it: such a one is never idle,
         since a caller behind a NAT can be reached no other way."""
@@ -40,6 +41,7 @@ class TcpConnections:
         self.on_message = on_message
         self.trunks = trunks
         self.carries_a_call = carries_a_call
+        self.on_not_connected = on_not_connected
         self._places = ConnectionPlaces(limits, len(trunks))
         self._connections: dict[int, _Connection] = {}
         self._last = 0
@@ -77,7 +79,7 @@ class TcpConnections:
             connection.send(data)
             return
         trunk = self.trunks.trunk_of(hop.ip)
-        if trunk is None:  # connections are made to nobody else, whatever a Via or Contact says
+        if trunk is None and not hop.chosen:  # connections are made to nobody else, whatever a Via or Contact says
             self.counters.add("tcp.not_connected")
             return
         if key not in self._dialing:
@@ -102,6 +104,8 @@ class TcpConnections:
         except OSError:  # TimeoutError is one
             self.counters.add("tcp.connect_failed")
             connection = self._connections.get(hop.fallback)
+            if connection is None:
+                self.on_not_connected(*key)
         finally:
             _, queue = self._dialing.pop(key)
         if connection is not None:

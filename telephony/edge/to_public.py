@@ -33,9 +33,16 @@ def response_to_public(response: Response, reply: Reply, contact: str, to_tag: s
 
 
 def request_to_public(
-    request: Request, dialog: Dialog, *, via: str, contact: str, uri: str, routes: Sequence[str]
+    request: Request,
+    dialog: Dialog,
+    *,
+    via: str,
+    contact: str,
+    uri: str,
+    routes: Sequence[str],
+    extra: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """The worker's request in the dialog that the caller knows."""
+    """`extra`: header fields of ours. The worker's request in the dialog that the caller knows."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
     texts = [f"Via: {via}", *(f"Route: {value}" for value in routes), f"Max-Forwards: {left}"]
     texts += [
@@ -44,6 +51,7 @@ def request_to_public(
         f"Call-ID: {dialog.sip_call_id}",
         f"CSeq: {request.cseq + dialog.worker.cseq_shift} {request.method}",
     ]
+    texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(request, contact)
     texts += _promises(request)
     return assemble(f"{request.method} {uri} SIP/2.0", texts, request.body)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["COMPACT", "Headers", "Line", "split_commas"]
+__all__ = ["COMPACT", "Headers", "Line", "seconds_of", "split_commas"]
 
 COMPACT = {
     "a": "accept-contact",
@@ -91,6 +91,12 @@ class Headers:
             elif value:
                 values.append(value)
         return values
+
+
+def seconds_of(text: str) -> int | None:
+    """Of Expires, Min-Expires or Retry-After (which may have a comment and parameters); None: it is no number."""
+    digits = text.partition(";")[0].partition("(")[0].strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
 def split_commas(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials, DigestClient
 from telephony.sip.drawn import drawn
+from telephony.sip.headers import seconds_of
 from telephony.sip.parse import Response
 from telephony.sip.uri import parse_name_addr, try_uri
 
@@ -284,8 +285,8 @@ def answer_of(response: Response, contact: str, *, other_host: bool) -> Answered
         response.reason[:100],
         tuple(response.headers.get(asks)),
         _granted(response, contact),
-        _seconds(response.value("min-expires")),
-        _seconds(response.value("retry-after")),
+        seconds_of(response.value("min-expires")),
+        seconds_of(response.value("retry-after")),
         other_host,
     )
 
@@ -310,16 +311,11 @@ def _granted(response: Response, contact: str) -> int | None:
             )
         ):
             continue
-        seconds = _seconds(address.params.get("expires", ""))
-        return _seconds(response.value("expires")) if seconds is None else seconds
+        seconds = seconds_of(address.params.get("expires", ""))
+        return seconds_of(response.value("expires")) if seconds is None else seconds
     if contacts:
         return 0 if wanted is not None else None  # it lists others, and not ours
-    return _seconds(response.value("expires"))
-
-
-def _seconds(text: str) -> int | None:
-    digits = text.partition(";")[0].partition("(")[0].strip()
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+    return seconds_of(response.value("expires"))
 
 
 def table() -> str:

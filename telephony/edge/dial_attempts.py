@@ -1,0 +1,179 @@
+"""The places at which a worker's call is tried, one after the other, and the credentials that they ask for.
+
+Each attempt is a client transaction of its own: a branch and a CSeq. The worker knows one INVITE, and one answer to it.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from telephony.edge.context import EdgeContext
+from telephony.edge.dialogs import Dialog
+from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic
+from telephony.edge.protocol import Dial
+from telephony.edge.relays import Asked, DialAttempt, Dialed
+from telephony.edge.to_public import request_to_public
+from telephony.edge.way import way_to
+from telephony.sip.digest import DigestClient
+from telephony.sip.parse import Response
+from telephony.sip.resolving import Place
+from telephony.sip.uri import contact_uri
+from telephony.sip.writing import own_request
+
+__all__ = ["DialAttempts", "route_set"]
+
+
+class DialAttempts:
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
+        self._limits: list[tuple[float, int, Asked, DialAttempt]] = []  # when a place has been silent for too long
+        self._count = 0
+
+    def dialed(self, dial: Dial, now: float) -> Dialed:
+        """Places that failed of late come last."""
+        context = self._context
+        places = context.failed_places.ordered(dial.places, now)
+        digest = None if dial.account is None else DigestClient(dial.account, context.random_token)
+        return Dialed(dial, list(places), digest)
+
+    def next_place(self, asked: Asked, dialed: Dialed, now: float) -> SendPublic:
+        """Send the INVITE there. Raises IndexError when none is left."""
+        place = dialed.left.pop(0)
+        dialed.challenges = 0
+        return self._send(asked, dialed, place, self.hop_of(place), now)
+
+    def hop_of(self, place: Place) -> Hop:
+        sockets = self._context.sockets
+        listener = next(n for n, socket in enumerate(sockets) if socket.transport == place.transport)
+        transport = sockets[listener].transport
+        return Hop(transport, place.ip, place.port, listener, chosen=transport != "udp")
+
+    def _send(self, asked: Asked, dialed: Dialed, place: Place, hop: Hop, now: float) -> SendPublic:
+        context, dialog, request = self._context, asked.dialog, asked.request
+        branch = dialog.branch
+        if dialed.now is not None:
+            dialed.earlier[dialed.now.branch] = dialed.now
+            dialog.worker.cseq_shift += 1
+            branch = context.branches.own(f"dial {dialog.branch}", dialog.worker.cseq_shift)
+        cseq = request.cseq + dialog.worker.cseq_shift
+        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now)
+        dialog.public.hop = hop
+        dialog.invite_cseq = dialog.worker.cseq = cseq
+        uri = dialed.dial.uri
+        credentials = () if dialed.digest is None else dialed.digest.answers("INVITE", uri, request.body)
+        data = request_to_public(
+            request,
+            dialog,
+            via=context.public_via(hop, branch),
+            contact=context.public_contact(hop.listener),
+            uri=uri,
+            routes=(),
+            extra=credentials,
+        )
+        sent = SendPublic(hop, data)
+        context.relays.ask(branch, asked, now)
+        context.resends.request((branch, "INVITE"), sent, now, invite=True)
+        context.counters.add("forwarded_out.INVITE")
+        if dialed.left:
+            self._count += 1
+            heapq.heappush(self._limits, (now + dialed.dial.answer_s, self._count, asked, attempt))
+        return sent
+
+    def silent(self, now: float) -> list[Asked]:
+        """Calls whose present place has shown no sign of life for as long as it may."""
+        found = []
+        while self._limits and self._limits[0][0] <= now:
+            _, _, asked, attempt = heapq.heappop(self._limits)
+            dialed = asked.dialed
+            if dialed is not None and dialed.now is attempt and not attempt.heard and not asked.final:
+                found.append(asked)
+        return found
+
+    def with_credentials(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
+        """The INVITE once more, with an answer to its challenge; None: there is no such answer."""
+        attempt, digest = dialed.now, dialed.digest
+        if attempt is None or digest is None or asked.cancelled or response.status not in (401, 407):
+            return None
+        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
+        if not digest.challenged(response.status, response.headers.get(name), before=dialed.challenges):
+            return None
+        dialed.challenges += 1
+        return self._send(asked, dialed, attempt.place, attempt.hop, now)
+
+    def fails_over(self, asked: Asked, dialed: Dialed, status: int) -> bool:
+        """Whether the next place is to be tried after this answer; 0: there was none."""
+        able = status == 0 or (status in dialed.dial.fail_over_on and status < 600 and status != 486)
+        return able and bool(dialed.left) and not asked.cancelled
+
+    def over(self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0) -> list[Action]:
+        """The present attempt has come to its end; what that says of its place is remembered. Tells of it once."""
+        dialed = asked.dialed
+        if dialed is None or dialed.now is None or dialed.told is dialed.now:
+            return []
+        attempt = dialed.told = dialed.now
+        self._context.resends.answered((attempt.branch, "INVITE"))
+        if status in (408, 503) or (status == 0 and not attempt.heard and not asked.cancelled):
+            self._context.failed_places.failed(attempt.place, now, retry_after_s)
+        elif attempt.heard:
+            self._context.failed_places.worked(attempt.place)
+        leg_id = asked.dialog.leg_id
+        return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now)]
+
+    # What the edge sends of itself
+
+    def cancel(self, asked: Asked, now: float) -> list[Action]:
+        """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1)."""
+        asked.cancelled = True
+        attempt = None if asked.dialed is None else asked.dialed.now
+        return [] if attempt is None else self._cancel_attempt(asked.dialog, attempt, now)
+
+    def _cancel_attempt(self, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:
+        if not attempt.heard or attempt.cancel:
+            return []
+        attempt.cancel = True
+        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{dialog.called_uri}>"))
+        self._context.resends.request((attempt.branch, "CANCEL"), sent, now)
+        return [sent]
+
+    def acknowledge(self, response: Response, dialog: Dialog, attempt: DialAttempt) -> SendPublic:
+        """Of an answer that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
+        to = f"<{dialog.called_uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
+        return SendPublic(attempt.hop, self._own("ACK", dialog, attempt, to))
+
+    def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str) -> bytes:
+        headers = [("Via", self._context.public_via(attempt.hop, attempt.branch)), ("From", dialog.worker.address)]
+        headers += [("To", to), ("Call-ID", dialog.sip_call_id), ("CSeq", f"{attempt.cseq} {method}")]
+        return own_request(method, dialog.called_uri, headers)
+
+    def turn_down(self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:
+        """A 2xx that came too late: ACK and BYE, as its dialog wants them."""
+        context = self._context
+        contact = contact_uri(response.value("contact")) or dialog.called_uri
+        uri, routes, hop = way_to(context, dialog, contact, route_set(response))
+        actions: list[Action] = []
+        for method, cseq in (("ACK", attempt.cseq), ("BYE", attempt.cseq + 1000)):
+            branch = context.branches.own(f"{method} {dialog.sip_call_id} {response.to_tag}", cseq)
+            if branch in context.resends:
+                continue
+            headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
+            headers += [("From", dialog.worker.address), ("To", f"<{dialog.called_uri}>;tag={response.to_tag}")]
+            headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} {method}")]
+            action = SendPublic(hop, own_request(method, uri, headers))
+            if method == "BYE":
+                context.resends.request(branch, action, now)
+            actions.append(action)
+        return actions
+
+    def late(self, response: Response, asked: Asked, attempt: DialAttempt, now: float) -> list[Action]:
+        """An answer to an attempt that has been left behind: nobody may ring on there, and nobody talk."""
+        self._context.resends.answered((attempt.branch, "INVITE"))
+        attempt.heard = True
+        if response.status < 200:
+            return self._cancel_attempt(asked.dialog, attempt, now)
+        if response.status < 300:
+            return self.turn_down(response, asked.dialog, attempt, now)
+        return [self.acknowledge(response, asked.dialog, attempt)]
+
+
+def route_set(response: Response) -> tuple[str, ...]:
+    return tuple(reversed(response.headers.get("record-route")))
