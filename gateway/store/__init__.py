@@ -6,6 +6,7 @@ from gateway.store.errors import BadCursor, SchemaTooNew, StoreDamaged, StoreErr
 from gateway.store.lock import StoreLock
 from gateway.store.opening import open_store
 from gateway.store.queries import CallFilters, CallPage
+from gateway.store.retention import Kept, OldCall, Selection
 from gateway.store.spill import Spill
 from gateway.store.spilling import recover
 from gateway.store.writer import FakeSink, RecordSink, RecordWriter, WriterState
@@ -16,9 +17,12 @@ __all__ = [
     "CallPage",
     "CallStore",
     "FakeSink",
+    "Kept",
+    "OldCall",
     "RecordSink",
     "RecordWriter",
     "SchemaTooNew",
+    "Selection",
     "Spill",
     "StoreDamaged",
     "StoreError",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +32,7 @@ from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.redact import RedactedCall, redact_rows
+from gateway.store.retention import Kept, OldCall, Place, Selection, find_calls, find_old, forget
 from gateway.store.schema import calls, events, turns
 from gateway.store.sqlite import SqliteFile
 from gateway.store.writes import Transaction, decode_conversation
@@ -163,6 +165,15 @@ class CallStore:
         """Leave nothing in the file that was deleted or redacted. Other writers wait. Raises StoreUnavailable."""
         await self._database.compact()
 
+    async def old_calls(self, selection: Selection, what: Kept, after: Place | None, limit: int) -> list[OldCall]:
+        """Calls that still have `what`, oldest first; `after`: the place of the last one before."""
+        return await self._database.read(lambda connection: find_old(connection, selection, what, after, limit))
+
+    async def forget(self, what: Kept, call_ids: Sequence[str]) -> None:
+        """Take it out of the tables. Files of recordings are the caller's."""
+        now = datetime.now(UTC)
+        await self._database.write(lambda connection: forget(connection, what, call_ids, now))
+
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def list_calls(
@@ -180,6 +191,10 @@ class CallStore:
             return CallPage(page, encode_cursor(page[-1].started_at, page[-1].call_id) if more else None)
 
         return await self._database.read(listed)
+
+    async def find(self, selection: Selection, after: Place | None, limit: int) -> list[str]:
+        """Ids of calls that are over, oldest first; `after`: the place of the last one before."""
+        return await self._database.read(lambda connection: find_calls(connection, selection, after, limit))
 
     async def get_record(self, call_id: str) -> CallRecord | None:
         """One record without its conversation; None when there is no such call."""

@@ -18,6 +18,7 @@ from gateway.store import (
     CallStore,
     RecordWriter,
     SchemaTooNew,
+    Selection,
     Spill,
     StoreError,
     StoreInUse,
@@ -148,6 +149,14 @@ async def test_each_gateway_ends_its_own_calls_only(gateway: Opener) -> None:
     assert await again.fail_open() == 1
     outcomes = {call.call_id: (call.outcome, call.gateway_id) for call in (await one.list_calls()).calls}
     assert outcomes == {"c1": (None, "one"), "c2": (Outcome.GATEWAY_LOST, "two")}
+
+
+async def test_each_gateway_prunes_its_own_calls(gateway: Opener) -> None:
+    one, two = await gateway("one"), await gateway("two")
+    await one.apply([opened("c1"), closed("c1")])
+    await two.apply([opened("c2"), closed("c2")])
+    assert await one.find(Selection(gateway_id="one"), None, 10) == ["c1"]
+    assert await one.find(Selection(), None, 10) == ["c1", "c2"]
 
 
 async def test_an_id_has_one_gateway(gateway: Opener, server: PostgresServer, database: str) -> None:

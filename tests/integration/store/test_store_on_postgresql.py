@@ -6,7 +6,7 @@ import inspect
 from types import ModuleType
 
 from tests.unit.events import test_webhooks
-from tests.unit.store import test_legs, test_spill, test_store_calls, test_store_threads
+from tests.unit.store import test_legs, test_retention, test_spill, test_store_calls, test_store_threads
 
 _NEEDS_SQLITE = {"other"}
 
@@ -21,7 +21,7 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
     return found
 
 
-for _module in (test_legs, test_spill, test_store_calls, test_store_threads, test_webhooks):
+for _module in (test_legs, test_retention, test_spill, test_store_calls, test_store_threads, test_webhooks):
     globals().update(_tests_of(_module))
 
 

@@ -1,0 +1,111 @@
+"""What is kept for how long: finding old calls, and taking them or parts of them out of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, tuple_, update
+
+from gateway.store.schema import calls, events, turns
+from gateway.store.values import json_text
+
+__all__ = ["Kept", "OldCall", "Place", "Selection", "find_calls", "find_old", "forget"]
+
+PRUNED = "pruned"  # the type of the event that says so
+Place = tuple[datetime, str]  # of a call in the order of time: started_at, call_id
+
+
+class Kept(StrEnum):
+    """What a limit of age is for."""
+
+    RECORDS = "records"  # all that is known of a call, its recording included
+    RECORDINGS = "recordings"
+    TRANSCRIPTS = "transcripts"  # and all events of the conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Calls that are over, `since` <= started_at < `until`. `dialplan`: only those that a rule of this file took.
+    `gateway_id`: only those of this gateway; empty: all."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    dialplan: str = ""
+    gateway_id: str = ""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = [calls.c.outcome.is_not(None)]
+        if self.since is not None:
+            found.append(calls.c.started_at >= self.since)
+        if self.until is not None:
+            found.append(calls.c.started_at < self.until)
+        if self.dialplan:
+            rules = f"{self.dialplan}:"  # rules are named by file and line
+            found.append(func.substr(calls.c.rule, 1, len(rules)) == rules)
+        if self.gateway_id:
+            found.append(calls.c.gateway_id == self.gateway_id)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class OldCall:
+    """`recording`: relative to the folder of recordings; empty: none."""
+
+    call_id: str
+    started_at: datetime
+    recording: str
+
+    @property
+    def place(self) -> Place:
+        return self.started_at, self.call_id
+
+
+def find_calls(connection: Connection, selection: Selection, after: Place | None, limit: int) -> list[str]:
+    """Ids, oldest first. `after`: where the ones before left off."""
+    query = _in_order(select(calls.c.call_id).where(*selection.conditions()), after, limit)
+    return list(connection.execute(query).scalars())
+
+
+def find_old(
+    connection: Connection, selection: Selection, what: Kept, after: Place | None, limit: int
+) -> list[OldCall]:
+    """Calls that still have what is to go, oldest first."""
+    query = select(calls.c.call_id, calls.c.started_at, calls.c.recording).where(*selection.conditions())
+    if what is Kept.RECORDINGS:
+        query = query.where(calls.c.recording.is_not(None))
+    elif what is Kept.TRANSCRIPTS:
+        query = query.where(exists().where(events.c.call_id == calls.c.call_id, events.c.type != PRUNED))
+    rows = connection.execute(_in_order(query, after, limit)).all()
+    return [OldCall(row.call_id, row.started_at, _path(row.recording)) for row in rows]
+
+
+def forget(connection: Connection, what: Kept, call_ids: Sequence[str], now: datetime) -> None:
+    """Records go with all that hangs on them. Of other calls the record stays and says what is gone."""
+    if what is Kept.RECORDS:
+        connection.execute(delete(calls).where(calls.c.call_id.in_(call_ids)))
+    elif what is Kept.RECORDINGS:
+        for call_id, recording in connection.execute(
+            select(calls.c.call_id, calls.c.recording).where(calls.c.call_id.in_(call_ids))
+        ).all():
+            gone = {**(recording or {}), "path": "", "error": PRUNED}
+            connection.execute(update(calls).where(calls.c.call_id == call_id).values(recording=gone))
+    else:
+        for table in (turns, events):
+            connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
+        note = json_text({"type": PRUNED, "at": 0.0, "t_ms": None, "what": what.value, "on": now.isoformat()})
+        rows = [{"call_id": call_id, "t_ms": None, "type": PRUNED, "event": note} for call_id in call_ids]
+        connection.execute(insert(events), rows)
+
+
+def _in_order(query: Select[Any], after: Place | None, limit: int) -> Select[Any]:
+    if after is not None:
+        query = query.where(tuple_(calls.c.started_at, calls.c.call_id) > tuple_(*after))
+    return query.order_by(calls.c.started_at, calls.c.call_id).limit(limit)
+
+
+def _path(recording: Mapping[str, Any] | None) -> str:
+    return str((recording or {}).get("path", ""))
