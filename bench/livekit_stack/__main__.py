@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     )
     keys = ",".join(setup.key for setup in SETUPS)
     parser.add_argument("--only", default=keys, metavar=keys, help="; ".join(f"{s.key}: {s.title}" for s in SETUPS))
-    parser.add_argument("--calls", default="1,4,8", metavar="N[,N...]", help="calls at once; a run for each")
+    parser.add_argument("--calls", default="1,4,8", metavar="N[,N...]", help="simultaneous calls; one run per number")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
     parser.add_argument(
         "--repeat", type=int, default=1, help="all of it so often, by turns; each figure is the median of that"

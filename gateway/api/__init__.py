@@ -1,4 +1,4 @@
-"""The HTTP side: REST, health, metrics, a plain page. One module a resource; `routes.py` lists them all."""
+"""The HTTP side: REST, health, metrics, a simple page. One module per resource; `routes.py` lists them all."""
 
 from gateway.api.app import make_app
 from gateway.api.deps import ApiDeps, CallReader, FakeCalls, HealthReport, HealthState

@@ -1,4 +1,4 @@
-"""The aiohttp application: the table of routes, behind keys and limits."""
+"""The aiohttp application: the routes, behind keys and limits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gateway.api.routes import ROUTES
 
 __all__ = ["make_app"]
 
-_BODY_LIMIT = 64 * 1024  # bytes; what is sent here is a few fields
+_BODY_LIMIT = 64 * 1024  # bytes; request bodies are a few fields
 
 
 def make_app(deps: ApiDeps, connections: Connections | None = None) -> web.Application:
-    """Raises ValueError for an empty key, which everyone would have."""
+    """Raises ValueError for an empty key, which anyone could send."""
     if any(not key.strip() for key in deps.api_keys):
         raise ValueError("an API key is empty")
     connections = Connections() if connections is None else connections

@@ -21,7 +21,7 @@ __all__ = ["CallList", "call", "calls", "json_response", "live_calls", "no_such_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallList:
-    """Calls, newest first. `next_cursor` asks for those that follow; null: there are no more."""
+    """Calls, newest first. `next_cursor` fetches the next page; null: there are no more."""
 
     calls: tuple[CallRecord, ...]
     next_cursor: str | None = None
@@ -68,6 +68,6 @@ def no_such_call(call_id: str) -> ProblemError:
 
 
 async def json_response(model: TypeAdapter[Any], value: Any, status: int = 200) -> web.Response:
-    """A long conversation takes milliseconds to write as JSON: in a thread."""
+    """Runs in a thread, as serialising a long conversation takes milliseconds."""
     body = await asyncio.to_thread(model.dump_json, value, warnings=False)
     return web.Response(body=body, status=status, content_type="application/json")

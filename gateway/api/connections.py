@@ -1,7 +1,7 @@
-"""Connections of the API: how many, and for how long they may say nothing or half of something.
+"""Limits of the API's connections: their number, and how long they may stay idle or incomplete.
 
-aiohttp waits for ever for the rest of a request; a few hundred connections that never finish theirs would be all that
-the API has. So each connection is held against the clock here, before aiohttp sees it.
+aiohttp waits forever for the rest of a request; a few hundred connections that never finish would use up all that
+the API has. So each connection is timed here, before aiohttp sees it.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Leng
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     connections: int = 256
-    connections_per_address: int = 128  # a proxy in front of us is one address
+    connections_per_address: int = 128  # a proxy in front of us counts as one address
     head_s: float = 5.0  # from the connection, or the first byte of a later request, to the whole head
     body_s: float = 5.0  # from the head to the whole body
-    unread_s: float = 30.0  # an answer that the other side does not read
+    unread_s: float = 30.0  # a response that the client does not read
 
 
 class Connections:
-    """Those that are open. `timely` is the outermost middleware, `whole_body` the innermost."""
+    """The open connections. `timely` is the outermost middleware, `whole_body` the innermost."""
 
     def __init__(self, limits: ConnectionLimits | None = None) -> None:
         self.limits = limits or ConnectionLimits()
-        self._open: dict[asyncio.BaseTransport, _Connection] = {}  # those that have a place
+        self._open: dict[asyncio.BaseTransport, _Connection] = {}  # those that count against the limits
         self._of_address: Counter[str] = Counter()
-        self.waiting: dict[_Connection, None] = {}  # for a request, the longest first
-        self.closed: Counter[str] = Counter()  # by us: why
+        self.waiting: dict[_Connection, None] = {}  # waiting for a request, the longest first
+        self.closed: Counter[str] = Counter()  # closed by us: reason -> count
 
     def __len__(self) -> int:
         return self._of_address.total()
 
     def protocol(self, inner: asyncio.Protocol) -> asyncio.Protocol:
-        """`inner`, held against the clock."""
+        """`inner` with timeouts."""
         return _Connection(self, inner)
 
     def admit(self, connection: _Connection, transport: asyncio.BaseTransport, address: str) -> bool:
-        """A place, for which one that only waits for its request has to go when there are too many: who holds
-        connections open shuts nobody out."""
+        """Admit a connection. If there are too many, the one waiting longest for a request is closed, so that idle
+        connections lock nobody out."""
         limits = self.limits
         if self._of_address[address] >= limits.connections_per_address and not self._make_room(address):
             return False
@@ -64,7 +64,7 @@ class Connections:
         return True
 
     def _make_room(self, address: str | None) -> bool:
-        """Cut the one that has waited longest, of an address or of all."""
+        """Close the one that has waited longest, of one address or of all."""
         self.closed["too_many"] += 1
         for connection in self.waiting:
             if address is None or connection.address == address:
@@ -81,7 +81,7 @@ class Connections:
 
     @web.middleware
     async def timely(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The head is whole: its clock stops."""
+        """The head is complete: stop its timer."""
         connection = self._open.get(request.transport) if request.transport is not None else None
         if connection is None:
             return await handler(request)
@@ -93,7 +93,7 @@ class Connections:
 
     @web.middleware
     async def whole_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Handlers find the body read, or are not asked."""
+        """Reads the whole body before the handler runs."""
         if request.can_read_body:
             try:
                 async with asyncio.timeout(self.limits.body_s):
@@ -101,7 +101,7 @@ class Connections:
             except TimeoutError:
                 self.closed["body"] += 1
                 raise ProblemError(
-                    HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.", {"Connection": "close"}
+                    HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", {"Connection": "close"}
                 ) from None
         return await handler(request)
 
@@ -190,7 +190,7 @@ class _Connection(asyncio.Protocol):
         return asyncio.get_running_loop().call_later(seconds, self.cut, why)
 
     def cut(self, why: str) -> None:
-        """Its place is free at once."""
+        """Frees its place at once."""
         if why != "too_many":
             self._all.closed[why] += 1
         log.info("http_connection_closed", reason=why, address=self.address)
@@ -200,7 +200,7 @@ class _Connection(asyncio.Protocol):
 
 
 class LimitedSite(web.BaseSite):
-    """A listening socket whose connections are held against the clock."""
+    """A listening socket whose connections have timeouts."""
 
     __slots__ = ("_connections", "_host", "_port")
 

@@ -1,4 +1,4 @@
-"""What the API needs of the gateway, and nothing else of it."""
+"""What the API needs from the gateway, and nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HealthState = Literal["starting", "ready", "draining", "failing"]
 
 
 class CallReader(Protocol):
-    """The reading half of `CallStore`. All may raise StoreUnavailable."""
+    """The reading half of `CallStore`. All methods may raise StoreUnavailable."""
 
     async def list_calls(
         self, filters: CallFilters | None = None, limit: int = 50, cursor: str | None = None
@@ -37,7 +37,7 @@ class CallReader(Protocol):
 
 
 class FakeCalls:
-    """Calls in memory; of the filters it knows `live` only, and it has one page. `error` is raised when set."""
+    """Calls in memory. Supports only the `live` filter and a single page. `error` is raised if set."""
 
     def __init__(self, *calls: CallDetail) -> None:
         self.calls = list(calls)
@@ -64,8 +64,8 @@ class FakeCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: what is wrong though they can, and
-    then it is `degraded`."""
+    """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: problems that don't prevent calls;
+    they set `degraded`."""
 
     state: HealthState
     reasons: tuple[str, ...] = ()
@@ -80,9 +80,9 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiDeps:
-    """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: everyone may, from this machine.
+    """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: anyone on this machine may use it.
 
-    `health` and `store_state` return at once. `recordings`: the only directory that recordings are served from.
+    `health` and `store_state` return at once. `recordings`: the only directory to serve recordings from.
     `room_tokens`: None with local rooms. `webhooks`: None when the settings name none.
     """
 

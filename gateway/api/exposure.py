@@ -1,4 +1,4 @@
-"""Who may use the API: keys, and what stands in for them on the machine itself. And what browsers are told."""
+"""Who may use the API: keys, or checks in place of them on the machine itself. Also security headers for browsers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 class ExposureError(Exception):
-    """The settings would open the API to people who should not have it."""
+    """The settings would expose the API."""
 
 
 class _Listen(Protocol):
@@ -48,7 +48,7 @@ class HttpExposure(Protocol):
 
 
 def check_exposure(settings: HttpExposure) -> None:
-    """Raises ExposureError when HTTP would listen beyond this machine with no API key set."""
+    """Raises ExposureError if HTTP would be reachable from other machines without an API key."""
     refuse_exposure(settings.listen.host, len(settings.api_keys))
 
 
@@ -61,7 +61,7 @@ def refuse_exposure(host: str, keys: int) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """For an IP address, as in 127.0.0.1 or ::1, or localhost."""
+    """Whether a host is loopback: an IP address such as 127.0.0.1 or ::1, or localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -70,8 +70,8 @@ def is_loopback(host: str) -> bool:
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """401 without a key where one is needed. Where none is set, a web page that had its own name resolve to this
-    machine (DNS rebinding) still must not read calls, so the Host must be the machine itself."""
+    """401 without a required key. If no keys are set, a web page whose own name resolves to this
+    machine (DNS rebinding) must still not read calls, so the Host must be the machine itself."""
     deps = request.app[DEPS]
     path = request.path
     private = path == "/v1" or path.startswith("/v1/") or (path == "/metrics" and deps.protect_metrics)
@@ -79,18 +79,18 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         if not _has_key(request.headers.get("Authorization", ""), deps.api_keys):
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
-                "This needs a header `Authorization: Bearer KEY` with one of the keys of http.api_keys.",
+                "Requires a header `Authorization: Bearer KEY` with one of the keys in http.api_keys.",
                 {"WWW-Authenticate": 'Bearer realm="trunkline"'},
             )
     elif private and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
         raise ProblemError(
-            HTTPStatus.FORBIDDEN, "Without http.api_keys, calls are shown under 127.0.0.1 and localhost only."
+            HTTPStatus.FORBIDDEN, "Without http.api_keys, calls are only available as 127.0.0.1 and localhost."
         )
     return await handler(request)
 
 
 def _has_key(header: str, keys: Sequence[str]) -> bool:
-    """Takes as long for a wrong key as for a right one, whatever its length and place."""
+    """Constant time, whatever the key's length and position."""
     scheme, _, given = header.partition(" ")
     digest = hashlib.sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
     right = 0
@@ -100,7 +100,7 @@ def _has_key(header: str, keys: Sequence[str]) -> bool:
 
 
 async def secure_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """On every response, also of files and errors; a handler's own value stands."""
-    response.headers["Server"] = "trunkline"  # by itself it would name the versions of Python and aiohttp
+    """Set on every response, including files and errors, unless the handler has set its own value."""
+    response.headers["Server"] = "trunkline"  # the default reveals the versions of Python and aiohttp
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -16,7 +16,8 @@ _report = TypeAdapter(HealthReport)
 
 
 def report_of(deps: ApiDeps) -> HealthReport:
-    """The gateway's report with the store's. A store that cannot be written is a warning: calls go on without it."""
+    """The gateway's report with the store's. A store that cannot be written is a warning, as calls continue without
+    it."""
     report = _with_store(deps, deps.health())
     return replace(report, degraded=report.ready and bool(report.warnings))
 
@@ -25,12 +26,18 @@ def _with_store(deps: ApiDeps, report: HealthReport) -> HealthReport:
     if deps.store_state is None:
         return report
     store = deps.store_state()
-    warnings = [] if store.healthy else [f"call records cannot be written just now; {store.backlog} wait in memory"]
+    warnings = (
+        []
+        if store.healthy
+        else [f"call records cannot be written at the moment; {store.backlog} are waiting in memory"]
+    )
     if store.spill_error:
-        warnings.append(f"what waits would be lost with the gateway, as no file can be made of it: {store.spill_error}")
+        warnings.append(
+            f"waiting records would be lost with the gateway, as they cannot be saved to a file: {store.spill_error}"
+        )
     if store.set_aside:
         warnings.append(
-            f"{store.set_aside} record messages were refused by the store and set aside in a file beside it"
+            f"{store.set_aside} record messages were refused by the store and set aside in a file next to it"
         )
     if store.dropped_records:
         warnings.append(f"{store.dropped_records} call records were lost since the start")
@@ -42,7 +49,8 @@ def _with_store(deps: ApiDeps, report: HealthReport) -> HealthReport:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """200 once calls can be taken; else 503 and why. Open to all; query strings, as probes add them, are ignored."""
+    """200 if calls can be taken, else 503 with the reasons. No key needed; query strings, as some probes add, are
+    ignored."""
     report = report_of(request.app[DEPS])
     return await json_response(_report, report, 200 if report.ready else 503)
 

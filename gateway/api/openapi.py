@@ -1,4 +1,4 @@
-"""/openapi.json: made of the table of routes and of the models that validate requests and write answers."""
+"""/openapi.json: built from the routes and from the models that validate requests and write responses."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
     errors = dict(route.errors)
     if route.path.startswith("/v1"):
         errors |= {
-            400: "A parameter is unknown or wrong.",
+            400: "A parameter is unknown or invalid.",
             401: "No key, or a wrong one.",
-            503: "Records cannot be read now.",
+            503: "Records cannot be read at the moment.",
         }
     for status, when in sorted(errors.items()):
         problem = {"schema": {"$ref": _REFS.format(model="Problem")}}
@@ -90,7 +90,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _without_refs(schema: dict[str, Any], inline: dict[str, Any]) -> dict[str, Any]:
-    """Parameters stand alone: what they refer to is put in place. They cannot be null, only absent."""
+    """Inlines references, as parameters stand alone. They cannot be null, only absent."""
     variants = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
     found = {key: value for key, value in schema.items() if key != "anyOf"} | (variants[0] if variants else {})
     if "$ref" in found:

@@ -1,4 +1,4 @@
-"""/: one plain page with the gateway's state and links. No scripts, nothing loaded from elsewhere."""
+"""/: a simple page with the gateway's state and links. No scripts, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked: the models that validate requests, of which OpenAPI is made as well."""
+"""The models that validate requests; OpenAPI is generated from them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _plus_offset(value: Any) -> Any:
 
 
 def _in_range(at: datetime) -> datetime:
-    """In UTC: near the first and last day of the calendar there is none for some zones."""
+    """In UTC, which may be out of range near the first and last day of the calendar."""
     try:
         return at.astimezone(UTC)
     except OverflowError:
@@ -59,15 +59,15 @@ class NoQuery(_Query):
 
 
 class ListQuery(_Query):
-    called: Number | None = Field(default=None, description="The number that was called, as recorded.")
-    caller: Number | None = Field(default=None, description="The number that called, as recorded.")
-    outcome: Outcome | None = Field(default=None, description="How the attempt came out.")
+    called: Number | None = Field(default=None, description="The called number, as recorded.")
+    caller: Number | None = Field(default=None, description="The caller's number, as recorded.")
+    outcome: Outcome | None = Field(default=None, description="The outcome of the attempt.")
     persona: str | None = Field(default=None, min_length=1, max_length=256, description="The persona that answered.")
     since: Moment | None = Field(default=None, description="Started at or after: ISO 8601 with a time zone.")
     until: Moment | None = Field(default=None, description="Started before: ISO 8601 with a time zone.")
-    limit: int = Field(default=50, ge=1, le=200, description="Calls a page.")
+    limit: int = Field(default=50, ge=1, le=200, description="Calls per page.")
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=512, description="`next_cursor` of the page before."
+        default=None, min_length=1, max_length=512, description="`next_cursor` of the previous page."
     )
 
 
@@ -83,11 +83,11 @@ class HangUpQuery(_Query):
 
 
 class TranscriptQuery(_Query):
-    format: Literal["json", "text"] = Field(default="json", description="JSON, or one line an entry.")
+    format: Literal["json", "text"] = Field(default="json", description="JSON, or one line per entry.")
 
 
 def query_of(request: web.Request, model: type[Model]) -> Model:
-    """The query string as `model`. Raises ProblemError 400 naming each parameter that is unknown, wrong or repeated."""
+    """The query string as `model`. Raises ProblemError 400 naming each unknown, invalid or repeated parameter."""
     given = request.query
     repeated = sorted({name for name in given if len(given.getall(name)) > 1})
     if repeated:
@@ -97,7 +97,7 @@ def query_of(request: web.Request, model: type[Model]) -> Model:
     except ValidationError as error:
         known = ", ".join(model.model_fields) or "none"
         wrong = [
-            f"unknown parameter {str(each['loc'][0])[:50]!r} (there are: {known})"
+            f"unknown parameter {str(each['loc'][0])[:50]!r} (known are: {known})"
             if each["type"] == "extra_forbidden"
             else f"{each['loc'][0]}: {each['msg']}"
             for each in error.errors(include_input=False, include_url=False, include_context=False)[:10]
@@ -121,8 +121,10 @@ async def body_of(request: web.Request, model: type[Model]) -> Model:
 
 
 def call_id_of(request: web.Request) -> str:
-    """Raises ProblemError 400 for what cannot be a call's id."""
+    """Raises ProblemError 400 for an invalid call ID."""
     call_id = request.match_info["call_id"]
     if not re.fullmatch(CALL_ID, call_id):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "A call id has letters, digits, `_`, `.` and `-`, at most 128.")
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, "A call ID consists of at most 128 letters, digits, `_`, `.` and `-`."
+        )
     return call_id

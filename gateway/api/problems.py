@@ -45,7 +45,7 @@ def problem_response(status: int, detail: str, headers: dict[str, str] | None = 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong in a handler is answered as a problem; what we did not foresee is logged and not shown."""
+    """Turns a handler's errors into problem responses; unexpected ones are logged and not shown."""
     try:
         return await handler(request)
     except ProblemError as error:
@@ -60,13 +60,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_response(503, "The call records cannot be read just now.", {"Retry-After": "2"}, "no_store")
     except Exception:  # the boundary: no handler's mistake may show its inside to a client
         log.exception("request_failed", method=request.method, path=request.path)
-        return problem_response(500, "The gateway failed to answer; its log says why.")
+        return problem_response(500, "Internal error; see the gateway's log.")
 
 
 def _explained(request: web.Request, error: web.HTTPException) -> str:
     match error.status:
         case 404:
-            return f"There is nothing at {request.path[:200]}."
+            return f"Nothing found at {request.path[:200]}."
         case 405:
             return f"{request.method} is not allowed here."
         case 413:

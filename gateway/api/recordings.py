@@ -28,23 +28,25 @@ async def recording(request: web.Request) -> web.StreamResponse:
     if call is None:
         raise no_such_call(call_id)
     if call.outcome is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"Call {call_id} goes on; its recording can be had when it is over.")
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, f"Call {call_id} is in progress; its recording will be available when it has ended."
+        )
     if call.recording is None or not call.recording.path:
         why = call.recording.error if call.recording and call.recording.error else "it was not recorded"
         raise ProblemError(HTTPStatus.NOT_FOUND, f"Call {call_id} has no recording: {why}.")
     path = await asyncio.to_thread(confined, deps.recordings, call.recording.path)
     if path is None:
         log.warning("recording_missing", call_id=call_id, file=call.recording.path)
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"The recording of call {call_id} is no longer in its place.")
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"The recording of call {call_id} no longer exists.")
     headers = {"Content-Type": "audio/wav", "Content-Disposition": f'inline; filename="{call_id}.wav"'}
     return web.FileResponse(path, headers=headers)
 
 
 def confined(directory: Path, path: str) -> Path | None:
-    """`path` (relative to `directory`, or absolute) when it is a WAV file inside it, links followed; else None."""
+    """`path` (relative to `directory`, or absolute) if it is a WAV file inside it after resolving links; else None."""
     try:
         inside = directory.resolve()
         file = (inside / path).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):  # not there, a null byte, links in a circle
+    except (OSError, ValueError, RuntimeError):  # missing, a null byte, circular links
         return None
     return file if file.is_relative_to(inside) and file.suffix == ".wav" and file.is_file() else None

@@ -1,4 +1,4 @@
-"""Tokens with which people join a call's LiveKit room: what is asked, what is given, and who makes them."""
+"""Tokens that let people join a call's LiveKit room: request, response, and the protocol of their source."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["FakeRoomTokens", "RoomToken", "RoomTokens", "TokenRequest"]
 
 def _not_taken(identity: str) -> str:
     if identity.startswith(("sip_", "agent-")):
-        raise ValueError("sip_… and agent-… are for phones and agents")
+        raise ValueError("sip_… and agent-… are reserved for phones and agents")
     return identity
 
 
 class TokenRequest(BaseModel):
-    """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see that somebody listens."""
+    """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see this listener."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,20 +26,20 @@ class TokenRequest(BaseModel):
         min_length=1,
         max_length=128,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
-        description="Unique in the room: who joins under a name that is taken puts the other one out. "
-        "Not sip_… or agent-…, which are phones and agents.",
+        description="Unique in the room: joining under an identity in use removes the other participant. "
+        "sip_… and agent-… are reserved for phones and agents.",
     )
     name: str = Field(
-        default="", max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$", description="What the others are shown."
+        default="", max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$", description="The name shown to the others."
     )
-    can_publish: bool = Field(default=True, description="Whether they may talk. Who is hidden may not.")
+    can_publish: bool = Field(default=True, description="Whether they may talk. Not with `hidden`.")
     can_subscribe: bool = Field(default=True, description="Whether they may listen.")
     hidden: bool = Field(default=False, description="Whether the others don't see them.")
 
     @model_validator(mode="after")
     def _hidden_is_silent(self) -> Self:
         if self.hidden and self.can_publish and "can_publish" in self.model_fields_set:
-            raise ValueError("who is hidden may not talk: leave out can_publish, or hidden")
+            raise ValueError("a hidden participant may not talk: omit can_publish or hidden")
         return self
 
 
@@ -55,13 +55,13 @@ class RoomToken:
 
 
 class RoomTokens(Protocol):
-    """Makes tokens for the room of a call."""
+    """Creates tokens for the room of a call."""
 
     def make(self, call_id: str, request: TokenRequest) -> RoomToken: ...
 
 
 class FakeRoomTokens:
-    """Keeps what was asked for."""
+    """Records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, TokenRequest]] = []

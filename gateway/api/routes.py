@@ -1,4 +1,4 @@
-"""Every path of the API, once: the application serves this table and OpenAPI describes it."""
+"""Every path of the API: the application serves this table and OpenAPI describes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ROUTES", "Route"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`answers`: content type -> model of the body (None: not JSON). `body`: model of what a POST brings, as JSON.
+    """`answers`: content type -> model of the body (None: not JSON). `body`: model of a POST's JSON body.
     `errors`: status -> when."""
 
     path: str
@@ -48,7 +48,7 @@ ROUTES = (
     Route(
         path="/v1/calls/live",
         handler=calls.live_calls,
-        summary="Calls that go on now, newest first, at most 200",
+        summary="Calls in progress, newest first, at most 200",
         answers={"application/json": calls.CallList},
     ),
     Route(
@@ -90,7 +90,7 @@ ROUTES = (
         handler=recordings.recording,
         summary="The recording: stereo, caller left, everyone else right. Range is honored",
         answers={"audio/wav": None},
-        errors={404: "There is no such call, it still goes on, or it has no recording."},
+        errors={404: "No such call, it is still in progress, or it has no recording."},
     ),
     Route(
         path="/v1/calls/{call_id}/transcript",
@@ -104,10 +104,10 @@ ROUTES = (
         path="/v1/calls/{call_id}/token",
         method="POST",
         handler=tokens.token,
-        summary="A token with which a person joins the call's LiveKit room, from a browser say",
+        summary="A token that lets a person join the call's LiveKit room, for example from a browser",
         body=TokenRequest,
         answers={"application/json": RoomToken},
-        errors=_NO_CALL | {409: "The call is over, or its room is a local one.", 415: "The body is not JSON."},
+        errors=_NO_CALL | {409: "The call has ended, or its room is local.", 415: "The body is not JSON."},
     ),
     Route(
         path="/v1/events",
@@ -126,9 +126,9 @@ ROUTES = (
     Route(
         path="/healthz",
         handler=health.healthz,
-        summary="200 once calls can be taken, else 503 and why",
+        summary="200 if calls can be taken, else 503 with the reasons",
         answers={"application/json": HealthReport},
     ),
-    Route(path="/metrics", handler=health.metrics, summary="Figures for Prometheus", answers={"text/plain": None}),
-    Route(path="/", handler=page.page, summary="A plain page with the state and links", answers={"text/html": None}),
+    Route(path="/metrics", handler=health.metrics, summary="Metrics for Prometheus", answers={"text/plain": None}),
+    Route(path="/", handler=page.page, summary="A simple page with the state and links", answers={"text/html": None}),
 )

@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 class ApiServer:
-    """Serves `make_app(deps)` on one address. `port` 0: the system picks one; `url` names it once started."""
+    """Serves `make_app(deps)` on one address. `port` 0: the system picks one; `url` has it once started."""
 
     def __init__(self, deps: ApiDeps, *, host: str, port: int, limits: ConnectionLimits | None = None) -> None:
-        """Raises ExposureError for an address that others can reach when no key is set."""
+        """Raises ExposureError for an address that other machines can reach, if no key is set."""
         refuse_exposure(host, len(deps.api_keys))
         self._host, self._port = host, port
         self._connections = Connections(limits)
@@ -45,7 +45,7 @@ class ApiServer:
         return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Raises PortTaken, or OSError for an address that is not of this machine."""
+        """Raises PortTaken, or OSError for an address that is not one of this machine's."""
         await self._runner.setup()
         try:
             await LimitedSite(self._runner, self._host, self._port, self._connections).start()
@@ -58,5 +58,5 @@ class ApiServer:
         log.info("api_listening", url=self.url)
 
     async def close(self) -> None:
-        """Stop listening; requests under way have 2 s. Idempotent."""
+        """Stop listening; running requests get 2 s. Idempotent."""
         await self._runner.cleanup()

@@ -1,4 +1,4 @@
-"""POST /v1/calls/{id}/token: a token with which a person joins a call's LiveKit room from a browser."""
+"""POST /v1/calls/{id}/token: a token that lets a person join a call's LiveKit room from a browser."""
 
 from __future__ import annotations
 

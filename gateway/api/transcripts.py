@@ -18,7 +18,7 @@ __all__ = ["Transcript", "transcript"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """Entries by their place in the recording. `live`: the call goes on, and there will be more."""
+    """Entries by their position in the recording. `live`: the call is in progress, more will follow."""
 
     call_id: str
     live: bool

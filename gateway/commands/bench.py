@@ -1,4 +1,4 @@
-"""`trunkline bench`: place N calls at once and measure what the person on the phone would notice."""
+"""`trunkline bench`: place N simultaneous calls and measure what a caller would notice."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PHRASES = (
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure a gateway", description=__doc__)
     parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help="settings of the gateway to start")
-    parser.add_argument("--target", metavar="HOST:PORT", help="measure a gateway that runs already (see --pid)")
-    parser.add_argument("--pid", type=int, help="with --target: its process, for CPU and memory")
+    parser.add_argument("--target", metavar="HOST:PORT", help="measure a running gateway (see --pid)")
+    parser.add_argument("--pid", type=int, help="with --target: its process ID, for CPU and memory")
     parser.add_argument("--number", default=DEFAULT_NUMBER, help="the number to call")
-    parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="calls at once; a run for each")
+    parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="simultaneous calls; one run per number")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there (- is standard output)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there (-: standard output)")
     parser.set_defaults(run=run)
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"trunkline bench: {error}", file=sys.stderr)
         return 2
     if args.target is None and not Path(args.config).is_file():
-        print(f"trunkline bench: there is no file {args.config}; run it from the repository", file=sys.stderr)
+        print(f"trunkline bench: no such file: {args.config}; run it from the repository", file=sys.stderr)
         return 2
     return asyncio.run(_bench(args, counts))
 
@@ -66,7 +66,7 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
         clips = await recorded_speech()
         runs = []
         for count in counts:
-            print(f"{count} call{'s' if count > 1 else ''} at once ...", file=sys.stderr, flush=True)
+            print(f"{count} simultaneous call{'s' if count > 1 else ''} ...", file=sys.stderr, flush=True)
             runs.append(await _run(target, args.number, count, args.rounds, clips, tree))
     except RuntimeError as error:
         print(f"trunkline bench: {error}", file=sys.stderr)
@@ -81,12 +81,12 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
     else:
         print(table(runs))
         if args.json:
-            Path(args.json).write_text(figures + "\n")  # noqa: ASYNC240 - nothing else runs any more
+            Path(args.json).write_text(figures + "\n")  # noqa: ASYNC240 - nothing else is running
     return 0 if all(figures.failed == 0 for figures in runs) else 1
 
 
 async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:
-    """A gateway in a process of its own, so that what it takes can be told from what measuring takes."""
+    """A gateway in its own process, so that its usage can be told from that of the measurement."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.cli", "serve", "--config", config, stdout=asyncio.subprocess.PIPE
     )
@@ -95,12 +95,12 @@ async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:
     udp = next((word for word in line.replace(",", " ").split() if word.startswith("udp://")), None)
     if udp is None:
         await process.wait()
-        raise RuntimeError("the gateway did not start; its messages are above")
+        raise RuntimeError("the gateway did not start; see its messages above")
     return process, udp.removeprefix("udp://")
 
 
 async def recorded_speech() -> list[Clip]:
-    """What the callers say: offline speech through mu-law, as a telephone gives it."""
+    """The callers' clips: offline speech through mu-law, as on a telephone."""
     from agent.clock import ThreadOffload
     from agent.providers.espeak import EspeakTTS
     from gateway.bench.caller import speech_clip

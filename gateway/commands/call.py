@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _NUMBER = r"\+?[\w*#.-]+"
-_PATIENCE_S = 60.0  # for an agent that never says goodbye, once everything has been said
+_PATIENCE_S = 60.0  # for an agent that never says goodbye after everything has been said
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,15 +30,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("callee", metavar="NUMBER_OR_URI", help="+15550123, or sip:+15550123@host:port")
     parser.add_argument("--target", default="127.0.0.1:5060", metavar="HOST:PORT", help="where a NUMBER is called")
-    parser.add_argument("--from", dest="caller", default="", metavar="N", help="the number that calls")
+    parser.add_argument("--from", dest="caller", default="", metavar="N", help="the caller's number")
     parser.add_argument("--tcp", action="store_true", help="SIP over TCP")
     said = parser.add_mutually_exclusive_group()
     said.add_argument("--fixture", metavar="DIR", help="the caller of a recorded call")
-    said.add_argument("--play", metavar="FILE.wav", help="say this when the agent has greeted (8 kHz mono)")
+    said.add_argument("--play", metavar="FILE.wav", help="play this after the greeting (8 kHz mono)")
     said.add_argument(
-        "--live", choices=["-"], help="8 kHz 16-bit mono from standard input; what is heard goes to standard output"
+        "--live", choices=["-"], help="8 kHz 16-bit mono from standard input; received audio goes to standard output"
     )
-    parser.add_argument("--dtmf", default="", metavar="KEYS", help="keys to press when the agent has spoken (then)")
+    parser.add_argument("--dtmf", default="", metavar="KEYS", help="keys to press once the agent has spoken")
     parser.add_argument("--wav", metavar="OUT.wav", help="write both sides (stereo, ours left)")
     parser.set_defaults(run=run)
 
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _uri(callee: str, target: str) -> str:
-    """Raises ValueError for what is neither a number nor a SIP URI."""
+    """Raises ValueError for anything that is neither a number nor a SIP URI."""
     if callee.startswith("sip:"):
         if not re.fullmatch(r"sip:[^@\s]+@[\w.\-\[\]:]+(;[\w=.-]+)*", callee):
-            raise ValueError(f"{callee!r} is no SIP URI; it looks like sip:+15550123@127.0.0.1:5060")
+            raise ValueError(f"invalid SIP URI {callee!r}; expected something like sip:+15550123@127.0.0.1:5060")
         return callee
     if not re.fullmatch(_NUMBER, callee):
         raise ValueError(f"{callee!r} is neither a number nor a SIP URI")
@@ -68,7 +68,7 @@ def _uri(callee: str, target: str) -> str:
 
 
 def _script(args: argparse.Namespace) -> Fixture:
-    """What the caller does: the fixture's timeline, or one made of --play and --dtmf. Raises as `run` says."""
+    """What the caller does: the fixture's timeline, or one made from --play and --dtmf. Raises like `run`."""
     from agent.testing.expectation import Expectation
     from agent.testing.fixture import Clip, Digits, Fixture, Step, When
     from agent.testing.fixture_format import load_fixture
@@ -81,9 +81,7 @@ def _script(args: argparse.Namespace) -> Fixture:
         steps.append(Step(When("after_agent", 0.8), Clip(args.play, read_wav(args.play))))
     if args.dtmf:
         if not re.fullmatch(r"[0-9*#A-Dw]+", args.dtmf):
-            raise ValueError(
-                f"--dtmf {args.dtmf!r} has characters that are no keys: there are 0-9 * # A-D, and w (a pause)"
-            )
+            raise ValueError(f"invalid --dtmf {args.dtmf!r}: use 0-9 * # A-D, and w (a pause)")
         steps.append(Step(When("after_agent", 0.8), Digits(args.dtmf)))
     length = sum(len(step.action.pcm) / 16000 for step in steps if isinstance(step.action, Clip))
     return Fixture(
@@ -142,7 +140,7 @@ async def _live(call: PhoneCall) -> None:
     async def speak() -> None:
         while pcm := await reader.read(FRAME_BYTES * 2):
             handle = call.play(pcm + b"\0" * (len(pcm) % 2))
-            await handle.done  # a microphone gives no more than it hears; a file is slowed down to the call's pace
+            await handle.done  # a microphone delivers in real time; a file is throttled to the call's pace
 
     speaking = asyncio.create_task(speak())
     decoders = {codec.payload_type: codec.decode for codec in CODECS.values()}

@@ -1,4 +1,4 @@
-"""`trunkline check`: settings, dialplans and personas, with every problem at once."""
+"""`trunkline check`: validate settings, dialplans and personas, reporting every problem."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "check",
         help="check settings, dialplans and personas",
-        description="Check settings, dialplans and personas. Exit code 0: all good; 2: problems, each with its line.",
+        description="Check settings, dialplans and personas. Exit code 0: no "
+        "problems; 2: problems, each with its line.",
     )
     parser.add_argument("--config", metavar="FILE", help="settings (YAML), with the dialplans that they name")
     parser.add_argument("--json", action="store_true", help="for machines")
@@ -41,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
         paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
     warnings: list[str] = []
     plan = _plan(paths, settings, problems, warnings)
-    missing = [f"{missing}: the gateway will not start without it" for missing in _missing(settings)]
+    missing = [f"{missing}: required to start the gateway" for missing in _missing(settings)]
     warnings += missing
     livekit = ""
     if settings is not None and not missing and settings.livekit is not None:
         trouble = _livekit(settings.livekit)
         warnings += [trouble] if trouble else []
-        livekit = "" if trouble else f"LiveKit at {settings.livekit.url}: good"
+        livekit = "" if trouble else f"LiveKit at {settings.livekit.url}: ok"
     if args.json:
         print(json.dumps(_report(problems, warnings, plan), indent=2))
     else:
@@ -72,7 +73,7 @@ def _missing(settings: Settings | None) -> Iterable[str]:
 
 
 def _livekit(settings: LiveKitSettings) -> str:
-    """Why the LiveKit server can't be used now, it may well be started later; empty: it can."""
+    """Why the LiveKit server can't be used now (it may be started later); empty if it can."""
     import asyncio
 
     from gateway.livekit.watch import check_livekit
@@ -115,7 +116,7 @@ def _speech_of(plan: Dialplan, persona: PersonaRef, settings: Settings | None) -
 
 
 def _voices_behind_slashes(plan: Dialplan, settings: Settings | None) -> Iterable[Problem]:
-    """A voice that settings or a rule name, as in `espeak/en-gb`."""
+    """A voice named in the settings or a rule, such as `espeak/en-gb`."""
     from agent.providers.registry import voice_problem
     from gateway.config import Problem
 
@@ -148,6 +149,6 @@ def _print(problems: list[Problem], warnings: list[str], plan: Dialplan | None, 
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found", file=sys.stderr)
     elif plan is not None:
         names = ", ".join(map(str, plan.personas))
-        print(f"{', '.join(map(str, paths))}: good. {len(plan.entries)} numbers, personas {names}")
+        print(f"{', '.join(map(str, paths))}: ok. {len(plan.entries)} numbers, personas {names}")
     else:
         print("good")

@@ -20,8 +20,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "console",
         help="talk to a persona in the terminal, as text",
-        description="Talk to a persona in the terminal: a line in, its answer out, with the tools it calls. "
-        "An empty line or Ctrl-D ends. Exit code 2: there is no such persona.",
+        description="Talk to a persona in the terminal: enter a line, see its answer and the tools it calls. "
+        "An empty line or Ctrl-D ends. Exit code 2: no such persona.",
     )
     parser.add_argument("persona", metavar="PERSONA", help="path/to/file.py:Class, or path/to/file.py:factory")
     parser.add_argument(
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--base-url", default="http://127.0.0.1:11434/v1", metavar="URL", help="with --model: the server"
     )
-    parser.add_argument("--key-file", metavar="FILE", help="with --model: the file that holds the server's key")
+    parser.add_argument("--key-file", metavar="FILE", help="with --model: file with the server's API key")
     parser.set_defaults(run=run)
 
 
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             persona()
         except Exception as error:  # noqa: BLE001 - as above
-            what = f"{args.persona} cannot be made: {type(error).__name__}: {error}"
-            print(f"trunkline console: {what}; a factory can give it what it needs", file=sys.stderr)
+            what = f"creating {args.persona} failed: {type(error).__name__}: {error}"
+            print(f"trunkline console: {what}; if it needs arguments, use a factory", file=sys.stderr)
             return 2
     try:
         return asyncio.run(_talk(persona, llm))
@@ -75,11 +75,11 @@ def _not_imported(reference: str, error: Exception) -> str:
         line = error.lineno or line
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        hint = f"; is {error.name} installed here ({sys.prefix})?"
+        hint = f"; is {error.name} installed in {sys.prefix}?"
         if (file.parent / f"{error.name}.py").is_file():
-            hint = f'; files beside it are imported with a dot: "from .{error.name} import …"'
+            hint = f'; import files in the same folder with a dot: "from .{error.name} import …"'
     place = f"{file}:{line}" if line else str(file)
-    return f"{place}: cannot be imported: {type(error).__name__}: {error}{hint}"
+    return f"{place}: import failed: {type(error).__name__}: {error}{hint}"
 
 
 def _llm(args: argparse.Namespace) -> LLM:
@@ -103,8 +103,8 @@ async def _talk(persona: PersonaMaker, llm: LLM) -> int:
     await call.start()
     if llm.name == "rules" and call.agent.rules is None:
         print(
-            f"{call.agent.name} has no rules, and there is no model: it greets and understands nothing. "
-            "Give --model NAME, of a server that speaks OpenAI's protocol at --base-url.",
+            f"{call.agent.name} has no rules and there is no model: it greets but understands nothing. "
+            "Use --model NAME with an OpenAI-compatible server at --base-url.",
             file=sys.stderr,
         )
     try:
@@ -118,7 +118,7 @@ async def _talk(persona: PersonaMaker, llm: LLM) -> int:
 
 
 def _read_line() -> str:
-    """Empty at the end of the input."""
+    """A line of input; empty at its end."""
     if sys.stdin.isatty():
         print("you: ", end="", flush=True)
     line = sys.stdin.readline()
@@ -133,7 +133,7 @@ def _show_as_it_goes(call: TextCall) -> None:
     terminal = Terminal()
 
     def show(event: SessionEvent) -> None:
-        if event.type == "user_message":  # it stands there already
+        if event.type == "user_message":  # it is on screen already
             return
         found = describe(event.to_dict())
         if found is not None:

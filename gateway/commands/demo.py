@@ -1,4 +1,4 @@
-"""`trunkline demo`: the gateway takes a first call, from a recorded caller over real SIP and RTP, and shows it."""
+"""`trunkline demo`: a recorded caller calls the gateway over real SIP and RTP, and the conversation is shown."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def add_parser(subparsers: Any) -> None:
         "demo",
         help="start the gateway and let a recorded caller call it",
         description="Start the gateway, place a call to it over real SIP and RTP with a recorded caller, and show the "
-        "conversation. Exit code 0: it went as its fixture says; 1: it did not, or nothing started; 2: bad input.",
+        "conversation. Exit code 0: it went as recorded; 1: it did not, or startup failed; 2: bad input.",
     )
-    parser.add_argument("--stay", action="store_true", help="stay up afterwards, for calls of your own, until Ctrl-C")
+    parser.add_argument("--stay", action="store_true", help="keep running afterwards, for your own calls, until Ctrl-C")
     parser.add_argument("--config", default="demo.yaml", metavar="FILE", help="settings (default: demo.yaml)")
     parser.add_argument("--fixture", default=_CALL, metavar="DIR", help=f"the recorded call (default: {_CALL})")
     parser.add_argument("--sip-port", type=int, metavar="N", help="instead of the settings' SIP port; 0: any free one")
@@ -64,12 +64,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def on_ports(settings: Settings, sip_port: int | None, http_port: int | None) -> Settings:
-    """The settings with other ports. Raises ValueError for numbers that are no ports."""
+    """The settings with other ports. Raises ValueError for invalid ports."""
     from dataclasses import replace
 
     for port in (sip_port, http_port):
         if port is not None and not 0 <= port <= 65535:
-            raise ValueError(f"{port} is no port")
+            raise ValueError(f"invalid port {port}")
     changes: dict[str, Any] = {}
     if sip_port is not None:
         listen = tuple(replace(address, port=sip_port) for address in settings.sip.listen)
@@ -97,7 +97,7 @@ async def _demo(make_gateway: Any, fixture: Fixture, *, stay: bool) -> int:
 
     running = asyncio.current_task()
     assert running is not None
-    # The call is ended with BYE whatever ends the demo.
+    # The call is ended with BYE however the demo ends.
     on_stop_signals(asyncio.get_running_loop(), running.cancel, running.cancel)
     terminal.line("starting the gateway")
     if not await start_gateway(gateway):
@@ -124,15 +124,15 @@ async def _demo(make_gateway: Any, fixture: Fixture, *, stay: bool) -> int:
 
 def _verdict(terminal: Terminal, result: ReplayResult) -> None:
     if result.passed:
-        terminal.line(f"the conversation went as {result.fixture.file} says")
+        terminal.line(f"the conversation went as recorded in {result.fixture.file}")
         return
-    terminal.line("the conversation did not go as its fixture says:", "alarm")
+    terminal.line("the conversation did not go as recorded:", "alarm")
     for line in result.report().splitlines():
         terminal.line(line, "alarm")
 
 
 def _invite(terminal: Terminal, gateway: Gateway, fixture: Fixture) -> None:
-    """How to go on."""
+    """What to do next."""
     addresses = {address.transport: address for address in gateway.edge.addresses}
     address = addresses.get("udp") or next(iter(addresses.values()))
     host = gateway.settings.public_address

@@ -19,16 +19,18 @@ __all__ = ["add_parser", "run"]
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
-        help="which rule and persona a call would get, or why none",
-        description="Say which rule takes a call and which persona answers, or why not. "
+        help="show which rule and persona a call would get, or why none",
+        description="Show which rule matches a call and which persona answers, or why none. "
         "Exit code 0: answered; 1: refused; 2: bad input.",
     )
-    parser.add_argument("number", metavar="NUMBER", help="the number that is called, as a phone would send it")
+    parser.add_argument("number", metavar="NUMBER", help="the called number, as a phone would send it")
     parser.add_argument("--from", dest="caller", metavar="N", help='the caller\'s number; "withheld" or none: hidden')
-    parser.add_argument("--at", metavar="TIME", help='as in "2026-12-24 10:00", where the dialplan is; default: now')
+    parser.add_argument(
+        "--at", metavar="TIME", help='such as "2026-12-24 10:00", in the time zone of the dialplan; default: now'
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", metavar="FILE", help="settings that name the dialplans")
-    source.add_argument("--dialplan", metavar="FILE", action="append", help="a dialplan; may be given several times")
+    source.add_argument("--dialplan", metavar="FILE", action="append", help="a dialplan; may be repeated")
     parser.add_argument("--trunk", metavar="NAME", help="the trunk that the call comes from (with --config)")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=run)
@@ -54,36 +56,38 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> tuple[Dialplan, str | None]:
-    """The dialplan and the trunk's region. Without --trunk, a single trunk is meant."""
+    """The dialplan and the trunk's region. Without --trunk, the only trunk is used."""
     from gateway.config import load_settings
     from gateway.dialplan import Dialplan
 
     if args.dialplan:
         if args.trunk:
-            raise ValueError("trunkline explain: --trunk goes with --config, where the trunks are")
+            raise ValueError("trunkline explain: --trunk requires --config")
         return Dialplan.load(map(Path, args.dialplan)), None
     settings = load_settings(args.config)
     trunks = {trunk.name: trunk.region for trunk in settings.sip.trunks}
     if args.trunk and args.trunk not in trunks:
-        raise ValueError(f'trunkline explain: no trunk is called "{args.trunk}"; there are: {", ".join(trunks)}')
+        raise ValueError(f'trunkline explain: unknown trunk "{args.trunk}"; known are: {", ".join(trunks)}')
     only = next(iter(trunks)) if len(trunks) == 1 else ""
     return Dialplan.load(settings.dialplans, settings), trunks.get(args.trunk or only)
 
 
 def _time(text: str | None, plan: Dialplan) -> datetime:
-    """Raises ValueError for a time that cannot be read, or needs a time zone that the dialplan does not have."""
+    """Raises ValueError for an invalid time, or one that needs a time zone which the dialplan lacks."""
     if text is None:
         return datetime.now(UTC).astimezone(plan.timezone or UTC)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f'trunkline explain: --at "{text}" is no time; write it as in "2026-12-24 10:00"') from None
+        raise ValueError(
+            f'trunkline explain: invalid --at "{text}"; expected something like "2026-12-24 10:00"'
+        ) from None
     if not 1900 <= at.year <= 2200:
-        raise ValueError(f'trunkline explain: --at "{text}" is too far away')
+        raise ValueError(f'trunkline explain: --at "{text}" is out of range')
     if at.tzinfo is not None:
         return at
     if plan.timezone is None and plan.uses_time:
-        raise ValueError(f'trunkline explain: the dialplans have different time zones; write --at "{text}+00:00"')
+        raise ValueError(f'trunkline explain: the dialplans have different time zones; use --at "{text}+00:00"')
     return at.replace(tzinfo=plan.timezone or UTC)
 
 

@@ -1,4 +1,4 @@
-"""`trunkline livekit`: LiveKit SIP's trunks and dispatch rules as settings and dialplans say, and calls through it."""
+"""`trunkline livekit`: manages LiveKit SIP's trunks and dispatch rules, and places calls through it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["add_parser", "desired_of", "run"]
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "livekit",
-        help="LiveKit SIP's trunks and dispatch rules, and calls through it",
+        help="manage LiveKit SIP's trunks and dispatch rules, and place calls through it",
         description="LiveKit SIP as a trunk: see docs/livekit-sip.md.",
     )
     commands = parser.add_subparsers(dest="livekit_command", required=True, metavar="COMMAND")
@@ -35,22 +35,23 @@ def add_parser(subparsers: Any) -> None:
     _call_parser(commands)
     transfer = commands.add_parser(
         "transfer",
-        help="hand a call over by REFER",
-        description="Cold transfer. Exit code 0: the target has taken the call; 1: not, it is ours; 2: bad input.",
+        help="transfer a call by REFER",
+        description="Cold transfer. Exit code 0: the target answered; 1: it did "
+        "not, the call is still ours; 2: bad input.",
     )
     transfer.add_argument("room", metavar="ROOM")
-    transfer.add_argument("identity", metavar="IDENTITY", help="the caller's, as in sip_+15550111")
+    transfer.add_argument("identity", metavar="IDENTITY", help="the caller's identity, such as sip_+15550111")
     transfer.add_argument("to", metavar="NUMBER_OR_URI", help="+15550123, or a sip: or tel: URI")
-    transfer.add_argument("--dialtone", action="store_true", help="the caller hears ringing meanwhile")
+    transfer.add_argument("--dialtone", action="store_true", help="the caller hears ringing in the meantime")
     _common(transfer, _transfer, ring=True)
 
 
 def _sync_parser(commands: Any) -> None:
     sync = commands.add_parser(
         "sync",
-        help="make LiveKit's trunks and rules what settings and dialplans say",
-        description="Show what has to be done and do it. Deletes only what it made. "
-        "Exit code 0: LiveKit is as the settings say; 1: not; 2: bad input, nothing was done.",
+        help="bring LiveKit's trunks and rules in line with settings and dialplans",
+        description="Show the changes and apply them. Deletes only objects that it created. "
+        "Exit code 0: LiveKit matches the settings; 1: it does not; 2: bad input, nothing was done.",
     )
     sync.add_argument("--yes", action="store_true", help="do not ask")
     sync.add_argument("--dry-run", action="store_true", help="only show the plan, as `trunkline livekit plan` does")
@@ -58,7 +59,7 @@ def _sync_parser(commands: Any) -> None:
     plan = commands.add_parser(
         "plan",
         help="show what sync would do",
-        description="Show what sync would do. Exit code 0: nothing; 1: something, or LiveKit could not be asked; "
+        description="Show what sync would do. Exit code 0: no changes; 1: changes, or LiveKit is unreachable; "
         "2: bad input.",
     )
     plan.set_defaults(yes=False, dry_run=True)
@@ -69,16 +70,16 @@ def _call_parser(commands: Any) -> None:
     call = commands.add_parser(
         "call",
         help="call a number through LiveKit SIP",
-        description="Call a number into a LiveKit room. Without --room a room is made and the agent of "
-        "livekit.agent_name is sent into it. Exit code 0: answered; 1: not; 2: bad input.",
+        description="Call a number into a LiveKit room. Without --room, a room is created and the agent of "
+        "livekit.agent_name is dispatched to it. Exit code 0: answered; 1: not; 2: bad input.",
     )
-    call.add_argument("number", metavar="NUMBER", help="as the carrier wants it, mostly +15550123")
-    call.add_argument("--trunk", metavar="NAME", help="which of livekit.outbound; may be left out when there is one")
-    call.add_argument("--room", metavar="ROOM", help="a room where somebody waits")
-    call.add_argument("--identity", metavar="ID", help="of the phone in the room; default: sip_NUMBER")
+    call.add_argument("number", metavar="NUMBER", help="in the carrier's format, usually +15550123")
+    call.add_argument("--trunk", metavar="NAME", help="name in livekit.outbound; optional if there is only one")
+    call.add_argument("--room", metavar="ROOM", help="an existing room to call into")
+    call.add_argument("--identity", metavar="ID", help="the phone's identity in the room; default: sip_NUMBER")
     call.add_argument("--from", dest="caller", default="", metavar="N", help="the number to show")
     call.add_argument("--name", default="", help="the name to show")
-    call.add_argument("--digits", default="", metavar="KEYS", help="keys to press when it is answered; w: 0.5 s pause")
+    call.add_argument("--digits", default="", metavar="KEYS", help="keys to send when answered; w: 0.5 s pause")
     _common(call, _call, ring=True)
 
 
@@ -86,7 +87,7 @@ def _common(parser: Any, does: Callable[[argparse.Namespace, Settings], Awaitabl
     if ring:
         parser.add_argument("--ring", type=float, default=30.0, metavar="S", help="give up after this long (30)")
     parser.add_argument("--config", metavar="FILE", required=True, help="settings (YAML)")
-    parser.add_argument("--json", action="store_true", help='for machines; what went wrong is {"error": TEXT}')
+    parser.add_argument("--json", action="store_true", help='for machines; errors are {"error": TEXT}')
     parser.set_defaults(run=run, does=does)
 
 
@@ -98,9 +99,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load_settings(args.config)
         if settings.livekit is None:
-            raise ValueError(
-                "the settings have no `livekit` section: it says where LiveKit is (url, api_key, api_secret)"
-            )
+            raise ValueError("the settings have no `livekit` section (url, api_key, api_secret)")
         return int(asyncio.run(args.does(args, settings)))
     except ConfigError as error:
         return _failed(args, str(error), 2)
@@ -124,7 +123,7 @@ async def _sync(args: argparse.Namespace, settings: Settings) -> int:
     from telephony.livekit.trunk.livekit_sip_api import LiveKitSipApi
 
     if args.json and not (args.yes or args.dry_run):
-        raise ValueError("--json goes with --yes or --dry-run: there is nobody to ask")
+        raise ValueError("--json requires --yes or --dry-run, as it cannot ask")
     desired = desired_of(settings, Dialplan.load(settings.dialplans, settings))
     async with LiveKitSipApi(_access(_livekit(settings))) as api:
         return await _synchronise(args, desired, api)
@@ -141,7 +140,7 @@ async def _synchronise(args: argparse.Namespace, desired: Desired, api: SipObjec
     if due and not args.dry_run:
         if not args.yes and not await _agreed():
             return 1
-        # What has been done is told at once, so that it is known when a later step fails.
+        # Print each step when it is done, so that it is known if a later step fails.
         await apply(plan, api, lambda action: None if args.json else print(f"done: {_short(action)}"))
         applied = True
     if args.json:
@@ -151,9 +150,9 @@ async def _synchronise(args: argparse.Namespace, desired: Desired, api: SipObjec
 
 async def _agreed() -> bool:
     if not sys.stdin.isatty():
-        print("trunkline livekit sync: nothing was done: give --yes when there is nobody to ask", file=sys.stderr)
+        print("trunkline livekit sync: nothing was done: not a terminal, use --yes", file=sys.stderr)
         return False
-    answer = await asyncio.to_thread(input, "Do it? [y/N] ")
+    answer = await asyncio.to_thread(input, "Apply? [y/N] ")
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -219,7 +218,8 @@ class _OwnRoom:
 
 @asynccontextmanager
 async def _own_room(access: LiveKitAccess, agent_name: str, name: str) -> AsyncIterator[_OwnRoom]:
-    """A room with an agent, made for a call; it is deleted unless it was answered. An empty name: nothing is made."""
+    """A room with an agent, created for a call; deleted unless the call is answered. An empty name: nothing is
+    created."""
     from telephony.livekit.access import Dispatch, RoomPlan
     from telephony.livekit.api import LiveKitApi
     from telephony.livekit.errors import LiveKitError
@@ -235,7 +235,7 @@ async def _own_room(access: LiveKitAccess, agent_name: str, name: str) -> AsyncI
             yield own
         finally:
             if not own.wanted:
-                with suppress(LiveKitError):  # it has gone, or will be gone a minute later, for nobody is in it
+                with suppress(LiveKitError):  # it is gone, or will be in a minute, as it is empty
                     await api.delete_room(name)
     finally:
         await api.close()
@@ -256,11 +256,11 @@ def _trunk(name: str | None, names: Sequence[str]) -> str:
     if name is not None and name in names:
         return name
     if not names:
-        raise ValueError("no carrier to call through: put one into livekit.outbound, and run `trunkline livekit sync`")
+        raise ValueError("no carrier to call through: add one to livekit.outbound and run `trunkline livekit sync`")
     if name is None and len(names) == 1:
         return names[0]
-    what = f'no carrier is called "{name}"' if name else "--trunk says which carrier"
-    raise ValueError(f"{what}; there are: {', '.join(names)}")
+    what = f'unknown carrier "{name}"' if name else "use --trunk to choose a carrier"
+    raise ValueError(f"{what}; known are: {', '.join(names)}")
 
 
 def _livekit(settings: Settings) -> LiveKitSettings:

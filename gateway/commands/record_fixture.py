@@ -1,4 +1,4 @@
-"""`trunkline record-fixture`: make a recorded call, a test, of a call that a gateway took."""
+"""`trunkline record-fixture`: turn a real call into a recorded call, a test."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 __all__ = ["add_parser", "run"]
 
 _WARNING = (
-    "The fixture holds a person's voice and what was said: use it only as that person and the law allow, "
-    "and keep it out of public places."
+    "The fixture contains a person's voice and words: use it only as that person and the law allow, "
+    "and keep it private."
 )
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "record-fixture",
-        help="make a test of a call that was taken",
-        description="Make a recorded call (docs/recorded-calls.md) of a call that a gateway took, and replay it once. "
-        "Exit code 0: written, and it replays; 1: written, but it replays another way, or the gateway cannot be asked; "
+        help="turn a real call into a test",
+        description="Turn a call of a gateway into a recorded call (docs/recorded-calls.md), and replay it once. "
+        "Exit code 0: written, and the replay matches; 1: written, but the replay differs, or the "
+        "gateway is unreachable; "
         "2: bad input.",
         epilog=_WARNING,
     )
-    parser.add_argument("call_id", metavar="CALL_ID", help="the call, as its record names it")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make; it must not exist")
+    parser.add_argument("call_id", metavar="CALL_ID", help="the call's ID")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to create; must not exist")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    source.add_argument("--config", metavar="FILE", help="settings of a gateway: read its store and recordings instead")
+    source.add_argument("--config", metavar="FILE", help="a gateway's settings: read its store and recordings instead")
     parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
-    parser.add_argument("--persona", metavar="FILE:CLASS", help="if the record's rule does not lead to it")
+    parser.add_argument("--persona", metavar="FILE:CLASS", help="if it cannot be found from the record")
     parser.add_argument(
-        "--digits", default="", metavar="DIGITS", help="what the caller keyed in, if the record hides it"
+        "--digits", default="", metavar="DIGITS", help="the digits keyed by the caller, if the record hides them"
     )
     parser.set_defaults(run=run)
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     if out.exists():
-        print(f"trunkline record-fixture: {out} exists already", file=sys.stderr)
+        print(f"trunkline record-fixture: {out} already exists", file=sys.stderr)
         return 2
     try:
         if args.config:
@@ -68,13 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(out: Path, record: dict[str, Any], caller: bytes, args: argparse.Namespace) -> tuple[str, ...]:
-    """The folder's notes. Raises ValueError when nobody says which persona it was."""
+    """Writes the folder; returns its notes. Raises ValueError if the persona is unknown."""
     from agent.testing.clips import write_ulaw_wav
     from gateway.fixtures import draft_fixture, persona_of_rule
 
     persona = args.persona or persona_of_rule(record["persona"], record["rule"])
     if not persona:
-        raise ValueError(f"the record does not say where persona {record['persona']!r} is: give --persona FILE:CLASS")
+        raise ValueError(f"the record does not say where persona {record['persona']!r} is: use --persona FILE:CLASS")
     draft = draft_fixture(record, caller, persona=persona, digits=args.digits)
     out.mkdir(parents=True)
     (out / "fixture.yaml").write_text(draft.text, encoding="utf-8")
@@ -95,6 +96,6 @@ def _replays(out: Path) -> int:
     if result.passed:
         print(f"it replays as recorded ({result.duration_s:.1f} s in {result.took_s:.1f} s)")
         return 0
-    print("it does not replay as recorded; edit its expectations, or see whether it found a fault:", file=sys.stderr)
+    print("it does not replay as recorded; edit its expectations, or check whether it found a bug:", file=sys.stderr)
     print(result.report(), file=sys.stderr)
     return 1

@@ -1,4 +1,4 @@
-"""`trunkline redact`: take what was said and keyed out of past calls, for good."""
+"""`trunkline redact`: permanently remove speech and keyed digits from past calls."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ __all__ = ["add_parser", "run"]
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "redact",
-        help="take what was said and keyed out of past calls",
-        description="Take what was said and keyed out of the records of past calls, with their recordings, so that "
-        "nothing of it is left in the database's file. A gateway may run beside it. Exit code 0: done; 1: not, or not "
-        "all, and why; 2: bad input.",
+        help="remove speech and keyed digits from past calls",
+        description="Remove speech and keyed digits from the records of past calls, with their recordings, so that "
+        "nothing of it is left in the database file. The gateway may be running. Exit code 0: done; 1: not, or only "
+        "partly; 2: bad input.",
     )
-    parser.add_argument("call_ids", metavar="CALL_ID", nargs="+", help="a call, as its record names it")
+    parser.add_argument("call_ids", metavar="CALL_ID", nargs="+", help="a call's ID")
     parser.add_argument("--config", required=True, metavar="FILE", help="the gateway's settings")
-    parser.add_argument(
-        "--digits", action="store_true", help="only digits: keyed, and three or more in a row; the rest stays"
-    )
+    parser.add_argument("--digits", action="store_true", help="only digits: keyed ones, and three or more in a row")
     parser.set_defaults(run=run)
 
 
@@ -62,16 +60,16 @@ async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool)
     try:
         for call_id in dict.fromkeys(call_ids):
             if any(Spill(settings.store_path, role).mentions(call_id) for role in ("", "worker")):
-                print(f"{call_id}: not redacted: parts of it wait beside the store to be written", file=sys.stderr)
+                print(f"{call_id}: not redacted: parts of it are waiting to be written to the store", file=sys.stderr)
                 failed += 1
                 continue
             try:
                 call = await store.redact(call_id, digits_only=digits_only)
             except NoSuchCall:
-                print(f"{call_id}: there is no such call", file=sys.stderr)
+                print(f"{call_id}: no such call", file=sys.stderr)
                 failed += 1
             except CallGoesOn:
-                print(f"{call_id}: not redacted: the call still goes on", file=sys.stderr)
+                print(f"{call_id}: not redacted: the call is still in progress", file=sys.stderr)
                 failed += 1
             else:
                 audio = await asyncio.to_thread(_audio, settings.recordings, call.recording, call.spans)
@@ -89,16 +87,16 @@ async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool)
 
 
 def _audio(folder: Path, name: str, spans: list[tuple[float, float]] | None) -> str:
-    """Redact the recording, and say what was done. Raises OSError."""
+    """Redact the recording; returns what was done. Raises OSError."""
     from gateway.api.recordings import confined
     from telephony.media.redaction import erase, silence
 
     path = confined(folder, name) if name else None
     if path is None:
-        return "it has no recording" if not name else f"its recording {name} is not there any more"
+        return "it has no recording" if not name else f"its recording {name} no longer exists"
     if spans is not None:
-        return f"{silence(path, spans) / 1000:.1f} s of {name} made silent"
+        return f"{silence(path, spans) / 1000:.1f} s of {name} silenced"
     parts = [path, *sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))]
     for part in parts:
         erase(part)
-    return f"{name} overwritten and removed"
+    return f"{name} overwritten and deleted"

@@ -23,18 +23,18 @@ def add_parser(subparsers: Any) -> None:
         "replay",
         help="replay recorded calls as tests",
         description="Replay recorded calls (docs/recorded-calls.md). Exit code 0: all went as recorded; "
-        "1: some did not; 2: a fixture cannot be used.",
+        "1: some did not; 2: a fixture is invalid.",
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", help="a recorded call, or a folder of them")
     parser.add_argument("--sip", action="store_true", help="in real time, over SIP and RTP, instead of a virtual clock")
     parser.add_argument(
-        "--target", metavar="HOST:PORT", help="with --sip: a gateway that runs already; else an own one"
+        "--target", metavar="HOST:PORT", help="with --sip: use a running gateway instead of starting one"
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="with --target: its HTTP address")
-    parser.add_argument("--key", metavar="KEY", help="with --target: an API key of it")
-    parser.add_argument("--wav", metavar="OUT", help="write each call's sound there (stereo, caller left): a folder")
+    parser.add_argument("--key", metavar="KEY", help="with --target: its API key")
+    parser.add_argument("--wav", metavar="OUT", help="folder to write each call's audio to (stereo, caller left)")
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show every conversation, not only failed ones")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show all conversations, not only failed ones")
     parser.set_defaults(run=run)
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from gateway.config import ConfigError
 
     if args.target and not args.sip:
-        print("trunkline replay: --target goes with --sip", file=sys.stderr)
+        print("trunkline replay: --target requires --sip", file=sys.stderr)
         return 2
     try:
         fixtures = load_fixtures(args.folders)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def load_fixtures(folders: Iterable[str]) -> list[Fixture]:
-    """All of them, before anything is played. Raises FixtureError with all that is wrong in any of them."""
+    """Load all before playing any. Raises FixtureError with every problem."""
     from agent.testing.fixture_format import find_fixtures, load_fixture
     from agent.testing.fixture_yaml import FixtureError
 
@@ -96,21 +96,22 @@ def load_fixtures(folders: Iterable[str]) -> list[Fixture]:
 
 
 def _without_models(fixtures: Iterable[Fixture]) -> None:
-    """Raises ValueError: a gateway has a model of its own, not the recording's."""
+    """Raises ValueError for fixtures with a model's replies, which a gateway cannot replay."""
     names = [fixture.name for fixture in fixtures if fixture.model]
     if names:
         raise ValueError(
-            f"trunkline replay: {', '.join(names)} has a language model's replies, which are said again on the virtual "
-            "clock only: leave --sip out, or give a gateway with that model (--target)"
+            f"trunkline replay: {', '.join(names)} has a language model's replies, which can only be "
+            f"replayed on the virtual "
+            "clock: omit --sip, or use a gateway with that model (--target)"
         )
 
 
 class _CannotReplay(Exception):
-    """Not the fixture's fault: no gateway, no port."""
+    """Failures that are not the fixture's: no gateway, no port."""
 
 
 def _virtual(fixtures: list[Fixture]) -> Iterator[ReplayResult]:
-    """Without a line no dialplan is in the way, so it is asked whether the call would have come to its persona."""
+    """A virtual replay bypasses the dialplan, so check whether the call would have reached its persona."""
     from dataclasses import replace
 
     from agent.testing.replay import replay_fixture
@@ -121,7 +122,7 @@ def _virtual(fixtures: list[Fixture]) -> Iterator[ReplayResult]:
 
 
 def _misrouted(fixture: Fixture) -> Iterator[Deviation]:
-    """Raises ConfigError for a dialplan that cannot be used."""
+    """Raises ConfigError for an invalid dialplan."""
     from datetime import UTC, datetime
 
     from agent.testing.expectation import Deviation
@@ -133,7 +134,7 @@ def _misrouted(fixture: Fixture) -> Iterator[Deviation]:
         return
     file = find_file(fixture.dialplan, fixture.folder)
     if file is None:
-        raise ConfigError([Problem(str(fixture.file), 0, "dialplan", f"there is no {fixture.dialplan}")])
+        raise ConfigError([Problem(str(fixture.file), 0, "dialplan", f"no such file: {fixture.dialplan}")])
     plan = Dialplan.load([file])
     at = fixture.time or datetime.now(UTC)
     at = at if at.tzinfo is not None else at.replace(tzinfo=plan.timezone or UTC)
@@ -143,12 +144,12 @@ def _misrouted(fixture: Fixture) -> Iterator[Deviation]:
     if not isinstance(decision, Route):
         yield Deviation(0, f"{fixture.dialplan} refuses the call: {decision.reason}")
     elif (decision.persona.file.resolve(), decision.persona.name) != wanted:
-        hint = "" if fixture.time else " (at this time; give the fixture a `time`, if that matters)"
-        yield Deviation(0, f"{fixture.dialplan} sends the call to {decision.persona}: {decision.rule}{hint}")
+        hint = "" if fixture.time else " (at this time; set the fixture's `time` if that matters)"
+        yield Deviation(0, f"{fixture.dialplan} routes the call to {decision.persona}: {decision.rule}{hint}")
 
 
 def _over_sip(args: argparse.Namespace) -> Callable[[list[Fixture]], Iterator[ReplayResult]]:
-    """Raises ValueError for an address that is none."""
+    """Raises ValueError for an invalid address."""
     from gateway import logs
     from gateway.rest_client import RestClient, RestError
     from gateway.sip_replay import SipTarget, own_gateway, replay_over_sip

@@ -1,4 +1,4 @@
-"""`trunkline serve`: the gateway, until it is told to stop."""
+"""`trunkline serve`: run the gateway until it is told to stop."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["add_parser", "load", "run", "start_gateway"]
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("serve", help="run the gateway", description=__doc__)
     parser.add_argument("--config", required=True, metavar="FILE", help="settings (YAML)")
-    parser.add_argument("--show", action="store_true", help="show conversations on standard output as they go")
+    parser.add_argument("--show", action="store_true", help="show live conversations on standard output")
     parser.set_defaults(run=run)
 
 
 def load(path: str) -> tuple[Settings, Dialplan]:
-    """Settings and dialplans, checked whole before anything starts. Raises ConfigError."""
+    """Settings and dialplans, fully validated before anything starts. Raises ConfigError."""
     from gateway.config import load_settings
     from gateway.dialplan import Dialplan
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fork_warm_parent(settings: Settings) -> None:
-    """What this process and its call workers need alike is loaded once, and shared."""
+    """Load what this process and its call workers both need, once, to share it."""
     for name in ("gateway.control", "gateway.record", "telephony.media.recording"):
         import_module(name)
     if settings.rooms == "livekit":
@@ -72,7 +72,7 @@ def _fork_warm_parent(settings: Settings) -> None:
 
 
 def _load_our_own(settings: Settings) -> None:
-    """Before there are threads: what only loading needed is given back."""
+    """Release memory needed only for loading, before there are threads."""
     if settings.livekit is not None and settings.livekit.worker.in_gateway:
         import_module("gateway.livekit_jobs.hosted")
     for name in ("gateway.app", "gateway.live"):
@@ -95,7 +95,7 @@ async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:
         if not await start_gateway(gateway):
             return 1
     except asyncio.CancelledError:
-        print("trunkline was told to stop before it was ready", file=sys.stderr)
+        print("trunkline was stopped before it was ready", file=sys.stderr)
         return 1
     print(f"ready: {', '.join(str(address) for address in gateway.edge.addresses)}  {gateway.api.url}", flush=True)
     await gateway.serve()
@@ -103,7 +103,7 @@ async def _serve(settings: Settings, dialplan: Dialplan, *, show: bool) -> int:
 
 
 async def start_gateway(gateway: Gateway) -> bool:
-    """Start, or say in one line why it can't."""
+    """Start, or print in one line why it can't."""
     from gateway.api import ExposureError
     from gateway.store import StoreError
     from telephony.errors import PortTaken
@@ -111,7 +111,7 @@ async def start_gateway(gateway: Gateway) -> bool:
     try:
         await gateway.start()
     except (PortTaken, StoreError, ExposureError, TimeoutError, OSError) as error:
-        reason = str(error) or "no call worker became ready; the log above says why"
+        reason = str(error) or "no call worker became ready; see the log above"
         print(f"trunkline cannot start: {reason}", file=sys.stderr)
         return False
     return True

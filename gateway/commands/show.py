@@ -1,4 +1,4 @@
-"""`trunkline show`: a call that was taken, as a transcript or as a picture."""
+"""`trunkline show`: show a past call as a transcript or a picture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["add_parser", "run"]
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "show",
-        help="show a call that was taken",
-        description="Show the transcript of a call, or draw it: both sides' sound with the transcript under it. "
-        "Exit code 0: shown; 1: the gateway or its files cannot be read; 2: bad input.",
+        help="show a past call",
+        description="Show the transcript of a call, or draw it: both sides' audio with the transcript below. "
+        "Exit code 0: shown; 1: the gateway or its files are not readable; 2: bad input.",
     )
-    parser.add_argument("call_id", metavar="CALL_ID", help="the call, as its record names it")
+    parser.add_argument("call_id", metavar="CALL_ID", help="the call's ID")
     parser.add_argument("--svg", action="store_true", help="a picture, as SVG")
-    parser.add_argument("--out", metavar="FILE", help="write it there (default: standard output)")
+    parser.add_argument("--out", metavar="FILE", help="output file (default: standard output)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    source.add_argument("--config", metavar="FILE", help="settings of a gateway: read its store and recordings instead")
+    source.add_argument("--config", metavar="FILE", help="a gateway's settings: read its store and recordings instead")
     parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""`trunkline worker`: agents for LiveKit rooms, until it is told to stop."""
+"""`trunkline worker`: run agents for LiveKit rooms until it is told to stop."""
 
 from __future__ import annotations
 
@@ -37,16 +37,14 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     if settings.livekit is None:
-        print(
-            f"{args.config}: livekit: must be given for `trunkline worker` (url, api_key, api_secret)", file=sys.stderr
-        )
+        print(f"{args.config}: livekit: required for `trunkline worker` (url, api_key, api_secret)", file=sys.stderr)
         return 2
     missing = settings.missing_secrets()
     if missing:
         print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
         return 2
     if any(find_spec(package) is None for package in ("livekit", "livekit.rtc", "livekit.api")):
-        print("LiveKit's packages are missing: pip install 'trunkline[livekit]'", file=sys.stderr)
+        print("LiveKit's packages are not installed: pip install 'trunkline[livekit]'", file=sys.stderr)
         return 2
     logs.configure(settings.log.level, settings.log.format)
     _fork_warm_parent()
@@ -55,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fork_warm_parent() -> None:
-    """What this process and its job processes need alike is loaded once, and shared."""
+    """Load what this process and its job processes both need, once, to share it."""
     for name in ("agent.worker.server", "gateway.livekit_jobs.job_records"):
         import_module(name)
     fork_early()
 
 
 def _load_our_own() -> None:
-    """Before there are threads: what only loading needed is given back."""
+    """Release memory needed only for loading, before there are threads."""
     import_module("gateway.livekit_jobs.worker")
     give_back()
 

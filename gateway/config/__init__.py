@@ -1,6 +1,6 @@
-"""Settings: one YAML file, typed, with every complaint naming its line. Nothing else reads files or environment.
+"""Settings: one YAML file, typed; every error names its line. Nothing else reads files or the environment.
 
-Relative paths (store, recordings, dialplans, secret files) start at the current directory of the program, not at
+Relative paths (store, recordings, dialplans, secret files) are relative to the program's current directory, not to
 the settings file. `python -m gateway.config` writes docs/settings.md.
 """
 
@@ -60,13 +60,13 @@ __all__ = [
 
 
 def load_settings(path: Path | str, text: str | None = None) -> Settings:
-    """Read and check a settings file (or `text` in its name). Raises ConfigError with every problem at once."""
+    """Read and check a settings file (or `text` in its name). Raises ConfigError listing every problem."""
     document = read_yaml(path, text)
     settings = validate_model(document, (), Settings)
     if settings is not None:
         for place, message in contradictions(settings):
             document.problem(place, message)
     document.done()
-    if settings is None:  # cannot be: validation without a result leaves problems
-        raise ConfigError([Problem(document.file, 0, "", "cannot be used")])
+    if settings is None:  # impossible: validation without a result leaves problems
+        raise ConfigError([Problem(document.file, 0, "", "invalid settings")])
     return settings

@@ -1,4 +1,4 @@
-"""Settings that are each right and contradict one another."""
+"""Contradictions between settings that are valid on their own."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ Complaint = tuple[Located, str]
 
 
 def contradictions(settings: Settings) -> Iterator[Complaint]:
-    """Every contradiction, with the place to name."""
+    """Every contradiction, with its place."""
     yield from _addresses(settings)
     yield from _trunks(settings)
     yield from _ports(settings)
     yield from _providers(settings)
     if settings.rooms == "livekit" and settings.livekit is None:
-        yield ("livekit",), "must be given: rooms is livekit"
+        yield ("livekit",), "required, as rooms is livekit"
     yield from _livekit_outbound(settings)
     yield from _calls(settings)
     if settings.store.sqlite and settings.store.password is not None:
         yield ("store", "password"), "means nothing with SQLite: it is PostgreSQL's"
     for first, second in combinations(range(len(settings.dialplans)), 2):
         if settings.dialplans[first] == settings.dialplans[second]:
-            yield ("dialplans", second), f"{settings.dialplans[second]} is in the list twice"
+            yield ("dialplans", second), f"{settings.dialplans[second]} is listed twice"
 
 
 def _addresses(settings: Settings) -> Iterator[Complaint]:
     listen = settings.sip.listen
     for first, second in combinations(range(len(listen)), 2):
         if listen[first] == listen[second]:
-            yield ("sip", "listen", second), f"{listen[second]} is in the list twice"
+            yield ("sip", "listen", second), f"{listen[second]} is listed twice"
         elif listen[first].collides(listen[second]):
             yield ("sip", "listen", second), f"{listen[second]} and {listen[first]} cannot both be used"
     for index, address in enumerate(listen):
         if address.any_address and settings.sip.public_address is None:
             yield (
                 ("sip", "public_address"),
-                f"must be given with sip.listen[{index}] = {address}: phones cannot send to {address.host}",
+                f"required with sip.listen[{index}] = {address}: phones cannot send to {address.host}",
             )
             break
     http = settings.http
     for address in listen:
         if address.collides(http.listen):
-            yield ("http", "listen"), f"{http.listen.host}:{http.listen.port} is taken by sip.listen's {address}"
+            yield ("http", "listen"), f"{http.listen.host}:{http.listen.port} is already used by sip.listen's {address}"
     if not http.listen.loopback and not http.api_keys:
-        yield ("http", "api_keys"), f"must be given when HTTP listens beyond this machine ({http.listen.host})"
+        yield ("http", "api_keys"), f"required when HTTP is reachable from other machines ({http.listen.host})"
 
 
 def _trunks(settings: Settings) -> Iterator[Complaint]:
@@ -58,10 +58,10 @@ def _trunks(settings: Settings) -> Iterator[Complaint]:
     for first, second in combinations(range(len(trunks)), 2):
         place: Located = ("sip", "trunks", second)
         if trunks[first].name == trunks[second].name:
-            yield (*place, "name"), f'another trunk is called "{trunks[second].name}" too'
+            yield (*place, "name"), f'duplicate trunk name "{trunks[second].name}"'
         for index, network in enumerate(trunks[second].allow):
             if network in trunks[first].allow:
-                yield (*place, "allow", index), f'{network} is in trunk "{trunks[first].name}" too'
+                yield (*place, "allow", index), f'{network} is also in trunk "{trunks[first].name}"'
 
 
 def _ports(settings: Settings) -> Iterator[Complaint]:
@@ -80,9 +80,9 @@ def _ports(settings: Settings) -> Iterator[Complaint]:
 def _providers(settings: Settings) -> Iterator[Complaint]:
     openai = settings.providers.openai
     if openai is None and "openai" in settings.speech.names():
-        yield ("providers", "openai"), "must be given: speech uses openai"
+        yield ("providers", "openai"), "required, as speech uses openai"
     if openai is not None and openai.base_url is None and openai.api_key is None:
-        yield ("providers", "openai", "api_key"), "must be given, or base_url for a server that needs no key"
+        yield ("providers", "openai", "api_key"), "required, or base_url for a server that needs no key"
 
 
 def _livekit_outbound(settings: Settings) -> Iterator[Complaint]:
@@ -90,9 +90,9 @@ def _livekit_outbound(settings: Settings) -> Iterator[Complaint]:
     for index, carrier in enumerate(outbound):
         place: Located = ("livekit", "outbound", index)
         if any(other.name == carrier.name for other in outbound[:index]):
-            yield (*place, "name"), f'another carrier is called "{carrier.name}" too'
+            yield (*place, "name"), f'duplicate carrier name "{carrier.name}"'
         if bool(carrier.auth_username) != (carrier.auth_password is not None):
-            yield (*place, "auth_username"), "auth_username and auth_password go together"
+            yield (*place, "auth_username"), "auth_username and auth_password must be given together"
 
 
 def _calls(settings: Settings) -> Iterator[Complaint]:

@@ -1,4 +1,4 @@
-"""The kinds of values that settings hold beyond text and numbers: addresses, port ranges, networks, secrets."""
+"""Types of settings beyond text and numbers: addresses, port ranges, networks, secrets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
-    """Where we listen. `port` 0: the system picks one."""
+    """A listen address. `port` 0: the system picks one."""
 
     transport: Literal["udp", "tcp", "http"]
     host: str
@@ -98,11 +98,11 @@ def _text(value: Any, example: str) -> str:
 def _host_and_port(text: str, example: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError(f'"{text}" has no port between 0 and 65535; write it as in "{example}"')
+        raise ValueError(f'"{text}" needs a port between 0 and 65535, as in "{example}"')
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
-        why = f'"{host}" is no IPv4 address of this machine; write it as in "{example}"'
+        why = f'"{host}" is not an IPv4 address of this machine; write it as in "{example}"'
         raise ValueError(why) from None
     return host, int(port)
 
@@ -126,12 +126,12 @@ def _http_listen(value: Any) -> SocketAddress:
 def _ports(value: Any) -> PortRange:
     found = re.fullmatch(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})", _text(value, "20000-29999"))
     if not found:
-        raise ValueError(f'"{value}" is no range of ports; write it as in "20000-29999"')
+        raise ValueError(f'"{value}" is not a port range; write it as in "20000-29999"')
     first, last = int(found[1]), int(found[2])
     if not 1024 <= first <= last <= 65535:
-        raise ValueError(f'"{value}" must go upwards and stay between 1024 and 65535')
+        raise ValueError(f'"{value}" must be ascending and between 1024 and 65535')
     if first % 2:
-        raise ValueError(f'"{value}" must begin with an even port: RTP takes even ports, RTCP the odd ones after them')
+        raise ValueError(f'"{value}" must start with an even port: RTP uses even ports, RTCP the odd ones after them')
     return PortRange(first, last)
 
 
@@ -140,7 +140,7 @@ def _network(value: Any) -> IPNetwork:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise ValueError(f'"{text}" is no network: {error}; write it as in "203.0.113.0/24"') from None
+        raise ValueError(f'"{text}" is not a network: {error}; write it as in "203.0.113.0/24"') from None
 
 
 def _store_url(value: Any) -> str:
@@ -149,7 +149,7 @@ def _store_url(value: Any) -> str:
         return _postgresql_url(text)
     path = text.removeprefix("sqlite:///")
     if path == text or not path or path == ":memory:" or "?" in path:
-        raise ValueError(f'"{text}" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"')
+        raise ValueError(f'"{text}" must be sqlite:/// followed by a file path, as in "sqlite:///var/trunkline.db"')
     return text
 
 
@@ -171,17 +171,17 @@ def _postgresql_url(text: str) -> str:
 def _file_path(value: Any) -> Path:
     text = _text(value, "var/recordings")
     if not text.strip():
-        raise ValueError("is empty; write the path of a file or folder")
+        raise ValueError("is empty; expected the path of a file or folder")
     return Path(text)
 
 
 def _region(value: Any) -> str:
-    # The list of regions is phonenumbers'; a wrong one would silently leave every local number as it is.
+    # phonenumbers' list of regions; with a wrong region local numbers would silently stay as they are.
     from phonenumbers import SUPPORTED_REGIONS
 
     text = _text(value, "US")
     if text not in SUPPORTED_REGIONS:
-        raise ValueError(f'"{text}" is no region; write two capital letters of ISO 3166, as in "US" or "GB"')
+        raise ValueError(f'"{text}" is not a region; use the two capital letters of ISO 3166, as in "US" or "GB"')
     return text
 
 
@@ -206,20 +206,18 @@ Region = Annotated[str, PlainValidator(_region), _as_text("US")]
 
 
 class SecretMissing(Exception):
-    """A secret is not where the settings say. The text names the place, never a value."""
+    """A secret is not where the settings say. The message names the place, never a value."""
 
 
 class SecretSource(BaseModel):
-    """Where a secret is kept. Exactly one of the two."""
+    """Where a secret is stored: exactly one of the two."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     env: str | None = Field(
         default=None, min_length=1, description="Name of an environment variable (for development)."
     )
-    file: str | None = Field(
-        default=None, min_length=1, description="Path of a file that holds the secret and nothing else."
-    )
+    file: str | None = Field(default=None, min_length=1, description="Path of a file that contains only the secret.")
 
     @model_validator(mode="after")
     def _one_source(self) -> SecretSource:
@@ -248,7 +246,7 @@ class SecretSource(BaseModel):
 def _not_a_literal(value: Any) -> Any:
     # Never repeats the value: this text goes to terminals and logs.
     if not isinstance(value, dict):
-        raise ValueError("a secret itself never stands in this file; say where it is: {env: NAME} or {file: path}")
+        raise ValueError("secrets are not allowed in this file; say where it is: {env: NAME} or {file: path}")
     return value
 
 

@@ -12,18 +12,18 @@ __all__ = ["LiveKitOutboundSettings"]
 
 
 class LiveKitOutboundSettings(BaseModel):
-    """A carrier that LiveKit SIP calls through; `trunkline livekit sync` tells LiveKit."""
+    """A carrier that LiveKit SIP calls through; `trunkline livekit sync` configures it in LiveKit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: str = Field(min_length=1, max_length=64, description="What calls and commands name it by.")
+    name: str = Field(min_length=1, max_length=64, description="Its name in calls and commands.")
     address: str = Field(
         pattern=r"^[A-Za-z0-9._\-\[\]:]+$",
-        description="Its host, or host:port; no SIP URI.",
+        description="Its host, or host:port; not a SIP URI.",
     )
     numbers: tuple[Annotated[str, Field(pattern=r"^\+?[\w*#.-]+$")], ...] = Field(
-        min_length=1, description="Numbers that it lets us call from. If a call does not say, one of them."
+        min_length=1, description="Caller numbers that it accepts. One of them is used if a call gives none."
     )
     transport: Literal["auto", "udp", "tcp", "tls"] = Field(default="auto", description="auto: LiveKit's choice.")
-    auth_username: str = Field(default="", max_length=128, description="If it asks for a user and password.")
-    auth_password: Secret | None = Field(default=None, description="Where the password is kept.")
+    auth_username: str = Field(default="", max_length=128, description="If it requires a user and password.")
+    auth_password: Secret | None = Field(default=None, description="Where the password is stored.")

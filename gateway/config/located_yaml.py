@@ -1,8 +1,8 @@
-"""YAML 1.2 read so that every value still knows its line and how it was written.
+"""Reads YAML 1.2, keeping each value's line and original text.
 
-The usual loaders turn `+15550100` and `012` into numbers and forget what stood there; for phone numbers that is
+The usual loaders turn `+15550100` and `012` into numbers and lose the original text; for phone numbers that is
 a different number. Here plain scalars follow the YAML 1.2 core schema (section 10.3.2), and `Document.written`
-keeps the text of each, so that a number where text belongs can be refused in the user's own words.
+keeps the text of each, so that a number in place of text can be refused quoting the user's own text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
-_MAX_DIGITS = 20  # longer ones are no number that anyone means, and Python refuses to read very long ones
+_MAX_DIGITS = 20  # longer numbers are not meant as such, and Python refuses very long ones
 _MAX_VALUES = 100_000  # aliases of aliases can make a small file enormous
 
 
@@ -45,7 +45,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """Settings or dialplans cannot be used. `problems` holds all that was found, in the order of the file."""
+    """Settings or dialplans are invalid. `problems` lists all that were found, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -73,11 +73,11 @@ class Document:
     data: Any = None
     lines: dict[Located, int] = field(default_factory=dict)
     key_lines: dict[Located, int] = field(default_factory=dict)
-    written: dict[Located, str] = field(default_factory=dict)  # plain scalars that are no text: as they stand there
+    written: dict[Located, str] = field(default_factory=dict)  # plain scalars that are not text: as written
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Located) -> int:
-        """The line of a value, or of the nearest thing around it that is in the file."""
+        """The line of a value, or of the nearest enclosing one that is in the file."""
         while path and path not in self.key_lines and path not in self.lines:
             path = path[:-1]
         return self.key_lines.get(path) or self.lines.get(path, 0)
@@ -92,7 +92,7 @@ class Document:
 
 
 def read_yaml(path: Path | str, text: str | None = None) -> Document:
-    """Read one file (or `text` in its name). Problems of the text are in the result; an unreadable file or broken
+    """Read one file (or `text` in its name). Problems in the text are in the result; an unreadable file or invalid
     YAML raises ConfigError."""
     file = str(path)
     if text is None:
@@ -138,7 +138,7 @@ class _Reader:
             return tuple(self.value(item, (*path, index), above) for index, item in enumerate(node.value))
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
-        raise ConfigError([Problem(document.file, line, path_text(path), "not a kind of value that YAML has")])
+        raise ConfigError([Problem(document.file, line, path_text(path), "not a YAML value")])
 
     def _mapping(self, node: MappingNode, path: Located, above: tuple[int, ...]) -> dict[str, Any]:
         document, result = self._document, dict[str, Any]()
@@ -152,7 +152,7 @@ class _Reader:
             if key in result:
                 first = document.key_lines[here]
                 document.problems.append(
-                    Problem(document.file, line, path_text(here), f"given twice; the first is in line {first}")
+                    Problem(document.file, line, path_text(here), f"given twice; first in line {first}")
                 )
                 continue
             document.key_lines[here] = line
@@ -190,7 +190,7 @@ def _plain(text: str) -> str | int | float | bool | None:
 
 
 def number_as_text(written: Mapping[Located, str], path: Located) -> str | None:
-    """The complaint about a plain scalar that stands where text belongs; None if there is none at `path`."""
+    """The error for a plain scalar in place of text; None if there is none at `path`."""
     text = written.get(path)
     return None if text is None else _not_text(text)
 

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds into one plain sentence for each mistake, with file, line and name."""
+"""Turns pydantic's errors into one plain sentence per mistake, with file, line and name."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _WORDS = (
         'must begin with ws:// or wss://, as in "ws://127.0.0.1:7880"',
     ),
     (re.compile(r"^String should match pattern '(.*)'$"), r"does not look right (it must match \1)"),
-    (re.compile(r"^Field required$"), "must be given"),
+    (re.compile(r"^Field required$"), "required"),
     (re.compile(r"^Input should be "), "must be "),
 )
 
 
 def validate_model(document: Document, path: Located, model: type[M], data: Any = None) -> M | None:
-    """Validate what stands at `path` (`data`; the whole document for the empty path). Problems go into the document,
-    one for each place, and the result is None."""
+    """Validate the value at `path` (`data`; the whole document for the empty path). Problems go into the document,
+    one per place, and the result is None."""
     content = document.data if not path and data is None else data
     try:
         return model.model_validate({} if content is None else content)
@@ -48,11 +48,11 @@ def validate_model(document: Document, path: Located, model: type[M], data: Any 
     for details in found:
         place = _in_document(document, path, details)
         if details["type"] == "too_short" and (*path, *place, 0) in document.lines:
-            continue  # what is in the list is wrong, and has its own message
+            continue  # an item of the list is wrong and has its own message
         before = len(document.problems)
         document.problem((*path, *place), _message(document, path, place, details, model))
         if document.problems[before].where in places:
-            document.problems.pop()  # the reader, or another arm of a union, has said what is wrong there
+            document.problems.pop()  # the reader, or another arm of a union, has already reported it
         else:
             places[document.problems[before].where] = document.problems[before]
     return None
@@ -77,7 +77,7 @@ def _in_document(document: Document, path: Located, details: ErrorDetails) -> Lo
 def _message(document: Document, path: Located, place: Located, details: ErrorDetails, model: type[BaseModel]) -> str:
     if details["type"] == "extra_forbidden":
         known = _fields_at(model, place[:-1])
-        return f"there is no such setting{similar(str(place[-1]), known)}"
+        return f"unknown setting{similar(str(place[-1]), known)}"
     if details["type"] == "string_type" or details["msg"].startswith("Value error, must be text"):
         complaint = number_as_text(document.written, (*path, *place))
         if complaint:

@@ -1,4 +1,4 @@
-"""What can be set, as typed models. Each field is documented where it stands; docs/settings.md is made of them."""
+"""All settings, as typed models. Each field has its description; docs/settings.md is generated from them."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ __all__ = [
     "provider_problem",
 ]
 
-# Vendors, and what may stand behind a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
+# Vendors, and what may follow a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
 PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vad": {"silero": ()},
     "stt": {"moonshine": (), "pocketsphinx": ("grammar", "dictation"), "instant": ("turns",)},
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"hibari": ("*",), "espeak": ("*",), "instant": ()},
 }
-# 12 calls a core: with offline recognition a core is then busy, and memory is not wasted on more. A call in a LiveKit
-# room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls a core.
+# 12 calls per core: with offline recognition a core is then busy, and more would waste memory. A call in a LiveKit
+# room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls per core.
 _WORKERS_PER_CORE = 3
 _WORKERS_PER_CORE_WITH_AGENTS = 1.5
 
@@ -69,7 +69,7 @@ def _ipv4(text: str) -> str:
     try:
         return str(IPv4Address(text))
     except ValueError:
-        raise ValueError(f'"{text}" is no IPv4 address') from None
+        raise ValueError(f'"{text}" is not an IPv4 address') from None
 
 
 class _Section(BaseModel):
@@ -77,46 +77,47 @@ class _Section(BaseModel):
 
 
 class SipLimits(_Section):
-    """What one source address may send before it is answered 503. A token bucket for each."""
+    """What one source address may send before it gets 503. A token bucket per limit."""
 
     invites_per_second: float = Field(
         default=30.0,
         gt=0,
-        description="New calls from one address, on average. Answered calls that the caller has ended no longer count.",
+        description="New calls per second from one address, on average. Answered "
+        "calls ended by the caller no longer count.",
     )
-    invite_burst: int = Field(default=60, ge=1, description="New calls from one address at once.")
+    invite_burst: int = Field(default=60, ge=1, description="New calls from one address in a burst.")
     messages_per_second: float = Field(
-        default=600.0, gt=0, description="SIP messages of any kind from one address, on average."
+        default=600.0, gt=0, description="SIP messages of any kind per second from one address, on average."
     )
-    message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address at once.")
+    message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address in a burst.")
 
 
 class TrunkSettings(_Section):
-    """Somebody who may send us calls."""
+    """A source that may send us calls."""
 
-    name: str = Field(min_length=1, description="Goes into call records and logs.")
+    name: str = Field(min_length=1, description="Its name in call records and logs.")
     allow: tuple[Network, ...] = Field(min_length=1, description="Networks its calls come from. Others get 403.")
     region: Region | None = Field(
-        default=None, description="Where its numbers without a country code are; if not given, the dialplan's `region`."
+        default=None, description="Country of its numbers without a country code; default: the dialplan's `region`."
     )
     media_networks: tuple[Network, ...] = Field(
         default=(),
-        description="Where its audio goes and comes from, beside `allow`. Given: an SDP that names any other address "
-        "is refused. Not given: any public address will do.",
+        description="Further networks of its audio, besides `allow`. If given, an SDP with any other address "
+        "is refused; otherwise any public address is accepted.",
     )
     called_from: Literal["request-uri", "to"] = Field(
         default="request-uri",
-        description="Where the called number stands: in the Request-URI, or in To (trunks that dial a fixed user).",
+        description="Where the called number is: in the Request-URI, or in To (for trunks that dial a fixed user).",
     )
     trust_identity: bool = Field(
         default=True,
-        description="Whether P-Asserted-Identity and Remote-Party-ID say who calls. If not, From does. "
-        "What callers withhold (Privacy) stays withheld either way.",
+        description="Whether P-Asserted-Identity and Remote-Party-ID identify the caller. If not, From does. "
+        "Withheld numbers (Privacy) stay withheld either way.",
     )
 
     @property
     def media_sources(self) -> tuple[str, ...]:
-        """Where the audio of its callers may come from when that is not where their SDP says (NAT)."""
+        """Networks that its callers' audio may come from if that differs from their SDP (NAT)."""
         return tuple(str(network) for network in (*self.allow, *self.media_networks))
 
 
@@ -127,8 +128,8 @@ class SipSettings(_Section):
     public_address: str | None = Field(
         default=None,
         min_length=1,
-        description="What phones are told to send to (Contact, Record-Route, SDP). "
-        "Needed with 0.0.0.0 or behind NAT; otherwise the first listen address.",
+        description="The address that phones are told to send to (Contact, SDP). "
+        "Required with 0.0.0.0 or behind NAT; default: the first listen address.",
     )
     trunks: tuple[TrunkSettings, ...] = Field(min_length=1, description="Who may call us.")
     limits: SipLimits = Field(default=SipLimits(), description="Rate limits for each source address.")
@@ -138,11 +139,11 @@ class RtpSettings(_Section):
     """Audio."""
 
     address: Annotated[str, AfterValidator(_ipv4)] | None = Field(
-        default=None, description="Local IPv4 address of the audio's sockets. Not given: all of them."
+        default=None, description="Local IPv4 address of the audio sockets. Default: all addresses."
     )
     ports: Ports = Field(
         default=PortRange(20000, 29999),
-        description="UDP ports for audio, shared out among the workers; two for each call.",
+        description="UDP ports for audio, divided among the workers; two per call.",
     )
 
 
@@ -153,19 +154,19 @@ class HttpSettings(_Section):
         default=SocketAddress("http", "127.0.0.1", 8080), description="Address. Port 0: any free one."
     )
     api_keys: tuple[Secret, ...] = Field(
-        default=(), description="Keys that may use the API. None: everyone may, which is allowed on loopback only."
+        default=(), description="Keys for the API. None: anyone may use it, which is only allowed on loopback."
     )
 
 
 def provider_problem(part: str, name: str) -> str:
-    """Why no provider of this part ("llm", "tts", …) has that name; empty: one has."""
+    """Why no provider of this part ("llm", "tts", …) has that name; empty if one has."""
     vendor, slash, detail = name.partition("/")
     if vendor not in PROVIDERS[part]:
-        return f'no {part} provider is called "{vendor}"; there are: {", ".join(PROVIDERS[part])}'
+        return f'unknown {part} provider "{vendor}"; known are: {", ".join(PROVIDERS[part])}'
     details = PROVIDERS[part][vendor]
     if slash and (not detail or (detail not in details and "*" not in details)):
         choice = f"one of {', '.join(details)}" if details and "*" not in details else "nothing"
-        return f'"{name}": behind "{vendor}" stands {"a name" if "*" in details else choice}'
+        return f'"{name}": "{vendor}" takes {"a name" if "*" in details else choice} after the slash'
     return ""
 
 
@@ -173,7 +174,7 @@ def _provider(part: str) -> BeforeValidator:
     def known(name: Any) -> Any:
         if isinstance(name, str) and (
             wrong := provider_problem(part, name)
-        ):  # else the field's type says what is wrong
+        ):  # otherwise the field's type reports the error
             raise ValueError(wrong)
         return name
 
@@ -187,7 +188,7 @@ Tts = Annotated[str, _provider("tts")]
 
 
 class SpeechSettings(_Section):
-    """Which providers hear, think and speak. Lists are in order of preference: the next one is the fallback. Behind a
+    """The providers for recognition, model and synthesis. Lists are in order of preference, with fallbacks. After a
     slash: a mode (`pocketsphinx/dictation`), a voice (`espeak/en-gb`), a model (`openai/gpt-4o-mini`)."""
 
     vad: Vad | None = Field(
@@ -208,86 +209,88 @@ class SpeechSettings(_Section):
 
 
 class OpenAISettings(_Section):
-    """OpenAI, or any server that speaks its protocol."""
+    """OpenAI, or any compatible server."""
 
     base_url: str | None = Field(
-        default=None, pattern=r"^https?://\S+$", description="Where the API is. Not given: OpenAI itself."
+        default=None, pattern=r"^https?://\S+$", description="URL of the API. Default: OpenAI itself."
     )
-    api_key: Secret | None = Field(default=None, description="Where its key is kept. Local servers often need none.")
+    api_key: Secret | None = Field(default=None, description="Where its key is stored. Local servers often need none.")
     model: str = Field(default="gpt-4o-mini", min_length=1, description="The model of `openai` without a slash.")
     timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="A reply without a first word by then has failed, or without a next one."
+        default=5.0, gt=0, le=60, description="A reply fails if its first or next chunk takes longer."
     )
     temperature: float | None = Field(
-        default=None, ge=0, le=2, description="How freely it chooses words. Not given: the server's own."
+        default=None, ge=0, le=2, description="Sampling temperature. Default: the server's."
     )
-    max_tokens: int = Field(default=0, ge=0, description="Longest reply in tokens. 0: the server's own.")
+    max_tokens: int = Field(default=0, ge=0, description="Longest reply in tokens. 0: the server's limit.")
 
 
 class ProviderSettings(_Section):
-    """Accounts. The offline providers need none."""
+    """Provider accounts. The offline providers need none."""
 
     openai: OpenAISettings | None = Field(
-        default=None, description="Needed when `openai` is among the speech providers."
+        default=None, description="Required if `openai` is among the speech providers."
     )
 
 
 class SandboxSettings(_Section):
-    """What call workers, and the personas' tools in them, may do to this machine's files (Linux Landlock)."""
+    """Access of call workers, and of the personas' tools in them, to this machine's files (Linux Landlock)."""
 
     enabled: bool = Field(
         default=True,
-        description="They run no programs and change files only in `recordings`, the folder for temporary files and "
+        description="Workers cannot run programs, and change files only in `recordings`, "
+        "the folder for temporary files and "
         "`writable`.",
     )
     writable: tuple[FilePath, ...] = Field(
-        default=(), description="Files and folders that exist and that tools of personas may change too."
+        default=(), description="Existing files and folders that tools of personas may change too."
     )
 
 
 class CallSettings(_Section):
-    """Calls from which nothing comes. Silence is not meant: packets that do not come. A phone that suppresses silence
-    is alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
+    """Calls without incoming packets (as opposed to silence). A phone that suppresses silence
+    counts as alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
 
     media_alarm_s: float = Field(
-        default=2.0, gt=0, description="No RTP for this long, and nothing says that it is only silence: a warning."
+        default=2.0, gt=0, description="No RTP for this long and no sign of silence suppression: a warning."
     )
     first_media_s: float = Field(
-        default=60.0, gt=0, description="No sign of life this long after answering: the call ends."
+        default=60.0, gt=0, description="No sign of life within this time after answering: the call ends."
     )
     media_timeout_s: float = Field(
-        default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later on: the call ends."
+        default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later: the call ends."
     )
 
 
 class LiveKitWorkerSettings(_Section):
-    """`trunkline worker`: the agents' side."""
+    """`trunkline worker`: the agents."""
 
     in_gateway: bool = Field(
-        default=False, description="`trunkline serve` runs it too: one machine, one command, half the memory."
+        default=False, description="Run it in `trunkline serve`: one machine, one command, half the memory."
     )
     load_threshold: float = Field(
         default=0.7,
         gt=0,
         le=1,
-        description="No job is taken while this part of the CPU is in use (average of 2.5 s). 1: no limit.",
+        description="No job is accepted while more of the CPU is in use (2.5 s average). 1: no limit.",
     )
-    idle_processes: int = Field(default=1, ge=0, le=64, description="Job processes that wait, warm, for a job.")
+    idle_processes: int = Field(default=1, ge=0, le=64, description="Warm job processes waiting for a job.")
     jobs_per_process: int = Field(
         default=8,
         ge=1,
         le=64,
-        description="Conversations that may share a process. 1: each its own, at 40 % more CPU and 70 % more memory.",
+        description="Conversations per process. 1: one each, at 40 % more CPU and 70 % more memory.",
     )
-    drain_s: float = Field(default=60.0, ge=0, description="How long jobs may go on after a request to stop.")
+    drain_s: float = Field(default=60.0, ge=0, description="How long jobs may continue after a request to stop.")
     http: HttpAddress = Field(
-        default=SocketAddress("http", "127.0.0.1", 8081), description="For /healthz and /metrics. Port 0: any free one."
+        default=SocketAddress("http", "127.0.0.1", 8081),
+        description="Address of /healthz and /metrics. Port 0: any free one.",
     )
-    memory_warn_mb: int = Field(default=300, ge=0, description="A job process that holds more is logged. 0: never.")
+    memory_warn_mb: int = Field(default=300, ge=0, description="A job process that uses more is logged. 0: never.")
     memory_limit_mb: int = Field(
         default=0,
         ge=0,
-        description="A job process that holds more is replaced, its jobs go on. 0: no limit.",
+        description="A job process that uses more is replaced; its jobs continue. 0: no limit.",
     )
 
 
@@ -295,7 +298,7 @@ class LogSettings(_Section):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least that is written."
+        default="info", description="Lowest level that is logged."
     )
     format: Literal["console", "json"] = Field(default="console", description="For people or for machines.")
 
@@ -303,28 +306,30 @@ class LogSettings(_Section):
 class LiveKitSettings(_Section):
     """The LiveKit server whose rooms calls are bridged into; see docs/livekit.md."""
 
-    url: str = Field(pattern=r"^wss?://[^\s/]+\S*$", description="Where LiveKit server is: ws:// or wss://.")
+    url: str = Field(pattern=r"^wss?://[^\s/]+\S*$", description="URL of LiveKit server: ws:// or wss://.")
     public_url: str | None = Field(
         default=None,
         pattern=r"^wss?://[^\s/]+\S*$",
-        description="What browsers are told to connect to, if it is not `url`.",
+        description="URL for browsers, if different from `url`.",
     )
-    api_key: Secret = Field(description="Where its API key is kept.")
-    api_secret: Secret = Field(description="Where the secret of that key is kept.")
+    api_key: Secret = Field(description="Where its API key is stored.")
+    api_secret: Secret = Field(description="Where the secret of that key is stored.")
     agent_name: str = Field(
         default="trunkline",
         max_length=128,
-        description="Agents registered under this name get the calls. Empty: those that take any room.",
+        description="Agents registered under this name get the calls. Empty: agents that take any room.",
     )
-    join_timeout_s: float = Field(default=5.0, gt=0, le=30, description="The phone rings this long for a room at most.")
+    join_timeout_s: float = Field(
+        default=5.0, gt=0, le=30, description="Longest time the phone rings while joining the room."
+    )
     agent_timeout_s: float = Field(
-        default=10.0, gt=0, le=120, description="An answered caller waits this long for an agent (hears it ringing)."
+        default=10.0, gt=0, le=120, description="How long an answered caller waits for an agent (hearing ringing)."
     )
     agent_return_s: float = Field(
-        default=8.0, ge=0, le=120, description="A caller whose agent has gone waits this long for it or another one."
+        default=8.0, ge=0, le=120, description="How long a caller whose agent is gone waits for it or another one."
     )
     resume_s: float = Field(
-        default=7.0, gt=0, le=120, description="A lost connection that is not back by then ends the call politely."
+        default=7.0, gt=0, le=120, description="The call ends politely if a lost connection takes longer to resume."
     )
     worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
     outbound: tuple[LiveKitOutboundSettings, ...] = Field(
@@ -339,39 +344,42 @@ def _workers(value: Any) -> Any:
 
 
 class Settings(_Section):
-    """Everything that can be set. Relative paths start at the current directory of the program."""
+    """All settings. Relative paths are relative to the program's current directory."""
 
     sip: SipSettings = Field(description="The public SIP side.")
     rtp: RtpSettings = Field(default=RtpSettings(), description="Audio.")
     http: HttpSettings = Field(default=HttpSettings(), description="REST API, dashboard, metrics.")
     rooms: Literal["local", "livekit"] = Field(
-        default="local", description="Where calls and agents meet: in the call worker, or in a LiveKit server's rooms."
+        default="local",
+        description="Where calls and agents are joined: in the call worker, or in a LiveKit server's rooms.",
     )
     livekit: LiveKitSettings | None = Field(
-        default=None, description="Needed when `rooms` is livekit, and for `trunkline worker`."
+        default=None, description="Required if `rooms` is livekit, and for `trunkline worker`."
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
-        description=f"Call workers. auto: {_WORKERS_PER_CORE} for each core ({_WORKERS_PER_CORE_WITH_AGENTS} with "
-        "`livekit.worker.in_gateway`), as far as the RTP ports reach.",
+        description=f"Call workers. auto: {_WORKERS_PER_CORE} per core ({_WORKERS_PER_CORE_WITH_AGENTS} with "
+        "`livekit.worker.in_gateway`), limited by the RTP ports.",
     )
     slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
     store: StoreSettings = Field(default=StoreSettings(), description="Where call records go.")
     recordings: FilePath = Field(default=Path("var/recordings"), description="Folder for stereo recordings.")
-    record_calls: bool = Field(default=True, description="Whether calls are recorded if the dialplan does not say.")
-    dialplans: tuple[FilePath, ...] = Field(min_length=1, description="Files that say which number reaches whom.")
-    speech: SpeechSettings = Field(default=SpeechSettings(), description="Providers; a dialplan may differ.")
-    providers: ProviderSettings = Field(default=ProviderSettings(), description="Accounts of providers.")
-    session: SessionSettings = Field(default=SessionSettings(), description="How a conversation goes.")
-    summary: SummarySettings | None = Field(
-        default=None, description="What is posted when a call is over; not given: nothing is."
+    record_calls: bool = Field(
+        default=True, description="Whether calls are recorded, unless the dialplan says otherwise."
     )
+    dialplans: tuple[FilePath, ...] = Field(
+        min_length=1, description="Files that say which number reaches which persona."
+    )
+    speech: SpeechSettings = Field(default=SpeechSettings(), description="Providers; a dialplan may override them.")
+    providers: ProviderSettings = Field(default=ProviderSettings(), description="Provider accounts.")
+    session: SessionSettings = Field(default=SessionSettings(), description="Options of a conversation.")
+    summary: SummarySettings | None = Field(default=None, description="What is posted after a call; default: nothing.")
     webhooks: Annotated[tuple[WebhookSettings, ...], all_different] = Field(
         default=(), max_length=20, description="URLs that are told what happens, as it happens."
     )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
-    sandbox: SandboxSettings = Field(default=SandboxSettings(), description="What call workers may not do.")
-    drain_s: float = Field(default=60.0, ge=0, description="How long calls may go on after a request to stop.")
+    sandbox: SandboxSettings = Field(default=SandboxSettings(), description="Restrictions of call workers.")
+    drain_s: float = Field(default=60.0, ge=0, description="How long calls may continue after a request to stop.")
     log: LogSettings = Field(default=LogSettings(), description="What is written to standard error.")
 
     @property
@@ -385,7 +393,7 @@ class Settings(_Section):
 
     @property
     def media_address(self) -> str:
-        """Where callers send their audio."""
+        """The address that callers send their audio to."""
         return self.sip.public_address or self.rtp.address or self.public_address
 
     def worker_count(self, cores: int | None = None) -> int:
@@ -415,7 +423,7 @@ class Settings(_Section):
         )
 
     def missing_secrets(self) -> list[str]:
-        """What is not where it should be, in words; empty when the gateway can start."""
+        """Missing files and secrets, as sentences; empty if the gateway can start."""
         missing: list[str] = []
         openai, livekit = self.providers.openai, self.livekit
         secrets = [*self.http.api_keys, *((openai.api_key,) if openai and openai.api_key else ())]

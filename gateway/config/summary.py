@@ -1,4 +1,4 @@
-"""What is posted when a call is over."""
+"""What is posted after a call."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ class SummarySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    url: str = Field(pattern=r"^https?://[^\s/]+\S*$", description="Where they are posted.")
-    secret: Secret | None = Field(
-        default=None, description="What they are signed with, as Standard Webhooks say. Not given: unsigned."
-    )
+    url: str = Field(pattern=r"^https?://[^\s/]+\S*$", description="URL to post to.")
+    secret: Secret | None = Field(default=None, description="Signing key as in Standard Webhooks. Default: unsigned.")
     by: Literal["template", "model"] = Field(
         default="template",
-        description="Whose words the summary is: the gateway's or the language model's. A persona's own come first.",
+        description="Author of the summary: the gateway's template or the language model. A persona's own summary "
+        "takes precedence.",
     )
-    timeout_s: float = Field(default=10.0, gt=0, le=60, description="One attempt to post.")
-    retries: int = Field(default=5, ge=0, le=20, description="Further attempts, after 2 s, 4 s, 8 s and so on.")
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="Timeout of one attempt.")
+    retries: int = Field(default=5, ge=0, le=20, description="Retries, after 2 s, 4 s, 8 s and so on.")

@@ -58,7 +58,7 @@ async def test_check_says_that_livekit_can_be_used_or_why_not(
 ) -> None:
     assert await trunkline("check") == 0
     told = capsys.readouterr()
-    assert f"LiveKit at {livekit_stack.url}: good" in told.out and not told.err
+    assert f"LiveKit at {livekit_stack.url}: ok" in told.out and not told.err
     monkeypatch.setenv("LIVEKIT_TEST_SECRET", "another" * 6)
     assert await trunkline("check") == 0, "it may be mended before the gateway is started"
     told = capsys.readouterr()

@@ -86,7 +86,7 @@ async def test_sync_makes_keeps_changes_and_deletes(livekit_stack, config: Path,
     assert "create  inbound trunk   trunkline:numbers" in capsys.readouterr().out
     assert await found(livekit_stack) == []  # a plan changes nothing
     assert await trunkline("sync", "--config", file) == 1  # nobody to ask
-    assert "give --yes" in capsys.readouterr().err
+    assert "use --yes" in capsys.readouterr().err
     assert await found(livekit_stack) == []
 
     assert await trunkline("sync", "--config", file, "--yes") == 0
@@ -190,7 +190,7 @@ async def test_call_and_transfer_from_the_command_line(livekit_stack, config: Pa
 async def test_bad_input(livekit_stack, config: Path, capsys) -> None:
     file = str(config)
     assert await trunkline("call", "+15550123", "--config", file, "--trunk", "other") == 2
-    assert 'no carrier is called "other"; there are: carrier' in capsys.readouterr().err
+    assert 'unknown carrier "other"; known are: carrier' in capsys.readouterr().err
     assert await trunkline("call", "not a number", "--config", file, "--room", "x") == 2
     assert await trunkline("sync", "--config", file, "--json") == 2
     (config.parent / "password").unlink()

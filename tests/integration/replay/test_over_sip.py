@@ -70,7 +70,7 @@ async def test_a_running_gateway_is_judged_by_its_records_and_makes_fixtures(
     made = tmp_path / "made"
     code, out, err = await trunkline("record-fixture", call["call_id"], "--url", url, "--out", str(made))
     assert code == 0, out + err
-    assert "it replays as recorded" in out and "holds a person's voice" in out
+    assert "it replays as recorded" in out and "contains a person's voice" in out
     again = await asyncio.to_thread(replay, made)
     again.assert_as_recorded()
     calls = [event.fields["arguments"] for event in again.events if event.type == "function_call"]

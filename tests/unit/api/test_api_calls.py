@@ -143,7 +143,7 @@ async def test_a_transcript_as_json_and_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"outcome": None}, "goes on"),
+        ({"outcome": None}, "is in progress"),
         ({"recording": None}, "not recorded"),
         ({"recording": Recording(path="", error="disk full")}, "disk full"),
         ({"recording": Recording(path="gone.wav")}, "no longer"),

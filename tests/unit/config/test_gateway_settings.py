@@ -53,22 +53,23 @@ store: "sqlite://"
 speech: {stt: [deepgram/nova]}
 """
     assert complaints(text) == [
-        "s.yaml:1: dialplans: must be given",
+        "s.yaml:1: dialplans: required",
         "s.yaml:2: sip.listen[1]: TLS comes in a later version; "
         "listen on udp:// or tcp:// behind a TLS proxy until then",
         's.yaml:2: sip.listen[2]: 5060 is a number here, not text: write "5060" in quotes',
-        's.yaml:3: sip.public_adress: there is no such setting; did you mean "public_address"?',
+        's.yaml:3: sip.public_adress: unknown setting; did you mean "public_address"?',
         's.yaml:4: sip.trunks[0].name: +15550100 is a number here, not text: write "+15550100" in quotes',
-        's.yaml:4: sip.trunks[0].allow[0]: "127.0.0.1/8" is no network: 127.0.0.1/8 has host bits set; '
+        's.yaml:4: sip.trunks[0].allow[0]: "127.0.0.1/8" is not a network: 127.0.0.1/8 has host bits set; '
         'write it as in "203.0.113.0/24"',
-        's.yaml:4: sip.trunks[0].region: "USA" is no region; write two capital letters of ISO 3166, as in "US" or "GB"',
-        's.yaml:5: rtp.ports: "20001-29999" must begin with an even port: '
-        "RTP takes even ports, RTCP the odd ones after them",
+        's.yaml:4: sip.trunks[0].region: "USA" is not a region; use the two capital letters of '
+        'ISO 3166, as in "US" or "GB"',
+        's.yaml:5: rtp.ports: "20001-29999" must start with an even port: '
+        "RTP uses even ports, RTCP the odd ones after them",
         "s.yaml:6: rooms: must be 'local' or 'livekit'",
         "s.yaml:7: workers: must be auto or a whole number from 1 to 256",
         "s.yaml:8: drain_s: must be a number",
-        's.yaml:9: store: "sqlite://" must be sqlite:/// and the path of a file, as in "sqlite:///var/trunkline.db"',
-        's.yaml:10: speech.stt[0]: no stt provider is called "deepgram"; there are: moonshine, pocketsphinx, instant',
+        's.yaml:9: store: "sqlite://" must be sqlite:/// followed by a file path, as in "sqlite:///var/trunkline.db"',
+        's.yaml:10: speech.stt[0]: unknown stt provider "deepgram"; known are: moonshine, pocketsphinx, instant',
     ]
 
 
@@ -79,10 +80,10 @@ speech: {stt: [deepgram/nova]}
         ("rtp: {ports: 5000-5999}", "rtp.ports", "contains the port of sip.listen's udp://127.0.0.1:5060"),
         ("speech: {llm: [openai/gpt-4o-mini, rules]}", "providers.openai", "speech uses openai"),
         ("providers: {openai: {}}", "providers.openai.api_key", "or base_url for a server that needs no key"),
-        ("speech: {stt: [pocketsphinx/fast]}", "speech.stt[0]", "stands one of grammar, dictation"),
-        ("speech: {llm: [openai/]}", "speech.llm[0]", "stands a name"),
-        ("speech: {vad: silero/8k}", "speech.vad", "stands nothing"),
-        ("http: {listen: '0.0.0.0:8080'}", "http.api_keys", "beyond this machine"),
+        ("speech: {stt: [pocketsphinx/fast]}", "speech.stt[0]", "takes one of grammar, dictation after"),
+        ("speech: {llm: [openai/]}", "speech.llm[0]", "takes a name after"),
+        ("speech: {vad: silero/8k}", "speech.vad", "takes nothing after"),
+        ("http: {listen: '0.0.0.0:8080'}", "http.api_keys", "reachable from other machines"),
         ("calls: {media_alarm_s: 70}", "calls.media_alarm_s", "would come after the end"),
         ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
         ("session: {min_interruption_ms: 2000}", "session.backchannel_max_ms", "at least min_interruption_ms"),
@@ -109,10 +110,10 @@ def test_a_recogniser_that_detects_turns_needs_no_vad():
 @pytest.mark.parametrize(
     ("listen", "words"),
     [
-        ('"udp://127.0.0.1:5060", "udp://127.0.0.1:5060"', "is in the list twice"),
+        ('"udp://127.0.0.1:5060", "udp://127.0.0.1:5060"', "is listed twice"),
         ('"udp://127.0.0.1:5060", "udp://0.0.0.0:5060"', "cannot both be used"),
         ('"udp://0.0.0.0:5060"', "phones cannot send to 0.0.0.0"),
-        ('"tcp://127.0.0.1:8080"', "127.0.0.1:8080 is taken by sip.listen's tcp://127.0.0.1:8080"),
+        ('"tcp://127.0.0.1:8080"', "127.0.0.1:8080 is already used by sip.listen's tcp://127.0.0.1:8080"),
     ],
 )
 def test_addresses_that_cannot_be(listen, words):
@@ -128,8 +129,8 @@ def test_free_ports_never_collide():
 def test_a_trunk_name_or_network_has_one_place():
     text = SMALLEST.replace('"127.0.0.0/8"]}', '"127.0.0.0/8"]}, {name: local, allow: ["127.0.0.0/8"]}')
     assert [line.split(": ", 1)[1] for line in complaints(text)] == [
-        'sip.trunks[1].name: another trunk is called "local" too',
-        'sip.trunks[1].allow[0]: 127.0.0.0/8 is in trunk "local" too',
+        'sip.trunks[1].name: duplicate trunk name "local"',
+        'sip.trunks[1].allow[0]: 127.0.0.0/8 is also in trunk "local"',
     ]
 
 

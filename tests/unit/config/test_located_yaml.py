@@ -36,7 +36,7 @@ def test_other_keys_that_are_no_text(key, words):
 
 def test_a_key_given_twice_names_both_lines():
     document = read_yaml("f.yaml", "a: 1\nb: 2\na: 3\n")
-    assert [str(problem) for problem in document.problems] == ["f.yaml:3: a: given twice; the first is in line 1"]
+    assert [str(problem) for problem in document.problems] == ["f.yaml:3: a: given twice; first in line 1"]
     assert document.data["a"] == 1
 
 

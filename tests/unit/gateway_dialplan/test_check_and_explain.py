@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_check_says_what_is_good(folder, capsys):
     assert trunkline("check", "--config", "s.yaml") == 0
-    assert capsys.readouterr().out == "d.yaml: good. 2 numbers, personas p.Open, p.Closed\n"
+    assert capsys.readouterr().out == "d.yaml: ok. 2 numbers, personas p.Open, p.Closed\n"
 
 
 def test_check_for_machines(folder, capsys):
@@ -130,7 +130,7 @@ def test_check_finds_a_persona_s_own_provider_that_is_none(folder, capsys):
     )
     assert trunkline("check", "d.yaml") == 2
     said = capsys.readouterr().err
-    assert 'p.py:4: Open: no llm provider is called "opanai"; there are: rules, openai, instant' in said
+    assert 'p.py:4: Open: unknown llm provider "opanai"; known are: rules, openai, instant' in said
     assert "p.py:8: Closed: espeak: there is no voice 'no-such'" in said
 
 

@@ -69,7 +69,7 @@ numbers:
         "US-AK, US-AL, US-AR, US-AS, US-AZ, US-CA, …",
         '3: holidays[1]: "2026-13-01" is a day that no calendar has',
         "4: colour: is not known here",
-        '5: speech.stt[0]: no stt provider is called "whisper"; there are: moonshine, pocketsphinx, instant',
+        '5: speech.stt[0]: unknown stt provider "whisper"; known are: moonshine, pocketsphinx, instant',
         '7: numbers["+15550100"]: +15550100 is a number here, not text: write "+15550100" in quotes',
         '8: numbers["+15550101"]: persona "p.C" is unknown: p.py has no class or factory C',
         '9: numbers["+15550102"]: persona "q.A" cannot be used: q.py: no such file',
@@ -78,7 +78,7 @@ numbers:
         '12: numbers["202"]: 12 is a number here, not text: write "12" in quotes',
         '13: numbers["203"].recording: must be true or false',
         '13: numbers["203"].session.end_silence_ms: must be greater than or equal to 100',
-        '13: numbers["203"].session.foo: there is no such setting',
+        '13: numbers["203"].session.foo: unknown setting',
         '14: numbers["204"].when: is not known here',
         '15: numbers["205"]: "p" is no persona: write file and class, as in "clinic.Reception", '
         'or file and factory, as in "clinic.reception"',

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("livekit", "complaint"),
     [
-        ("", "the settings have no `livekit` section: it says where LiveKit is (url, api_key, api_secret)"),
+        ("", "the settings have no `livekit` section (url, api_key, api_secret)"),
         (LIVEKIT.replace("URL", "http://h"), 'livekit.url: must begin with ws:// or wss://, as in "ws://127.0.0.1:'),
         (LIVEKIT.replace("URL", "ws://h").replace("LK_KEY", "NO_SUCH_KEY"), "NO_SUCH_KEY is not set"),
     ],

@@ -32,10 +32,10 @@ def settings(outbound: str, region: str = "") -> Settings:
 @pytest.mark.parametrize(
     ("outbound", "complaint"),
     [
-        (f"{GOOD}, {GOOD}", 'another carrier is called "main" too'),
-        (GOOD.replace("}", ", auth_username: me}"), "auth_username and auth_password go together"),
-        (GOOD.replace("}", ", auth_password: {env: X}}"), "auth_username and auth_password go together"),
-        (GOOD.replace("}", ", auth_username: me, auth_password: swordfish}"), "a secret itself never stands"),
+        (f"{GOOD}, {GOOD}", 'duplicate carrier name "main"'),
+        (GOOD.replace("}", ", auth_username: me}"), "auth_username and auth_password must be given together"),
+        (GOOD.replace("}", ", auth_password: {env: X}}"), "auth_username and auth_password must be given together"),
+        (GOOD.replace("}", ", auth_username: me, auth_password: swordfish}"), "secrets are not allowed in this file"),
         (GOOD.replace("sip.example.net:5061", "sip:me@example.net"), "livekit.outbound[0].address"),
         (GOOD.replace('"+15550100"', ""), "livekit.outbound[0].numbers"),
         (GOOD.replace("transport: tls", "transport: sctp"), "livekit.outbound[0].transport"),

@@ -106,7 +106,7 @@ async def redact_beside(world: World, *arguments: str) -> int:
 async def test_nothing_that_was_said_is_left(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert await redact_beside(world, "c1", "c2") == 0
     out = capsys.readouterr().out
-    assert "c1: 7 events and the transcript redacted; day/c1.wav overwritten and removed" in out
+    assert "c1: 7 events and the transcript redacted; day/c1.wav overwritten and deleted" in out
     assert "c2: 7 events and the transcript redacted; it has no recording" in out
     assert not world.recording.exists()
     text = await world.texts()
@@ -134,7 +134,7 @@ async def test_only_digits(world: World, capsys: pytest.CaptureFixture[str]) -> 
     silent = [ms for ms in range(0, 8000, 100) if not left[ms * 16 : ms * 16 + 320].strip(b"\0")]
     assert silent == [*range(1600, 2900, 100), *range(3100, 4900, 100)]  # the keys, and what was said
     assert [ms for ms in range(0, 8000, 100) if not right[ms * 16 : ms * 16 + 320].strip(b"\0")] == silent
-    assert "s of day/c1.wav made silent" in capsys.readouterr().out
+    assert "s of day/c1.wav silenced" in capsys.readouterr().out
     assert "4711" in await world.texts("c2")
 
 
@@ -145,16 +145,16 @@ async def test_what_cannot_be_redacted_is_said(
     spill.append(spill.waiting, ['{"message": "call_events", "call_id": "c2", "events": []}'])
     assert await redact_beside(world, "live", "nobody", "c2") == 1
     err = capsys.readouterr().err
-    assert "live: not redacted: the call still goes on" in err
-    assert "nobody: there is no such call" in err
-    assert "c2: not redacted: parts of it wait beside the store" in err
+    assert "live: not redacted: the call is still in progress" in err
+    assert "nobody: no such call" in err
+    assert "c2: not redacted: parts of it are waiting to be written" in err
     assert "Hildegard" in await world.texts("c2")
 
 
 def test_there_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.yaml").write_text(SETTINGS.format(folder=tmp_path))
     assert main(["redact", "c1", "--config", str(tmp_path / "s.yaml")]) == 1
-    assert "there is no store" in capsys.readouterr().err
+    assert "no store" in capsys.readouterr().err
     assert not (tmp_path / "t.db").exists()
 
 

@@ -80,7 +80,7 @@ def test_a_bad_fixture_is_2(
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"+15550123"', '"+15550100"\ntime: 2026-11-22T12:00', "demo.yaml sends the call to clinic.AfterHours: "),
+        ('"+15550123"', '"+15550100"\ntime: 2026-11-22T12:00', "demo.yaml routes the call to clinic.AfterHours: "),
         ('"+15550123"', '"+15559999"', "demo.yaml refuses the call: "),
     ],
 )
@@ -111,8 +111,8 @@ def test_nothing_to_replay_is_2(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 def test_call_refuses_what_it_cannot_call(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["call", "not a number"], "is neither a number nor a SIP URI"),
-        (["call", "sip:nobody"], "is no SIP URI"),
-        (["call", "+15550123", "--dtmf", "12x"], "characters that are no keys"),
+        (["call", "sip:nobody"], "invalid SIP URI"),
+        (["call", "+15550123", "--dtmf", "12x"], "invalid --dtmf"),
         (["call", "+15550123", "--play", "gone.wav"], "gone.wav"),
         (["call", "+15550123", "--fixture", "gone"], "gone/fixture.yaml: no such file"),
     ):
@@ -139,7 +139,7 @@ def test_console_of_nobody(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_record_fixture_does_not_overwrite(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["record-fixture", "c1", "--out", str(tmp_path)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["record-fixture", "c1", "--out", str(tmp_path / "new"), "--url", "http://127.0.0.1:1"]) == 1
     assert "http://127.0.0.1:1 does not answer" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
@@ -151,7 +151,7 @@ def test_the_demo_on_other_ports() -> None:
     assert [address.port for address in changed.sip.listen] == [5999, 5999]
     assert changed.http.listen.port == 0
     assert on_ports(settings, None, None) == settings
-    with pytest.raises(ValueError, match="70000 is no port"):
+    with pytest.raises(ValueError, match="invalid port 70000"):
         on_ports(settings, 70000, None)
 
 

@@ -78,13 +78,13 @@ def test_the_console(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import agent\nimport no_such_bakery\n", "bistro.py:2: cannot be imported: ModuleNotFoundError"),
-        ("import no_such_bakery\n", "; is no_such_bakery installed here ("),
-        ("import clinic\n", '; files beside it are imported with a dot: "from .clinic import'),
-        ("x = (\n", "bistro.py:1: cannot be imported: SyntaxError"),
+        ("import agent\nimport no_such_bakery\n", "bistro.py:2: import failed: ModuleNotFoundError"),
+        ("import no_such_bakery\n", "; is no_such_bakery installed in "),
+        ("import clinic\n", '; import files in the same folder with a dot: "from .clinic import'),
+        ("x = (\n", "bistro.py:1: import failed: SyntaxError"),
         (
             "from agent import Agent\nclass Host(Agent):\n    def __init__(self, table): ...\n",
-            "bistro.py:Host cannot be made: TypeError",
+            "bistro.py:Host failed: TypeError",
         ),
     ],
 )

@@ -28,7 +28,7 @@ def written(folder: Path, livekit: str) -> str:
 @pytest.mark.parametrize(
     ("livekit", "words"),
     [
-        ("", "livekit: must be given"),
+        ("", "livekit: required"),
         (
             "livekit: {url: 'ws://h', api_key: {env: NO_SUCH_KEY}, api_secret: {env: NO_SUCH_KEY}}",
             "NO_SUCH_KEY is not set",
