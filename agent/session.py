@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.bounds import shortened
-from agent.clock import ThreadOffload
+from agent.clock import ThreadOffload, offload_for_tools
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio
-from agent.pipeline.conversation import Conversation
 from agent.pipeline.recording import RecordingPauses
-from agent.pipeline.running import RunningSession
+from agent.pipeline.running import Providers, RunningSession
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.sound_file import load_sound
+from agent.pipeline.tasks import SessionTasks
 from agent.pipeline.turn_detection import detection_problem
 from agent.pipeline.waterfall import Waterfall
 from agent.privacy import Privacy
@@ -27,9 +28,8 @@ from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
 from agent.session_input import TurnsByHand, TurnVerbs
 from agent.speech_handle import SpeechHandle
-from agent.tasks.task import Task
 from agent.turns.signals import TurnDetection
-from agent.within import Within, waiting_for_conversation, within
+from agent.within import waiting_for_conversation, within
 from telephony.rooms.protocol import TakesAgents
 
 if TYPE_CHECKING:
@@ -110,16 +110,7 @@ class AgentSession(TurnsByHand):
             room = room.add_agent("agent")
         loop = asyncio.get_running_loop()
         self._closed = loop.create_future()
-        conversation = self._conversation_of(agent, room, call)
-        running = self._running = RunningSession(
-            conversation,
-            vad=self._vad if room is not None else None,
-            stt=self._stt if room is not None else None,
-            canned_audio=self._canned_audio,
-            max_call_ms=self._options.max_call_ms if room is not None else None,
-            changed=self._changed.set,
-            close=self._close,
-        )
+        running = self._running = self._made(agent, room, call)
         self.subscribe(running.happened)
         if self._held_at is not None:
             running.holding.held(self._held_at)
@@ -140,33 +131,37 @@ class AgentSession(TurnsByHand):
     async def _entered(self) -> None:
         """Until `on_enter` is over, or waits for the caller (its question, its task)."""
         running = self._started()
-        activities, persona = running.conversation.activities, running.conversation.activities.top
-        entering = running.conversation.tasks.spawn(activities.enter(persona), "on_enter")
+        activities, persona = running.activities, running.activities.top
+        entering = running.runtime.tasks.spawn(activities.enter(persona), "on_enter")
         entering.add_done_callback(lambda _: self._changed.set())
         while not (entering.done() or persona.asking or activities.top is not persona or self._closing):
             self._changed.clear()
             await self._changed.wait()
 
-    def _conversation_of(self, agent: Agent, room: Participant | None, call: CallVerbs | None) -> Conversation:
-        return Conversation(
-            self,
-            agent,
-            named_provider=self._providers or default_providers(self._offload),
-            privacy=self._privacy,
-            recording=self._recording,
-            llm=self._llm,
-            tts=self._tts,
+    def _made(self, agent: Agent, room: Participant | None, call: CallVerbs | None) -> RunningSession:
+        loop = asyncio.get_running_loop()
+        runtime = Runtime(
+            loop=loop,
             options=self._options,
+            tasks=SessionTasks(loop),
             offload=self._offload,
-            userdata=self._userdata,
+            tool_offload=offload_for_tools(self._offload),
             output=room.audio_output if room is not None else None,
             call=call,
             emit=self._emit,
-            run_task=self._run_task,
         )
-
-    async def _run_task(self, task: Task[Any], place: Within) -> Any:
-        return await self._started().task_runs.run(task, place)
+        named = self._providers or default_providers(self._offload)
+        return RunningSession(
+            self,
+            agent,
+            runtime,
+            Providers(self._vad, self._stt, self._llm, self._tts, named, self._canned_audio),
+            userdata=self._userdata,
+            privacy=self._privacy,
+            recording=self._recording,
+            changed=self._changed.set,
+            close=self._close,
+        )
 
     @property
     def closed(self) -> Awaitable[SessionClosed]:
@@ -185,7 +180,7 @@ class AgentSession(TurnsByHand):
         "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
         running = self._started()
         if self._closing is None:
-            words = farewell or running.conversation.agent.say_canned("goodbye_drain")
+            words = farewell or running.activities.agent.say_canned("goodbye_drain")
             running.ending.end("drained", words, cut=True)
         await self.closed
 
@@ -197,13 +192,13 @@ class AgentSession(TurnsByHand):
     def _close(self, reason: str, error: str = "") -> asyncio.Task[None]:
         # A task of its own: who asks for the end may be one of the tasks that it cancels.
         if self._closing is None:
-            self._closing = self._started().conversation.loop.create_task(self._close_all(reason, error), name="close")
+            self._closing = self._started().runtime.loop.create_task(self._close_all(reason, error), name="close")
         return self._closing
 
     async def _close_all(self, reason: str, error: str) -> None:
         running = self._started()
         await running.stop()
-        closed = SessionClosed(running.conversation.now(), reason, error)
+        closed = SessionClosed(running.runtime.now(), reason, error)
         self._emit(closed)
         running.unwatch()
         self._privacy.close()
@@ -230,10 +225,10 @@ class AgentSession(TurnsByHand):
         """Let the model speak. `instructions` hold for this reply only. It begins when the reply before it, with its
         tools, is over; but one that a tool awaits begins at once, and the reply that called the tool goes on then."""
         running = self._started()
-        conversation, talker = running.conversation, running.talker
+        talker = running.talker
         user_input = shortened(user_input, self._options.max_user_characters)
         user = ChatMessage("user", user_input) if user_input else None
-        waterfall = Waterfall(conversation.turns, decided_at=conversation.now())
+        waterfall = Waterfall(talker.turn, decided_at=running.runtime.now())
         return talker.reply(
             user, waterfall, instructions=instructions, allow_interruptions=allow_interruptions, place=within()
         )
@@ -250,14 +245,13 @@ class AgentSession(TurnsByHand):
     async def run(self, *, user_input: str) -> RunResult:
         """One turn of text, as in a test or a console: returns when the agent is done with it."""
         running = self._started()
-        conversation = running.conversation
         events: list[SessionEvent] = []
         unsubscribe = self.subscribe(events.append, unmasked=True)
         try:
-            now = conversation.now()
+            now = running.runtime.now()
             user_input = shortened(user_input, self._options.max_user_characters)
             self._emit(UserMessage(now, user_input, now, now, "text"))
-            conversation.turns += 1
+            running.talker.next_turn()
             if not running.turns.answered(user_input):
                 self.generate_reply(user_input=user_input)
             await self._settled()
@@ -279,7 +273,7 @@ class AgentSession(TurnsByHand):
         asked to answer. The tool's time limit stands still meanwhile."""
         running = self._started()
         with waiting_for_conversation():
-            return await running.turns.next_message(running.conversation.activities.asker(within()))
+            return await running.turns.next_message(running.activities.asker(within()))
 
     # --- what the leg tells ---------------------------------------------------------------------------------------
 
@@ -335,21 +329,21 @@ class AgentSession(TurnsByHand):
     @property
     def history(self) -> list[ChatMessage]:
         """What the model is told of the conversation, without its instructions."""
-        return self._started().conversation.history.messages()
+        return self._started().history.messages()
 
     def update_history(self, messages: Sequence[ChatMessage]) -> None:
         """What the model is told of the conversation from its next request on, as in `history` and edited."""
-        self._started().conversation.history.replace(messages)
+        self._started().history.replace(messages)
 
     @property
     def llm(self) -> LLM:
         """What thinks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._started().conversation.activities.top.cast.bare_llm, "LLM")
+        return self._given(self._started().activities.top.cast.bare_llm, "LLM")
 
     @property
     def tts(self) -> TTS:
         """What speaks for the persona that is active. Raises SessionMisuse when nothing does."""
-        return self._given(self._started().conversation.activities.top.cast.bare_tts, "TTS")
+        return self._given(self._started().activities.top.cast.bare_tts, "TTS")
 
     def _given(self, provider: P | None, part: str) -> P:
         if provider is None:
@@ -364,17 +358,17 @@ class AgentSession(TurnsByHand):
     @property
     def agent(self) -> Agent:
         """Who has the caller: the persona, or a task that is awaited."""
-        return self._started().conversation.agent
+        return self._started().activities.agent
 
     @property
     def persona(self) -> Agent:
         """Who has the call, below all tasks."""
-        return self._started().conversation.activities.stack.persona.agent
+        return self._started().activities.stack.persona.agent
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Of prompts and completions so far, as the model's provider counts them."""
-        return (0, 0) if self._running is None else self._running.conversation.tokens
+        return (0, 0) if self._running is None else self._running.tokens
 
     @property
     def userdata(self) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.pipeline.activities import Activities
 from agent.pipeline.alarm import Alarm
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talker import Talker
 from agent.turns.dead_air import DeadAir, Filler
 
@@ -17,23 +18,38 @@ _LOOK_EVERY_S = 0.5  # while something is heard: nobody tells when the output ru
 class Bridging:
     """`changed` after whatever happened. Goes on while the session ends: a farewell may be waited for too."""
 
-    def __init__(self, conversation: Conversation, talker: Talker, caller_waits: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        activities: Activities,
+        talker: Talker,
+        *,
+        caller_speaks: Callable[[], bool],
+        caller_waits: Callable[[], bool],
+    ) -> None:
         """`caller_waits`: the caller has said something that is not settled yet."""
-        self._conversation = conversation
+        self._runtime = runtime
+        self._activities = activities
+        self._caller_speaks = caller_speaks
         self._talker = talker
         self._caller_waits = caller_waits
-        heard = conversation.output is not None and conversation.tts is not None
-        self._machine = DeadAir(first_ms=conversation.options.filler_ms if heard else None)
-        self._alarm = Alarm(conversation.loop, self, self._perform)
+        heard = runtime.output is not None and activities.top.cast.tts is not None
+        self._machine = DeadAir(first_ms=runtime.options.filler_ms if heard else None)
+        self._alarm = Alarm(runtime.loop, self, self._perform)
         self._owed_since: float | None = None
         self._look_at: float | None = None
-        self._sound_until = conversation.now()
-        self._enabled = heard and conversation.options.filler_ms is not None
+        self._sound_until = runtime.now()
+        self._last_sound_at = runtime.now()
+        self._enabled = heard and runtime.options.filler_ms is not None
 
     def changed(self) -> None:
         if self._enabled:
-            self._look(self._conversation.now())
+            self._look(self._runtime.now())
             self._alarm.set()
+
+    def sound(self, until: float) -> None:
+        """Something other than the agent's words was heard until then: the caller, an announcement."""
+        self._last_sound_at = max(self._last_sound_at, until)
 
     def stop(self) -> None:
         self._enabled = False
@@ -51,10 +67,10 @@ class Bridging:
         return self._machine.tick(now)
 
     def _look(self, now: float) -> None:
-        conversation, speaker = self._conversation, self._talker.speaker
+        speaker = self._talker.speaker
         self._look_at = None
-        owed = self._talker.owes or (self._caller_waits() and not conversation.ending)
-        if conversation.held or (conversation.asking and not speaker.busy):
+        owed = self._talker.owes or (self._caller_waits() and not speaker.closed)
+        if speaker.held or (self._activities.top.asking and not speaker.busy):
             owed = False  # nobody listens; or it is the caller's turn, whatever runs
         if not owed:
             self._owed_since = None
@@ -62,10 +78,10 @@ class Bridging:
             return
         if self._owed_since is None:
             self._owed_since = now
-        if conversation.user_speaking and not conversation.ending:
+        if self._caller_speaks() and not speaker.closed:
             self._machine.answered()
             return
-        output = conversation.output
+        output = self._runtime.output
         if speaker.paused or output is None:
             self._machine.attended()
             return
@@ -77,7 +93,7 @@ class Bridging:
             self._sound_until = now + sound_s
         else:
             self._sound_until = min(self._sound_until, now)  # it may have been cut
-        self._machine.waits(max(self._owed_since, conversation.last_sound_at, self._sound_until))
+        self._machine.waits(max(self._owed_since, self._last_sound_at, speaker.silent_since, self._sound_until))
 
     def _perform(self, fillers: tuple[Filler, ...]) -> None:
         for filler in fillers:

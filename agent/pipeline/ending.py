@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talker import Talker
 from telephony.media.frames import FRAME_MS
 from telephony.rooms.protocol import AudioOutput
@@ -19,35 +19,37 @@ _log = logging.getLogger(__name__)
 class Ending:
     def __init__(
         self,
-        conversation: Conversation,
+        runtime: Runtime,
         talker: Talker,
         stop_hearing: Callable[[], None],
         close: Callable[[str], object],
     ) -> None:
         """`close` begins to close the session; its end is not waited for here, since closing waits for this task."""
-        self._conversation = conversation
+        self._runtime = runtime
         self._talker = talker
         self._stop_hearing = stop_hearing
         self._close = close
         self._task: asyncio.Task[None] | None = None
         self._at_once = asyncio.Event()  # nobody is there to hear the rest
         self.hanging_up = False
+        self.begun = False
 
     def begin(self) -> None:
         """Hear nothing more; what is being said is said to its end."""
-        if not self._conversation.ending:
-            self._conversation.ending = True
+        if not self.begun:
+            self.begun = True
+            self._talker.speaker.refuse()
             self._stop_hearing()
             self._talker.speaker.keep_all()
 
     def end(self, reason: str, farewell: str, *, cut: bool = False) -> asyncio.Task[None]:
         """Say `farewell` after what is queued (`cut`: after the sentence that is being heard), hang up, close. A second
         call changes nothing. A caller who holds hears it when back; but with `cut` there is no waiting for that."""
-        if cut and self._conversation.held:
+        if cut and self._talker.speaker.held:
             self._at_once.set()
         if self._task is None:
             self.begin()
-            self._task = self._conversation.tasks.spawn(self._run(reason, farewell, cut), "ending")
+            self._task = self._runtime.tasks.spawn(self._run(reason, farewell, cut), "ending")
         return self._task
 
     async def _run(self, reason: str, farewell: str, cut: bool) -> None:
@@ -64,23 +66,23 @@ class Ending:
 
     async def _played_out(self) -> None:
         """Wait for the last frame; give up when nothing has moved for `farewell_margin_ms`."""
-        output, loop = self._conversation.output, self._conversation.loop
+        output, loop = self._runtime.output, self._runtime.loop
         if output is None:
             await self._talker.speaker.idle()
             return
-        silent = self._conversation.tasks.spawn(self._silent(output), "playing out")
+        silent = self._runtime.tasks.spawn(self._silent(output), "playing out")
         seen = (-1.0, -1.0)
         stuck_since = loop.time()
-        at_once = self._conversation.tasks.spawn(self._at_once.wait(), "end of waiting")
+        at_once = self._runtime.tasks.spawn(self._at_once.wait(), "end of waiting")
         while not silent.done():
             await asyncio.wait({silent, at_once}, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
             progress = (output.queued_ms, output.played_ms)
             if at_once.done():
                 silent.cancel()
                 return
-            if progress != seen or self._conversation.held:
+            if progress != seen or self._talker.speaker.held:
                 seen, stuck_since = progress, loop.time()
-            elif (loop.time() - stuck_since) * 1000 >= self._conversation.options.farewell_margin_ms:
+            elif (loop.time() - stuck_since) * 1000 >= self._runtime.options.farewell_margin_ms:
                 _log.warning("the farewell was not played out: the leg takes no audio")
                 silent.cancel()
                 at_once.cancel()
@@ -93,11 +95,11 @@ class Ending:
         await asyncio.sleep(FRAME_MS / 1000)  # the last frame has been taken, not yet heard
 
     async def _hang_up(self, reason: str) -> None:
-        if self._conversation.call is None:
+        if self._runtime.call is None:
             return
         self.hanging_up = True
         try:
             async with asyncio.timeout(5):
-                await self._conversation.call.hang_up(reason)
+                await self._runtime.call.hang_up(reason)
         except Exception:  # noqa: BLE001  the session ends all the same; the leg's owner makes sure of the leg
             _log.exception("hanging up failed")

@@ -77,7 +77,7 @@ class Holding:
         self._turns.resume(action.at, action.held_ms)
         # A tool that asks the caller something waits for an answer, and has nothing to say before it.
         waits = talker.speaker.busy if conversation.asking else talker.busy
-        waits = waits or self._turns.awaits_words or conversation.ending
+        waits = waits or self._turns.awaits_words or talker.speaker.closed
         talker.release("welcome_back" if action.greet else "")
         if self._question.text and not waits:
             talker.say(self._question.text)

@@ -10,13 +10,14 @@ from typing import Literal
 
 from agent.activity import Activity
 from agent.chat_context import build_context
-from agent.history import Entry
+from agent.history import Entry, History
 from agent.persona import Agent, overrides
+from agent.pipeline.activities import Activities
 from agent.pipeline.attempts import AttemptLimits, ProviderEmpty, attempts
-from agent.pipeline.conversation import Conversation
 from agent.pipeline.model_text import without_reasoning
 from agent.pipeline.outcomes import all_silent, end_of, end_refused, handoff_of, without_consequences
-from agent.pipeline.talk_events import EndReached, FarewellBegan, TalkEvent
+from agent.pipeline.runtime import Runtime
+from agent.pipeline.talk_events import EndReached, FarewellBegan, TalkEvent, TokensUsed
 from agent.pipeline.tool_runs import run_tools, tool_messages
 from agent.pipeline.turn_hook import turn_completed
 from agent.pipeline.utterance import Kind, Utterance
@@ -38,7 +39,9 @@ _log = logging.getLogger(__name__)
 class Reply:
     def __init__(
         self,
-        conversation: Conversation,
+        runtime: Runtime,
+        activities: Activities,
+        history: History,
         activity: Activity,
         voice: Voice,
         *,
@@ -47,16 +50,20 @@ class Reply:
         waterfall: Waterfall,
         allow_interruptions: bool,
         may_use_tools: bool,
+        caller_is_done: Callable[[], Awaitable[object]],
         hand_over: Callable[[Agent, str, SpeechHandle], Awaitable[Utterance | None]],
         happened: Callable[[TalkEvent], None],
         over: Callable[[Reply], None],
         handle: SpeechHandle,
     ) -> None:
-        self._conversation = conversation
+        self._runtime = runtime
+        self._activities = activities
+        self._history = history
         self._activity = activity
-        self._place = conversation.activities.within(activity, self)
+        self._place = activities.within(activity, self)
         self._voice = voice
         self._may_use_tools = may_use_tools
+        self._caller_is_done = caller_is_done
         self._instructions = instructions
         self._give_to = hand_over
         self._happened = happened
@@ -78,13 +85,13 @@ class Reply:
 
     def begin(self) -> None:
         """Ask the model. Until `decide` nothing is heard, no tool runs and the history does not know of it."""
-        self._task = self._conversation.tasks.spawn(self._run(), "reply")
+        self._task = self._runtime.tasks.spawn(self._run(), "reply")
         self._task.add_done_callback(self._finished)
 
     def decide(self) -> None:
         """It counts: what is there goes out."""
         if self.user is not None:
-            self._user_entry = self._conversation.history.add(self.user)
+            self._user_entry = self._history.add(self.user)
         self._decided.set()
         for utterance in self._utterances:
             self._voice.speak(utterance)
@@ -134,7 +141,7 @@ class Reply:
         self._stopped = True
         if self._task is None:
             if self.user is not None:
-                self._conversation.history.add(self.user)
+                self._history.add(self.user)
             self.handle.finish(interrupted=True)
         elif self._phase != "tools":
             self._task.cancel()
@@ -149,7 +156,7 @@ class Reply:
         enter(self._place)
         if not await self._turn_completed():
             return
-        steps = self._conversation.options.max_tool_steps if self._may_use_tools else 0
+        steps = self._runtime.options.max_tool_steps if self._may_use_tools else 0
         for step in range(steps + 1):
             calls = await self._ask(self._tool_specs() if step < steps else (), first=step == 0)
             if not calls or not await self._use_tools(calls) or self._stopped:
@@ -167,7 +174,7 @@ class Reply:
         await self._decided.wait()
         assert self._user_entry is not None, "it was added when the turn was decided"
         self._phase = "hook"
-        context = self._conversation.activities.context(activity=self._activity)
+        context = self._activities.context(activity=self._activity)
         return await turn_completed(agent, context, self._user_entry) and not self._is_done_with()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -182,10 +189,10 @@ class Reply:
         if decided:
             self._tell_latency()
             broken = not self._stopped if task.cancelled() else task.exception() is not None
-            if broken and not self._conversation.closing:
+            if broken and not self._runtime.tasks.closing:
                 self._voice.apologize("unavailable", self.handle, failure=True)
             elif not self.failed and not self._stopped:
-                self._conversation.failures.succeeded()
+                self._voice.succeeded()
         self.handle.finish(interrupted=self._stopped)
         self._over(self)
 
@@ -221,7 +228,7 @@ class Reply:
         llm = self._activity.cast.llm
         if llm is None:
             raise ProviderError("session", "has no LLM")
-        options = self._conversation.options
+        options = self._runtime.options
         limits = AttemptLimits(
             options.llm_first_token_ms, options.llm_stall_ms, options.retries, options.retry_backoff_ms
         )
@@ -229,14 +236,14 @@ class Reply:
             llm.name,
             lambda: without_reasoning(llm.chat(self._messages(), tools)),
             limits,
-            lambda error, action: self._conversation.provider_failed("llm", error, action),
+            lambda error, action: self._runtime.provider_failed("llm", error, action),
             _is_content,
             may_be_empty=self._may_be_silent or utterance.kind == "farewell",
         )
         async with aclosing(stream):
             async for event in stream:
                 if _is_content(event) and self.waterfall.first_token_at is None:
-                    self.waterfall.first_token_at = self._conversation.now()
+                    self.waterfall.first_token_at = self._runtime.now()
                 if isinstance(event, TextDelta):
                     await utterance.write(event.text)
                     if utterance.full:
@@ -248,28 +255,27 @@ class Reply:
                     else:
                         _log.warning("a call of %s is not run: it is one too many of one answer", event.name)
                 else:
-                    prompt, completion = self._conversation.tokens
-                    self._conversation.tokens = (prompt + event.prompt_tokens, completion + event.completion_tokens)
+                    self._happened(TokensUsed(event.prompt_tokens, event.completion_tokens))
 
     async def _use_tools(self, calls: list[ToolCall]) -> bool:
         """Whether the model is to be asked again."""
         self._phase = "tools"
         self._tools_over.clear()
         entry = self._utterances[-1].entry
-        said = self._conversation.said
-        outcomes = await run_tools(self._conversation, self._activity, self._place, calls)
+        said = self._voice.by_code
+        outcomes = await run_tools(self._runtime, self._activities, self._activity, self._place, calls)
         if self._is_done_with():
             outcomes = [without_consequences(outcome) for outcome in outcomes]
-            self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
+            self._history.add_after(entry, tool_messages(calls, outcomes))
             self._tools_over.set()
             return False
-        self._may_be_silent = self._conversation.said > said and self._voice.speaking_or_just_over
+        self._may_be_silent = self._voice.by_code > said and self._voice.speaking_or_just_over
         if end_of(outcomes) is not None:
-            await self._conversation.goes_on.wait()
-            if self._stopped and not self._conversation.ending:
+            await self._caller_is_done()
+            if self._stopped and not self._voice.closed:
                 outcomes = [end_refused(outcome, "since the caller has said something more.") for outcome in outcomes]
-        self._conversation.history.add_after(entry, tool_messages(calls, outcomes))
-        await self._conversation.goes_on.wait()
+        self._history.add_after(entry, tool_messages(calls, outcomes))
+        await self._caller_is_done()
         if self._is_done_with():
             return False
         if (end := end_of(outcomes)) is not None:
@@ -292,7 +298,7 @@ class Reply:
             asked = await self._ask((), first=False, kind="farewell")
             if asked is None or not self._said:
                 farewell = self._activity.agent.say_canned("goodbye")
-        farewell = left_to_say(farewell, self._conversation.history.said_since_user())
+        farewell = left_to_say(farewell, self._history.said_since_user())
         if farewell:
             utterance = self._voice.fixed(farewell, "farewell", self.handle, allow_interruptions=False)
             self._follow(utterance)
@@ -333,16 +339,16 @@ class Reply:
         follows_rules = getattr(self._activity.cast.llm, "whole_context", False)
         heard = self._activity.follows if follows_rules else lambda _: True
         return build_context(
-            self._conversation.history.messages(heard),
+            self._history.messages(heard),
             prompt=self._activity.agent.prompt,
             user=self.user if not self._decided.is_set() else None,
             instructions=self._instructions,
-            limits=None if follows_rules else self._conversation.options.context_limits,
+            limits=None if follows_rules else self._runtime.options.context_limits,
         )
 
     def _first_audio(self) -> None:
         if self.waterfall.first_audio_at is None:
-            self.waterfall.first_audio_at = self._conversation.now()
+            self.waterfall.first_audio_at = self._runtime.now()
 
     def _first_packet(self, at: float) -> None:
         if self.waterfall.first_packet_at is None:
@@ -352,7 +358,7 @@ class Reply:
     def _tell_latency(self) -> None:
         if not self.waterfall.told:
             self.waterfall.told = True
-            self._conversation.emit(self.waterfall.event(self._conversation.now()))
+            self._runtime.emit(self.waterfall.event(self._runtime.now()))
 
 
 def _is_content(event: LLMEvent) -> bool:

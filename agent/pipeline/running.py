@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from agent.activity import Activity
 from agent.clock import ThreadOffload, has_real_time
-from agent.events import CallerBack, CallerHeld, SessionEvent
+from agent.events import CallerBack, CallerHeld, SessionEvent, UserStoppedSpeaking
+from agent.history import History
 from agent.loop_watch import watch_of
 from agent.persona import Agent
+from agent.pipeline.activities import Activities
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.bridging import Bridging
 from agent.pipeline.canned import CannedAudio
+from agent.pipeline.casting import Casting
 from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
 from agent.pipeline.holding import Holding
+from agent.pipeline.recording import RecordingPauses
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talk_events import (
     EndReached,
     FarewellBegan,
@@ -23,67 +31,113 @@ from agent.pipeline.talk_events import (
     SituationChanged,
     TalkChanged,
     TalkEvent,
+    TokensUsed,
     TurnEvent,
 )
 from agent.pipeline.talker import Talker
 from agent.pipeline.task_runs import TaskRuns
 from agent.pipeline.turn_taking import TurnTaking
 from agent.pipeline.watching import WatchedSession
-from agent.providers.base import STT, VAD, ProviderError
+from agent.privacy import Privacy
+from agent.providers.base import LLM, STT, TTS, VAD, ProviderError
+from agent.providers.named import NamedProviders
+from agent.session_verbs import SessionVerbs
+from agent.tasks.task import Task
 from agent.turns.limits import CallTooLong, LengthLimit
+from agent.within import Within
 
-__all__ = ["RunningSession"]
+__all__ = ["Providers", "RunningSession"]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """What hears, thinks and speaks. `named`: makes those that personas name."""
+
+    vad: VAD | None
+    stt: STT | None
+    llm: LLM | None
+    tts: TTS | None
+    named: NamedProviders
+    canned_audio: CannedAudio
 
 
 class RunningSession:
     def __init__(
         self,
-        conversation: Conversation,
+        session: SessionVerbs,
+        agent: Agent,
+        runtime: Runtime,
+        providers: Providers,
         *,
-        vad: VAD | None,
-        stt: STT | None,
-        canned_audio: CannedAudio,
-        max_call_ms: float | None,
+        userdata: Any,
+        privacy: Privacy,
+        recording: RecordingPauses,
         changed: Callable[[], None],
         close: Callable[[str], object],
     ) -> None:
-        """`changed` is called when the agent begins or ends being busy, `close` when the last word has been said."""
-        self.conversation = conversation
-        self._canned_audio = canned_audio
+        """`session`: what tools and hooks are given as it. `changed` is called when the agent begins or ends being
+        busy, `close` when the last word has been said. Raises ValueError for an unknown name of a provider."""
+        self.runtime = runtime
+        self._canned_audio = providers.canned_audio
         self._changed = changed
-        self.talker = Talker(conversation, canned_audio, self._talk)
-        reported = conversation.casting.reporting("stt", stt) if stt is not None else None
-        self.turns = TurnTaking(conversation, self.talker, vad, reported, self._turn)
-        self.task_runs = TaskRuns(conversation, self.talker, self._talk)
+        voiced = runtime.output is not None
+        casting = Casting(providers.llm, providers.tts, providers.named, runtime.provider_failed, voiced=voiced)
+        self.activities = Activities(
+            agent,
+            casting=casting,
+            tasks=runtime.tasks,
+            run_task=self._run_task,
+            session=session,
+            userdata=userdata,
+            call=runtime.call,
+        )
+        self.history = History(lambda: self.activities.top)
+        self.tokens = (0, 0)  # of prompts and completions
+        self.talker = Talker(runtime, self.activities, self.history, providers.canned_audio, self._talk)
+        self.task_runs = TaskRuns(runtime, self.activities, self.talker, self._talk)
+        conversation = Conversation(runtime, self.activities, self.history, privacy, recording)
+        stt = casting.reporting("stt", providers.stt) if providers.stt is not None and voiced else None
+        self.turns = TurnTaking(conversation, self.talker, providers.vad if voiced else None, stt, self._turn)
+        turns = self.turns
+        self.bridging = Bridging(
+            runtime,
+            self.activities,
+            self.talker,
+            caller_speaks=lambda: conversation.user_speaking,
+            caller_waits=lambda: turns.awaits_words,
+        )
         self._unwatch = self._watch()
-        listener = self.turns.listener
-        self._bridging = Bridging(conversation, self.talker, lambda: listener is not None and listener.busy)
-        self.ending = Ending(conversation, self.talker, self.turns.stop, close)
+        self.ending = Ending(runtime, self.talker, self.turns.stop, close)
         self.holding = Holding(conversation, self.talker, self.turns, self.ending)
-        limit = LengthLimit(max_call_ms=max_call_ms, started_at=conversation.now())
-        self._limit_alarm = Alarm(conversation.loop, limit, self._too_long)
+        max_call_ms = runtime.options.max_call_ms if voiced else None
+        limit = LengthLimit(max_call_ms=max_call_ms, started_at=runtime.now())
+        self._limit_alarm = Alarm(runtime.loop, limit, self._too_long)
         self._limit_alarm.set()
+
+    async def _run_task(self, task: Task[Any], place: Within) -> Any:
+        return await self.task_runs.run(task, place)
 
     def make_canned(self) -> None:
         """Make the canned words of the persona that is active ahead, if there is a voice for them."""
-        if self.conversation.tts is not None:
-            self.conversation.tasks.spawn(self._make_canned(self.conversation.agent), "canned audio")
+        if self.activities.top.cast.tts is not None:
+            self.runtime.tasks.spawn(self._make_canned(self.activities.top), "canned audio")
 
     async def stop(self) -> None:
         """Nothing more is heard, said or done, but `on_exit`."""
-        conversation = self.conversation
-        conversation.ending = conversation.closing = True
+        tasks = self.runtime.tasks
+        tasks.closing = True
+        self.talker.speaker.refuse()
         self.turns.stop()
-        self._bridging.stop()
+        self.bridging.stop()
         self._limit_alarm.cancel()
         self.holding.stop()
         self.talker.stop_replies(force=True)
         self.talker.speaker.close()
-        activities = reversed(tuple(conversation.activities.stack))
-        await conversation.tasks.cancel()
+        activities = reversed(tuple(self.activities.stack))
+        await tasks.cancel()
         for activity in activities:
-            await conversation.activities.leave(activity)
-        await conversation.tasks.all_let_go()
+            await self.activities.leave(activity)
+        await tasks.all_let_go()
 
     def happened(self, event: SessionEvent) -> None:
         """Each event of the session."""
@@ -93,6 +147,9 @@ class RunningSession:
                 self.task_runs.hold()
             case CallerBack():
                 self.task_runs.resume()
+                self.bridging.sound(event.at)
+            case UserStoppedSpeaking():
+                self.bridging.sound(event.at)
 
     def unwatch(self) -> None:
         """What blocks the loop from now on is not this session's."""
@@ -101,9 +158,9 @@ class RunningSession:
     @property
     def idle(self) -> bool:
         """The agent has nothing left to say or do before the caller says something."""
-        top = self.conversation.activities.top
+        top = self.activities.top
         talking = self.talker.speaker.busy if top.asking else self.talker.busy or top.entering
-        return not (talking or self.conversation.ending)
+        return not (talking or self.talker.speaker.closed)
 
     # --- what the parts tell --------------------------------------------------------------------------------------
 
@@ -112,7 +169,7 @@ class RunningSession:
             case TalkChanged():
                 self._changed()
                 self.turns.changed()
-                self._bridging.changed()
+                self.bridging.changed()
                 self.task_runs.changed()
             case PersonaChanged():
                 self.turns.agent_changed()
@@ -121,38 +178,44 @@ class RunningSession:
                 self.ending.begin()
             case EndReached(reason=reason, farewell=farewell):
                 self.ending.end(reason, farewell)
+            case TokensUsed(prompt=prompt, completion=completion):
+                self.tokens = (self.tokens[0] + prompt, self.tokens[1] + completion)
 
     def _turn(self, event: TurnEvent) -> None:
         match event:
             case SituationChanged():
                 self._changed()
-                self._bridging.changed()
+                self.bridging.changed()
             case EndReached(reason=reason, farewell=farewell):
                 self.ending.end(reason, farewell)
 
     def _too_long(self, actions: tuple[CallTooLong, ...]) -> None:
         if actions:
-            self.ending.end("max_length", self.conversation.agent.say_canned("goodbye_max_length"), cut=True)
+            self.ending.end("max_length", self.activities.agent.say_canned("goodbye_max_length"), cut=True)
 
-    async def _make_canned(self, agent: Agent) -> None:
-        conversation = self.conversation
-        if conversation.tts is None:
+    async def _make_canned(self, activity: Activity) -> None:
+        runtime, tts = self.runtime, activity.cast.tts
+        if tts is None:
             return
         # Nobody waits for it: a failure matters only when the sentence is needed, and is met then.
         with suppress(ProviderError):
             await self._canned_audio.make(
-                agent,
-                conversation.tts,
-                conversation.options,
-                lambda error, _: conversation.provider_failed("tts", error, "ignored"),
+                activity.agent, tts, runtime.options, lambda error, _: runtime.provider_failed("tts", error, "ignored")
             )
 
     def _watch(self) -> Callable[[], None]:
         """Unless time is virtual: then nothing blocks, and no thread has a place."""
-        conversation = self.conversation
-        if not (isinstance(conversation.offload, ThreadOffload) and has_real_time(conversation.loop)):
+        runtime, speaker = self.runtime, self.talker.speaker
+        if not (isinstance(runtime.offload, ThreadOffload) and has_real_time(runtime.loop)):
             return lambda: None
-        watch, watched = watch_of(conversation.loop), WatchedSession(conversation, self._canned_audio)
-        conversation.tasks.watch = partial(watch.runs, watched)
+        watched = WatchedSession(
+            runtime,
+            lambda: self.activities.agent,
+            self._canned_audio,
+            unheard=lambda: speaker.held,
+            announced=self.bridging.sound,
+        )
+        watch = watch_of(runtime.loop)
+        runtime.tasks.watch = partial(watch.runs, watched)
         watch.join(watched)
         return partial(watch.leave, watched)

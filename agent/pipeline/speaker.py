@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from agent.events import AgentMessage, AgentPaused, AgentResumed, AgentStartedSpeaking, AgentStoppedSpeaking
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.utterance import Utterance
 from agent.speech_handle import SpeechHandle
 from telephony.media.frames import FRAME_MS, duration_ms
@@ -18,13 +18,11 @@ __all__ = ["Speaker"]
 
 
 class Speaker:
-    def __init__(
-        self, conversation: Conversation, changed: Callable[[], None], failed: Callable[[Utterance], None]
-    ) -> None:
+    def __init__(self, runtime: Runtime, changed: Callable[[], None], failed: Callable[[Utterance], None]) -> None:
         """`changed` is called whenever an utterance begins or all are over, `failed` when one could not be made to
         its end and what there was of it has been played."""
-        self._conversation = conversation
-        self._output = conversation.output
+        self._runtime = runtime
+        self._output = runtime.output
         self._changed = changed
         self._failed = failed
         self._waiting: deque[Utterance] = deque()
@@ -34,6 +32,8 @@ class Speaker:
         self._filling: asyncio.Task[None] | None = None
         self.asked = False  # a question has been heard, and no message of the caller since
         self.bridged = False  # a filler has been heard, and nothing else since
+        self.closed = False  # the farewell is the last: nothing else is taken up
+        self.silent_since = runtime.now()  # the end of the last sound of ours
         self.words_until = float("-inf")  # loop time; fillers do not count
         self.paused = False
         self.held = False  # the caller hears nothing: all that is to be said waits
@@ -80,7 +80,7 @@ class Speaker:
         if self._output is None or self.held:
             return
         self.held = True
-        silent_at = self._paused_at if self.paused else self._conversation.now()
+        silent_at = self._paused_at if self.paused else self._runtime.now()
         self._cut_filler()
         for prompt in [one for one in self._waiting if one.kind == "silence_prompt"]:
             self._waiting.remove(prompt)
@@ -113,11 +113,11 @@ class Speaker:
         if self._output is None or self.paused:
             return
         self.paused = True
-        self._paused_at = self._conversation.now()
+        self._paused_at = self._runtime.now()
         self._output.pause()
         if any(one is not None and one.began_at is not None for one in (self.current, self.filler)):
             self._pause_reported = True
-            self._conversation.emit(AgentPaused(self._conversation.now()))
+            self._runtime.emit(AgentPaused(self._runtime.now()))
 
     def resume(self) -> None:
         if self._output is None or not self.paused:
@@ -126,7 +126,7 @@ class Speaker:
         self._output.resume()
         if self._pause_reported:
             self._pause_reported = False
-            self._conversation.emit(AgentResumed(self._conversation.now()))
+            self._runtime.emit(AgentResumed(self._runtime.now()))
 
     def interrupt(self, *, force: bool = False) -> bool:
         """Stop and drop everything that may be interrupted (`force`: everything); whether anything was."""
@@ -161,8 +161,13 @@ class Speaker:
             await (self.current or self.filler or self._waiting[0]).over.wait()
             await asyncio.sleep(0)
 
+    def refuse(self) -> None:
+        """From now on nothing but a farewell is taken up."""
+        self.closed = True
+
     def keep_all(self) -> None:
-        """From now on nothing of what is queued may be interrupted."""
+        """The same, and nothing of what is queued may be interrupted."""
+        self.refuse()
         for utterance in (self.current, *self._waiting):
             if utterance is not None:
                 utterance.allow_interruptions = False
@@ -200,7 +205,7 @@ class Speaker:
             self.paused = self._pause_reported = False
             if utterance.pushed and played_ms > utterance.base_ms + utterance.begins_ms:
                 if utterance.began_at is None:
-                    self._started(utterance, self._conversation.now())
+                    self._started(utterance, self._runtime.now())
                 heard = utterance.script.heard(played_ms - utterance.base_ms)
         self._over(utterance, heard=heard, interrupted=True, at=silent_at)
 
@@ -219,7 +224,7 @@ class Speaker:
         self.current = self._waiting.popleft() if self._waiting and not self.held else None
         self._playing = None
         if self.current is not None:
-            self._playing = self._conversation.tasks.spawn(self._play(self.current), "speaker")
+            self._playing = self._runtime.tasks.spawn(self._play(self.current), "speaker")
         self._changed()
 
     async def _play(self, utterance: Utterance) -> None:
@@ -243,7 +248,7 @@ class Speaker:
         output = self._output
         if output is None:
             return None
-        ahead_ms = self._conversation.options.queue_ahead_ms
+        ahead_ms = self._runtime.options.queue_ahead_ms
         watch: asyncio.Task[None] | None = None
         try:
             async for chunk in utterance.chunks():
@@ -261,7 +266,7 @@ class Speaker:
                 utterance.script.add(chunk.piece, duration_ms(chunk.audio.pcm), chunk.audio.marks)
                 output.push(chunk.audio.pcm)
                 if watch is None:
-                    watch = self._conversation.tasks.spawn(self._watch_start(utterance), "first packet")
+                    watch = self._runtime.tasks.spawn(self._watch_start(utterance), "first packet")
             output.flush()
             ended_at = await output.wait_played(output.queued_ms) if utterance.pushed else None
             if watch is not None:
@@ -277,7 +282,7 @@ class Speaker:
         """Say this while what is to come is waited for. It comes first; if it is not there in time, it is dropped."""
         if self.filler is None and self._output is not None:
             self.filler = filler
-            self._filling = self._conversation.tasks.spawn(self._fill(filler, self._output), "filler")
+            self._filling = self._runtime.tasks.spawn(self._fill(filler, self._output), "filler")
 
     async def _fill(self, filler: Utterance, output: AudioOutput) -> None:
         async for chunk in filler.chunks():
@@ -346,22 +351,22 @@ class Speaker:
 
     def _started(self, utterance: Utterance, at: float) -> None:
         utterance.began_at = at
-        self._conversation.emit(AgentStartedSpeaking(at))
+        self._runtime.emit(AgentStartedSpeaking(at))
         utterance.on_started(at)
 
     def _over(self, utterance: Utterance, *, heard: str, interrupted: bool, at: float | None = None) -> None:
         if utterance.over.is_set():
             return
         utterance.finish(heard=heard, interrupted=interrupted)
-        self._tell(utterance, heard, interrupted=interrupted, at=self._conversation.now() if at is None else at)
+        self._tell(utterance, heard, interrupted=interrupted, at=self._runtime.now() if at is None else at)
 
     def _tell(self, utterance: Utterance, heard: str, *, interrupted: bool, at: float) -> None:
         now, began_at = at, utterance.began_at
         if began_at is not None:
-            self._conversation.last_sound_at = max(self._conversation.last_sound_at, now)
+            self.silent_since = max(self.silent_since, now)
             # The last frame is taken when it begins to be heard.
             now = max(now, began_at) if interrupted else max(now, began_at) + FRAME_MS / 1000
-            self._conversation.emit(AgentStoppedSpeaking(now, interrupted))
+            self._runtime.emit(AgentStoppedSpeaking(now, interrupted))
         if began_at is None and utterance.voiced:
             return  # nothing of it was heard
         if utterance is not self.filler:
@@ -372,7 +377,7 @@ class Speaker:
             full = _behind(utterance.before, utterance.full_text.strip())
             heard = _behind(utterance.before, heard)
             started_at = now if began_at is None else began_at
-            self._conversation.emit(AgentMessage(now, heard, full, interrupted, started_at, utterance.kind))
+            self._runtime.emit(AgentMessage(now, heard, full, interrupted, started_at, utterance.kind))
 
 
 def _behind(before: str, text: str) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EndReached", "FarewellBegan", "PersonaChanged", "SituationChanged", "TalkChanged", "TalkEvent", "TurnEvent"]
+__all__ = [
+    "EndReached",
+    "FarewellBegan",
+    "PersonaChanged",
+    "SituationChanged",
+    "TalkChanged",
+    "TalkEvent",
+    "TokensUsed",
+    "TurnEvent",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +41,17 @@ class EndReached:
 
 
 @dataclass(frozen=True, slots=True)
+class TokensUsed:
+    """The model's provider has counted a request."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True, slots=True)
 class SituationChanged:
     """The caller did something, or it was dealt with: who waits for whom may be different now."""
 
 
-TalkEvent = TalkChanged | PersonaChanged | FarewellBegan | EndReached
+TalkEvent = TalkChanged | PersonaChanged | FarewellBegan | EndReached | TokensUsed
 TurnEvent = SituationChanged | EndReached

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.activity import Activity
 from agent.events import AgentHandoff
+from agent.history import History
 from agent.persona import Agent
+from agent.pipeline.activities import Activities
 from agent.pipeline.canned import CannedAudio
-from agent.pipeline.conversation import Conversation
 from agent.pipeline.floor import Floor
 from agent.pipeline.reply import Reply
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.speaker import Speaker
 from agent.pipeline.talk_events import EndReached, PersonaChanged, TalkChanged, TalkEvent
 from agent.pipeline.utterance import Kind, Utterance
@@ -28,14 +31,26 @@ _MOST_NESTED = 8  # replies that wait for each other; a deeper one has no tools
 
 
 class Talker:
-    def __init__(self, conversation: Conversation, canned: CannedAudio, happened: Callable[[TalkEvent], None]) -> None:
-        self._conversation = conversation
+    def __init__(
+        self,
+        runtime: Runtime,
+        activities: Activities,
+        history: History,
+        canned: CannedAudio,
+        happened: Callable[[TalkEvent], None],
+    ) -> None:
+        self._runtime = runtime
+        self._activities = activities
+        self._history = history
         self._happened = happened
-        self._floors: list[Floor[Reply]] = [Floor(conversation.activities.top)]
+        self._floors: list[Floor[Reply]] = [Floor(activities.top)]
         self._prepared: Reply | None = None
         self._entering_silently = 0
-        self.speaker = Speaker(conversation, self._changed, self._utterance_failed)
-        self.voice = Voice(conversation, self.speaker, canned, self._failed_too_often)
+        self._caller_is_done = asyncio.Event()  # clear: what the caller has begun to say is waited for
+        self._caller_is_done.set()
+        self.turn = 0  # of the caller, so far
+        self.speaker = Speaker(runtime, self._changed, self._utterance_failed)
+        self.voice = Voice(runtime, activities, history, self.speaker, canned, self._failed_too_often)
 
     @property
     def _floor(self) -> Floor[Reply]:
@@ -60,9 +75,22 @@ class Talker:
     @property
     def interruptible(self) -> bool:
         """Busy with what may be interrupted."""
-        if not self.busy or self._conversation.ending:
+        if not self.busy or self.speaker.closed:
             return False
         return self.speaker.interruptible and self._floor.interruptible
+
+    def next_turn(self) -> int:
+        """The caller has said something: the number of that turn."""
+        self.turn += 1
+        return self.turn
+
+    def caller_goes_on(self) -> None:
+        """What functions have given waits until what the caller has begun to say is settled."""
+        self._caller_is_done.clear()
+
+    def caller_is_done(self) -> None:
+        """It is settled."""
+        self._caller_is_done.set()
 
     # --- saying ---------------------------------------------------------------------------------------------------
 
@@ -71,40 +99,39 @@ class Talker:
         handle = SpeechHandle(self._interrupt_handle)
         utterance = self.voice.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
         utterance.sole = True
-        if self._conversation.ending and kind != "farewell":
+        if self.speaker.closed and kind != "farewell":
             utterance.finish(heard="", interrupted=True)
             return handle
-        self._conversation.said += speakable(text)
+        self.voice.by_code += speakable(text)
         self.voice.speak(utterance)
         return handle
 
     def say_canned(self, key: str, kind: Kind = "canned") -> SpeechHandle:
-        return self.say(self._conversation.agent.say_canned(key), kind)
+        return self.say(self._activities.agent.say_canned(key), kind)
 
     def release(self, key: str) -> None:
         """The caller is back from hold: say these canned words (of an empty key: none), then what has waited."""
-        text = self._conversation.agent.say_canned(key) if key and not self._conversation.ending else ""
+        text = self._activities.agent.say_canned(key) if key and not self.speaker.closed else ""
         if not text:
             self.speaker.release()
             return
         utterance = self.voice.fixed(text, "canned", SpeechHandle(self._interrupt_handle), allow_interruptions=True)
         utterance.sole = True
-        self._conversation.history.attach(utterance.entry)
+        self._history.attach(utterance.entry)
         self.speaker.release(utterance)
 
     def go_on(self, history: Sequence[ChatMessage]) -> None:
         """Take up a conversation that was cut off: a holding sentence, then what the caller waits for."""
-        conversation = self._conversation
         for message in history:
-            conversation.history.add(message)
-        conversation.turns = sum(message.role == "user" for message in history)
+            self._history.add(message)
+        self.turn = sum(message.role == "user" for message in history)
         self.say_canned("one_moment")
         last = history[-1] if history else None
         if last is None:
-            if conversation.agent.greeting:
-                self.say(conversation.agent.greeting, "greeting")
+            if self._activities.agent.greeting:
+                self.say(self._activities.agent.greeting, "greeting")
         elif last.role != "assistant":
-            self.reply(None, Waterfall(conversation.turns, decided_at=conversation.now()))
+            self.reply(None, Waterfall(self.turn, decided_at=self._runtime.now()))
         elif last.text:
             self.say(last.text)  # most likely a question, of whose answer nothing was heard
 
@@ -115,11 +142,11 @@ class Talker:
         utterance = self.voice.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
         utterance.set_text(text or f"[{name}]", whole=True)
         utterance.sole = True
-        if self._conversation.ending:
+        if self.speaker.closed:
             utterance.finish(heard="", interrupted=True)
             return handle
         if text:
-            self._conversation.history.attach(utterance.entry)
+            self._history.attach(utterance.entry)
         self.speaker.add(utterance)
         return handle
 
@@ -147,10 +174,10 @@ class Talker:
             return prepared.handle
         if prepared is not None:
             prepared.stop()
-        self._conversation.said += user is None
+        self.voice.by_code += user is None
         floor = self._floor_of(place)
         reply = self._make(floor, user, waterfall, instructions, allow_interruptions)
-        if self._conversation.ending:
+        if self.speaker.closed:
             reply.stop()
             return reply.handle
         floor.waiting.append(reply)
@@ -159,7 +186,7 @@ class Talker:
 
     def prepare(self, user: ChatMessage, waterfall: Waterfall) -> None:
         """The caller is probably done: begin to answer, unheard. Only when nothing else is under way."""
-        if self.busy or self._conversation.ending:
+        if self.busy or self.speaker.closed:
             return
         self.drop_prepared()
         self._prepared = self._make(self._floor, user, waterfall, "", True)
@@ -205,7 +232,9 @@ class Talker:
         self, floor: Floor[Reply], user: ChatMessage | None, waterfall: Waterfall, instructions: str, allow: bool
     ) -> Reply:
         return Reply(
-            self._conversation,
+            self._runtime,
+            self._activities,
+            self._history,
             floor.activity,
             self.voice,
             user=user,
@@ -214,6 +243,7 @@ class Talker:
             allow_interruptions=allow,
             # A reply within a tool of a reply ...: it has an end, whatever models call.
             may_use_tools=sum(len(one.under_way) for one in self._floors) <= _MOST_NESTED,
+            caller_is_done=self._caller_is_done.wait,
             hand_over=self._hand_over,
             happened=self._happened,
             over=self._reply_over,
@@ -258,7 +288,7 @@ class Talker:
         """Whether a task may begin that is awaited at `place`: its activity has the caller and no other reply does.
         None: never, since its activity is over."""
         floor = next((floor for floor in self._floors if floor.activity is place.activity), None)
-        if floor is None or self._conversation.ending:
+        if floor is None or self.speaker.closed:
             return None
         if place.reply is None:
             return floor is self._floor and not floor.under_way
@@ -314,7 +344,7 @@ class Talker:
         self._happened(TalkChanged())
 
     def _failed_too_often(self) -> None:
-        self._happened(EndReached("error", self._conversation.agent.say_canned("goodbye_error")))
+        self._happened(EndReached("error", self._activities.agent.say_canned("goodbye_error")))
 
     def _utterance_failed(self, utterance: Utterance) -> None:
         if utterance.kind in CANNED_KINDS:
@@ -328,18 +358,18 @@ class Talker:
     async def _hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
         """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
         its model is asked. Tasks that were under way, and whatever waits for them, end with the persona before."""
-        conversation, reply = self._conversation, self._reply_of(handle)
-        old = conversation.activities.top
-        for activity in reversed(tuple(conversation.activities.stack)):
-            await conversation.activities.leave(activity, reply)
+        activities, reply = self._activities, self._reply_of(handle)
+        old = activities.top
+        for activity in reversed(tuple(activities.stack)):
+            await activities.leave(activity, reply)
         if reply is None:
             return None  # the task that it belongs to has ended meanwhile
-        conversation.emit(AgentHandoff(conversation.now(), old.name, agent.name))
+        self._runtime.emit(AgentHandoff(self._runtime.now(), old.name, agent.name))
         self.drop_prepared()
         floor = self._floor
-        conversation.activities.hand_over(agent)
+        activities.hand_over(agent)
         self.retire(self._floors[:-1])
-        floor.activity = conversation.activities.top
+        floor.activity = activities.top
         self._floors = [floor]
         self._happened(PersonaChanged())
         utterance = None
@@ -352,18 +382,18 @@ class Talker:
 
     def _enters(self, activity: Activity, waterfall: Waterfall | None, *, asked: bool) -> None:
         self._entering_silently += asked
-        self._conversation.tasks.spawn(self._enter(activity, waterfall, asked), "on_enter")
+        self._runtime.tasks.spawn(self._enter(activity, waterfall, asked), "on_enter")
 
     async def _enter(self, activity: Activity, waterfall: Waterfall | None, asked: bool) -> None:
-        conversation, agent = self._conversation, activity.agent
-        turn, said = conversation.turns, conversation.said
+        activities, agent = self._activities, activity.agent
+        turn, said = self.turn, self.voice.by_code
         try:
-            failed = await conversation.activities.enter(activity)
+            failed = await activities.enter(activity)
         finally:
             self._entering_silently -= asked
         if failed is not None and isinstance(agent, Task):
             agent.fail(failed)
-        quiet = conversation.said == said and conversation.turns == turn
-        if asked and quiet and conversation.activities.top is activity and not (isinstance(agent, Task) and agent.done):
+        quiet = self.voice.by_code == said and self.turn == turn
+        if asked and quiet and activities.top is activity and not (isinstance(agent, Task) and agent.done):
             self.reply(None, waterfall or Waterfall(turn))
         self._changed()

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar
 from agent.activity import Activity
 from agent.bounds import shortened
 from agent.events import TaskCompleted, TaskStarted
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.activities import Activities
 from agent.pipeline.reply import Reply
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talk_events import PersonaChanged, TalkEvent
 from agent.pipeline.talker import Talker
 from agent.run_result import SessionMisuse
@@ -26,8 +27,11 @@ _RESULT = 500  # characters of a result in the record
 
 
 class TaskRuns:
-    def __init__(self, conversation: Conversation, talker: Talker, happened: Callable[[TalkEvent], None]) -> None:
-        self._conversation = conversation
+    def __init__(
+        self, runtime: Runtime, activities: Activities, talker: Talker, happened: Callable[[TalkEvent], None]
+    ) -> None:
+        self._runtime = runtime
+        self._activities = activities
         self._talker = talker
         self._happened = happened
         self._waiting: list[asyncio.Future[None]] = []  # for their turn
@@ -60,15 +64,15 @@ class TaskRuns:
         assert isinstance(asker, Activity), "tools and hooks run within an activity"
         with waiting_for_conversation():
             await self._turn(task, place)
-            activity = self._conversation.activities.begin(task, asker)
-            self._conversation.emit(TaskStarted(self._conversation.now(), task.name, asker.name))
+            activity = self._activities.begin(task, asker)
+            self._runtime.emit(TaskStarted(self._runtime.now(), task.name, asker.name))
             self._happened(PersonaChanged())
             self._talker.begin_task(activity, place)
             return await self._run(task, activity, place)
 
     async def _run(self, task: Task[T], activity: Activity, place: Within) -> T:
         outcome: Outcome = "cancelled"
-        told, began_at = "", self._conversation.now()
+        told, began_at = "", self._runtime.now()
         try:
             result = await self._result(task)
             outcome, told = "completed", "" if result is None else str(result)
@@ -76,14 +80,14 @@ class TaskRuns:
             outcome, told = _outcome_of(error), str(error) or type(error).__name__
             raise
         finally:
-            gone = self._conversation.activities.end(activity, f"{task.name} is over.")
+            gone = self._activities.end(activity, f"{task.name} is over.")
             retired = self._talker.end_task(gone, place)
-            now = self._conversation.now()
+            now = self._runtime.now()
             duration_ms = round((now - began_at) * 1000, 3)
-            self._conversation.emit(TaskCompleted(now, task.name, outcome, shortened(told, _RESULT), duration_ms))
-            if not self._conversation.closing:
+            self._runtime.emit(TaskCompleted(now, task.name, outcome, shortened(told, _RESULT), duration_ms))
+            if not self._runtime.tasks.closing:
                 self._happened(PersonaChanged())
-                leaving = self._conversation.tasks.spawn(self._leave(gone, retired), "on_exit")
+                leaving = self._runtime.tasks.spawn(self._leave(gone, retired), "on_exit")
         await asyncio.wait({leaving})
         return result
 
@@ -92,20 +96,20 @@ class TaskRuns:
         for reply in retired:
             await reply.tools_over()
         for activity in gone:
-            await self._conversation.activities.leave(activity)
+            await self._activities.leave(activity)
 
     async def _turn(self, task: Task[Any], place: Within) -> None:
         """One task at a time: of tools that run side by side the second waits until the first one's is over."""
         while not (free := self._talker.free(place)):
             if free is None:
                 raise TaskAbandoned(f"{task.name} was not begun: the caller is with somebody else, or the call ends.")
-            waiting: asyncio.Future[None] = self._conversation.loop.create_future()
+            waiting: asyncio.Future[None] = self._runtime.loop.create_future()
             self._waiting.append(waiting)
             try:
                 await waiting
             finally:
                 self._waiting.remove(waiting)
-        if len(tuple(self._conversation.activities.stack)) > _MOST_NESTED:
+        if len(tuple(self._activities.stack)) > _MOST_NESTED:
             raise SessionMisuse(f"{_MOST_NESTED} tasks wait for each other: {task.name} is one too many")
 
     async def _result(self, task: Task[T]) -> T:

@@ -26,6 +26,7 @@ class SessionTasks:
         # What a task of the session inherits is the session's, not that of the tool or hook that happened to start it.
         self._context = contextvars.copy_context()
         self.watch: Callable[[str], None] | None = None  # told the name of a persona's code by the task that runs it
+        self.closing = False  # nothing that ends now is a failure
         self._tasks: set[asyncio.Task[Any]] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._hooks: set[asyncio.Task[Any]] = set()

@@ -9,8 +9,9 @@ from typing import Any
 from agent.activity import Activity
 from agent.bounds import pruned, shortened
 from agent.events import FunctionCall, FunctionCallOutput
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.activities import Activities
 from agent.pipeline.outcomes import as_read_by_model, end_of, end_refused, handoff_of, handoff_refused
+from agent.pipeline.runtime import Runtime
 from agent.providers.base import ChatMessage, ToolCall
 from agent.tool_arguments import arguments_of
 from agent.tools import ToolOutcome
@@ -22,13 +23,13 @@ _ARGUMENTS = 16_000  # characters of a call's arguments in the record
 
 
 async def run_tools(
-    conversation: Conversation, activity: Activity, place: Within, calls: Sequence[ToolCall]
+    runtime: Runtime, activities: Activities, activity: Activity, place: Within, calls: Sequence[ToolCall]
 ) -> list[ToolOutcome]:
     """The outcomes in the order of the calls, which run side by side. An end of the call waits for the others, and is
     refused when one of them failed: the caller must hear of that first."""
     handed_to: list[str] = []
-    runs = [_Run(conversation, activity, place, call, handed_to) for call in calls]
-    tasks = [conversation.tasks.spawn(run.run(), f"tool {run.call.name}") for run in runs]
+    runs = [_Run(runtime, activities, activity, place, call, handed_to) for call in calls]
+    tasks = [runtime.tasks.spawn(run.run(), f"tool {run.call.name}") for run in runs]
     try:
         if tasks:
             await asyncio.wait(tasks)
@@ -54,37 +55,44 @@ class _Run:
     """One call of a function."""
 
     def __init__(
-        self, conversation: Conversation, activity: Activity, place: Within, call: ToolCall, handed_to: list[str]
+        self,
+        runtime: Runtime,
+        activities: Activities,
+        activity: Activity,
+        place: Within,
+        call: ToolCall,
+        handed_to: list[str],
     ) -> None:
         """`handed_to`: whom the functions of this answer have handed the caller to."""
-        self._conversation = conversation
+        self._runtime = runtime
+        self._activities = activities
         self._activity = activity
         self._place = place
         self._handed_to = handed_to
         self.call = call
         # What stands if its task is cancelled from within, as a function does that cancels its own task.
         self.outcome = ToolOutcome(f"{call.name} was cancelled and gave nothing.", is_error=True)
-        self._began_at = self._ended_at = conversation.now()
+        self._began_at = self._ended_at = runtime.now()
         self._told = False
-        conversation.emit(FunctionCall(self._began_at, call.call_id, call.name, _arguments(call)))
+        runtime.emit(FunctionCall(self._began_at, call.call_id, call.name, _arguments(call)))
 
     async def run(self) -> None:
-        conversation, call = self._conversation, self.call
+        runtime, call = self._runtime, self.call
         tools = self._activity.agent.tools
         tool = tools.get(call.name)
-        conversation.tasks.user_code(f"tool {call.name}")
+        runtime.tasks.user_code(f"tool {call.name}")
         enter(self._place)
         try:
             if tool is None:
                 known = ", ".join(tools)
                 self.outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
             else:
-                context = conversation.activities.context(call, self._activity)
-                most = conversation.options.max_tool_result_characters
-                outcome = await tool.call(context, call.arguments, conversation.tool_offload, max_characters=most)
+                context = self._activities.context(call, self._activity)
+                most = runtime.options.max_tool_result_characters
+                outcome = await tool.call(context, call.arguments, runtime.tool_offload, max_characters=most)
                 self.outcome = self._first_handoff(as_read_by_model(outcome))
         finally:
-            self._ended_at = conversation.now()
+            self._ended_at = runtime.now()
         if end_of((self.outcome,)) is None:
             self.tell()
 
@@ -101,8 +109,8 @@ class _Run:
             return
         self._told = True
         duration_ms = round((self._ended_at - self._began_at) * 1000, 3)
-        outcome, now = self.outcome, self._conversation.now()
-        self._conversation.emit(
+        outcome, now = self.outcome, self._runtime.now()
+        self._runtime.emit(
             FunctionCallOutput(now, self.call.call_id, self.call.name, outcome.output, outcome.is_error, duration_ms)
         )
 

@@ -169,7 +169,6 @@ class TurnTaking:
 
     def resume(self, at: float, held_ms: float) -> None:
         """The caller is back, which is a sign of life."""
-        self._conversation.last_sound_at = at  # nobody has waited since what was said before
         self._silence.heard(at)
         self._keying.resume(at, held_ms)
         if self.listener is not None and not self._stopped:
@@ -189,7 +188,7 @@ class TurnTaking:
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:
-            self._conversation.goes_on.set()
+            talker.caller_is_done()
         if talking or self._keying.busy:
             self._silence.busy()
         elif listening or self._conversation.user_speaking:
@@ -254,7 +253,6 @@ class TurnTaking:
     def _speech_ended(self, event: SpeechEnded) -> None:
         self._conversation.user_speaking = False
         self._conversation.emit(UserStoppedSpeaking(event.at, event.noticed_at))
-        self._conversation.last_sound_at = max(self._conversation.last_sound_at, event.at)
         self._judge(self._interruption.heard(event, self._situation))
         self.changed()
 
@@ -330,7 +328,7 @@ class TurnTaking:
 
     def _waterfall(self, turn: SpokenTurn) -> Waterfall:
         return Waterfall(
-            self._conversation.turns,
+            self._talker.turn,
             speech_ended_at=turn.ended_at,
             decided_at=turn.decided_at,
             transcript_at=turn.transcript_at,
@@ -353,7 +351,7 @@ class TurnTaking:
             return
         self._talker.drop_prepared()
         self._note(text, turn.started_at, turn.ended_at, "speech", turn.confidence)
-        self._conversation.turns += 1
+        self._talker.next_turn()
         self._conversation.history.add(ChatMessage("user", text))
 
     def _message(
@@ -384,14 +382,14 @@ class TurnTaking:
         self._conversation.emit(UserMessage(now, text, started_at, ended_at, source, confidence))
 
     def _answer(self, text: str, turn: SpokenTurn | None) -> None:
-        self._conversation.turns += 1
+        number = self._talker.next_turn()
         self._talker.speaker.asked = False
         asking = self._asking
         if self._talker.interruptible:
             self._interrupt()
         if asking and self.answered(text):
             return
-        waterfall = Waterfall(self._conversation.turns, decided_at=self._conversation.now())
+        waterfall = Waterfall(number, decided_at=self._conversation.now())
         if turn is not None:
             waterfall = self._waterfall(turn)
         # Who talks without end is answered in the middle of it.
@@ -448,7 +446,7 @@ class TurnTaking:
         elif self._talker.working and not settled:
             # Its outcome is still wanted if the caller only coughed. It waits until that is known.
             self._talker.speaker.interrupt()
-            self._conversation.goes_on.clear()
+            self._talker.caller_goes_on()
         else:
             self._talker.interrupt()
         self._talker.speaker.resume()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
+from agent.history import History
 from agent.persona import Agent
+from agent.pipeline.activities import Activities
 from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned, speak_filler
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.sound_file import played
 from agent.pipeline.speaker import Speaker
 from agent.pipeline.utterance import Kind, Utterance
 from agent.providers.base import TTS, ProviderError, SpokenAudio
 from agent.speech_handle import SpeechHandle
+from agent.turns.limits import FailureCount
 
 __all__ = ["CANNED_KINDS", "Voice"]
 
@@ -21,34 +24,49 @@ CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
 
 class Voice:
     def __init__(
-        self, conversation: Conversation, speaker: Speaker, canned: CannedAudio, failed_too_often: Callable[[], None]
+        self,
+        runtime: Runtime,
+        activities: Activities,
+        history: History,
+        speaker: Speaker,
+        canned: CannedAudio,
+        failed_too_often: Callable[[], None],
     ) -> None:
-        self._conversation = conversation
+        self._runtime = runtime
+        self._activities = activities
+        self._history = history
+        self.by_code = 0  # how often the persona's own code has had words said, or asked the model to say some
+        self._failures = FailureCount(max_in_a_row=runtime.options.max_failures)
         self._speaker = speaker
         self._canned = canned
         self._failed_too_often = failed_too_often
 
     @property
+    def closed(self) -> bool:
+        """Only a farewell is said any more."""
+        return self._speaker.closed
+
+    @property
     def speaking_or_just_over(self) -> bool:
         """What a function has said was its outcome, and no word before a wait."""
-        return self._speaker.speaking or self._conversation.now() - self._speaker.words_until < _JUST_OVER_S
+        return self._speaker.speaking or self._runtime.now() - self._speaker.words_until < _JUST_OVER_S
 
     def new_utterance(
         self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool, audio: bytes | None = None
     ) -> Utterance:
         """`audio`: its sound, instead of what the synthesis makes of its text."""
-        voiced = self._conversation.tts is not None or (audio is not None and self._conversation.output is not None)
+        agent, tts = self._activities.agent, self._activities.top.cast.tts  # these, also after a handoff
+        voiced = tts is not None or (audio is not None and self._runtime.output is not None)
         utterance = Utterance(
             kind,
             handle,
             allow_interruptions=allow_interruptions,
             voiced=voiced,
-            language=self._conversation.agent.language,
-            max_characters=self._conversation.options.max_reply_characters,
+            language=agent.language,
+            max_characters=self._runtime.options.max_reply_characters,
         )
         if voiced:
-            agent, tts = self._conversation.agent, self._conversation.tts  # these, also after a handoff
-            utterance.synthesis = self._conversation.tasks.spawn(
+            utterance.synthesis = self._runtime.tasks.spawn(
                 utterance.synthesize(
                     lambda text: self._speak(agent, tts, kind, text) if audio is None else played(audio)
                 ),
@@ -58,7 +76,7 @@ class Voice:
 
     def speak(self, utterance: Utterance) -> None:
         """After what is queued. The history knows it from now on."""
-        self._conversation.history.attach(utterance.entry)
+        self._history.attach(utterance.entry)
         self._speaker.add(utterance)
 
     def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
@@ -69,36 +87,40 @@ class Voice:
 
     def fill(self, key: str) -> None:
         """Bridge a wait with canned words. They are no part of the conversation that the model reads."""
-        conversation = self._conversation
-        tts, options, agent = conversation.tts, conversation.options, conversation.agent
+        runtime, agent, tts = self._runtime, self._activities.agent, self._activities.top.cast.tts
         text = agent.say_canned(key)
         if tts is None or not text:
             return
         utterance = Utterance("canned", SpeechHandle(), allow_interruptions=True, voiced=True, language=agent.language)
         utterance.set_text(text, whole=True)
-        utterance.synthesis = conversation.tasks.spawn(
-            utterance.synthesize(lambda text: speak_filler(tts, agent, text, options, self._canned)), "speak filler"
+        utterance.synthesis = runtime.tasks.spawn(
+            utterance.synthesize(lambda text: speak_filler(tts, agent, text, runtime.options, self._canned)),
+            "speak filler",
         )
         self._speaker.fill(utterance)
 
     def apologize(self, key: str, handle: SpeechHandle, *, failure: bool) -> Utterance | None:
         """Say canned words within a reply; after too many failures in a row the call ends instead (None)."""
-        agent = self._conversation.agent
-        if self._conversation.ending:
+        agent = self._activities.agent
+        if self._speaker.closed:
             return None
-        if failure and self._conversation.failures.failed():
+        if failure and self._failures.failed():
             self._failed_too_often()
             return None
         utterance = self.fixed(agent.say_canned(key), "canned", handle, allow_interruptions=True)
         self.speak(utterance)
         return utterance
 
+    def succeeded(self) -> None:
+        """An answer has been said: failures before it are over."""
+        self._failures.succeeded()
+
     def fail(self) -> None:
         """Something that was to be answered or said failed outside a reply."""
         self.apologize("unavailable", SpeechHandle(), failure=True)
 
     def _speak(self, agent: Agent, tts: TTS | None, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:
-        options = self._conversation.options
+        options = self._runtime.options
         if tts is None:
             raise ProviderError("session", "has no TTS")
         if kind not in CANNED_KINDS:
@@ -109,4 +131,4 @@ class Voice:
         )
 
     def _report(self, error: ProviderError, action: str) -> None:
-        self._conversation.provider_failed("tts", error, "retry" if action == "retry" else "canned")
+        self._runtime.provider_failed("tts", error, "retry" if action == "retry" else "canned")

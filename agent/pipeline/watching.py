@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from agent.events import FunctionBlocked
 from agent.loop_watch import Blocked
+from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio, in_spoken_form, waiting_tone
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from telephony.media.frames import duration_ms
 
 __all__ = ["Announces", "WatchedSession"]
@@ -23,22 +25,35 @@ class Announces(Protocol):
 class WatchedSession:
     """Implements `Watched`."""
 
-    def __init__(self, conversation: Conversation, canned: CannedAudio) -> None:
-        self._conversation = conversation
+    def __init__(
+        self,
+        runtime: Runtime,
+        agent: Callable[[], Agent],
+        canned: CannedAudio,
+        *,
+        unheard: Callable[[], bool],
+        announced: Callable[[float], None],
+    ) -> None:
+        """`agent`: who has the caller. `unheard`: the caller hears nothing, on hold. `announced`: something is heard
+        until then."""
+        self._runtime = runtime
+        self._agent = agent
+        self._unheard = unheard
+        self._announced = announced
         self._canned = canned
 
     def loop_blocked(self, blocked: Blocked) -> None:
-        conversation = self._conversation
-        conversation.emit(FunctionBlocked(conversation.now(), blocked.name, blocked.blocked_ms, blocked.stack))
+        runtime = self._runtime
+        runtime.emit(FunctionBlocked(runtime.now(), blocked.name, blocked.blocked_ms, blocked.stack))
 
     def announce(self, canned: str) -> float:
-        conversation, agent = self._conversation, self._conversation.agent
-        output: object = conversation.output
-        if not isinstance(output, Announces) or conversation.held or not agent.say_canned(canned):
+        runtime, agent = self._runtime, self._agent()
+        output: object = runtime.output
+        if not isinstance(output, Announces) or self._unheard() or not agent.say_canned(canned):
             return 0.0
         pcm = self._canned.get(agent, in_spoken_form(agent, canned)) or waiting_tone()
         output.announce(pcm)
         seconds = duration_ms(pcm) / 1000
         # When the loop goes on, nobody has waited since before this: no second word comes right behind it.
-        conversation.last_sound_at = max(conversation.last_sound_at, conversation.now() + seconds)
+        self._announced(runtime.now() + seconds)
         return seconds

@@ -172,8 +172,8 @@ def test_a_session_announces_what_was_made_ahead():
         watch = watch_of(asyncio.get_running_loop())
         assert watch._sessions[0].announce("one_moment") == pytest.approx(0.0625)
         assert session._running is not None
-        conversation = session._running.conversation
-        assert conversation.last_sound_at > conversation.now(), "a second word right behind it is not due"
+        running = session._running
+        assert running.bridging._last_sound_at > running.runtime.now(), "a second word right behind it is not due"
         taken = room.output.advance(80, 1.0)
         await session.aclose()
         assert watch._sessions == []
