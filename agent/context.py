@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from telephony.call import Dials
+from telephony.errors import DialRefused
+
 if TYPE_CHECKING:
     from agent.providers.base import ToolCall
     from agent.session_verbs import ActivePersona, SessionVerbs
-    from telephony.call import CallInfo, CallVerbs
+    from telephony.call import CallInfo, CallVerbs, DialledLeg
 
 __all__ = ["AgentsCall", "RunContext"]
 
@@ -54,6 +57,14 @@ class AgentsCall:
     @property
     def info(self) -> CallInfo:
         return self._verbs.info
+
+    async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
+        """Call somebody in, and return once they have answered or will not (`.outcome`). Who answers talks with the
+        customer. Stay in the tool until they have gone (`await leg.ended()`, with `timeout_s=None`): then the customer
+        is yours again. Raises DialRefused (telephony.errors) when nothing was dialled."""
+        if not isinstance(self._verbs, Dials):
+            raise DialRefused("no_room", "this call takes no further legs")
+        return await self._verbs.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
 
     async def pause_recording(self) -> None:
         """From now on the recording is silent, while a card number is said, say; its time axis goes on. Idempotent."""

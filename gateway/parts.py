@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from gateway.admission import Admission
 from gateway.api import ApiDeps, ApiServer, HealthReport
+from gateway.calls.dialling import DIAL
 from gateway.config import Settings
+from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
@@ -122,6 +124,11 @@ async def make_parts(
         on_caller_gone=calls.caller_gone, on_digit=calls.digit,
     )  # fmt: skip
     calls.connect(edge, supervisor, admission.info)
+    dialling = LegDialling(
+        settings.sip.trunks, live, dispatcher, records.put, now=now, draining=lambda: admission.draining
+    )
+    dialling.connect(edge, supervisor.ask, settings.sip.public_address or settings.sip.listen[0].host)
+    supervisor.serve(DIAL, dialling.dial)
     ending = CallsEnding(live, supervisor.broadcast)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
     parts = Parts(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from telephony.rooms.protocol import LegAudio
 
@@ -17,6 +17,8 @@ __all__ = [
     "CallInfo",
     "CallOutcome",
     "CallVerbs",
+    "DialledLeg",
+    "Dials",
     "DigitSource",
     "Direction",
     "EndedBy",
@@ -246,6 +248,33 @@ class CallVerbs(Protocol):
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         """Send DTMF as RFC 4733 events; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
+
+
+class DialledLeg(Protocol):
+    """A further leg of a call, for whoever had it dialled."""
+
+    @property
+    def leg_id(self) -> str: ...
+
+    @property
+    def outcome(self) -> CallOutcome:
+        """What became of the dialling: answered, or why not."""
+
+    async def ended(self) -> LegEnded:
+        """Wait for its end, and return it."""
+
+    async def hang_up(self, reason: str = "") -> None:
+        """Idempotent; returns when its end is confirmed."""
+
+
+@runtime_checkable
+class Dials(Protocol):
+    """A call that can be given further legs."""
+
+    async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
+        """Call somebody in, and return once they have answered or will not. Who answers talks with the customer; the
+        agent hears nobody meanwhile, and has the customer back when they leave. `trunk`, `caller`: not given, the
+        gateway's choice. Raises DialRefused."""
 
 
 class Leg(CallVerbs, Protocol):

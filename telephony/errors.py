@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CallLimitReached",
+    "DialRefused",
     "LegEndedError",
     "MediaPortsExhausted",
     "PeerError",
@@ -45,6 +46,18 @@ class CallLimitReached(TelephonyError):
 
     retryable = True
     sip_status = 503
+
+
+class DialRefused(TelephonyError):
+    """A leg was not dialled: nothing has rung. `kind`, for programs: no_trunk, closed_destination, no_slot, draining,
+    no_room, unknown_call, failed."""
+
+    sip_status = 503
+
+    def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+        self.retryable = retryable
 
 
 class MediaPortsExhausted(TelephonyError):

@@ -8,13 +8,14 @@ the call says the table in `ends.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import structlog
 
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver
+from gateway.calls.dialling import Dialler
 from gateway.calls.ends import CallState, Consequence, consequences
+from gateway.calls.further_legs import FurtherLegs
 from gateway.calls.journal import Journal, LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner, LegUnfollowed
 from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
@@ -23,7 +24,6 @@ from gateway.config import CallSettings
 from gateway.record import Outcome
 from telephony.call import (
     CallInfo,
-    Direction,
     EndedBy,
     Leg,
     LegAcknowledged,
@@ -34,7 +34,7 @@ from telephony.call import (
 )
 from telephony.errors import LegEndedError, TelephonyError
 
-__all__ = ["Call", "call_info", "media_watch_of"]
+__all__ = ["Call", "media_watch_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -57,16 +57,25 @@ class Call:
         journal: Journal,
         recording: RecordingOfCall,
         conversation: ConversationMaker,
-        watch: MediaWatch | None = None,
+        limits: CallSettings | None = None,
+        dialler: Dialler | None = None,
     ) -> None:
-        """`leg`: the customer's, which nobody has followed yet. `watch` None: whether its audio comes is not ours to
-        see."""
+        """`leg`: the customer's, which nobody has followed yet. `limits` None: whether its audio comes is not ours to
+        see. `dialler`: who places further legs."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
+        watch = None if limits is None else media_watch_of(leg, limits)
         self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
+        self._further = FurtherLegs(
+            info.call_id,
+            dialler,
+            self._further_fact,
+            journal.send,
+            partial(media_watch_of, limits=limits or CallSettings()),
+        )
         self._conversation: Conversation = conversation(
-            CallSide(info, leg, self._customer.digits, journal, self._because)
+            CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial)
         )
         self._over = asyncio.Event()  # the customer's leg has ended, or is to be ended
         self._cause: tuple[EndedBy, str] | None = None
@@ -98,7 +107,7 @@ class Call:
     def state(self) -> CallState:
         if self._over.is_set():
             return CallState.ENDING
-        return CallState.WITH_AGENT if self._customer.acknowledged.is_set() else CallState.ALERTING
+        return self._further.state if self._customer.acknowledged.is_set() else CallState.ALERTING
 
     def drain(self, reason: str) -> None:
         """Say goodbye and end."""
@@ -166,7 +175,9 @@ class Call:
             self._conversation.on_hold(True)
         recorder = self._recording.begin()
         self._journal.recorded_by(recorder)
-        await customer.answer(self._journal.clocked(self._conversation.join(recorder)))
+        audio = self._journal.clocked(self._conversation.join(recorder))
+        self._further.begin(self._conversation.room)
+        await customer.answer(audio)
         if not await customer.comes(customer.acknowledged, ANSWER_LIMIT_S):
             self._because(EndedBy.SYSTEM, "no ACK came for the answer")
             return
@@ -202,10 +213,33 @@ class Call:
                 self._because(EndedBy.SYSTEM, "the leg has gone without a word")
                 self._leg_ended(owner)
 
+    def _further_fact(self, owner: LegOwner, fact: LegFact) -> None:
+        match fact:
+            case LegAcknowledged(at=at):
+                self._journal.note("leg_joined", owner.leg_id, at)
+                self._further.answered(owner)
+            case MediaLost(text=text):
+                self._further.failed(owner, text)
+            case LegEnded(at=at):
+                self._journal.note("leg_left", owner.leg_id, at)
+                self._leg_ended(owner)
+            case LegUnfollowed(error=error):
+                log.error("leg_not_followed", leg_id=owner.leg_id, error=repr(error))
+                self._further.failed(owner, "the leg has gone without a word")
+
     def _leg_ended(self, owner: LegOwner) -> None:
         for consequence in consequences(owner.role, self.state, owner.why):
-            if consequence is Consequence.END_CALL:
-                self._over.set()
+            match consequence:
+                case Consequence.END_CALL:
+                    self._over.set()
+                case Consequence.CANCEL_RINGING:
+                    self._further.cancel_ringing()
+                case Consequence.BACK_TO_AGENT:
+                    self._further.back_to_agent()
+                case Consequence.GO_ON:
+                    pass
+        if owner is not self._customer:
+            self._further.gone(owner)
 
     # --- why it ends ---------------------------------------------------------------------------------------------
 
@@ -228,10 +262,14 @@ class Call:
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
-        """Whatever happened: the leg ends, then the conversation, then the room and its recording."""
+        """Whatever happened: the legs end, then the conversation, then the room and its recording."""
+        self._over.set()
         if not self._conversation.begun:
             conversing.cancel()  # it rings, or waits for the ACK
-        await self._customer.end(self._cause[1] if self._cause else "", self._refusal)
+        await asyncio.gather(
+            self._customer.end(self._cause[1] if self._cause else "", self._refusal),
+            self._further.end("the call is over"),
+        )
         await self._close_conversation(conversing)
         await self._recording.close(heard=self._customer.acknowledged.is_set())
 
@@ -274,8 +312,3 @@ def media_watch_of(leg: Leg, limits: CallSettings) -> MediaWatch:
     return MediaWatch(
         limits.media_alarm_s, limits.first_media_s, limits.media_timeout_s, suppresses_silence=leg.suppresses_silence
     )
-
-
-def call_info(fields: Mapping[str, Any]) -> CallInfo:
-    """The inverse of `dataclasses.asdict`, after JSON."""
-    return CallInfo(**{**fields, "direction": Direction(fields["direction"])})

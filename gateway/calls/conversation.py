@@ -3,14 +3,14 @@ with whoever is there. `Call` owns the legs and the end; a conversation says whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
-from telephony.call import CallInfo, CallVerbs, EndedBy
-from telephony.rooms.protocol import LegAudio, Recorder
+from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy
+from telephony.rooms.protocol import LegAudio, Recorder, Room
 
 __all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver", "NotTalking"]
 
@@ -32,6 +32,7 @@ class CallSide:
     digits: EarlyDigits
     journal: Journal
     hangs_up: Callable[[EndedBy, str], None]
+    dial: Callable[..., Awaitable[DialledLeg]]  # as `Dials.dial`
 
 
 class NotTalking(Exception):
@@ -54,6 +55,10 @@ class Conversation(Protocol):
 
     def join(self, recorder: Recorder | None) -> LegAudio:
         """The customer's place in the room."""
+
+    @property
+    def room(self) -> Room | None:
+        """After `join`: where further legs can join. None: nowhere."""
 
     async def hold(self) -> ConversationOver:
         """From the answer until it is over. Takes the digits once it can do something with them."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.events import RecordingPaused, RecordingResumed, SessionEvent
-from gateway.record import CallClosed, CallEvents, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
-from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed
+from gateway.record import CallClosed, CallEvents, LegClosed, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
+from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed, outcome_kind
 from telephony.media.recording import WavRecorder
 from telephony.rooms.protocol import LegAudio
 
@@ -45,10 +45,18 @@ def wall_time(at: float, now: float) -> datetime:
 class LegJournal:
     """One leg's part of the record."""
 
-    def __init__(self, leg_id: str, now: Callable[[], float]) -> None:
-        """`now`: the loop clock in seconds."""
+    def __init__(
+        self,
+        leg_id: str,
+        now: Callable[[], float],
+        call_id: str = "",
+        send: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """`now`: the loop clock in seconds. `send` None: somebody else tells of its end."""
         self.leg_id = leg_id
         self._now = now
+        self._call_id = call_id
+        self._send = send
         self.answered_at: float | None = None
         self.alarms: list[tuple[float, str, str]] = []  # when, kind, detail
         self._first_rtp_at: float | None = None
@@ -61,6 +69,34 @@ class LegJournal:
 
     def alarm(self, kind: str, detail: str, at: float) -> None:
         self.alarms.append((at, kind, detail))
+
+    def close(self, ended: LegEnded, *, by: EndedBy, cancelled: bool) -> None:
+        """`cancelled`: by us, before an answer."""
+        if self._send is None:
+            return
+        since = ended.at if self.answered_at is None else self.answered_at
+        closed = LegClosed(
+            leg_id=self.leg_id,
+            call_id=self._call_id,
+            outcome=self._outcome(ended, cancelled),
+            ended_at=wall_time(ended.at, self._now()),
+            answered_at=None if self.answered_at is None else wall_time(self.answered_at, self._now()),
+            sip_status=ended.sip_status or None,
+            end_reason=ended.reason,
+            ended_by=by,
+            media=ended.statistics,
+            first_rtp_ms=self.first_rtp_ms,
+            media_alarms=tuple(
+                MediaAlarm(t_ms=round((at - since) * 1000, 1), kind=kind, detail=detail)
+                for at, kind, detail in self.alarms
+            ),
+        )
+        self._send(closed.to_dict())
+
+    def _outcome(self, ended: LegEnded, cancelled: bool) -> Outcome:
+        if self.answered_at is not None:
+            return Outcome.ANSWERED
+        return Outcome.CANCELLED if cancelled else Outcome(outcome_kind(ended.sip_status).value)
 
     @property
     def first_rtp_ms(self) -> float | None:
@@ -76,7 +112,7 @@ class Journal:
     def __init__(self, call_id: str, send: Callable[[dict[str, Any]], None], now: Callable[[], float]) -> None:
         """`now`: the loop clock in seconds."""
         self._call_id = call_id
-        self._send = send
+        self.send = send
         self._now = now
         self._audio: ClockedAudio | None = None
         self._answered_at: float | None = None
@@ -94,7 +130,7 @@ class Journal:
 
     def answered(self, at: float) -> None:
         self._answered_at = at
-        self._send(CallEvents(call_id=self._call_id, answered_at=self._wall(at)).to_dict())
+        self.send(CallEvents(call_id=self._call_id, answered_at=self._wall(at)).to_dict())
 
     def event(self, event: SessionEvent) -> None:
         self._pause_recording(event, event.at)
@@ -125,12 +161,12 @@ class Journal:
 
     def _tell(self, entry: dict[str, Any]) -> None:
         self._told = True
-        self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
+        self.send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def note(self, kind: str, detail: str, at: float) -> None:
         """Part of the call's story, and nothing to worry about."""
         entry = {"type": kind, "at": at, "t_ms": self._on_axis(at), "detail": detail}
-        self._send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
+        self.send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def alarm(self, kind: str, detail: str, at: float) -> None:
         """Of the call; a leg's own are its `LegJournal`'s."""
@@ -151,7 +187,7 @@ class Journal:
         if self._answered_at is not None and not self._told:  # over before there was a conversation
             self._tell({"type": "leg_ended", "at": ended_at, "t_ms": self._on_axis(ended_at), "reason": reason})
         alarms = sorted([*self._alarms, *customer.alarms])
-        self._send(
+        self.send(
             CallClosed(
                 call_id=self._call_id,
                 outcome=outcome,

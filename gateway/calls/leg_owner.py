@@ -19,6 +19,7 @@ from gateway.calls.journal import LegJournal
 from gateway.calls.media_watch import Arrivals, Finding, MediaWatch, SilenceSuppressed
 from telephony.call import (
     Direction,
+    EndedBy,
     FirstMedia,
     Leg,
     LegAcknowledged,
@@ -131,7 +132,12 @@ class LegOwner:
             case LegEnded():
                 if not self.ended.done():
                     self.ended.set_result(event)
+                    self._close_journal(event)
         self._tell(self, event)
+
+    def _close_journal(self, ended: LegEnded) -> None:
+        theirs = EndedBy.CALLER if self.role is LegRole.CUSTOMER else EndedBy.HUMAN
+        self.journal.close(ended, by=theirs if ended.by_peer else EndedBy.SYSTEM, cancelled=self._asked_to_end)
 
     def _hold(self, held: bool, at: float) -> None:
         self.held = held

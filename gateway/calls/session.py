@@ -17,9 +17,9 @@ from agent.providers.base import ChatMessage, ProviderError
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.providers import ProviderSet
 from gateway.dialplan import PersonaRef, load_persona
-from telephony.call import CallInfo, CallVerbs, EndedBy
+from telephony.call import CallInfo, DialledLeg, EndedBy
 from telephony.rooms.local import LocalRoom
-from telephony.rooms.protocol import LegAudio, Participant, Recorder
+from telephony.rooms.protocol import LegAudio, Participant, Recorder, Room
 
 __all__ = ["LocalConversation", "SessionConversation", "SessionPlan", "ended_by"]
 
@@ -92,6 +92,11 @@ class SessionConversation:
     def join(self, recorder: Recorder | None) -> LegAudio:
         raise NotImplementedError
 
+    @property
+    def room(self) -> Room | None:
+        """Another's, as long as nobody says more."""
+        return None
+
     def _place(self) -> Participant:
         """The agent's in the room."""
         raise NotImplementedError
@@ -120,7 +125,7 @@ class SessionConversation:
             self._session = session
             # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
             loop.call_soon(self._side.digits.flow_to, session.on_digit)
-            verbs = AgentsVerbs(self._side.verbs, self._hangs_up)
+            verbs = AgentsVerbs(self._side, self._hangs_up)
             await session.start(agent=persona, room=self._place(), call=verbs, resumed=self._resumed())
 
         session.subscribe(note)
@@ -184,6 +189,10 @@ class LocalConversation(SessionConversation):
         self._room = LocalRoom(self._side.info.call_id, asyncio.get_running_loop(), recorder)
         return self._room.add_leg(CUSTOMER)
 
+    @property
+    def room(self) -> Room | None:
+        return self._room
+
     def _place(self) -> Participant:
         assert self._room is not None, "join comes first"
         return self._room.add_agent(AGENT)
@@ -194,21 +203,24 @@ class LocalConversation(SessionConversation):
 
 
 class AgentsVerbs:
-    """What the agent may do with the customer's leg; implements `CallVerbs`. `hangs_up(reason)` is called just before:
-    it is the agent who ends the call."""
+    """What the agent may do with its call; implements `CallVerbs` and `Dials`. `hangs_up(reason)` is called just
+    before: it is the agent who ends the call."""
 
-    def __init__(self, verbs: CallVerbs, hangs_up: Callable[[str], None]) -> None:
-        self._verbs = verbs
+    def __init__(self, side: CallSide, hangs_up: Callable[[str], None]) -> None:
+        self._side = side
         self._hangs_up = hangs_up
-        self.send_digits = verbs.send_digits
+        self.send_digits = side.verbs.send_digits
 
     @property
     def info(self) -> CallInfo:
-        return self._verbs.info
+        return self._side.info
 
     async def hang_up(self, reason: str = "") -> None:
         self._hangs_up(reason)
-        await self._verbs.hang_up(reason)
+        await self._side.verbs.hang_up(reason)
+
+    async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
+        return await self._side.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
 
 
 def _over(closed: SessionClosed) -> ConversationOver:

@@ -1,4 +1,4 @@
-"""The calls that the gateway has announced to this worker, by leg, and which of PJSIP's slots belong to them."""
+"""The calls that the gateway has announced to this worker, by leg, and which of PJSIP's slots belong to legs."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Slots:
     def __init__(self, announced: Announced) -> None:
         self._announced = announced
         self._invited: set[str] = set()  # legs whose INVITE is here
+        self._dialled: set[str] = set()  # legs whose INVITE is ours
         self._over: set[str] = set()  # of these, the ones whose end has been told
 
     def invited(self, leg_id: str) -> bool:
@@ -71,15 +72,20 @@ class Slots:
         self._invited.add(leg_id)
         return True
 
+    def dialled(self, leg_id: str) -> None:
+        """Its INVITE is about to be sent."""
+        self._dialled.add(leg_id)
+
     def told_over(self, leg_id: str) -> None:
-        if leg_id in self._invited:
+        if leg_id in self._invited or leg_id in self._dialled:
             self._over.add(leg_id)
 
     def left(self, leg_id: str) -> None:
         self._invited.discard(leg_id)
+        self._dialled.discard(leg_id)
         self._over.discard(leg_id)
 
     def lingering(self, in_use: int) -> int:
         """Of PJSIP's `in_use` slots those that it holds for no call that the gateway counts."""
         counted = [leg_id for leg_id in self._invited - self._over if self._announced.is_prepared(leg_id)]
-        return max(0, in_use - len(counted))
+        return max(0, in_use - len(counted) - len(self._dialled - self._over))

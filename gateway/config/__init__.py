@@ -28,6 +28,7 @@ from gateway.config.models import (
     SipLimits,
     SipSettings,
     SpeechSettings,
+    TrunkOutboundSettings,
     TrunkSettings,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "SipSettings",
     "SocketAddress",
     "SpeechSettings",
+    "TrunkOutboundSettings",
     "TrunkSettings",
     "load_settings",
 ]

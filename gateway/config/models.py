@@ -48,6 +48,7 @@ __all__ = [
     "SipSettings",
     "SpeechSettings",
     "StoreSettings",
+    "TrunkOutboundSettings",
     "TrunkSettings",
     "provider_problem",
 ]
@@ -92,6 +93,20 @@ class SipLimits(_Section):
     message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address in a burst.")
 
 
+class TrunkOutboundSettings(_Section):
+    """Where calls that we place over a trunk go. Without it none are placed."""
+
+    host: Annotated[str, AfterValidator(_ipv4)] = Field(description="IPv4 address of the carrier or PBX.")
+    port: int = Field(default=5060, ge=1, le=65535, description="Its SIP port.")
+    transport: Literal["udp", "tcp"] = Field(default="udp", description="There must be a listen address for it.")
+    destinations: tuple[Annotated[str, Field(pattern=r"^\+?[0-9]+$")], ...] = Field(
+        default=(),
+        description='Beginnings of the numbers that may be called, such as `"+1555"`. Not given: none. '
+        "All others are closed.",
+    )
+    caller: str = Field(default="", description="The number that calls come from when the persona names none.")
+
+
 class TrunkSettings(_Section):
     """A source that may send us calls."""
 
@@ -108,6 +123,9 @@ class TrunkSettings(_Section):
     called_from: Literal["request-uri", "to"] = Field(
         default="request-uri",
         description="Where the called number is: in the Request-URI, or in To (for trunks that dial a fixed user).",
+    )
+    outbound: TrunkOutboundSettings | None = Field(
+        default=None, description="Where further legs of calls are dialled over it. Not given: none are."
     )
     trust_identity: bool = Field(
         default=True,

@@ -137,6 +137,11 @@ class LiveKitConversation:
         room.record_to(recorder)
         return room.add_leg(room.identity)
 
+    @property
+    def room(self) -> None:
+        """A leg of ours is a participant of LiveKit's, and this connection is one already."""
+        return None
+
     async def hold(self) -> ConversationOver:
         self._begun = True
         room = self._joined()

@@ -85,26 +85,28 @@ class Endpoint:
         await owner.stop()
         Endpoint._running = False
 
-    async def dial(self, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
-        """Place a call that the gateway has allowed by `info.call_id`; `edge` is its address for workers. `audio` is
+    async def dial(self, leg_id: str, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
+        """Place a leg that the gateway has allowed by this id; `edge` is its address for workers. `audio` is
         joined from the first media on, including early media. The leg's events tell how the call goes.
 
         Raises CallLimitReached, MediaPortsExhausted or PjsipError, and TelephonyMisuse before `start`."""
         owner = self._owner
         if owner is None:
             raise TelephonyMisuse("the endpoint has not been started")
-        leg = await owner.call(partial(self._place, owner, info, edge, audio))
+        leg = await owner.call(partial(self._place, owner, leg_id, info, edge, audio))
         if not leg.ended:
             self._legs.add(leg)
         return leg
 
-    def _place(self, owner: OwnerThread, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> OutgoingLeg:
+    def _place(
+        self, owner: OwnerThread, leg_id: str, info: CallInfo, edge: tuple[str, int], audio: LegAudio
+    ) -> OutgoingLeg:
         """On the PJSIP thread."""
         line = self._engine.outgoing()
         leg = OutgoingLeg(info, line, owner.call, owner.submit)
         line.media.watch = partial(owner.post, leg.watch)
         line.post = partial(owner.post, self._deliver, leg)
-        self._engine.place(line, info.call_id, edge, audio)
+        self._engine.place(line, leg_id, edge, audio)
         return leg
 
     def _new_leg(self, line: Line, request: IncomingRequest) -> Callable[[LegEvent], None]:

@@ -232,6 +232,13 @@ class RemotePlaces:
         loop.call_later(OFFER_LIMIT_S, self._withdraw, token)
         return Ticket(self._path, token), offer.link, offer.taken
 
+    def withdraw(self, ticket: Ticket) -> None:
+        """Nobody is to come. The leg's place in the room stays."""
+        offer = self._offers.pop(ticket.token, None)
+        if offer is not None:
+            offer.taken.cancel()
+            offer.link.close()
+
     def _withdraw(self, token: str) -> None:
         offer = self._offers.pop(token, None)
         if offer is not None and not offer.taken.done():

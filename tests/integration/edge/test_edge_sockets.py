@@ -229,7 +229,7 @@ async def test_a_connection_that_carries_a_call_is_not_idle() -> None:
             idle_writer.close()
             idle, idle_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
         assert not caller.reader.at_eof()
-        assert running.edge.end_call("c1")
+        assert running.edge.end_leg("c1")
         async with asyncio.timeout(2):
             while b" BYE\r\n" not in await caller.reader.readuntil(b"\r\n\r\n"):
                 pass

@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 from agent import Agent, DigitEntry, Intent, Rules, RunContext, function_tool
+from telephony.errors import DialRefused
 
 HEARD = "this is what the caller said"  # what the instant recognizer hears, whatever is said
 
@@ -139,3 +140,24 @@ class BlocksTheLoop(Agent):
 
 class BlocksForGood(BlocksTheLoop):
     seconds = 3600
+
+
+class CallsSomebodyIn(Agent):
+    """Dials a further leg as soon as it is there, and talks once it has the caller back, or never lost them."""
+
+    greeting = ""
+    rules = Rules(intents=(Intent("in", (HEARD,), tool="call_somebody_in", reply="You are with me again."),))
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        ctx.session.generate_reply(user_input=HEARD)
+
+    @function_tool(timeout_s=None)
+    async def call_somebody_in(self, ctx: RunContext) -> str:
+        """Until they have left."""
+        try:
+            leg = await ctx.call.dial("+15557001", ring_s=3)
+        except DialRefused as refused:
+            return f"refused: {refused.kind}"
+        if leg.outcome.answered:
+            await leg.ended()
+        return str(leg.outcome.kind)

@@ -48,7 +48,7 @@ class Worker:
             case {"dial": leg_id, "edge": edge, "path": path, "token": token}:
                 audio, link = await take_place(Ticket(path, token), lambda _: None, lambda: tell(gone="room"))
                 info = CallInfo(leg_id, Direction.OUTBOUND, "human", "us", "carrier")
-                self.dialled = await self.endpoint.dial(info, (edge[0], edge[1]), audio)
+                self.dialled = await self.endpoint.dial(leg_id, info, (edge[0], edge[1]), audio)
                 self.tasks.append(asyncio.create_task(self.follow(self.dialled, "human", link.send)))
             case {"hang_up": reason} if self.dialled is not None:
                 await self.dialled.hang_up(reason)

@@ -37,7 +37,7 @@ class Lines:
 
     async def place(self, leg_id: str = "leg-1") -> Taken:
         info, audio = CallInfo(leg_id, Direction.OUTBOUND, "+15550100", "+15550199", "carrier"), Echo()
-        return Taken(await self.bench.endpoint.dial(info, self.edge.worker_address, audio), audio)
+        return Taken(await self.bench.endpoint.dial(leg_id, info, self.edge.worker_address, audio), audio)
 
     async def dial(self, leg_id: str = "leg-1", *, ring_s: float = 30.0, port: int = 0) -> Taken:
         self.allow(leg_id, ring_s=ring_s, port=port)
@@ -65,7 +65,7 @@ class Lines:
 async def lines(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[Lines]:
     ended: list[str] = []
     settings = EdgeSettings(("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (Trunk("carrier", ("127.0.0.0/8",)),))
-    edge = Edge(settings, FakeAdmitter(Refuse(500, "")), on_dialog_ended=lambda end: ended.append(end.call_id))
+    edge = Edge(settings, FakeAdmitter(Refuse(500, "")), on_dialog_ended=lambda end: ended.append(end.leg_id))
     await edge.start()
     try:
         async with Phone(transport=request.param) as phone:
@@ -179,7 +179,7 @@ async def test_the_gateway_ends_a_call_that_rings(lines: Lines) -> None:
     call = await lines.incoming()
     await call.ring()
     await taken.seen(LegRinging)
-    assert lines.edge.end_call("leg-1", "drained")
+    assert lines.edge.end_leg("leg-1", "drained")
     assert (await taken.ended()).reason == "drained"
     assert (await call.wait_bye()).status == 487
     await lines.over()

@@ -13,8 +13,9 @@ from agent import AgentSession
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
-from gateway.calls.call import Call, media_watch_of
+from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, Conversation
+from gateway.calls.dialling import Dialler
 from gateway.calls.journal import Journal
 from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
@@ -93,13 +94,13 @@ class CallWorld:
         self._media = media
         self._speech = bytearray()
         self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
+        self.dialler: Dialler | None = None
         self.owner = self.made(settings(more), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         journal = Journal(INFO.call_id, self._take, self.loop.time)
         recording = CallRecording(self.prepared.recording, of.recordings, partial(WavRecorder, by=WriterOnCall()))
-        watch = media_watch_of(self.leg, of.calls)
-        return Call(self.leg, "call-1-1", INFO, journal, recording, conversation, watch)
+        return Call(self.leg, "call-1-1", INFO, journal, recording, conversation, of.calls, self.dialler)
 
     def _conversation(self, side: CallSide) -> Conversation:
         plan = SessionPlan(PersonaRef(PERSONAS, self.prepared.persona_class), {}, self.prepared.session)

@@ -13,7 +13,7 @@ import pytest
 from call_world import INFO, PERSONAS, ScriptedProviders, settings
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.callworker.main import CallWorker
+from gateway.callworker.worker import CallWorker
 from gateway.control import (
     LEG_HEADER,
     Channel,

@@ -1,0 +1,89 @@
+"""Further legs: what a call asks the gateway for, what the gateway decides, and who places the leg. The bodies of two
+questions on the control channel: a worker asks `DIAL`, and the gateway asks the worker that is to hold the leg `PLACE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, Self
+
+from gateway.calls.leg_owner import LegOwner
+from telephony.call import CallInfo, Direction, Leg, LegRole
+from telephony.rooms.protocol import LegAudio
+
+__all__ = ["DIAL", "PLACE", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
+
+DIAL = "dial"
+PLACE = "place_leg"
+
+
+def call_info(fields: Mapping[str, Any]) -> CallInfo:
+    """The inverse of `dataclasses.asdict`, after JSON."""
+    return CallInfo(**{**fields, "direction": Direction(fields["direction"])})
+
+
+@dataclass(frozen=True, slots=True)
+class DialOrder:
+    """`to`: a number. `trunk`, `caller`: empty for the gateway's choice."""
+
+    call_id: str
+    leg_id: str
+    to: str
+    role: LegRole = LegRole.HUMAN
+    trunk: str = ""
+    caller: str = ""
+    ring_limit_s: float = 30.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        own = {name: body[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, "role": LegRole(own["role"]), "ring_limit_s": float(own["ring_limit_s"])})
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """How a worker places a leg. `edge`: where its INVITE goes. `media_networks`: where the audio of a peer behind NAT
+    may come from."""
+
+    leg_id: str
+    role: LegRole
+    info: CallInfo
+    edge: tuple[str, int]
+    media_networks: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        host, port = body["edge"]
+        return cls(
+            str(body["leg_id"]),
+            LegRole(body["role"]),
+            call_info(body["info"]),
+            (str(host), int(port)),
+            tuple(body["media_networks"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLeg:
+    """`elsewhere`: another worker holds it, watches its media and keeps its record."""
+
+    leg: Leg
+    elsewhere: bool
+
+
+class Dialler(Protocol):
+    async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
+        """Have the leg placed, here or in another worker, and joined to `audio`. What becomes of it its events say.
+        Raises DialRefused."""
+
+    def hold(self, owner: LegOwner) -> None:
+        """A leg that was placed here has its owner: it is this worker's until its end."""

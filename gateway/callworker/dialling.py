@@ -1,0 +1,205 @@
+"""Legs that this worker dials: further ones of its own calls, and of calls in other workers, whose rooms they join
+over a local socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from agent.warm.asking import AskError, Asking, Refused
+from gateway.calls.call import media_watch_of
+from gateway.calls.dialling import DIAL, PLACE, DialOrder, LegPlan, PlacedLeg
+from gateway.calls.journal import LegJournal
+from gateway.calls.leg_owner import LegOwner
+from gateway.callworker.announced import Slots
+from gateway.callworker.held_legs import DialledWorkersLeg, HeldLeg
+from gateway.callworker.hosted_leg import HostedLeg
+from gateway.config import CallSettings
+from gateway.control import EndLeg
+from gateway.record import LegClosed, Outcome
+from telephony.call import CallInfo
+from telephony.errors import DialRefused, TelephonyError
+from telephony.rooms.protocol import LegAudio
+from telephony.rooms.remote import PlaceLost, RemotePlaces, Ticket, take_place
+from telephony.rooms.remote_leg import RemoteLeg
+
+__all__ = ["DiallingEndpoint", "LegDialling"]
+
+log = structlog.get_logger(__name__)
+
+ASK_LIMIT_S = 5.0  # for the gateway to decide, and for another worker to place the leg
+_FOLDER = "trunkline-legs-"  # in the system's folder for temporary files; then the process id
+
+
+class DiallingEndpoint(Protocol):
+    """What it needs of `telephony.pjsua.Endpoint`."""
+
+    async def dial(self, leg_id: str, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> DialledWorkersLeg: ...
+
+
+class LegDialling:
+    """Implements `Dialler`, and answers `PLACE`. `connect` comes first."""
+
+    def __init__(
+        self,
+        endpoint: DiallingEndpoint,
+        slots: Slots,
+        legs: MutableMapping[str, HeldLeg],
+        record: Callable[[Mapping[str, object]], None],
+        limits: CallSettings,
+        over: Callable[[str], None],
+    ) -> None:
+        """`legs`: of the worker; `over(leg_id)` is called when one of ours has ended."""
+        self._endpoint = endpoint
+        self._slots = slots
+        self._legs = legs
+        self._record = record
+        self._limits = limits
+        self._over = over
+        self._asking: Asking | None = None
+        self._places: RemotePlaces | None = None
+        self._folder: Path | None = None
+        self._opening = asyncio.Lock()
+        self._hosted: set[HostedLeg] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, asking: Asking) -> None:
+        """The channel to the gateway is there."""
+        self._asking = asking
+        asking.serve(PLACE, self._place)
+
+    # --- of a call here ------------------------------------------------------------------------------------------
+
+    async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
+        """As `Dialler.dial`."""
+        asking = self._asking
+        if asking is None:
+            raise DialRefused("failed", "there is no gateway")
+        places = await self._open_places()
+        distant = RemoteLeg()
+        ticket, link, _ = places.offer(audio, distant.take, distant.lost)
+        distant.use(link)
+        try:
+            answer = await asking.ask(DIAL, {**order.to_dict(), "ticket": asdict(ticket)}, timeout_s=ASK_LIMIT_S)
+            plan = LegPlan.from_dict(answer["plan"])
+        except Refused as refused:
+            places.withdraw(ticket)
+            raise DialRefused(refused.kind, refused.text, retryable=refused.retryable) from refused
+        except (AskError, KeyError, TypeError, ValueError) as error:
+            places.withdraw(ticket)
+            raise DialRefused("failed", str(error), retryable=True) from error
+        if not answer["here"]:
+            distant.adopt(plan.info)
+            return PlacedLeg(distant, elsewhere=True)
+        places.withdraw(ticket)
+        try:
+            return PlacedLeg(await self._dial(plan, audio), elsewhere=False)
+        except TelephonyError as error:
+            self._not_placed(plan, str(error))
+            raise DialRefused("failed", str(error), retryable=error.retryable) from error
+
+    def hold(self, owner: LegOwner) -> None:
+        """As `Dialler.hold`."""
+        leg: Any = owner.leg  # one that `_dial` has made
+
+        def end(message: EndLeg) -> None:
+            self._spawn(owner.end(message.reason))
+
+        self._legs[owner.leg_id] = HeldLeg(leg, end)
+        owner.ended.add_done_callback(lambda _: self._ended(owner.leg_id))
+
+    def _ended(self, leg_id: str) -> None:
+        self._slots.left(leg_id)
+        self._over(leg_id)
+
+    def _not_placed(self, plan: LegPlan, reason: str) -> None:
+        """The gateway has taken its slot, and is told."""
+        closed = LegClosed(
+            leg_id=plan.leg_id, call_id=plan.info.call_id, outcome=Outcome.FAILED, ended_at=datetime.now(UTC),
+            end_reason=reason,
+        )  # fmt: skip
+        self._record(closed.to_dict())
+
+    async def _dial(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
+        """Raises TelephonyError."""
+        self._slots.dialled(plan.leg_id)
+        try:
+            leg = await self._endpoint.dial(plan.leg_id, plan.info, plan.edge, audio)
+        except TelephonyError:
+            self._slots.left(plan.leg_id)
+            raise
+        leg.trust_media([ip_network(text) for text in plan.media_networks])
+        return leg
+
+    # --- of a call in another worker -----------------------------------------------------------------------------
+
+    async def _place(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The gateway asks. Raises Refused."""
+        plan, ticket = LegPlan.from_dict(body["plan"]), Ticket(**body["ticket"])
+        structlog.contextvars.bind_contextvars(call_id=plan.info.call_id, leg_id=plan.leg_id)
+        hosted = HostedLeg()
+        try:
+            audio, link = await take_place(ticket, hosted.message, hosted.gone)
+        except PlaceLost as error:
+            raise Refused("failed", str(error), retryable=True) from error
+        try:
+            leg = await self._dial(plan, audio)
+        except TelephonyError as error:
+            link.close()
+            raise Refused("failed", str(error), retryable=error.retryable) from error
+        journal = LegJournal(plan.leg_id, asyncio.get_running_loop().time, plan.info.call_id, self._record)
+        owner = LegOwner(leg, plan.role, journal, hosted.fact, media_watch_of(leg, self._limits))
+        self.hold(owner)
+        self._hosted.add(hosted)
+        owner.ended.add_done_callback(lambda _: self._hosted.discard(hosted))
+        hosted.begin(owner, link)
+        return {}
+
+    # --- the worker's end ----------------------------------------------------------------------------------------
+
+    async def end(self, reason: str) -> None:
+        """Legs of others' calls; of our own ones their calls end them. Never raises."""
+        await asyncio.gather(*(hosted.end(reason) for hosted in self._hosted))
+
+    async def close(self) -> None:
+        if self._places is not None:
+            await self._places.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _open_places(self) -> RemotePlaces:
+        """Once there is a call that needs it: most never do."""
+        async with self._opening:
+            if self._places is None:
+                _sweep()
+                self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+                self._places = RemotePlaces(self._folder)
+                await self._places.open()
+            return self._places
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _sweep() -> None:
+    """What workers left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""The legs that a worker holds, by their ids: calls' first legs, and further ones of its own or others' calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.control import EndLeg
+from telephony.call import CallInfo, Leg, LegEvent
+from telephony.media.sources import Network
+from telephony.media.telephone_events import PressLimit
+
+__all__ = ["DialledWorkersLeg", "HeldLeg", "WorkersLeg"]
+
+
+class DialledWorkersLeg(Leg, Protocol):
+    """A leg of this worker's SIP stack."""
+
+    def trust_media(self, networks: Iterable[Network]) -> None: ...
+
+    def deliver(self, event: LegEvent) -> None:
+        """What happened to the leg beside its own SIP stack."""
+
+
+class WorkersLeg(DialledWorkersLeg, Protocol):
+    """A leg whose INVITE says which it is, and that is told."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def adopt(self, info: CallInfo) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLeg:
+    """`end` is how the gateway has it ended."""
+
+    leg: DialledWorkersLeg
+    end: Callable[[EndLeg], None]
+    presses: PressLimit = field(default_factory=PressLimit)  # by INFO
