@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -120,6 +121,15 @@ async def test_the_call_limit_is_probed():
     await fewer.close()
 
 
+async def until_free(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+                probe.bind(("", port))
+                return
+            await asyncio.sleep(0.005)
+
+
 async def test_without_rtp_ports_a_call_is_refused_and_the_next_works():
     low, _ = rtp_range()
     async with Bench(settings(rtp_ports=(low, low + 1))) as bench:
@@ -131,6 +141,7 @@ async def test_without_rtp_ports_a_call_is_refused_and_the_next_works():
         assert bench.quiet()
         await first.hang_up()
         await taken.ended()
+        await until_free(low)  # a thread of PJSIP's that is just sending holds its closed socket for a moment
         third, _ = await bench.answered()
         assert third.media_at == ("127.0.0.1", low)
 
@@ -168,6 +179,7 @@ def test_nothing_is_printed_and_an_unclosed_endpoint_exits():
     low, high = rtp_range()
     program = f"""
 import asyncio
+import contextlib
 from telephony.pjsua import Endpoint, EndpointSettings
 async def main():
     await Endpoint(EndpointSettings(rtp_ports=({low}, {high})), lambda leg: None).start()
