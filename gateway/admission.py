@@ -1,6 +1,6 @@
-"""What the edge asks of the gateway for each new INVITE: route it, take a slot, tell the worker - or say why not.
+"""The gateway's answer to the edge for each new INVITE: route it, take a slot, tell the worker - or say why not.
 
-All of it is synchronous: between the decision and the slot nothing else can happen.
+Everything is synchronous: nothing can happen between the decision and taking the slot.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Admission:
         now: Callable[[], float],
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`prepare` sends to a worker by name, False when it is gone; `now` is the loop clock in seconds."""
+        """`prepare` sends to a worker by name, False if it is gone; `now` is the loop clock in seconds."""
         self._settings = settings
         self._dialplan = dialplan
         self._dispatcher = dispatcher
@@ -91,7 +91,7 @@ class Admission:
             return _busy(f"all {total} call slots are taken" if total else "no call worker is ready")
         if not self._prepare(slot.worker, self._prepared(slot.leg_id, info, decision)):
             self._dispatcher.release(slot.leg_id)
-            return _busy("the call worker has just gone")
+            return _busy("the call worker is gone")
         persona = str(decision.persona)
         self._opened(
             CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
@@ -107,13 +107,13 @@ class Admission:
         return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), slot.leg_id, {LEG_HEADER: slot.leg_id})
 
     def _without_folders(self, reason: str) -> str:
-        """A caller is told which rule refused the call, but not where on this machine it stands."""
+        """Callers learn which rule refused the call, but not its file on this machine."""
         for path in self._settings.dialplans:
             reason = reason.replace(str(path), path.name)
         return reason
 
     def _region(self, invite: InviteInfo) -> str | None:
-        """The trunk's; without one each file of the dialplan has its own."""
+        """The trunk's region; without one, each dialplan file uses its own."""
         return self._regions.get(invite.trunk or "")
 
     def _prepared(self, leg_id: str, info: CallInfo, route: Route) -> Prepare:

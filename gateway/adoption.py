@@ -1,4 +1,4 @@
-"""Recordings of calls whose gateway died: found at the next start, mended so that they play, and put on record."""
+"""Recordings of calls whose gateway died: found at the next start, repaired and added to the records."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Adoption", "mended"]
 
 log = structlog.get_logger(__name__)
 
-QUIET_S = 1.5  # a worker that still lives writes every 0.5 s
-WORKERS_LIMIT_S = 8.0  # as long as workers of a gateway that died may take to end their calls
+QUIET_S = 1.5  # a living worker writes every 0.5 s
+WORKERS_LIMIT_S = 8.0  # longest time that workers take to end their calls after their gateway died
 
 
 def mended(recordings: Path, name: str, why: str) -> Recording:
-    """A recording whose process died, so that it plays; `why` is kept with it. Blocking."""
+    """Repair a recording whose process died, and note `why`. Blocking."""
     try:
         return Recording(path=name, duration_ms=repair(recordings / name), error=why)
     except (OSError, ValueError) as error:
@@ -31,7 +31,7 @@ def mended(recordings: Path, name: str, why: str) -> Recording:
 
 
 class Adoption:
-    """What calls that were left open have left on the disk. Workers may outlive their gateway by a few seconds: a file
+    """Finds the recordings of calls left open. Workers may outlive their gateway by a few seconds, so a file
     that still grows is waited for."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Adoption:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Until all have been seen to. Never raises."""
+        """Run until all are processed. Never raises."""
         tries = round(WORKERS_LIMIT_S / QUIET_S)
         for attempt in range(tries):
             await self.adopt(even_if_growing=attempt == tries - 1)
@@ -61,7 +61,7 @@ class Adoption:
             await self._sleep(QUIET_S)
 
     async def adopt(self, *, even_if_growing: bool = False) -> None:
-        """Those that do not grow any more."""
+        """The files that no longer grow."""
         for call in list(self._left.values()):
             path = await asyncio.to_thread(self._file_of, call)
             if path is not None:

@@ -43,8 +43,8 @@ class Gateway:
         self._made: tuple[Parts, ApiServer] | None = None
         self._stopping = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._background: set[asyncio.Task[None]] = set()  # cancelled at the end
-        self._work: set[asyncio.Task[None]] = set()  # waited for
+        self._background: set[asyncio.Task[None]] = set()  # cancelled at shutdown
+        self._work: set[asyncio.Task[None]] = set()  # awaited at shutdown
 
     @property
     def parts(self) -> Parts:
@@ -61,9 +61,9 @@ class Gateway:
         return self.parts.edge
 
     async def start(self) -> None:
-        """Open the store, bind everything (so that a taken port is said before anything runs), start the workers.
+        """Open the store, bind everything (so that a port in use is reported before anything runs), start the workers.
 
-        Raises PortTaken, StoreError, ExposureError, TimeoutError when no worker becomes ready."""
+        Raises PortTaken, StoreError, ExposureError, TimeoutError if no worker becomes ready."""
         shorten_thread_turns()
         parts = await make_parts(self.settings, self.dialplan, self.listeners, self._agents)
         api = make_api(parts, self.settings)
@@ -89,13 +89,13 @@ class Gateway:
         except BaseException:
             await self._close()
             raise
-        # A full collection over what was loaded would hold the loop for tens of milliseconds.
+        # A full collection over everything loaded would block the loop for tens of milliseconds.
         gc.collect()
         gc.freeze()
         self._spawn(self._work, self._tighten_recordings())
 
     async def serve(self) -> None:
-        """Until SIGTERM, SIGINT or SIGHUP: then drain. A second one of the first two ends at once."""
+        """Until SIGTERM, SIGINT or SIGHUP: then drain. A second SIGTERM or SIGINT ends at once."""
         on_stop_signals(asyncio.get_running_loop(), self.stop, self._stopping.set)
         await self._stopping.wait()
         await self.drain()
@@ -107,7 +107,7 @@ class Gateway:
         self._stopping.set()
 
     async def drain(self) -> None:
-        """Refuse new calls, let live ones finish up to `drain_s`, then end them with a goodbye, then stop."""
+        """Refuse new calls, let live ones continue for up to `drain_s`, then end them with a goodbye, then stop."""
         parts = self.parts
         parts.admission.draining = True
         log.info("draining", calls=parts.live.in_workers, limit_s=self.settings.drain_s)
@@ -141,7 +141,7 @@ class Gateway:
         parts.lock.release()
 
     async def _end_what_was_left(self) -> None:
-        """Calls of a gateway that died: each gets its end, and the recording that its worker left."""
+        """End the calls of a gateway that died, and add the recordings that its workers left."""
         parts = self.parts
         await recover(parts.store, parts.spill)
         left = await parts.store.open_calls()

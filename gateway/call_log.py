@@ -1,4 +1,4 @@
-"""One line in the log when a call is over, whichever process it was in and however it ended."""
+"""Logs one line when a call ends, in whichever process and for whatever reason."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A picture of a call, as SVG: both sides' sound and the transcript under it, on one time axis. Pure.
+"""A picture of a call, as SVG: both sides' audio with the transcript below, on one time axis. Pure.
 
-The call goes over rows of 30 s. The caller's sound is the upper one; what was said stands under it, where it begins.
+The call is drawn in rows of 30 s, the caller's audio on top. Each text is below the position where it begins.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _wave(pcm: bytes, start_s: float, middle: float) -> str:
 
 
 def _texts(turns: Sequence[Mapping[str, Any]], start_s: float) -> Iterator[_Text]:
-    """Each beneath its turn; lower where another text stands there already."""
+    """Place each text below its turn, or lower if the place is taken."""
     placed: list[_Text] = []
     for turn in turns:
         said = _said(turn)
@@ -144,5 +144,5 @@ def _said(turn: Mapping[str, Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    """For XML, which has no place for control characters."""
+    """Without control characters, which XML does not allow."""
     return escape("".join(char if char.isprintable() else " " for char in text))

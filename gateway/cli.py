@@ -1,4 +1,4 @@
-"""The `trunkline` command. Exit codes: 0 done, 1 it did not go as it should, 2 bad input (nothing was started)."""
+"""The `trunkline` command. Exit codes: 0 success, 1 failure, 2 bad input (nothing was started)."""
 
 from __future__ import annotations
 

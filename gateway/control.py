@@ -32,7 +32,8 @@ LEG_HEADER = "X-Trunkline-Leg"  # of the INVITE on loopback: which prepared leg 
 
 @dataclass(frozen=True, slots=True)
 class Prepare(Message):
-    """Gateway to worker: an INVITE with this leg's id is on its way; it is a call's first, get its persona ready.
+    """Gateway to worker: an INVITE with this leg's id is on its way; it is the first of its call, so prepare its
+    persona.
 
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
     empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
@@ -53,7 +54,7 @@ class Prepare(Message):
 @dataclass(frozen=True, slots=True)
 class EndLeg(Message):
     """Gateway to worker: end this leg, and with a customer's leg its call; `politely` lets the agent say goodbye first.
-    `sip_status`: what the peer was answered, when the worker has no such leg; `by_peer`: it is the peer who ended it.
+    `sip_status`: the status sent to the peer, if the worker has no such leg; `by_peer`: the peer ended it.
     """
 
     leg_id: str
@@ -65,7 +66,7 @@ class EndLeg(Message):
 
 @dataclass(frozen=True, slots=True)
 class DigitByInfo(Message):
-    """Gateway to worker: the leg's peer pressed a key, and its phone said so by INFO. `duration_ms` 0: not said."""
+    """Gateway to worker: the leg's peer pressed a key, reported by INFO. `duration_ms` 0: unknown."""
 
     leg_id: str
     digit: str = field(repr=False)
@@ -74,7 +75,7 @@ class DigitByInfo(Message):
 
 @dataclass(frozen=True, slots=True)
 class LastWord(Message):
-    """Gateway to worker: what to send to the peer's side over UDP should the gateway die. `text`: a BYE, Latin-1."""
+    """Gateway to worker: what to send to the peer over UDP if the gateway dies. `text`: a BYE, Latin-1."""
 
     leg_id: str
     ip: str
@@ -84,14 +85,14 @@ class LastWord(Message):
 
 @dataclass(frozen=True, slots=True)
 class Drain(Message):
-    """Gateway to worker: every call ends with a goodbye now."""
+    """Gateway to worker: end every call with a goodbye now."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop(Message):
-    """Gateway to worker: hang up whatever is left, and exit."""
+    """Gateway to worker: hang up all remaining legs and exit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,9 @@ class Ready(Message):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """Worker to gateway, once a second and at the end of each leg. `legs`: ids of those it holds, prepared ones
-    included. `lingering`: slots of legs that are over for us, but whose peer has not answered our BYE (32 s at most).
+    """Worker to gateway, once a second and at the end of each leg. `legs`: IDs of the legs it holds, including
+    prepared ones. `lingering`: slots of legs that have ended for us but whose peer has not answered our BYE (32 s at
+    most).
     """
 
     legs: list[str]
@@ -116,8 +118,8 @@ class Heartbeat(Message):
 
 @dataclass(frozen=True, slots=True)
 class Blocked(Message):
-    """Worker to gateway, twice a second while its event loop stands still, from a thread that does not: it is alive,
-    and ends by itself if that lasts. `function`: whose fault it is, if known."""
+    """Worker to gateway, twice a second while its event loop is blocked, from another thread: it is alive,
+    and exits by itself if that lasts. `function`: the blocking function, if known."""
 
     function: str
     blocked_ms: float

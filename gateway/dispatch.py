@@ -1,4 +1,4 @@
-"""Which worker gets a leg. Slots are taken in one step, before anything is answered: no two legs share one."""
+"""Decides which worker gets a leg. Slots are taken in one step, before any answer, so no two legs share one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SlotTaken:
 
 @dataclass(slots=True)
 class WorkerSlots:
-    """A worker and how many legs it takes. `lingering`: slots that legs which are over still occupy.
-    `doubted`: it did not take one, and is silent since."""
+    """A worker and how many legs it takes. `lingering`: slots still occupied by legs that have ended.
+    `doubted`: it did not accept a leg, and has been silent since."""
 
     name: str
     sip_port: int
@@ -35,8 +35,8 @@ class Dispatcher:
     """Slots of all workers. Synchronous and on one loop: taking a slot can't be interleaved with anything."""
 
     def __init__(self, live: LiveCalls, *, fill: bool = False) -> None:
-        """`fill`: calls go to the fullest worker that has a free slot, where what each process costs counts for more
-        than how many calls a crash takes along. Otherwise to the one with most free slots."""
+        """`fill`: calls go to the fullest worker with a free slot, for when the cost of each process matters more
+        than the number of calls lost in a crash. Otherwise to the one with most free slots."""
         self._live = live
         self._fill = fill
         self._workers: dict[str, WorkerSlots] = {}
@@ -48,7 +48,7 @@ class Dispatcher:
         self._workers[name] = WorkerSlots(name, sip_port, limit)
 
     def remove(self, name: str) -> list[str]:
-        """A worker is gone, and so are its slots: the ids of the legs that held them. Empty for an unknown name."""
+        """Remove a worker and its slots; returns the IDs of the legs that held them. Empty for an unknown name."""
         if self._workers.pop(name, None) is None:
             return []
         legs = list(self._live.of_worker(name))
@@ -57,18 +57,18 @@ class Dispatcher:
         return legs
 
     def heard_of(self, name: str, lingering: int) -> None:
-        """A worker lives. So many of its slots are not free yet although their legs are over."""
+        """A worker is alive, with this many slots not free yet although their legs have ended."""
         if name in self._workers:
             self._workers[name].lingering = lingering
             self._workers[name].doubted = False
 
     def doubt(self, name: str) -> None:
-        """A call found nobody there: the next ones go to other workers first, until this one is heard of."""
+        """A call got no response: prefer other workers until this one shows a sign of life."""
         if name in self._workers:
             self._workers[name].doubted = True
 
     def take(self, call_id: str, now: float, *, leg_id: str = "", prefer: str = "") -> SlotTaken | None:
-        """A slot in the worker that is next; None: all are full. `leg_id`: not given for the customer's. `prefer`: this
+        """A slot in the next worker; None: all are full. `leg_id`: not given for the customer's. `prefer`: this
         worker first, if it has a free slot.
 
         Raises ValueError when the leg has a slot already."""
@@ -85,8 +85,8 @@ class Dispatcher:
         return SlotTaken(leg.leg_id, worker.name, worker.sip_port)
 
     def release(self, leg_id: str) -> bool:
-        """The slot of a leg that comes to nothing. Idempotent; False when it held none. What ends by a record frees
-        its slot by that."""
+        """Free the slot of a leg that was never recorded. Idempotent; False if it held none. The end record of other
+        legs frees their slot."""
         return self._live.withdraw(leg_id)
 
     def orphans(self, name: str, held: set[str], now: float, grace_s: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""The end of a gateway's calls when it is told to stop: in their own time, then with a goodbye."""
+"""Ends the gateway's calls at shutdown: first they may finish, then they get a goodbye."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.live_calls import LiveCalls
 
 __all__ = ["CallsEnding"]
 
-POLITE_END_S = 15.0  # what a goodbye may take once the drain limit is over
+POLITE_END_S = 15.0  # time for a goodbye after the drain limit
 
 
 class CallsEnding:
@@ -27,7 +27,7 @@ class CallsEnding:
             self._idle.set()
 
     async def run(self, limit_s: float, stop_now: asyncio.Event) -> None:
-        """Returns when there are no calls in workers any more, when they were ended and did not go in time, or when
+        """Returns when workers have no more calls, when they were ended but did not finish in time, or when
         `stop_now` is set."""
         if not await self._ended(limit_s, stop_now) and not stop_now.is_set():
             self._broadcast(Drain("the gateway is shutting down"))

@@ -1,4 +1,4 @@
-"""The edge's part of the settings, and what of this machine no audio may be sent to."""
+"""The edge's part of the settings, and this machine's addresses that no audio may be sent to."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ class FakeWorkerProcess:
 
 
 class FakeWorkerSource:
-    """Implements `WorkerSource`. `failures`: what the next forks raise; `stillborn`: forks that never get ready."""
+    """Implements `WorkerSource`. `failures`: exceptions of the next forks; `stillborn`: number of forks that never
+    become ready."""
 
     def __init__(self) -> None:
         self.dead = False

@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 
 
 def raise_soft_limit(wanted: int = WANTED) -> int:
-    """Raise the soft limit to the hard one, which call workers then have too; says so when less than `wanted` is to be
-    had. Returns the limit that holds."""
+    """Raise the soft limit to the hard one; call workers inherit it. Logs a warning if less than `wanted` is
+    available. Returns the effective limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     trouble = ""
     if soft != hard:
@@ -23,6 +23,6 @@ def raise_soft_limit(wanted: int = WANTED) -> int:
             soft = hard
         except (OSError, ValueError) as error:
             trouble = str(error)
-    if 0 <= soft < wanted:  # below 0 stands RLIM_INFINITY
+    if 0 <= soft < wanted:  # negative means RLIM_INFINITY
         log.warning("file_handles_low", limit=soft, hard_limit=hard, wanted=wanted, error=trouble)
     return soft

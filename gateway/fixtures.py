@@ -1,4 +1,4 @@
-"""Makes a recorded call (a test fixture) of a real one: from its record and its stereo recording. Pure."""
+"""Turns a real call into a recorded call (a test fixture), from its record and its stereo recording. Pure."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from telephony.media.level import frame_levels_dbfs
 
 __all__ = ["CannotBeFixture", "DraftFixture", "draft_fixture", "persona_of_rule"]
 
-_PAD_S = 0.3  # kept around what was said
-_JOIN_S = 0.5  # pieces of speech nearer than this are one clip
-_LEAST_S = 0.1  # a louder moment shorter than this is a click
+_PAD_S = 0.3  # kept around each clip
+_JOIN_S = 0.5  # speech closer together than this becomes one clip
+_LEAST_S = 0.1  # a louder sound shorter than this is a click
 _ABOVE_NOISE_DB = 12.0
-_QUIET_DBFS = -50.0  # below it, nothing is taken for speech on a quiet line
+_QUIET_DBFS = -50.0  # nothing below this counts as speech on a quiet line
 _RUN_GAP_S = 2.0  # keys pressed with longer pauses are separate steps
 _PRESS_MS = 100
 _LIMIT_MARGIN_S = 30.0
-_NOISE_BELOW_DB = 6.0  # clips have the line's noise in them: together they are to be little louder than it was
+_NOISE_BELOW_DB = 6.0  # clips contain the line's noise already, so that the sum stays only slightly louder
 _FRAME_S = FRAME_MS / 1000
 
 Span = tuple[float, float]
 
 
 class CannotBeFixture(ValueError):
-    """The call has not what a fixture needs; the message says what."""
+    """The call lacks something that a fixture needs; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftFixture:
-    """`text`: of fixture.yaml. `clips`: file name -> 8 kHz 16-bit audio. `notes`: what to look at before using it."""
+    """`text`: of fixture.yaml. `clips`: file name -> 8 kHz 16-bit audio. `notes`: what to check before using it."""
 
     text: str
     clips: Mapping[str, bytes]
@@ -63,8 +63,8 @@ def persona_of_rule(persona: str, rule: str) -> str:
 def draft_fixture(
     record: Mapping[str, Any], caller: bytes, *, persona: str, digits: str = "", dialplan: str = ""
 ) -> DraftFixture:
-    """`record`: a CallDetail as JSON. `caller`: the left channel of its recording. `digits`: what the caller keyed in,
-    where the record hides it. Raises CannotBeFixture."""
+    """`record`: a CallDetail as JSON. `caller`: the left channel of its recording. `digits`: the digits keyed by the
+    caller, if the record hides them. Raises CannotBeFixture."""
     events = from_record(record.get("events") or ())
     if record.get("outcome") != "answered" or not events:
         raise CannotBeFixture(f"call {record.get('call_id')} was not answered, or has no conversation on record")
@@ -77,13 +77,13 @@ def draft_fixture(
     steps = sorted([*steps, *keys], key=lambda step: step.at)
     if record.get("ended_by") == "caller":
         steps.append(_Step(_end(events, record), f"{{at: {_end(events, record):.2f}, hang_up: true}}"))
-    if not steps:  # somebody who neither said nor did anything
+    if not steps:  # a caller who neither said nor did anything
         steps = [_Step(0, "{silence: 1}")]
     started = next((event for event in events if event.type == "session_started"), None)
     thought = is_model(str(started.fields.get("llm", ""))) if started is not None else False
     replies = replies_of(events) if thought else ()
     notes = (
-        ["the record hides the digits that were keyed in; zeros stand for them (--digits gives them)"] if hidden else []
+        ["the record hides the keyed digits; they are replaced by zeros (pass them with --digits)"] if hidden else []
     )
     return DraftFixture(
         text=_text(record, events, steps, replies, persona=persona, dialplan=dialplan, floor=floor),
@@ -96,7 +96,7 @@ def draft_fixture(
 
 
 def _spans(events: Iterable[Happened], levels: Any, floor: float) -> list[Span]:
-    """When the caller was heard: what the session took for speech, and everything else that was loud."""
+    """When the caller was heard: what the session took for speech, and everything else loud."""
     spans: list[Span] = []
     started: float | None = None
     for event in events:
@@ -179,7 +179,7 @@ def _end(events: Sequence[Happened], record: Mapping[str, Any]) -> float:
     return closed if closed is not None else (record.get("duration_ms") or 0) / 1000
 
 
-# --- what came of it --------------------------------------------------------------------------------------------
+# --- the expectations --------------------------------------------------------------------------------------------
 
 
 def _expected(events: Iterable[Happened]) -> list[str]:
@@ -229,10 +229,10 @@ def _reply_line(reply: RecordedReply) -> str:
 def _notes_of_model(replies: Sequence[RecordedReply]) -> list[str]:
     if not replies:
         return []
-    notes = [f"a language model thought: {len(replies)} replies of it are in the fixture, and a replay says them again"]
+    notes = [f"a language model answered: {len(replies)} of its replies are in the fixture, and a replay reuses them"]
     if any(MASK in reply.say or MASK in json.dumps(dict(call.arguments)) for reply in replies for call in reply.calls):
         notes.append(
-            "the record hides digits that the model said or gave to tools; put them into `model` in fixture.yaml"
+            "the record hides digits that the model said or passed to tools; add them to `model` in fixture.yaml"
         )
     return notes
 
@@ -249,7 +249,8 @@ def _text(
 ) -> str:
     started = str(record.get("answered_at") or record["started_at"])[:19]
     lines = [
-        f"# Made by `trunkline record-fixture` of call {record['call_id']}. It holds a real person's voice and words.",
+        f"# Made by `trunkline record-fixture` from call {record['call_id']}. It contains a real "
+        f"person's voice and words.",
         f"description: A call of {started}",
         f"number: {json.dumps(record['called'])}",
     ]
@@ -263,7 +264,7 @@ def _text(
         lines.append(f"line_noise: {{dbfs: {floor - _NOISE_BELOW_DB:.0f}, seed: 1}}")
     lines.append(f"limit: {_end(events, record) + _LIMIT_MARGIN_S:.0f}")
     if replies:
-        lines += ["model:  # what the language model said; a replay says it again", *map(_reply_line, replies)]
+        lines += ["model:  # the language model's replies, reused in a replay", *map(_reply_line, replies)]
     lines += ["timeline:", *(f"  - {step.line}" for step in steps), "expect:"]
     if record.get("ended_by"):
         lines.append(f"  ended_by: {record['ended_by']}")

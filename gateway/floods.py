@@ -1,4 +1,4 @@
-"""The record of a flood: one for what a source sent over its rate within a minute. Pure."""
+"""The record of a flood: one for everything a source sent over its rate within a minute. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def flood_record(flood: Flood, *, now: float, wall: datetime) -> CallRecord:
     )
     first, last = (wall - timedelta(seconds=max(0.0, now - at)) for at in (flood.first_at, flood.last_at))
     source = flood.source or "many sources"
-    rule = f"too many new calls a second from {source}" if flood.trunk else f"no trunk allows source {source}"
+    rule = f"too many new calls per second from {source}" if flood.trunk else f"no trunk allows source {source}"
     attempts = f"{flood.attempts} attempts" if flood.attempts > 1 else "1 attempt"
     return refused_record(
         info,

@@ -1,4 +1,4 @@
-"""What /healthz says of the gateway. Pure."""
+"""The gateway's health report. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def health_report(
     draining: bool,
     warnings: Iterable[str] = (),
 ) -> HealthReport:
-    """`wanted`: workers; `was_ready`: all of them were once; `warnings`: sentences of other parts."""
+    """`wanted`: workers; `was_ready`: all were ready at some time; `warnings`: sentences from other parts."""
     figures = {
         "calls_active": dispatcher.busy,
         "slots_free": dispatcher.free,
@@ -30,7 +30,7 @@ def health_report(
     }
     said = tuple(warnings)
     if not writer.healthy:
-        said = (f"call records wait to be written: {writer.error}", *said)
+        said = (f"call records are waiting to be written: {writer.error}", *said)
     if draining:
         return HealthReport(state="draining", reasons=("the gateway is shutting down",), figures=figures)
     if not dispatcher.workers:

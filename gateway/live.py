@@ -1,4 +1,4 @@
-"""Joins a running gateway to a terminal."""
+"""Connects a running gateway to a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["follow"]
 
 
 def follow(gateway: Gateway, terminal: Terminal) -> None:
-    """Show every call of `gateway` as it goes."""
+    """Show every call of `gateway` live."""
 
     def show(message: RecordMessage) -> None:
         match message:

@@ -1,7 +1,7 @@
 """The one registry of live calls and their legs: admission puts calls in, records take them out, and everybody else
 reads it. A slot of a worker is a leg's; a call has the worker that its room and session are in.
 
-Fed with every record message, it tells once that a call was answered and once that it is over. It belongs to the loop.
+Fed with every record message, it reports once that a call was answered and once that it ended. Used on the loop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from telephony.call import EndedBy
 
 __all__ = ["CallAnswered", "CallEnded", "CallFact", "LiveCall", "LiveCalls", "LiveLeg"]
 
-_REMEMBERED = 1000  # calls that are over: what comes later of them (a recording that was saved) is no second end
+_REMEMBERED = 1000  # ended calls: later messages (a saved recording) are not a second end
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class CallAnswered:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The first end of a call. `opened`: its beginning was seen here, or its record came whole."""
+    """The first end of a call. `opened`: its beginning was seen here, or its record arrived complete."""
 
     call_id: str
     outcome: Outcome
@@ -86,7 +86,7 @@ CallFact = CallAnswered | CallEnded
 class LiveCalls:
     def __init__(self) -> None:
         self._calls: dict[str, LiveCall] = {}
-        self._legs: dict[str, LiveLeg] = {}  # those that hold a slot
+        self._legs: dict[str, LiveLeg] = {}  # legs that hold a slot
         self._by_worker: dict[str, dict[str, LiveLeg]] = {}  # the same
         self._over: OrderedDict[str, None] = OrderedDict()
         self._late_ends: OrderedDict[str, None] = OrderedDict()
@@ -116,7 +116,7 @@ class LiveCalls:
         return self._legs.get(leg_id)
 
     def legs_of(self, call_id: str) -> tuple[LiveLeg, ...]:
-        """Those of this call that hold a slot, in whichever worker."""
+        """The legs of this call that hold a slot, in any worker."""
         return tuple(leg for leg in self._legs.values() if leg.call_id == call_id)
 
     def had_by(self, worker: str) -> tuple[LiveCall, ...]:
@@ -128,7 +128,7 @@ class LiveCalls:
         return None if leg is None else leg.worker
 
     def place(self, leg_id: str, call_id: str, worker: str, now: float) -> LiveLeg:
-        """A slot is taken for a leg, before it is answered or its record opened. The worker of a call's first leg has
+        """Take a slot for a leg, before it is answered or its record opened. The worker of a call's first leg has
         the call. Raises ValueError when the leg has one."""
         if leg_id in self._legs:
             raise ValueError(f"leg {leg_id} already has a slot")
@@ -139,7 +139,7 @@ class LiveCalls:
         return leg
 
     def withdraw(self, leg_id: str) -> bool:
-        """Its slot is free. False when it held none. A call without a record or another leg is forgotten."""
+        """Free its slot. False if it held none. A call without a record or another leg is forgotten."""
         leg = self._legs.pop(leg_id, None)
         if leg is None:
             return False
@@ -155,7 +155,7 @@ class LiveCalls:
     # --- records -------------------------------------------------------------------------------------------------
 
     def observe(self, message: RecordMessage) -> tuple[CallFact, ...]:
-        """What a record message says about calls. The end of a leg frees its slot, and the end of a call that of its
+        """What a record message means for calls. The end of a leg frees its slot, and the end of a call that of its
         customer."""
         match message:
             case CallOpened():
@@ -184,11 +184,11 @@ class LiveCalls:
                 return ()
 
     def expect_late_end(self, call_id: str) -> None:
-        """We have closed the call's record ourselves; what its worker says of its end is to be dropped."""
+        """We have closed the call's record ourselves; its worker's end record is to be dropped."""
         _remember(self._late_ends, call_id)
 
     def is_late_end(self, call_id: str) -> bool:
-        """Whether the end that has come is such a one; told once."""
+        """Whether this end record is to be dropped; true only once."""
         return self._late_ends.pop(call_id, self) is None
 
     def _events(self, message: CallEvents) -> tuple[CallAnswered, ...]:

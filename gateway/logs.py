@@ -38,7 +38,7 @@ _configured: tuple[str, str, TextIO] | None = None
 
 
 def configure(level: str = "info", format: Literal["json", "console"] = "json", stream: TextIO | None = None) -> None:
-    """Set up all logging of the process; may be called again, for something else. `stream` is stderr unless given.
+    """Set up all logging of the process; may be called again with other settings. `stream` is stderr unless given.
 
     Raises ValueError for a level that is not one of debug, info, warning, error, critical.
     """
@@ -48,7 +48,7 @@ def configure(level: str = "info", format: Literal["json", "console"] = "json", 
         raise ValueError(f"log level {level!r} is not one of debug, info, warning, error, critical")
     target = stream if stream is not None else sys.stderr
     if (level, format, target) == _configured:
-        return  # as in a fork of a process that has: doing it again would unshare 1 MiB
+        return  # already done, as in a fork: repeating it would unshare 1 MiB
     _configured = (level, format, target)
     shared: list[Processor] = [
         merge_contextvars,
@@ -139,7 +139,7 @@ def _masked_fields(outer: str, fields: Mapping[Any, Any], depth: int) -> dict[st
 
 
 def _within(outer: str, inner: str) -> str:
-    """Arguments of a tool are the caller's words, whatever the tool calls them."""
+    """Tool arguments are the caller's words, whatever their names."""
     named = inner in _NUMBER_KEYS or inner in _DIGIT_KEYS or _SECRET_KEYS.search(inner)
     return outer if outer in ("arguments", "output") and not named else inner
 
@@ -149,7 +149,7 @@ def _within(outer: str, inner: str) -> str:
 
 class RepeatLimit(logging.Filter):
     """Lets the same message of the same call through `burst` times in `window_s`; the first one after that says how
-    many were left out (`suppressed`)."""
+    many were suppressed (`suppressed`)."""
 
     def __init__(
         self, burst: int = 20, window_s: float = 10.0, *, now: Callable[[], float] = time.monotonic, kept: int = 1000
@@ -181,5 +181,5 @@ class RepeatLimit(logging.Filter):
         if len(self._seen) < self._kept:
             return
         self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < self._window_s}
-        if len(self._seen) >= self._kept:  # a flood of different messages: start anew rather than grow
+        if len(self._seen) >= self._kept:  # a flood of different messages: start over rather than grow
             self._seen.clear()

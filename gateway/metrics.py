@@ -1,4 +1,4 @@
-"""What Prometheus sees: typed, named `trunkline_…`, in a registry of its own. All methods belong to the loop."""
+"""The Prometheus metrics: typed, named `trunkline_…`, in a separate registry. All methods run on the loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STAGES = ("decided", "transcript", "first_token", "first_audio", "first_packet"
 
 
 class Snapshots(Collector):
-    """Figures that others keep, read when Prometheus asks. Each is a callable that returns at once."""
+    """Figures kept elsewhere, read when Prometheus scrapes. Each is a callable that returns at once."""
 
     def __init__(self) -> None:
         self.workers: Callable[[], Mapping[str, int]] | None = None  # state -> how many
@@ -50,7 +50,7 @@ class Snapshots(Collector):
         if self.recordings is not None:
             up, failed = self.recordings()
             yield GaugeMetricFamily("trunkline_recordings_up", "1 unless the folder of recordings is unusable", int(up))
-            yield CounterMetricFamily("trunkline_recordings_failed", "Calls not recorded, or not whole", failed)
+            yield CounterMetricFamily("trunkline_recordings_failed", "Calls not recorded, or only partly", failed)
         if self.store is not None:
             yield from _store_metrics(self.store())
 
@@ -59,11 +59,11 @@ def _store_metrics(state: WriterState) -> Iterable[Metric]:
     yield GaugeMetricFamily("trunkline_store_backlog", "Record messages that wait to be written", state.backlog)
     yield GaugeMetricFamily("trunkline_store_up", "1 unless the last write failed", int(state.healthy))
     yield CounterMetricFamily("trunkline_store_written", "Record messages written", state.written)
-    yield CounterMetricFamily("trunkline_store_failures", "Writes that failed and were tried again", state.failures)
+    yield CounterMetricFamily("trunkline_store_failures", "Writes that failed and were retried", state.failures)
     yield CounterMetricFamily(
-        "trunkline_store_set_aside", "Record messages that the store refused, in a file beside it", state.set_aside
+        "trunkline_store_set_aside", "Record messages refused by the store, kept in a file next to it", state.set_aside
     )
-    dropped = CounterMetricFamily("trunkline_store_dropped", "Lost for want of room", labels=["what"])
+    dropped = CounterMetricFamily("trunkline_store_dropped", "Dropped for lack of space", labels=["what"])
     dropped.add_metric(["events"], state.dropped_events)
     dropped.add_metric(["records"], state.dropped_records)
     dropped.add_metric(["refusals"], state.dropped_refusals)
@@ -71,7 +71,7 @@ def _store_metrics(state: WriterState) -> Iterable[Metric]:
 
 
 class Metrics:
-    """Feed it every record message with what `live` made of it (`observe`); set `snapshots` for the rest."""
+    """Feed it every record message with the result of `live.observe`; set `snapshots` for the rest."""
 
     def __init__(self, live: LiveCalls) -> None:
         self.registry = CollectorRegistry()
@@ -79,19 +79,21 @@ class Metrics:
         self.registry.register(self.snapshots)
         ProcessCollector(namespace="trunkline", registry=self.registry)
 
-        self.calls = self._counter("calls", "Attempts that are over", "outcome", "trunk")
-        self.calls_active = self._gauge("calls_active", "Attempts that go on")
+        self.calls = self._counter("calls", "Attempts that have ended", "outcome", "trunk")
+        self.calls_active = self._gauge("calls_active", "Attempts in progress")
         self.calls_active.set_function(lambda: len(live))
         self.answer = self._histogram("invite_to_answer_seconds", "INVITE to 200 OK", _ANSWER_S)
         self.turn = self._histogram("turn_latency_seconds", "End of speech to first packet", _TURN_S)
         self.stage = self._histogram("turn_stage_seconds", "End of speech to each stage of a reply", _TURN_S, "stage")
-        self.lost = self._counter("rtp_packets_lost", "RTP packets that never came, by direction", "direction")
-        self.received = self._counter("rtp_packets_received", "RTP packets that came")
-        self.strangers = self._counter("rtp_packets_from_strangers", "Media packets from elsewhere than the peer")
-        self.unknown_payload = self._counter("rtp_packets_unknown_payload", "RTP packets of a type not negotiated")
-        self.presses_dropped = self._counter("key_presses_dropped", "Key presses beyond what a hand can do")
+        self.lost = self._counter("rtp_packets_lost", "RTP packets that never arrived, by direction", "direction")
+        self.received = self._counter("rtp_packets_received", "RTP packets received")
+        self.strangers = self._counter("rtp_packets_from_strangers", "Media packets from sources other than the peer")
+        self.unknown_payload = self._counter(
+            "rtp_packets_unknown_payload", "RTP packets with a payload type that was not negotiated"
+        )
+        self.presses_dropped = self._counter("key_presses_dropped", "Key presses faster than a person can type")
         self.jitter = self._histogram("rtp_jitter_ms", "Interarrival jitter of a call, RFC 3550 6.4.1", _JITTER_MS)
-        self.media_alarms = self._counter("media_alarms", "Audio that went wrong in calls", "kind")
+        self.media_alarms = self._counter("media_alarms", "Audio problems in calls", "kind")
         self.provider_failures = self._counter("provider_failures", "Speech and language failures", "provider", "part")
         self.worker_restarts = self._counter("worker_restarts", "Workers replaced after they died")
         self.loop_lag = self._gauge("loop_lag_seconds", "Worst delay of the event loop in the last 10 s")
@@ -101,7 +103,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def observe(self, message: RecordMessage, facts: Iterable[CallFact]) -> None:
-        """Count what a record message tells. Each call counts once, by its first end."""
+        """Count a record message. Each call counts once, by its first end."""
         ended = False
         for fact in facts:
             match fact:
@@ -158,7 +160,8 @@ class LoopLag:
 
     def __init__(self, window_s: float = 10.0) -> None:
         self._window_s = window_s
-        self._delays: deque[tuple[float, float]] = deque()  # falling delays: a later, larger one replaces those before
+        # decreasing delays: a later, larger one replaces earlier ones
+        self._delays: deque[tuple[float, float]] = deque()
 
     def add(self, delay_s: float, now: float) -> float:
         """Note a delay; return the worst of the window."""

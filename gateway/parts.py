@@ -1,4 +1,4 @@
-"""The parts of a gateway, made and joined; `gateway.app` starts, drains and stops them."""
+"""Creates and connects the parts of a gateway; `gateway.app` starts, drains and stops them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Parts", "hosted_worker", "make_api", "make_parts"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """All that a running gateway consists of. Parts that the settings don't ask for are None."""
+    """Everything a running gateway consists of. Parts not configured are None."""
 
     lock: StoreLock
     store: CallStore

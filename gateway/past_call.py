@@ -1,4 +1,4 @@
-"""A call that a gateway took, for commands: its record, and its recording's channels, from the gateway or its files."""
+"""A past call, for commands: its record and its recording's channels, from the gateway or its files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def from_store(call_id: str, config: str) -> PastCall:
 
     detail = asyncio.run(read())
     if detail is None:
-        raise ValueError(f"there is no call {call_id} in {settings.store}")
+        raise ValueError(f"no call {call_id} in {settings.store}")
     record: dict[str, Any] = TypeAdapter(CallDetail).dump_python(detail, mode="json")
     if detail.recording is None or not detail.recording.path:
         return PastCall(record, ())

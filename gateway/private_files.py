@@ -1,4 +1,4 @@
-"""Records and recordings belong to the gateway's user alone: files 0600, folders 0700."""
+"""Only the gateway's user may read records and recordings: files 0600, folders 0700."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _FOR_OTHERS = 0o077
 
 
 def close_to_others() -> None:
-    """From now on this process, and all that it starts, makes files that only their owner may read."""
+    """From now on this process and its children create files that only their owner may read."""
     os.umask(_FOR_OTHERS)
 
 
 def tighten(store: Path, recordings: Path) -> int:
-    """Take other users' rights from a database (and what SQLite and we keep beside it) and from the top folder of
-    recordings, as an older version or a copy may have left them open; return how many that were.
+    """Remove other users' rights from a database (with SQLite's and our files next to it) and from the top folder of
+    recordings, in case an older version or a copy left them open; return how many were changed.
 
-    What belongs to somebody else is left as it is, and logged. The folder of the store may hold other things as well:
-    it keeps its rights.
+    Files of other users are left alone and logged. The store's folder may contain other files, so
+    its rights stay.
     """
     real = store.resolve()
     beside = sorted(real.parent.glob(f"{real.name}[-.]*")) if real.parent.is_dir() else []
@@ -34,7 +34,7 @@ def tighten(store: Path, recordings: Path) -> int:
 
 
 def tighten_recordings(recordings: Path) -> int:
-    """The same for all that is in the folder of recordings. Blocking, 5 us a file: run it in a thread."""
+    """The same for everything in the recordings folder. Blocking, 5 us per file: run it in a thread."""
     return _tightened(_below(recordings))
 
 

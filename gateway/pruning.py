@@ -1,4 +1,4 @@
-"""Old calls go: their records, recordings or transcripts, in small steps beside a running gateway."""
+"""Removes old calls (records, recordings or transcripts) in small steps, also while a gateway is running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telephony.media.redaction import erase
 
 __all__ = ["OldCalls", "Pruned", "prune"]
 
-_AT_ONCE = 100  # calls a transaction: a gateway that writes meanwhile waits for a fraction of a second
+_AT_ONCE = 100  # calls per transaction: keeps a gateway's writes waiting for only a fraction of a second
 _PAUSE_S = 0.02
 
 
@@ -46,7 +46,7 @@ async def prune(
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Pruned:
-    """`folder`: of the recordings. Each file goes before its record: what is cut short goes on the next time.
+    """`folder`: of the recordings. Each file is removed before its record, so an interrupted run can be resumed.
     Raises StoreUnavailable."""
     done = Pruned()
     after: Place | None = None

@@ -1,4 +1,4 @@
-"""Keeps edge, workers and records in agreement about calls and legs: what the gateway does with what they tell it."""
+"""Keeps edge, workers and records in agreement about calls and legs: how the gateway reacts to their events."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ __all__ = ["EdgeControl", "Reconciler", "WorkerControl"]
 
 log = structlog.get_logger(__name__)
 
-ORPHAN_GRACE_S = 10.0  # a leg with a slot that its worker does not hold after this time has lost its owner
+ORPHAN_GRACE_S = 10.0  # a leg has lost its owner if its worker still does not hold it after this time
 CLOSING_GRACE_S = 1.0  # from the end of the SIP dialog to the worker's closing record
 EDGE_CLOSING_S = 0.3  # from the worker's closing record to the end of a SIP dialog that is still there
 _PROCESS_ENDED = "the worker's process ended"
 
 
 class EdgeControl(Protocol):
-    """What is asked of the edge (`telephony.edge.Edge`). Its fake is `gateway.fakes.FakeEdge`."""
+    """What we use of the edge (`telephony.edge.Edge`). Its fake is `gateway.fakes.FakeEdge`."""
 
     def add_worker(self, name: str, host: str, port: int) -> object: ...
 
@@ -57,13 +57,13 @@ class EdgeControl(Protocol):
 
 
 class WorkerControl(Protocol):
-    """What is asked of the workers (`gateway.supervisor.Supervisor`). Its fake is `gateway.fakes.FakeWorkers`."""
+    """What we use of the workers (`gateway.supervisor.Supervisor`). Its fake is `gateway.fakes.FakeWorkers`."""
 
     @property
     def wanted(self) -> int: ...
 
     def send(self, name: str, message: Message) -> bool:
-        """False when there is no such worker."""
+        """False if there is no such worker."""
 
 
 class Reconciler:
@@ -90,13 +90,14 @@ class Reconciler:
         self.ready = asyncio.Event()  # all workers were, at least once
 
     def connect(self, edge: EdgeControl, workers: WorkerControl, info_of: Callable[[InviteInfo], CallInfo]) -> None:
-        """Once, before anything is told: they are made with our methods. `info_of`: an attempt as records know it."""
+        """Call once, before any event; these parts are created with our methods. `info_of`: the CallInfo of an
+        attempt."""
         self._edge = edge
         self._workers = workers
         self._info_of = info_of
 
     async def close(self, limit_s: float) -> None:
-        """Wait for recordings that are being mended."""
+        """Wait for recordings being repaired."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limit_s)
 
@@ -109,8 +110,8 @@ class Reconciler:
             self.ready.set()
 
     def worker_lost(self, name: str, why: str = _PROCESS_ENDED) -> None:
-        """Its phones get BYE from the edge. Calls that it had are over, wherever their other legs are; calls that only
-        had a leg there go on without it. Nobody else notices."""
+        """The edge sends its phones a BYE. Calls that it owned end, wherever their other legs are; calls that only
+        had a leg there continue without it."""
         self._restarted()
         calls = {call.call_id: call.recording for call in self._live.had_by(name)}
         alone = tuple(leg.leg_id for leg in self._live.of_worker(name).values() if leg.call_id not in calls)
@@ -138,7 +139,7 @@ class Reconciler:
         self._record(message)
         if isinstance(message, CallClosed | LegClosed):
             leg_id = message.leg_id if isinstance(message, LegClosed) else leg_id_of(message.call_id)
-            status, reason = message.sip_status or 0, message.end_reason or "the call is over"
+            status, reason = message.sip_status or 0, message.end_reason or "the call has ended"
             asyncio.get_running_loop().call_later(EDGE_CLOSING_S, self._edge.close_leg, leg_id, status, reason)
 
     def worker_heartbeat(self, name: str, legs: set[str], lingering: int = 0) -> None:
@@ -161,12 +162,12 @@ class Reconciler:
                 call_ids=(leg.call_id,) if first else (),
                 leg_ids=() if first else (leg_id,),
                 at=datetime.now(UTC),
-                reason="the worker does not know the call",
+                reason="unknown to the worker",
             )
         )
 
     def _hand_over_last_words(self, name: str, legs: set[str]) -> None:
-        """Should this process be killed, the worker ends its legs on the public side by itself."""
+        """If this process is killed, the worker itself ends its legs on the public side."""
         for leg_id in legs:
             leg = self._live.leg(leg_id)
             if leg is None or leg.last_word_told or (word := self._edge.last_word(leg_id)) is None:
@@ -176,7 +177,7 @@ class Reconciler:
             leg.last_word_told = True
 
     async def _save_recordings(self, recorded: Mapping[str, str], why: str) -> None:
-        """What a lost worker had recorded is mended, so that it plays, and put on record."""
+        """Repair a lost worker's recording and add it to the record."""
         for call_id, name in recorded.items():
             recording = await asyncio.to_thread(mended, self._recordings, name, "the worker was lost")
             lost = CallClosed(
@@ -185,20 +186,20 @@ class Reconciler:
             )  # fmt: skip
             self._record(lost)
 
-    # --- what the edge tells -------------------------------------------------------------------------------------
+    # --- events from the edge -------------------------------------------------------------------------------------
 
     def dialog_ended(self, ended: DialogEnded) -> None:
-        """The worker's closing record follows at once, as a rule."""
+        """The worker's closing record usually follows at once."""
         asyncio.get_running_loop().call_later(CLOSING_GRACE_S, self._see_closed, ended)
 
     def _see_closed(self, ended: DialogEnded) -> None:
-        """PJSIP refuses some INVITEs by itself, and then no call comes of them."""
+        """PJSIP refuses some INVITEs itself; they never become calls."""
         status = ended.sip_status
-        reason = f"refused by the worker's SIP stack: {status} {ended.reason}" if status else "its SIP dialog is over"
+        reason = f"refused by the worker's SIP stack: {status} {ended.reason}" if status else "its SIP dialog has ended"
         self._tell(ended.leg_id, EndLeg(ended.leg_id, politely=False, reason=reason, sip_status=status))
 
     def caller_gone(self, gone: CallerGone) -> None:
-        """The worker has not noticed, so it is told."""
+        """The worker has not noticed, so tell it."""
         self._tell(gone.leg_id, EndLeg(gone.leg_id, politely=False, reason=gone.reason, by_peer=True))
 
     def digit(self, pressed: DigitPressed) -> None:

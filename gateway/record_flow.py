@@ -1,4 +1,4 @@
-"""The way of every record message: to the store, to the registry of live calls, and to all who watch calls."""
+"""Passes every record message to the store, the registry of live calls, and everyone who watches calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Watcher = Callable[[RecordMessage, Sequence[CallFact]], None]
 
 
 class RecordFlow:
-    """`listeners` get every record message as it comes (terminal, bench, tests)."""
+    """`listeners` get every record message as it arrives (terminal, bench, tests)."""
 
     def __init__(
         self,
@@ -46,5 +46,5 @@ class RecordFlow:
         for listener in self.listeners:
             try:
                 listener(message)
-            except Exception as error:  # noqa: BLE001 - a terminal that is gone must not cost a worker its channel
+            except Exception as error:  # noqa: BLE001 - a broken terminal must not cost a worker its channel
                 log.error("listener_failed", error=repr(error))

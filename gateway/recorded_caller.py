@@ -1,4 +1,4 @@
-"""A recorded caller on a real phone line: a fixture's timeline played over SIP and RTP, in real time."""
+"""A recorded caller on a real phone line: plays a fixture's timeline over SIP and RTP in real time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from telephony.phone.sdp import CODECS
 __all__ = ["CallWatch", "HeardFrames", "play_timeline"]
 
 _FRAME_S = FRAME_MS / 1000
-_LEAD_FRAMES = 3  # ahead of the phone's clock, so that a loop that is late for a moment leaves no gap
-_BEHIND_S = 0.2  # a loop that stood still for longer goes on from now instead of catching up
+_LEAD_FRAMES = 3  # ahead of the phone's clock, so a briefly late loop leaves no gap
+_BEHIND_S = 0.2  # after a longer stall, continue from now instead of catching up
 
 
 class HeardFrames:
-    """What the phone has received since one last asked, as the loudest single frame of it."""
+    """The loudest frame that the phone has received since the last call."""
 
     def __init__(self, call: PhoneCall) -> None:
         self._received = call.received
@@ -44,7 +44,7 @@ class HeardFrames:
 
 async def play_timeline(call: PhoneCall, fixture: Fixture) -> TimelineCaller:
     """Follow the fixture's timeline on an answered call until it is over; hang up when the timeline says so, or after
-    the fixture's limit. Returns the caller, whose `waiting_for` is None if it came to the end of its timeline."""
+    the fixture's limit. Returns the caller, whose `waiting_for` is None if it reached the end of its timeline."""
     loop = asyncio.get_running_loop()
     caller = TimelineCaller(fixture.timeline, fixture.line_noise)
     heard = HeardFrames(call)
@@ -73,13 +73,13 @@ async def play_timeline(call: PhoneCall, fixture: Fixture) -> TimelineCaller:
         tick += 1
     await asyncio.gather(*keys, return_exceptions=True)
     if not call.ended.done():
-        await asyncio.sleep(_LEAD_FRAMES * _FRAME_S)  # what has been said is heard before the line is dead
+        await asyncio.sleep(_LEAD_FRAMES * _FRAME_S)  # let the last audio be heard before hanging up
         await call.hang_up()
     return caller
 
 
 class CallWatch:
-    """A listener of a gateway that collects what it tells of one call, found by its SIP Call-ID."""
+    """A gateway listener that collects the messages of one call, found by its SIP Call-ID."""
 
     def __init__(self, sip_call_id: Callable[[], str]) -> None:
         """`sip_call_id`: asked with each new call, since the phone knows it only when it dials."""

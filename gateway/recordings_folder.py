@@ -1,6 +1,6 @@
-"""Whether calls can be recorded: the folder is tried now and then, and what recordings say at their end is heeded.
+"""Checks whether calls can be recorded, by testing the folder periodically and by the results of recordings.
 
-A folder that takes nothing is no reason to refuse a call; it is one to tell somebody.
+An unusable folder is a reason for a warning, not for refusing calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEAST_FREE_BYTES = 64 << 20  # half an hour of one call
 
 
 def tried(folder: Path) -> str:
-    """Write a file there and remove it: what is wrong with the folder, empty when it can be used. Blocking."""
+    """Write and remove a test file; returns the problem, or empty if the folder is usable. Blocking."""
     probe = folder / _PROBE
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -39,7 +39,7 @@ def tried(folder: Path) -> str:
             pass
         return str(error)
     free = space.f_bavail * space.f_frsize
-    return f"only {free >> 20} MiB are free" if free < _LEAST_FREE_BYTES else ""
+    return f"only {free >> 20} MiB free" if free < _LEAST_FREE_BYTES else ""
 
 
 class RecordingsFolder:
@@ -48,9 +48,9 @@ class RecordingsFolder:
     def __init__(self, folder: Path, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._folder = folder
         self._sleep = sleep
-        self.trouble = ""  # of the folder, as last tried
-        self.failed = 0  # calls whose recording is missing, or not whole
-        self._last_failure = ""  # since the folder was last found in order
+        self.trouble = ""  # the folder's problem at the last check
+        self.failed = 0  # calls whose recording is missing or incomplete
+        self._last_failure = ""  # since the folder was last usable
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -69,14 +69,14 @@ class RecordingsFolder:
         if self.trouble and not before:
             log.error("recordings_folder_unusable", folder=str(self._folder), error=self.trouble)
         elif before and not self.trouble:
-            log.info("recordings_folder_works_again", folder=str(self._folder))
+            log.info("recordings_folder_recovered", folder=str(self._folder))
 
     def observe(self, message: RecordMessage) -> None:
-        """Each record message as it comes."""
+        """Process each record message."""
         if not isinstance(message, CallClosed) or message.recording is None:
             return
         if message.outcome in (Outcome.WORKER_LOST, Outcome.GATEWAY_LOST):
-            return  # their recordings end for another reason
+            return  # their recordings ended for another reason
         if message.recording.error:
             self.failed += 1
             self._last_failure = f"of the last call: {message.recording.error}"

@@ -1,4 +1,4 @@
-"""Taking out of a call's record what was said and keyed, after the fact. Pure."""
+"""Removes speech and keyed digits from a call's record afterwards. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gateway.transcript import mask_typed_digits
 __all__ = ["REDACTED", "digits_masked", "redacted", "spans_of", "text_digits_masked"]
 
 REDACTED = "[redacted]"
-AROUND_KEY_MS = 400.0  # a key's tone, and how late it may be told
-_SAID_DIGITS = 3  # in a row; fewer are in every sentence
-# Strings that are names of ours, and say nothing of what was said.
+AROUND_KEY_MS = 400.0  # covers a key's tone, and a late report of it
+_SAID_DIGITS = 3  # in a row; fewer occur in any sentence
+# Strings that are our own identifiers and reveal nothing of what was said.
 _NAMES = frozenset({
     "type", "persona", "from_persona", "to_persona", "name", "call_id", "provider", "part", "action", "kind", "source",
 })  # fmt: skip
@@ -22,7 +22,7 @@ _CODE = re.compile(r"[a-z][a-z_]{0,31}")  # as reasons have it: leg_ended, silen
 
 
 def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with its times, kinds and figures, and without a word: also for types that are not known here."""
+    """The event with only its times, kinds and figures, also for unknown types."""
     kept: dict[str, Any] = {}
     for name, value in event.items():
         if name == "digit":
@@ -53,7 +53,7 @@ def text_digits_masked(text: str) -> str:
 
 
 def spans_of(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """Where in the recording (milliseconds) that is to be heard which was masked in `after`: the keys, and the messages
+    """Where in the recording (milliseconds) the data masked in `after` can be heard: the keys, and the messages
     that changed."""
     spans: list[tuple[float, float]] = []
     for old, new in zip(before, after, strict=True):

@@ -1,4 +1,4 @@
-"""Asks a running gateway's REST API, for commands that look at its calls from outside. Blocking: use it in a thread."""
+"""Client of a running gateway's REST API, for commands. Blocking: use it in a thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMEOUT_S = 10.0
 
 
 class RestError(Exception):
-    """The gateway could not be asked, or answered with a problem. `status` 0: it did not answer."""
+    """The gateway is unreachable, or answered with a problem. `status` 0: no response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class RestClient:
         """`url` as in http://127.0.0.1:8080. Raises ValueError for anything but http and https."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no HTTP address; it looks like http://127.0.0.1:8080")
+            raise ValueError(f"invalid HTTP address {url!r}; expected something like http://127.0.0.1:8080")
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
         self._key = key
@@ -61,7 +61,7 @@ class RestClient:
         return found
 
     def call_by_sip_id(self, sip_call_id: str) -> dict[str, Any] | None:
-        """The record (without its conversation) of a recent call; None: not among the last 200."""
+        """The record (without its conversation) of a recent call; None if not among the last 200."""
         calls: list[dict[str, Any]] = self.get_json("/v1/calls?limit=200")["calls"]
         return next((call for call in calls if call.get("sip_call_id") == sip_call_id), None)
 

@@ -1,4 +1,4 @@
-"""Replays recorded calls over real SIP and RTP, in real time, against a gateway: a running one, or one of its own."""
+"""Replays recorded calls over real SIP and RTP, in real time, against a running gateway, or one started for it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from telephony.phone.analysis import on_time_axis, sent_packets
 __all__ = ["OwnGateway", "SipTarget", "own_gateway", "replay_over_sip"]
 
 ANSWER_LIMIT_S = 10.0
-_RECORD_LIMIT_S = 15.0  # the closing record comes within seconds of the end
+_RECORD_LIMIT_S = 15.0  # the closing record arrives within seconds of the end
 _RTP_PORTS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class SipTarget:
-    """A gateway that runs already. `host` as in `127.0.0.1:5060`; `rest`: where its records are asked for."""
+    """A running gateway. `host` as in `127.0.0.1:5060`; `rest`: where its records are asked for."""
 
     host: str
     rest: RestClient
@@ -66,9 +66,9 @@ class _Outcome:
 
 
 async def replay_over_sip(fixture: Fixture, target: SipTarget | OwnGateway) -> ReplayResult:
-    """Call the fixture's number and follow its timeline. Judged by what the gateway itself says of the call.
+    """Call the fixture's number and follow its timeline. Judged by the gateway's own record of the call.
 
-    Raises RestError when a running gateway's records cannot be had.
+    Raises RestError if a running gateway's records are not available.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -114,12 +114,12 @@ def _problems(fixture: Fixture, outcome: _Outcome, caller: TimelineCaller | None
     problems = list(compare(fixture.expect, outcome.events, outcome.ended_by, outcome.end_reason))
     step = caller.waiting_for if caller is not None else None
     if problems and step is not None:
-        problems.append(Deviation(step.line, "the call was over before the caller came to this step"))
+        problems.append(Deviation(step.line, "the call ended before the caller reached this step"))
     return tuple(problems)
 
 
 def _stereo(call: PhoneCall) -> tuple[bytes, bytes]:
-    """What the phone said and what it heard."""
+    """What the phone sent and what it heard."""
     start = call.answered_at or 0.0
     said = on_time_axis(sent_packets(call.audio.sent, call.audio.sent_at), start)
     heard = on_time_axis(call.received, start)
@@ -132,7 +132,7 @@ async def _from_watch(watch: CallWatch) -> _Outcome:
         async with asyncio.timeout(_RECORD_LIMIT_S):
             end = await asyncio.shield(watch.end)
     except TimeoutError:
-        return _Outcome(from_record(watch.events), problem=f"no closing record came within {_RECORD_LIMIT_S:g} s")
+        return _Outcome(from_record(watch.events), problem=f"no closing record arrived within {_RECORD_LIMIT_S:g} s")
     events = from_record(watch.events)
     if isinstance(end, CallClosed):
         return _Outcome(events, end.ended_by, end.end_reason)
@@ -142,7 +142,7 @@ async def _from_watch(watch: CallWatch) -> _Outcome:
 
 
 async def _from_rest(target: SipTarget, call: PhoneCall) -> _Outcome:
-    """The record, once it says how the call came out."""
+    """The record, once it has an outcome."""
     record: dict[str, Any] | None = None
     for _ in range(round(_RECORD_LIMIT_S / 0.25)):
         record = await asyncio.to_thread(target.rest.call_by_sip_id, call.call_id)
@@ -154,7 +154,7 @@ async def _from_rest(target: SipTarget, call: PhoneCall) -> _Outcome:
     return _Outcome(problem=f"the call {state} after {_RECORD_LIMIT_S:g} s")
 
 
-# --- a gateway of one's own -------------------------------------------------------------------------------------
+# --- a gateway for the replay -------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -196,7 +196,7 @@ log: {{level: warning}}
 
 
 def _dialplan_file(fixture: Fixture) -> Path | None:
-    """The fixture's dialplan. None for one that says at what time it was recorded: now might be another rule's time."""
+    """The fixture's dialplan. None if the fixture has a `time`: another rule might apply now."""
     return find_file(fixture.dialplan, fixture.folder) if fixture.dialplan and fixture.time is None else None
 
 
@@ -215,7 +215,7 @@ def _dialplan(fixture: Fixture, settings: Settings) -> Dialplan:
 
 
 def _free_udp_ports(count: int) -> int:
-    """The first of `count` ports in a row that nothing is bound to just now."""
+    """The first of `count` consecutive ports that are free now."""
     for base in range(30000, 60000, count):
         sockets: list[socket.socket] = []
         try:
@@ -228,4 +228,4 @@ def _free_udp_ports(count: int) -> int:
             for each in sockets:
                 each.close()
         return base
-    raise OSError(f"no {count} free UDP ports in a row")
+    raise OSError(f"no {count} consecutive free UDP ports")

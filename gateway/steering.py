@@ -1,4 +1,4 @@
-"""What other programs tell a live call to do: passed on to the worker that has it."""
+"""Commands of other programs for a live call: passed on to its worker."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Steering(Protocol):
         """`goodbye`: the agent says its farewell first."""
 
     async def say(self, call_id: str, text: str, *, allow_interruptions: bool) -> None:
-        """In the agent's voice, after what is being said."""
+        """Say it in the agent's voice, after the current speech."""
 
     async def send_digits(self, call_id: str, digits: str) -> None:
-        """DTMF to the customer's leg; `w` is a pause of half a second."""
+        """Send DTMF to the customer's leg; `w` is a pause of half a second."""
 
 
 class CallSteering:
@@ -67,7 +67,7 @@ class CallSteering:
 
 
 class FakeSteering:
-    """Notes what it is told; `error` is raised when set."""
+    """Records the commands; `error` is raised if set."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []

@@ -1,8 +1,8 @@
 """Starts, watches, drains and replaces call workers.
 
 Workers are forked by a warm parent (agent.warm). A worker is lost when its control channel closes or its
-heartbeat stays away; it is killed if it still runs, its calls are told to `SupervisorEvents.worker_lost`, and another
-one is forked in its place. When the warm parent itself dies its workers live on and a new warm parent is started.
+heartbeat stops; it is killed if it still runs, its calls are reported to `SupervisorEvents.worker_lost`, and another
+one is forked. When the warm parent itself dies its workers keep running and a new warm parent is started.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def rtp_slice(ports: PortRange, index: int, count: int) -> tuple[int, int]:
 
 
 class SupervisorEvents(Protocol):
-    """Who wants to know. Called on the loop."""
+    """Receives the supervisor's events. Called on the loop."""
 
     def worker_ready(self, name: str, sip_port: int, slots: int) -> None: ...
 
@@ -65,7 +65,7 @@ class WorkerState:
     ready: bool = False
     heard_at: float = 0.0
     loop_lag_ms: float = 0.0
-    blocked_by: str | None = None  # what its event loop stands still in, "" if that is nobody's function
+    blocked_by: str | None = None  # the function blocking its event loop, "" if unknown
 
     def kill(self) -> None:
         if self.process is not None:
@@ -110,7 +110,7 @@ class Supervisor:
         return self._count
 
     async def start(self) -> None:
-        """Start all workers; returns when they have been forked (each says itself when it is ready)."""
+        """Start all workers; returns when they have been forked (each reports when it is ready)."""
         await self._warm.get()
         for index in range(self._count):
             await self._fork(index)
@@ -128,11 +128,11 @@ class Supervisor:
         """Raises Refused, AskTimedOut, AskLost (agent.warm.asking)."""
         worker = self._workers.get(name)
         if worker is None:
-            raise AskLost(f"{topic}: there is no worker {name}")
+            raise AskLost(f"{topic}: no such worker {name}")
         return await worker.channel.asking.ask(topic, body, timeout_s=timeout_s)
 
     def serve(self, topic: str, answer: WorkerAnswers) -> None:
-        """From now on questions of any worker about `topic` are put to `answer`, with the worker's name."""
+        """From now on `answer` handles any worker's questions about `topic`, with the worker's name."""
         self._topics[topic] = answer
         for worker in self._workers.values():
             self._serve(worker, topic)
@@ -145,7 +145,7 @@ class Supervisor:
             worker.channel.send(message)
 
     async def stop(self, message: Message, limit_s: float) -> None:
-        """Send `message` to all, wait for them to exit, kill what is left after `limit_s`."""
+        """Send `message` to all, wait for them to exit, and kill the rest after `limit_s`."""
         self._stopping = True
         self.broadcast(message)
         await end_forks(self._workers.values, limit_s)

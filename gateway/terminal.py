@@ -1,4 +1,4 @@
-"""The conversation as it goes, for a person at a terminal: who said what, tools, keys, the latency of each turn."""
+"""The live conversation, for a person at a terminal: who said what, tools, keys, the latency of each turn."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _DESCRIBERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str] | None]] = 
         "note",
         f"task {event['task']} {event['outcome']}: {event['result']}".rstrip(": "),
     ),
-    "silence_prompted": lambda event: ("note", f"nobody has said anything: rung {event['rung']} of the silence ladder"),
+    "silence_prompted": lambda event: ("note", f"silence: rung {event['rung']} of the silence ladder"),
     "provider_failed": lambda event: ("alarm", f"{event['part']} failed ({event['action']}): {event['error']}"),
     "leg_held": lambda event: ("note", "the caller has put us on hold"),
     "leg_resumed": lambda event: ("note", "the caller is back from hold"),

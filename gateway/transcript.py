@@ -1,4 +1,4 @@
-"""A call's transcript, made of its events. Pure: the same events give the same turns each time."""
+"""A call's transcript, built from its events. Pure: the same events give the same turns each time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Building:
     open_tools: dict[str, ToolUse] = field(default_factory=dict)  # by tool call id; not yet on a turn
     placed_tools: dict[str, tuple[int, int]] = field(default_factory=dict)  # tool call id -> (turn, place) once on one
     latencies: list[Latency] = field(default_factory=list)
-    hold: int | None = None  # the entry of the hold that goes on
+    hold: int | None = None  # the entry of the current hold
 
     def take_tools(self, turn: int) -> tuple[ToolUse, ...]:
         tools = tuple(self.open_tools.values())
@@ -142,7 +142,7 @@ def _function_output(building: _Building, event: Mapping[str, Any]) -> None:
 
 
 def _turn_latency(building: _Building, event: Mapping[str, Any]) -> None:
-    if event["speech_ended_at"] is None:  # a greeting answers nobody
+    if event["speech_ended_at"] is None:  # a greeting is not a reply
         return
     ended = float(event["speech_ended_at"])
     stages = {
@@ -220,7 +220,7 @@ _HANDLERS = {
 
 
 def mask_typed_digits(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with what a caller typed put out of sight: each digit of `digit_received` and of a typed message, and
+    """The event with the caller's keyed digits masked: each digit of `digit_received` and of a typed message, and
     runs of three digits or more where tools and the agent's words repeat them. Numbers in words are not recognized."""
     kind = event.get("type")
     masked = dict(event)
@@ -250,7 +250,7 @@ def _mask_runs(value: Any) -> Any:
 
 
 def transcript_text(turns: Sequence[Turn]) -> str:
-    """One line an entry: `00:01.2 caller: words`. Entries of which nothing was heard are left out."""
+    """One line per entry: `00:01.2 caller: words`. Entries that were not heard are left out."""
     lines = []
     for turn in turns:
         if not turn.text:

@@ -21,7 +21,7 @@ class WorkerProcess(Protocol):
     def pid(self) -> int: ...
 
     def kill(self) -> None:
-        """Whatever it is doing. Idempotent, also when it has ended by itself."""
+        """Kill it. Idempotent, also if it has already ended."""
 
 
 class WorkerSource(Protocol):
@@ -29,13 +29,13 @@ class WorkerSource(Protocol):
 
     @property
     def dead(self) -> bool:
-        """It can't start any more."""
+        """It can't start any more workers."""
 
     async def fork(self, name: str, rtp: tuple[int, int], worker_end: socket.socket) -> WorkerProcess:
-        """Start a worker that is told of its calls over `worker_end`. Raises OSError, TimeoutError among them."""
+        """Start a worker that gets its calls over `worker_end`. Raises OSError, including TimeoutError."""
 
     async def close(self) -> None:
-        """Its workers live on."""
+        """Its workers keep running."""
 
 
 class WarmWorkers:
@@ -46,12 +46,12 @@ class WarmWorkers:
 
     @classmethod
     async def start(cls, settings: Settings, on_exit: OnExit) -> WarmWorkers:
-        """Raises OSError, TimeoutError among them."""
+        """Raises OSError, including TimeoutError."""
         return await cls.sharing(WarmParent.start(CallWorkers(settings), on_exit))
 
     @classmethod
     async def sharing(cls, starting: Awaitable[ForkSource]) -> WarmWorkers:
-        """From a warm parent that others use as well. Raises OSError, TimeoutError among them."""
+        """Use a shared warm parent. Raises OSError, including TimeoutError."""
         try:
             return cls(await starting)
         except LoadFailed as error:

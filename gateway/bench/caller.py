@@ -1,6 +1,6 @@
 """One bench call: a phone that speaks into the agent's tone, again and again, and measures from its own packets.
 
-Times are those at which packets leave and reach the phone. A reply's latency runs from the departure of the last packet
+Times are when packets are sent and received by the phone. A reply's latency runs from the departure of the last packet
 with speech in it to the arrival of the first packet with sound; a barge-in's from the departure of the first packet
 with speech to the end of the last packet with sound.
 """
@@ -23,7 +23,7 @@ __all__ = ["LATE_MS", "Clip", "measure_call", "speech_clip"]
 SPEECH_DBFS = -45.0  # a frame of the clip above this is speech
 SOUND_DBFS = -40.0  # of the agent's tone, which comes at about -9 dBFS
 SETTLE_S = 1.0  # from the answer to the first words
-TALK_S = 1.2  # how long the agent's tone goes on before it is interrupted
+TALK_S = 1.2  # how long the agent's tone plays before it is interrupted
 REPLY_LIMIT_S = 3.0
 SILENCE_MS = 200.0  # without sound for this long, the agent has stopped
 LATE_MS = 40.0

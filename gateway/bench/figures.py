@@ -1,4 +1,4 @@
-"""Figures of one bench run: pure arithmetic over what the phones and processes gave."""
+"""Figures of one bench run: pure arithmetic over the measurements of phones and processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["AIMS", "CallFigures", "RunFigures", "percentile", "table"]
 
-# What issue and README promise, in the units of RunFigures. A figure at most as large as its aim passes.
+# The targets in the units of RunFigures. A figure passes if it is at most its target.
 AIMS = {
     "answer_p50_ms": 620.0,
     "answer_p95_ms": 680.0,
@@ -46,7 +46,7 @@ class CallFigures:
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """One number of calls at once."""
+    """One number of simultaneous calls."""
 
     calls: int
     failed: int
@@ -105,22 +105,22 @@ _ROWS = [
     ("end of speech -> first audio, p95 ms", "answer_p95_ms"),
     ("caller talks -> agent silent, median ms", "barge_in_p50_ms"),
     ("caller talks -> agent silent, p95 ms", "barge_in_p95_ms"),
-    ("CPU a call, % of a core", "cpu_percent_per_call"),
-    ("memory a call, MiB (PSS, all processes)", "pss_mib_per_call"),
-    ("memory in all, MiB", "pss_mib"),
+    ("CPU per call, % of a core", "cpu_percent_per_call"),
+    ("memory per call, MiB (PSS, all processes)", "pss_mib_per_call"),
+    ("total memory, MiB", "pss_mib"),
     ("memory before the first call, MiB", "pss_idle_mib"),
     ("packet spacing p99, ms", "spacing_p99_ms"),
     ("packets received", "packets"),
     ("packets lost (sequence gaps)", "packets_lost"),
-    ("packets late (over 40 ms after the one before)", "packets_late"),
+    ("packets late (over 40 ms after the previous one)", "packets_late"),
     ("answers or stops that never came", "missed"),
     ("calls that failed", "failed"),
 ]
 
 
 def table(runs: Sequence[RunFigures]) -> str:
-    """Markdown: a row a figure, a column a run, with its aim."""
-    head = ["", *(f"{run.calls} call{'s' if run.calls > 1 else ''}" for run in runs), "aim"]
+    """Markdown: a row per figure, a column per run, with the target."""
+    head = ["", *(f"{run.calls} call{'s' if run.calls > 1 else ''}" for run in runs), "target"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for label, name in _ROWS:
         aim = f"<= {AIMS[name]:g}" if name in AIMS else ""

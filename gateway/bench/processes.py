@@ -1,4 +1,4 @@
-"""What a tree of processes takes: CPU seconds and PSS, read from /proc through psutil."""
+"""CPU seconds and PSS of a process tree, read from /proc through psutil."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["ProcessTree", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu_s`: user and system seconds of all processes that live, since each began; `pss_mib`: memory, with what is
-    shared divided among those who share it."""
+    """`cpu_s`: user and system seconds of all living processes since their start; `pss_mib`: memory, with
+    shared pages divided among their users."""
 
     at: float  # seconds, monotonic clock
     cpu_s: float

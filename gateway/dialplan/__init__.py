@@ -1,4 +1,4 @@
-"""Dialplans: which number reaches which persona, when, for whom. docs/dialplan.md is the format.
+"""Dialplans: which number reaches which persona, when, and for which callers. Format: docs/dialplan.md.
 
 plan = Dialplan.load(settings.dialplans, settings)
 route = plan.decide("+15550100", caller="+15550111", at=datetime.now(UTC))
@@ -76,7 +76,7 @@ class Dialplan:
         return decide(self.index, called, caller, at, region)
 
     def numbers(self, called: str, caller: str | None, region: str | None = None) -> tuple[str, str | None]:
-        """Called and caller as `decide` has them, which a record must have alike."""
+        """Called and caller number as `decide` normalises them, for records."""
         found = self.index.find(called, caller, region)
         return found.called, found.caller
 
@@ -87,7 +87,7 @@ class Dialplan:
 
     @property
     def timezone(self) -> ZoneInfo | None:
-        """The time zone of all files that have one; None: they differ, or none has one."""
+        """The time zone of all files that have one; None if they differ or none has one."""
         zones = {entry.plan.timezone for entry in self.entries if entry.plan.timezone is not None}
         return zones.pop() if len(zones) == 1 else None
 
@@ -98,7 +98,7 @@ class Dialplan:
 
     @property
     def records(self) -> bool:
-        """Whether some rule has its calls recorded, whatever the settings say."""
+        """Whether any rule enables recording, whatever the settings say."""
         return any(rule.options.recording for entry in self.entries for rule in entry.rules)
 
     @property

@@ -25,12 +25,12 @@ class HolidayCalendar:
 
 
 def parse_holiday(text: str) -> str | date:
-    """A region that the `holidays` library knows, or a date. Raises ValueError saying what is wrong."""
+    """A region that the `holidays` library knows, or a date. Raises ValueError naming the mistake."""
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         try:
             return date.fromisoformat(text)
         except ValueError:
-            raise ValueError(f'"{text}" is a day that no calendar has') from None
+            raise ValueError(f'"{text}" does not exist in the calendar') from None
     import holidays  # here, for it is large and few dialplans need it
 
     country, dash, subdivision = text.partition("-")

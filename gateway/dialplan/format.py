@@ -33,7 +33,7 @@ _MISSING: Any = object()
 def read_plan(
     path: Path, text: str | None = None, classes: Callable[[Path], PersonaSource] = classes_in
 ) -> tuple[list[Entry], list[Problem]]:
-    """The entries of one file and what is wrong with it. `classes` looks into persona files."""
+    """The entries of one file and its problems. `classes` looks into persona files."""
     try:
         document = read_yaml(path, text)
     except ConfigError as error:
@@ -85,7 +85,7 @@ class _Reader:
     def _region(self) -> str | None:
         region = self._text(("region",), self._document.data.get("region", _MISSING))
         if region is not None and region not in SUPPORTED_REGIONS:
-            self._document.problem(("region",), f'"{region}" is no region; write two capital letters, as in "US"')
+            self._document.problem(("region",), f'"{region}" is not a region; use two capital letters, as in "US"')
             return None
         return region
 
@@ -158,7 +158,7 @@ class _Reader:
     def _target(self, path: Located, value: Mapping[str, Any]) -> PersonaRef | Refusal | None:
         given = [key for key in ("persona", "refuse", "otherwise") if key in value]
         if len(given) != 1:
-            said = f"has {' and '.join(given)}" if given else "says nobody"
+            said = f"has {' and '.join(given)}" if given else "names nobody"
             self._document.problem(path, f"{said}: a rule needs exactly one of `persona`, `refuse`, `otherwise`")
             return None
         key = given[0]
@@ -192,7 +192,7 @@ class _Reader:
         if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}", text, re.ASCII):
             self._document.problem(
                 path,
-                f'"{text}" is no persona: write file and class, as in "clinic.Reception", '
+                f'"{text}" is not a persona: write file and class, as in "clinic.Reception", '
                 'or file and factory, as in "clinic.reception"',
             )
             return None
@@ -226,7 +226,9 @@ class _Reader:
                 self._document.problem(place, str(error))
                 continue
             if specs[-1].uses_holidays and "holidays" not in self._document.data:
-                self._document.problem(place, "speaks of holidays, but the file does not say which: add `holidays: US`")
+                self._document.problem(
+                    place, "mentions holidays, but the file does not define them: add `holidays: US`"
+                )
         if not items:
             self._document.problem(path, "is empty")
         if len(specs) < len(items) or not specs:
@@ -293,7 +295,7 @@ class _Reader:
 
 
 def _takes_every_call(item: Any) -> bool:
-    """Whether a rule as it stands in the file has no conditions."""
+    """Whether a rule in the file has no conditions."""
     return not (isinstance(item, dict) and ("when" in item or "from" in item))
 
 

@@ -1,7 +1,7 @@
-"""The numbers of all files, indexed once: a call is looked up as fast in 20,000 of them as in one.
+"""Index of the numbers of all files: a lookup in 20,000 of them is as fast as in one.
 
-A number is brought to its one form once for each region that the files have, not once for each of their numbers. Exact
-numbers are found by it in a table, patterns by what stands before their first `?` or `*`.
+A number is normalised once per region of the files, not once per entry. Exact
+numbers are found in a table, patterns by the part before their first `?` or `*`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = ["Matching", "NumberIndex"]
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Of one call: the entries that match, most specific first, and both numbers as the first of them has them; without
-    any, as `region` or the first file has them."""
+    """For one call: the matching entries, most specific first, and both numbers as normalised by the first; without
+    any, as by `region` or the first file."""
 
     entries: tuple[Entry, ...]
     called: str
@@ -27,10 +27,10 @@ class Matching:
 
 @dataclass(slots=True)
 class _Region:
-    """What the files of one region have. The places of entries are those in the dialplan."""
+    """The entries of one region's files. Indexes of entries are those in the dialplan."""
 
     exact: dict[str, list[int]] = field(default_factory=dict)
-    patterns: dict[str, list[int]] = field(default_factory=dict)  # by what stands before the first ? or *
+    patterns: dict[str, list[int]] = field(default_factory=dict)  # by the part before the first ? or *
     lengths: set[int] = field(default_factory=set)  # of these beginnings
 
     def add(self, place: int, entry: Entry) -> None:
@@ -59,7 +59,7 @@ class NumberIndex:
 
     @property
     def region(self) -> str | None:
-        """The one that all files agree on; None: they don't, or none says."""
+        """The one that all files agree on; None if they differ or none has one."""
         return next(iter(self._regions)) if len(self._regions) == 1 else None
 
     def numbers(self, called: str, region: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""A dialplan as read: which number reaches whom, and what a decision about one call looks like."""
+"""A parsed dialplan: which number reaches which persona, and the decision about one call."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a route changes of the settings: only the fields that are given. `recording` None: as the settings say."""
+    """A route's overrides of the settings: only the given fields. `recording` None: as in the settings."""
 
     speech: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     recording: bool | None = None
 
     def over(self, below: Options) -> Options:
-        """These options, and those of `below` where these say nothing."""
+        """These options, with those of `below` as defaults."""
         recording = below.recording if self.recording is None else self.recording
         return Options({**below.speech, **self.speech}, {**below.session, **self.session}, recording)
 

@@ -1,6 +1,6 @@
 """Numbers: brought to E.164 once, and compared with the patterns of a dialplan.
 
-A number that matches nothing because somebody's trunk leaves out the `+` is the commonest way to lose a call, so
+A trunk that omits the `+` is the most common reason for a number to match nothing, so
 everything that can be known to be a number becomes `+` and digits; the rest (extensions, SIP users) stays as it is.
 """
 
@@ -22,7 +22,7 @@ _CONTEXT = re.compile(r";\s*phone-context\s*=\s*\+([0-9][0-9.()\-]*)", re.IGNORE
 
 
 def normalise(number: str, region: str | None) -> str:
-    """The one form of a number: E.164 if it can be known, else as it came.
+    """The normal form of a number: E.164 if possible, else as received.
 
     `number` may be the user part of a SIP or tel URI, with parameters (RFC 3966: `+1555;npdi`). `region` (ISO 3166) is
     where numbers without a country code are; None: they are taken to lack nothing but the `+`.
@@ -35,7 +35,7 @@ def normalise(number: str, region: str | None) -> str:
     if not (digits.isascii() and digits.isdigit()):
         return user  # alphanumeric, or a code with * or #
     if bare.startswith("+"):
-        return bare  # E.164 as it stands: an unassigned number must not turn into another one
+        return bare  # E.164 already: an unassigned number must not turn into another one
     if (context := _CONTEXT.search(f";{parameters}")) is not None:
         return _in_context(digits, _SEPARATORS.sub("", context[1]))
     if len(digits) <= EXTENSION_DIGITS:
@@ -113,7 +113,7 @@ def _e164(number: PhoneNumber | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class NumberPattern:
-    """`?` is one digit, `*` any run of characters, also none; everything else stands for itself."""
+    """`?` matches one digit, `*` any run of characters, including none; everything else is literal."""
 
     text: str
 
@@ -123,7 +123,7 @@ class NumberPattern:
 
     @property
     def beginning(self) -> str:
-        """What stands before the first `?` or `*`."""
+        """The part before the first `?` or `*`."""
         return self.text.partition("*")[0].partition("?")[0]
 
     @property
@@ -186,7 +186,7 @@ def _can_be_same(a: str, b: str) -> bool:
 
 
 def parse_pattern(text: str, region: str | None) -> NumberPattern:
-    """A pattern as written in a dialplan, with exact numbers normalised. Raises ValueError saying what is wrong."""
+    """A pattern as written in a dialplan, with exact numbers normalised. Raises ValueError naming the mistake."""
     written = text.strip()
     if not written:
         raise ValueError("a number cannot be empty")
@@ -195,7 +195,7 @@ def parse_pattern(text: str, region: str | None) -> NumberPattern:
         if re.search(r"\s", number):
             raise ValueError(f'"{text}" is neither a number nor a SIP user: it contains blanks')
         if number.startswith("+") and not 5 <= len(number) <= 16:
-            raise ValueError(f'"{text}" is no E.164 number: those have 4 to 15 digits after the +')
+            raise ValueError(f'"{text}" is not an E.164 number, which has 4 to 15 digits after the +')
         return NumberPattern(number)
     bare = _SEPARATORS.sub("", written) if re.fullmatch(r"[\d\s.()\-/+?*]+", written) else written
     if not re.fullmatch(r"\+?[\w.\-#?*]+", bare, re.ASCII):

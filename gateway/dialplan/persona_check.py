@@ -36,10 +36,10 @@ _HEAR_ENGLISH = {"pocketsphinx", "moonshine"}  # and nothing else
 def persona_problems(
     ref: PersonaRef, tts: Iterable[str] = (), hearing: Iterable[tuple[str | None, tuple[str, ...]]] = ()
 ) -> list[Problem]:
-    """Loads the file and makes the persona as a call would; of a factory, which may need what is not there now, only
-    how it is called is looked at. The other personas of the file, which it may hand over to, are looked at without
-    being made. `tts`: the names of the providers that speak for it. `hearing`: the VAD and the recognisers of each rule
-    that leads to it. Everything that is wrong, with its line."""
+    """Loads the file and creates the persona as a call would; for a factory, which may need resources not available
+    now, only how it is called is looked at. The other personas of the file, which it may hand over to, are looked at
+    without being made. `tts`: the names of the providers that speak for it. `hearing`: the VAD and the recognisers
+    of each rule that leads to it. Everything that is wrong, with its line."""
     from agent.factory import personas_beside
 
     try:
@@ -85,7 +85,7 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
         missing = [key for key in CANNED if key not in cls.canned]
         if not speaks(cls.language) and missing:
             warnings.append(
-                f'{where}: there are no canned words in "{cls.language}": English ones will be said for '
+                f'{where}: no canned phrases in "{cls.language}": English ones will be used for '
                 f"{', '.join(missing)}; give them in `canned`"
             )
         vendors = {name.partition("/")[0] for name in stt}
@@ -95,7 +95,7 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
 
 
 def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
-    """What would fail only amid a call. A property is trusted."""
+    """What would fail only during a call. Properties are trusted."""
     from agent import DigitEntry
     from agent.rules import Rules
 
@@ -113,7 +113,7 @@ def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
 
 
 def _misspelt(cls: type[Agent]) -> Iterator[tuple[str, str]]:
-    """Attributes whose names are nearly those of a persona: (name, what was perhaps meant)."""
+    """Attributes whose names are close to a persona's: (name, suggestion)."""
     known = [*_TEXTS, "silence_ladder", "turn_detection", "digits", "rules", "canned", *_HOOKS]
     for name in vars(cls):
         if name not in known and not name.startswith("_"):
@@ -179,7 +179,7 @@ def _complaints(cls: type[Agent], *, made: bool) -> Iterator[tuple[str, str]]:
     try:
         persona = cls() if made else cls.__new__(cls)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        yield "", f"cannot be made: {type(error).__name__}: {error}"
+        yield "", f"creating it failed: {type(error).__name__}: {error}"
         return
     try:
         collect_tools(persona)
@@ -199,7 +199,7 @@ def _rules(rules: Rules, tools: set[str]) -> Iterator[str]:
     seen: set[str] = set()
     for intent in rules.intents:
         if intent.name in seen:
-            yield f'two intents are called "{intent.name}"'
+            yield f'duplicate intent "{intent.name}"'
         seen.add(intent.name)
         yield from _intent(intent, rules, tools)
 
@@ -211,7 +211,7 @@ def _intent(intent: Intent, rules: Rules, tools: set[str]) -> Iterator[str]:
     if not intent.phrases:
         yield f"{which} has no phrases"
     if intent.tool and intent.tool not in tools:
-        yield f'{which}: there is no tool "{intent.tool}"; there are: {", ".join(sorted(tools))}'
+        yield f'{which}: unknown tool "{intent.tool}"; known are: {", ".join(sorted(tools))}'
     if not intent.tool and not intent.reply:
         yield f"{which} does nothing: it needs a tool or a reply"
     for phrase in intent.phrases:

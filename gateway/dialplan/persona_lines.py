@@ -1,4 +1,4 @@
-"""Where in its file a persona's class says what: so that a mistake is told with its own line."""
+"""Line numbers of a persona class's attributes, so that mistakes can be reported with their line."""
 
 from __future__ import annotations
 

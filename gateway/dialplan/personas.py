@@ -52,9 +52,9 @@ def classes_in(file: Path) -> PersonaSource:
 
 
 def load_persona(ref: PersonaRef, base: type | None = None) -> PersonaMaker:
-    """Import the file (once a process) and return the class or the factory. Raises ConfigError naming file and line.
+    """Import the file (once per process) and return the class or the factory. Raises ConfigError naming file and line.
 
-    `base`: what a class must be derived from; None: `agent.Agent`, which is imported only now.
+    `base`: what a class must be derived from; None: `agent.Agent`, imported only here.
     """
     required = base or _agent()
     found: Any = _module(ref.file)
@@ -66,18 +66,18 @@ def load_persona(ref: PersonaRef, base: type | None = None) -> PersonaMaker:
         raise ConfigError([Problem(file, 0, "", f"has no class or factory {ref.name}{named}")])
     wrong = _wrong(found, required)
     if wrong:
-        raise ConfigError([Problem(file, line_of(ref), "", f"{ref.name} is no persona: {wrong}{named}")])
+        raise ConfigError([Problem(file, line_of(ref), "", f"{ref.name} is not a persona: {wrong}{named}")])
     return cast("PersonaMaker", found)
 
 
 def line_of(ref: PersonaRef) -> int:
-    """Where the class or the factory stands in its file; 0: not found."""
+    """Line of the class or the factory in its file; 0: not found."""
     found = classes_in(ref.file)
     return 0 if isinstance(found, Problem) else found.get(ref.name.partition(".")[0], 0)
 
 
 def _wrong(found: object, required: type) -> str:
-    """Why it can answer no call; empty: it can."""
+    """Why it cannot answer calls; empty if it can."""
     if isinstance(found, type):
         good = issubclass(found, required) and found is not required
         return "" if good else "it must be a class derived from agent.Agent"
@@ -103,7 +103,7 @@ def _module(file: Path) -> types.ModuleType:
         return sys.modules[name]
     if not file.is_file():
         raise ConfigError([Problem(str(file), 0, "", "no such file")])
-    importlib.invalidate_caches()  # the folder may be younger than what the import system remembers of it
+    importlib.invalidate_caches()  # the folder may have changed since the import system cached it
     try:
         return importlib.import_module(name)
     except SyntaxError as error:
@@ -112,8 +112,8 @@ def _module(file: Path) -> types.ModuleType:
     except Exception as error:
         line, hint = _line_in(file, error), ""
         if isinstance(error, ModuleNotFoundError) and error.name and (file.parent / f"{error.name}.py").is_file():
-            hint = f'; files beside it are imported with a dot: "from .{error.name} import …"'
-        said = f"cannot be imported: {type(error).__name__}: {error}{hint}"
+            hint = f'; import files in the same folder with a dot: "from .{error.name} import …"'
+        said = f"import failed: {type(error).__name__}: {error}{hint}"
         raise ConfigError([Problem(str(file), line, "", said)]) from error
 
 

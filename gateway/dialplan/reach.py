@@ -1,4 +1,4 @@
-"""What can never be reached: rules behind rules that take all their calls, numbers that stand twice."""
+"""Finds unreachable rules (earlier rules take all their calls) and duplicate numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE_WEEK = (1 << MINUTES_A_WEEK) - 1
 
 
 def unreachable_rules(rules: Sequence[Rule], file: str) -> list[Problem]:
-    """Rules of one number that no call can come to. Opening hours are compared minute by minute of the week."""
+    """Rules of one number that no call can reach. Opening hours are compared for every minute of the week."""
     problems: list[Problem] = []
     for index, rule in enumerate(rules):
         if rule.text == "otherwise" and not any(earlier.unconditional for earlier in rules[:index]):
@@ -37,7 +37,7 @@ def duplicate_numbers(entries: Sequence[Entry]) -> list[Problem]:
         file, _, line = entry.where.rpartition(":")
         text = entry.pattern.text
         if text in exact:
-            message = f'"{text}" is in {exact[text].where} already: a number has one place'
+            message = f'"{text}" is already in {exact[text].where}: a number may appear only once'
             problems.append(Problem(file, int(line), "numbers", message))
             continue
         exact[text] = entry
@@ -56,8 +56,8 @@ def duplicate_numbers(entries: Sequence[Entry]) -> list[Problem]:
 
 
 class _Rivals:
-    """Patterns of one rank. Those of which neither begins as the other does have no common number, and of thousands
-    each has few others."""
+    """Patterns of equal specificity. If neither is a prefix of the other they have no common number, so among thousands
+    each has few candidates."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -73,7 +73,7 @@ class _Rivals:
             self._longer.setdefault(beginning[:length], []).append(numbered)
 
     def near(self, entry: Entry) -> list[Entry]:
-        """Those that may have a number in common with `entry`, in the order in which they came."""
+        """Those that may have a number in common with `entry`, in their original order."""
         beginning = entry.pattern.beginning
         found = list(self._longer.get(beginning, ()))
         for length in range(len(beginning) + 1):
@@ -82,7 +82,7 @@ class _Rivals:
 
 
 def _covering(rule: Rule, earlier: Sequence[Rule]) -> list[Rule]:
-    """The earlier rules that together take every call of `rule`; empty if some call is left to it."""
+    """The earlier rules that together take every call of `rule`; empty if some call can reach it."""
     covers = [other for other in earlier if _callers_cover(other, rule)]
     for other in covers:
         if other.when is None or (rule.when is not None and set(rule.when.items) <= set(other.when.items)):

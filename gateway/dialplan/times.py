@@ -1,6 +1,6 @@
 """Opening hours: `mon-fri 08:00-12:00, 13:00-18:00`, `fri 22:00-06:00`, `2026-12-24 08:00-12:00`, `not holidays`.
 
-Times are wall-clock times where the dialplan is: on the days when clocks change, 08:00 is still what the clock on the
+Times are wall-clock times in the dialplan's time zone: when the clocks change, 08:00 is still what the clock on the
 wall shows. A range that goes past midnight belongs to the day on which it begins, holidays included.
 """
 
@@ -24,7 +24,7 @@ _EXAMPLE = '"mon-fri 08:00-12:00, 13:00-18:00"'
 
 @dataclass(frozen=True, slots=True)
 class TimeItem:
-    """One line of opening hours. `start`..`end` are minutes of the day, the end not included; `end` <= `start` goes on
+    """One line of opening hours. `start`..`end` are minutes of the day, the end excluded; `end` <= `start` continues
     into the next day. `holiday`: True only on holidays, False never, None no matter."""
 
     weekdays: frozenset[int] = frozenset(range(7))
@@ -89,7 +89,7 @@ class TimeSpec:
 
 
 def parse_times(text: str) -> TimeSpec:
-    """Raises ValueError saying what is wrong. `not holidays` stands at the end and holds for all of the text."""
+    """Raises ValueError naming the mistake. `not holidays` comes last and applies to the whole text."""
     found = re.fullmatch(r"(.*?)\bnot\s+holidays\s*", text.lower(), re.DOTALL)
     if found is None:
         return TimeSpec(text.strip(), tuple(_items(text.lower(), text)))
@@ -97,7 +97,7 @@ def parse_times(text: str) -> TimeSpec:
         return TimeSpec(text.strip(), (TimeItem(holiday=False),))
     items = _items(found[1], text)
     if any(item.holiday for item in items):
-        raise ValueError(f'"{text}" is never: it asks for holidays and for no holidays')
+        raise ValueError(f'"{text}" never matches: it requires both holidays and no holidays')
     return TimeSpec(text.strip(), tuple(replace(item, holiday=False) for item in items))
 
 
@@ -132,7 +132,7 @@ def _item(words: list[str], before: dict[str, Any], text: str) -> TimeItem:
     span: tuple[int, int] | None = None
     for word in words:
         if word == "not":
-            raise ValueError(f'in "{text}", "not holidays" can only stand at the end, and holds for all of it')
+            raise ValueError(f'in "{text}", "not holidays" must come last, and applies to all of it')
         if word == "holidays":
             found["holiday"] = True
         elif ":" in word:
@@ -167,17 +167,17 @@ def _weekday(word: str, text: str) -> int:
     for names in (DAYS, _LONG):
         if word in names:
             return names.index(word)
-    raise ValueError(f'in "{text}", "{word}" is no day, date or time; write it as in {_EXAMPLE}')
+    raise ValueError(f'in "{text}", "{word}" is not a day, date or time; write it as in {_EXAMPLE}')
 
 
 def _span(word: str, text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", word)
     if not found:
-        raise ValueError(f'in "{text}", "{word}" is no time range; write it as in "08:00-18:00"')
+        raise ValueError(f'in "{text}", "{word}" is not a time range; write it as in "08:00-18:00"')
     hours, minutes, to_hours, to_minutes = (int(group) for group in found.groups())
     start, end = hours * 60 + minutes, to_hours * 60 + to_minutes
     if minutes > 59 or to_minutes > 59 or start >= _DAY_MINUTES or end > _DAY_MINUTES:
-        raise ValueError(f'in "{text}", "{word}" is no time of day; the day goes from 00:00 to 24:00')
+        raise ValueError(f'in "{text}", "{word}" is not a time of day; use 00:00 to 24:00')
     if start == end:
         raise ValueError(f'in "{text}", "{word}" is empty; the whole day is "00:00-24:00"')
     return start, end
@@ -186,12 +186,12 @@ def _span(word: str, text: str) -> tuple[int, int]:
 def _dates(word: str, text: str) -> tuple[date, date]:
     found = re.fullmatch(rf"({_DATE})(?:\.\.({_DATE}))?", word)
     if not found:
-        raise ValueError(f'in "{text}", "{word}" is no date; write "2026-12-24" or "2026-12-24..2027-01-02"')
+        raise ValueError(f'in "{text}", "{word}" is not a date; write "2026-12-24" or "2026-12-24..2027-01-02"')
     try:
         first = date.fromisoformat(found[1])
         last = date.fromisoformat(found[2] or found[1])
     except ValueError:
-        raise ValueError(f'in "{text}", "{word}" is a day that no calendar has') from None
+        raise ValueError(f'in "{text}", "{word}" does not exist in the calendar') from None
     if last < first:
         raise ValueError(f'in "{text}", "{word}" ends before it begins')
     return first, last

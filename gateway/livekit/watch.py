@@ -89,4 +89,4 @@ class LiveKitWatch:
         if self._server and self._server != before:
             log.warning("livekit_trouble", reason=self._server)
         elif before and not self._server:
-            log.info("livekit_well_again")
+            log.info("livekit_recovered")

@@ -237,7 +237,7 @@ class RecordWriter:
     def _worked(self, messages: int) -> None:
         self._written += messages
         if self._error:
-            log.info("store_works_again", failures=self._streak, backlog=self._backlog.size)
+            log.info("store_recovered", failures=self._streak, backlog=self._backlog.size)
         self._error, self._streak, self._told_of_drops = "", 0, False
 
     def _failed(self, error: StoreUnavailable) -> None:

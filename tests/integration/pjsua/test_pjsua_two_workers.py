@@ -173,7 +173,7 @@ async def test_a_lost_worker_with_the_room_leaves_the_second_leg_to_who_decides(
     await joined.with_leg.told(gone="room")
     await asyncio.sleep(0.5)
     assert not joined.human.ended.done()
-    joined.with_leg.order(hang_up="the call is over")
+    joined.with_leg.order(hang_up="the call has ended")
     assert (await joined.human.wait_bye()).by == "peer"
     await joined.with_leg.told(leg="human", event="LegEnded")
 

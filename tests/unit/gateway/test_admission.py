@@ -132,7 +132,7 @@ def test_without_a_slot_the_call_is_refused_with_when_to_try_again(slots, reason
 def test_a_worker_that_has_just_gone_costs_no_slot():
     world = World(sends=False)
     answer = world.refused()
-    assert (answer.status, answer.cause_text) == (503, "the call worker has just gone")
+    assert (answer.status, answer.cause_text) == (503, "the call worker is gone")
     assert (world.dispatcher.busy, world.dispatcher.free) == (0, 1)
 
 

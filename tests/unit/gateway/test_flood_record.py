@@ -17,7 +17,7 @@ WALL = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)
 def test_a_flood_is_one_record_with_its_source_count_and_times() -> None:
     record = flood_record(Flood("192.0.2.7", "carrier", 1234, 70.0, 99.5), now=100.0, wall=WALL)
     assert (record.outcome, record.sip_status, record.trunk, record.attempts) == (Outcome.REFUSED, 503, "carrier", 1234)
-    assert record.refused_by == "too many new calls a second from 192.0.2.7"
+    assert record.refused_by == "too many new calls per second from 192.0.2.7"
     assert record.end_reason == "1234 attempts over the rate, 12:00:00 to 12:00:29 UTC"
     assert record.started_at == datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
     assert record.ended_at == datetime(2026, 11, 27, 12, 0, 29, 500_000, tzinfo=UTC)

@@ -229,7 +229,7 @@ def test_a_closing_record_ends_what_the_caller_still_has_of_the_call(tmp_path: P
         world.close("a")
         await asyncio.sleep(1)
 
-    assert ("close leg", "a-1", "0", "the call is over") in play(tmp_path, script).edge.did
+    assert ("close leg", "a-1", "0", "the call has ended") in play(tmp_path, script).edge.did
 
 
 def test_a_worker_that_did_not_notice_its_callers_end_is_told(tmp_path: Path):

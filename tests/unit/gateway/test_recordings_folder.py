@@ -26,7 +26,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / ".trunkline-probe").rmdir()
     full = SimpleNamespace(f_bavail=5, f_frsize=1 << 20)
     monkeypatch.setattr("gateway.recordings_folder.os.statvfs", lambda path: full)
-    assert tried(tmp_path) == "only 5 MiB are free"
+    assert tried(tmp_path) == "only 5 MiB free"
 
 
 async def test_the_folder_is_tried_again(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_workers_ask_and_are_asked_those_forked_later_too():
 
         replaced.channel.asking.serve("slots", slots)
         assert await world.supervisor.ask(replaced.name, "slots", {}, timeout_s=1) == {"free": 3}
-        with pytest.raises(AskLost, match="no worker w1-1"):
+        with pytest.raises(AskLost, match="no such worker w1-1"):
             await world.supervisor.ask("w1-1", "slots", {}, timeout_s=1)
 
     play(script)

@@ -68,7 +68,7 @@ INFO = CallInfo("c1", Direction.INBOUND, "+15550100", None, "local")
         (TaskStarted(1.0, "Confirm", "Desk"), "Desk began the task Confirm"),
         (TaskCompleted(1.0, "Confirm", "completed", "True", 9.0), "task Confirm completed: True"),
         (TaskCompleted(1.0, "Confirm", "cancelled", "", 9.0), "task Confirm cancelled"),
-        (SilencePrompted(1.0, 2), "nobody has said anything: rung 2 of the silence ladder"),
+        (SilencePrompted(1.0, 2), "silence: rung 2 of the silence ladder"),
         (ProviderFailed(1.0, "openai", "llm", "openai: 503", "fallback"), "llm failed (fallback): openai: 503"),
         (SessionClosed(1.0, "agent_ended"), "conversation over: agent_ended"),
     ],

@@ -68,7 +68,7 @@ def test_check_finds_what_only_loading_shows(folder, capsys):
     assert trunkline("check", "d.yaml") == 2
     said = capsys.readouterr().err.splitlines()
     assert [line.split(": ", 2)[:2] for line in said[:-1]] == [["p.py:4", "Open"]] * 4 + [["p.py:7", "Closed"]]
-    assert 'there is no tool "nothing"; there are: end_call' in "\n".join(said)
+    assert 'unknown tool "nothing"; known are: end_call' in "\n".join(said)
     assert said[-1] == "5 problems found"
 
 
@@ -156,7 +156,7 @@ def test_check_warns_of_a_language_without_words_or_ears(folder, capsys):
     )
     assert trunkline("check", "d.yaml") == 0
     said = capsys.readouterr().err
-    assert 'warning: p.py:4: Open: there are no canned words in "nl": English ones will be said for unavailable' in said
+    assert 'warning: p.py:4: Open: no canned phrases in "nl": English ones will be used for unavailable' in said
     assert 'warning: p.py:4: Open: speaks "nl", and pocketsphinx hears English only' in said
 
 
@@ -166,7 +166,7 @@ def test_check_of_a_factory(folder, capsys):
         "def Closed(call, shared, more) -> Agent:\n    raise RuntimeError('is not called')\n"
     )
     assert trunkline("check", "d.yaml") == 2
-    assert "p.py:6: Closed is no persona: Closed(call, shared, more)" in capsys.readouterr().err
+    assert "p.py:6: Closed is not a persona: Closed(call, shared, more)" in capsys.readouterr().err
     Path("q.py").write_text(
         "from agent import Agent\n\nclass Open(Agent):\n    canned = {'nope': ''}\n\n"
         "async def closed(call) -> Agent:\n    raise RuntimeError('is not called')\n"

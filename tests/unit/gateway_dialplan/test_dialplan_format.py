@@ -64,10 +64,10 @@ numbers:
 """
     assert [line.removeprefix("d.yaml:") for line in problems(text)] == [
         '1: timezone: no time zone is called "America/New_Yrok"; write it as "America/New_York"',
-        '2: region: "USA" is no region; write two capital letters, as in "US"',
+        '2: region: "USA" is not a region; use two capital letters, as in "US"',
         '3: holidays[0]: "US" has no holidays of its own for "ZZ"; there are: '
         "US-AK, US-AL, US-AR, US-AS, US-AZ, US-CA, …",
-        '3: holidays[1]: "2026-13-01" is a day that no calendar has',
+        '3: holidays[1]: "2026-13-01" does not exist in the calendar',
         "4: colour: is not known here",
         '5: speech.stt[0]: unknown stt provider "whisper"; known are: moonshine, pocketsphinx, instant',
         '7: numbers["+15550100"]: +15550100 is a number here, not text: write "+15550100" in quotes',
@@ -80,7 +80,7 @@ numbers:
         '13: numbers["203"].session.end_silence_ms: must be greater than or equal to 100',
         '13: numbers["203"].session.foo: unknown setting',
         '14: numbers["204"].when: is not known here',
-        '15: numbers["205"]: "p" is no persona: write file and class, as in "clinic.Reception", '
+        '15: numbers["205"]: "p" is not a persona: write file and class, as in "clinic.Reception", '
         'or file and factory, as in "clinic.reception"',
     ]
 
@@ -106,10 +106,10 @@ numbers:
             "    - otherwise: p.A",
             "is never reached: line 6 takes all its calls",
         ),
-        ('    - {when: "mon-fri 8-18", persona: p.A}\n    - otherwise: p.A', '"8" is no day, date or time'),
+        ('    - {when: "mon-fri 8-18", persona: p.A}\n    - otherwise: p.A', '"8" is not a day, date or time'),
         ("    - {otherwise: p.A, from: withheld}", "takes all other calls"),
         ("    - {persona: p.A, refuse: {status: 403}}", "has persona and refuse"),
-        ("    - {recording: true}", "says nobody"),
+        ("    - {recording: true}", "names nobody"),
         ("    - {refuse: {status: 200}}", "must be a SIP status from 400 to 699"),
         ('    - {refuse: {status: 403, reason: "a\\nb"}}', "one line of at most 100 ASCII"),
         ("    - {refuse: 403}", "write it as {status: 403"),
@@ -150,7 +150,7 @@ def test_rules_that_speak_of_holidays_need_to_know_them(folder):
 
 def test_one_number_written_in_two_ways_is_one_number(folder):
     (line,) = problems('region: US\nnumbers:\n  "(212) 555-0100": p.A\n  "+12125550100": p.B\n')
-    assert line == 'd.yaml:4: numbers: "+12125550100" is in d.yaml:3 already: a number has one place'
+    assert line == 'd.yaml:4: numbers: "+12125550100" is already in d.yaml:3: a number may appear only once'
 
 
 def test_patterns_of_one_rank_must_not_overlap(folder):
@@ -163,7 +163,7 @@ def test_a_number_in_two_files_is_refused(folder):
     Path("b.yaml").write_text('numbers: {"200": p.A, "100": p.B}\n')
     with pytest.raises(ConfigError) as caught:
         Dialplan.load(["a.yaml", "b.yaml"])
-    assert str(caught.value) == 'b.yaml:1: numbers: "100" is in a.yaml:1 already: a number has one place'
+    assert str(caught.value) == 'b.yaml:1: numbers: "100" is already in a.yaml:1: a number may appear only once'
 
 
 def test_problems_of_all_files_are_named_once_each(folder):

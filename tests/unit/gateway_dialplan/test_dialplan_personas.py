@@ -61,22 +61,22 @@ def test_files_of_one_folder_use_each_other_with_a_dot(write):
 def test_without_the_dot_the_message_says_so(write):
     write("shared2.py", "")
     file = write("p.py", "import shared2\nclass A(Base): pass\n")
-    assert f"{file}:2: cannot be imported" in refused(file, "A")
+    assert f"{file}:2: import failed" in refused(file, "A")
     assert 'with a dot: "from .shared2 import' in refused(file, "A")
 
 
 def test_what_is_no_persona_names_file_and_line(write):
     file = write("p.py", "\nclass A: pass\n")
     assert refused(file, "A") == (
-        f"{file}:3: A is no persona: it must be a class derived from agent.Agent (named in d.yaml:3)"
+        f"{file}:3: A is not a persona: it must be a class derived from agent.Agent (named in d.yaml:3)"
     )
-    assert "is no persona" in refused(file, "Base")
+    assert "is not a persona" in refused(file, "Base")
     assert refused(file, "C") == f"{file}: has no class or factory C (named in d.yaml:3)"
 
 
 def test_a_file_that_raises_names_its_line(write):
     file = write("p.py", "x = 1\nraise RuntimeError('no key')\n")
-    assert refused(file, "A") == f"{file}:3: cannot be imported: RuntimeError: no key"
+    assert refused(file, "A") == f"{file}:3: import failed: RuntimeError: no key"
 
 
 def test_broken_python_names_its_line(write):

@@ -52,7 +52,7 @@ def test_a_call_that_was_not_recorded_has_its_words(config: str, capsys: pytest.
 
 def test_what_is_not_there_is_said(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "c3", "--config", config]) == 2
-    assert "there is no call c3" in capsys.readouterr().err
+    assert "no call c3" in capsys.readouterr().err
     (tmp_path / "recordings" / "c1.wav").unlink()
     assert main(["show", "c1", "--config", config, "--svg"]) == 1
     assert main(["show", "c1", "--url", "http://127.0.0.1:1"]) == 1

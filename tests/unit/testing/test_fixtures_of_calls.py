@@ -74,7 +74,7 @@ def test_a_model_s_replies_are_recorded_and_said_again(name: str, tmp_path: Path
     result = replay_fixture(load_fixture(AUDIO / name), speech=with_a_model)
     result.assert_as_recorded()
     draft = draft_fixture(record_of(result), result.audio[0], persona="calls/personas.py:Mute")
-    assert "a language model thought" in draft.notes[0]
+    assert "a language model answered" in draft.notes[0]
     folder = tmp_path / "calls" / "made"
     folder.mkdir(parents=True)
     (folder / "fixture.yaml").write_text(draft.text)
@@ -163,7 +163,7 @@ def test_steps_stand_where_they_were(tmp_path: Path) -> None:
 
 def test_hidden_digits_are_zeros_unless_given(tmp_path: Path) -> None:
     _, notes = made_of("dtmf_order", tmp_path / "hidden", masked=True)
-    assert "zeros stand for them" in notes[0]
+    assert "they are replaced by zeros" in notes[0]
     _, notes = made_of("dtmf_order", tmp_path / "given", masked=True, digits="48115")
     assert notes == ()
     for folder, wanted in (("hidden", "00000"), ("given", "48115")):
