@@ -174,7 +174,7 @@ async def own_gateway(fixture: Fixture) -> AsyncIterator[OwnGateway]:
 
 
 def _settings(fixture: Fixture, folder: Path) -> Settings:
-    """As the root demo.yaml, but on free ports."""
+    """As the root demo.yaml, but on free ports, and heard and spoken as `trunkline replay` does it."""
     first = _free_udp_ports(_RTP_PORTS)
     session = "".join(f"\n  {name}: {value}" for name, value in fixture.session.items())
     text = f"""\
@@ -187,6 +187,7 @@ http: {{listen: "127.0.0.1:0"}}
 workers: 1
 store: "sqlite:///{folder}/calls.db"
 recordings: "{folder}/recordings"
+speech: {{stt: [pocketsphinx], tts: [espeak]}}
 dialplans: ["{_dialplan_file(fixture) or folder / "none.yaml"}"]
 drain_s: 0
 log: {{level: warning}}

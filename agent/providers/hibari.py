@@ -56,7 +56,7 @@ def voice_problem(voice: str, language: str) -> str:
     """Why it can't speak with this voice, or in this language; empty: it can."""
     if language and language.partition("-")[0].lower() != "en":
         return f"it speaks English only, not {language!r}"
-    if voice in ("", _VOICE):
+    if voice in ("", _VOICE) or _is_language(voice):
         return ""
     try:
         from hibari.voices import VOICES, cache_dir
@@ -85,7 +85,7 @@ class HibariTTS:
     async def synthesize(self, text: str, *, voice: str, language: str) -> AsyncIterator[SpokenAudio]:
         if not text.strip():
             return
-        if problem := voice_problem("", language):
+        if problem := voice_problem(voice, language):
             raise ProviderBadRequest(_NAME, problem)
         wanted = self._default_voice if voice == "" or _is_language(voice) else voice
         pcm = await self._offload(lambda: speech_of(text, wanted), modelled_ms=_SENTENCE_MODELLED_MS)
@@ -94,7 +94,8 @@ class HibariTTS:
 
 
 def _is_language(voice: str) -> bool:
-    return voice.partition("-")[0].lower() == "en"
+    """A tag that says no more than that it is American English."""
+    return voice.lower() in ("en", "en-us")
 
 
 def speech_of(text: str, voice: str) -> bytes:

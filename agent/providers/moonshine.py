@@ -1,7 +1,8 @@
 """Offline speech to text with Moonshine: dictation of English sentences, without a grammar.
 
-A caller's utterance is kept and heard anew as it grows, for partial texts, and once more at the flush. Spoken digits
-are its weakness: where the persona expects some, PocketSphinx listens beside it with the persona's grammar.
+A caller's utterance is kept and heard anew as it grows, for partial texts, and once more at the flush. Strings of
+digits are its weakness: where the persona expects some, another recogniser listens beside it (PocketSphinx with the
+persona's grammar, or Whisper), and is believed where Moonshine did not hear as many as are expected.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import soxr
 
 from agent.providers import _moonshine
 from agent.providers._corrections import alternatives, corrected
+from agent.providers._rules_hearing import compared
 from agent.providers.base import (
     STT,
     Expectations,
@@ -28,6 +30,7 @@ from agent.providers.base import (
     SpeechStream,
     Transcript,
 )
+from agent.providers.phrases import spoken_digits
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SAMPLE_RATE, AudioFrame
 
 __all__ = ["MoonshineSTT", "MoonshineStream"]
@@ -187,10 +190,16 @@ class MoonshineStream:
             if self._means_words(heard):
                 texts.append(corrected(heard.words, self._expectations))
                 sure.append(heard.confidence)
+        text = _plain(" ".join(texts))
         digits = await self._heard_digits()
-        if digits is not None:
+        if digits is not None and not self._is_number(text):
             return digits
-        return Transcript(_plain(" ".join(texts)), True, min(sure, default=0.0), "en")
+        return Transcript(text, True, min(sure, default=0.0), "en")
+
+    def _is_number(self, text: str) -> bool:
+        """Whether it has as many digits as are expected: then it is likelier right than what a grammar made of it."""
+        runs = spoken_digits(compared(text))
+        return any(low <= len(run) <= high for run in runs for low, high in self._expectations.digits.values())
 
     async def _heard_digits(self) -> Transcript | None:
         """What PocketSphinx made of the utterance, where the persona expects digits and it heard some."""

@@ -28,6 +28,7 @@ __all__ = [
     "build_tts",
     "build_vad",
     "preload",
+    "speaks_language",
     "voice_problem",
 ]
 
@@ -35,6 +36,7 @@ STT_NAMES = ("moonshine", "pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/
 LLM_NAMES = ("rules", "instant", "openai/MODEL")
 TTS_NAMES = ("hibari", "hibari/VOICE", "espeak", "espeak/VOICE", "instant")
 VAD_NAMES = ("silero",)
+_ENGLISH_ONLY = ("moonshine", "pocketsphinx", "hibari")
 _log = logging.getLogger(__name__)
 
 
@@ -175,6 +177,15 @@ def voice_problem(spec: str, voice: str, language: str) -> str:
     return ""
 
 
+def speaks_language(spec: str, language: str) -> bool:
+    """Whether the stt or tts provider `spec` understands, or speaks, a persona's language; what only its server knows
+    counts as yes."""
+    vendor = spec.partition("/")[0]
+    if vendor in _ENGLISH_ONLY:
+        return not language or language.partition("-")[0].lower() == "en"
+    return vendor != "espeak" or not voice_problem(spec, "", language)
+
+
 def build_vad(spec: str) -> VAD:
     """Raises ValueError for a name that is not known."""
     if spec == "silero":
@@ -184,15 +195,18 @@ def build_vad(spec: str) -> VAD:
     raise _unknown("vad", spec, VAD_NAMES)
 
 
-def preload(names: Iterable[str], *, calls: int = 4) -> None:
+def preload(names: Iterable[str], *, calls: int = 4) -> set[str]:
     """Load what `names` need, for a parent that forks processes of `calls` calls each: what is loaded before the fork
     is shared memory. Starts no thread. Names that are not known are left to `build_…`, which refuses them; what cannot
-    be loaded is told in the log, and the next provider of its list serves."""
+    be loaded is told in the log, and returned: the next provider of its list serves."""
+    failed: set[str] = set()
     for spec in dict.fromkeys(names):
         try:
             _preload(spec, calls)
         except ProviderError as error:
             _log.error("%s cannot be used: %s", spec, error)
+            failed.add(spec)
+    return failed
 
 
 def _preload(spec: str, calls: int) -> None:

@@ -16,6 +16,7 @@ from agent.providers.base import LLM, STT, TTS, VAD
 from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload
 from agent.session import AgentSession
+from gateway.calls.who_serves import who_serves
 from gateway.config import Settings, SpeechSettings
 from telephony.call import CallInfo
 
@@ -34,13 +35,17 @@ def preload_providers(
     may name providers of their own."""
     for name in _LATE:
         import_module(name)
+    makers = list(makers)
     names: set[str] = set()
     for changes in [{}, *speeches]:
         speech = settings.speech.overridden(changes)
         names |= {speech.vad or "", *speech.stt, *speech.llm, *speech.tts}
     own = [name for maker in makers for cls in personas_beside(maker) for name in (cls.llm, cls.tts)]
     names |= {name for name in own if isinstance(name, str)}
-    preload(sorted(names - {""}), calls=settings.slots_per_worker)
+    failed = preload(sorted(names - {""}), calls=settings.slots_per_worker)
+    personas = [cls for maker in makers for cls in personas_beside(maker)]
+    for text in who_serves(settings.speech, failed, personas):
+        log.warning("speech_provider", message=text)
 
 
 class ProviderSet:

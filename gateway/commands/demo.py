@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_CALL = "tests/fixtures/audio/plain_booking"
+_CALL = "tests/fixtures/audio/pleasant_booking"
 
 
 def add_parser(subparsers: Any) -> None:

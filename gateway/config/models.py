@@ -212,9 +212,9 @@ class SpeechSettings(_Section):
     vad: Vad | None = Field(
         default="silero", description="Voice activity detection; null: none, where nobody needs it to detect turns."
     )
-    stt: tuple[Stt, ...] = Field(default=("pocketsphinx",), min_length=1, description="Speech to text.")
+    stt: tuple[Stt, ...] = Field(default=("moonshine", "pocketsphinx"), min_length=1, description="Speech to text.")
     llm: tuple[Llm, ...] = Field(default=("rules",), min_length=1, description="Language model.")
-    tts: tuple[Tts, ...] = Field(default=("espeak",), min_length=1, description="Text to speech.")
+    tts: tuple[Tts, ...] = Field(default=("hibari", "espeak"), min_length=1, description="Text to speech.")
 
     def overridden(self, changes: Mapping[str, Any]) -> SpeechSettings:
         """With a route's changes, which have been validated by the dialplan. Lists may come as any sequence."""

@@ -90,7 +90,10 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
             )
         vendors = {name.partition("/")[0] for name in stt}
         if vendors and vendors <= _HEAR_ENGLISH and cls.language and base_language(cls.language) != "en":
-            warnings.append(f'{where}: speaks "{cls.language}", and {" and ".join(sorted(vendors))} hears English only')
+            hear = "hear" if len(vendors) > 1 else "hears"
+            warnings.append(
+                f'{where}: speaks "{cls.language}", and {" and ".join(sorted(vendors))} {hear} English only'
+            )
     return warnings
 
 
@@ -153,10 +156,13 @@ def _voice(cls: type[Agent], tts: Iterable[str]) -> Iterator[tuple[str, str]]:
         return
     if cls.tts is not None:
         tts = (cls.tts,) if isinstance(cls.tts, str) else ()
-    for spec in tts:
-        wrong = voice_problem(spec, voice, language)
-        if wrong:
-            yield "voice" if voice else "language", wrong
+    at = "voice" if voice else "language"
+    specs = list(tts)
+    broken = [wrong for spec in specs if (wrong := voice_problem(spec, "", ""))]
+    yield from ((at, wrong) for wrong in broken)
+    wrongs = [voice_problem(spec, voice, language) for spec in specs]
+    if wrongs and all(wrongs) and not broken:  # else one of them speaks so
+        yield at, wrongs[-1]
 
 
 def _turn_detection(

@@ -70,7 +70,7 @@ def test_a_provider_that_a_persona_names_is_made_once_with_the_settings_account(
 
 def test_what_a_persona_names_is_loaded_before_the_fork(monkeypatch: pytest.MonkeyPatch):
     loaded: list[str] = []
-    monkeypatch.setattr(providers, "preload", lambda names, *, calls: loaded.extend(names))
+    monkeypatch.setattr(providers, "preload", lambda names, *, calls: set(loaded.extend(names) or ()))
     monkeypatch.setattr(providers, "_LATE", ())
     providers.preload_providers(settings(SPEECH), [], [Own.for_call])
     assert "openai/gpt-4o" in loaded

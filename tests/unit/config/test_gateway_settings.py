@@ -88,7 +88,7 @@ speech: {stt: [deepgram/nova]}
         ("session: {end_silence_ms: 3000, away_ms: 2000}", "session.end_silence_ms", "less than away_ms"),
         ("session: {min_interruption_ms: 2000}", "session.backchannel_max_ms", "at least min_interruption_ms"),
         ("session: {min_delay_ms: 4000}", "session.max_delay_ms", "at least min_delay_ms"),
-        ("session: {turn_detection: stt}", "session.turn_detection", "pocketsphinx does not"),
+        ("session: {turn_detection: stt}", "session.turn_detection", "moonshine"),
         ("session: {turn_detection: realtime}", "session.turn_detection", "not available yet"),
         ("speech: {vad: null}", "session.turn_detection", "speech.vad is null"),
     ],
@@ -182,7 +182,7 @@ def test_overrides_of_a_route():
     settings = load_settings("s.yaml", SMALLEST)
     assert settings.session.overridden({"end_silence_ms": 300}).end_silence_ms == 300
     assert settings.speech.overridden({"stt": ["instant"]}).stt == ("instant",)
-    assert settings.speech.overridden({"stt": ["instant"]}).tts == ("espeak",)
+    assert settings.speech.overridden({"stt": ["instant"]}).tts == ("hibari", "espeak")
 
 
 @pytest.mark.parametrize("file", ["demo.yaml", "bench/gateway.yaml"])

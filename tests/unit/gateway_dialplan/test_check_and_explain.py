@@ -92,6 +92,15 @@ def test_check_finds_misspelt_canned_keys_and_voices_with_their_lines(folder, ca
     ]
 
 
+def test_a_voice_or_a_language_that_the_second_provider_has_is_no_problem(folder, capsys):
+    Path("p.py").write_text(
+        "from agent import Agent\n\n"
+        "class Open(Agent):\n    voice = 'en-gb+f3'\n\n"
+        "class Closed(Agent):\n    language = 'de'\n"
+    )
+    assert trunkline("check", "d.yaml") == 0
+
+
 def test_check_finds_attributes_that_would_fail_amid_a_call(folder, capsys):
     Path("p.py").write_text(
         "from agent import Agent\n\n"
@@ -141,7 +150,7 @@ def test_check_finds_turns_that_nobody_could_detect(folder, capsys):
     )
     assert trunkline("check", "d.yaml") == 2
     said = capsys.readouterr().err
-    needs = "stt needs a recogniser that detects turns, and pocketsphinx does not"
+    needs = "stt needs a recogniser that detects turns, and moonshine does not"
     assert f"p.py:4: Open: turn_detection: {needs}" in said
     assert "p.py:7: Closed: turn_detection: must be vad, stt or manual, not 'maual'" in said
     Path("p.py").write_text("from agent import Agent\n\nclass Open(Agent): ...\n\nclass Closed(Agent): ...\n")
@@ -157,7 +166,7 @@ def test_check_warns_of_a_language_without_words_or_ears(folder, capsys):
     assert trunkline("check", "d.yaml") == 0
     said = capsys.readouterr().err
     assert 'warning: p.py:4: Open: no canned phrases in "nl": English ones will be used for unavailable' in said
-    assert 'warning: p.py:4: Open: speaks "nl", and pocketsphinx hears English only' in said
+    assert 'warning: p.py:4: Open: speaks "nl", and moonshine and pocketsphinx hear English only' in said
 
 
 def test_check_of_a_factory(folder, capsys):

@@ -67,6 +67,8 @@ def test_other_languages_and_unknown_voices_are_refused() -> None:
         speak("Guten Tag", language="de")
     with pytest.raises(ProviderBadRequest, match="no voice 'nobody'; there are heart"):
         speak("Hello.", voice="nobody")
+    with pytest.raises(ProviderBadRequest, match="no voice 'en-gb\\+f3'"):  # espeak's, which is asked next
+        speak("Hello.", voice="en-gb+f3")
     assert "no voice 'nobody'" in voice_problem("hibari/nobody", "", "en")
     assert "English only" in voice_problem("hibari", "", "fr")
     assert voice_problem("hibari", "", "en-gb") == voice_problem("hibari", "heart", "") == ""
