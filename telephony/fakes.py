@@ -142,9 +142,9 @@ class FakeLeg:
     async def statistics(self) -> MediaStatistics | None:
         return self.figures
 
-    def deliver(self, event: LegEvent) -> None:
-        """As on a real leg: an event from outside its SIP stack."""
-        self.inject(event)
+    def press_by_info(self, digit: str, duration_ms: int) -> None:
+        """As on a real leg, without its limit."""
+        self.inject(LegDigit(digit, self._now(), DigitSource.INFO, duration_ms))
 
     def inject(self, event: LegEvent) -> None:
         """Post an event. Does nothing after LegEnded."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.control import EndLeg
-from telephony.call import CallInfo, Leg, LegEvent
+from telephony.call import CallInfo, Leg
 from telephony.media.sources import Network
-from telephony.media.telephone_events import PressLimit
 
 __all__ = ["DialledWorkersLeg", "HeldLeg", "WorkersLeg"]
 
@@ -19,8 +18,9 @@ class DialledWorkersLeg(Leg, Protocol):
 
     def trust_media(self, networks: Iterable[Network]) -> None: ...
 
-    def deliver(self, event: LegEvent) -> None:
-        """What happened to the leg beside its own SIP stack."""
+    def press_by_info(self, digit: str, duration_ms: int) -> None:
+        """The peer pressed a key, and its phone said so by INFO, which the SIP stack has not seen. More than a hand can
+        press are dropped, and counted in the leg's statistics."""
 
 
 class WorkersLeg(DialledWorkersLeg, Protocol):
@@ -38,4 +38,3 @@ class HeldLeg:
 
     leg: DialledWorkersLeg
     end: Callable[[EndLeg], None]
-    presses: PressLimit = field(default_factory=PressLimit)  # by INFO

@@ -54,7 +54,7 @@ from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, LegClosed, Outcome, call_id_of, leg_id_of
 from gateway.steering import STEER
 from gateway.summary_words import summary_message
-from telephony.call import CallInfo, DigitSource, EndedBy, LegDigit
+from telephony.call import CallInfo, EndedBy
 from telephony.errors import TelephonyError
 
 __all__ = ["CallWorker", "PreparedConversation", "SipEndpoint"]
@@ -207,9 +207,8 @@ class CallWorker:
 
     def _digit(self, message: DigitByInfo) -> None:
         leg = self._legs.get(message.leg_id)
-        at = asyncio.get_running_loop().time()
-        if leg is not None and leg.presses.allows(at):
-            leg.leg.deliver(LegDigit(message.digit, at, DigitSource.INFO, message.duration_ms))
+        if leg is not None:
+            leg.leg.press_by_info(message.digit, message.duration_ms)
 
     def _leg_over(self, leg_id: str) -> None:
         self._legs.pop(leg_id, None)

@@ -58,7 +58,7 @@ class AnsweredHere:
             key = read_key(kind, request.body)
             if key is None:
                 return 400, {}, []
-            if not key.digit or dialog.state is not DialogState.CONFIRMED:
+            if not key.digit or dialog.state not in (DialogState.INVITING, DialogState.CONFIRMED):
                 return 200, {}, []
             return 200, {}, [DigitPressed(dialog.leg_id, key.digit, key.duration_ms)]
         if request.value("info-package"):

