@@ -32,7 +32,7 @@ async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, s
     it says None, and no model is to be asked, or it fails. Never raises but CancelledError."""
     try:
         async with asyncio.timeout(SUMMARY_LIMIT_S):
-            agent = session.agent
+            agent = session.persona
             if overrides(agent, "on_call_summary"):
                 words = await outcome_of(agent.on_call_summary(RunContext(session, agent, session.userdata)))
                 if words is not None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["CARD_DIGITS", "MASK", "digit_runs", "mask_json", "mask_text", "mask_value"]
+__all__ = ["CARD_DIGITS", "MASK", "digit_runs", "mask_digits", "mask_json", "mask_text", "mask_value"]
 
 MASK = "•"
 CARD_DIGITS = 12  # the shortest card numbers have so many; no PIN and few phone numbers do
@@ -37,6 +37,11 @@ def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
     if len(text) > _LONG_TEXT:
         return _masked_long(text, secrets, cards)
     return _RUN.sub(lambda found: _masked_run(found, secrets, cards), text)
+
+
+def mask_digits(text: str) -> str:
+    """Each digit, a lone one too."""
+    return _DIGIT.sub(MASK, text)
 
 
 def digit_runs(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from agent.events import SessionEvent, UserMessage
-from agent.masking import CARD_DIGITS, MASK, digit_runs, mask_json, mask_text, mask_value
+from agent.masking import CARD_DIGITS, MASK, digit_runs, mask_digits, mask_json, mask_text, mask_value
 from agent.turns.digits import DigitEntry
 
 __all__ = ["MaskLevel", "Privacy", "hide_secrets"]
@@ -47,6 +47,7 @@ class Privacy:
         self.level = level
         self._secrets: dict[str, None] = {}  # in order
         self._run = _Run()
+        self._said_secretly = ""  # in place of keys, the last time
         self._closed = False
 
     def hides(self, entry: DigitEntry | None) -> bool:
@@ -65,26 +66,29 @@ class Privacy:
         run.text = run.text + digit if run.text and at - run.last_at < _RUN_GAP_S else digit
         run.last_at = at
         if len(run.text) >= CARD_DIGITS:
-            self._keep(run.text)
+            self.keep(run.text)
         return digit if len(run.text) <= _CLEAR_KEYS else MASK
 
     def entered(self, text: str, entry: DigitEntry | None) -> None:
         """An entry is complete: from now on its digits are looked for in whatever is told."""
         self._run = _Run()
         if self.hides(entry) or (self.level == "cards" and len(text) >= CARD_DIGITS):
-            self._keep(text)
+            self.keep(text)
 
     def said(self, text: str, entry: DigitEntry | None) -> None:
         """Words in place of keys: who is asked for a PIN may say it."""
         if entry is not None and entry.secret:
+            self._said_secretly = text
             for run in digit_runs(text):
                 if len(run) >= _LEAST_SAID:
-                    self._keep(run)
+                    self.keep(run)
 
     def masked(self, event: SessionEvent) -> SessionEvent:
         """The event as others may see it."""
         if isinstance(event, UserMessage) and event.source == "dtmf" and self._hides_keyed(event.text):
             return replace(event, text=MASK * len(event.text))
+        if isinstance(event, UserMessage) and event.source == "speech" and event.text == self._said_secretly:
+            return replace(event, text=mask_digits(event.text))
         changes: dict[str, Any] = {}
         for each in fields(event):
             if each.name in _TOLD:
@@ -116,7 +120,8 @@ class Privacy:
         long = self.level == "cards" and len(text) >= CARD_DIGITS
         return self.level == "all" or long or keyed in self._secrets or text in self._secrets
 
-    def _keep(self, text: str) -> None:
+    def keep(self, text: str) -> None:
+        """Look for the digits of this text in whatever is told from now on."""
         secret = "".join(digit for digit in text if digit.isdigit())
         if secret and secret not in self._secrets and len(self._secrets) < _MOST_SECRETS:
             self._secrets[secret] = None

@@ -308,6 +308,15 @@ class AgentSession(TurnsByHand):
         self._recording.resume("asked", asyncio.get_running_loop().time())
 
     @property
+    def recording_paused(self) -> bool:
+        """For whatever reason."""
+        return bool(self._recording)
+
+    def keep_secret(self, digits: str) -> None:
+        """Mask these digits wherever they turn up from now on, as keyed secrets are."""
+        self._privacy.keep(digits)
+
+    @property
     def recording(self) -> RecordingPauses:
         """Whether, and why, the recording is paused."""
         return self._recording

@@ -1,6 +1,7 @@
 """Tasks: what a tool or a hook awaits of the caller, with a typed result. Manual: docs/agents.md."""
 
+from agent.tasks.collect_digits import CollectDigits
 from agent.tasks.confirm import Confirm
 from agent.tasks.task import Task, TaskAbandoned, TaskTimedOut
 
-__all__ = ["Confirm", "Task", "TaskAbandoned", "TaskTimedOut"]
+__all__ = ["CollectDigits", "Confirm", "Task", "TaskAbandoned", "TaskTimedOut"]

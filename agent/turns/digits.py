@@ -13,7 +13,8 @@ __all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
 @dataclass(frozen=True, slots=True)
 class DigitEntry:
     """`length`: complete at once with that many (None: only the terminator or the timeout completes).
-    `terminator`: completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait for a next key.
+    `terminator`: keys of which each completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait
+    for a next key.
     `secret`: only the persona, its tools and its model get the digits; records, logs and rooms get `•` for each, and
     the recording is silent from the first key to the last."""
 
@@ -25,8 +26,8 @@ class DigitEntry:
     def __post_init__(self) -> None:
         if self.length is not None and self.length < 1:
             raise ValueError(f"length must be at least 1, not {self.length}")
-        if len(self.terminator) > 1 or self.terminator not in "0123456789*#ABCD":
-            raise ValueError(f"terminator must be one key or empty, not {self.terminator!r}")
+        if any(key not in "0123456789*#ABCD" for key in self.terminator):
+            raise ValueError(f"terminator must be keys or empty, not {self.terminator!r}")
         if self.inter_digit_timeout_ms <= 0:
             raise ValueError(f"inter_digit_timeout_ms must be positive, not {self.inter_digit_timeout_ms}")
 
@@ -63,7 +64,7 @@ class DigitCollector:
 
     def takes(self, digit: str) -> bool:
         """Whether this key is part of an entry."""
-        return self.entry is not None and (bool(self._text) or digit != self.entry.terminator)
+        return self.entry is not None and (bool(self._text) or digit not in self.entry.terminator)
 
     def heard(self, digit: Digit) -> tuple[DigitsEntered, ...]:
         if self.entry is None:
@@ -71,7 +72,7 @@ class DigitCollector:
         if not self._text:
             self._started_at = digit.at
         self._last_at = digit.at
-        if digit.key == self.entry.terminator:
+        if digit.key in self.entry.terminator:
             return self._entered("terminator")
         self._text += digit.key
         return self._entered("length") if len(self._text) == self.entry.length else ()

@@ -278,7 +278,7 @@ def test_digits():
     assert collector.heard(Digit("#", 30.0)) == ()  # nothing was keyed before it
 
 
-@pytest.mark.parametrize("wrong", [{"length": 0}, {"terminator": "12"}, {"inter_digit_timeout_ms": 0}])
+@pytest.mark.parametrize("wrong", [{"length": 0}, {"terminator": "#x"}, {"inter_digit_timeout_ms": 0}])
 def test_contradictory_digit_entries_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         DigitEntry(**wrong)

@@ -1,0 +1,212 @@
+"""A number that the caller keys in or says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from agent.context import RunContext
+from agent.events import (
+    AgentStartedSpeaking,
+    AgentStoppedSpeaking,
+    CallerHeld,
+    DigitReceived,
+    SessionEvent,
+    UserStartedSpeaking,
+    UserStoppedSpeaking,
+)
+from agent.hooks import StopResponse, UserTurn
+from agent.persona import Agent
+from agent.pipeline.alarm import Alarm
+from agent.providers.phrases import spoken_digits
+from agent.rules import Rules
+from agent.tasks.confirm import Confirm
+from agent.tasks.digit_words import digit_words, read_out
+from agent.tasks.task import Task
+from agent.tools import ToolError, function_tool
+from agent.turns.backchannel import normalized_words
+from agent.turns.digits import DigitEntry
+from agent.turns.first_digit import FirstDigit, Nothing
+from agent.words import canned_words
+
+__all__ = ["CollectDigits", "digits_in"]
+
+_INSTRUCTIONS = """You have asked the caller on the phone: "{prompt}"
+You only want that number, which is {length}. The caller may key it in or say it. When the caller has said it in words,
+call take_digits with its digits, without a word beside it. If the caller asks something about it, answer in a sentence
+and ask again. If the caller does not have it, or wants something else, call caller_has_none. Never make up digits."""
+_ENDING = 4  # digits of a secret that are read back
+_LONG = 8  # a secret must be so long that its last digits give nothing away
+
+
+class CollectDigits(Task[str]):
+    """`number = await CollectDigits("Your order number, please.", length=5)`: the digits as text.
+
+    Raises ToolError when the caller has none, or has given none that fits in `retries` more attempts.
+    """
+
+    silence_ladder = False  # it has its own patience
+    timeout_s = 180.0
+
+    def __init__(
+        self,
+        prompt: str,
+        *,
+        length: int | None = None,
+        least: int = 1,
+        most: int = 32,
+        terminators: str = "#",
+        first_digit_timeout_ms: float = 7000,
+        inter_digit_timeout_ms: float = 3000,
+        secret: bool = False,
+        confirm: bool = False,
+        retries: int = 2,
+        retry_prompt: str = "",
+        valid: Callable[[str], bool] | None = None,
+    ) -> None:
+        """`length`: exactly so many digits; else from `least` to `most`. With all of them, or with one of the
+        `terminators`, it is done at once. `first_digit_timeout_ms`: nobody talks or keys for so long. `secret`: masked
+        everywhere, and the recording is silent meanwhile. `confirm`: read back, and asked whether that is right.
+        `retry_prompt`: instead of the prompt after an attempt that failed. `valid`: whether it may be such a number.
+
+        Raises ValueError for contradictions.
+        """
+        if length is not None:
+            least = most = length
+        if not 1 <= least <= most:
+            raise ValueError(f"digits from {least} to {most} cannot be collected")
+        if retries < 0 or first_digit_timeout_ms <= 0:
+            raise ValueError("retries must be at least 0, first_digit_timeout_ms positive")
+        count = f"{least} digits long" if least == most else f"{least} to {most} digits long"
+        super().__init__(greeting=prompt, instructions=_INSTRUCTIONS.format(prompt=prompt, length=count))
+        self.digits = DigitEntry(most, terminators, inter_digit_timeout_ms, secret)
+        self._least, self._most = least, most
+        self._secret, self._confirm = secret, confirm
+        self._attempts_left = 1 + retries
+        self._retry_prompt = retry_prompt
+        self._valid = valid
+        self._said = ""  # the first digits of a number that is said in pieces
+        self._patience = FirstDigit(limit_ms=first_digit_timeout_ms)
+        self._confirming = False
+        self._stop_watching: Callable[[], None] = lambda: None
+        self._paused_recording = False
+
+    def begin(self, asker: Agent) -> None:
+        super().begin(asker)
+        self.rules = Rules((), fallback=self._again())
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        if self._secret and not ctx.session.recording_paused:
+            self._paused_recording = True
+            ctx.session.pause_recording()
+        alarm: Alarm[Nothing] = Alarm(
+            asyncio.get_running_loop(), self._patience, lambda nothing: self._nothing(ctx, nothing)
+        )
+
+        def happened(event: SessionEvent) -> None:
+            match event:
+                case _ if self._confirming:
+                    self._patience.busy()
+                case AgentStoppedSpeaking(interrupted=False) | UserStoppedSpeaking():
+                    self._patience.quiet(event.at)
+                case AgentStartedSpeaking() | UserStartedSpeaking() | DigitReceived() | CallerHeld():
+                    self._patience.busy()
+            alarm.set()
+
+        unsubscribe = ctx.session.subscribe(happened)
+
+        def stop() -> None:
+            unsubscribe()
+            alarm.cancel()
+
+        self._stop_watching = stop
+
+    async def on_exit(self, ctx: RunContext) -> None:
+        self._stop_watching()
+        if self._paused_recording:
+            ctx.session.resume_recording()
+
+    async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        digits = digits_in(turn.text, self._said, self._least, self._most)
+        if not digits:
+            return  # the model knows what it means
+        await self._took(ctx, digits, whole=turn.text.strip(" *#ABCD").isdecimal())
+        raise StopResponse
+
+    @function_tool(silent=True)
+    async def take_digits(self, ctx: RunContext, digits: str) -> None:
+        """The caller has said the number.
+
+        Args:
+            digits: Its digits, nothing else.
+        """
+        await self._took(ctx, re.sub(r"\D", "", digits), whole=True)
+
+    @function_tool(silent=True)
+    async def caller_has_none(self, why: str) -> None:
+        """The caller does not have the number, does not want to give it, or wants something else.
+
+        Args:
+            why: What the caller says, in a few words.
+        """
+        self.fail(ToolError(f"the caller gave no number: {why}"))
+
+    async def _took(self, ctx: RunContext, digits: str, *, whole: bool) -> None:
+        """`whole`: there is no more of it to come."""
+        if self._secret:
+            ctx.session.keep_secret(digits)
+        if not whole and len(digits) < self._least and digits != self._said:
+            self._said = digits  # said in pieces: the next one is waited for
+            return
+        self._said = ""
+        if not self._least <= len(digits) <= self._most or (self._valid is not None and not self._valid(digits)):
+            self._failed(ctx)
+        elif not self._confirm or await self._confirmed(digits):
+            self.complete(digits)
+        else:
+            self._failed(ctx)
+
+    async def _confirmed(self, digits: str) -> bool:
+        self._confirming = True
+        try:
+            return await Confirm(self._read_back(digits))
+        finally:
+            self._confirming = False
+
+    def _nothing(self, ctx: RunContext, nothing: tuple[Nothing, ...]) -> None:
+        if nothing:
+            self._said = ""
+            self._failed(ctx)
+
+    def _failed(self, ctx: RunContext) -> None:
+        self._attempts_left -= 1
+        if self._attempts_left > 0:
+            ctx.session.say(self._again())
+        else:
+            self.fail(ToolError("the caller gave no number that fits"))
+
+    def _again(self) -> str:
+        return self._retry_prompt or f"{canned_words('didnt_catch', self.canned, self.language)} {self.greeting}"
+
+    def _read_back(self, digits: str) -> str:
+        words = digit_words(self.language)
+        if not self._secret:
+            return words.confirm.format(digits=read_out(digits))
+        if len(digits) >= _LONG:
+            return words.confirm_end.format(digits=read_out(digits[-_ENDING:]))
+        return words.confirm_count.format(count=len(digits))
+
+
+def digits_in(text: str, said: str, least: int, most: int) -> str:
+    """The number that was said or keyed; `said`: what was said of it before. Empty: these words are about something
+    else. Pure."""
+    tokens = [token for word in normalized_words(text) for token in (word if word.isdecimal() else (word,))]
+    runs = spoken_digits(tokens)
+    together = "".join(runs)
+    if said and runs and len(said + together) <= most:
+        return said + together
+    fitting = [run for run in (together, *runs) if least <= len(run) <= most]
+    if fitting:
+        return fitting[0] if len(together) <= most else fitting[-1]
+    return together if len(together) * 2 >= len(tokens) else ""
