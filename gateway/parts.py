@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.admission import Admission
 from gateway.api import ApiDeps, ApiServer, HealthReport
+from gateway.api.keyring import KeyRate
 from gateway.calls.dialling import DIAL
 from gateway.config import Settings
 from gateway.dialling import LegDialling
@@ -148,6 +149,9 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         metrics=parts.metrics,
         recordings=settings.recordings,
         api_keys=[key.read() for key in settings.http.api_keys],
+        keys=parts.store.keys,
+        key_rate=KeyRate(settings.http.key_requests_per_second, settings.http.key_burst),
+        require_key=settings.http.require_key,
         store_state=lambda: parts.writer.state,
         room_tokens=_room_tokens(settings),
         events=parts.events.stream,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.api.connections import Connections
-from gateway.api.deps import DEPS, ApiDeps
-from gateway.api.exposure import authorize, secure_headers
+from gateway.api.deps import DEPS, KEYS, ApiDeps
+from gateway.api.exposure import SCOPES, authorize, secure_headers
+from gateway.api.keyring import KeyRing
 from gateway.api.openapi import openapi
 from gateway.api.problems import problems
 from gateway.api.routes import ROUTES
+from gateway.keys import Scope
 
 __all__ = ["make_app"]
 
@@ -25,6 +27,9 @@ def make_app(deps: ApiDeps, connections: Connections | None = None) -> web.Appli
         middlewares=[connections.timely, problems, authorize, connections.whole_body], client_max_size=_BODY_LIMIT
     )
     app[DEPS] = deps
+    app[KEYS] = KeyRing(deps.api_keys, deps.keys, always=deps.require_key, rate=deps.key_rate)
+    scopes: dict[tuple[str, str], Scope] = {(route.method, route.path): route.scope for route in ROUTES}
+    app[SCOPES] = scopes
     app.on_response_prepare.append(secure_headers)
     for route in ROUTES:
         if route.method == "GET":

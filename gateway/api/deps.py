@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from aiohttp import web
 
+from gateway.api.keyring import KeyRate, KeyReader, KeyRing
 from gateway.metrics import Metrics
 from gateway.record import CallDetail, CallRecord
 from gateway.steering import FakeSteering, Steering
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.events.stream import EventStream
     from gateway.events.webhooks import Webhooks
 
-__all__ = ["DEPS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
+__all__ = ["DEPS", "KEYS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
 
 HealthState = Literal["starting", "ready", "draining", "failing"]
 
@@ -82,6 +83,7 @@ class HealthReport:
 class ApiDeps:
     """`api_keys`: any of them opens /v1 (and /metrics if `protect_metrics`); none: anyone on this machine may use it.
 
+    `keys`: those of `trunkline keys`, each with its scopes; `require_key`: also where there is none at all.
     `health` and `store_state` return at once. `recordings`: the only directory to serve recordings from.
     `room_tokens`: None with local rooms. `webhooks`: None when the settings name none.
     """
@@ -91,6 +93,9 @@ class ApiDeps:
     metrics: Metrics
     recordings: Path
     api_keys: Sequence[str] = ()
+    keys: KeyReader | None = None
+    key_rate: KeyRate = field(default_factory=KeyRate)
+    require_key: bool = False
     protect_metrics: bool = False
     store_state: Callable[[], WriterState] | None = None
     room_tokens: RoomTokens | None = None
@@ -101,3 +106,4 @@ class ApiDeps:
 
 
 DEPS = web.AppKey("deps", ApiDeps)
+KEYS = web.AppKey("keys", KeyRing)

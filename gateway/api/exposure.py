@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Protocol
@@ -13,10 +12,23 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.api.deps import DEPS
+from gateway.api.deps import DEPS, KEYS
+from gateway.api.keyring import Holder, KeyRing
 from gateway.api.problems import ProblemError
+from gateway.keys import Scope, opens
 
-__all__ = ["ExposureError", "HttpExposure", "authorize", "check_exposure", "is_loopback", "secure_headers"]
+__all__ = [
+    "SCOPES",
+    "ExposureError",
+    "HttpExposure",
+    "authorize",
+    "check_exposure",
+    "is_loopback",
+    "owner_of",
+    "secure_headers",
+]
+
+SCOPES: web.AppKey[dict[tuple[str, str], Scope]] = web.AppKey("scopes", dict)  # method and path of the route
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,17 +58,20 @@ class HttpExposure(Protocol):
     @property
     def api_keys(self) -> Sequence[object]: ...
 
+    @property
+    def require_key(self) -> bool: ...
+
 
 def check_exposure(settings: HttpExposure) -> None:
     """Raises ExposureError if HTTP would be reachable from other machines without an API key."""
-    refuse_exposure(settings.listen.host, len(settings.api_keys))
+    refuse_exposure(settings.listen.host, keyed=bool(settings.api_keys) or settings.require_key)
 
 
-def refuse_exposure(host: str, keys: int) -> None:
-    if not keys and not is_loopback(host):
+def refuse_exposure(host: str, *, keyed: bool) -> None:
+    if not keyed and not is_loopback(host):
         raise ExposureError(
             f"http.listen is {host}, which other machines can reach, and http.api_keys is empty: anyone could read "
-            "call records and recordings. Set a key, or listen on 127.0.0.1"
+            "call records and recordings. Set a key, or http.require_key, or listen on 127.0.0.1"
         )
 
 
@@ -70,33 +85,53 @@ def is_loopback(host: str) -> bool:
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """401 without a required key. If no keys are set, a web page whose own name resolves to this
-    machine (DNS rebinding) must still not read calls, so the Host must be the machine itself."""
-    deps = request.app[DEPS]
+    """401 without a required key, 403 with one that does not open this, 429 with one that asks too often. If there are
+    no keys, a web page whose own name resolves to this machine (DNS rebinding) must still not read calls, so the Host
+    must be the machine itself."""
     path = request.path
-    private = path == "/v1" or path.startswith("/v1/") or (path == "/metrics" and deps.protect_metrics)
-    if private and deps.api_keys:
-        if not _has_key(request.headers.get("Authorization", ""), deps.api_keys):
+    ring = request.app[KEYS]
+    metrics = path == "/metrics" and request.app[DEPS].protect_metrics
+    if not (path == "/v1" or path.startswith("/v1/") or metrics):
+        return await handler(request)
+    if await ring.needed():
+        holder = await ring.holder(request.headers.get("Authorization", ""))
+        if holder is None:
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
-                "Requires a header `Authorization: Bearer KEY` with one of the keys in http.api_keys.",
+                "Requires a header `Authorization: Bearer KEY` with a key of http.api_keys or `trunkline keys`.",
                 {"WWW-Authenticate": 'Bearer realm="trunkline"'},
+                kind="no_key",
             )
-    elif private and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+        _check(ring, holder, _scope_of(request))
+    elif not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
         raise ProblemError(
             HTTPStatus.FORBIDDEN, "Without http.api_keys, calls are only available as 127.0.0.1 and localhost."
         )
     return await handler(request)
 
 
-def _has_key(header: str, keys: Sequence[str]) -> bool:
-    """Constant time, whatever the key's length and position."""
-    scheme, _, given = header.partition(" ")
-    digest = hashlib.sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
-    right = 0
-    for key in keys:
-        right |= hmac.compare_digest(digest, hashlib.sha256(key.encode()).digest())
-    return bool(right) and scheme.lower() == "bearer"
+async def owner_of(request: web.Request) -> str:
+    """The id of the key that an authorized request came with; empty when no key is needed."""
+    holder = await request.app[KEYS].holder(request.headers.get("Authorization", ""))
+    return "" if holder is None else holder.key_id
+
+
+def _check(ring: KeyRing, holder: Holder, wanted: Scope | None) -> None:
+    wait_s = ring.wait_s(holder)
+    if wait_s > 0:
+        retry = {"Retry-After": str(math.ceil(wait_s))}
+        raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests with this key.", retry, "rate_limited")
+    if wanted is not None and not opens(holder.scopes, wanted):
+        challenge = f'Bearer realm="trunkline", error="insufficient_scope", scope="{wanted}"'  # RFC 6750 section 3
+        detail = f"The key does not have the scope `{wanted}`."
+        raise ProblemError(HTTPStatus.FORBIDDEN, detail, {"WWW-Authenticate": challenge}, kind="missing_scope")
+
+
+def _scope_of(request: web.Request) -> Scope | None:
+    """None: there is nothing at this path, which any key may learn."""
+    resource = request.match_info.route.resource
+    method = "GET" if request.method == "HEAD" else request.method
+    return request.app[SCOPES].get((method, resource.canonical)) if resource is not None else None
 
 
 async def secure_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -63,6 +63,8 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
         errors |= {
             400: "A parameter is unknown or invalid.",
             401: "No key, or a wrong one.",
+            403: "The key does not have the scope that is needed.",
+            429: "Too many requests with this key; Retry-After says when to ask again.",
             503: "Records cannot be read at the moment.",
         }
     for status, when in sorted(errors.items()):
@@ -72,7 +74,7 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
     if route.body is not None:
         reference = {"$ref": _REFS.format(model=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
-    return operation | ({"security": []} if public else {})
+    return operation | {"security": [] if public else [{"key": [route.scope.value]}]}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

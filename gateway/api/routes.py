@@ -13,6 +13,7 @@ from gateway.api import calls, events, health, page, recordings, steering, token
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
+from gateway.keys import Scope
 from gateway.record import CallDetail
 
 __all__ = ["ROUTES", "Route"]
@@ -31,6 +32,11 @@ class Route:
     errors: Mapping[int, str] = field(default_factory=dict)
     method: Literal["GET", "POST", "DELETE"] = "GET"
     body: type[BaseModel] | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """What a key needs."""
+        return Scope.READ if self.method == "GET" else Scope.CALL
 
 
 _NO_CALL = {404: "There is no such call."}

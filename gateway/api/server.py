@@ -26,7 +26,7 @@ class ApiServer:
 
     def __init__(self, deps: ApiDeps, *, host: str, port: int, limits: ConnectionLimits | None = None) -> None:
         """Raises ExposureError for an address that other machines can reach, if no key is set."""
-        refuse_exposure(host, len(deps.api_keys))
+        refuse_exposure(host, keyed=bool(deps.api_keys) or deps.require_key)
         self._host, self._port = host, port
         self._connections = Connections(limits)
         self._runner = web.AppRunner(

@@ -49,7 +49,7 @@ def _addresses(settings: Settings) -> Iterator[Complaint]:
     for address in listen:
         if address.collides(http.listen):
             yield ("http", "listen"), f"{http.listen.host}:{http.listen.port} is already used by sip.listen's {address}"
-    if not http.listen.loopback and not http.api_keys:
+    if not http.listen.loopback and not http.api_keys and not http.require_key:
         yield ("http", "api_keys"), f"required when HTTP is reachable from other machines ({http.listen.host})"
 
 

@@ -29,6 +29,8 @@ from gateway.record import (
 from gateway.store.database import Backend, Database
 from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.idempotency import StoredAttempts
+from gateway.store.keys import StoredKeys
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.redact import RedactedCall, redact_rows
@@ -93,6 +95,16 @@ class CallStore:
     def deliveries(self) -> StoredDeliveries:
         """To webhooks."""
         return StoredDeliveries(self._database)
+
+    @property
+    def keys(self) -> StoredKeys:
+        """API keys."""
+        return StoredKeys(self._database)
+
+    @property
+    def attempts(self) -> StoredAttempts:
+        """For `Idempotency-Key`."""
+        return StoredAttempts(self._database)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write that is under way."""

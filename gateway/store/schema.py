@@ -23,7 +23,18 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["UtcDateTime", "calls", "deliveries", "events", "legs", "metadata", "transfers", "turns"]
+__all__ = [
+    "UtcDateTime",
+    "api_keys",
+    "calls",
+    "deliveries",
+    "events",
+    "idempotency",
+    "legs",
+    "metadata",
+    "transfers",
+    "turns",
+]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -165,4 +176,29 @@ deliveries = Table(  # to webhooks, until they have arrived (gateway.store.deliv
     Column("error", Text, nullable=False),  # of the last attempt
     Index(None, "event_id"),
     Index(None, "endpoint", "due"),
+)
+
+api_keys = Table(  # those of `trunkline keys` (gateway.store.keys)
+    "api_keys",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("scopes", Text, nullable=False),  # with spaces between them
+    Column("digest", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+idempotency = Table(  # answers that are kept for a day (gateway.store.idempotency)
+    "idempotency",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("reference", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("status", Integer),  # NULL: not answered
+    Column("location", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "created_at"),
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
+from tests.unit.api import test_api_keys
 from tests.unit.events import test_webhooks
 from tests.unit.store import test_legs, test_retention, test_spill, test_store_calls, test_store_threads
 
 _NEEDS_SQLITE = {"other"}
+_OF_A_STORE = {"attempts": test_api_keys.attempts, "queue": test_webhooks.queue}  # fixtures
 
 
 def _tests_of(module: ModuleType) -> dict[str, object]:
@@ -16,14 +18,17 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
     for name, test in vars(module).items():
         if name.startswith("test_"):
             wants = set(inspect.signature(test).parameters)
-            if "store" in wants and not wants & _NEEDS_SQLITE:
+            if wants & {"store", *_OF_A_STORE} and not wants & _NEEDS_SQLITE:
                 found[name] = test
     return found
 
 
-for _module in (test_legs, test_retention, test_spill, test_store_calls, test_store_threads, test_webhooks):
+globals().update(_OF_A_STORE)
+for _module in (
+    test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_threads, test_webhooks,
+):  # fmt: skip
     globals().update(_tests_of(_module))
 
 
 def test_they_are_here() -> None:
-    assert len([name for name in globals() if name.startswith("test_")]) > 30
+    assert len([name for name in globals() if name.startswith("test_")]) > 50

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from gateway.api import ApiDeps, FakeCalls, HealthReport, make_app
+from gateway.api.deps import KEYS
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.record import CallDetail, Outcome, Recording
@@ -48,7 +49,9 @@ class Asker:
             "metrics": Metrics(LiveCalls()),
             "recordings": recordings,
         }
+        self.clock = 0.0
         self.app = make_app(ApiDeps(**fields | changes))
+        self.app[KEYS]._now = lambda: self.clock
         self.app.freeze()
 
     async def get(self, path: str, *, method: str = "GET", **headers: str) -> web.StreamResponse:

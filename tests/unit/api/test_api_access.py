@@ -75,6 +75,7 @@ class Listen:
 class Http:
     listen: Listen
     api_keys: tuple[str, ...] = ()
+    require_key: bool = False
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gateway.example"])
@@ -82,6 +83,7 @@ def test_beyond_this_machine_only_with_a_key(host: str) -> None:
     with pytest.raises(ExposureError, match=r"http\.api_keys"):
         check_exposure(Http(Listen(host)))
     check_exposure(Http(Listen(host), ("key",)))
+    check_exposure(Http(Listen(host), require_key=True))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -60,7 +60,14 @@ def test_what_needs_no_key_says_so() -> None:
     }
     assert open_paths == {"/", "/healthz", "/metrics"}
     protected = description(protect_metrics=True)
-    assert "security" not in protected["paths"]["/metrics"]["get"]
+    assert protected["paths"]["/metrics"]["get"]["security"] == [{"key": ["read"]}]
+
+
+def test_what_needs_a_key_says_with_which_scope() -> None:
+    one_call = DOCUMENT["paths"]["/v1/calls/{call_id}"]
+    assert one_call["get"]["security"] == [{"key": ["read"]}]
+    assert one_call["delete"]["security"] == [{"key": ["call"]}]
+    assert {"403", "429"} <= set(one_call["get"]["responses"])
 
 
 def test_it_is_json() -> None:

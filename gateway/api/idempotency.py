@@ -1,0 +1,117 @@
+"""`Idempotency-Key`: a request that is sent twice is carried out once, and answered twice alike.
+
+As the IETF draft "The Idempotency-Key HTTP Header Field" has it: the same key with another request is 422, while the
+first one is still at work 409. Answers are kept for 24 h.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+
+from gateway.api.problems import ProblemError
+from gateway.store import StoreUnavailable
+from gateway.store.idempotency import Attempt, Attempts
+
+__all__ = ["Answer", "Interrupted", "answer_once", "key_of"]
+
+log = structlog.get_logger(__name__)
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_AT_WORK = timedelta(seconds=60)  # a request that has no answer by then lost its process
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is JSON. `repeated`: it was given before."""
+
+    status: int
+    body: str
+    location: str = ""
+    repeated: bool = False
+
+
+class Interrupted(Exception):
+    """The first request under this key was cut off before its answer, by the end of its gateway say. What it was about
+    to make is called `reference`; whether it came to that, the reader knows best. It is not carried out again."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"the first request under this key was cut off; it was to make {reference}")
+        self.reference = reference
+
+
+def key_of(request: web.Request) -> str | None:
+    """None: the request has none. Raises ProblemError 400."""
+    given = request.headers.getall("Idempotency-Key", [])
+    if not given:
+        return None
+    key = given[0].strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':  # a string, as structured headers have it
+        key = key[1:-1]
+    if len(given) > 1 or not _KEY.fullmatch(key):
+        detail = "Idempotency-Key: one value of 1 to 255 printable characters without spaces, such as a UUID."
+        raise ProblemError(HTTPStatus.BAD_REQUEST, detail, kind="bad_idempotency_key")
+    return key
+
+
+async def answer_once(
+    attempts: Attempts,
+    work: Callable[[], Awaitable[Answer]],
+    *,
+    owner: str,
+    key: str,
+    request: bytes,
+    reference: str,
+    now: datetime | None = None,
+) -> Answer:
+    """`work` if this is the first request of `owner` under `key`, else the answer that it gave. `request`: what makes
+    it the same request (method, path, body); `reference`: the id of what `work` is about to make.
+
+    `work` raises, or answers 5xx, only if it has made nothing: then the same key may try again. If it is cancelled,
+    nobody knows, and it is not tried again (Interrupted). Raises ProblemError 409 and 422, Interrupted,
+    StoreUnavailable, and what `work` raises.
+    """
+    at = now or datetime.now(UTC)
+    fingerprint = hashlib.sha256(request).hexdigest()
+    attempt = Attempt(owner=owner, key=key, fingerprint=fingerprint, reference=reference, created_at=at)
+    before = await attempts.begin(attempt)
+    if before is not None:
+        return _again(before, attempt)
+    try:
+        answer = await work()
+    except Exception:
+        await _noted(attempts.forget(attempt))
+        raise
+    if answer.status >= 500:
+        await _noted(attempts.forget(attempt))
+    else:
+        kept = replace(attempt, status=answer.status, location=answer.location, body=answer.body)
+        await _noted(attempts.answered(kept))
+    return answer
+
+
+async def _noted(note: Awaitable[None]) -> None:
+    """What was done is answered all the same. If it could not be noted, a repetition is told to look for itself."""
+    try:
+        await note
+    except StoreUnavailable as error:
+        log.warning("idempotency_not_noted", error=str(error))
+
+
+def _again(before: Attempt, attempt: Attempt) -> Answer:
+    if before.fingerprint != attempt.fingerprint:
+        detail = "This Idempotency-Key was used for another request within the last 24 hours."
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="idempotency_key_reused")
+    if before.status is not None:
+        return Answer(before.status, before.body, before.location, repeated=True)
+    if attempt.created_at - before.created_at > _AT_WORK:
+        raise Interrupted(before.reference)
+    detail = "The first request with this Idempotency-Key is still being carried out."
+    raise ProblemError(HTTPStatus.CONFLICT, detail, {"Retry-After": "1"}, kind="idempotency_in_progress")
