@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from telephony.sip.offer import Streams, for_worker
+from telephony.sip.offer import Streams, for_worker, put_away
 from telephony.sip.parse import Message
 from telephony.sip.sdp import SdpError, SessionDescription, parse_sdp, write_sdp
 from telephony.sip.writing import warning_header
@@ -38,14 +38,20 @@ def content_type(message: Message) -> str:
     return message.value("content-type").partition(";")[0].strip().lower()
 
 
-def body_for_worker(message: Message, apply_policy: MediaRule) -> tuple[bytes, Streams | None]:
-    """The body, and what stands around its stream for the caller. Raises Unacceptable: 415 for another body, 400 or
+def body_for_worker(
+    message: Message, apply_policy: MediaRule, *, in_call: bool = False
+) -> tuple[bytes, Streams | None]:
+    """The body, and what stands around its stream for the caller. `in_call`: the call has been answered, and its
+    stream may be put away. Raises Unacceptable: 415 for another body, 400 or
     488 with a Warning for what cannot be read or met, or names an address that nothing is sent to."""
     body = _description(message)
     if not body:
         return b"", None
     try:
-        shown, streams = for_worker(parse_sdp(body))
+        description = parse_sdp(body)
+        if in_call and (held := put_away(description)) is not None:
+            return write_sdp(held[0]), held[1]
+        shown, streams = for_worker(description)
         return write_sdp(apply_policy(shown)), streams
     except SdpError as error:
         text = str(error)

@@ -185,7 +185,8 @@ class InboundRequests:
             raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
         if request.method in FORWARDED and request.method != "BYE":
             rule = self._context.media_rule(trunk, hop.ip)
-            request.worker_body, request.streams = body_for_worker(request, rule)
+            in_call = bool(request.to_tag)
+            request.worker_body, request.streams = body_for_worker(request, rule, in_call=in_call)
 
     def _refuse(
         self,

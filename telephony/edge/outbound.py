@@ -231,7 +231,8 @@ class PublicResponses:
         context, actions = self._context, list[Action]()
         if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
             try:
-                response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, source))
+                rule = context.media_rule(dialog.trunk, source)
+                response.worker_body, _ = body_for_worker(response, rule, in_call=True)
             except Unacceptable as error:
                 context.counters.add(f"refused.{error.rule}")
                 if response.status >= 200 and asked.request.method == "INVITE":

@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from telephony.sip.sdp import Codec, Crypto, Media, SdpError, SdpNotAcceptable, SessionDescription
+from telephony.sip.sdp import Codec, Crypto, Direction, Media, SdpError, SdpNotAcceptable, SessionDescription
 
-__all__ = ["ALONE", "Streams", "for_worker"]
+__all__ = ["ALONE", "Streams", "for_worker", "put_away"]
 
 _VOICE = {("PCMU", 8000, 1): 0, ("PCMA", 8000, 1): 8, ("G722", 8000, 1): 9}
 _BESIDE = {("TELEPHONE-EVENT", 8000, 1): None, ("CN", 8000, 1): 13}
@@ -30,6 +30,7 @@ _KEY_BYTES = {
     "AES_256_CM_HMAC_SHA1_32": 46,
 }  # master key and salt, RFC 4568 section 6.2 and RFC 6188
 _MOST_KEYS = 4
+_DISCARD = 9  # a port to which nothing is sent
 _EVENTS = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:,\d{1,3}(?:-\d{1,3})?)*\Z", re.ASCII)
 _SHORTEST_MS, _USUAL_MS, _LONGEST_MS = 10, 20, 180  # PJSIP sends nothing at all in packets of 200 ms
 
@@ -40,6 +41,7 @@ class Streams:
 
     before: bytes = b""
     after: bytes = b""
+    put_away: bytes = b""  # the one of the worker, too, as the peer has put it away
 
     def around(self, body: bytes) -> bytes:
         """A description of the worker's, whose only stream is the one that it was shown, with the others in their
@@ -47,6 +49,8 @@ class Streams:
         at = body.find(b"\nm=") + 1
         if not at or self == ALONE:
             return body
+        if self.put_away:
+            return body[:at] + self.put_away
         return body[:at] + self.before + body[at:].rstrip(b"\r\n") + b"\r\n" + self.after
 
 
@@ -67,6 +71,19 @@ def for_worker(description: SessionDescription) -> tuple[SessionDescription, Str
             else:
                 return shown, _others(streams[:index], streams[index + 1 :])
     raise wrong or SdpNotAcceptable("no audio stream is offered", 304)
+
+
+def put_away(description: SessionDescription) -> tuple[SessionDescription, Streams] | None:
+    """What a worker is shown when the peer, during a call, wants no stream any more (port 0, RFC 3264 sections 6 and
+    8.2): PJSIP would end the call, so to it this is a hold. None when it wants one, or names no audio: a fax has a
+    stream of its own."""
+    streams = description.media
+    if not any(media.kind == "audio" for media in streams) or any(media.port for media in streams):
+        return None
+    codecs = tuple(Codec(payload_type, *key) for key, payload_type in _VOICE.items())
+    formats = tuple(str(codec.payload_type) for codec in codecs)
+    held = Media("audio", _DISCARD, "RTP/AVP", formats, IPv4Address(0), codecs, Direction.INACTIVE)
+    return SessionDescription(description.origin, (held,)), Streams(put_away=_refused(streams))
 
 
 def _others(before: tuple[Media, ...], after: tuple[Media, ...]) -> Streams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from gateway_process import RunningGateway, until
@@ -18,6 +19,7 @@ WAYS = {
     "no address, old way": lambda body: body.replace("c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0").replace(
         "a=sendrecv\r\n", ""
     ),
+    "stream put away": lambda body: re.sub(r"m=audio \d+", "m=audio 0", body),
 }
 
 

@@ -124,6 +124,26 @@ def test_what_cannot_be_met_is_refused_before_a_slot_is_taken(
         assert world.context.dialogs.live()[0].state is DialogState.CONFIRMED
 
 
+def test_a_stream_that_the_caller_puts_away_is_a_hold_and_comes_back_with_its_port(world: World) -> None:
+    head = b"v=0\r\no=- 1 2 IN IP4 x\r\nc=IN IP4 10.1.2.3\r\n"
+    world.established()
+    for cseq, (offer, shown, answered) in enumerate(
+        (
+            (b"m=audio 0 RTP/AVP 18\r\n", b"a=inactive\r\n", b"m=audio 0 RTP/AVP 18\r\n"),
+            (b"m=audio 4000 RTP/AVP 0\r\n", b"a=sendrecv\r\n", b"m=audio 5000 RTP/AVP 0\r\na=sendrecv\r\n"),
+        ),
+        start=2,
+    ):
+        world.caller(call_request(cseq=cseq, to_tag="bob", branch=f"z9hG4bKb{cseq}", body=head + offer))
+        invite = first_request(world.to_worker())
+        assert shown in invite.body
+        own = head + b"m=audio 5000 RTP/AVP 0\r\na=sendrecv\r\n"
+        answer = world.answer(invite, 200, more=("Content-Type: application/sdp",))
+        world.worker(answer.replace(b"Content-Length: 0\r\n\r\n", b"Content-Length: %d\r\n\r\n" % len(own) + own))
+        (response,) = (message for message in world.to_public() if not isinstance(message, Request))
+        assert (response.status, response.body) == (200, head + answered)
+
+
 def test_a_session_description_among_other_parts_is_found(world: World) -> None:
     part = (
         b"--b1\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n--b1\r\nContent-Type: application/sdp\r\n\r\n"

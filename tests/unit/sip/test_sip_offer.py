@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.sip.offer import ALONE, Streams, for_worker
+from telephony.sip.offer import ALONE, Streams, for_worker, put_away
 from telephony.sip.sdp import SdpError, SdpNotAcceptable, SessionDescription, parse_sdp, write_sdp
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -62,6 +62,25 @@ def test_other_streams_stand_refused_around_the_answer_with_their_own_protocol()
         "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
     ]
     assert streams.around(b"") == b""
+
+
+def test_a_stream_that_is_put_away_is_a_hold_for_the_worker_and_stays_away_in_the_answer() -> None:
+    lines = ("m=audio 0 RTP/AVP 18", "m=video 0 RTP/AVP 31")
+    found = put_away(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode()))
+    assert found is not None
+    description, streams = found
+    (audio,) = description.media
+    assert (str(audio.address), audio.direction, audio.formats) == ("0.0.0.0", "inactive", ("0", "8", "9"))
+    head, *answered = streams.around(write_sdp(description)).decode().split("m=")
+    assert head.startswith("v=0\r\n") and "".join(answered) == "audio 0 RTP/AVP 18\r\nvideo 0 RTP/AVP 31\r\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [("m=audio 4000 RTP/AVP 0",), ("m=audio 0 RTP/AVP 0", "m=image 4000 udptl t38"), ("m=image 0 udptl t38",), ()],
+)
+def test_a_wanted_stream_or_another_kind_is_not_put_away(lines: tuple[str, ...]) -> None:
+    assert put_away(parse_sdp((HEAD + "\r\n".join(lines) + "\r\n").encode())) is None
 
 
 def test_a_second_audio_stream_is_taken_when_the_first_cannot_be() -> None:
