@@ -30,8 +30,8 @@ class Cast:
 
 @dataclass(slots=True, eq=False)
 class Activity:
-    """A persona or a task that has, or waits for, the caller. `hooks`: those of it that run. `entering`: `on_enter` is
-    one of them. `questions`: its tools and hooks that wait for the caller's next message."""
+    """A persona or a task that has the caller, or is waiting for them. `hooks`: its running hooks. `entering`:
+    `on_enter` is one of them. `questions`: its tools and hooks that wait for the caller's next message."""
 
     agent: Agent
     cast: Cast
@@ -45,7 +45,7 @@ class Activity:
 
     @property
     def asking(self) -> bool:
-        """One of its functions waits for what the caller says next."""
+        """One of its functions is waiting for the caller's next message."""
         return any(not question.done() for question in self.questions)
 
     def answer(self, text: str) -> bool:
@@ -56,12 +56,12 @@ class Activity:
         return question is not None
 
     def follows(self, other: object) -> bool:
-        """Whether what was said with `other` concerns a model whose state follows from all that was said: not what was
+        """Whether messages of `other` matter to a model whose state follows from the history: not those
         said to a task is."""
         return other is self or not (isinstance(other, Activity) and isinstance(other.agent, Task))
 
     def end(self, why: str) -> None:
-        """It is over: so are its hooks, and whoever awaits its result, or an answer, is told `why` there is none."""
+        """End it with its hooks; waiters for its result, or for an answer, get `why` there is none."""
         for question in self.questions:
             if not question.done():
                 question.set_exception(TaskAbandoned(why))
@@ -99,12 +99,12 @@ class ActivityStack:
         self._activities.append(activity)
 
     def drop(self, activity: Activity) -> tuple[Activity, ...]:
-        """`activity` is over, and whatever stands above it; the uppermost of them first."""
+        """End `activity` and everything above it, topmost first."""
         place = self._activities.index(activity)
         gone, self._activities = self._activities[place:], self._activities[:place]
         return tuple(reversed(gone))
 
     def replace(self, activity: Activity) -> tuple[Activity, ...]:
-        """A handoff: nobody comes back to what was there; the uppermost first."""
+        """A handoff: end everything on the stack, topmost first."""
         gone, self._activities = self._activities, [activity]
         return tuple(reversed(gone))

@@ -1,4 +1,4 @@
-"""How much of what comes from outside is kept: longer text is cut, and says so. Pure."""
+"""Bounds on external input: longer text is cut and marked. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["pruned", "shortened"]
 
 
 def shortened(text: str, most: int) -> str:
-    """Valid text of about `most` characters; what is cut says how much there was."""
+    """Valid text of about `most` characters; if cut, it says how much there was."""
     if len(text) <= most:
         return valid_text(text)
     return f"{valid_text(text[:most]).rstrip()} … [cut off here: {len(text):,} characters in all]"
@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 
 def pruned(value: T, most: int) -> T:
-    """`value` with no more of its items than make about `most` characters as JSON, and each of its texts cut to that.
-    Work is bounded by `most`, whatever the value. The same object if nothing had to go."""
+    """`value` reduced to about `most` characters of JSON, with each of its texts cut to that.
+    The work is bounded by `most`. Returns the same object if nothing was cut."""
     return cast(T, _Pruning(most).of(value))
 
 

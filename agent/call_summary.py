@@ -1,4 +1,4 @@
-"""What a call was about, in words: by the persona's hook, or by the model that it talked with. After the call."""
+"""A call's summary: by the persona's hook, or by the model of the conversation. After the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SUMMARY_LIMIT_S", "call_summary"]
 SUMMARY_LIMIT_S = 20.0
 _LONGEST = 4000  # characters
 _ASKED = (
-    "The phone call below is over. Summarise it in two to four sentences for somebody who was not there: who called "
+    "The phone call below has ended. Summarise it in two to four sentences for someone who was not there: who called "
     "and why, what was agreed or done, and what is left to do. Use the language of the call. Answer with the "
     "summary alone."
 )

@@ -1,11 +1,11 @@
-"""What a model is asked with: the one builder of its context. Pure.
+"""The builder of a model's context. Pure.
 
-Whatever the history is, what comes out is taken by strict servers too:
+For any history, the result is accepted even by strict servers:
 
 - one system message, first; the rest alternates between user and assistant, and ends with user or tool;
 - an assistant's calls have one output each, right behind their message and in order; their arguments are a JSON object;
 - call ids are there and are each used once; no message is empty; all text is valid Unicode;
-- where an answer was cut off and another follows it in one message, a dash stands between them;
+- if an answer was cut off and another follows in the same message, a dash separates them;
 - it is not longer than its limits: the oldest turns are left out, whole, with all that belongs to them.
 """
 
@@ -22,7 +22,7 @@ from agent.tool_arguments import as_object_text, unused_call_id
 
 __all__ = ["CUE", "ContextLimits", "build_context"]
 
-CUE = "cue"  # `name` of a user message that nobody has said
+CUE = "cue"  # `name` of a user message that was not spoken
 _GO_ON = "(The caller is waiting for you to speak.)"
 _LEFT_OUT = "(Earlier parts of this conversation are left out.)"
 _MARK = " —"
@@ -40,7 +40,7 @@ class ContextLimits:
 
 @dataclass(slots=True)
 class _Block:
-    """What was said by one side, or calls with their outputs."""
+    """Messages of one side, or calls with their outputs."""
 
     role: str
     text: str = ""
@@ -100,7 +100,7 @@ def _valid(message: ChatMessage, most: int) -> ChatMessage:
 
 
 def _blocks(messages: Sequence[ChatMessage]) -> list[_Block]:
-    """Calls stand where their last output came: what was said meanwhile was said before."""
+    """Calls are placed at their last output; messages from while they ran come before."""
     placed: list[tuple[int, _Block]] = []
     places: dict[int, tuple[int, _Block]] = {}  # of calls
     waiting: dict[str, deque[tuple[_Block, int]]] = {}
@@ -119,7 +119,7 @@ def _blocks(messages: Sequence[ChatMessage]) -> list[_Block]:
         if message.role == "assistant" and message.tool_calls:
             block = _Block("assistant", calls=list(message.tool_calls), outputs=[None] * len(message.tool_calls))
             for call in message.tool_calls:
-                waiting[call.call_id] = deque()  # an older call of this id will get no output any more
+                waiting[call.call_id] = deque()  # an older call with this ID gets no more output
             for number, call in enumerate(message.tool_calls):
                 waiting[call.call_id].append((block, number))
     return [block for _, block in sorted([*placed, *places.values()], key=lambda one: one[0])]

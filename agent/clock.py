@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ThreadOffload:
-    """An `Offload` that runs work in a thread; `modelled_ms` is not looked at, the work takes what it takes."""
+    """An `Offload` that runs work in a thread; `modelled_ms` is ignored."""
 
     def __init__(self, executor: Executor | None = None) -> None:
         """`executor` None: the process's threads for speech, which nothing else uses. The loop's default executor is

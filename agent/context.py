@@ -18,7 +18,7 @@ __all__ = ["AgentsCall", "RunContext"]
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """`agent`: the persona that is active. `function_call`: in a tool, what the model asked for. `userdata`: what the
+    """`agent`: the active persona. `function_call`: in a tool, the model's call. `userdata`: what the
     session was given. `call`: the phone call's verbs."""
 
     session: SessionVerbs
@@ -28,20 +28,20 @@ class RunContext:
     function_call: ToolCall | None = None
 
     def disallow_interruptions(self) -> None:
-        """From here on the reply that called this tool is said to its end, whatever the caller says."""
+        """From here on the reply that called this tool cannot be interrupted."""
         self.session.disallow_interruptions()
 
     async def ask(self, question: str) -> str:
         """Say this and give back the caller's next words, or keyed digits, which the model is not asked to answer. The
-        time limit of the tool stands still meanwhile."""
+        time limit of the tool is paused meanwhile."""
         await self.session.say(question)
         return await self.session.next_message()
 
     @property
     def call(self) -> AgentsCall:
-        """Raises LookupError in a session that is no phone call (text mode)."""
+        """Raises LookupError in a session without a phone call (text mode)."""
         if self.call_or_none is None:
-            raise LookupError("this session is no phone call")
+            raise LookupError("this session is not a phone call")
         return AgentsCall(self.call_or_none, self.session)
 
 
@@ -67,9 +67,10 @@ class AgentsCall:
         return await self._verbs.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
 
     async def pause_recording(self) -> None:
-        """From now on the recording is silent, while a card number is said, say; its time axis goes on. Idempotent."""
+        """Silence the recording from now on, for example while a card number is read; its time axis continues.
+        Idempotent."""
         self._session.pause_recording()
 
     async def resume_recording(self) -> None:
-        """It goes on. Idempotent."""
+        """Resume the recording. Idempotent."""
         self._session.resume_recording()

@@ -12,7 +12,7 @@ __all__ = ["EndCall", "end_call"]
 @dataclass(frozen=True, slots=True)
 class EndCall:
     """Returned by a tool, it ends the call when `farewell` has been played out to its last frame. Without a farewell,
-    what was said in the same turn is the farewell; without that, the model is asked for one."""
+    what was said in the same turn is the farewell; otherwise the model is asked for one."""
 
     farewell: str = ""
 

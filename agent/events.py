@@ -78,7 +78,7 @@ class UserStoppedSpeaking(SessionEvent):
 @dataclass(frozen=True, slots=True)
 class UserTurnEnded(SessionEvent):
     """The turn machine decided that the caller is done. `reason`: silence, end_of_turn (by the recogniser), committed
-    (by the application), digits, or forced (talk without end). `why`: for people, what the decision rests on."""
+    (by the application), digits, or forced (endless talk). `why`: the reason of the decision, for people."""
 
     speech_ended_at: float
     reason: Literal["silence", "end_of_turn", "committed", "digits", "forced"]
@@ -87,7 +87,7 @@ class UserTurnEnded(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class UserMessage(SessionEvent):
-    """What the caller said, final. `started_at`..`ended_at`: its place in the audio. Empty text is not reported."""
+    """The caller's final message. `started_at`..`ended_at`: its position in the audio. Empty text is not reported."""
 
     text: str
     started_at: float
@@ -98,7 +98,7 @@ class UserMessage(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class DigitReceived(SessionEvent):
-    """The caller pressed a key; `•` in place of one that is hidden (agent.privacy)."""
+    """The caller pressed a key; `•` if it is hidden (agent.privacy)."""
 
     digit: str
 
@@ -128,7 +128,7 @@ class AgentPaused(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class AgentResumed(SessionEvent):
-    """It was no interruption after all."""
+    """It was not an interruption after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class AgentStoppedSpeaking(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage(SessionEvent):
-    """A reply that is over. `text`: what was heard of it (all of it unless interrupted); `full_text`: what was made.
+    """A finished reply. `text`: what was heard of it (everything unless interrupted); `full_text`: the complete text.
     `kind`: where the words came from. `started_at`..`at` is its place in the audio."""
 
     text: str
@@ -190,7 +190,7 @@ class TaskStarted(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskCompleted(SessionEvent):
-    """Whoever awaited it goes on. `outcome`: failed (`result` is the error), timed_out, handed_over (the caller talks
+    """Its waiter continues. `outcome`: failed (`result` is the error), timed_out, handed_over (the caller talks
     to another persona now), cancelled (what awaited it was, or the call is over)."""
 
     task: str
@@ -208,7 +208,7 @@ class SilencePrompted(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallerHeld(SessionEvent):
-    """The caller has put us on hold. What was being said has been cut here; nothing is heard or said until
+    """The caller has put us on hold. Speech has been cut off here; nothing is heard or said until
     `CallerBack`."""
 
 
@@ -221,7 +221,7 @@ class CallerBack(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProviderFailed(SessionEvent):
-    """`action`: what was done about it; "fallback": the next provider of the list was asked."""
+    """`action`: the reaction; "fallback": the next provider of the list was used."""
 
     provider: str
     part: Literal["vad", "stt", "llm", "tts"]

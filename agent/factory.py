@@ -1,10 +1,10 @@
-"""From what a dialplan names to who answers one call: a persona's class, or a factory that makes persona and userdata.
+"""From a dialplan's reference to the persona of one call: a persona class, or a factory of persona and userdata.
 
     def prewarm() -> Calendar: ...                                      # once a process
     async def reception(call: CallInfo, calendar: Calendar) -> tuple[Agent, Visit]: ...
 
 A factory takes the call's `CallInfo` and what `prewarm` of its file returned, or only the first of these, or neither.
-It may be `async`; one that is not runs in a thread, as tools do. It returns the persona, or `(persona, userdata)`.
+It may be `async`; otherwise it runs in a thread, like tools. It returns the persona, or `(persona, userdata)`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PersonaMaker = type[Agent] | Callable[..., Any]
 """A persona's class or a factory."""
 
 PREWARM = "prewarm"
-LIMIT_S = 10.0  # for a factory: the phone rings meanwhile
+LIMIT_S = 10.0  # for a factory, while the phone rings
 
 
 class BadFactory(TypeError):
@@ -65,7 +65,7 @@ class SharedByCalls:
         self._made: dict[str, asyncio.Task[Any]] = {}
 
     async def warm(self, makers: Iterable[PersonaMaker]) -> list[Exception]:
-        """Run `prewarm` of their files, as far as that has not happened. What failed is tried again by the first call
+        """Run `prewarm` of their files unless already done. Failures are retried by the first call
         that needs it."""
         modules = dict.fromkeys(maker.__module__ for maker in makers)
         results = await asyncio.gather(*(self._of(module) for module in modules), return_exceptions=True)
@@ -83,14 +83,14 @@ class SharedByCalls:
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._made[module] = asyncio.create_task(_run(prewarm, (), self._offload), name=f"prewarm {module}")
         try:
-            return await asyncio.shield(task)  # who waits for it may give up; the others still want it
+            return await asyncio.shield(task)  # a waiter may give up; the others still need it
         except Exception as error:
             where = getattr(sys.modules.get(module), "__file__", None) or module
             raise FactoryFailed(f"prewarm of {where} failed: {type(error).__name__}: {error}") from error
 
 
 async def cast_for(maker: PersonaMaker, call: CallInfo, shared: SharedByCalls, offload: Offload) -> Cast:
-    """Make persona and userdata for one call. Raises BadFactory, FactoryFailed, and what a class itself raises."""
+    """Create persona and userdata for one call. Raises BadFactory, FactoryFailed, and what a class itself raises."""
     if isinstance(maker, type) and issubclass(maker, Agent):
         return Cast(maker())
     arguments = (call, await shared.of(maker))[: check_factory(maker)]
@@ -139,7 +139,7 @@ def persona_class(maker: PersonaMaker) -> type[Agent]:
 
 
 def personas_beside(maker: PersonaMaker) -> Iterator[type[Agent]]:
-    """The personas of the maker's file: itself first, if it is one, then those that it may hand over to."""
+    """The personas of the maker's file: itself first if it is one, then possible handoff targets."""
     if isinstance(maker, type):
         yield maker
     for value in vars(sys.modules[maker.__module__]).values():

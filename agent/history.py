@@ -1,4 +1,4 @@
-"""What the model is told of the conversation so far."""
+"""The conversation so far, as the model sees it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Entry", "History"]
 
 
 class Entry:
-    """One message that may still change: an answer grows while it is made and is cut to what was heard. `activity`: who
-    had the caller then."""
+    """One message, which may still change: an answer grows while it is generated and is cut to what was heard.
+    `activity`: who had the caller then."""
 
     __slots__ = ("activity", "message")
 
@@ -40,7 +40,7 @@ class History:
         self._entries.append(entry)
 
     def add_after(self, entry: Entry, messages: Iterable[ChatMessage]) -> None:
-        """Outputs of the tools that `entry` has called. What was said meanwhile was said before they came: the calls
+        """Add outputs of the tools that `entry` called. Messages from meanwhile come first: the calls
         move behind it, so that the outputs are right behind them and last."""
         outputs = [Entry(message, entry.activity) for message in messages]
         calls = entry.message.tool_calls
@@ -50,7 +50,7 @@ class History:
         self._entries += outputs
 
     def replace(self, messages: Iterable[ChatMessage]) -> None:
-        """Another history. Messages of the old one that are in it stay the same ones: an answer that is being said goes
+        """Replace the history. Messages kept from the old one remain the same objects: an answer being said goes
         on growing in it."""
         known = list(self._entries)
         entries: list[Entry] = []
@@ -74,7 +74,7 @@ class History:
         return " ".join(reversed(texts))
 
     def messages(self, heard: Callable[[object], bool] = lambda _: True) -> list[ChatMessage]:
-        """Without answers of which nothing was heard. `heard`: whether what was said with this activity counts."""
+        """Without answers that were not heard at all. `heard`: whether messages of this activity count."""
         return [
             entry.message
             for entry in self._entries

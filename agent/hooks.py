@@ -1,4 +1,4 @@
-"""What a persona's hooks and tools may say to the session beside their result."""
+"""What a persona's hooks and tools may tell the session besides their result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class StopResponse(Exception):
 
 @dataclass(slots=True)
 class UserTurn:
-    """What the caller said, for `on_user_turn_completed`. `text` may be changed: the model and the history get what it
-    is when the hook returns; the record keeps what was heard."""
+    """The caller's message, for `on_user_turn_completed`. `text` may be changed: the model and the history get its
+    value when the hook returns; the record keeps what was heard."""
 
     text: str
 
 
 async def outcome_of(given: Any) -> Any:
-    """What a hook gave, which was written with `async` or without."""
+    """The result of a hook, `async` or not."""
     return await given if inspect.isawaitable(given) else given

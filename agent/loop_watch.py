@@ -1,12 +1,13 @@
-"""A thread that watches the event loop: who blocks it is named, its calls are spoken to, and it is given up at last.
+"""A thread that watches the event loop: names the code that blocks it, speaks to its callers, and finally gives up on
+it.
 
 A coroutine that calls `time.sleep`, or a library that does, stops everything on the loop but not the threads: the media
-goes on, and so does this one. It asks the loop for a sign twenty times a second while a persona's function runs, and
+continues, and so does this one. It probes the loop twenty times a second while a persona's function runs, and
 twice a second while there is a session at all.
 
-Why such a function is not moved to a thread by itself: what it awaits (a client, a lock, `ctx.session`) belongs to the
-loop on which it was made, and would fail in ways that are worse than a delay. Whoever writes it can say that it may be
-moved, by making it no coroutine, or with `@function_tool(blocking=True)`.
+Such a function is not moved to a thread automatically, because what it awaits (a client, a lock, `ctx.session`) belongs
+to the loop on which it was made, and would fail in ways that are worse than a delay. Whoever writes it can say that it
+may be moved, by making it no coroutine, or with `@function_tool(blocking=True)`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """`name`: of the function, or "" if it is nobody's. `stack`: file, line and name of each frame, innermost last."""
+    """`name`: of the function, or "" if unknown. `stack`: file, line and name of each frame, innermost last."""
 
     name: str
     stack: tuple[str, ...]
@@ -49,15 +50,15 @@ class Watched(Protocol):
     """A session, as the watch sees it."""
 
     def loop_blocked(self, blocked: Blocked) -> None:
-        """One of its own functions did it. Called on the loop, when that goes on."""
+        """One of its own functions blocked the loop. Called on the loop once it runs again."""
 
     def announce(self, canned: str) -> float:
         """Say these canned words, past the loop; their length in seconds. Called on the watch's thread while the loop
-        stands still."""
+        is blocked."""
 
 
 class LoopWatch:
-    """One a loop. `on_blocked(name, blocked_ms)` is called on its thread twice a second while the loop stands still,
+    """One per loop. `on_blocked(name, blocked_ms)` is called on its thread twice a second while the loop is blocked,
     `last_resort(name)` when all calls have heard goodbye; without one nothing is ended."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, pace: float = 1.0) -> None:
@@ -116,7 +117,7 @@ class LoopWatch:
             if not self._answered.wait(EVERY_S):
                 try:
                     self._stands_still(asked_at)
-                except Exception:  # noqa: BLE001 - the watch must outlive what it sees
+                except Exception:  # noqa: BLE001 - the watch must survive anything
                     _log.exception("the watch of the event loop failed")
             if self._hurry.is_set():
                 time.sleep(max(0.0, asked_at + EVERY_S - time.monotonic()))
@@ -147,7 +148,7 @@ class LoopWatch:
         if owner is not None:
             self._loop.call_soon_threadsafe(owner.loop_blocked, Blocked(seen.name, seen.stack, blocked_ms))
         if seen.stack:
-            _log.warning("the event loop goes on after %.0f ms that %s blocked it", blocked_ms, seen.name or "code")
+            _log.warning("the event loop was blocked for %.0f ms by %s", blocked_ms, seen.name or "code")
 
     def _who(self) -> tuple[Watched, str] | None:
         task = asyncio.current_task(self._loop)
@@ -169,7 +170,7 @@ class LoopWatch:
         _log.warning(
             "%s blocks the event loop, and with it every call of this process: use an async library, make it no "
             "coroutine, or @function_tool(blocking=True)\n  %s",
-            seen.name or "code that is no persona's function",
+            seen.name or "code outside persona functions",
             "\n  ".join(seen.stack),
         )
 

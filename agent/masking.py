@@ -1,4 +1,4 @@
-"""Digits that must not be seen, found in texts and put out of sight: `•` for each. Pure.
+"""Finds secret digits in texts and masks each with `•`. Pure.
 
 A run is digits as they are written or read out: "4929 1234", "4 9 2 9", "four nine two nine" (English).
 """
@@ -30,7 +30,7 @@ _PLAIN_CARD = re.compile(rf"(?<![\w+])\d{{{CARD_DIGITS},}}(?![^\W\d])")
 
 
 def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
-    """`secrets`: runs of digits that are known; they are found whatever stands between their digits, also in part.
+    """`secrets`: known runs of digits; they are found with anything between their digits, also partially.
     `cards`: hide what may be a card number as well: twelve digits or more, not behind a `+`."""
     if not secrets and not cards:
         return text
@@ -53,7 +53,7 @@ def digit_runs(text: str) -> list[str]:
 
 
 def mask_value(value: Any, secrets: Collection[str], *, cards: bool) -> Any:
-    """The same in values as JSON has them; a number that is hidden becomes a text."""
+    """The same for JSON values; a hidden number becomes text."""
     match value:
         case str():
             return mask_text(value, secrets, cards=cards)
@@ -116,8 +116,8 @@ def _hidden(digits: str, secrets: Collection[str]) -> set[int]:
 
 
 def _may_be_card(found: re.Match[str], places: list[re.Match[str]]) -> bool:
-    """All in a row, one by one, or in groups of three and more: not a list of times or amounts, no phone number as
-    E.164 has it, no part of a longer name."""
+    """Contiguous, one by one, or in groups of three or more: not a list of times or amounts, not a phone number in
+    E.164, not part of a longer name."""
     if len(places) < CARD_DIGITS:
         return False
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]

@@ -29,8 +29,8 @@ class SessionOptions:
     likely_finished: float = 0.5  # the least likelihood of the former
     max_turn_ms: float = 60_000  # of uninterrupted talk; then the turn is decided all the same
     preemptive: bool = True  # model and TTS begin before the turn is decided, unheard and without tools
-    inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without a word in it
-    inaudible_min_ms: float = 600  # shorter speech without a word is passed over
+    inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without words
+    inaudible_min_ms: float = 600  # shorter speech without words is ignored
 
     # interruption
     min_interruption_ms: float = 400
@@ -44,15 +44,15 @@ class SessionOptions:
     max_tool_steps: int = 5
     max_context_characters: int = 100_000  # four are about a token; of a longer conversation old turns are left out
     max_context_messages: int = 400
-    max_keys_a_second: float = 20  # what comes faster for long is dropped; a hand presses ten
-    min_key_turn_ms: float = 500  # turns of keys that come faster are told to the model together
+    max_keys_a_second: float = 20  # keys arriving faster for long are dropped; a person presses at most ten
+    min_key_turn_ms: float = 500  # key turns closer together are combined for the model
     max_user_characters: int = 4000  # of one message of the caller; the rest is cut off
     max_tool_result_characters: int = 16_000  # for the model and the record; the rest is cut off
     max_tool_calls: int = 16  # of one answer; the rest is not run
-    max_reply_characters: int = 8000  # about ten minutes: of a longer reply the rest is neither said nor kept
-    filler_ms: float | None = 3200  # an answer that is owed, and nothing heard for so long: canned "one_moment"
-    max_wordless_turns: int | None = 8  # in a row, within a minute or more; then the call ends
-    farewell_margin_ms: float = 5000  # a farewell of which nothing moves for so long is given up
+    max_reply_characters: int = 8000  # about ten minutes; the rest of a longer reply is neither said nor kept
+    filler_ms: float | None = 3200  # silence while an answer is due before canned "one_moment"
+    max_wordless_turns: int | None = 8  # consecutive, over at least a minute; then the call ends
+    farewell_margin_ms: float = 5000  # give up on a farewell that makes no playback progress for this long
 
     # providers
     llm_first_token_ms: float = 5000
@@ -62,10 +62,10 @@ class SessionOptions:
     stt_final_ms: float = 2000
     retries: int = 2  # after an error that may pass; after a timeout or an empty answer only one
     retry_backoff_ms: float = 200
-    max_failures: int = 3  # failed replies in a row; then the call ends
+    max_failures: int = 3  # consecutive failed replies; then the call ends
     queue_ahead_ms: float = 10_000  # of audio that waits in the output at most
 
-    # privacy: which digits nobody but the persona sees (agent.privacy)
+    # privacy: which digits only the persona sees (agent.privacy)
     mask_digits: Literal["secret", "cards", "all"] = "cards"
 
     def __post_init__(self) -> None:

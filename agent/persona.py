@@ -25,9 +25,9 @@ class Agent:
     """Subclass it: the docstring is the instructions, methods marked with `@function_tool` are the tools.
 
     `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
-    `language`, as the synthesis has it. `llm`, `tts`: what thinks and speaks for this persona, as a provider or by
+    `language`, as the synthesis has it. `llm`, `tts`: this persona's model and synthesis, as a provider or by
     name; None: the session's. `silence_ladder` False: a silent caller is not asked, and the call is not ended for it.
-    `turn_detection`: who says when its callers are done; None: as the session has it.
+    `turn_detection`: what decides when its callers are done; None: the session's setting.
     """
 
     instructions: str = ""
@@ -76,7 +76,7 @@ class Agent:
 
     @property
     def tools(self) -> Mapping[str, FunctionTool]:
-        """By name. Those of the persona replace built-in ones of the same name."""
+        """Tools by name. The persona's replace built-in ones of the same name."""
         if self._tools is None:
             builtin = {tool.name: tool for tool in map(FunctionTool, self._builtin_tools)}
             own = collect_tools(self, self._passed_tools)
@@ -84,7 +84,7 @@ class Agent:
         return self._tools
 
     def say_canned(self, key: str) -> str:
-        """The words for `key`: its own, else those of its language. Raises KeyError for a key that nobody defined."""
+        """The phrase for `key`: its own, else its language's. Raises KeyError for an unknown key."""
         return canned_words(key, self.canned, self.language)
 
     async def on_enter(self, ctx: RunContext) -> None:
@@ -101,7 +101,7 @@ class Agent:
         StopResponse for no answer. With it the model is not asked ahead of the decision that the turn is over."""
 
     async def on_user_silence(self, ctx: RunContext, rung: int) -> bool:
-        """Nobody has spoken for `away_ms`, for the `rung`th time. True: it has been dealt with, and the silence ladder
+        """Nobody has spoken for `away_ms`, for the `rung`th time. True: handled, the silence ladder
         says nothing and ends nothing this time."""
         return False
 
@@ -111,7 +111,7 @@ class Agent:
         return None
 
     def transcription_node(self, text: str) -> str:
-        """What was recognised, before anything is made of it; on the loop, so be quick."""
+        """The recognised text, before it is used; on the loop, so be quick."""
         return text
 
     def llm_node(
@@ -126,7 +126,7 @@ class Agent:
         return ctx.session.tts.synthesize(text, voice=self.voice, language=self.language)
 
     def update_instructions(self, instructions: str) -> None:
-        """What the model is told from its next request on."""
+        """Replace the instructions from the model's next request on."""
         self.instructions = instructions
 
 

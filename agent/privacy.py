@@ -1,7 +1,7 @@
 """What callers key in and only the persona may see. Everything that leaves a session (events for records, logs, rooms
 and fixtures, snapshots for another process) goes through here. Pure, but for the list of secrets that logs hide.
 
-The persona, its tools and its model get what was keyed: they asked for it.
+The persona, its tools and its model get the keyed digits: they asked for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def hide_secrets(text: str) -> str:
 
 @dataclass(slots=True)
 class _Run:
-    """Keys that nobody said the number of."""
+    """Keys whose number is not known in advance."""
 
     text: str = ""
     last_at: float = 0.0
@@ -51,7 +51,7 @@ class Privacy:
         self._closed = False
 
     def hides(self, entry: DigitEntry | None) -> bool:
-        """Whether what is keyed into `entry` is hidden from the first key on."""
+        """Whether keys of `entry` are hidden from the first one on."""
         if (entry is not None and entry.secret) or self.level == "all":
             return True
         return self.level == "cards" and entry is not None and (entry.length or 0) >= CARD_DIGITS
@@ -70,13 +70,13 @@ class Privacy:
         return digit if len(run.text) <= _CLEAR_KEYS else MASK
 
     def entered(self, text: str, entry: DigitEntry | None) -> None:
-        """An entry is complete: from now on its digits are looked for in whatever is told."""
+        """An entry is complete: from now on its digits are masked in everything that leaves the session."""
         self._run = _Run()
         if self.hides(entry) or (self.level == "cards" and len(text) >= CARD_DIGITS):
             self.keep(text)
 
     def said(self, text: str, entry: DigitEntry | None) -> None:
-        """Words in place of keys: who is asked for a PIN may say it."""
+        """Words instead of keys: a caller asked for a PIN may say it."""
         if entry is not None and entry.secret:
             self._said_secretly = text
             for run in digit_runs(text):
@@ -99,7 +99,7 @@ class Privacy:
         return replace(event, **changes) if changes else event
 
     def value(self, told: Any) -> Any:
-        """A text, or a value as JSON has it."""
+        """Mask a text or a JSON value."""
         return mask_value(told, self._secrets, cards=self.level != "secret")
 
     def json_text(self, text: str) -> str:
@@ -107,7 +107,7 @@ class Privacy:
         return mask_json(text, self._secrets, cards=self.level != "secret")
 
     def close(self) -> None:
-        """The call is over: logs need not look for its secrets any more; a summary that comes later still does.
+        """The call has ended: logs no longer mask its secrets; a later summary still does.
         Idempotent."""
         for secret in () if self._closed else self._secrets:
             _in_use[secret] -= 1

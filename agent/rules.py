@@ -1,4 +1,4 @@
-"""What a persona can be told to understand without a model: intents and slots, as data.
+"""What a persona understands without a model: intents and slots, as data.
 
 `agent.providers.rules` follows them; the offline recogniser builds its grammar of them (`expectations`).
 """
@@ -20,7 +20,7 @@ class Slot:
 
     `digits`: the slot is a run of digits, spoken ("two nine three") or keyed; its length must be in this
     (least, most) range. Exactly one of `values` and `digits` is given.
-    `retry`: asked when what came was no such value (default: `prompt` again).
+    `retry`: asked after an invalid value (default: `prompt` again).
     """
 
     prompt: str
@@ -37,7 +37,7 @@ class Slot:
 class Intent:
     """Something the caller may want.
 
-    `phrases`: how it is said; `{slot}` stands for a slot's value, `(a|b)` for either, `[x]` for optional words.
+    `phrases`: how it is said; `{slot}` is a slot's value, `(a|b)` an alternative, `[x]` optional words.
     `slots`: names (of `Rules.slots`) that must be known before anything happens; asked for one by one.
     `confirm`: a yes/no question asked when all slots are known; "no" drops the intent with `Rules.dropped`.
     `tool`: called with the slots as arguments. `reply`: spoken; may use `{slot}`s and `{result}` (the tool's output).

@@ -1,4 +1,4 @@
-"""What a turn of text gives back, and how a session is misused."""
+"""The result of a text turn, and the error for misuse of a session."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["RunResult", "SessionMisuse"]
 
 
 class SessionMisuse(RuntimeError):
-    """The session is not in a state, or was not given the parts, for what was asked of it."""
+    """The session's state or parts don't allow the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of one text turn."""
+    """The result of one text turn."""
 
     events: tuple[SessionEvent, ...]
 

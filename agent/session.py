@@ -60,8 +60,8 @@ class AgentSession(TurnsByHand):
         providers: NamedProviders | None = None,
         turn_detection: TurnDetection | None = None,
     ) -> None:
-        """`canned_audio`: share one among the sessions of a process, so that each sentence is made only once.
-        `providers`: makes those that personas name; without, those that need no account can be named.
+        """`canned_audio`: share one among a process's sessions, so each sentence is synthesised only once.
+        `providers`: creates the providers that personas name; default: only those that need no account.
         `turn_detection`: instead of that of `options`."""
         self._llm, self._vad, self._stt, self._tts = llm, vad, stt, tts
         options = options or SessionOptions()
@@ -90,13 +90,13 @@ class AgentSession(TurnsByHand):
         call: CallVerbs | None = None,
         resumed: Sequence[ChatMessage] | None = None,
     ) -> None:
-        """Begin: hear from now on (and what the room has kept), say the greeting, run `on_enter`. Without a room it
-        returns when all of that has been said.
+        """Start: listen from now on (including what the room has buffered), say the greeting, run `on_enter`. Without a
+        room it returns when all of that has been said.
 
         `room`: the agent's place in one, or a room, in which it takes the place `agent`.
 
-        `resumed`: the history of a conversation whose process was lost and that goes on here. Instead of the beginning
-        the caller hears canned "one_moment" and what was asked last, or the answer that was owed.
+        `resumed`: the history of a conversation continued here after its process was lost. Instead of the greeting
+        the caller hears canned "one_moment" and the last question again, or the pending answer.
 
         Raises SessionMisuse when it was started before, or when turns cannot be detected as `turn_detection` says.
         """
@@ -171,7 +171,7 @@ class AgentSession(TurnsByHand):
         return asyncio.shield(self._closed)
 
     def leg_ended(self) -> None:
-        """The caller has gone. The session closes by itself."""
+        """The caller has hung up. The session closes by itself."""
         if self._running is not None and not self._running.ending.hanging_up:
             self._close("leg_ended")
 
@@ -185,12 +185,12 @@ class AgentSession(TurnsByHand):
         await self.closed
 
     async def aclose(self, reason: str = "agent_ended", error: str = "") -> None:
-        """End at once, without a word and without hanging up. Idempotent; the first reason counts."""
+        """End at once, silently and without hanging up. Idempotent; the first reason counts."""
         if self._running is not None:
             await asyncio.shield(self._close(reason, error))
 
     def _close(self, reason: str, error: str = "") -> asyncio.Task[None]:
-        # A task of its own: who asks for the end may be one of the tasks that it cancels.
+        # A separate task: the caller may be one of the tasks that it cancels.
         if self._closing is None:
             self._closing = self._started().runtime.loop.create_task(self._close_all(reason, error), name="close")
         return self._closing
@@ -209,14 +209,14 @@ class AgentSession(TurnsByHand):
     # --- talking --------------------------------------------------------------------------------------------------
 
     async def play(self, path: Path | str, *, text: str = "", allow_interruptions: bool = True) -> SpeechHandle:
-        """Play a WAV file after what is being said; await the handle for its end. `text`: its words, which the model is
-        told as far as they were heard. Raises OSError or BadWavFile."""
+        """Play a WAV file after the current speech; await the handle for its end. `text`: its words; the model is
+        told as much of it as was heard. Raises OSError or BadWavFile."""
         talker = self._started().talker
         pcm = await self._offload(lambda: load_sound(path), modelled_ms=0.0)
         return talker.play(pcm, text, Path(path).name, allow_interruptions=allow_interruptions)
 
     def say(self, text: str, *, allow_interruptions: bool = True) -> SpeechHandle:
-        """Say these words as they are, after what is being said."""
+        """Say this text as it is, after the current speech."""
         return self._started().talker.say(text, allow_interruptions=allow_interruptions)
 
     def generate_reply(
@@ -239,7 +239,7 @@ class AgentSession(TurnsByHand):
         return self._started().talker.interrupt(force=force)
 
     def disallow_interruptions(self) -> None:
-        """The reply under way comes to its end, whatever the caller says."""
+        """The current reply can no longer be interrupted."""
         self._started().talker.disallow_interruptions(within())
 
     async def run(self, *, user_input: str) -> RunResult:
@@ -270,12 +270,12 @@ class AgentSession(TurnsByHand):
 
     async def next_message(self) -> str:
         """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
-        asked to answer. The tool's time limit stands still meanwhile."""
+        asked to answer. The tool's time limit is paused meanwhile."""
         running = self._started()
         with waiting_for_conversation():
             return await running.turns.next_message(running.activities.asker(within()))
 
-    # --- what the leg tells ---------------------------------------------------------------------------------------
+    # --- events from the leg ---------------------------------------------------------------------------------------
 
     def on_digit(self, digit: str, at: float) -> None:
         """The caller pressed a key at loop-clock time `at`."""
@@ -304,7 +304,7 @@ class AgentSession(TurnsByHand):
         self._recording.pause("asked", asyncio.get_running_loop().time())
 
     def resume_recording(self) -> None:
-        """It goes on, unless somebody keys in what is hidden. Idempotent."""
+        """Resume the recording, unless hidden digits are being keyed. Idempotent."""
         self._recording.resume("asked", asyncio.get_running_loop().time())
 
     @property
@@ -337,11 +337,11 @@ class AgentSession(TurnsByHand):
 
     @property
     def history(self) -> list[ChatMessage]:
-        """What the model is told of the conversation, without its instructions."""
+        """The conversation as the model sees it, without instructions."""
         return self._started().history.messages()
 
     def update_history(self, messages: Sequence[ChatMessage]) -> None:
-        """What the model is told of the conversation from its next request on, as in `history` and edited."""
+        """Replace the conversation that the model sees from its next request on with an edited `history`."""
         self._started().history.replace(messages)
 
     @property
@@ -366,7 +366,7 @@ class AgentSession(TurnsByHand):
 
     @property
     def agent(self) -> Agent:
-        """Who has the caller: the persona, or a task that is awaited."""
+        """Who has the caller: the persona, or an awaited task."""
         return self._started().activities.agent
 
     @property

@@ -27,14 +27,14 @@ class SessionInput:
         return self._audio_enabled
 
     def set_audio_enabled(self, enabled: bool) -> None:
-        """False: nothing of the caller is heard. What was said before still is. Raises SessionMisuse before the start
+        """False: stop listening. Speech from before still counts. Raises SessionMisuse before the start
         of the session."""
         self._listen(enabled)
         self._audio_enabled = enabled
 
 
 class TurnsByHand:
-    """What a session can be told of its caller's turns, whatever its `turn_detection` is."""
+    """Commands about the caller's turns, for any `turn_detection`."""
 
     def __init__(self) -> None:
         self._input = SessionInput(lambda enabled: self._turn_taking().hear(enabled))
@@ -45,12 +45,12 @@ class TurnsByHand:
         return self._input
 
     def commit_user_turn(self, *, skip_reply: bool = False) -> asyncio.Future[str]:
-        """The caller is done: what was said up to now is a turn, and is answered (`skip_reply`: only kept). Await it
+        """The caller is done: commit the pending turn and answer it (`skip_reply`: only keep it). Await it
         for the words; empty: nothing was said."""
         return self._turn_taking().commit(skip_reply=skip_reply)
 
     def clear_user_turn(self) -> None:
-        """Throw away what the caller has said up to now."""
+        """Discard the pending user turn."""
         self._turn_taking().clear()
 
     def _turn_taking(self) -> TurnVerbs:

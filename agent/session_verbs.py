@@ -1,4 +1,4 @@
-"""What tools and hooks may ask of their session, and what they see of the persona that is active."""
+"""What tools and hooks may do with their session, and what they see of the active persona."""
 
 from __future__ import annotations
 

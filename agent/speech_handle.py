@@ -18,13 +18,13 @@ class SpeechHandle:
         interrupt: Callable[[SpeechHandle], None] = lambda _: None,
         awaited: Callable[[SpeechHandle], None] = lambda _: None,
     ) -> None:
-        """`awaited` is called when somebody begins to wait for it: a tool that waits for a reply must not be waited
+        """`awaited` is called when someone starts to wait for it: a tool that waits for a reply must not be waited
         for by that reply."""
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._interrupt = interrupt
         self._awaited = awaited
         self.interrupted = False
-        self.text = ""  # what was heard of it
+        self.text = ""  # the part that was heard
 
     def done(self) -> bool:
         return self._done.done()
@@ -43,6 +43,6 @@ class SpeechHandle:
     def __await__(self) -> Generator[object, None, SpeechHandle]:
         with waiting_for_conversation():
             self._awaited(self)
-            # Shielded: who gives up waiting must not end the speech for everybody else.
+            # Shielded: a cancelled waiter must not end the speech for the others.
             yield from asyncio.shield(self._done).__await__()
         return self

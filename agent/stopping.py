@@ -13,7 +13,7 @@ def on_stop_signals(
     loop: asyncio.AbstractEventLoop, stop: Callable[[], object], once: Callable[[], object]
 ) -> list[int]:
     """Call `stop` on SIGTERM and SIGINT, each time, and `once` on SIGHUP, which comes when the terminal is closed,
-    often twice, or from somebody who expects a reload. A SIGHUP that is ignored stays so: that is what nohup is for.
+    often twice, or from users who expect a reload. An ignored SIGHUP stays ignored, as nohup intends.
 
     Returns the signals that are handled now, for `loop.remove_signal_handler`.
     """

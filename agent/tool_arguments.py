@@ -12,13 +12,13 @@ from agent.speech.characters import valid_text
 
 __all__ = ["arguments_of", "as_object_text", "unused_call_id"]
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # of a surrogate pair; alone it is no character
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # half of a surrogate pair, invalid alone
 _FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
 
 
 def arguments_of(text: str) -> dict[str, Any]:
-    """The arguments by name. Nothing, `null`, `[]`, `""` and `{}` are no arguments; an object that was written as a
-    string, or in a code block, is that object. Raises ValueError when it is no JSON, TypeError when it is no object."""
+    """The arguments by name. Nothing, `null`, `[]`, `""` and `{}` mean no arguments; an object encoded as a
+    string, or in a code block, is that object. Raises ValueError for invalid JSON, TypeError if it is not an object."""
     value = _loaded(text)
     for _ in range(2):  # some servers encode twice
         if not isinstance(value, str):
@@ -35,7 +35,7 @@ def arguments_of(text: str) -> dict[str, Any]:
 
 
 def as_object_text(text: str) -> str:
-    """As JSON text of an object, as strict servers want them back: "{}" for what is none at all."""
+    """As the JSON text of an object, as strict servers require: "{}" for none."""
     try:
         value = arguments_of(text)
     except (ValueError, TypeError):

@@ -1,6 +1,6 @@
-"""Threads for synchronous tools: their own, so that one that hangs takes nothing from speech, and shared out by call.
+"""Separate threads for synchronous tools, so that hanging ones don't affect speech, with a limit per call.
 
-Each run has a thread of its own for as long as it takes. Python cannot end a thread, so one that hangs counts against
+Each run has its own thread. Python cannot end a thread, so a hanging one counts against
 its call until it returns; and it is a daemon, so it does not keep the process from ending.
 """
 
@@ -58,7 +58,7 @@ class ToolShare:
                 outcome.set_result((value, error))
 
         def run() -> None:
-            # Whatever it raises travels as a value: a future takes no StopIteration, and SystemExit would end the loop.
+            # Exceptions travel as values: a future rejects StopIteration, and SystemExit would end the loop.
             value, error = None, None
             try:
                 value = context.run(work)
@@ -67,7 +67,7 @@ class ToolShare:
             try:
                 loop.call_soon_threadsafe(over, value, error)
             except RuntimeError:
-                pass  # the loop is closed: nobody waits
+                pass  # the loop is closed: nobody is waiting
 
         try:
             threading.Thread(target=run, name=f"tool-{next(_NUMBERS)}", daemon=True).start()

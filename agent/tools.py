@@ -46,8 +46,8 @@ class _ToolOptions:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What came of a call. `output`: for the model. `value`: what the function returned. `silent`: nothing is to be
-    said of it."""
+    """The outcome of a call. `output`: for the model. `value`: the function's result. `silent`: say nothing
+    about it."""
 
     output: str
     is_error: bool = False
@@ -86,7 +86,7 @@ def function_tool(
 
 
 class FunctionTool:
-    """One function as a tool. Raises TypeError for a signature of which no schema can be made."""
+    """One function as a tool. Raises TypeError if its signature cannot be turned into a schema."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         options: _ToolOptions = getattr(function, _MARK, None) or _ToolOptions(function.__name__, "", 10)
@@ -107,7 +107,7 @@ class FunctionTool:
     async def call(
         self, ctx: RunContext, arguments: str, offload: Offload, *, max_characters: int = 16_000
     ) -> ToolOutcome:
-        """Run with JSON arguments as a model wrote them. Whatever it raises is told to the model: only a cancellation
+        """Run with a model's JSON arguments. Its exceptions are reported to the model: only a cancellation
         of the task that runs it is raised (one from within, of something that the tool awaited, is a failure)."""
         limit = TimeLimit(self.timeout_s)
         try:
@@ -125,12 +125,12 @@ class FunctionTool:
                 raise
             if isinstance(error, TimeoutError) and limit.expired():
                 _log.warning("tool %s took longer than %s s", self.name, self.timeout_s)
-                return ToolOutcome(f"{self.name} took too long and was given up.", is_error=True)
+                return ToolOutcome(f"{self.name} timed out.", is_error=True)
             _log.error("tool %s failed", self.name, exc_info=error)
             return self.failed()
 
     def failed(self) -> ToolOutcome:
-        """What the model reads of a failure that is not its business; the log has the details."""
+        """What the model reads about an internal failure; the log has the details."""
         return ToolOutcome(f"{self.name} failed with an internal error.", is_error=True)
 
     async def _run(self, values: dict[str, Any], offload: Offload) -> object:
@@ -199,7 +199,7 @@ def _argument_model(
     try:
         return contexts, pydantic.create_model(name, __config__=config, **fields)
     except pydantic.errors.PydanticSchemaGenerationError as error:
-        raise TypeError(f"tool {name}: no schema can be made of its parameters: {error.message}") from error
+        raise TypeError(f"tool {name}: no schema for its parameters: {error.message}") from error
 
 
 def _parameter_hints(function: Any, name: str) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _without_titles(schema: Any) -> Any:
 
 
 def _as_text(value: object, most: int) -> str:
-    """For the model and the record. Of a large value only as much is worked on as is kept."""
+    """For the model and the record. Only the kept part of a large value is processed."""
     if value is None:
         return "done"
     value = pruned(value, most)

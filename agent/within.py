@@ -1,7 +1,7 @@
-"""Within what the code of a persona runs: its activity, the reply that waits for it, and its time limit.
+"""The context in which a persona's code runs: its activity, the reply waiting for it, and its time limit.
 
-A tool or a hook may wait for the conversation itself (speech, a reply, the caller, a task). What it waits for has to
-know that, or the two would wait for each other; and its time limit stands still meanwhile.
+A tool or hook may wait for the conversation itself (speech, a reply, the caller, a task), which has to
+know that, or the two would wait for each other; its time limit is paused meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["TimeLimit", "Within", "enter", "waiting_for_conversation", "within"]
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """`activity`: whose tool or hook it is. `reply`: the one that waits for it, if one does. `run_task` has the session
+    """`activity`: the owner of the tool or hook. `reply`: the reply waiting for it, if any. `run_task` has the session
     run a task and gives its result."""
 
     activity: object
@@ -43,7 +43,7 @@ def enter(place: Within) -> None:
 
 @contextmanager
 def waiting_for_conversation() -> Iterator[None]:
-    """The time limit of the tool or hook that runs stands still meanwhile."""
+    """Pauses the time limit of the running tool or hook."""
     limit = _limit.get()
     if limit is not None:
         limit.pause()

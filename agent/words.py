@@ -1,4 +1,4 @@
-"""What is said when no model can be asked, by language and key. Every language has every key; a persona's own `canned`
+"""Phrases for when no model is available, by language and key. Every language has every key; a persona's own `canned`
 overrides single ones. Without words ("") nothing is said: so a persona does without "welcome_back", which greets a
 caller who is back from hold."""
 
@@ -19,9 +19,9 @@ CANNED: Mapping[str, str] = {
     "still_there_again": "Hello? I'm still here if you need me.",
     "welcome_back": "I'm here.",
     "goodbye": "Thank you for calling. Goodbye!",
-    "goodbye_silence": "I can't hear you any more, so I'll hang up now. Please call again any time. Goodbye!",
+    "goodbye_silence": "I can't hear you anymore, so I'll hang up now. Please call again any time. Goodbye!",
     "goodbye_wordless": "I'm sorry, I can't make out any words, so I'll hang up now. Please call again. Goodbye!",
-    "goodbye_max_length": "I'm sorry, we have come to the end of the time for this call. Thank you, and goodbye!",
+    "goodbye_max_length": "I'm sorry, we've reached the time limit for this call. Thank you, and goodbye!",
     "goodbye_drain": "I'm sorry, I have to end this call now. Please call again in a little while. Goodbye!",
     "goodbye_lost": "Sorry, we lost the connection. Goodbye!",
     "goodbye_error": "I'm sorry, I'm having technical trouble. Please call again in a little while. Goodbye!",
@@ -144,5 +144,5 @@ def words_of_language(language: str) -> Mapping[str, str]:
 
 
 def canned_words(key: str, own: Mapping[str, str], language: str) -> str:
-    """The persona's own words for `key`, else those of its language. Raises KeyError for a key that is not known."""
+    """The persona's own phrase for `key`, else its language's. Raises KeyError for an unknown key."""
     return own[key] if key in own else words_of_language(language)[key]

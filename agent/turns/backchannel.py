@@ -1,4 +1,4 @@
-"""Words by which a listener says "go on", by language. Pure."""
+"""Words with which a listener signals attention, by language. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PHRASES: dict[str, frozenset[str]] = {
     "es": frozenset({"aja", "ajá", "bien", "bueno", "claro", "mhm", "ok", "okay", "sí", "si", "vale", "ya"}),
     "fr": frozenset({"ah", "bien", "d accord", "hm", "hmm", "mhm", "ok", "okay", "oui", "ouais", "très bien"}),
 }  # fmt: skip
-# What a recogniser that only knows expected sentences must know too, or it takes "okay" for the nearest of them.
+# Also expected by recognisers with a grammar, which would otherwise map "okay" to the nearest expected phrase.
 COMMON: dict[str, tuple[str, ...]] = {"en": ("uh huh", "mm hmm", "okay", "i see")}
 _LONGEST = 2  # words in the longest phrase
 

@@ -1,6 +1,6 @@
-"""A function that blocks the event loop holds up every call of its process. What is done about it, by how long. Pure.
+"""Escalation for a function that blocks the event loop, and with it every call of its process, by duration. Pure.
 
-100 ms  Name: who it is, with its stack (a second for code that is nobody's function)
+100 ms  Log it with its stack (after a second for code outside persona functions)
 3 s     Announce("one_moment") to all calls of the process, 7.5 s Announce("still_working")
 12 s    LastResort: all calls hear goodbye, then the process ends, since nothing can bring the loop back
 """
@@ -38,7 +38,7 @@ BlockAction = Name | Announce | LastResort
 
 
 class LoopBlock:
-    """One stretch in which the loop stands still."""
+    """One period in which the loop is blocked."""
 
     def __init__(self) -> None:
         self._named = False

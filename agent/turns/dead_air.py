@@ -2,7 +2,7 @@
 
     answered --waits(since)--> waiting --first_ms--> Filler("one_moment") --next_ms--> Filler("still_working") ...
 
-`since` is the end of the last sound of either side. What the agent waits for itself (a model, a function, speech that
+`since` is the end of the last sound from either side. What the agent itself waits for (a model, a function, speech that
 is being made or recognized) does not matter.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 __all__ = ["DeadAir", "Filler"]
 
 _NEXT = 1.5  # times the first wait
-_PATIENT_AFTER = 3  # fillers; who waits for a minute is not spoken to every five seconds
+_PATIENT_AFTER = 3  # fillers; someone who waits for a minute is not spoken to every five seconds
 _PATIENT = 3.0
 
 
@@ -39,16 +39,16 @@ class DeadAir:
         return self._since + self._first_s * factor
 
     def waits(self, since: float) -> None:
-        """An answer is owed and nothing has been heard since then, or will be heard from then on if it is to come.
+        """An answer is due and nothing has been heard since then, or will be heard until then.
         To be repeated as that becomes known better."""
         self._since = since
 
     def attended(self) -> None:
-        """Nobody waits just now: the caller speaks, or the agent does."""
+        """Nobody is waiting now: the caller or the agent is speaking."""
         self._since = None
 
     def answered(self) -> None:
-        """Nothing is owed, or the caller has said something new: the next wait begins with the first filler."""
+        """No answer is due, or the caller has said something new: the next wait starts with the first filler."""
         self._since = None
         self._given = 0
 

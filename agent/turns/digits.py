@@ -58,7 +58,7 @@ class DigitCollector:
         return self._last_at + self.entry.inter_digit_timeout_ms / 1000
 
     def begin(self, entry: DigitEntry | None) -> None:
-        """Another persona: what was keyed for the one before goes with it."""
+        """Another persona: digits keyed for the previous one are dropped."""
         self.entry = entry
         self._text = ""
 
@@ -78,7 +78,7 @@ class DigitCollector:
         return self._entered("length") if len(self._text) == self.entry.length else ()
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """The caller could not press a key for so long, up to now."""
+        """The caller was unable to press keys for this long, until now."""
         self._last_at = min(now, self._last_at + seconds)
 
     def tick(self, now: float) -> tuple[DigitsEntered, ...]:

@@ -3,7 +3,7 @@
     idle --SpeechStarted--> speech --SpeechEnded--> silence --the delay--> idle, TurnDecided("silence")
                                ^  |                    |
                                |  +--max_turn_ms: TurnDecided("forced"), a new turn begins
-                               +------SpeechStarted----+ (the same turn goes on)
+                               +------SpeechStarted----+ (the same turn continues)
 
     speech, silence --EndOfTurn, not eager, detection "stt"--> idle, TurnDecided("end_of_turn")
     speech, silence --commit--> idle, TurnDecided("committed")
@@ -14,10 +14,10 @@ The delay after the last sound depends on who detects turns, and on how likely i
     stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
     manual  never: only `commit` decides
 
-`hold` lets all of it stand still and asks for the text; `resume` decides at once what the caller had said before.
+`hold` suspends everything and asks for the text; `resume` decides at once on what the caller said before.
 
 FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it is
-there when the silence is over; with "stt" only when the recogniser does not end the turn itself. Speech that goes on
+there when the silence is over; with "stt" only when the recogniser does not end the turn itself. Speech that continues
 after a flush is another piece of the same turn.
 """
 
@@ -55,13 +55,13 @@ class EndpointingSettings:
 
 @dataclass(frozen=True, slots=True)
 class FlushSpeech:
-    """Ask for the final text of what was said since the last flush."""
+    """Ask for the final text since the last flush."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDecided:
     """The caller is done. `at` is when that was due, `speech_ended_at` when the last sound of speech was heard. `why`:
-    for people, what the decision rests on."""
+    the reason of the decision, for people."""
 
     at: float
     started_at: float
@@ -121,7 +121,7 @@ class Endpointing:
         return actions
 
     def commit(self, now: float) -> tuple[EndpointAction, ...]:
-        """The application says that the caller is done. Speech that is going on is cut in two."""
+        """The application says that the caller is done. Ongoing speech is split."""
         if self.state == "idle":
             return ()
         speaking = self.state == "speech"
@@ -131,7 +131,7 @@ class Endpointing:
         return actions
 
     def lost(self, now: float) -> tuple[EndpointAction, ...]:
-        """The recogniser's stream broke: until `recovered` nobody else ends turns, so silence does."""
+        """The recogniser's stream broke: until `recovered`, silence ends turns."""
         self._lost = True
         return self.tick(now)
 
@@ -139,7 +139,7 @@ class Endpointing:
         self._lost = False
 
     def hold(self) -> tuple[EndpointAction, ...]:
-        """The caller hears nothing and is not heard. Speech that was going on has been ended before."""
+        """The caller hears nothing and is not heard. Ongoing speech has been ended first."""
         self._held = True
         if self.state != "silence" or self.flushed:
             return ()
@@ -147,14 +147,14 @@ class Endpointing:
         return (FlushSpeech(),)
 
     def resume(self, now: float) -> tuple[EndpointAction, ...]:
-        """What had been said before the hold is a turn."""
+        """Speech from before the hold becomes a turn."""
         self._held = False
         if self.state != "silence" or self.settings.detection == "manual":
             return ()
         return self._decide("silence", now, self.ended_at, "the caller came back from hold")
 
     def discard(self) -> None:
-        """What was said is no turn (a backchannel). Speech that is going on begins a new one."""
+        """Discard the pending user turn (a backchannel). Ongoing speech starts a new one."""
         self.likelihood = None
         if self.state == "silence":
             self.state = "idle"

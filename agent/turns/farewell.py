@@ -1,4 +1,4 @@
-"""What is left of a farewell after what has been said already: nobody says goodbye twice. Pure."""
+"""Removes from a farewell what has already been said, so that there is only one goodbye. Pure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def says_goodbye(text: str) -> bool:
 
 
 def left_to_say(farewell: str, said: str) -> str:
-    """The sentences of `farewell` that are new after `said`. A goodbye is none if the last of what was said was one,
-    in whatever words."""
+    """The sentences of `farewell` that are new after `said`. A goodbye is dropped if `said` ended with one,
+    in any words."""
     before = _sentences(said)
     if not before:
         return farewell.strip()

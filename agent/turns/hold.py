@@ -4,9 +4,9 @@
     held --resumed--> talking, GoOn
     held --max_hold_ms--> over, HeldTooLong
 
-The caller is greeted when there has been a conversation before. Then what waits is said: the reply that came
-meanwhile, or what was being said, from the beginning of its sentence. When nothing waits, an open question is asked
-again.
+The caller is greeted if there was a conversation before. Then pending speech is said: a reply that arrived
+meanwhile, or the interrupted speech, from the beginning of its sentence. If nothing is pending, an open question is
+asked again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class HeldTooLong:
-    """Nobody is there to say goodbye to."""
+    """There is nobody to say goodbye to."""
 
     at: float
 
@@ -81,13 +81,14 @@ class Hold:
 
 
 class OpenQuestion:
-    """What the agent has asked and the caller has not answered."""
+    """The agent's question that the caller has not answered yet."""
 
     def __init__(self) -> None:
         self.text = ""
 
     def agent_said(self, text: str) -> None:
-        """All that was heard of a message. One without a question closes nothing: "One moment." may follow it."""
+        """A message as far as it was heard. One without a question leaves an open question open: "One moment." may
+        follow it."""
         sentences = [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
         if sentences and sentences[-1].rstrip("\"')]").endswith(_QUESTION_END):
             self.text = sentences[-1]

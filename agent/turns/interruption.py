@@ -3,18 +3,18 @@
     calm --SpeechStarted, agent interruptible--> judging, PauseOutput
     judging --SpeechEnded, Interim, Final, deadline--> calm, Interrupt or ResumeOutput
 
-Judged by what was said and how long it took, whichever is known first:
+Decided by the words and the duration, whichever is known first:
 
     length                      words that are no backchannel   backchannel   no words
     under min_duration_ms       Interrupt, if sure              Resume        Resume
     up to backchannel_max_ms    Interrupt                       Resume        Interrupt
     longer                      Interrupt                       Interrupt     Interrupt
 
-An answer of which nothing has been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is
+An answer that has not been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is
 interrupted by words alone: sounds and backchannels let it come.
 
 The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without
-speech and without a verdict it goes on.
+speech and without a decision it continues.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class InterruptionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the agent is doing when a signal comes. `interruptible`: it talks or is about to, and may be interrupted.
+    """What the agent is doing when a signal arrives. `interruptible`: it talks or is about to, and may be interrupted.
     `words_only`: only by words. `answer_expected`: it has just asked, so that "yes" is an answer and no backchannel."""
 
     interruptible: bool = False
@@ -63,7 +63,7 @@ class PauseOutput:
 
 @dataclass(frozen=True, slots=True)
 class ResumeOutput:
-    """What was said in the pause is no turn, unless `keep_turn` (its words are still to come)."""
+    """Discard the pending user turn, unless `keep_turn` (its words have not arrived yet)."""
 
     keep_turn: bool = False
 
@@ -96,7 +96,7 @@ class Interruption:
 
     @property
     def _longest_s(self) -> float:
-        """Speech this long is an interruption whatever its words."""
+        """Speech this long is an interruption regardless of its words."""
         settings = self.settings
         return (settings.backchannel_max_ms if settings.has_transcripts else settings.min_duration_ms) / 1000
 

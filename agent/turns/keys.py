@@ -12,7 +12,7 @@ _TEXT = 64  # characters of keyed digits that one turn may have
 
 
 class Presses:
-    """`a_second` presses on average, `burst` at once (a leg hands on what was keyed before the agent came)."""
+    """`a_second` presses on average, `burst` at once (a leg passes on keys from before the agent joined)."""
 
     def __init__(self, *, a_second: float, burst: int) -> None:
         self._a_second, self._burst = a_second, float(burst)
@@ -33,7 +33,7 @@ class Presses:
 
 
 class KeyTurns:
-    """Entries that follow each other within `gap_ms` become one turn: the first is told at once, those behind it
+    """Entries that follow each other within `gap_ms` become one turn: the first is reported at once, later ones
     together when the gap is over."""
 
     def __init__(self, *, gap_ms: float) -> None:
@@ -67,5 +67,5 @@ class KeyTurns:
         return (entry,)
 
     def forget(self) -> None:
-        """What waits is for nobody any more."""
+        """Drop what is waiting."""
         self._waiting = None

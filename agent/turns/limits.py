@@ -25,7 +25,7 @@ class LengthLimit:
 
 
 class FailureCount:
-    """Replies that failed in a row."""
+    """Consecutive failed replies."""
 
     def __init__(self, *, max_in_a_row: int) -> None:
         self._max = max_in_a_row

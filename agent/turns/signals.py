@@ -1,5 +1,5 @@
-"""What the turn machines are told about the caller, whoever noticed it: the VAD, a recogniser that detects turns,
-a semantic model beside the VAD, the application. Pure.
+"""Signals about the caller for the turn machines, from any source: the VAD, a recogniser that detects turns,
+a semantic model next to the VAD, the application. Pure.
 
 Times are loop-clock seconds. `at` of speech is its place in the audio; `at` of all other signals is when they came.
 """
@@ -44,7 +44,7 @@ class SpeechEnded:
 
 @dataclass(frozen=True, slots=True)
 class Interim:
-    """`text`: the words so far of what is being said. They may still change."""
+    """`text`: the words of the current speech so far. They may still change."""
 
     text: str
     at: float
@@ -52,7 +52,7 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """`text`: the words of the turn so far, which change no more. Empty: there was sound, but no word in it."""
+    """`text`: the final words of the turn so far. Empty: there was sound, but no words."""
 
     text: str
     at: float
@@ -76,7 +76,7 @@ class EndOfTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnResumed:
-    """The caller goes on after an eager `EndOfTurn`."""
+    """The caller continues after an eager `EndOfTurn`."""
 
     at: float
 

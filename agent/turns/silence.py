@@ -31,7 +31,7 @@ class SilenceLadder:
         self._idle_since: float | None = None
         self._quiet_since: float | None = None  # as if the noises since had not been
         self.rung = 0
-        self.on = True  # False: a persona that wants none is active
+        self.on = True  # False: the active persona does not use it
 
     @property
     def deadline(self) -> float | None:
@@ -41,7 +41,7 @@ class SilenceLadder:
         return due if self._quiet_since is None else min(due, self._quiet_since + 2 * self._away_s)
 
     def idle(self, now: float) -> None:
-        """Nothing goes on from now; a repeat changes nothing."""
+        """The line is idle from now on. Idempotent."""
         if self._idle_since is None:
             self._idle_since = now
             if self._quiet_since is None:
@@ -52,7 +52,7 @@ class SilenceLadder:
         self._idle_since = self._quiet_since = None
 
     def sound(self) -> None:
-        """The caller's line makes a sound, of which nobody knows yet whether it has words. It postpones a step while
+        """A sound on the caller's line, not yet known to have words. It postpones a step while
         it lasts and afterwards, by as long again as one step takes: noises don't keep a call alive."""
         self._idle_since = None
 

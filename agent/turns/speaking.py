@@ -1,7 +1,7 @@
-"""Joins what a VAD and a recogniser tell of the same speech, so that for the machines beginnings and ends alternate.
+"""Merges a VAD's and a recogniser's signals about the same speech, so that starts and ends alternate for the machines.
 Pure: the shell calls `tick` at `deadline`.
 
-What the recogniser tells counts for a turn of which the VAD hears nothing (there is none, or the caller is too quiet):
+The recogniser's signals count for a turn that the VAD does not hear (there is none, or the caller is too quiet):
 
                             the VAD hears the turn    it does not
     the VAD's               as they come              -
@@ -25,7 +25,7 @@ _WORDLESS_S = 1.0
 
 class Speaking:
     def __init__(self) -> None:
-        self.now = False  # somebody speaks
+        self.now = False  # the caller is speaking
         self._voice = False  # the VAD hears it
         self._voiced = False  # the VAD has heard something of this turn
         self._guessed = False  # an eager end of turn came since the last beginning
@@ -40,13 +40,13 @@ class Speaking:
         return self.lost(now) if self.deadline is not None and now >= self.deadline else ()
 
     def voice(self, signal: SpeechStarted | SpeechEnded) -> tuple[Signal, ...]:
-        """What the VAD tells."""
+        """A signal from the VAD."""
         self._voice = isinstance(signal, SpeechStarted)
         self._voiced = self._voiced or self._voice
         return self._begin(signal) if isinstance(signal, SpeechStarted) else self._end(signal.at, signal.noticed_at)
 
     def recogniser(self, signal: Signal) -> tuple[Signal, ...]:
-        """What a recogniser tells that detects turns."""
+        """A signal from a recogniser that detects turns."""
         match signal:
             case SpeechStarted():
                 return () if self._voiced else self._begin(signal)
@@ -69,11 +69,11 @@ class Speaking:
         return self._end(at, at)
 
     def lost(self, at: float) -> tuple[Signal, ...]:
-        """No words come any more."""
+        """No more words arrive."""
         return () if self._voice else self._end(min(self._words_at, at), at)
 
     def deaf(self) -> None:
-        """The VAD tells nothing any more."""
+        """The VAD no longer gives signals."""
         self._voice = self._voiced = False
 
     def _interim(self, signal: Interim) -> tuple[Signal, ...]:

@@ -1,7 +1,7 @@
 """From speech probabilities and frame levels to when speech began and ended in the audio. Pure.
 
 A recogniser of speech (Silero) answers late: its probability rises one window after the onset and falls one to three
-windows after the end. So both ends are dated by the level of the 20 ms frames within what it calls speech.
+windows after the end. So both ends are dated by the level of the 20 ms frames within the detected speech.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class VoiceActivity:
         return self._while_speaking(probability, at) if self.speaking else self._while_quiet(probability, at)
 
     def cut(self, at: float) -> tuple[VoiceEvent, ...]:
-        """Nothing more will be heard for now; what comes later has nothing to do with what came before."""
+        """Listening stops for now; later audio is unrelated to earlier audio."""
         ended = (SpeechEnded(self._end(), at),) if self.speaking else ()
         self.speaking = False
         self._candidate_windows = 0

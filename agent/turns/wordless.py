@@ -1,9 +1,9 @@
-"""Turns without a word: television, hold music, a bad line. They are asked about ever more rarely, then the call ends.
-Pure.
+"""Turns without words: television, hold music, a bad line. The agent asks about them less and less often, then ends the
+call. Pure.
 
     wordless turn   1: ask   2: ask   3: -   4: ask   5..7: -   8: end, if they have gone on for a minute
 
-Words or keys begin anew. Sound without end has no turns to count: a minute and a half of it is too much as well.
+Words or keys reset the count. Endless sound has no turns to count, so a minute and a half of it ends the call too.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Literal
 
 __all__ = ["WordlessTurns"]
 
-_LEAST_S = 60.0  # a noisy minute costs nobody the call
+_LEAST_S = 60.0  # a noisy minute must not end a call
 _MOST_VOICED_MS = 90_000.0
 
 
 class WordlessTurns:
     def __init__(self, *, most: int | None) -> None:
-        """`most` turns in a row without a word; None: without limit."""
+        """`most` consecutive turns without words; None: no limit."""
         self._most = most
         self._first_at: float | None = None
         self._voiced_ms = 0.0
@@ -31,7 +31,7 @@ class WordlessTurns:
         self._voiced_ms = 0.0
 
     def turn(self, voiced_ms: float, now: float) -> Literal["ask", "pass", "end"]:
-        """One more turn without a word ended now."""
+        """Another turn without words has ended."""
         self.in_a_row += 1
         self._voiced_ms += voiced_ms
         if self._first_at is None:

@@ -33,7 +33,7 @@ async def test_a_short_block_costs_nobody_the_call_and_names_the_tool(start_gate
         (told,) = _told(gateway, "blocks the event loop")
         assert told.startswith("tool freeze blocks")
         assert "enemy_personas.py" in told
-        await until(lambda: _told(gateway, "goes on after"), 12, what="the end of the block")
+        await until(lambda: _told(gateway, "was blocked for"), 12, what="the end of the block")
         await asyncio.sleep(1)
         assert not call.ended.done()
         assert not neighbour.ended.done()

@@ -131,8 +131,7 @@ async def test_a_tool_that_throws_or_hangs_is_told_to_the_model(
     (said,) = _said(record)
     assert (
         said.startswith("I found this:")
-        and {"broken": "failed", "hangs": "took too long", "blocks": "took too long", "unknown": "unknown"}[name[5:]]
-        in said
+        and {"broken": "failed", "hangs": "timed out", "blocks": "timed out", "unknown": "unknown"}[name[5:]] in said
     )
     (result,) = [e for e in record["events"] if e["type"] == "function_call_output"]
     assert result["is_error"]

@@ -196,7 +196,7 @@ def test_max_length():
 
     phone = call(script, Greeter(), max_call_ms=5000)
     assert phone.events[-1].reason == "max_length"
-    assert phone.of(AgentMessage)[-1].text.startswith("I'm sorry, we have come to the end")
+    assert phone.of(AgentMessage)[-1].text.startswith("I'm sorry, we've reached the time limit")
     assert_played_out(phone)
 
 

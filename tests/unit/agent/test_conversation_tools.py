@@ -97,7 +97,7 @@ def test_a_tool_runs_after_the_decision_beside_the_speech_and_the_model_reads_it
         ("look_up", "[1]", "must be a JSON object"),
         ("refuse", "{}", "no such order"),
         ("crash", "{}", "crash failed with an internal error."),
-        ("hang", "{}", "hang took too long and was given up."),
+        ("hang", "{}", "hang timed out."),
         ("invented", "{}", "There is no function invented."),
     ],
 )
