@@ -178,8 +178,10 @@ class HttpSettings(_Section):
         default=False,
         description="Whether the API needs a key even if `api_keys` is empty: one made by `trunkline keys`.",
     )
-    key_requests_per_second: float = Field(default=50, gt=0, le=10_000, description="Requests with one key.")
-    key_burst: int = Field(default=100, ge=1, le=100_000, description="Requests with one key at once.")
+    key_requests_per_second: float = Field(
+        default=50, gt=0, le=10_000, description="Requests with one key of `trunkline keys`."
+    )
+    key_burst: int = Field(default=100, ge=1, le=100_000, description="The same, at once.")
 
 
 def provider_problem(part: str, name: str) -> str:
