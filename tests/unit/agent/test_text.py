@@ -4,8 +4,8 @@ import pytest
 
 from agent.history import History
 from agent.pipeline.script import Script
-from agent.pipeline.segment import Segmenter
 from agent.providers.base import ChatMessage, ToolCall, WordMark
+from agent.speech.sentences import Segmenter
 from agent.speech.stage import SpokenPiece
 
 

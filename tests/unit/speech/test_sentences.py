@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.pipeline.segment import Segmenter
 from agent.speech.characters import is_break
+from agent.speech.sentences import Segmenter
 
 
 def pieces(text: str, size: int = 3) -> list[str]:
