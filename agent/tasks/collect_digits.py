@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 
 from agent.context import RunContext
-from agent.events import (
-    AgentStartedSpeaking,
-    AgentStoppedSpeaking,
-    CallerHeld,
-    DigitReceived,
-    SessionEvent,
-    UserStartedSpeaking,
-    UserStoppedSpeaking,
-)
 from agent.hooks import StopResponse, UserTurn
 from agent.persona import Agent
-from agent.pipeline.alarm import Alarm
 from agent.providers.phrases import spoken_digits
-from agent.rules import Rules
+from agent.rules import Intent, Rules, Slot
+from agent.tasks.attempts import AskedAgain
 from agent.tasks.confirm import Confirm
 from agent.tasks.digit_words import digit_words, read_out
-from agent.tasks.task import Task
 from agent.tools import ToolError, function_tool
 from agent.turns.backchannel import normalized_words
 from agent.turns.digits import DigitEntry
-from agent.turns.first_digit import FirstDigit, Nothing
-from agent.words import canned_words
 
 __all__ = ["CollectDigits", "digits_in"]
 
@@ -40,14 +27,11 @@ _ENDING = 4  # digits of a secret that are read back
 _LONG = 8  # a secret must be so long that its last digits give nothing away
 
 
-class CollectDigits(Task[str]):
+class CollectDigits(AskedAgain[str]):
     """`number = await CollectDigits("Your order number, please.", length=5)`: the digits as text.
 
     Raises ToolError when the caller has none, or has given none that fits in `retries` more attempts.
     """
-
-    silence_ladder = False  # it has its own patience
-    timeout_s = 180.0
 
     def __init__(
         self,
@@ -76,54 +60,35 @@ class CollectDigits(Task[str]):
             least = most = length
         if not 1 <= least <= most:
             raise ValueError(f"digits from {least} to {most} cannot be collected")
-        if retries < 0 or first_digit_timeout_ms <= 0:
-            raise ValueError("retries must be at least 0, first_digit_timeout_ms positive")
         count = f"{least} digits long" if least == most else f"{least} to {most} digits long"
-        super().__init__(greeting=prompt, instructions=_INSTRUCTIONS.format(prompt=prompt, length=count))
+        super().__init__(
+            prompt,
+            _INSTRUCTIONS.format(prompt=prompt, length=count),
+            first_digit_timeout_ms=first_digit_timeout_ms,
+            retries=retries,
+            retry_prompt=retry_prompt,
+        )
         self.digits = DigitEntry(most, terminators, inter_digit_timeout_ms, secret)
         self._least, self._most = least, most
         self._secret, self._confirm = secret, confirm
-        self._attempts_left = 1 + retries
-        self._retry_prompt = retry_prompt
         self._valid = valid
         self._said = ""  # the first digits of a number that is said in pieces
-        self._patience = FirstDigit(limit_ms=first_digit_timeout_ms)
-        self._confirming = False
-        self._stop_watching: Callable[[], None] = lambda: None
         self._paused_recording = False
 
     def begin(self, asker: Agent) -> None:
         super().begin(asker)
-        self.rules = Rules((), fallback=self._again())
+        number = Intent("number", ("{digits}", "it is {digits}"), ("digits",), tool="take_digits")
+        slot = Slot(self.greeting, digits=(self._least, self._most), retry=self.again)
+        self.rules = Rules((number,), {"digits": slot}, fallback=self.again)
 
     async def on_enter(self, ctx: RunContext) -> None:
         if self._secret and not ctx.session.recording_paused:
             self._paused_recording = True
             ctx.session.pause_recording()
-        alarm: Alarm[Nothing] = Alarm(
-            asyncio.get_running_loop(), self._patience, lambda nothing: self._nothing(ctx, nothing)
-        )
-
-        def happened(event: SessionEvent) -> None:
-            match event:
-                case _ if self._confirming:
-                    self._patience.busy()
-                case AgentStoppedSpeaking(interrupted=False) | UserStoppedSpeaking():
-                    self._patience.quiet(event.at)
-                case AgentStartedSpeaking() | UserStartedSpeaking() | DigitReceived() | CallerHeld():
-                    self._patience.busy()
-            alarm.set()
-
-        unsubscribe = ctx.session.subscribe(happened)
-
-        def stop() -> None:
-            unsubscribe()
-            alarm.cancel()
-
-        self._stop_watching = stop
+        await super().on_enter(ctx)
 
     async def on_exit(self, ctx: RunContext) -> None:
-        self._stop_watching()
+        await super().on_exit(ctx)
         if self._paused_recording:
             ctx.session.resume_recording()
 
@@ -161,33 +126,22 @@ class CollectDigits(Task[str]):
             return
         self._said = ""
         if not self._least <= len(digits) <= self._most or (self._valid is not None and not self._valid(digits)):
-            self._failed(ctx)
+            self.attempt_failed(ctx)
         elif not self._confirm or await self._confirmed(digits):
             self.complete(digits)
         else:
-            self._failed(ctx)
+            self.attempt_failed(ctx)
 
     async def _confirmed(self, digits: str) -> bool:
-        self._confirming = True
+        self.patient(False)
         try:
             return await Confirm(self._read_back(digits))
         finally:
-            self._confirming = False
+            self.patient(True)
 
-    def _nothing(self, ctx: RunContext, nothing: tuple[Nothing, ...]) -> None:
-        if nothing:
-            self._said = ""
-            self._failed(ctx)
-
-    def _failed(self, ctx: RunContext) -> None:
-        self._attempts_left -= 1
-        if self._attempts_left > 0:
-            ctx.session.say(self._again())
-        else:
-            self.fail(ToolError("the caller gave no number that fits"))
-
-    def _again(self) -> str:
-        return self._retry_prompt or f"{canned_words('didnt_catch', self.canned, self.language)} {self.greeting}"
+    def attempt_failed(self, ctx: RunContext) -> None:
+        self._said = ""
+        super().attempt_failed(ctx)
 
     def _read_back(self, digits: str) -> str:
         words = digit_words(self.language)

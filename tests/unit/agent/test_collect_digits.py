@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from phone import Phone, call
 
-from agent import Agent, function_tool
+from agent import Agent, RunContext, function_tool
 from agent.events import (
     AgentMessage,
     DigitReceived,
@@ -21,10 +23,14 @@ from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
 from agent.providers.rules import RulesLLM
 from agent.rules import Intent, Rules
-from agent.tasks import CollectDigits
+from agent.tasks import CollectDigits, Menu
 from agent.tasks.collect_digits import digits_in
+from agent.testing.expectation import Expectation
+from agent.testing.fixture_format import load_fixture
+from agent.testing.replay import replay_fixture
 from agent.turns.first_digit import FirstDigit, Nothing
 
+AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 PROMPT = "Your order number, please."
 AGAIN = f"Sorry, I didn't catch that. Could you say it again? {PROMPT}"
 
@@ -102,7 +108,10 @@ def test_too_few_are_asked_for_again_and_the_third_time_is_the_last():
 
     phone = collect(script, "Never mind.", length=5)
     assert said(phone) == [PROMPT, AGAIN, AGAIN, "Never mind."]
-    assert phone.of(FunctionCallOutput)[-1].is_error and outcome(phone) == "the caller gave no number that fits"
+    assert (
+        phone.of(FunctionCallOutput)[-1].is_error
+        and outcome(phone) == f'the caller gave no answer that fits to "{PROMPT}"'
+    )
 
 
 def test_nobody_keys_anything():
@@ -252,6 +261,83 @@ def test_contradictions_are_refused(options):
 )
 def test_digits_in_words(text, said_before, digits):
     assert digits_in(text, said_before, 5, 5) == digits
+
+
+class Orders(Agent):
+    """You know about orders."""
+
+    greeting = "Order desk."
+    rules = Rules((Intent("bye", ("no thank you goodbye", "goodbye"), tool="end_call", reply="Goodbye!"),))
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        number = await CollectDigits("Please key in or say your order number.", length=5)
+        await ctx.session.say(f"Order {number} is on its way.")
+
+
+@pytest.mark.parametrize(("name", "number"), [("spoken_order_number", "29340"), ("dtmf_order", "48115")])
+def test_it_works_by_speech_and_by_key_with_the_offline_providers(name, number):
+    fixture = replace(load_fixture(AUDIO / name), expect=Expectation(), dialplan=None)
+    result = replay_fixture(fixture, persona=Orders)
+    (done,) = [event for event in result.events if event.type == "task_completed"]
+    assert (done.fields["outcome"], done.fields["result"]) == ("completed", number), result.transcript
+    assert f"Order {number} is on its way." in result.transcript
+
+
+class Front(Agent):
+    """You answer first."""
+
+    @function_tool
+    async def route(self) -> str:
+        choices = {"1": "sales", "2": "billing", "*": "the operator"}
+        return f"to {await Menu(choices, 'Sales, billing, or the operator?')}"
+
+
+@pytest.mark.parametrize(
+    ("pressed", "spoken", "chosen"),
+    [
+        ("2", "", "billing"),
+        ("*", "", "the operator"),
+        ("92", "", "billing"),
+        ("", "billing", "billing"),
+        ("", "number one please", "sales"),
+        ("", "The operator.", "the operator"),
+        ("", "i would like to buy something", "sales"),
+    ],
+)
+def test_a_menu_by_key_by_number_and_by_name(pressed, spoken, chosen):
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 4000)
+        for key in pressed:
+            phone.session.on_digit(key, phone.now)
+            await phone.wait(6000)
+        if spoken:
+            await phone.speak(600, 3000)
+
+    picks = ModelTurn((ToolCall("c2", "choose", '{"name": "sales"}'),))
+    llm = FakeLLM(ModelTurn((ToolCall("c1", "route", "{}"),)), *([picks] if "buy" in spoken else []), "Fine.")
+    phone = call(script, Front(), llm=llm, stt=FakeSTT("hello", spoken), away_ms=None)
+    assert outcome(phone) == f"to {chosen}"
+
+
+def test_a_menu_needs_no_model():
+    class Ruled(Front):
+        rules = Rules((Intent("route", ("hello",), tool="route", reply="{result}"),))
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 4000)
+        await phone.speak(600, 6000)
+        await phone.speak(600, 3000)
+
+    phone = call(script, Ruled(), llm=RulesLLM(), stt=FakeSTT("hello", "blue cheese", "billing please"), away_ms=None)
+    assert outcome(phone) == "to billing"
+
+
+@pytest.mark.parametrize("choices", [{}, {"1": "a", "2": "a"}, {"": "a"}, {"x": "a"}])
+def test_choices_that_cannot_be_told_apart_are_refused(choices):
+    with pytest.raises(ValueError):
+        Menu(choices, "Which?")
 
 
 def test_the_wait_for_a_first_digit():
