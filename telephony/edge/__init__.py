@@ -3,7 +3,7 @@
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
-from telephony.edge.hops import CallerGone, DialAttempted, DialogEnded, DigitPressed
+from telephony.edge.hops import CallerGone, DialAttempted, DialogEnded, DigitPressed, TrunkChanged
 from telephony.edge.protocol import (
     Admitter,
     Dial,
@@ -16,7 +16,8 @@ from telephony.edge.protocol import (
     Source,
     WorkerAddress,
 )
-from telephony.edge.settings import EdgeLimits, EdgeSettings, EdgeTimers, ListenAddress, Trunk
+from telephony.edge.settings import EdgeLimits, EdgeSettings, EdgeTimers, ListenAddress, Registrar, Trunk
+from telephony.edge.trunk_status import PlaceStatus, Refusal, TrunkStatus
 
 __all__ = [
     "Admitter",
@@ -37,9 +38,14 @@ __all__ = [
     "GatewayStatus",
     "InviteInfo",
     "ListenAddress",
+    "PlaceStatus",
+    "Refusal",
     "Refuse",
     "RefusedInvite",
+    "Registrar",
     "Source",
     "Trunk",
+    "TrunkChanged",
+    "TrunkStatus",
     "WorkerAddress",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from telephony.edge.settings import EdgeLimits, Trunk
 from telephony.sip.uri import as_ip
@@ -28,6 +28,7 @@ class TrunkTable:
                 shift = network.max_prefixlen - network.prefixlen
                 prefixes = self._lengths[network.version].setdefault(shift, {})
                 prefixes.setdefault(int(network.network_address) >> shift, index)
+        self._hosts: dict[str, str] = {}  # what the names of trunks' hosts stand for
         self._known: OrderedDict[str, str] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
 
@@ -37,8 +38,16 @@ class TrunkTable:
     def named(self, name: str) -> Trunk:
         return self._trunks[name]
 
+    def set_hosts(self, name: str, ips: Iterable[str]) -> None:
+        """The addresses of the trunk's hosts: they belong to it, beside its networks."""
+        self._hosts = {ip: owner for ip, owner in self._hosts.items() if owner != name}
+        for ip in ips:
+            self._hosts.setdefault(ip, name)
+        self._known.clear()
+        self._strangers.clear()
+
     def trunk_of(self, ip: str) -> str | None:
-        """The first trunk of the settings that allows the address; None: a stranger."""
+        """The first trunk of the settings that allows the address, or whose host it is; None: a stranger."""
         known = self._known.get(ip)
         if known is not None or ip in self._strangers:
             return known
@@ -60,7 +69,7 @@ class TrunkTable:
         number = int(address)
         lengths = self._lengths[address.version]
         fitting = [index for shift, prefixes in lengths.items() if (index := prefixes.get(number >> shift)) is not None]
-        return self._names[min(fitting)] if fitting else None
+        return self._names[min(fitting)] if fitting else self._hosts.get(str(address))
 
 
 class Bucket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,11 @@ from telephony.edge.protocol import Admitter, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
 from telephony.edge.settings import EdgeSettings
+from telephony.edge.trunk_status import Refusal
 from telephony.edge.trust import Trust
 from telephony.edge.waiting import WaitingInvites
 from telephony.sip import writing
+from telephony.sip.digest_server import DigestServer
 from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
 from telephony.sip.places import FailedPlaces
@@ -30,6 +33,7 @@ from telephony.sip.uri import Uri, bracketed
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
 
 LOOPBACK = "127.0.0.1"
+_REFUSALS_KEPT = 10  # of each trunk
 NO_TRUNK = TrunkMedia(())
 
 
@@ -57,6 +61,7 @@ class EdgeContext:
         sockets: Sequence[PublicSocket],
         worker_port: int,
         key: bytes,
+        trunks: TrunkTable | None = None,
     ) -> None:
         self.settings = settings
         self.limits = settings.limits
@@ -67,7 +72,7 @@ class EdgeContext:
         self.worker_port = worker_port
         self.branches = Branches(key)
         self._tokens = 0
-        self.trunks = TrunkTable(settings.trunks)
+        self.trunks = trunks or TrunkTable(settings.trunks)
         self.rates = SourceRates(settings.limits)
         self.waiting = WaitingInvites(settings.limits.invites_per_second, settings.limits.invite_wait_s)
         self.dialogs = DialogTable()
@@ -78,6 +83,12 @@ class EdgeContext:
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
+        self.trunk_refusals: dict[str, deque[Refusal]] = {
+            trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
+        }
+        self.challengers = {
+            trunk.name: DigestServer(trunk.realm, key) for trunk in settings.trunks if trunk.callers is not None
+        }
         self.resends = ResendTable(settings.timers.public)
         self.relays = RelayTable(remembered, settings.timers)
         self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"
@@ -156,7 +167,7 @@ class EdgeContext:
         status: int,
         *,
         reason: str = "",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     ) -> SendPublic:
         """An answer of our own to a caller. Its To tag comes out the same for each retransmission."""
         data = self.answer_bytes(request, (hop.ip, hop.port), status, reason=reason, headers=headers)
@@ -173,7 +184,7 @@ class EdgeContext:
         status: int,
         *,
         reason: str = "",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     ) -> bytes:
         tag = ""
         if status > 100 and not request.to_tag:

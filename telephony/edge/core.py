@@ -5,6 +5,9 @@ Nothing that arrives may raise: what a part cannot handle is counted and dropped
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import SystemRandom
+
 import structlog
 
 from telephony.edge.budget import begins_something
@@ -18,6 +21,7 @@ from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
+from telephony.edge.trunk_side import TrunkSide
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
 from telephony.sip.parse import Malformed, Request, parse
@@ -30,13 +34,15 @@ _LOG_EVERY_S = 1.0
 
 
 class EdgeCore:
-    def __init__(self, context: EdgeContext) -> None:
+    def __init__(self, context: EdgeContext, random: Callable[[], float] | None = None) -> None:
+        """`random` gives numbers from 0 to 1."""
         self._context = context
         self._inbound = InboundRequests(context)
         self._dialing = Dialing(context)
         self._from_worker = WorkerMessages(context, self._dialing)
+        self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
-        self._from_public = PublicResponses(context, self._pending, self._dialing)
+        self._from_public = PublicResponses(context, self._pending, self._dialing, self.trunks)
         self._ending = EndingCalls(context, self._dialing)
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -181,7 +187,7 @@ class EdgeCore:
 
     def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
         """No TCP connection could be made to this address."""
-        return self._dialing.not_connected(ip, port, now)
+        return self._dialing.not_connected(ip, port, now) + self.trunks.not_connected(ip, port, now)
 
     def last_word(self, leg_id: str, cause: str) -> SendPublic | None:
         dialog = self._context.dialogs.of_leg(leg_id)
@@ -211,10 +217,12 @@ class EdgeCore:
         actions: list[Action] = [*again]
         for key in lost:
             actions += self._dialing.unreachable(key, now)
+            actions += self.trunks.lost(key, now)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)
         actions += self._dialing.due(now)
+        actions += self.trunks.due(now)
         for due in context.relays.due(now):
             actions += self._ending.due(due, now)
         for dialog in context.dialogs.expired(now):

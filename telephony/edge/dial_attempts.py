@@ -13,6 +13,7 @@ from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic
 from telephony.edge.protocol import Dial
 from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_public import request_to_public
+from telephony.edge.trunk_status import Refusal
 from telephony.edge.way import way_to
 from telephony.sip.digest import DigestClient
 from telephony.sip.parse import Response
@@ -116,6 +117,10 @@ class DialAttempts:
             self._context.failed_places.failed(attempt.place, now, retry_after_s)
         elif attempt.heard:
             self._context.failed_places.worked(attempt.place)
+        if (status == 0 or status >= 300) and not asked.cancelled:
+            kept = self._context.trunk_refusals.get(asked.dialog.trunk)
+            if kept is not None:
+                kept.append(Refusal(now, attempt.place, status, reason[:100]))
         leg_id = asked.dialog.leg_id
         return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now)]
 

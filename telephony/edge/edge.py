@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from random import SystemRandom
 from typing import TypeVar
 
 import structlog
@@ -27,12 +30,16 @@ from telephony.edge.hops import (
     InviteRefused,
     SendPublic,
     SendWorker,
+    TrunkChanged,
 )
+from telephony.edge.names import DnsService, Names, NameService, follow
 from telephony.edge.protocol import Admitter, Dial, Flood, RefusedInvite, WorkerAddress
 from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
+from telephony.edge.trunk_status import TrunkStatus
 from telephony.edge.udp import UdpPort
 from telephony.errors import PortTaken, TelephonyMisuse
+from telephony.sip.resolving import Place, SipTransport
 
 __all__ = ["Edge"]
 
@@ -50,7 +57,8 @@ class Edge:
     for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer,
     `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
-    `on_attempt` for each place that a worker's call was tried at, when that is over.
+    `on_attempt` for each place that a worker's call was tried at, when that is over, `on_trunk` when a trunk is
+    registered or not any more, or a host of it up or down. `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -65,6 +73,8 @@ class Edge:
         on_caller_gone: Callable[[CallerGone], None] | None = None,
         on_digit: Callable[[DigitPressed], None] | None = None,
         on_attempt: Callable[[DialAttempted], None] | None = None,
+        on_trunk: Callable[[TrunkChanged], None] | None = None,
+        names: NameService | None = None,
     ) -> None:
         self._settings = settings
         self._admitter = admitter
@@ -75,10 +85,14 @@ class Edge:
         self._on_caller_gone = on_caller_gone
         self._on_digit = on_digit
         self._on_attempt = on_attempt
+        self._on_trunk = on_trunk
+        self._name_service = names or DnsService()
+        self._looking_up: set[asyncio.Task[None]] = set()
+        self._deregistered = asyncio.Event()
         self.counters = EdgeCounters()
-        trunks = TrunkTable(settings.trunks)
+        self._trunks = TrunkTable(settings.trunks)
         self._tcp = TcpConnections(
-            settings.limits, self.counters, self._from_public, trunks, self._carries_a_call, self._not_connected
+            settings.limits, self.counters, self._from_public, self._trunks, self._carries_a_call, self._not_connected
         )
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
@@ -105,9 +119,12 @@ class Edge:
             for a in self._addresses
         ]
         key = secrets.token_bytes(32)
-        self._context = EdgeContext(self._settings, self._admitter, self.counters, sockets, worker_port, key)
+        self._context = EdgeContext(
+            self._settings, self._admitter, self.counters, sockets, worker_port, key, self._trunks
+        )
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        self._look_up_trunks()
         log.info("edge listens", addresses=[str(address) for address in self._addresses])
 
     async def _listen(self, index: int, address: ListenAddress) -> None:
@@ -124,6 +141,30 @@ class Edge:
                 raise PortTaken(str(address)) from error
             raise
         self._addresses.append(ListenAddress(address.transport, address.host, bound[1]))
+
+    def _look_up_trunks(self) -> None:
+        """The places of each trunk's hosts, now and whenever an answer of the name service is too old."""
+        transports: tuple[SipTransport, ...] = tuple(dict.fromkeys(address.transport for address in self._addresses))
+        names = Names(self._name_service, transports, SystemRandom().random)
+        core, loop = self._running_core(), self._loop
+
+        def set_registrar(name: str, places: Sequence[Place]) -> None:
+            self._perform(core.trunks.set_registrar(name, places, loop.time()))
+
+        def set_hosts(name: str, places: Sequence[Place]) -> None:
+            core.trunks.set_places(name, places, loop.time())
+
+        for trunk in self._settings.trunks:
+            if trunk.hosts:
+                self._start_looking_up(follow(names, trunk.hosts, partial(set_hosts, trunk.name)))
+            if trunk.register is not None:
+                targets = (trunk.register.target,)
+                self._start_looking_up(follow(names, targets, partial(set_registrar, trunk.name)))
+
+    def _start_looking_up(self, following: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(following)
+        self._looking_up.add(task)
+        task.add_done_callback(self._looking_up.discard)
 
     async def _open_worker_socket(self) -> int:
         self._worker_socket = await UdpPort.open(LOOPBACK, 0, self._from_worker, self.counters)
@@ -168,6 +209,27 @@ class Edge:
         self._perform(actions)
         return ended
 
+    @property
+    def trunks(self) -> tuple[TrunkStatus, ...]:
+        """How each trunk is doing: registered until when, which hosts are up, what it refused of late."""
+        return self._running_core().trunks.status()
+
+    def trunk_places(self, trunk: str) -> tuple[Place, ...]:
+        """Where a call of the trunk is to be tried, best first; empty while its names are not known. The first is for
+        `Dial.host`, `port` and `transport`, the rest for `Dial.others`."""
+        return self._running_core().trunks.places(trunk, self._loop.time())
+
+    async def end_trunks(self, within_s: float = 2.0) -> None:
+        """Deregister everywhere; returns when that is done, or after so long."""
+        core = self._running_core()
+        for task in self._looking_up:
+            task.cancel()
+        self._perform(core.trunks.stop(self._loop.time()))
+        self._deregistered.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._deregistered.wait()
+
     def allow_dial(self, dial: Dial) -> None:
         """The worker may place this call, within 10 s. Raises TelephonyMisuse when it cannot go there."""
         self._running_core().allow_dial(dial, self._loop.time())
@@ -201,7 +263,9 @@ class Edge:
         for port in (*self._udp.values(), self._worker_socket):
             if port is not None:
                 port.close()
-        dialing = self._tcp.close()
+        dialing = [*self._tcp.close(), *self._looking_up]
+        for task in dialing:
+            task.cancel()
         await asyncio.gather(*dialing, return_exceptions=True)
         for server in self._servers:
             await server.wait_closed()
@@ -239,7 +303,10 @@ class Edge:
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
-        self._perform(self._running_core().tick(self._loop.time()))
+        core = self._running_core()
+        self._perform(core.tick(self._loop.time()))
+        if not core.trunks.ending:
+            self._deregistered.set()
 
     # What is to be done
 
@@ -257,6 +324,8 @@ class Edge:
                     self._tell(self._on_flood, flood)
                 case DialAttempted():
                     self._tell(self._on_attempt, action)
+                case TrunkChanged():
+                    self._tell(self._on_trunk, action)
                 case DialogEnded():
                     self._tell(self._on_dialog_ended, action)
                 case CallCancelled(leg_id):

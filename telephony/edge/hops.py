@@ -19,6 +19,7 @@ __all__ = [
     "InviteRefused",
     "SendPublic",
     "SendWorker",
+    "TrunkChanged",
 ]
 
 
@@ -102,8 +103,17 @@ class DialAttempted:
     ended_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkChanged:
+    """A trunk is registered or not any more, or one of its hosts is up or down."""
+
+    trunk: str
+    text: str
+
+
 Action = (
-    DialAttempted
+    TrunkChanged
+    | DialAttempted
     | SendPublic
     | SendWorker
     | InviteRefused

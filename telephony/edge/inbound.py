@@ -10,6 +10,7 @@ from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
 from telephony.edge.attempts import Attempt, attempt_key
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.capabilities import ALLOW, EXTENSIONS
+from telephony.edge.challenging import challenge
 from telephony.edge.context import EdgeContext
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, PublicParty, Reply, WorkerParty
@@ -85,6 +86,11 @@ class InboundRequests:
         """A new call within the rate of its trunk."""
         context = self._context
         info = invite_info(request, hop, context.trunks.named(trunk), context.limits, now)
+        asked = challenge(context, request, hop, trunk, now)
+        if isinstance(asked, Refuse):
+            return self._refuse(request, hop, info, asked, "digest")
+        if asked is not None:
+            return [asked]
         try:
             self._check(request, hop, trunk)
         except Unacceptable as error:

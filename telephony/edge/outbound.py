@@ -13,6 +13,7 @@ from telephony.edge.protocol import WorkerAddress
 from telephony.edge.relays import Asked, Relay
 from telephony.edge.to_public import request_to_public, response_to_public
 from telephony.edge.to_worker import own_to_worker, response_to_worker
+from telephony.edge.trunk_side import TrunkSide
 from telephony.edge.way import way_to_public
 from telephony.sip.parse import Request, Response
 from telephony.sip.uri import contact_uri
@@ -186,8 +187,9 @@ class WorkerMessages:
 class PublicResponses:
     """Answers of callers to what workers, or the edge in a worker's stead, sent them."""
 
-    def __init__(self, context: EdgeContext, pending: PendingRequests, dialing: Dialing) -> None:
+    def __init__(self, context: EdgeContext, pending: PendingRequests, dialing: Dialing, trunks: TrunkSide) -> None:
         self._context = context
+        self._trunks = trunks
         self._dialing = dialing
         self._pending = pending
 
@@ -196,6 +198,8 @@ class PublicResponses:
         if not context.is_public_via(response.via):
             return self._stray()
         branch = response.via.branch
+        if (ours := self._trunks.response(response, hop, now)) is not None:
+            return ours
         invite = context.relays.asked(branch, "INVITE")
         if invite is not None and invite.initial and response.cseq_method in ("INVITE", "CANCEL"):
             if response.cseq_method == "INVITE":

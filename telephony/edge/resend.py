@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telephony.edge.hops import SendPublic, SendWorker
 from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, Came, Do, Timers, Transaction
@@ -34,10 +34,19 @@ class ResendTable:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._waiting
 
-    def request(self, key: Hashable, action: SendPublic | SendWorker, now: float, *, invite: bool = False) -> None:
-        """A request has just been sent for the first time."""
+    def request(
+        self,
+        key: Hashable,
+        action: SendPublic | SendWorker,
+        now: float,
+        *,
+        invite: bool = False,
+        limit_s: float | None = None,
+    ) -> None:
+        """A request has just been sent for the first time. `limit_s`: how long to wait for its answer, if not 64 T1."""
         machine = CLIENT_INVITE if invite else CLIENT_OTHER
-        self._start(key, action, Transaction(machine, now, reliable=_reliable(action), timers=self._timers))
+        timers = self._timers if limit_s is None else replace(self._timers, limit_s=limit_s)
+        self._start(key, action, Transaction(machine, now, reliable=_reliable(action), timers=timers))
 
     def final_answer(self, key: Hashable, action: SendPublic | SendWorker, now: float) -> None:
         """An answer to an INVITE, of 300 or above, has just been sent for the first time."""

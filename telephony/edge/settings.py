@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
 from telephony.edge.protocol import Transport
 from telephony.errors import TelephonyMisuse
+from telephony.sip.digest import Credentials
 from telephony.sip.media_policy import MediaPolicy, Network, TrunkMedia
+from telephony.sip.probing import ProbePolicy
+from telephony.sip.registration import RegistrationPolicy
+from telephony.sip.resolving import Target
 from telephony.sip.transactions import Timers
 
-__all__ = ["EdgeLimits", "EdgeSettings", "EdgeTimers", "ListenAddress", "Trunk"]
+__all__ = ["EdgeLimits", "EdgeSettings", "EdgeTimers", "ListenAddress", "Registrar", "Trunk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,24 @@ class ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Registrar:
+    """`address` is what is registered, `uri` whom it is registered with."""
+
+    address: str  # "sip:bob@carrier.example"
+    target: Target
+    policy: RegistrationPolicy = field(default_factory=RegistrationPolicy)
+
+    @property
+    def uri(self) -> str:
+        """Request-URI (RFC 3261 section 10.2): the domain of the address."""
+        return f"sip:{self.address.rpartition('@')[2]}"
+
+    @property
+    def user(self) -> str:
+        return self.address.removeprefix("sip:").rpartition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Trunk:
     """Who may call. The first trunk whose networks hold the source address names the call's trunk."""
 
@@ -53,6 +76,12 @@ class Trunk:
     called_from: Literal["request-uri", "to"] = "request-uri"  # where its called numbers stand
     trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From says who calls
     media_networks: tuple[str, ...] = ()  # where its audio may go beside those; empty: any public address
+    hosts: tuple[Target, ...] = ()  # where calls are sent to, in order; what they resolve to may call us, too
+    account: Credentials | None = None  # with which its challenges are answered
+    register: Registrar | None = None  # needs an account where the registrar asks for one
+    probe: ProbePolicy | None = None
+    callers: Mapping[str, str] | None = None  # user -> password: its callers are challenged for one of them
+    realm: str = ""  # of those challenges
 
     @property
     def media(self) -> TrunkMedia:
@@ -67,6 +96,8 @@ class Trunk:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise TelephonyMisuse(f"trunk {self.name!r}: {error}") from error
+        if self.callers is not None and not (self.callers and self.realm):
+            raise TelephonyMisuse(f"trunk {self.name!r}: challenges need a realm and at least one user")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Reachability(StrEnum):
 class ProbePolicy:
     every_s: float = 30.0
     retry_s: float = 5.0  # after a probe that failed
+    answer_s: float = 5.0  # as long as an answer is waited for
     down_after: int = 3  # failures in a row
     up_after: int = 2  # answers in a row, of a peer that was down
 

@@ -80,6 +80,7 @@ class RegistrationPolicy:
     first_wait_s: float = 5.0
     longest_wait_s: float = 300.0
     refused_wait_s: float = 60.0  # at least, once the credentials were refused: nobody is hammered
+    answer_s: float = 8.0  # with another host left, as long as an answer is waited for
     longest_min_expires_s: int = 86_400
 
 
@@ -107,11 +108,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class SendRegister:
-    """`headers`: the credentials. `next_host`: to one that has not been asked in this try."""
+    """`headers`: the credentials. `next_host`: to one that this try has not asked; `new_try`: one begins."""
 
     expires_s: int  # 0: deregister
     headers: tuple[tuple[str, str], ...]
     next_host: bool = False
+    new_try: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ class Registration:
         if next_host:
             self._challenges = 0
         headers = () if self._digest is None else tuple(self._digest.answers("REGISTER", self._uri))
-        return SendRegister(0 if self._state is _S.ENDING else self._asked_s, headers, next_host)
+        return SendRegister(0 if self._state is _S.ENDING else self._asked_s, headers, next_host, new_try)
 
     def _step(self, happened: _Happened) -> None:
         after = STEPS.get((self._state, happened))

@@ -138,14 +138,15 @@ def respond(
     *,
     reason: str = "",
     to_tag: str = "",
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
 ) -> bytes:
     """An answer of our own to the request that has these lines (RFC 3261 section 8.2.6). `to_tag` is used when the
     request has none; a 100 gets none."""
     texts = reply_lines(lines, via, received_from, to_tag)
     if status == 100:
         texts += [line.text for line in lines if line.name == "timestamp"]
-    texts += [f"{clean(name)}: {clean(value)}" for name, value in (headers or {}).items()]
+    fields = headers.items() if isinstance(headers, Mapping) else headers or ()
+    texts += [f"{clean(name)}: {clean(value)}" for name, value in fields]
     return assemble(f"SIP/2.0 {status} {clean(reason) or phrase_of(status)}", texts)
 
 

@@ -88,7 +88,7 @@ def line(credentials: Credentials | None = BOB, *, random: float = 0.0, **policy
 def test_it_is_refreshed_at_a_fraction_of_what_the_registrar_gave() -> None:
     here = line(expiry_s=3600)
     here.start()
-    assert here.last == SendRegister(3600, ())
+    assert here.last == SendRegister(3600, (), new_try=True)
     here.answer(Answered(200, "OK", granted_s=120))
     assert here.state is RegistrationState.REGISTERED
     assert here.machine.status.registered_until == 1120

@@ -1,0 +1,37 @@
+"""How a trunk is doing, for pages and commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telephony.sip.probing import ProbeStatus
+from telephony.sip.registration import RegistrationStatus
+from telephony.sip.resolving import Place
+
+__all__ = ["PlaceStatus", "Refusal", "TrunkStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    place: Place
+    probe: ProbeStatus | None  # None: it is not probed
+    passed_over_until: float  # seconds, loop clock; 0: it has not failed of late
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that a trunk did not take."""
+
+    at: float  # seconds, loop clock
+    place: Place
+    status: int  # 0: no answer
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkStatus:
+    name: str
+    places: tuple[PlaceStatus, ...]
+    registration: RegistrationStatus | None  # None: it is not registered with
+    registrar: Place | None  # which the last REGISTER went to
+    refusals: tuple[Refusal, ...]  # the last few, oldest first
