@@ -57,6 +57,7 @@ def configure(level: str = "info", format: Literal["json", "console"] = "json", 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(target)
+    handler.addFilter(_without_peers_tracebacks)  # ahead of the limit: it counts what is written
     handler.addFilter(RepeatLimit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -142,6 +143,20 @@ def _within(outer: str, inner: str) -> str:
     """Tool arguments are the caller's words, whatever their names."""
     named = inner in _NUMBER_KEYS or inner in _DIGIT_KEYS or _SECRET_KEYS.search(inner)
     return outer if outer in ("arguments", "output") and not named else inner
+
+
+# --- what others send ---------------------------------------------------------------------------------------------
+
+
+def _without_peers_tracebacks(record: logging.LogRecord) -> bool:
+    """A logging filter. What cannot be read as HTTP is its sender's fault: one line, without what was sent, instead of
+    the traceback that aiohttp logs as an error."""
+    error = record.exc_info[1] if record.name == "aiohttp.server" and record.exc_info else None
+    if error is not None and type(error).__module__ == "aiohttp.http_exceptions":
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = f"unreadable HTTP request from %s: {type(error).__name__}", record.args
+        record.exc_info = record.exc_text = None
+    return True
 
 
 # --- repetition -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadStatusLine
 
 from agent.privacy import Privacy
 from agent.turns.digits import DigitEntry
@@ -144,6 +145,26 @@ def test_exceptions_are_masked_too(stream: io.StringIO) -> None:
         assert "RuntimeError" in line["exception"]
         assert "SECRET" not in line["exception"].split("RuntimeError: ")[-1]
         assert "4711" not in line["exception"].split("RuntimeError: ")[-1]
+
+
+def test_what_cannot_be_read_as_http_is_one_line_without_a_traceback(stream: io.StringIO) -> None:
+    server = logging.getLogger("aiohttp.server")
+    for _ in range(100):
+        try:
+            raise BadStatusLine("GET /secret/\x16")
+        except BadStatusLine as error:
+            server.exception("Error handling request from %s", "192.0.2.7", exc_info=error)
+    try:
+        raise KeyError("ours")
+    except KeyError as error:
+        server.exception("Error handling request from %s", "192.0.2.7", exc_info=error)
+    *theirs, ours = lines(stream)
+    assert len(theirs) == 20
+    assert {(line["level"], line["event"]) for line in theirs} == {
+        ("warning", "unreadable HTTP request from 192.0.2.7: BadStatusLine")
+    }
+    assert "secret" not in str(theirs) and "Traceback" not in str(theirs)
+    assert ours["level"] == "error" and "KeyError" in ours["exception"]
 
 
 def test_repeated_messages_are_counted_and_not_written(stream: io.StringIO) -> None:
