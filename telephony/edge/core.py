@@ -175,7 +175,7 @@ class EdgeCore:
         for dialog in self._context.dialogs.of_worker(name):
             if dialog.live:
                 ended.append(dialog.leg_id)
-                actions += self._ending.end(dialog, "worker lost", now, tell_worker=False)
+                actions += self._ending.end(dialog, "worker lost", now, tell_worker=False, status=503)
             elif dialog.state is DialogState.ENDED:
                 dialog.happened(DialogEvent.CUT)  # nobody is left to answer what is repeated
         return ended, actions

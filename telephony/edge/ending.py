@@ -73,9 +73,9 @@ class EndingCalls:
 
     def _invite_not_taken(self, relay: Relay, now: float) -> list[Action]:
         context, dialog = self._context, relay.dialog
-        actions = self._final_answer(dialog, 500, _NOT_TAKEN, now)
+        actions = self._final_answer(dialog, 503, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
-        refused = RefusedInvite(dialog.info, 500, writing.phrase_of(500), _NOT_TAKEN, "not-taken", now, dialog.leg_id)
+        refused = RefusedInvite(dialog.info, 503, writing.phrase_of(503), _NOT_TAKEN, "not-taken", now, dialog.leg_id)
         return [
             *actions,
             InviteRefused(refused),
@@ -113,6 +113,8 @@ class EndingCalls:
             return []
         tag = dialog.worker.tag or context.branches.to_tag(dialog.sip_call_id, dialog.public.tag, reply.via)
         headers = {"Reason": writing.reason_header(status, cause)}
+        if status == 503:  # another worker, or another gateway, will take it
+            headers["Retry-After"] = str(context.limits.retry_after_s)
         data = writing.respond(reply.lines, reply.via, reply.received_from, status, to_tag=tag, headers=headers)
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
         key = context.finish_attempt(dialog, reply, data, now, by_us=True)

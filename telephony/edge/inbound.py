@@ -140,7 +140,7 @@ class InboundRequests:
         if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
             log.error("call given to an unknown worker", leg_id=decision.leg_id, worker=decision.worker.name)
             rule, leg_id = "error", decision.leg_id
-            decision = Refuse(500, "Server Internal Error", cause_text="the call's worker is gone")
+            decision = Refuse(503, "Service Unavailable", cause_text="the call's worker is gone")
         if isinstance(decision, Refuse):
             return self._refuse(request, hop, info, decision, rule, leg_id=leg_id)
         return self._forward_new(request, hop, info, decision)

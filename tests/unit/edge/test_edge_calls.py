@@ -198,7 +198,7 @@ def test_a_refusal_cannot_smuggle_header_lines(world: World) -> None:
     assert values(answer, "x-evil") == []
 
 
-def test_an_admitter_that_fails_or_names_an_unknown_worker_leads_to_500(world: World) -> None:
+def test_an_admitter_that_fails_leads_to_500_and_one_that_names_a_worker_that_is_gone_to_503(world: World) -> None:
     def broken(_: object) -> Refuse:
         raise RuntimeError("no")
 
@@ -206,7 +206,7 @@ def test_an_admitter_that_fails_or_names_an_unknown_worker_leads_to_500(world: W
     world.caller(call_request())
     world.admitter.decide = Forward(WorkerAddress("w9", "127.0.0.1", 1), "c9")
     world.caller(call_request(call="call-2"))
-    assert statuses(world) == [500, 500]
+    assert statuses(world) == [500, 503]
     assert [(event.invite.rule, event.invite.leg_id) for event in world.refused] == [("error", ""), ("error", "c9")]
 
 

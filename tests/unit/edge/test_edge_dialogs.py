@@ -197,7 +197,7 @@ def test_an_unanswered_call_of_a_lost_worker_is_refused_until_its_ack(world: Wor
     world.tick(0.6)
     first, again = world.to_public()
     assert isinstance(first, Response)
-    assert (first.status, first.to_tag) == (500, "bob")
+    assert (first.status, first.to_tag, values(first, "retry-after")) == (503, "bob", ["5"])
     assert again.lines == first.lines
     assert ended == ["c1"]
     world.caller(call_request("ACK", to_tag="bob", body=b""))

@@ -14,19 +14,20 @@ def methods(world: World) -> list[str]:
     return [message.method for message in world.to_worker() if isinstance(message, Request)]
 
 
-def test_an_invite_that_is_not_taken_gets_500_and_a_record_that_says_so(world: World) -> None:
+def test_an_invite_that_is_not_taken_gets_503_and_a_record_that_says_so(world: World) -> None:
     world.caller(call_request())
     world.public.clear()
     world.tick(2.0)
     (answer,) = world.to_public()[:1]
     assert answer.lines and values(answer, "reason") == [
-        'SIP;cause=500;text="the call worker did not take the request"'
+        'SIP;cause=503;text="the call worker did not take the request"'
     ]
+    assert values(answer, "retry-after") == ["5"]
     assert methods(world)[:4] == ["INVITE", "INVITE", "INVITE", "CANCEL"]  # sent again after 0.5 and 1 s
     refused, ended = world.told
     assert isinstance(refused, InviteRefused) and isinstance(ended, DialogEnded)
     invite = refused.invite
-    assert (invite.rule, invite.status, invite.leg_id) == ("not-taken", 500, "c1")
+    assert (invite.rule, invite.status, invite.leg_id) == ("not-taken", 503, "c1")
     assert world.context.counters["not_taken"] == 1
 
 
