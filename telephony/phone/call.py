@@ -13,7 +13,7 @@ from telephony.phone.errors import BadPeerMessage, CallFailed
 from telephony.phone.rtp import ReceivedPackets
 from telephony.phone.sdp import MediaDirection, describe, understand
 from telephony.phone.signaling import CallEnded, InDialogRequest, Signaling
-from telephony.phone.transaction import FinalAnswer
+from telephony.phone.transaction import ClientTransaction, FinalAnswer
 from telephony.phone.transport import Address
 from telephony.sip.new_request import NewRequest
 from telephony.sip.parse import Response
@@ -56,6 +56,7 @@ class PhoneCall:
         self._hanging_up: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._responding: FinalAnswer | None = None
+        self._inviting: ClientTransaction | None = None
 
     # --- what a test or measurement does with a call ---
 
@@ -153,8 +154,8 @@ class PhoneCall:
         self._transact_invite(self.invite)
 
     def _transact_invite(self, invite: NewRequest) -> None:
-        transaction = self._phone.transact(invite, self._hop(invite), self._on_invite_response)
-        transaction.final.add_done_callback(self._on_invite_final)
+        self._inviting = self._phone.transact(invite, self._hop(invite), self._on_invite_response)
+        self._inviting.final.add_done_callback(self._on_invite_final)
 
     def _on_invite_response(self, response: Response) -> None:
         assert self.invite is not None
@@ -196,7 +197,9 @@ class PhoneCall:
 
     def _on_invite_final(self, final: asyncio.Future[Response | None]) -> None:
         response = final.result()
-        if response is None:
+        if response is None and self._inviting is not None and self._inviting.refused:
+            self._fail(CallFailed(503, "nobody listens at {}:{}".format(*self.peer)))  # RFC 3261 section 8.1.3.1
+        elif response is None:
             self._fail(CallFailed(408, "no answer to the INVITE"))
         elif response.status >= 300 and not self._try_again(response):
             retry_after = response.value("retry-after").split(";")[0].split("(")[0].strip()

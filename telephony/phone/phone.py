@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
@@ -61,6 +61,7 @@ class Phone:
         self._transport: SipTransport | None = None
         self._calls: dict[tuple[str, str], PhoneCall] = {}  # by Call-ID and our tag
         self._transactions: OrderedDict[tuple[str, str], ClientTransaction] = OrderedDict()  # by branch and method
+        self._asked: defaultdict[Address, set[ClientTransaction]] = defaultdict(set)  # without a final response
         self._replies: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._incoming: asyncio.Queue[PhoneCall] = asyncio.Queue()
 
@@ -68,7 +69,7 @@ class Phone:
         """Open the SIP socket. Raises PortTaken."""
         try:
             self._transport = await open_transport(
-                self._transport_name, self.host, self._port, self._on_message, self._tls
+                self._transport_name, self.host, self._port, self._on_message, self._tls, on_refused=self._on_refused
             )
         except OSError as error:
             raise PortTaken(f"{self._transport_name}://{self.host}:{self._port}") from error
@@ -176,10 +177,17 @@ class Phone:
             reliable=self.reliable,
             timers=self.timers,
         )
+        self._asked[to].add(transaction)
+        transaction.final.add_done_callback(lambda _: self._forget_asked(to, transaction))
         self._transactions[branch_of(request), request.method] = transaction
         if len(self._transactions) > _REMEMBERED:
             self._transactions.popitem(last=False)
         return transaction
+
+    def _forget_asked(self, to: Address, transaction: ClientTransaction) -> None:
+        self._asked[to].discard(transaction)
+        if not self._asked[to]:
+            del self._asked[to]
 
     def send(self, request: NewRequest, to: Address) -> None:
         self._opened().send(bytes(request), to)
@@ -225,6 +233,10 @@ class Phone:
         if self.reliable or via.rport is not None:
             return request.source
         return request.source[0], via.port or 5060
+
+    def _on_refused(self, address: Address) -> None:
+        for transaction in tuple(self._asked.get(address, ())):
+            transaction.nobody_there()
 
     def _on_message(self, message: Request | Response, source: Address) -> None:
         try:

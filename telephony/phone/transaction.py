@@ -20,6 +20,8 @@ from telephony.sip.transactions import (
 
 __all__ = ["ClientTransaction", "FinalAnswer"]
 
+_REFUSALS = 2
+
 
 class _Running:
     """A transaction with running timers. `perform` is called with each action."""
@@ -54,7 +56,8 @@ class _Running:
 
 
 class ClientTransaction:
-    """One request. `final` becomes its final response, or None when none came within `timers.limit`.
+    """One request. `final` becomes its final response, or None when none came within `timers.limit`, or nobody listens
+    where it goes (`refused`).
 
     `on_response` is called for every response, including repeated finals (which an INVITE must acknowledge again).
     """
@@ -74,9 +77,23 @@ class ClientTransaction:
         self.final: asyncio.Future[Response | None] = loop.create_future()
         machine = CLIENT_INVITE if invite else CLIENT_OTHER
         self._running = _Running(Transaction(machine, loop.time(), reliable=reliable, timers=timers), self._perform)
+        self._refusals = 0
+        self._heard = False
         send()
 
+    @property
+    def refused(self) -> bool:
+        """Nobody listened there, twice: a program that is being started again has half a second."""
+        return self._refusals >= _REFUSALS and not self._heard
+
+    def nobody_there(self) -> None:
+        """The network says so of what was sent."""
+        self._refusals += 1
+        if self.refused:
+            self.abandon()
+
     def received(self, response: Response) -> None:
+        self._heard = True
         self._running.came(came_of(response.status))
         if self._on_response is not None:
             self._on_response(response)

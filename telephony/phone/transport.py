@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from telephony.phone.unreachable import enable_errors, refused_by
 from telephony.sip.framing import KEEPALIVE, FramingError, StreamFramer
 from telephony.sip.parse import Malformed, Request, Response, parse
 
@@ -16,6 +18,7 @@ __all__ = ["Address", "SipTransport", "TcpTransport", "TransportName", "UdpTrans
 Address = tuple[str, int]
 TransportName = Literal["udp", "tcp", "tls"]
 OnMessage = Callable[[Request | Response, Address], None]
+OnRefused = Callable[[Address], None]
 _CHUNK = 65_536
 _LONGEST = 65_536  # of one message
 _log = logging.getLogger(__name__)
@@ -46,27 +49,48 @@ def _parsed(data: bytes) -> Request | Response | None:
 class UdpTransport(asyncio.DatagramProtocol):
     reliable = False
 
-    def __init__(self, on_message: OnMessage) -> None:
+    def __init__(self, on_message: OnMessage, on_refused: OnRefused) -> None:
         self._on_message = on_message
+        self._on_refused = on_refused
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self.local: Address = ("", 0)
 
     async def open(self, host: str, port: int) -> None:
         """Raises OSError."""
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
-        self.local = self._transport.get_extra_info("sockname")[:2]
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind((host, port))
+            enable_errors(sock)
+            loop = asyncio.get_running_loop()
+            self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._socket = sock
+        self.local = sock.getsockname()[:2]
 
     async def connect(self, to: Address) -> None:
         pass
 
     def send(self, data: bytes, to: Address) -> None:
-        if self._transport is not None:
-            self._transport.sendto(data, to)
+        """Past asyncio, which would drop the message when the kernel reports what became of an earlier one."""
+        if self._socket is None:
+            return
+        for _ in range(3):
+            try:
+                self._socket.sendto(data, to)
+                return
+            except BlockingIOError:
+                return  # no room: as good as lost on the way
+            except OSError as error:
+                self.error_received(error)
 
     async def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+            self._socket = None
             await asyncio.sleep(0)  # the socket is closed in the loop's next iteration
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
@@ -75,7 +99,9 @@ class UdpTransport(asyncio.DatagramProtocol):
             self._on_message(message, (addr[0], addr[1]))
 
     def error_received(self, exc: Exception) -> None:
-        _log.info("SIP peer: %s", exc)  # ICMP port unreachable; the transaction times out
+        _log.info("SIP peer: %s", exc)
+        for address in refused_by(self._socket) if self._socket is not None else ():
+            self._on_refused(address)
 
 
 class TcpTransport:
@@ -176,11 +202,17 @@ class TcpTransport:
 
 
 async def open_transport(
-    name: TransportName, host: str, port: int, on_message: OnMessage, tls: ssl.SSLContext | None = None
+    name: TransportName,
+    host: str,
+    port: int,
+    on_message: OnMessage,
+    tls: ssl.SSLContext | None = None,
+    *,
+    on_refused: OnRefused = lambda address: None,
 ) -> SipTransport:
-    """Raises OSError."""
+    """`on_refused` is called, over UDP, when what was sent to an address found nobody listening. Raises OSError."""
     if name == "udp":
-        udp = UdpTransport(on_message)
+        udp = UdpTransport(on_message, on_refused)
         await udp.open(host, port)
         return udp
     tcp = TcpTransport(on_message, tls if name == "tls" else None)

@@ -15,7 +15,7 @@ from telephony.media.tones import tone
 from telephony.phone import CallFailed, Phone, PhoneCall, analysis
 from telephony.phone.dialog import Received, respond
 from telephony.phone.sdp import describe
-from telephony.phone.transport import open_transport
+from telephony.phone.transport import TransportName, open_transport
 from telephony.sip.new_request import NewRequest
 from telephony.sip.parse import Request, Response, parse
 
@@ -117,14 +117,33 @@ async def test_cancel_reject_and_timeout() -> None:
             await a.call(b.uri, timeout=0.1)
 
 
-async def test_nobody_listens_on_tcp() -> None:
-    with socket.socket() as free:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_nobody_listens(transport: TransportName) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    async with Phone(transport="tcp") as phone:
-        with pytest.raises(CallFailed) as failed:
-            await phone.call(f"sip:x@127.0.0.1:{port}")
+    async with Phone(transport=transport) as phone:
+        async with asyncio.timeout(10):  # not the 32 s of a lost message
+            with pytest.raises(CallFailed) as failed:
+                await phone.call(f"sip:x@127.0.0.1:{port}")
     assert failed.value.status == 503
+    assert str(port) in str(failed.value)
+
+
+async def test_a_peer_that_is_not_there_yet_is_found_half_a_second_later_and_others_are_not_disturbed() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with Phone() as a, Phone() as b:
+        call, incoming = await connected(a, b)
+        late = await a.dial(f"sip:x@127.0.0.1:{port}")
+        async with Phone(port=port) as c:
+            there = await c.incoming()
+            await there.answer()
+            await late.answered()
+            assert (await call.hang_up()).status == 200
+            assert (await late.hang_up()).status == 200
+        await incoming.wait_bye()
 
 
 @dataclass
