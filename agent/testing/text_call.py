@@ -7,12 +7,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
-from agent.events import AgentHandoff, AgentMessage, FunctionCall, FunctionCallOutput, SessionClosed, SessionEvent
+from agent.events import (
+    AgentHandoff,
+    AgentMessage,
+    FunctionCall,
+    FunctionCallOutput,
+    SessionClosed,
+    SessionEvent,
+    TaskCompleted,
+)
 from agent.factory import PersonaMaker, SharedByCalls, cast_for
 from agent.options import SessionOptions
 from agent.persona import Agent
 from agent.providers.base import LLM
 from agent.session import AgentSession
+from agent.tasks import Task
 from agent.testing.expectation import normalized
 from agent.testing.judge import judge
 from telephony.call import CallInfo, Direction
@@ -95,6 +104,7 @@ class RunExpectation:
 
     def __init__(self, events: Sequence[SessionEvent]) -> None:
         self._events = [event for event in events if type(event) in _TYPES]
+        self._tasks = [event for event in events if isinstance(event, TaskCompleted)]
         self._position = 0
 
     def next_event(self, *, type: EventType | None = None) -> EventExpectation:
@@ -139,6 +149,19 @@ class RunExpectation:
 
     def contains_agent_handoff(self, *, to: str | type[Agent] = "") -> EventExpectation:
         return self._find("agent_handoff", lambda each: each.is_agent_handoff(to=to))
+
+    def contains_task(self, *, name: str | type[Task[Any]] = "", outcome: str = "completed", result: str = "") -> None:
+        """A task has come to its end in this turn. `name`: its class, or the name of that; `result`: these words."""
+        wanted = name if isinstance(name, str) else name.__name__
+        for event in self._tasks:
+            if (
+                wanted in ("", event.task)
+                and event.outcome == outcome
+                and (not result or _has_words(event.result, result))
+            ):
+                return
+        ended = ", ".join(f"{event.task} {event.outcome}: {event.result}" for event in self._tasks) or "none"
+        raise self.failure(f"expected {wanted or 'a task'} to be {outcome}; tasks that ended: {ended}", None)
 
     def failure(self, what: str, event: SessionEvent | None) -> AssertionError:
         """Says what was expected, the turn's events, and where the test stood."""

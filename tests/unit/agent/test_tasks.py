@@ -25,6 +25,7 @@ from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
 from agent.tasks import Task, TaskAbandoned
 from agent.turns.digits import DigitEntry
+from agent.worker.resumption import restored_history, snapshot_of
 
 
 def calls(*names: str) -> ModelTurn:
@@ -651,6 +652,18 @@ def test_text_turns_go_to_the_task_and_two_runs_give_the_same_events():
         return [event.to_dict() for event in phone.events]
 
     assert run() == run()
+
+
+def test_a_conversation_that_is_lost_amid_a_task_asks_the_persona_s_model_again():
+    snapshots: list[dict[str, Any]] = []
+
+    async def script(phone: Phone) -> None:
+        await phone.session.run(user_input="a table")
+        snapshots.append(snapshot_of(phone.session))
+
+    call(script, Desk(), llm=FakeLLM(calls("book")))
+    assert snapshots[0]["persona"].endswith(":Desk")
+    assert [(message.role, message.text) for message in restored_history(snapshots[0])] == [("user", "a table")]
 
 
 def test_events_survive_json():

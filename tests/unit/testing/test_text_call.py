@@ -8,6 +8,7 @@ import pytest
 
 from agent import Agent, Intent, Rules, RunContext, ToolError, function_tool
 from agent.providers.base import ChatMessage, LLMEvent, TextDelta, ToolSpec
+from agent.tasks import Confirm
 from agent.testing import TextCall, TurnResult, mock_tools
 
 
@@ -162,3 +163,29 @@ async def test_a_persona_by_its_file(call: TextCall) -> None:
     result = await call.run(user_input="I'd like an appointment tomorrow morning")
     result.expect.next_event().is_function_call(name="free_slots", arguments={"part": "morning"})
     result.expect.skip_next_event_if(type="function_call_output").next_event().is_message(contains="9:30")
+
+
+class Host(Agent):
+    """You book."""
+
+    rules = Rules((Intent("book", ("a table",), tool="book", reply="{result}"),))
+
+    @function_tool
+    async def book(self, ctx: RunContext) -> str:
+        """Book a table."""
+        name = await ctx.ask("What name?")
+        return "Booked." if await Confirm(f"{name}, shall I book it?") else "Not booked."
+
+
+@pytest.mark.persona(cls=Host)
+async def test_a_task_and_a_question_take_the_turns_that_are_theirs(call: TextCall) -> None:
+    assert (await call.run(user_input="a table")).text == "What name?"
+    assert (await call.run(user_input="Miller")).text == "Miller, shall I book it?"
+    assert isinstance(call.agent, Confirm)
+    result = await call.run(user_input="yes")
+    result.expect.contains_task(name=Confirm, result="True")
+    assert result.text == "Booked." and isinstance(call.agent, Host)
+    with pytest.raises(
+        AssertionError, match="expected Confirm to be failed; tasks that ended: Confirm completed: True"
+    ):
+        result.expect.contains_task(name="Confirm", outcome="failed")
