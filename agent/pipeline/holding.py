@@ -11,9 +11,10 @@ from agent.events import (
     UserMessage,
     UserStartedSpeaking,
 )
+from agent.pipeline.activities import Activities
 from agent.pipeline.alarm import Alarm
-from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_taking import TurnTaking
 from agent.turns.hold import GoOn, Hold, HoldAction, OpenQuestion, StandStill
@@ -24,13 +25,16 @@ _ASKING = frozenset({"greeting", "reply", "say"})
 
 
 class Holding:
-    def __init__(self, conversation: Conversation, talker: Talker, turns: TurnTaking, ending: Ending) -> None:
-        self._conversation = conversation
+    def __init__(
+        self, runtime: Runtime, activities: Activities, talker: Talker, turns: TurnTaking, ending: Ending
+    ) -> None:
+        self._runtime = runtime
+        self._activities = activities
         self._talker = talker
         self._turns = turns
         self._ending = ending
-        self._hold = Hold(max_hold_ms=conversation.options.max_hold_ms)
-        self._alarm = Alarm(conversation.loop, self._hold, self._perform)
+        self._hold = Hold(max_hold_ms=runtime.options.max_hold_ms)
+        self._alarm = Alarm(runtime.loop, self._hold, self._perform)
         self._question = OpenQuestion()
 
     def held(self, at: float) -> None:
@@ -65,18 +69,17 @@ class Holding:
                 self._ending.end("held_too_long", "", cut=True)
 
     def _stand_still(self, action: StandStill) -> None:
-        self._conversation.held = True
+        self._turns.freeze()
         self._talker.speaker.hold()
         self._turns.hold(action.at)
-        self._conversation.emit(CallerHeld(action.at))
+        self._runtime.emit(CallerHeld(action.at))
 
     def _go_on(self, action: GoOn) -> None:
-        conversation, talker = self._conversation, self._talker
-        conversation.held = False
-        conversation.emit(CallerBack(action.at, action.held_ms))
+        talker = self._talker
+        self._runtime.emit(CallerBack(action.at, action.held_ms))
         self._turns.resume(action.at, action.held_ms)
         # A tool that asks the caller something waits for an answer, and has nothing to say before it.
-        waits = talker.speaker.busy if conversation.asking else talker.busy
+        waits = talker.speaker.busy if self._activities.top.asking else talker.busy
         waits = waits or self._turns.awaits_words or talker.speaker.closed
         talker.release("welcome_back" if action.greet else "")
         if self._question.text and not waits:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from agent.events import DigitReceived, UserTurnEnded
 from agent.persona import Agent
+from agent.pipeline.activities import Activities
 from agent.pipeline.alarm import Alarm
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.recording import RecordingPauses
+from agent.pipeline.runtime import Runtime
+from agent.privacy import Privacy
 from agent.turns.digits import DigitCollector, DigitEntry, DigitsEntered
 from agent.turns.keys import KeyTurns, Presses
 from agent.turns.signals import Digit
@@ -48,11 +51,14 @@ KeyEvent = KeyPressed | KeysEntered | KeysSettled
 
 
 class Keying:
-    def __init__(self, conversation: Conversation, happened: Callable[[KeyEvent], None]) -> None:
-        options, loop = conversation.options, conversation.loop
-        self._conversation = conversation
-        self._happened = happened
-        self._digits = DigitCollector(conversation.agent.digits)
+    def __init__(self, runtime: Runtime, activities: Activities, privacy: Privacy, recording: RecordingPauses) -> None:
+        options, loop = runtime.options, runtime.loop
+        self._runtime = runtime
+        self._activities = activities
+        self._privacy = privacy
+        self._recording = recording
+        self.happened: Callable[[KeyEvent], None] = lambda _: None
+        self._digits = DigitCollector(activities.agent.digits)
         self._presses = Presses(a_second=options.max_keys_a_second, burst=_KEYS_AT_ONCE)
         self._turns = KeyTurns(gap_ms=options.min_key_turn_ms)
         self._digits_alarm = Alarm(loop, self._digits, self._collected)
@@ -70,21 +76,20 @@ class Keying:
         return self._digits.collecting or self._turns.waiting
 
     def pressed(self, digit: str, at: float) -> None:
-        conversation = self._conversation
-        if not self._presses.takes(conversation.now()):
+        runtime, activities = self._runtime, self._activities
+        if not self._presses.takes(runtime.now()):
             if self._presses.dropped == 1:
                 _log.warning("keys come faster than a hand presses them: what is too much is dropped")
             return
-        privacy = conversation.privacy
-        conversation.emit(DigitReceived(at, privacy.key(digit, self._digits.entry, at)))
+        runtime.emit(DigitReceived(at, self._privacy.key(digit, self._digits.entry, at)))
         if self._stopped:
             return
-        if privacy.hides(self._digits.entry):
-            conversation.recording.pause("secret", at)
-        self._happened(KeyPressed(self._digits.takes(digit)))
-        agent = conversation.agent
-        conversation.tasks.spawn(
-            conversation.run_hook(lambda: agent.on_digit(conversation.context(), digit), "on_digit"), "on_digit"
+        if self._privacy.hides(self._digits.entry):
+            self._recording.pause("secret", at)
+        self.happened(KeyPressed(self._digits.takes(digit)))
+        agent = activities.agent
+        runtime.tasks.spawn(
+            activities.run_hook(lambda: agent.on_digit(activities.context(), digit), "on_digit"), "on_digit"
         )
         self._collected(self._digits.heard(Digit(digit, at)))
         self._digits_alarm.set()
@@ -114,19 +119,19 @@ class Keying:
         self.hold()
 
     def _collected(self, actions: tuple[DigitsEntered, ...]) -> None:
-        self._taken(self._turns.entered(actions, self._conversation.now()))
+        self._taken(self._turns.entered(actions, self._runtime.now()))
         self._turns_alarm.set()
 
     def _taken(self, actions: tuple[DigitsEntered, ...]) -> None:
-        conversation = self._conversation
+        runtime = self._runtime
         for entered in actions:
-            conversation.emit(UserTurnEnded(conversation.now(), entered.ended_at, "digits", _WHY[entered.reason]))
-            conversation.privacy.entered(entered.text, self._digits.entry)
-            self._happened(KeysEntered(entered))
+            runtime.emit(UserTurnEnded(runtime.now(), entered.ended_at, "digits", _WHY[entered.reason]))
+            self._privacy.entered(entered.text, self._digits.entry)
+            self.happened(KeysEntered(entered))
         self._secret_over()
-        self._happened(KeysSettled())
+        self.happened(KeysSettled())
 
     def _secret_over(self) -> None:
         """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
         if not self.busy:
-            self._conversation.recording.resume("secret", self._conversation.now())
+            self._recording.resume("secret", self._runtime.now())

@@ -19,9 +19,10 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.bridging import Bridging
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.casting import Casting
-from agent.pipeline.conversation import Conversation
 from agent.pipeline.ending import Ending
 from agent.pipeline.holding import Holding
+from agent.pipeline.keying import Keying
+from agent.pipeline.messages import Messages
 from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.runtime import Runtime
 from agent.pipeline.talk_events import (
@@ -95,20 +96,28 @@ class RunningSession:
         self.tokens = (0, 0)  # of prompts and completions
         self.talker = Talker(runtime, self.activities, self.history, providers.canned_audio, self._talk)
         self.task_runs = TaskRuns(runtime, self.activities, self.talker, self._talk)
-        conversation = Conversation(runtime, self.activities, self.history, privacy, recording)
         stt = casting.reporting("stt", providers.stt) if providers.stt is not None and voiced else None
-        self.turns = TurnTaking(conversation, self.talker, providers.vad if voiced else None, stt, self._turn)
+        self.turns = TurnTaking(
+            runtime,
+            self.activities,
+            self.talker,
+            Messages(runtime, self.activities, self.history, self.talker, privacy),
+            Keying(runtime, self.activities, privacy, recording),
+            vad=providers.vad if voiced else None,
+            stt=stt,
+            happened=self._turn,
+        )
         turns = self.turns
         self.bridging = Bridging(
             runtime,
             self.activities,
             self.talker,
-            caller_speaks=lambda: conversation.user_speaking,
+            caller_speaks=lambda: turns.speaking,
             caller_waits=lambda: turns.awaits_words,
         )
         self._unwatch = self._watch()
         self.ending = Ending(runtime, self.talker, self.turns.stop, close)
-        self.holding = Holding(conversation, self.talker, self.turns, self.ending)
+        self.holding = Holding(runtime, self.activities, self.talker, self.turns, self.ending)
         max_call_ms = runtime.options.max_call_ms if voiced else None
         limit = LengthLimit(max_call_ms=max_call_ms, started_at=runtime.now())
         self._limit_alarm = Alarm(runtime.loop, limit, self._too_long)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from agent.events import SilencePrompted
 from agent.hooks import outcome_of
 from agent.persona import overrides
+from agent.pipeline.activities import Activities
 from agent.pipeline.alarm import Alarm
-from agent.pipeline.conversation import Conversation
+from agent.pipeline.runtime import Runtime
 from agent.pipeline.talker import Talker
 from agent.turns.silence import SilenceLadder, SilenceRung
 
@@ -18,7 +19,8 @@ __all__ = ["Silences"]
 class Silences:
     def __init__(
         self,
-        conversation: Conversation,
+        runtime: Runtime,
+        activities: Activities,
         talker: Talker,
         *,
         away: Callable[[str], None],
@@ -26,15 +28,16 @@ class Silences:
     ) -> None:
         """`away`: the caller has been asked for the last time, and these canned words say goodbye. `asked`: the persona
         has dealt with a rung, or it has been climbed instead."""
-        self._conversation = conversation
+        self._runtime = runtime
+        self._activities = activities
         self._talker = talker
         self._away = away
         self._asked = asked
         # Without a phone nobody can be silent: a text session waits for as long as it likes.
-        away_ms = conversation.options.away_ms if conversation.output is not None else None
+        away_ms = runtime.options.away_ms if runtime.output is not None else None
         self.ladder = SilenceLadder(away_ms=away_ms)
-        self.ladder.on = conversation.agent.silence_ladder
-        self.alarm = Alarm(conversation.loop, self.ladder, self._prompt)
+        self.ladder.on = activities.agent.silence_ladder
+        self.alarm = Alarm(runtime.loop, self.ladder, self._prompt)
         self._stopped = False
 
     def stop(self) -> None:
@@ -42,11 +45,11 @@ class Silences:
         self.alarm.cancel()
 
     def _prompt(self, actions: tuple[SilenceRung, ...]) -> None:
-        conversation = self._conversation
+        runtime = self._runtime
         for rung in actions:
-            conversation.emit(SilencePrompted(conversation.now(), rung.rung))
-            if overrides(conversation.agent, "on_user_silence"):
-                conversation.tasks.spawn(self._ask_persona(rung), "on_user_silence")
+            runtime.emit(SilencePrompted(runtime.now(), rung.rung))
+            if overrides(self._activities.agent, "on_user_silence"):
+                runtime.tasks.spawn(self._ask_persona(rung), "on_user_silence")
             else:
                 self._climb(rung)
 
@@ -58,15 +61,15 @@ class Silences:
 
     async def _ask_persona(self, rung: SilenceRung) -> None:
         """The persona may deal with the silence itself."""
-        conversation, agent, handled = self._conversation, self._conversation.agent, False
+        activities, agent, handled = self._activities, self._activities.agent, False
 
         async def ask() -> None:
             nonlocal handled
-            handled = await outcome_of(agent.on_user_silence(conversation.context(), rung.rung))
+            handled = await outcome_of(agent.on_user_silence(activities.context(), rung.rung))
 
-        await conversation.run_hook(ask, "on_user_silence")
+        await activities.run_hook(ask, "on_user_silence")
         if handled:
             self.ladder.dealt_with()
-        elif agent is conversation.agent and not self._stopped:
+        elif agent is activities.agent and not self._stopped:
             self._climb(rung)
         self._asked()
