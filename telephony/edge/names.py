@@ -104,7 +104,7 @@ class Names:
         self._service = service
         self._transports = tuple(transports)
         self._random = random
-        self._cache = cache or NameCache()
+        self._cache = NameCache() if cache is None else cache
 
     async def places(self, target: Target) -> Resolved:
         going = plan(target, self._transports, self._random)
