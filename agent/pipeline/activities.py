@@ -1,4 +1,5 @@
-"""The stack of a session that runs: who is cast for an activity, what its tools and hooks are given, and who goes."""
+"""The activity stack of a running session: providers for each activity, the context of its tools and hooks, and its
+end."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ class Activities:
         return self.stack.top.agent
 
     def hand_over(self, agent: Agent) -> tuple[Activity, ...]:
-        """`agent` has the call from now on; those that had it are over. Raises ValueError."""
+        """`agent` has the call from now on; previous activities end. Raises ValueError."""
         gone = self.stack.replace(self._made(agent))
         for activity in gone:
             activity.end(f"Not finished: the caller now talks to {agent.name}.")
@@ -64,7 +65,7 @@ class Activities:
         return activity
 
     def end(self, activity: Activity, why: str) -> tuple[Activity, ...]:
-        """A task is over, whatever its tools have begun above it too; the uppermost first. Nothing if it was gone."""
+        """End a task and everything its tools started above it, topmost first. Does nothing if it was gone."""
         if activity not in self.stack:
             return ()
         gone = self.stack.drop(activity)
@@ -73,7 +74,7 @@ class Activities:
         return gone
 
     def context(self, function_call: ToolCall | None = None, activity: Activity | None = None) -> RunContext:
-        """What a tool or a hook is given."""
+        """The context of a tool or hook."""
         agent = (activity or self.top).agent
         return RunContext(self._session, agent, self._userdata, self._call, function_call)
 

@@ -48,6 +48,6 @@ class Alarm(Generic[A]):
 
     def _fire(self, due: float) -> None:
         self._timer = self._due = None
-        # A timer may fire a clock tick early: the machine is told the time that was due.
+        # A timer may fire a clock tick early: pass the machine the due time.
         self._perform(self._machine.tick(max(due, self._loop.time())))
         self.set()

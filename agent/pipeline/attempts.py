@@ -1,4 +1,4 @@
-"""A provider's stream with time limits and retries: once more when nothing has come of it yet, never in the middle."""
+"""A provider's stream with time limits and retries: retried only while it has yielded nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def attempts(
     *,
     may_be_empty: bool = False,
 ) -> AsyncGenerator[T, None]:
-    """The items of the first attempt that gives any. Each failure is reported with what follows from it; the last
+    """The items of the first attempt that yields any. Each failure is reported with the reaction; the last
     one is raised as `ProviderError`. `counts`: whether an item is more than bookkeeping."""
     failed = slow = 0
     while True:
@@ -90,7 +90,7 @@ async def _timed(
         except BaseException as error:
             if is_our_end(error):
                 raise
-            # Whatever a vendor's code lets through, a cancellation of its own included.
+            # Anything from a vendor's code, including its own cancellations.
             raise ProviderError(provider, f"{type(error).__name__}: {error}") from error
     finally:
         if stream is not None and hasattr(stream, "aclose"):

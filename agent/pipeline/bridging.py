@@ -1,4 +1,4 @@
-"""Bridges waits: looks at what is owed to the caller and what is heard, and has a filler said."""
+"""Bridges waits: checks for due answers and silence, and has fillers said."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agent.turns.dead_air import DeadAir, Filler
 
 __all__ = ["Bridging"]
 
-_LOOK_EVERY_S = 0.5  # while something is heard: nobody tells when the output runs dry amid an answer
+_LOOK_EVERY_S = 0.5  # while audio is playing: nothing signals that the output runs dry during an answer
 
 
 class Bridging:
-    """`changed` after whatever happened. Goes on while the session ends: a farewell may be waited for too."""
+    """Call `changed` after any event. Continues while the session ends, as a farewell may be pending too."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Bridging:
         self._look_at = None
         owed = self._talker.owes or (self._caller_waits() and not speaker.closed)
         if speaker.held or (self._activities.top.asking and not speaker.busy):
-            owed = False  # nobody listens; or it is the caller's turn, whatever runs
+            owed = False  # nobody is listening, or it is the caller's turn
         if not owed:
             self._owed_since = None
             self._machine.answered()

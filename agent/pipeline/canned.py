@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MADE_AHEAD = ("one_moment", "still_working", "unavailable", "goodbye_error")
-_FILLER_FIRST_AUDIO_MS = 700  # what is made more slowly bridges nothing
+_FILLER_FIRST_AUDIO_MS = 700  # slower synthesis cannot bridge a wait
 
 
 class CannedAudio:
@@ -36,13 +36,13 @@ class CannedAudio:
     def __init__(self, max_bytes: int = 4_000_000) -> None:
         self._audio: dict[tuple[str | int | None, str, str, str], bytes] = {}
         self._room_left = max_bytes
-        self._spoken_by: list[object] = []  # kept, so that what they are known by stays theirs
+        self._spoken_by: list[object] = []  # kept alive so that their ids stay unique
 
     def get(self, agent: Agent, text: str) -> bytes | None:
         return self._audio.get(_place(agent, text))
 
     async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
-        """Make what is missing for this persona. Raises ProviderError."""
+        """Synthesise what is missing for this persona. Raises ProviderError."""
         for text in (in_spoken_form(agent, key) for key in MADE_AHEAD):
             key = _place(agent, text)
             if key in self._audio:
@@ -69,7 +69,7 @@ def in_spoken_form(agent: Agent, key: str) -> str:
 
 @cache
 def apology_tone() -> bytes:
-    """Three falling notes, 600 ms: heard as "that did not work" without a word."""
+    """Three falling notes, 600 ms: signals "that did not work" without words."""
     samples = array("h")
     for hertz in (659, 523, 392):
         count = SAMPLE_RATE // 5
@@ -81,7 +81,7 @@ def apology_tone() -> bytes:
 
 @cache
 def waiting_tone() -> bytes:
-    """Two soft notes, 400 ms: "still here", when there is no speech to say it."""
+    """Two soft notes, 400 ms: "still here", if no speech is available."""
     samples = array("h")
     for hertz in (440, 440):
         count = SAMPLE_RATE // 5

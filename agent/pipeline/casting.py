@@ -24,7 +24,8 @@ class Casting:
     def __init__(
         self, llm: LLM | None, tts: TTS | None, named: NamedProviders, failed: FailureTold, *, voiced: bool
     ) -> None:
-        """`llm`, `tts`: the session's. `named`: makes those that personas name. `voiced`: there is somebody to hear."""
+        """`llm`, `tts`: the session's. `named`: creates the ones that personas name. `voiced`: the session has
+        audio."""
         self._failed = failed
         self._named = named
         self._voiced = voiced
@@ -44,5 +45,5 @@ class Casting:
         return Cast(bare, tts, llm_through(agent, bare, context), tts_through(agent, tts, context))
 
     def reporting(self, part: Part, provider: P) -> P:
-        """`provider`, which tells the session when it asks another one by itself."""
+        """`provider`, reporting to the session when it falls back to another one."""
         return reporting(provider, lambda error: self._failed(part, error, "fallback"))

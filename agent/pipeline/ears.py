@@ -1,11 +1,11 @@
-"""What tells of the caller, joined into one row of signals: the VAD, and the recogniser.
+"""Merges the signals about the caller, from VAD and recogniser, into one sequence.
 
     frame -> VoiceSource ---+
       |                     +--> Speaking --signals-->
       +----> Recognizer ----+
 
-With "vad" the recogniser is given pieces of speech, each of which is flushed when the caller falls silent. With "stt",
-and with "manual" where there is no VAD, it is given all audio as one piece, which a turn's end cuts.
+With "vad" the recogniser gets pieces of speech, each flushed when the caller falls silent. With "stt",
+and with "manual" where there is no VAD, it gets all audio as one piece, cut at the ends of turns.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TextCame:
 
 @dataclass(frozen=True, slots=True)
 class RecogniserLost:
-    """A recogniser that ends turns tells nothing for now."""
+    """A recogniser that ends turns gives no signals for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RecogniserWell:
 
 @dataclass(frozen=True, slots=True)
 class HearingLost:
-    """Nobody tells any more when the caller speaks."""
+    """Nothing signals any more when the caller speaks."""
 
 
 EarsEvent = Signal | TextCame | RecogniserLost | RecogniserWell | HearingLost
@@ -76,7 +76,7 @@ class Ears:
         heard: Callable[[EarsEvent], None],
         failed: FailureTold,
     ) -> None:
-        """`agent`: whose language is spoken. `heard` gets what happens, `failed` the failures of providers."""
+        """`agent`: its language is recognised. `heard` gets the signals, `failed` the providers' failures."""
         self._loop = asyncio.get_running_loop()
         self._heard = heard
         self._failed = failed
@@ -99,12 +99,12 @@ class Ears:
 
     @property
     def endless(self) -> bool:
-        """The recogniser is given all audio, and what it tells unasked counts."""
+        """Give the recogniser all audio, and accept its unsolicited signals."""
         return self._feed is not None and self._feed.endless
 
     @property
     def detect_turns(self) -> bool:
-        """What hears just now tells when turns are over."""
+        """Whether the recogniser in use signals the ends of turns."""
         return self._recognizer is not None and self._recognizer.detects_turns
 
     @property
@@ -129,7 +129,7 @@ class Ears:
             self._recognizer.agent_changed(agent)
 
     def detect(self, detection: TurnDetection, turn: SpokenTurn | None) -> None:
-        """Somebody else ends turns from now on; `turn`: what is being said."""
+        """Another source ends turns from now on; `turn`: the current speech."""
         self._detection = detection
         self._feed_as_detected(turn)
 
@@ -147,22 +147,22 @@ class Ears:
             self._feed.begin(turn, at)
 
     def flush(self, turn: SpokenTurn | None) -> None:
-        """The text of what was heard is wanted, for `turn`; None: for nobody."""
+        """Request the text so far, for `turn`; None: discard it."""
         if self._feed is not None:
             self._feed.flush(turn)
 
     def hand_over(self, turn: SpokenTurn) -> None:
-        """What goes on being said is another turn."""
+        """Ongoing speech belongs to another turn."""
         if self._feed is not None:
             self._feed.hand_over(turn)
 
     def next_turn(self, turn: SpokenTurn | None) -> None:
-        """The recogniser has ended a turn: what comes next is another one."""
+        """The recogniser has ended a turn; the next speech is another one."""
         if self._feed is not None:
             self._feed.begin_endless(turn)
 
     def cut(self, at: float) -> None:
-        """Nothing is heard for now. Speech that is going on ends."""
+        """Stop listening for now. Ongoing speech ends."""
         for event in self._voice.cut(at) if self._voice is not None else ():
             self._tell(self._speaking.voice(event))
         self._tell(self._speaking.cut(at))
@@ -170,7 +170,7 @@ class Ears:
             self._feed.forget()
 
     def deafen(self, deaf: bool) -> None:
-        """Whether signals of the recogniser count for nothing: they are of what was heard before."""
+        """Whether to ignore the recogniser's signals, as they are about earlier audio."""
         self._deaf = deaf
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class Ears:
         if self._voice is not None:
             self._voice.close()
 
-    # --- what is told ---------------------------------------------------------------------------------------------
+    # --- signals ---------------------------------------------------------------------------------------------
 
     def _tell(self, signals: tuple[Signal, ...]) -> None:
         for signal in signals:
@@ -207,7 +207,7 @@ class Ears:
             case _ if self.endless:
                 self._tell(() if self._deaf else self._speaking.recogniser(event))
             case Interim() | EndOfTurn() | TurnResumed():
-                self._tell((event,))  # the VAD tells of the rest
+                self._tell((event,))  # the VAD signals the rest
 
     def _feed_as_detected(self, turn: SpokenTurn | None) -> None:
         if self._feed is None:

@@ -30,12 +30,12 @@ class Ending:
         self._stop_hearing = stop_hearing
         self._close = close
         self._task: asyncio.Task[None] | None = None
-        self._at_once = asyncio.Event()  # nobody is there to hear the rest
+        self._at_once = asyncio.Event()  # there is nobody to hear the rest
         self.hanging_up = False
         self.begun = False
 
     def begin(self) -> None:
-        """Hear nothing more; what is being said is said to its end."""
+        """Stop listening; finish the current speech."""
         if not self.begun:
             self.begun = True
             self._talker.speaker.refuse()
@@ -43,8 +43,8 @@ class Ending:
             self._talker.speaker.keep_all()
 
     def end(self, reason: str, farewell: str, *, cut: bool = False) -> asyncio.Task[None]:
-        """Say `farewell` after what is queued (`cut`: after the sentence that is being heard), hang up, close. A second
-        call changes nothing. A caller who holds hears it when back; but with `cut` there is no waiting for that."""
+        """Say `farewell` after what is queued (`cut`: after the current sentence), hang up, close. A second
+        call has no effect. A caller on hold hears it when back, except with `cut`."""
         if cut and self._talker.speaker.held:
             self._at_once.set()
         if self._task is None:

@@ -1,4 +1,5 @@
-"""Who speaks next within one activity: replies one after another, and within one those that its tools await. Pure."""
+"""Decides who speaks next within one activity: replies in sequence, and within a reply those that its tools await.
+Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ __all__ = ["Floor", "Queued"]
 
 
 class Queued(Protocol):
-    """What a floor needs to know of a reply."""
+    """What a floor needs to know about a reply."""
 
     allow_interruptions: bool
 
@@ -75,13 +76,13 @@ class Floor(Generic[R]):
         return found
 
     def forget(self, reply: R) -> None:
-        """It does not wait any more."""
+        """It no longer waits."""
         self._awaited.pop(reply, None)
         if reply in self.waiting:
             self.waiting.remove(reply)
 
     def over(self, reply: R) -> bool:
-        """It has come to its end; whether it was under way here."""
+        """It has ended; returns whether it was in progress here."""
         if reply not in self.under_way:
             return False
         self.under_way.remove(reply)

@@ -1,4 +1,4 @@
-"""What a conversation does while the caller has put it on hold, and when the caller is back."""
+"""How a conversation behaves while on hold, and when the caller is back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Holding:
         self._alarm.cancel()
 
     def happened(self, event: SessionEvent) -> None:
-        """Each event of the session: what has been asked, and whether anybody has said anything."""
+        """Follow the session's events: the last question, and whether anything was said."""
         match event:
             case AgentStartedSpeaking() | UserStartedSpeaking():
                 self._hold.met = True

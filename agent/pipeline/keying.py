@@ -1,4 +1,4 @@
-"""What the caller keys in: presses are told, collected into entries, taken as turns; a secret pauses the recording."""
+"""The caller's key presses: reported, collected into entries, taken as turns; a secret entry pauses the recording."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """`expected`: the persona collects it. A key that nobody waits for may have been touched by a cheek."""
+    """`expected`: the persona collects it. An unexpected key may have been pressed by accident."""
 
     expected: bool
 
 
 @dataclass(frozen=True, slots=True)
 class KeysEntered:
-    """What was keyed is a message."""
+    """The keyed digits become a message."""
 
     entered: DigitsEntered
 
@@ -67,7 +67,7 @@ class Keying:
 
     @property
     def entry(self) -> DigitEntry | None:
-        """What is being asked for."""
+        """The current entry."""
         return self._digits.entry
 
     @property
@@ -79,7 +79,7 @@ class Keying:
         runtime, activities = self._runtime, self._activities
         if not self._presses.takes(runtime.now()):
             if self._presses.dropped == 1:
-                _log.warning("keys come faster than a hand presses them: what is too much is dropped")
+                _log.warning("keys arrive faster than a person can press them; dropping the excess")
             return
         runtime.emit(DigitReceived(at, self._privacy.key(digit, self._digits.entry, at)))
         if self._stopped:
@@ -95,7 +95,7 @@ class Keying:
         self._digits_alarm.set()
 
     def persona_changed(self, agent: Agent) -> None:
-        """Another entry. What was keyed for the persona before goes with it."""
+        """Another entry. Digits keyed for the previous persona are dropped."""
         self._digits.begin(agent.digits)
         self._digits_alarm.set()
         self._turns.forget()
@@ -132,6 +132,6 @@ class Keying:
         self.happened(KeysSettled())
 
     def _secret_over(self) -> None:
-        """Nothing is being keyed in any more: the recording goes on, if it was paused for that."""
+        """Keying has ended: resume the recording if it was paused for that."""
         if not self.busy:
             self._recording.resume("secret", self._runtime.now())

@@ -1,4 +1,4 @@
-"""From signals to user turns: when the turn is over, and what was said, joined."""
+"""Turns signals into user turns: when a turn is over, and its joined text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from telephony.media.frames import AudioFrame
 
 __all__ = ["Heard", "HearingLost", "Listener", "TurnDecided", "TurnLikely", "TurnReady"]
 
-_LEAST_LOUD_MS = 100.0  # of sound that a commit takes for something that was said, where nobody tells of speech
+_LEAST_LOUD_MS = 100.0  # of sound that a commit counts as speech if there are no speech signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Listener:
         heard: Callable[[Heard], None],
         failed: FailureTold,
     ) -> None:
-        """`agent`: whose language is spoken. `heard` gets what happens, `failed` the failures of providers."""
+        """`agent`: its language is recognised. `heard` gets the events, `failed` the providers' failures."""
         self._loop = asyncio.get_running_loop()
         self._heard = heard
         limits = RecognizerLimits(options.stt_final_ms, options.retries, options.retry_backoff_ms)
@@ -91,12 +91,12 @@ class Listener:
 
     @property
     def turn(self) -> SpokenTurn | None:
-        """What the caller is saying, until it is decided."""
+        """The caller's current turn, until it is decided."""
         return self._turns.current
 
     @property
     def busy(self) -> bool:
-        """The caller speaks, or what was said is not yet answered for."""
+        """The caller is speaking, or the turn is not decided yet."""
         undecided = self._turns.current is not None and (self.speaking or self.detection != "manual")
         return undecided or self._turns.unready
 
@@ -116,7 +116,7 @@ class Listener:
         self._ears.start()
 
     def agent_changed(self, agent: Agent, detection: TurnDetection) -> None:
-        """Another persona expects other words, and may let somebody else end its turns."""
+        """Another persona expects other words, and may use another source for the ends of turns."""
         self._ears.agent_changed(agent)
         if detection != self.detection:
             self.clear()
@@ -125,19 +125,19 @@ class Listener:
             self._alarm.set()
 
     def drop(self) -> None:
-        """What has been said up to now is no turn."""
+        """Discard the pending user turn."""
         if not self._turns.drop():
             return
         self._endpointing.discard()
         self._alarm.set()
         if self._endpointing.state == "speech":
-            # The caller is speaking again: that goes on as a turn of its own.
+            # The caller is speaking again: that continues as a separate turn.
             self._ears.hand_over(self._turns.begin(self._loop.time()))
         elif not self._ears.endless:
             self._ears.flush(None)
 
     def clear(self) -> None:
-        """What has been said up to now is no turn, nor are the words of it that are still to come."""
+        """Discard the pending user turn, including words that have not arrived yet."""
         self._turns.drop()
         self._endpointing.discard()
         self._ears.flush(None)
@@ -160,7 +160,7 @@ class Listener:
         return committed if committed is not None and committed.decided_at is not None else None
 
     def _heard_by_hand(self) -> SpokenTurn | None:
-        """What was said since the last turn, where nobody tells when that begins and ends."""
+        """The speech since the last turn, if there are no signals for its start and end."""
         if not (self._ears.endless and self.detection == "manual"):
             return self._turns.current
         loud_ms = self._ears.loud_ms
@@ -171,14 +171,14 @@ class Listener:
         return turn
 
     def enable(self, enabled: bool, at: float) -> None:
-        """Whether anything is heard. What was said before is still decided."""
+        """Turn listening on or off. Earlier speech is still decided."""
         if not self._stopped and enabled is self._muted:
             self._muted = not enabled
             if self._muted:
                 self._ears.cut(at)
 
     def hold(self, at: float) -> None:
-        """Hear nothing until `resume`, least of all music on hold. Speech that is going on ends here and waits."""
+        """Stop listening until `resume` (hold music, for example). Ongoing speech ends here and waits."""
         if self._stopped or self._held:
             return
         self._ears.cut(at)
@@ -188,7 +188,7 @@ class Listener:
         self._alarm.set()
 
     def resume(self, at: float) -> None:
-        """What was said before the hold is decided now."""
+        """Decide speech from before the hold."""
         if self._stopped or not self._held:
             return
         self._held = False
@@ -211,7 +211,7 @@ class Listener:
             return
         self._ears.frame(frame, self._turns.current)
         if self.detection == "manual" and self._ears.endless and self._ears.fed_ms >= self._max_piece_ms:
-            self._ears.flush(self._heard_by_hand())  # nobody may ever commit
+            self._ears.flush(self._heard_by_hand())  # a commit may never come
 
     # --- signals --------------------------------------------------------------------------------------------------
 

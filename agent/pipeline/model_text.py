@@ -1,4 +1,5 @@
-"""A model's stream without what is not for the caller, ahead of the time limits: reasoning is no first word."""
+"""A model's stream without parts not meant for the caller, applied before the time limits: reasoning is not a first
+word."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class _NodeLLM:
             elif isinstance(event, LLMEvent):
                 yield event
             elif event is not None:
-                raise TypeError(f"llm_node gave {type(event).__name__}, which is neither text nor an event of a model")
+                raise TypeError(f"llm_node gave {type(event).__name__}, which is neither text nor a model event")
 
 
 class _NodeTTS:
@@ -63,11 +63,11 @@ class _NodeTTS:
             elif isinstance(audio, SpokenAudio):
                 yield audio
             elif audio is not None:
-                raise TypeError(f"tts_node gave {type(audio).__name__}, which is no audio")
+                raise TypeError(f"tts_node gave {type(audio).__name__}, which is not audio")
 
 
 async def _items(given: Any) -> AsyncIterator[Any]:
-    """Of what a node returned: a stream, something to await for one, a single item, or None. The stream is closed."""
+    """Iterate over a node's result: a stream, an awaitable of one, a single item, or None. Closes the stream."""
     if inspect.isawaitable(given):
         given = await given
     if given is None:

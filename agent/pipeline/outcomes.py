@@ -1,4 +1,4 @@
-"""What else a tool's value may mean: another persona, or the end. Pure."""
+"""Special tool results: another persona, or the end of the call. Pure."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def end_of(outcomes: Sequence[ToolOutcome]) -> EndCall | None:
 
 
 def all_silent(outcomes: Sequence[ToolOutcome]) -> bool:
-    """Nothing is to be said of any of them."""
+    """None of them needs words."""
     return bool(outcomes) and all(outcome.silent for outcome in outcomes)
 
 
 def end_refused(
     outcome: ToolOutcome, why: str = "since another function failed. Tell the caller first."
 ) -> ToolOutcome:
-    """The end of a call beside something that the caller must hear of first."""
+    """An end of the call together with something that the caller must hear first."""
     if not isinstance(outcome.value, EndCall):
         return outcome
     return ToolOutcome(f"The call has not ended, {why}", is_error=True)
@@ -58,16 +58,16 @@ def as_read_by_model(outcome: ToolOutcome) -> ToolOutcome:
         return ToolOutcome("The call ends after your farewell.", value=outcome.value)
     if (handoff := handoff_of(outcome)) is not None:
         if isinstance(handoff[0], Task):
-            _log.error("a tool returned the task %s: a task is awaited, nobody is handed over to it", handoff[0].name)
+            _log.error("a tool returned the task %s: tasks are awaited, not handed over to", handoff[0].name)
             return ToolOutcome("The function failed with an internal error.", is_error=True)
         return ToolOutcome(f"The caller now talks to {handoff[0].name}.", value=outcome.value)
     return outcome
 
 
 def without_consequences(outcome: ToolOutcome) -> ToolOutcome:
-    """Of a function that went on after its activity was over: it hands over nobody and ends nothing any more."""
+    """For a function that outlived its activity: it can no longer hand over or end the call."""
     if isinstance(outcome.value, EndCall) or handoff_of(outcome) is not None:
-        return ToolOutcome("Not done: somebody else has the caller by now.", is_error=True)
+        return ToolOutcome("Not done: another persona has the caller by now.", is_error=True)
     return outcome
 
 

@@ -1,7 +1,7 @@
 """One call's speech recognition: pieces of speech go in, exactly one final text comes out for each, or a failure.
 
-A piece's audio is kept until its text has come, so that a stream that breaks can be opened anew and be given it again.
-A recogniser that detects turns itself is given one piece without end; what it tells unasked comes out as signals.
+A piece's audio is kept until its text arrives, so that a broken stream can be reopened and given the audio again.
+A recogniser that detects turns gets one endless piece; its unsolicited results become signals.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Piece:
     """Speech up to one flush."""
 
     frames: deque[AudioFrame] = field(default_factory=deque)
-    whole: bool = False  # it holds the turn from its beginning: its text replaces what came before
+    whole: bool = False  # it holds the turn from its beginning: its text replaces earlier text
     keep: int | None = None  # the latest frames, if not all
 
 
@@ -54,7 +54,7 @@ class PieceDone:
 
 @dataclass(frozen=True, slots=True)
 class StreamLost:
-    """The stream broke. `for_good`: nothing will be heard by it any more."""
+    """The stream broke. `for_good`: it will not be reopened."""
 
     for_good: bool = False
 
@@ -70,7 +70,7 @@ FailureTold = Callable[[ProviderError, Literal["retry", "canned", "ignored"]], N
 
 @dataclass(frozen=True, slots=True)
 class RecognizerLimits:
-    """`alone`: no VAD tells when somebody speaks, so that the stream must be opened anew by itself."""
+    """`alone`: there is no VAD to signal speech, so the recogniser must reopen the stream itself."""
 
     final_ms: float
     retries: int
@@ -89,7 +89,7 @@ class Recognizer:
         heard: Callable[[RecognizerEvent], None],
         failed: FailureTold,
     ) -> None:
-        """`agent`: whose language is spoken and what is expected. `failed` is told of each failure."""
+        """`agent`: gives the language and the expectations. `failed` gets each failure."""
         self.limits = limits
         self._stt = stt
         self._agent = agent
@@ -110,11 +110,11 @@ class Recognizer:
 
     @property
     def detects_turns(self) -> bool:
-        """Whether what hears just now tells when turns are over."""
+        """Whether the provider in use signals the ends of turns."""
         return self._stream is not None and bool(getattr(self._stream, "turns", getattr(self._stt, "turns", False)))
 
     def begin(self, piece: Piece) -> None:
-        """Speech begins; `piece.frames` is what was heard just before. A piece that is open is over without its text
+        """Speech begins; `piece.frames` is the audio just before. An open piece ends without its text
         being wanted."""
         if self._stream is not None and not self._awaiting and self._language != self._agent.language:
             self._disconnect()  # a handoff while the caller spoke: now is the time
@@ -125,7 +125,7 @@ class Recognizer:
             self._to_stream(frame)
 
     def wake(self) -> None:
-        """Somebody speaks: open the stream if it is not."""
+        """Someone is speaking: open the stream if necessary."""
         if self._stream is None and self._reopening is None:
             self._reconnect()
 
@@ -314,7 +314,7 @@ class Recognizer:
 
 
 class _Guard:
-    """Whatever the stream raises while it is called becomes a failure of the recognizer."""
+    """Turns exceptions from the stream into recogniser failures."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self._recognizer = recognizer

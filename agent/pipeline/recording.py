@@ -1,4 +1,4 @@
-"""Why the call's recording is silent: somebody keys in what is hidden, or the persona has asked for it."""
+"""Tracks why the call's recording is paused: hidden digits are being keyed, or the persona asked for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PauseReason = Literal["secret", "asked"]
 
 
 class RecordingPauses:
-    """Tells whoever records (by events) when it begins to be paused and when no reason is left. Times are loop-clock
+    """Emits events when the pause starts and when no reason is left. Times are loop-clock
     seconds."""
 
     def __init__(self, emit: Callable[[SessionEvent], None]) -> None:
@@ -31,7 +31,7 @@ class RecordingPauses:
             self._emit(RecordingPaused(at, reason))
 
     def resume(self, reason: PauseReason, at: float) -> None:
-        """It goes on, unless it is paused for another reason as well. Idempotent."""
+        """Resume, unless it is paused for another reason as well. Idempotent."""
         if reason in self._reasons:
             self._reasons.discard(reason)
             if not self._reasons:

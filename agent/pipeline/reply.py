@@ -89,7 +89,7 @@ class Reply:
         self._task.add_done_callback(self._finished)
 
     def decide(self) -> None:
-        """It counts: what is there goes out."""
+        """Commit it: its audio may be played."""
         if self.user is not None:
             self._user_entry = self._history.add(self.user)
         self._decided.set()
@@ -98,35 +98,35 @@ class Reply:
 
     @property
     def lost(self) -> bool:
-        """It has come to an end before it counted: something of ours failed, or it was cancelled."""
+        """It ended before it was committed: an internal failure, or cancelled."""
         return self._task is not None and self._task.done() and not self._decided.is_set()
 
     @property
     def working(self) -> bool:
-        """Its functions run, or their outcome waits for what the caller is saying."""
+        """Its functions are running, or their outcome waits for the caller to finish speaking."""
         return self._phase == "tools" and not self._stopped
 
     @property
     def suspended(self) -> bool:
-        """It goes on when a function or a hook of the persona has come to its end."""
+        """It continues when a function or hook of the persona has finished."""
         return self._phase in ("tools", "hook")
 
     def retire(self) -> None:
-        """Its activity is over: what it has said stays; functions that run come to their end, and nothing follows from
+        """Its activity is over: what it has said stays; running functions finish, but have no effect
         them."""
         self._retired = True
         if self._phase == "asking":
             self.stop()
 
     async def tools_over(self) -> None:
-        """Wait until its functions have come to their end, or for a second."""
+        """Wait until its functions have finished, at most a second."""
         if self._phase == "tools":
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TOOLS_END_S):
                     await self._tools_over.wait()
 
     def hear_for(self, utterance: Utterance) -> None:
-        """What a function of this reply has said instead of it is what the caller has waited for."""
+        """A function of this reply has spoken in its place, so the caller is no longer waiting."""
         utterance.on_first_audio = self._first_audio
         utterance.on_started = self._first_packet
 
@@ -137,7 +137,7 @@ class Reply:
             inner.waterfall.told = True
 
     def stop(self) -> None:
-        """No more of it. A tool that is running comes to its end and its output is kept, unspoken."""
+        """Stop it. A running tool finishes and its output is kept, unspoken."""
         self._stopped = True
         if self._task is None:
             if self.user is not None:
@@ -147,7 +147,7 @@ class Reply:
             self._task.cancel()
 
     def disallow_interruptions(self) -> None:
-        """What has been said of it and what is to come is said to its end."""
+        """It can no longer be interrupted."""
         self.allow_interruptions = False
         for utterance in self._utterances:
             utterance.allow_interruptions = False

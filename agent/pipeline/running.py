@@ -1,4 +1,4 @@
-"""The parts of a session that runs: what one of them tells becomes verbs of the others, here and nowhere else."""
+"""The parts of a running session: events of one part become calls to the others, here and nowhere else."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class RunningSession:
         talking = self.talker.speaker.busy if top.asking else self.talker.busy or top.entering
         return not (talking or self.talker.speaker.closed)
 
-    # --- what the parts tell --------------------------------------------------------------------------------------
+    # --- events from the parts --------------------------------------------------------------------------------------
 
     def _talk(self, event: TalkEvent) -> None:
         match event:
@@ -206,7 +206,7 @@ class RunningSession:
         runtime, tts = self.runtime, activity.cast.tts
         if tts is None:
             return
-        # Nobody waits for it: a failure matters only when the sentence is needed, and is met then.
+        # Nobody waits for it: a failure only matters when the sentence is needed, and is handled then.
         with suppress(ProviderError):
             await self._canned_audio.make(
                 activity.agent, tts, runtime.options, lambda error, _: runtime.provider_failed("tts", error, "ignored")

@@ -75,7 +75,7 @@ class Script:
         return "".join(piece.words.source for piece in self._pieces[:number]).strip()
 
     def heard(self, played_ms: float) -> str:
-        """The text, from its beginning, of which the words had been heard to their end."""
+        """The beginning of the text whose words were heard completely."""
         texts: list[str] = []
         for piece in self._pieces:
             if not piece.begun or played_ms <= piece.start_ms:
@@ -89,7 +89,7 @@ class Script:
         return "".join(texts).strip()
 
     def asks(self, played_ms: float) -> bool:
-        """Whether the piece that is being heard, or was heard last, is a question of which half was heard."""
+        """Whether the current or last piece is a question of which at least half was heard."""
         heard = [piece for piece in self._pieces if piece.begun and piece.start_ms < played_ms]
         if not heard:
             return False

@@ -1,4 +1,4 @@
-"""A silent caller: asked by the persona or in canned words, rung by rung, and let go on the last one."""
+"""Handles a silent caller: prompts by the persona or canned phrases, rung by rung, and a goodbye on the last one."""
 
 from __future__ import annotations
 

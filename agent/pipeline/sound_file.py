@@ -20,7 +20,7 @@ _PIECE_BYTES = 2 * SAMPLE_RATE // 5  # 200 ms
 
 
 def load_sound(path: Path | str) -> bytes:
-    """A WAV file as 8 kHz 16-bit mono: resampled once, channels mixed, and kept for the next call. Blocks. Raises
+    """A WAV file as 8 kHz 16-bit mono: resampled once, channels mixed, cached for the next call. Blocks. Raises
     OSError or BadWavFile."""
     file = Path(path)
     state = file.stat()

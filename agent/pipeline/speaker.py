@@ -1,4 +1,4 @@
-"""Plays utterances one after another into the output: start, pause, cut, end, and what was heard of each."""
+"""Plays utterances one after another into the output: start, pause, cut, end, and how much of each was heard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Speaker"]
 class Speaker:
     def __init__(self, runtime: Runtime, changed: Callable[[], None], failed: Callable[[Utterance], None]) -> None:
         """`changed` is called whenever an utterance begins or all are over, `failed` when one could not be made to
-        its end and what there was of it has been played."""
+        its end and everything available has been played."""
         self._runtime = runtime
         self._output = runtime.output
         self._changed = changed
@@ -28,7 +28,7 @@ class Speaker:
         self._waiting: deque[Utterance] = deque()
         self._playing: asyncio.Task[None] | None = None
         self.current: Utterance | None = None
-        self.filler: Utterance | None = None  # said while `current`, or what is to come, is waited for
+        self.filler: Utterance | None = None  # said while waiting for `current` or the next utterance
         self._filling: asyncio.Task[None] | None = None
         self.asked = False  # a question has been heard, and no message of the caller since
         self.bridged = False  # a filler has been heard, and nothing else since
@@ -51,12 +51,12 @@ class Speaker:
 
     @property
     def unheard(self) -> bool:
-        """Whether nothing has been heard of what is to be said next."""
+        """Whether the next utterance has not been heard at all yet."""
         return self.current is None or self.current.began_at is None
 
     @property
     def interruptible(self) -> bool:
-        """Whether what is being said (if anything) may be interrupted."""
+        """Whether the current speech (if any) may be interrupted."""
         return self.current is None or self.current.allow_interruptions
 
     @property
@@ -75,8 +75,8 @@ class Speaker:
             self._begin_next()
 
     def hold(self) -> None:
-        """Say nothing until `release`. What is being said is cut at what was heard, and waits to be said again from the
-        beginning of that sentence; but nobody is asked any more whether they are there."""
+        """Be silent until `release`. The current speech is cut where it was heard, to be repeated from the
+        beginning of that sentence, except prompts of the silence ladder."""
         if self._output is None or self.held:
             return
         self.held = True
@@ -102,7 +102,7 @@ class Speaker:
         self._changed()
 
     def release(self, first: Utterance | None = None) -> None:
-        """The caller hears us again: `first`, then what has waited."""
+        """The caller hears us again: say `first`, then what has been waiting."""
         self.held = False
         if first is not None:
             self._waiting.appendleft(first)
@@ -191,14 +191,14 @@ class Speaker:
             self.interrupt(force=True)
 
     def close(self) -> None:
-        """What is being said is cut off here; nothing more is said."""
+        """Cut off the current speech; nothing more is said."""
         self.interrupt(force=True)
 
     def _cut(self, utterance: Utterance) -> None:
         heard = ""
         silent_at = None
         if self._output is not None:
-            # What is cut by the verdict on a barge-in has been silent since its first sign.
+            # Speech cut by a barge-in has been silent since the barge-in's first sign.
             silent_at = self._paused_at if self.paused else None
             self._cut_filler()
             played_ms = self._output.clear()
@@ -210,7 +210,7 @@ class Speaker:
         self._over(utterance, heard=heard, interrupted=True, at=silent_at)
 
     def _suspend(self, utterance: Utterance, played_ms: float, at: float) -> None:
-        """Tell what was heard of it, and make it ready to be said from the sentence that was cut."""
+        """Report what was heard of it, and prepare to repeat it from the interrupted sentence."""
         place_ms = played_ms - utterance.base_ms if utterance.pushed else utterance.begins_ms
         if place_ms > utterance.begins_ms:
             if utterance.began_at is None:
@@ -279,7 +279,7 @@ class Speaker:
     # --- fillers --------------------------------------------------------------------------------------------------
 
     def fill(self, filler: Utterance) -> None:
-        """Say this while what is to come is waited for. It comes first; if it is not there in time, it is dropped."""
+        """Say this while waiting for the next speech. It goes first; if it is not ready in time, it is dropped."""
         if self.filler is None and self._output is not None:
             self.filler = filler
             self._filling = self._runtime.tasks.spawn(self._fill(filler, self._output), "filler")
@@ -303,7 +303,7 @@ class Speaker:
         ended_at = await output.wait_played(output.queued_ms) if filler.pushed else None
         current = self.current
         if current is not None and current.pushed and filler.pushed:
-            current.base_ms += output.queued_ms - filler.base_ms  # it goes on behind the filler
+            current.base_ms += output.queued_ms - filler.base_ms  # it continues after the filler
         self._filler_over(filler, heard=filler.full_text, interrupted=False, at=ended_at)
         self._changed()
 
@@ -331,7 +331,7 @@ class Speaker:
         return True
 
     async def _after_filler(self, limit_s: float | None = None) -> None:
-        """Let a filler that is being heard end; drop one that is still being made."""
+        """Let a playing filler finish; drop one that is still being synthesised."""
         filler = self.filler
         if filler is None:
             return

@@ -1,6 +1,6 @@
 """Which audio the recogniser is given, and which turn its text belongs to.
 
-Pieces of speech with a little before them, each of which is flushed; or, `endless`, all audio, cut where turns end.
+Pieces of speech with a short pre-roll, each flushed; or, `endless`, all audio, cut at the ends of turns.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["SpeechFeed"]
 
 _PRE_ROLL_S = 0.3
 _WHOLE_TURN_FRAMES = 750  # 15 s: beyond that, hearing all of it again would take too long
-_RECENT_FRAMES = 60  # 1.2 s: the pre-roll and what it takes to notice speech
-_KEPT_FRAMES = 1500  # 30 s of a turn, for a stream that is opened anew amid it
-_LOUD_DB = -45.0  # of a frame that may be speech, where nobody tells
+_RECENT_FRAMES = 60  # 1.2 s: the pre-roll plus the time to detect speech
+_KEPT_FRAMES = 1500  # 30 s of a turn, for a stream that is reopened during it
+_LOUD_DB = -45.0  # a louder frame may be speech, if there are no speech signals
 
 
 class SpeechFeed:
     def __init__(self, recognizer: Recognizer, *, whole_turns: bool) -> None:
-        """`whole_turns`: the recogniser wants the turn from its first sound again when the caller goes on."""
+        """`whole_turns`: the recogniser needs the turn from its start again when the caller continues."""
         self._recognizer = recognizer
         self._whole_turns = whole_turns
         self._recent: deque[AudioFrame] = deque(maxlen=_RECENT_FRAMES)
@@ -45,7 +45,7 @@ class SpeechFeed:
         return self.frames * FRAME_MS
 
     def hear(self, frame: AudioFrame, turn: SpokenTurn | None) -> None:
-        """`turn`: what the caller is saying."""
+        """`turn`: the caller's current turn."""
         self._recent.append(frame)
         if self._piece is None:
             return
@@ -58,7 +58,7 @@ class SpeechFeed:
             turn.frames.append(frame)
 
     def forget(self) -> None:
-        """What comes next has nothing to do with what was heard before."""
+        """Later audio is unrelated to earlier audio."""
         self._recent.clear()
 
     def begin(self, turn: SpokenTurn, speech_at: float) -> None:
@@ -82,12 +82,12 @@ class SpeechFeed:
         self._open(piece)
 
     def begin_endless(self, turn: SpokenTurn | None) -> None:
-        """All audio from now on. A piece that is open is over, and its text not wanted. `turn`: what goes on."""
+        """Feed all audio from now on. An open piece ends and its text is discarded. `turn`: the ongoing turn."""
         self.endless = True
         self._open(Piece(keep=_RECENT_FRAMES if turn is None else _KEPT_FRAMES))
 
     def flush(self, turn: SpokenTurn | None) -> None:
-        """Ask for the text of the open piece. `turn`: whose it is if the piece is endless; None: nobody's."""
+        """Ask for the text of the open piece. `turn`: its turn if the piece is endless; None: discard it."""
         piece, self._piece = self._piece, None
         if piece is None:
             return
@@ -98,7 +98,7 @@ class SpeechFeed:
             self.begin_endless(None)
 
     def hand_over(self, turn: SpokenTurn) -> None:
-        """What goes on being said is another turn."""
+        """Ongoing speech belongs to another turn."""
         if self._piece is not None and not self.endless:
             self._belongs(self._piece, turn)
 

@@ -1,4 +1,4 @@
-"""What the caller says, turn by turn: words arrive late and in pieces, and turns are handed over in their order."""
+"""The caller's turns: words arrive late and in pieces, and turns are delivered in order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["SpokenTurn", "SpokenTurns"]
 
 @dataclass(slots=True, eq=False)
 class SpokenTurn:
-    """What the caller said in one turn, as it grows."""
+    """One turn of the caller, growing as words arrive."""
 
     started_at: float
     ended_at: float
     texts: list[str] = field(default_factory=list)
     confidences: list[float] = field(default_factory=list)
-    interim: str = ""  # words of which no final text has come, by a recogniser that ends turns itself
+    interim: str = ""  # words without final text yet, from a recogniser that ends turns itself
     voiced_ms: float = 0.0
     awaited: int = 0  # pieces whose text has not come yet
     frames: list[AudioFrame] = field(default_factory=list)  # for recognizers that want the whole turn again
@@ -54,7 +54,7 @@ class SpokenTurn:
 
 
 class SpokenTurns:
-    """`current` is what the caller is saying until it is decided. Decided turns wait for their text."""
+    """`current` is the caller's turn until it is decided. Decided turns wait for their text."""
 
     def __init__(self) -> None:
         self.current: SpokenTurn | None = None
@@ -66,7 +66,7 @@ class SpokenTurns:
         return bool(self._unready)
 
     def begin(self, at: float) -> SpokenTurn:
-        """The turn that goes on at `at`, or a new one."""
+        """The turn that continues at `at`, or a new one."""
         if self.current is None:
             self.current = SpokenTurn(at, at)
         return self.current

@@ -1,4 +1,4 @@
-"""What talking and turn taking tell the session. They call nothing of it: it decides what follows."""
+"""Events from talking and turn-taking to the session, which decides what follows. They never call it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FarewellBegan:
 
 @dataclass(frozen=True, slots=True)
 class EndReached:
-    """The call is over when what is queued has been played out, and `farewell` after it. `reason`: as of
+    """The call ends when queued speech and then `farewell` have been played. `reason`: as in
     `SessionClosed`."""
 
     reason: str
@@ -50,7 +50,7 @@ class TokensUsed:
 
 @dataclass(frozen=True, slots=True)
 class SituationChanged:
-    """The caller did something, or it was dealt with: who waits for whom may be different now."""
+    """The caller did something, or it was handled: who is waiting may have changed."""
 
 
 TalkEvent = TalkChanged | PersonaChanged | FarewellBegan | EndReached | TokensUsed

@@ -1,4 +1,4 @@
-"""What the agent says and in which order: replies of the model one after another, and words said beside them."""
+"""What the agent says and in which order: the model's replies in sequence, and other speech."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Talker:
     # --- saying ---------------------------------------------------------------------------------------------------
 
     def say(self, text: str, kind: Kind = "say", *, allow_interruptions: bool = True) -> SpeechHandle:
-        """Say these words after what is queued."""
+        """Say this text after the queued speech."""
         handle = SpeechHandle(self._interrupt_handle)
         utterance = self.voice.fixed(text, kind, handle, allow_interruptions=allow_interruptions)
         utterance.sole = True
@@ -110,7 +110,7 @@ class Talker:
         return self.say(self._activities.agent.say_canned(key), kind)
 
     def release(self, key: str) -> None:
-        """The caller is back from hold: say these canned words (of an empty key: none), then what has waited."""
+        """The caller is back from hold: say this canned phrase (empty key: none), then pending speech."""
         text = self._activities.agent.say_canned(key) if key and not self.speaker.closed else ""
         if not text:
             self.speaker.release()
@@ -121,7 +121,7 @@ class Talker:
         self.speaker.release(utterance)
 
     def go_on(self, history: Sequence[ChatMessage]) -> None:
-        """Take up a conversation that was cut off: a holding sentence, then what the caller waits for."""
+        """Resume an interrupted conversation: a holding phrase, then what the caller is waiting for."""
         for message in history:
             self._history.add(message)
         self.turn = sum(message.role == "user" for message in history)
@@ -136,7 +136,7 @@ class Talker:
             self.say(last.text)  # most likely a question, of whose answer nothing was heard
 
     def play(self, pcm: bytes, text: str, name: str, *, allow_interruptions: bool) -> SpeechHandle:
-        """Play 8 kHz audio after what is queued. `text`: its words, which the model is told; without, the transcript
+        """Play 8 kHz audio after the queued speech. `text`: its words, for the model; without, the transcript
         has the `name`."""
         handle = SpeechHandle(self._interrupt_handle)
         utterance = self.voice.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
@@ -161,7 +161,7 @@ class Talker:
         allow_interruptions: bool = True,
         place: Within | None = None,
     ) -> SpeechHandle:
-        """Let the model answer, after the replies under way. One that was prepared for the same words is taken.
+        """Let the model answer, after the current replies. Uses a reply prepared for the same words.
         `place`: of the tool or hook that wants it."""
         prepared, self._prepared = self._prepared, None
         fits = prepared is not None and user is not None and prepared.user == user and not prepared.lost
@@ -193,7 +193,7 @@ class Talker:
         self._prepared.begin()
 
     def drop_prepared(self) -> None:
-        """The caller goes on."""
+        """The caller continues."""
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
             prepared.stop()
@@ -204,15 +204,15 @@ class Talker:
         return self.speaker.interrupt(force=force) or stopped
 
     def disallow_interruptions(self, place: Within | None = None) -> None:
-        """The reply under way (that which waits for the tool of `place`) comes to its end, whatever the caller says."""
+        """The current reply (the one waiting for the tool of `place`) can no longer be interrupted."""
         if place is not None and isinstance(place.reply, Reply):
             place.reply.disallow_interruptions()
         elif self._floor.active is not None:
             self._floor.active.disallow_interruptions()
 
     def stop_replies(self, *, force: bool = False) -> bool:
-        """No more of the replies of whoever has the caller; what is being said goes on. `force`: of all replies, those
-        that wait for tasks too."""
+        """Stop the replies of the activity that has the caller; current speech continues. `force`: all replies,
+        including those that wait for tasks too."""
         self.drop_prepared()
         floors = self._floors if force else [self._floor]
         return self._stop(
@@ -241,7 +241,7 @@ class Talker:
             instructions=instructions,
             waterfall=waterfall,
             allow_interruptions=allow,
-            # A reply within a tool of a reply ...: it has an end, whatever models call.
+            # A reply within a tool of a reply ...: limit the depth, whatever models call.
             may_use_tools=sum(len(one.under_way) for one in self._floors) <= _MOST_NESTED,
             caller_is_done=self._caller_is_done.wait,
             hand_over=self._hand_over,
@@ -314,8 +314,8 @@ class Talker:
         self._enters(activity, asker.waterfall if asker is not None else None, asked=not greets)
 
     def end_task(self, gone: Sequence[Activity], place: Within) -> list[Reply]:
-        """A task is over, and so is what its tools have begun above it: what was said is said on, nothing more comes.
-        Whoever waits at `place` goes on. The replies of the task whose functions still run."""
+        """A task and everything its tools started above it is over: current speech continues, nothing more is added.
+        A waiter at `place` continues. Returns the task's replies whose functions are still running."""
         floors = [floor for floor in self._floors if floor.activity in gone]
         self._floors = [floor for floor in self._floors if floor not in floors]
         self.drop_prepared()
@@ -328,7 +328,7 @@ class Talker:
 
     @staticmethod
     def retire(floors: Iterable[Floor[Reply]]) -> list[Reply]:
-        """Nobody comes back to these."""
+        """These are abandoned for good."""
         retired: list[Reply] = []
         for floor in floors:
             for reply in floor.waiting:
@@ -356,14 +356,14 @@ class Talker:
         self.voice.fail()
 
     async def _hand_over(self, agent: Agent, words: str, handle: SpeechHandle) -> Utterance | None:
-        """Another persona goes on: says `words` or its greeting; if it has neither and its `on_enter` says nothing,
-        its model is asked. Tasks that were under way, and whatever waits for them, end with the persona before."""
+        """Another persona takes over: it says `words` or its greeting; if it has neither and its `on_enter` says
+        nothing, its model is asked. Running tasks, and whatever waits for them, end with the previous persona."""
         activities, reply = self._activities, self._reply_of(handle)
         old = activities.top
         for activity in reversed(tuple(activities.stack)):
             await activities.leave(activity, reply)
         if reply is None:
-            return None  # the task that it belongs to has ended meanwhile
+            return None  # its task has ended meanwhile
         self._runtime.emit(AgentHandoff(self._runtime.now(), old.name, agent.name))
         self.drop_prepared()
         floor = self._floor

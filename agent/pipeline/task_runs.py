@@ -1,4 +1,4 @@
-"""Tasks that run: one at a time begins, talks and listens, and gives its result to whatever awaits it."""
+"""Running tasks: one at a time starts, talks and listens, and returns its result to whatever awaits it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TaskRuns:
         self._held = False
 
     def changed(self) -> None:
-        """Somebody has begun or ended talking: a task that waits may have its turn."""
+        """Someone started or stopped talking: it may be a waiting task's turn."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -58,7 +58,7 @@ class TaskRuns:
                 limit.go_on()
 
     async def run(self, task: Task[T], place: Within) -> T:
-        """The result of `task`, which is awaited at `place`. Raises what it fails with, TaskTimedOut, TaskAbandoned;
+        """The result of `task`, awaited at `place`. Raises its failure, TaskTimedOut, TaskAbandoned;
         SessionMisuse and ValueError when it cannot begin."""
         asker = place.activity
         assert isinstance(asker, Activity), "tools and hooks run within an activity"
@@ -92,7 +92,7 @@ class TaskRuns:
         return result
 
     async def _leave(self, gone: tuple[Activity, ...], retired: list[Reply]) -> None:
-        """Its functions come to their end, and its `on_exit` is run."""
+        """Its functions finish and its `on_exit` runs."""
         for reply in retired:
             await reply.tools_over()
         for activity in gone:
@@ -102,7 +102,9 @@ class TaskRuns:
         """One task at a time: of tools that run side by side the second waits until the first one's is over."""
         while not (free := self._talker.free(place)):
             if free is None:
-                raise TaskAbandoned(f"{task.name} was not begun: the caller is with somebody else, or the call ends.")
+                raise TaskAbandoned(
+                    f"{task.name} was not started: the caller is with another persona, or the call is ending."
+                )
             waiting: asyncio.Future[None] = self._runtime.loop.create_future()
             self._waiting.append(waiting)
             try:

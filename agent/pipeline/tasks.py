@@ -1,4 +1,4 @@
-"""The tasks of one session: what it runs, the persona's hooks, and what providers still have to close."""
+"""The tasks of one session: its own work, the persona's hooks, and closing of providers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from agent.within import TimeLimit, Within, enter
 __all__ = ["SessionTasks"]
 
 HOOK_LIMIT_S = 10.0  # of a hook's own time
-LET_GO_LIMIT_S = 1.0  # for providers to close what they have open, when the session closes
+LET_GO_LIMIT_S = 1.0  # for providers to close their streams when the session closes
 _log = logging.getLogger(__name__)
 
 
 class SessionTasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        # What a task of the session inherits is the session's, not that of the tool or hook that happened to start it.
+        # Session tasks inherit the session's context, not that of the tool or hook that started them.
         self._context = contextvars.copy_context()
         self.watch: Callable[[str], None] | None = None  # told the name of a persona's code by the task that runs it
         self.closing = False  # nothing that ends now is a failure
@@ -39,7 +39,7 @@ class SessionTasks:
         return task
 
     def let_go(self, closing: Coroutine[Any, Any, None]) -> None:
-        """Close what a provider has open. Unlike other tasks this goes on while the session closes."""
+        """Close a provider's stream. Unlike other tasks this continues while the session closes."""
         task = self.loop.create_task(closing, name="let go", context=self._context.copy())
         self._letting_go.add(task)
         task.add_done_callback(self._letting_go.discard)
@@ -52,7 +52,7 @@ class SessionTasks:
         await asyncio.sleep(0)  # of tasks that were over already, Python 3.12 does not wait for the callbacks
 
     async def all_let_go(self) -> None:
-        """Wait until all is closed; what takes more than a second is given up."""
+        """Wait until everything is closed, at most a second."""
         if self._letting_go:
             _, slow = await asyncio.wait(self._letting_go, timeout=LET_GO_LIMIT_S)
             for task in slow:

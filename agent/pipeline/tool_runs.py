@@ -1,4 +1,4 @@
-"""Runs what a model called, beside the speech. Whatever becomes of a function, the model is told."""
+"""Runs the functions called by a model while speech continues. The model always gets the outcome."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class _Run:
         call: ToolCall,
         handed_to: list[str],
     ) -> None:
-        """`handed_to`: whom the functions of this answer have handed the caller to."""
+        """`handed_to`: the persona that this answer's functions handed the caller to."""
         self._runtime = runtime
         self._activities = activities
         self._activity = activity
         self._place = place
         self._handed_to = handed_to
         self.call = call
-        # What stands if its task is cancelled from within, as a function does that cancels its own task.
+        # The outcome if the task is cancelled from within, such as by a function that cancels its own task.
         self.outcome = ToolOutcome(f"{call.name} was cancelled and gave nothing.", is_error=True)
         self._began_at = self._ended_at = runtime.now()
         self._told = False
@@ -85,7 +85,7 @@ class _Run:
         try:
             if tool is None:
                 known = ", ".join(tools)
-                self.outcome = ToolOutcome(f"There is no function {call.name}. There are: {known}.", is_error=True)
+                self.outcome = ToolOutcome(f"Unknown function {call.name}. Available: {known}.", is_error=True)
             else:
                 context = self._activities.context(call, self._activity)
                 most = runtime.options.max_tool_result_characters
@@ -97,7 +97,7 @@ class _Run:
             self.tell()
 
     def _first_handoff(self, outcome: ToolOutcome) -> ToolOutcome:
-        """One handoff at a time: of functions that run side by side, the one that is over first hands the caller on."""
+        """One handoff at a time: of parallel functions, the first to finish hands the caller over."""
         if (handoff := handoff_of(outcome)) is None:
             return outcome
         self._handed_to.append(handoff[0].name)

@@ -1,4 +1,4 @@
-"""Who may say when the caller's turn is over, with what there is to hear with."""
+"""Checks what may end the caller's turns, given the available providers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def detection_problem(detection: TurnDetection, *, vad: bool, stt: STT | None) -
         case "realtime":
             return "turn_detection realtime is not available yet: use vad, stt or manual"
         case "stt" if stt is None:
-            return "turn_detection stt needs an STT that detects turns, and there is no STT"
+            return "turn_detection stt needs an STT that detects turns, but there is no STT"
         case "stt" if not getattr(stt, "turns", False):
             return (
                 f"turn_detection stt needs an STT that detects turns, and {stt.name if stt else ''} does not: use vad"
             )
         case "vad" if stt is not None and not vad:
-            return "turn_detection vad needs a VAD to tell when somebody speaks, and there is only an STT"
+            return "turn_detection vad needs a VAD, but there is only an STT"
     return ""

@@ -1,4 +1,4 @@
-"""The persona's look at what the caller said, before anything is made of it and before the model is asked."""
+"""The persona's hooks for the caller's message, before it is used and before the model is asked."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ async def turn_completed(agent: Agent, context: RunContext, entry: Entry) -> boo
 
 
 def transcribed(agent: Agent, text: str) -> str:
-    """What was recognised, as the persona's `transcription_node` has it."""
+    """The recognised text after the persona's `transcription_node`."""
     if not text or not overrides(agent, "transcription_node"):
         return text
     try:
         changed: object = agent.transcription_node(text)
-    except BaseException:  # noqa: BLE001  it is the user's code, and no coroutine: nobody cancels it
+    except BaseException:  # noqa: BLE001  user code, not a coroutine, so not cancelled
         _log.exception("%s.transcription_node failed", agent.name)
         return text
     if isinstance(changed, str):

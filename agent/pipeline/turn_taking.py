@@ -1,4 +1,4 @@
-"""Whose turn it is: what the caller does is put to the pure machines, and their verdicts are carried out."""
+"""Turn-taking: feeds the caller's signals to the pure machines and carries out their decisions."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TurnTaking:
         return commit.text
 
     def clear(self) -> None:
-        """What the caller has said up to now is no turn."""
+        """Discard the pending user turn."""
         self._talker.drop_prepared()
         if self.listener is not None:
             self.listener.clear()
@@ -173,7 +173,7 @@ class TurnTaking:
         return self.listener is not None and self.listener.busy
 
     def agent_changed(self) -> None:
-        """Another persona: its digit entry, its expectations. What was keyed and how long was kept silent for the one
+        """Another persona: its digit entry, its expectations. Keyed digits and silence counted for the previous one
         before goes with it."""
         agent = self._activities.agent
         self._keying.persona_changed(agent)

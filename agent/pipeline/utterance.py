@@ -22,7 +22,7 @@ Kind = Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell
 _PIECES_AHEAD = 8
 _AT_A_TIME = 512  # characters that are worked on before the loop has its turn: about a millisecond
 _WHOLE = 600  # characters of a canned sentence at most that are spoken in one piece
-_CHUNKS_AHEAD = 512  # of 20-200 ms: bounds what is kept when the output is full
+_CHUNKS_AHEAD = 512  # of 20-200 ms: limits buffering when the output is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SpokenChunk:
 
 
 class Utterance:
-    """Written with `write` and `end`; `synthesize` runs beside it; the speaker takes `chunks`."""
+    """Written with `write` and `end`; `synthesize` runs in parallel; the speaker takes `chunks`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Utterance:
         language: str = "en",
         max_characters: int = 8000,
     ) -> None:
-        """Text behind `max_characters` is neither said nor kept; see `full`."""
+        """Text beyond `max_characters` is neither said nor kept; see `full`."""
         self.kind: Kind = kind
         self.handle = handle
         self.allow_interruptions = allow_interruptions
@@ -57,12 +57,12 @@ class Utterance:
         self.script = Script()
         self.full_text = ""
         self.error: ProviderError | None = None  # the speech could not be made to its end
-        self.written = asyncio.Event()  # all text is there, or no more is wanted
+        self.written = asyncio.Event()  # all text has arrived, or no more is needed
         self.over = asyncio.Event()  # played, interrupted or dropped
         self.interrupted = False
         self.began_at: float | None = None  # its first frame was taken
         self.base_ms = 0.0  # the output's position at its beginning
-        self.begins_ms = 0.0  # where in its audio it begins: behind what was heard before a hold
+        self.begins_ms = 0.0  # where playback starts in its audio: after the part heard before a hold
         self.pushed = False
         self.cut_short = False  # not all of its text became audio
         self.broken = False  # its text broke off
@@ -74,7 +74,7 @@ class Utterance:
         self._language = language
         self._room_left = max_characters
         self._speech = SpeechText(language)
-        self._unsplit = ""  # text that was given at once, of which the pieces are yet to be made
+        self._unsplit = ""  # text given at once, not yet split into pieces
         self._pieces: asyncio.Queue[SpokenPiece | None] = asyncio.Queue(_PIECES_AHEAD)
         self._chunks: asyncio.Queue[SpokenChunk | None] = asyncio.Queue()
         self._any_audio = False
@@ -127,7 +127,7 @@ class Utterance:
             return
         for piece in pieces:
             if self.over.is_set():
-                return  # nobody takes them any more
+                return  # nobody reads them any more
             await self._pieces.put(piece)
 
     def set_text(self, text: str, *, whole: bool) -> None:
@@ -187,7 +187,7 @@ class Utterance:
         self._chunks.put_nowait(chunk)
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
-        """After `rewind`, those that were taken and are to be heard again come first."""
+        """After `rewind`, chunks that are to be repeated come first."""
         for chunk in tuple(self._taken):
             yield chunk
         while not self._all_taken:
@@ -200,7 +200,7 @@ class Utterance:
             yield fresh
 
     def forget(self, played_ms: float) -> None:
-        """What was heard up to this place of its audio will not be needed again."""
+        """Audio up to this position will not be needed again."""
         piece = self.script.piece_at(played_ms)
         while self._taken and self._taken[0].piece < piece:
             self._taken.popleft()
@@ -216,7 +216,7 @@ class Utterance:
         self.began_at = None
 
     def abort(self) -> None:
-        """No more text and no more audio than there is."""
+        """Accept no more text or audio."""
         if self.synthesis is None or not self.synthesis.done():
             self.cut_short = True
         self.written.set()

@@ -48,13 +48,13 @@ class Voice:
 
     @property
     def speaking_or_just_over(self) -> bool:
-        """What a function has said was its outcome, and no word before a wait."""
+        """The function's speech was its outcome, not a filler before a wait."""
         return self._speaker.speaking or self._runtime.now() - self._speaker.words_until < _JUST_OVER_S
 
     def new_utterance(
         self, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool, audio: bytes | None = None
     ) -> Utterance:
-        """`audio`: its sound, instead of what the synthesis makes of its text."""
+        """`audio`: used instead of synthesising its text."""
         agent, tts = self._activities.agent, self._activities.top.cast.tts  # these, also after a handoff
         voiced = tts is not None or (audio is not None and self._runtime.output is not None)
         utterance = Utterance(
@@ -75,18 +75,18 @@ class Voice:
         return utterance
 
     def speak(self, utterance: Utterance) -> None:
-        """After what is queued. The history knows it from now on."""
+        """Queue it after the queued speech and add it to the history."""
         self._history.attach(utterance.entry)
         self._speaker.add(utterance)
 
     def fixed(self, text: str, kind: Kind, handle: SpeechHandle, *, allow_interruptions: bool) -> Utterance:
-        """An utterance of which all words are known; it is yet to be put into the history and to the speaker."""
+        """An utterance with all its words; not yet in the history or queued."""
         utterance = self.new_utterance(kind, handle, allow_interruptions=allow_interruptions)
         utterance.set_text(text, whole=kind in CANNED_KINDS)
         return utterance
 
     def fill(self, key: str) -> None:
-        """Bridge a wait with canned words. They are no part of the conversation that the model reads."""
+        """Bridge a wait with a canned phrase. It is not part of the model's context."""
         runtime, agent, tts = self._runtime, self._activities.agent, self._activities.top.cast.tts
         text = agent.say_canned(key)
         if tts is None or not text:

@@ -1,4 +1,4 @@
-"""From frames to when somebody speaks, by a VAD. It is lost when three windows in a row fail."""
+"""Turns frames into speech signals with a VAD. Gives up after three consecutive failed windows."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ __all__ = ["Announces", "WatchedSession"]
 
 @runtime_checkable
 class Announces(Protocol):
-    """An output that can be given audio from another thread while the loop stands still."""
+    """An output that accepts audio from another thread while the loop is blocked."""
 
     def announce(self, pcm: bytes) -> None: ...
 
@@ -54,6 +54,6 @@ class WatchedSession:
         pcm = self._canned.get(agent, in_spoken_form(agent, canned)) or waiting_tone()
         output.announce(pcm)
         seconds = duration_ms(pcm) / 1000
-        # When the loop goes on, nobody has waited since before this: no second word comes right behind it.
+        # When the loop runs again, waiting counts from here, so no second filler follows immediately.
         self._announced(runtime.now() + seconds)
         return seconds

@@ -1,4 +1,4 @@
-"""The public SIP side: admission, dialogs, and every message that reaches a worker written anew (docs/edge.md)."""
+"""The public SIP side: admission, dialogs, and rewriting of every message to a worker (docs/edge.md)."""
 
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState

@@ -13,7 +13,7 @@ __all__ = ["Bucket", "RateLimiter", "SourceRates", "TrunkTable"]
 
 
 class TrunkTable:
-    """Source address -> trunk name, by one look for each length of prefix. What was found is kept: of trunks and of
+    """Source address -> trunk name, by one lookup per prefix length. Results are cached, for trunks and for
     strangers apart, so that forged sources push out no trunk."""
 
     _KEPT = 4096
@@ -113,7 +113,7 @@ class RateLimiter:
         return allowed
 
     def give_back(self, ip: str) -> None:
-        """What was taken has turned out not to be part of a flood."""
+        """The token taken turned out not to be part of a flood: return it."""
         if (bucket := self._buckets.get(ip)) is not None:
             self._buckets[ip] = (min(self._burst, bucket[0] + 1.0), bucket[1])
 

@@ -19,14 +19,14 @@ _ALLOW = {"Allow": ALLOW}
 _BODIES = ", ".join(DTMF_TYPES)
 CAPABLE = {**_ALLOW, "Accept": f"application/sdp, {_BODIES}", "Supported": SUPPORTED}
 _REMEMBERED = 16  # answers a dialog, for retransmissions
-_NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none is received
+_NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none are accepted
 
 # Method -> status and headers, for what needs no look at the request. All others: 405.
 _FIXED: Mapping[str, tuple[int, Mapping[str, str]]] = {
     "OPTIONS": (200, CAPABLE),  # RFC 3261 section 11
     "NOTIFY": (481, {}),  # there is no subscription (RFC 6665 section 4.1.3)
     "SUBSCRIBE": (489, {"Allow-Events": ""}),  # RFC 6665 section 4.2.1.1: no event package
-    "MESSAGE": (415, {"Accept": f"application/sdp, {_BODIES}"}),  # nobody reads texts: RFC 3428 section 7
+    "MESSAGE": (415, {"Accept": f"application/sdp, {_BODIES}"}),  # texts are not supported: RFC 3428 section 7
 }
 
 

@@ -18,7 +18,7 @@ AttemptKey = tuple[str, str, int, str, str, str]
 
 def attempt_key(message: Message, via: Via, ip: str) -> AttemptKey:
     """INVITE, its ACK (if not answered 2xx) and its CANCEL share these (RFC 3261 sections 9.1, 17.1.1.3). `ip` is the
-    source address, so that nobody else is taken for the caller."""
+    source address, so that no one else is taken for the caller."""
     return (ip, message.call_id, message.cseq, message.from_tag, via.branch, via.sent_by)
 
 
@@ -58,12 +58,12 @@ class AttemptTable:
             self._attempts.popitem(last=False)
 
     def finished(self, key: AttemptKey, now: float) -> None:
-        """It has its final answer: from now on it is kept for `kept_s`."""
+        """It has its final answer: keep it for another `kept_s`."""
         self._attempts[key].seen_at = now
         self._attempts.move_to_end(key)
 
     def expire(self, now: float) -> None:
-        """Forget what is old; an attempt whose call is still without an answer goes to the end of the line."""
+        """Forget old attempts; one whose call is still unanswered goes to the end of the queue."""
         while self._attempts:
             key, attempt = next(iter(self._attempts.items()))
             if now - attempt.seen_at < self._kept_s:

@@ -41,7 +41,7 @@ def content_type(message: Message) -> str:
 def body_for_worker(
     message: Message, apply_policy: MediaRule, *, in_call: bool = False
 ) -> tuple[bytes, Streams | None]:
-    """The body, and what stands around its stream for the caller. `in_call`: the call has been answered, and its
+    """The body, and the other streams around its stream for the caller. `in_call`: the call has been answered, and its
     stream may be put away. Raises Unacceptable: 415 for another body, 400 or
     488 with a Warning for what cannot be read or met, or names an address that nothing is sent to."""
     body = _description(message)

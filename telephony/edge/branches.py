@@ -1,7 +1,7 @@
 """Branches and tags that are computed (RFC 3261 section 16.11).
 
-The branch of a request that goes on is a keyed hash of what identifies its transaction, so that a retransmission, its
-CANCEL and its ACK get the same one. The key is drawn at start, so that nobody can make up a branch of ours.
+The branch of a forwarded request is a keyed hash of its transaction's identity, so that a retransmission, its
+CANCEL and its ACK get the same one. The key is random at startup, so that no one can forge our branches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Branches:
         return hashlib.blake2b(text, key=self._key, digest_size=12).hexdigest()
 
     def forwarded(self, message: Message, *, from_worker: bool = False) -> str:
-        """Of the request that goes on for this one; of an ACK or CANCEL that of its INVITE."""
+        """The branch for forwarding this request; for an ACK or CANCEL, that of its INVITE."""
         via, side = message.via, "worker" if from_worker else "caller"
         digest = self._digest(side, via.branch, via.sent_by, message.call_id, str(message.cseq), message.from_tag)
         return f"{_PREFIX}{digest}"
@@ -34,7 +34,7 @@ class Branches:
         return "tl" + self._digest("tag", call_id, from_tag, via.branch)
 
     def public_tag(self, leg_id: str) -> str:
-        """The From tag that stands for the caller's towards a worker."""
+        """The From tag that replaces the caller's towards a worker."""
         return "c" + self._digest("caller", leg_id)
 
     def public_call_id(self, leg_id: str, worker_call_id: str) -> str:
@@ -42,7 +42,7 @@ class Branches:
         return self._digest("call", leg_id, worker_call_id)
 
     def token(self, number: int) -> str:
-        """A client nonce, or the salt of a nonce: nobody can guess it, and `number` never comes twice."""
+        """A client nonce, or a nonce's salt: unguessable, and `number` never repeats."""
         return self._digest("token", str(number))
 
     def own(self, call_id: str, number: int) -> str:

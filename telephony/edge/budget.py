@@ -1,4 +1,4 @@
-"""What those without a trunk may cost together, spent before anything of theirs is read; and who may hold TCP
+"""The shared budget of strangers, charged before parsing; and limits of TCP
 connections. Pure: time is an argument."""
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from telephony.edge.settings import EdgeLimits
 
 __all__ = ["ConnectionPlaces", "StrangerBudget", "begins_something"]
 
-_RESERVED = 16  # connections that every trunk can have, whatever the others do
+_RESERVED = 16  # connections reserved for every trunk
 _TO_TAG = re.compile(rb"\n(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=", re.IGNORECASE)
 
 
 class StrangerBudget:
     """Messages and bytes a second for all strangers together: their sources can be forged, so that a share for each
-    would be no limit."""
+    would not be limited."""
 
     def __init__(self, limits: EdgeLimits) -> None:
         self._largest = limits.stranger_message_bytes
@@ -34,8 +34,8 @@ class StrangerBudget:
 
 
 def begins_something(data: bytes) -> bool:
-    """Whether a message is a request outside a dialog, as far as a look at its bytes can tell. ACK and CANCEL belong to
-    what has begun already."""
+    """Whether a message is a request outside a dialog, judging by its raw bytes. ACK and CANCEL belong to
+    existing transactions."""
     if data.startswith((b"SIP/2.0 ", b"ACK ", b"CANCEL ")):
         return False
     return _TO_TAG.search(data, 0, 16_384) is None
@@ -62,7 +62,7 @@ class ConnectionPlaces:
         return True
 
     def free(self, trunk: str | None, waiting: int = 0) -> bool:
-        """Whether there is room beside those that are there and the `waiting` ones of trunks."""
+        """Whether there is room besides open connections and the `waiting` ones of trunks."""
         if trunk is None:
             return self._of_trunk[None] < self._limits.stranger_tcp_connections
         taken = self._of_trunk.total() - self._of_trunk[None] + waiting

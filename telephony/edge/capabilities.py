@@ -1,9 +1,9 @@
-"""What is done in SIP here, and therefore all that is ever promised to a peer."""
+"""The SIP features we support and announce to peers."""
 
 from __future__ import annotations
 
 __all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED"]
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE"
-EXTENSIONS = frozenset({"timer", "100rel"})  # what a worker's PJSIP does
+EXTENSIONS = frozenset({"timer", "100rel"})  # supported by a worker's PJSIP
 SUPPORTED = "timer, 100rel"

@@ -39,7 +39,7 @@ NO_TRUNK = TrunkMedia(())
 
 @dataclass(frozen=True, slots=True)
 class PublicSocket:
-    """A public socket: what it is bound to, and what callers know it as."""
+    """A public socket: its bound address and its public address."""
 
     transport: Transport
     bound: tuple[str, int]
@@ -102,12 +102,12 @@ class EdgeContext:
         self.trust = Trust(self.trunks, self.is_own)
 
     def random_token(self) -> str:
-        """Eight bytes that nobody can guess, in hex."""
+        """Eight unguessable bytes, in hex."""
         self._tokens += 1
         return self.branches.token(self._tokens)[:16]
 
     def media_rule(self, trunk: str | None, source: str) -> MediaRule:
-        """What a description that came from `source` may say about where its audio goes."""
+        """The media policy for a description from `source`."""
         media = self._trunk_media.get(trunk or "", NO_TRUNK)
         return partial(self._media_policy.apply, trunk=media, source=source)
 
@@ -118,7 +118,7 @@ class EdgeContext:
     def finish_attempt(
         self, dialog: Dialog, reply: Reply, final: bytes, now: float, *, by_us: bool = False
     ) -> AttemptKey:
-        """The dialog's INVITE has had this final answer."""
+        """The dialog's INVITE got this final answer."""
         key = attempt_key_of(dialog, reply)
         attempts = self.attempts_of(reply.received_from[0])
         if (attempt := attempts.get(key)) is not None:
@@ -174,7 +174,7 @@ class EdgeContext:
         return SendPublic(reply_hop(request.via, hop), data)
 
     def answer_worker(self, request: Request, address: tuple[str, int], status: int) -> SendWorker:
-        """An answer of our own to a worker, whose socket is where its request came from."""
+        """Our own answer to a worker, sent to the source of its request."""
         return SendWorker(*address, self.answer_bytes(request, address, status))
 
     def answer_bytes(
@@ -207,8 +207,8 @@ class EdgeContext:
         *,
         refused: tuple[int, str] = (0, ""),
     ) -> list[Action]:
-        """The dialog is over; it stays known for retransmissions. Tells of its end once. `refused`: the worker's status
-        and phrase."""
+        """The dialog is over; it is remembered for retransmissions. Reports its end once. `refused`: the worker's
+        status and phrase."""
         dialog.happened(event)
         dialog.invite = None
         self.dialogs.expire_at(dialog, now + (self.timers.after_bye_s if kept_s is None else kept_s))
@@ -219,8 +219,9 @@ class EdgeContext:
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:
-    """Where an answer to what came from `hop` goes (RFC 3261 section 18.2.2, RFC 3581): the connection, or for UDP the
-    source address, at the source port only when `rport` asked for it. maddr is not obeyed: a stranger could aim us."""
+    """Where to send an answer to a message from `hop` (RFC 3261 section 18.2.2, RFC 3581): the connection, or for
+    UDP the source address, at the source port only when `rport` asked for it. maddr is not obeyed: a stranger could
+    aim us."""
     if hop.transport == "udp" and via.rport is not None:
         return hop
     return Hop(hop.transport, hop.ip, via.port or 5060, hop.listener, hop.connection)

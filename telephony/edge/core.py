@@ -1,6 +1,6 @@
 """The edge without its sockets: (message, where from, now) -> actions. Time is an argument throughout.
 
-Nothing that arrives may raise: what a part cannot handle is counted and dropped here.
+No incoming message may raise: whatever a part cannot handle is counted and dropped here.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class EdgeCore:
         return [SendPublic(reply_hop(error.via, hop), data)]
 
     def _log_garbage(self, event: str, kind: str, source: str, now: float) -> None:
-        """At most one line a second, and nothing of the message itself."""
+        """Log at most one line per second, without any content of the message."""
         if now < self._next_log_at:
             self._unlogged += 1
             return
@@ -177,7 +177,7 @@ class EdgeCore:
                 ended.append(dialog.leg_id)
                 actions += self._ending.end(dialog, "worker lost", now, tell_worker=False, status=503)
             elif dialog.state is DialogState.ENDED:
-                dialog.happened(DialogEvent.CUT)  # nobody is left to answer what is repeated
+                dialog.happened(DialogEvent.CUT)  # nobody is left to answer retransmissions
         return ended, actions
 
     def allow_dial(self, dial: Dial, now: float) -> None:
@@ -199,7 +199,7 @@ class EdgeCore:
         return [] if dialog is None else self._ending.end(dialog, cause, now, tell_worker=True)
 
     def finish(self) -> list[Action]:
-        """The edge closes: what is to be told still."""
+        """The edge closes: the remaining notifications."""
         return [FloodSummedUp(flood) for flood in self._context.floods.rest()]
 
     def close_leg(self, leg_id: str, status: int, cause: str, now: float) -> list[Action]:

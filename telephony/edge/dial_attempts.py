@@ -38,7 +38,7 @@ class DialAttempts:
         return Dialed(dial, list(places), digest)
 
     def next_place(self, asked: Asked, dialed: Dialed, now: float) -> SendPublic:
-        """Send the INVITE there. Raises IndexError when none is left."""
+        """Send the INVITE there. Raises IndexError if none is left."""
         place = dialed.left.pop(0)
         dialed.challenges = 0
         return self._send(asked, dialed, place, self.hop_of(place), now)
@@ -81,7 +81,7 @@ class DialAttempts:
         return sent
 
     def silent(self, now: float) -> list[Asked]:
-        """Calls whose present place has shown no sign of life for as long as it may."""
+        """Calls whose current destination has not responded in time."""
         found = []
         while self._limits and self._limits[0][0] <= now:
             _, _, asked, attempt = heapq.heappop(self._limits)
@@ -107,7 +107,7 @@ class DialAttempts:
         return able and bool(dialed.left) and not asked.cancelled
 
     def over(self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0) -> list[Action]:
-        """The present attempt has come to its end; what that says of its place is remembered. Tells of it once."""
+        """The current attempt has ended; its result is remembered for the destination. Reports it once."""
         dialed = asked.dialed
         if dialed is None or dialed.now is None or dialed.told is dialed.now:
             return []
@@ -124,7 +124,7 @@ class DialAttempts:
         leg_id = asked.dialog.leg_id
         return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now)]
 
-    # What the edge sends of itself
+    # Requests of the edge's own
 
     def cancel(self, asked: Asked, now: float) -> list[Action]:
         """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1)."""
@@ -141,7 +141,7 @@ class DialAttempts:
         return [sent]
 
     def acknowledge(self, response: Response, dialog: Dialog, attempt: DialAttempt) -> SendPublic:
-        """Of an answer that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
+        """ACK of a non-2xx answer, with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
         to = f"<{dialog.called_uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
         return SendPublic(attempt.hop, self._own("ACK", dialog, attempt, to))
 
@@ -170,7 +170,7 @@ class DialAttempts:
         return actions
 
     def late(self, response: Response, asked: Asked, attempt: DialAttempt, now: float) -> list[Action]:
-        """An answer to an attempt that has been left behind: nobody may ring on there, and nobody talk."""
+        """An answer to an abandoned attempt: it must neither keep ringing nor be connected."""
         self._context.resends.answered((attempt.branch, "INVITE"))
         attempt.heard = True
         if response.status < 200:

@@ -42,7 +42,7 @@ class Dialing:
         self._allowed: OrderedDict[str, tuple[Dial, float]] = OrderedDict()
 
     def allow(self, dial: Dial, now: float) -> None:
-        """The worker's next INVITE with this call id goes there. Raises TelephonyMisuse for what is no destination."""
+        """The worker's next INVITE with this leg ID goes there. Raises TelephonyMisuse for an invalid destination."""
         for place in dial.places:
             self._check(place)
         self._allowed[dial.leg_id] = (dial, now + _ALLOWED_S)
@@ -58,7 +58,7 @@ class Dialing:
         if not any(socket.transport == place.transport for socket in context.sockets):
             raise TelephonyMisuse(f"no listen address for {place.transport}, so no call can be placed over it")
 
-    # What the worker sends
+    # Messages from the worker
 
     def invite(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         """A new call."""
@@ -66,7 +66,7 @@ class Dialing:
         dial, until = self._allowed.get(request.value(LEG_HEADER), (None, 0.0))
         if dial is None or until < now or dial.worker != worker:
             context.counters.add("refused.dial")
-            log.warning("call of a worker that nobody allowed", worker=worker.name)
+            log.warning("worker sent an INVITE that was not allowed", worker=worker.name)
             return [context.answer_worker(request, address, 403)]
         del self._allowed[dial.leg_id]
         dialog = self._dialog(request, dial, now)
@@ -107,7 +107,7 @@ class Dialing:
         )
 
     def of_invite(self, request: Request, dialog: Dialog, address: tuple[str, int], now: float) -> list[Action]:
-        """The INVITE again, its CANCEL, or the ACK of an answer that is no 2xx."""
+        """A repeated INVITE, its CANCEL, or the ACK of a non-2xx answer."""
         context = self._context
         asked = context.relays.asked(dialog.branch, "INVITE")
         if request.method == "ACK":
@@ -123,7 +123,7 @@ class Dialing:
             return []
         return [asked.final or context.answer_worker(request, address, 100)]
 
-    # What the called side answers
+    # Answers of the called side
 
     def response(self, response: Response, asked: Asked, hop: Hop, now: float) -> list[Action]:
         context, dialog, dialed = self._context, asked.dialog, asked.dialed
@@ -214,7 +214,7 @@ class Dialing:
         refused = (response.status, response.reason)
         return [*actions, asked.final, *context.end_dialog(dialog, DialogEvent.REFUSED, now, refused=refused)]
 
-    # What the edge ends
+    # Ending by the edge
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
         """It has rung for as long as it may, or its CANCEL has brought no end."""
@@ -286,7 +286,7 @@ class Dialing:
 
     def _learn(self, dialog: Dialog, response: Response) -> None:
         """The called side's tag, target and route set (RFC 3261 section 12.1.2). Each phone that rings is a dialog of
-        its own; ours is the last that was heard of, until one answers."""
+        its own; the latest one is ours until one answers."""
         context, tag, shown = self._context, response.to_tag, dialog.shown
         if tag and tag != dialog.public.tag:
             context.dialogs.rename(dialog, tag)

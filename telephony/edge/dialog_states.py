@@ -1,4 +1,4 @@
-"""The states of a dialog, as a table. The same for both kinds: one that the public side began and one that a worker
+"""The states of a dialog, as a table. The same for both kinds: started by the public side or by a worker
 began."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DialogState(StrEnum):
     INVITING = "inviting"  # no final answer yet
     CONFIRMED = "confirmed"
     ENDING = "ending"  # BYE seen, its answer not
-    ENDED = "ended"  # kept for retransmissions only
+    ENDED = "ended"  # kept only for retransmissions
     LOST = "lost"  # ended by the edge; what either side still sends is answered by the edge
 
 
@@ -50,7 +50,7 @@ STEPS: Mapping[tuple[DialogState, DialogEvent], DialogState] = {
     (_S.ENDING, _E.BYE_ANSWERED): _S.ENDED,
     (_S.ENDING, _E.SILENT): _S.ENDED,
     (_S.ENDING, _E.CUT): _S.LOST,
-    (_S.ENDED, _E.CUT): _S.LOST,  # the worker is lost, and nobody else is left to answer what is repeated
+    (_S.ENDED, _E.CUT): _S.LOST,  # the worker is lost, so the edge answers retransmissions
 }
 
 

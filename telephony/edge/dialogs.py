@@ -1,4 +1,4 @@
-"""The live dialogs: what in-dialog routing needs, and what it takes to end a call in a worker's stead.
+"""The live dialogs: data for in-dialog routing, and for ending a call on behalf of a worker.
 
 Every look-up is by key; expiry is a heap with one live entry a dialog, so no message costs a walk over all dialogs.
 """
@@ -44,7 +44,7 @@ class DialogInfo:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it takes to answer a request later."""
+    """What is needed to answer a request later."""
 
     lines: Sequence[Line]
     via: Via
@@ -54,7 +54,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ShownToWorker:
-    """What the parties are called towards the worker. Nothing of it was written by the public side."""
+    """The parties' names towards the worker, none of them written by the public side."""
 
     public: str  # From or To value, with the tag
     public_tag: str
@@ -64,7 +64,7 @@ class ShownToWorker:
 
 @dataclass(slots=True)
 class PublicParty:
-    """The phone, or what stands for it."""
+    """The phone, or its proxy."""
 
     tag: str
     address: str  # From or To value, with its tag
@@ -106,7 +106,7 @@ class Dialog:
     info: InviteInfo
     initiator: Party = Party.PUBLIC
     called_uri: str = ""  # of a call that a worker places: Request-URI of its INVITE
-    streams: Streams = ALONE  # around the one that the worker has, in what is agreed
+    streams: Streams = ALONE  # the refused streams around the worker's one
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
     told: bool = field(default=False)  # its end has been reported
@@ -155,7 +155,7 @@ class DialogTable:
         dialog.public.tag = tag
 
     def inviting(self) -> list[Dialog]:
-        """Those of workers that have no final answer yet."""
+        """Workers' dialogs without a final answer yet."""
         found = self._dialogs.values()
         return [d for d in found if d.state is DialogState.INVITING and d.initiator is Party.WORKER]
 

@@ -103,7 +103,7 @@ class Edge:
         self._ticker: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Open all sockets. Raises PortTaken, after closing what was opened."""
+        """Open all sockets. Raises PortTaken, after closing those already open."""
         if self._core is not None:
             raise TelephonyMisuse("the edge has been started already")
         self._loop = asyncio.get_running_loop()
@@ -172,12 +172,12 @@ class Edge:
 
     @property
     def addresses(self) -> tuple[ListenAddress, ...]:
-        """What it really listens on, in the order of the settings."""
+        """The addresses actually bound, in the order of the settings."""
         return tuple(self._addresses)
 
     @property
     def worker_address(self) -> tuple[str, int]:
-        """Where workers send to: what is Via and Record-Route to them."""
+        """The address that workers send to: their Via and Record-Route."""
         return (LOOPBACK, self._running_context().worker_port)
 
     @property
@@ -200,7 +200,7 @@ class Edge:
         return worker
 
     def remove_worker(self, name: str) -> None:
-        """End the calls that it still has, and take nothing from its address any more. Idempotent."""
+        """End its remaining legs and ignore its address from now on. Idempotent."""
         self._perform(self._running_core().remove_worker(name, self._loop.time()))
 
     def end_worker_legs(self, name: str) -> list[str]:
@@ -235,7 +235,7 @@ class Edge:
         self._running_core().allow_dial(dial, self._loop.time())
 
     def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
-        """Address and BYE for the caller of a call that goes on, for its worker to send should this process die. None
+        """Address and BYE for the peer of a leg in progress, for its worker to send if this process dies. None
         when it cannot: the caller is on TCP, or the call is not there."""
         word = self._running_core().last_word(leg_id, "the gateway was lost")
         return None if word is None else (word.hop.ip, word.hop.port, word.data)
@@ -247,8 +247,8 @@ class Edge:
         return bool(actions)
 
     def close_leg(self, leg_id: str, sip_status: int, cause: str) -> None:
-        """The call's record is closed: whoever still waits or talks on the public side is told. `sip_status` is the
-        answer to an INVITE that has had none."""
+        """The record is closed: end the leg towards a public side that is still waiting or connected. `sip_status`
+        is the answer to an unanswered INVITE."""
         self._perform(self._running_core().close_leg(leg_id, sip_status, cause, self._loop.time()))
 
     async def close(self) -> None:
@@ -308,7 +308,7 @@ class Edge:
         if not core.trunks.ending:
             self._deregistered.set()
 
-    # What is to be done
+    # Actions
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:

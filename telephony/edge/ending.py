@@ -83,7 +83,7 @@ class EndingCalls:
         ]
 
     def _request_not_taken(self, relay: Relay, now: float) -> list[Action]:
-        """A BYE ends the call all the same; anything else is refused, and the call goes on."""
+        """A BYE ends the call anyway; anything else is refused, and the call continues."""
         context, dialog, reply = self._context, relay.dialog, relay.reply
         gone = relay.method == "BYE"
         relay.status = 200 if gone else 500
@@ -105,7 +105,7 @@ class EndingCalls:
         actions.append(CallerGone(relay.dialog.leg_id, "the caller gave up"))
         return actions + self._context.end_dialog(relay.dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
-    # What is said to either side
+    # Messages to either side
 
     def _final_answer(self, dialog: Dialog, status: int, cause: str, now: float) -> list[Action]:
         context, reply = self._context, dialog.invite
@@ -119,12 +119,12 @@ class EndingCalls:
         action = SendPublic(reply_hop(reply.via, reply.hop), data)
         key = context.finish_attempt(dialog, reply, data, now, by_us=True)
         context.counters.add(f"answered.{status}")
-        # It has had a 100 and does not repeat its INVITE any more.
+        # It got a 100 and no longer retransmits its INVITE.
         context.resends.final_answer(key, action, now)
         return [action]
 
     def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
-        """The BYE that somebody else may send to the caller when we are gone: over UDP, in a dialog that is confirmed.
+        """The BYE that a worker may send to the peer when we are gone: over UDP, in a dialog that is confirmed.
         None when there is no such way."""
         if dialog.state is not DialogState.CONFIRMED:
             return None

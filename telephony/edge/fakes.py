@@ -1,4 +1,4 @@
-"""A scripted Admitter for tests of whatever stands before or behind the edge."""
+"""A scripted Admitter for tests around the edge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempts over the rate, summed up: one entry for a source and a minute, so that a flood makes no records of its own
+"""Aggregates attempts over the rate: one entry per source and minute, so that a flood does not create its own records
 size. Pure: time is an argument."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from telephony.edge.protocol import Flood
 __all__ = ["FloodTable"]
 
 SUMMED_S = 60.0
-_SOURCES = 200  # of trunks; what comes from more goes into one entry
+_SOURCES = 200  # of trunks; further sources share one entry
 _STRANGERS = 20  # their sources can be forged
 _MANY = ""
 

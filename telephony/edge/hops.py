@@ -1,4 +1,4 @@
-"""Where messages go, and what the core asks its shell to do."""
+"""Destinations of messages, and the actions that the core requests from its shell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Hop:
     """A peer on the public side. TCP uses the numbered connection while it lives, else connects to `ip:port`; when that
-    takes no connection, what was to be sent goes over `fallback`."""
+    accepts no connection, the message goes over `fallback`."""
 
     transport: Transport
     ip: str

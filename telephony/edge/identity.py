@@ -1,4 +1,4 @@
-"""Who calls: the asserted identity of a trunk that is trusted with it, else From; nobody when the caller withholds it.
+"""The caller: the asserted identity from a trusted trunk, else From; None if withheld.
 Pure."""
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _remote_party(request: Request) -> NameAddr | None:
 
 
 def _name(uri_text: str) -> str:
-    """Of an identity that names somebody; nothing for an anonymous one (RFC 3323 section 4.1.1.3)."""
+    """The user of a named identity; empty for an anonymous one (RFC 3323 section 4.1.1.3)."""
     uri = _uri(uri_text)
     if uri is None or uri.host.lower() == "anonymous.invalid":
         return ""
@@ -66,7 +66,7 @@ def _best(users: Sequence[str]) -> str:
 
 
 def _addresses(request: Request, name: str) -> Iterator[NameAddr]:
-    """Those that can be read: a broken identity asserts nothing."""
+    """The valid ones: a malformed identity asserts nothing."""
     read = 0
     for value in request.headers.get(name):
         for part in split_commas(value):

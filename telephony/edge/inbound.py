@@ -59,7 +59,7 @@ class InboundRequests:
             return [context.answer(request, hop, 100)]
         trunk = context.trunks.trunk_of(hop.ip)
         if trunk is None:
-            if not context.rates.strangers.allow("", now):  # who floods gets neither an answer nor a record each
+            if not context.rates.strangers.allow("", now):  # floods get neither an answer nor a record each
                 context.counters.add("dropped.stranger")
                 context.floods.add(hop.ip, None, now)
                 return []
@@ -103,8 +103,8 @@ class InboundRequests:
         return self._admit(request, hop, info)
 
     def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
-        """Refused in passing: it is told of with the others of its minute, and takes no call's place among the known
-        attempts."""
+        """Refused as part of a flood: it is aggregated with the others of its minute, and takes no place among the
+        known attempts."""
         context = self._context
         context.counters.add("rate_limited.invite")
         context.floods.add(hop.ip, trunk, now)
@@ -134,7 +134,7 @@ class InboundRequests:
         rule, leg_id = "admitter", ""
         try:
             decision = context.admitter.admit(info)
-        except Exception:  # whatever the gateway's fault is, the caller gets an answer
+        except Exception:  # whatever the gateway's failure, the caller gets an answer
             log.exception("admitter failed", sip_call_id=info.sip_call_id)
             decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
         if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
@@ -178,8 +178,8 @@ class InboundRequests:
         ]
 
     def _check(self, request: Request, hop: Hop, trunk: str | None) -> None:
-        """What a proxy checks before it forwards (RFC 3261 section 16.3), and what the worker could not take. Leaves
-        the body that it gets in the request. Raises Unacceptable."""
+        """A proxy's checks before forwarding (RFC 3261 section 16.3), and checks for what a worker cannot handle.
+        Leaves the body that it gets in the request. Raises Unacceptable."""
         if request.uri.scheme not in KNOWN_SCHEMES:
             raise Unacceptable(416, "scheme", f"URI scheme {request.uri.scheme} is not known")
         if request.max_forwards == 0:
@@ -223,7 +223,7 @@ class InboundRequests:
     # What belongs to an INVITE
 
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
-        """Of a final answer that is no 2xx: it ends here, since the worker has had its ACK from us."""
+        """The ACK of a non-2xx final answer ends here, as the worker already got our ACK."""
         context = self._context
         key = attempt_key(request, request.via, hop.ip)
         attempt = context.attempts_of(hop.ip).get(key)
@@ -255,7 +255,7 @@ class InboundRequests:
             if (waited := context.waiting.take(attempt_key(request, request.via, hop.ip))) is not None:
                 return [context.answer(request, hop, 200), *self._gave_up(*waited, now)]
             if attempt is None:
-                self._dialog_of(request, hop)  # counts a stranger who knows its tags
+                self._dialog_of(request, hop)  # counts strangers who know its tags
             return [context.answer(request, hop, 481 if attempt is None else 200)]
         answer = context.answer(request, hop, 200)
         if not relay.live or context.relays.get(branch, "CANCEL") is not None:
@@ -305,7 +305,7 @@ class InboundRequests:
             context.counters.add("retransmissions.other")
             return [SendPublic(context.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
-            if dialog.state is DialogState.CONFIRMED:  # it has had our answer: a real call from where it says it comes
+            if dialog.state is DialogState.CONFIRMED:  # it got our answer: a real call from its claimed source
                 context.rates.invites.give_back(hop.ip)
             dialog.happened(DialogEvent.BYE)
             context.dialogs.expire_at(dialog, now + context.timers.after_bye_s)
@@ -323,8 +323,8 @@ class InboundRequests:
         return dialog
 
     def _seen(self, request: Request, hop: Hop, dialog: Dialog, now: float) -> None:
-        """Learn the caller's present address, target and CSeq (RFC 3261 section 12.2.2): not from what is older than
-        that, nor from an ACK, which anybody can send and nobody answers."""
+        """Update the caller's address, target and CSeq (RFC 3261 section 12.2.2): not from requests older than
+        that, nor from an ACK, which anyone can send and nobody answers."""
         if request.method != "ACK" and request.cseq >= dialog.public.cseq:
             dialog.public.hop = hop
             dialog.public.cseq = request.cseq

@@ -1,4 +1,4 @@
-"""What the Admitter gets to know of an INVITE. Pure."""
+"""What the Admitter is told about an INVITE. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def invite_info(request: Request, hop: Hop, trunk: Trunk | None, limits: EdgeLim
 
 
 def _extra_headers(request: Request, limits: EdgeLimits) -> dict[str, str]:
-    """X-… headers: the first of each name, those that are too long or too many left out; ours never from outside."""
+    """X-… headers: the first of each name, without excess or overlong ones; never our own names from outside."""
     headers: dict[str, str] = {}
     for name, values in request.headers.items():
         lower = name.lower()

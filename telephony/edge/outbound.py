@@ -96,13 +96,13 @@ class WorkerMessages:
             context.counters.add("stray_response")
             return []
         relay.taken = True
-        if relay.method == "CANCEL":  # the caller has had our own answer
+        if relay.method == "CANCEL":  # the caller got our own answer
             return []
         dialog = relay.dialog
         if relay.initial and dialog.state is DialogState.LOST:
             return self._late(response, dialog, now)
         if relay.method == "INVITE" and response.status == 100:
-            return []  # the caller has had our own
+            return []  # the caller got our own
         return self._pass(response, relay, now)
 
     def _pass(self, response: Response, relay: Relay, now: float) -> list[Action]:
@@ -113,7 +113,7 @@ class WorkerMessages:
             if relay.status >= 300:  # its ACK was lost
                 return [self._ack(dialog, response)]
             return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
-        if relay.method == "PRACK" and response.status == 400:  # PJSIP's word for one that fits nothing
+        if relay.method == "PRACK" and response.status == 400:  # PJSIP's answer to one that matches nothing
             response.status, response.reason = 481, ""  # RFC 3262 section 3
         tag = response.to_tag if relay.initial else ""
         response.body = (relay.streams or dialog.streams).around(response.body)
@@ -133,14 +133,14 @@ class WorkerMessages:
         return actions
 
     def _ack(self, dialog: Dialog, response: Response) -> SendWorker:
-        """Of a final answer that is no 2xx, with its branch (RFC 3261 section 17.1.1.3)."""
+        """ACK of a non-2xx final answer, with its branch (RFC 3261 section 17.1.1.3)."""
         via = self._context.worker_via(response.via.branch)
         data = own_to_worker("ACK", dialog, response.cseq, via, to_tag=response.to_tag)
         return SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
 
     def _late(self, response: Response, dialog: Dialog, now: float) -> list[Action]:
-        """The caller has already had our own final answer. The worker gets what the caller would send: an ACK, and a
-        BYE if it has answered, so that no agent talks to nobody."""
+        """The caller already got our own final answer. The worker gets what the caller would send: an ACK, and a
+        BYE if it has answered, so that the agent stops talking."""
         context = self._context
         if response.status < 200:
             return []

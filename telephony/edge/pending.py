@@ -1,5 +1,5 @@
 """A worker's re-INVITE or UPDATE that met the caller's own (491) is sent again after a moment, with a CSeq of its own
-(RFC 3261 section 14.1). The worker waits meanwhile and learns nothing of it: PJSIP would end the call."""
+(RFC 3261 section 14.1). The worker is not told, as PJSIP would end the call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PendingRequests:
         self._count = 0
 
     def refused(self, response: Response, asked: Asked, now: float) -> list[Action] | None:
-        """What to do about an answer; None: it is no 491 of such a request."""
+        """How to handle an answer; None: it is not a 491 to such a request."""
         if response.status != REQUEST_PENDING or asked.request.method not in _METHODS:
             return None
         actions: list[Action] = []
@@ -53,7 +53,7 @@ class PendingRequests:
         return actions
 
     def due(self, now: float) -> list[Action]:
-        """What is sent again now. Further copies of it are the worker's retransmissions."""
+        """The request to send again now. Further copies are the worker's retransmissions."""
         actions: list[Action] = []
         while self._heap and self._heap[0][0] <= now:
             asked = heapq.heappop(self._heap)[2]
@@ -82,7 +82,7 @@ class PendingRequests:
         return asked.resent
 
     def _ack(self, response: Response, asked: Asked) -> SendPublic:
-        """Of a final answer that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
+        """ACK of a non-2xx final answer, with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
         context, dialog = self._context, asked.dialog
         uri, routes, way = way_to_public(context, dialog)
         headers = [("Via", context.public_via(way, response.via.branch)), *(("Route", value) for value in routes)]

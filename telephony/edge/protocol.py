@@ -1,4 +1,4 @@
-"""What the edge asks of the gateway, and what it tells it."""
+"""The edge's interface to the gateway: questions and events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAIL_OVER_ON = frozenset({408, *range(500, 600)})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a message really came from, whatever its Via says."""
+    """The real source of a message, whatever its Via says."""
 
     ip: str
     port: int
@@ -47,7 +47,7 @@ class WorkerAddress:
 
 @dataclass(frozen=True, slots=True)
 class InviteInfo:
-    """One new INVITE, as far as admission needs it. Nothing is normalised to E.164: that is the gateway's part."""
+    """One new INVITE, as far as admission needs it. Not normalised to E.164: the gateway does that."""
 
     sip_call_id: str
     called: str  # user part of the Request-URI, or of To if the trunk says so, as `uri.phone_user` gives it
@@ -66,7 +66,7 @@ class Dial:
 
     leg_id: str  # of the leg
     worker: WorkerAddress
-    trunk: str  # whose networks may answer and send audio, beside `host`
+    trunk: str  # its networks may answer and send audio, besides `host`
     uri: str  # Request-URI and To: "sip:+15550100@192.0.2.7"
     caller: str  # From: "sip:+15550199@192.0.2.1"
     host: str  # IP address
@@ -117,9 +117,9 @@ class RefusedInvite:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """Attempts of one source over the rate, within about a minute: refused or dropped, and not told one by one."""
+    """Attempts of one source over the rate within about a minute: refused or dropped, not reported individually."""
 
-    source: str  # IP address; "": more sources than are kept apart
+    source: str  # IP address; "": sources beyond those listed separately
     trunk: str | None  # None: no trunk allows them
     attempts: int
     first_at: float  # seconds, loop clock

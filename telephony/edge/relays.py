@@ -1,6 +1,6 @@
-"""The requests that went on to a worker or to a caller, until they are answered and for a while after.
+"""Requests forwarded to a worker or a caller, until they are answered and for a while afterwards.
 
-They are why an answer needs nothing of the request in it: it is found by our branch, and written from what is kept
+An answer need not contain anything from the request: it is matched by our branch and written from the data kept
 here. A request that its worker shows no sign of having read is sent again, and then told (`Due`).
 """
 
@@ -48,7 +48,7 @@ class Relay:
     taken: bool = False
     asking: Transaction = field(init=False)
     status: int = 0  # final
-    final: bytes = b""  # as the caller has it
+    final: bytes = b""  # as sent to the caller
 
     def __post_init__(self, timers: Timers) -> None:
         machine = CLIENT_INVITE if self.method == "INVITE" else CLIENT_OTHER
@@ -98,7 +98,7 @@ class Asked:
     initial: bool = False  # the INVITE of a call that the worker places; then:
     dialed: Dialed | None = None  # how far that has come
     cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
-    final: SendWorker | None = None  # as the worker has it
+    final: SendWorker | None = None  # as sent to the worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class RelayTable:
         self._push(relay.asking.next_at, relay)
 
     def await_end(self, relay: Relay, now: float) -> None:
-        """Its CANCEL has gone to the worker."""
+        """Its CANCEL was sent to the worker."""
         self._push(now + self._timers.cancelled_s, relay, cancelled=True)
 
     def ask(self, branch: str, asked: Asked, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What the edge itself has to repeat over UDP until it is answered: its requests, and its final answers to INVITEs
+"""The edge's own retransmissions over UDP: its requests, and its final answers to INVITEs
 that already had a 100. When each is due is what its transaction says (`telephony.sip.transactions`)."""
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ResendTable:
         return self._waiting.pop(key, None) is not None
 
     def due(self, now: float) -> tuple[list[SendPublic | SendWorker], list[Hashable]]:
-        """What is to be sent again, and the keys of those for which nothing came in time."""
+        """The messages to send again, and the keys of those without a response in time."""
         actions: list[SendPublic | SendWorker] = []
         lost: list[Hashable] = []
         while self._heap and self._heap[0][0] <= now:

@@ -69,7 +69,7 @@ class Registrar:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """Who may call. The first trunk whose networks hold the source address names the call's trunk."""
+    """A source that may call. The first trunk whose networks contain the source address is the call's trunk."""
 
     name: str
     allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
@@ -116,7 +116,7 @@ class EdgeLimits:
     stranger_bytes_per_second: float = 32_768.0
     stranger_byte_burst: int = 131_072
     stranger_message_bytes: int = 4_096  # of one message; longer ones are dropped unread
-    stranger_tcp_connections: int = 50  # all strangers together, beside those of trunks
+    stranger_tcp_connections: int = 50  # all strangers together, separate from trunks
     stranger_tcp_per_source: int = 5
     stranger_tcp_idle_s: float = 5.0  # without a whole message; pings don't count
     stranger_tcp_half_message_s: float = 3.0
@@ -134,7 +134,7 @@ class EdgeLimits:
     tcp_connect_s: float = 5.0
     invite_timeout_s: float = 180.0  # unanswered and without a further provisional response (Timer C, RFC 3261 16.6)
     dialog_idle_s: float = 43_200.0  # an answered dialog without any message is forgotten
-    remembered_attempts: int = 20_000  # INVITEs kept to recognise retransmissions; the oldest go first
+    remembered_attempts: int = 20_000  # INVITEs remembered to recognise retransmissions; the oldest are dropped first
     header_count: int = 32  # X-… headers handed to the Admitter
     header_bytes: int = 1_024  # of one such header
 
@@ -149,7 +149,8 @@ class EdgeTimers:
     """How long the edge's transactions wait."""
 
     public: Timers = field(default_factory=Timers)
-    # Loopback loses only what a full socket buffer has no room for. With ticks of 100 ms a caller is answered in 2 s.
+    # Loopback loses only packets that do not fit into a full socket buffer. With ticks of 100 ms a caller is answered
+    # in 2 s.
     worker: Timers = field(default_factory=lambda: Timers(limit_s=1.8))
     cancelled_s: float = 1.8  # a cancelled INVITE's own final answer; then the edge gives one
     dial_cancelled_s: float = 1.5  # the same of a call that a worker places: a leg waits for 2 s

@@ -52,7 +52,7 @@ class TcpConnections:
         return len(self._connections)
 
     async def listen(self, host: str, port: int, listener: int) -> tuple[asyncio.Server, tuple[str, int]]:
-        """Accept on an address; returns what it is bound to as well. Raises OSError when it cannot be had."""
+        """Accept on an address; also returns the bound address. Raises OSError if unavailable."""
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +79,7 @@ class TcpConnections:
             connection.send(data)
             return
         trunk = self.trunks.trunk_of(hop.ip)
-        if trunk is None and not hop.chosen:  # connections are made to nobody else, whatever a Via or Contact says
+        if trunk is None and not hop.chosen:  # no other connections are made, whatever a Via or Contact says
             self.counters.add("tcp.not_connected")
             return
         if key not in self._dialing:

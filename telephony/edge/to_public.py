@@ -1,5 +1,5 @@
-"""What a caller gets of what a worker says: the worker's values under header fields of a fixed set, in the caller's own
-dialog and transaction, as the edge has kept them."""
+"""What a caller gets of a worker's message: a fixed set of header fields with the worker's values, in the caller's own
+dialog and transaction as known to the edge."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _passed(message: Message, contact: str) -> Iterator[str]:
 
 
 def _promises(message: Message) -> Iterator[str]:
-    """Where the worker says what it does, we say what we do."""
+    """Replaces the worker's capabilities by ours."""
     if "allow" in message.headers:
         yield f"Allow: {ALLOW}"
     if "supported" in message.headers:

@@ -1,6 +1,6 @@
-"""What a worker gets, written anew: a fixed set of header fields, each made of a value that was read and checked.
+"""Rewrites messages for a worker: a fixed set of header fields, each from a parsed and checked value.
 
-Not one byte of the outside is copied. What cannot be read and is not needed is left out, and the call goes on.
+No byte from outside is copied. Optional values that cannot be parsed are left out, and the call continues.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 def shown_to_worker(request: Request, worker: WorkerAddress, tag: str) -> ShownToWorker:
-    """`tag` stands for the caller's tag."""
+    """`tag` replaces the caller's tag."""
     called, caller = _user(phone_user(request.uri)), ""
     if (sender := try_uri(request.sender.uri)) is not None:
         caller = _user(phone_user(sender))
@@ -70,7 +70,7 @@ def request_to_worker(
 
 def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str = "", *, to_tag: str = "") -> bytes:
     """A request of the edge itself in the caller's stead: CANCEL, or ACK or BYE. `to_tag`: the ACK is of this answer
-    to the INVITE, which is no 2xx."""
+    to the INVITE, a non-2xx."""
     in_dialog = method != "CANCEL" and not to_tag
     texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, method, tagged=in_dialog, to_tag=to_tag)]
     if reason:
@@ -95,7 +95,7 @@ def response_to_worker(
     response: Response, asked: Request, received_from: tuple[str, int], contact: str, *, to_tag: str = ""
 ) -> bytes:
     """The public side's answer to a request `asked` of the worker, whose own lines it goes back with. `to_tag`: that
-    request began the dialog, and PJSIP does nothing by itself about such an answer."""
+    request began the dialog, and PJSIP itself does nothing about such an answer."""
     status = response.status if to_tag else _status(response.status)
     texts: list[str] = []
     for line in asked.lines:
@@ -123,7 +123,7 @@ def _typed(texts: list[str], body: bytes) -> list[str]:
 
 
 def _status(status: int) -> int:
-    """As it came, but for those that PJSIP would act on by itself: challenges and redirections."""
+    """The same status, except those that PJSIP would act on itself: challenges and redirections."""
     if status in (401, 407):
         return 403
     return 488 if 300 <= status < 400 else status
@@ -156,7 +156,7 @@ def _reliable(response: Response) -> Iterator[str]:
 
 
 def _reason(request: Message) -> Iterator[str]:
-    """Of Reason (RFC 3326) the cause and the text, which the call's record tells."""
+    """Cause and text of Reason (RFC 3326), for the call's record."""
     value = request.value("reason")
     if not value:
         return

@@ -1,7 +1,7 @@
-"""Whom a dialog belongs to: who may speak in it, and where its requests may go. Pure.
+"""A dialog's owner: who may send in it, and where its requests may go. Pure.
 
 A dialog belongs to the trunk that its INVITE came from. What its tags alone prove is not enough, since anybody on the
-way can read them; and an address in a Contact or Route is only what somebody wrote.
+way can read them; and an address in a Contact or Route is only a claim.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PRIVATE = tuple(
 
 
 class Trust:
-    """`is_own` says of an address and port that it is one of ours, or of a worker."""
+    """`is_own` says whether an address and port is ours or a worker's."""
 
     def __init__(self, trunks: TrunkTable, is_own: Callable[[str, int], bool]) -> None:
         self._trunks = trunks
@@ -34,7 +34,7 @@ class Trust:
 
     def may_speak(self, dialog: Dialog, hop: Hop) -> bool:
         """Whether a message with the dialog's tags that came from `hop` is the dialog's: from its flow, or from
-        another address of its trunk (a proxy beside the first, a NAT that has changed its mapping)."""
+        another address of its trunk (a second proxy, a NAT that has changed its mapping)."""
         return hop.ip == dialog.public.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
 
     def is_of_trunk(self, ip: str, trunk: str) -> bool:
@@ -44,8 +44,8 @@ class Trust:
         """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
 
         It is obeyed (RFC 3261 section 12.2.1.1) when it names the address that the caller's messages come from, or one
-        of its trunk's networks. Otherwise the dialog's flow stands for it: a caller behind a NAT writes an address that
-        only its own network knows, host names are not looked up, and nobody may aim us at a third party.
+        of its trunk's networks. Otherwise the dialog's flow is used: a caller behind a NAT writes an address that
+        only its own network knows, host names are not looked up, and no one may direct us at a third party.
         """
         flow = dialog.public.hop
         address = as_ip(target.host) if target is not None else None
@@ -63,5 +63,5 @@ class Trust:
 
 def is_private(address: IPv4Address | IPv6Address) -> bool:
     """Addresses that mean something within one network only (RFC 1918, 6598, 3927, 4193): `ipaddress.is_private` also
-    counts those of documentation, which tests use as public ones."""
+    includes documentation addresses, which tests use as public ones."""
     return any(address in network for network in _PRIVATE if network.version == address.version)

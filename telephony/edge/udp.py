@@ -15,8 +15,8 @@ _BUFFER_BYTES = 4 * 1024 * 1024  # asked for; the system may give less
 
 
 class UdpPort(asyncio.DatagramProtocol):
-    """asyncio receives; sending goes to the socket itself, because asyncio queues what the system does not take, and a
-    late datagram is of no use to SIP, which repeats what it needs."""
+    """asyncio receives; sending uses the socket directly, because asyncio queues datagrams that the system rejects,
+    and a late datagram is useless to SIP, which retransmits."""
 
     def __init__(
         self, sock: socket.socket, on_datagram: Callable[[bytes, tuple[str, int]], None], counters: EdgeCounters
@@ -32,7 +32,7 @@ class UdpPort(asyncio.DatagramProtocol):
     async def open(
         cls, host: str, port: int, on_datagram: Callable[[bytes, tuple[str, int]], None], counters: EdgeCounters
     ) -> UdpPort:
-        """Raises OSError when the address cannot be had."""
+        """Raises OSError if the address is unavailable."""
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)

@@ -13,7 +13,7 @@ __all__ = ["WaitingInvites"]
 
 
 class WaitingInvites:
-    """In the order in which they came, of each source no more than have their turn within the longest wait."""
+    """In order of arrival, at most as many per source as get their turn within the longest wait."""
 
     def __init__(self, per_second: float, wait_s: float) -> None:
         self._most = int(per_second * wait_s)
@@ -44,7 +44,7 @@ class WaitingInvites:
         return found
 
     def due(self, may_call: Callable[[str], bool]) -> Iterator[tuple[Request, Hop]]:
-        """Those whose turn has come. `may_call` takes one new call from what a source may."""
+        """Those whose turn has come. `may_call` takes a token for one new call of a source."""
         full: set[str] = set()
         for key, (_, hop) in list(self._waiting.items()):
             if hop.ip in full:

@@ -1,4 +1,4 @@
-"""How large a message and its parts may be. What is larger is refused before its values are read."""
+"""Size limits of a message and its parts, checked before values are parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["MAX_HEAD_BYTES", "MAX_LINE_BYTES", "MAX_VIAS", "Excess", "excess"]
 
 MAX_HEAD_BYTES = 16_384  # reading takes time for each octet; real headers are a tenth of it
 MAX_HEADERS = 256
-MAX_FOLDS = 64  # lines that go on with the one before
+MAX_FOLDS = 64  # continuation lines
 MAX_LINE_BYTES = 4_096  # one header with its folds; an Identity header (RFC 8224) has a quarter of it
 MAX_URI_BYTES = 1_024
 MAX_BODY_BYTES = 32_768
@@ -23,7 +23,7 @@ class Excess(NamedTuple):
 
 
 def excess(start: str, lines: Sequence[str], body: bytes) -> Excess | None:
-    """The first bound that the message is over. `start`: its first line, `lines`: those of its headers, unread."""
+    """The first bound that the message exceeds. `start`: its first line, `lines`: its unparsed header lines."""
     if len(start) > MAX_URI_BYTES + 64:  # with the method and version
         return Excess("uri-long", "Request-URI Too Long", 414)
     if len(body) > MAX_BODY_BYTES:

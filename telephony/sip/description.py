@@ -52,7 +52,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One RTP payload type. `name` as it came; compare by `key`."""
+    """One RTP payload type. `name` as received; compare by `key`."""
 
     payload_type: int
     name: str

@@ -1,6 +1,6 @@
 """Digest authentication (RFC 2617, 7616, 8760; in SIP RFC 3261 section 22): what both sides share, and the client.
 
-Pure. A password never stands in a repr. Random values are arguments or come from a source that is one.
+Pure. A password never appears in a repr. Random values, or their source, are arguments.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ ALGORITHMS: Mapping[str, Hash] = {
 
 
 class DigestError(ValueError):
-    """A challenge or an answer to one that cannot be read, or not be used."""
+    """A malformed or unusable challenge or answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`realm`: the only one that they are for; empty for whichever asks."""
+    """`realm`: the only realm that they are for; empty: any."""
 
     username: str
     password: str = field(repr=False)
@@ -79,7 +79,7 @@ class Challenge:
 
 def read_parameters(value: str) -> dict[str, str]:
     """The parameters of a Digest challenge or answer; names in lower case, values without their quotes. Raises
-    DigestError for another scheme, what cannot be read, or a parameter that stands there twice."""
+    DigestError for another scheme, malformed input, or a duplicate parameter."""
     scheme, _, rest = value.strip().partition(" ")
     if scheme.lower() != "digest":
         raise DigestError(f"unsupported authentication scheme {scheme[:20]!r}")
@@ -185,8 +185,8 @@ class DigestClient:
         self.refused = ""  # why the last challenge could not be answered
 
     def challenged(self, status: int, values: Sequence[str], *, before: int = 0) -> bool:
-        """A request of which `before` challenges have been answered already had this 401 or 407. True: send it again
-        with what `answers` gives. False: that is no use (`refused` says why) - no challenge is for these credentials,
+        """A request got this 401 or 407 after answering `before` challenges. True: send it again
+        with the result of `answers`. False: pointless (`refused` says why) - no challenge is for these credentials,
         or they have been refused. The topmost that can be answered is (RFC 8760 section 2.4)."""
         self._known.pop(status, None)
         found, self.refused = self._usable(values)

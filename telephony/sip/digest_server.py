@@ -1,6 +1,6 @@
 """Challenging others by digest (RFC 7616, 8760; in SIP RFC 3261 section 22). Pure: time and randomness are arguments.
 
-A nonce carries its time and is signed, so that a challenge costs no memory; what is kept is the last nonce count of
+A nonce carries its time and is signed, so a challenge costs no memory; we only store the last nonce count of
 each nonce that was answered rightly, so that a recorded answer is worth nothing.
 """
 
@@ -21,14 +21,14 @@ __all__ = ["DigestServer", "Verdict"]
 
 _SALT_BYTES = 8
 _SIGNED_BYTES = 16
-_NOBODY = "nobody has this password"  # so that an unknown user takes as long as a known one
+_NOBODY = "nobody has this password"  # so an unknown user takes as long as a known one
 _USED_UP = 2**32  # of a nonce that was answered without a count
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`username`: who it is; empty: not to be let in, for this `reason`. `stale`: right but for the age of the nonce,
-    so that the next challenge says so and nobody is asked for a password again."""
+    so that the next challenge says so and the user is not asked for a password again."""
 
     username: str = ""
     reason: str = ""
@@ -37,7 +37,7 @@ class Verdict:
 
 class DigestServer:
     """`key`: secret, of this process or shared; `lifetime_s`: how old a nonce may be; `remembered`: how many nonces are
-    watched for replay - of those that fall out no further answer counts."""
+    watched for replay - answers with older ones are refused."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class DigestServer:
         self._lifetime_s = lifetime_s
         self._remembered = remembered
         self._counts: OrderedDict[str, int] = OrderedDict()  # nonce -> the highest count that was taken
-        self._not_before = 0  # milliseconds; nonces up to here are too old, whatever their lifetime
+        self._not_before = 0  # milliseconds; nonces up to here are too old, regardless of their lifetime
 
     def challenges(self, now: float, salt: bytes, *, stale: bool = False) -> list[str]:
         """A WWW-Authenticate or Proxy-Authenticate value for each algorithm, best first. `salt`: at least eight random
@@ -139,7 +139,7 @@ class DigestServer:
 
     @property
     def watched(self) -> int:
-        """Nonces that are kept at present."""
+        """Number of nonces stored now."""
         return len(self._counts)
 
     def expire(self, now: float) -> None:

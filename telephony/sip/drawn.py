@@ -13,7 +13,7 @@ _Event = TypeVar("_Event", bound=StrEnum)
 
 
 def drawn(states: Iterable[_State], events: Iterable[_Event], cell: Callable[[_State, _Event], str]) -> str:
-    """A row a state, a column an event. `cell`: what follows; empty for what is not possible."""
+    """A row per state, a column per event. `cell`: the result; empty if impossible."""
     columns = tuple(events)
     lines = ["| | " + " | ".join(event.value for event in columns) + " |", "| --- " * (len(columns) + 1) + "|"]
     lines += [

@@ -34,7 +34,7 @@ class StreamFramer:
     @property
     def partial(self) -> bool:
         """A message has begun and is not whole."""
-        return bool(self._buffer[:4].strip(b"\r\n"))  # line breaks between messages are no message
+        return bool(self._buffer[:4].strip(b"\r\n"))  # line breaks between messages are not a message
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Whole messages, and KEEPALIVE for a ping, or for several in a row. Raises FramingError."""

@@ -35,7 +35,7 @@ _LISTS = frozenset(
 
 
 class Line(NamedTuple):
-    """One header as it came: `name` long and in lower case, `text` the whole line with its folds."""
+    """One header as received: `name` long and in lower case, `text` the whole line with its folds."""
 
     name: str
     text: str
@@ -94,7 +94,8 @@ class Headers:
 
 
 def seconds_of(text: str) -> int | None:
-    """Of Expires, Min-Expires or Retry-After (which may have a comment and parameters); None: it is no number."""
+    """The seconds of Expires, Min-Expires or Retry-After (which may have a comment and parameters); None: not a
+    number."""
     digits = text.partition(";")[0].partition("(")[0].strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 

@@ -1,5 +1,5 @@
 """Keys in INFO bodies: application/dtmf-relay (`Signal=5`, `Duration=160`) and application/dtmf (`5`). No RFC says what
-they look like, so phones differ: in line ends, white space, case, and in what they leave out."""
+they look like, so phones differ in line ends, white space, case, and omissions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FLASH = frozenset({"16", "!", "F", "HF", "FLASH"})
 
 @dataclass(frozen=True, slots=True)
 class InfoKey:
-    """`digit` is empty for a hook flash, which is no key."""
+    """`digit` is empty for a hook flash."""
 
     digit: str
     duration_ms: int = 0  # 0: not said

@@ -1,6 +1,6 @@
 """Where we may be told to send audio: a pure policy over offers and answers.
 
-Whoever can send us an INVITE names the address that our audio goes to, before anybody has shown that somebody there
+The sender of an INVITE chooses the address that our audio goes to, before anyone there has shown that they
 wants it. So it is held against the trunk's networks; what no phone means is refused with a Warning.
 """
 
@@ -28,7 +28,7 @@ _HOLD = {  # RFC 2543: an address of zeros means that nothing is to be sent ther
 
 @dataclass(frozen=True, slots=True)
 class TrunkMedia:
-    """`networks`: those that a trunk's signalling comes from, which are always good. `media_networks`: the only others
+    """`networks`: those of a trunk's signalling, always accepted. `media_networks`: the only others
     that are; empty: any public address is."""
 
     networks: tuple[Network, ...]
@@ -43,7 +43,7 @@ class TrunkMedia:
 
 @dataclass(frozen=True, slots=True)
 class MediaPolicy:
-    """What is ours, where no audio may be sent: it would come back, or go into our own servers."""
+    """Our own addresses, where no audio may be sent: it would come back, or reach our own servers."""
 
     own_addresses: frozenset[IpAddress] = frozenset()  # loopback is, without being named
     own_ports: frozenset[int] = frozenset()  # SIP and HTTP
@@ -52,7 +52,7 @@ class MediaPolicy:
     def apply(self, description: SessionDescription, trunk: TrunkMedia, source: str) -> SessionDescription:
         """The description that a worker may act on. `source`: the address that it came from. An address that only the
         peer's own network knows (NAT) is replaced by the source, and one of zeros (hold) by the source and a direction.
-        Raises SdpNotAcceptable for what we send nothing to."""
+        Raises SdpNotAcceptable for addresses that we don't send to."""
         return replace(
             description, media=tuple(self._stream(media, trunk, ip_address(source)) for media in description.media)
         )
@@ -80,7 +80,7 @@ class MediaPolicy:
         if address.is_multicast:
             raise SdpNotAcceptable(f"media address {address} is a multicast address", _NO_MULTICAST)
         if address == _BROADCAST or (isinstance(address, IPv4Address) and address.is_reserved):
-            raise SdpNotAcceptable(f"media address {address} belongs to nobody", _OTHER)
+            raise SdpNotAcceptable(f"media address {address} is not assigned", _OTHER)
         if address == source or trunk.holds(address):
             return address
         if not address.is_global:
@@ -100,7 +100,7 @@ class MediaPolicy:
 
 
 def addresses(texts: Iterable[str]) -> frozenset[IPv4Address | IPv6Address]:
-    """Those of the texts that are addresses, and not of zeros."""
+    """The texts that are valid addresses, except unspecified ones."""
     found: set[IPv4Address | IPv6Address] = set()
     for text in texts:
         try:

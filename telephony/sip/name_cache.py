@@ -41,7 +41,7 @@ class NameCache:
         return Answer(answer.records, until - now, answer.failed)
 
     def put(self, question: Question, answer: Answer, now: float) -> Answer:
-        """Keep an answer that has just come. Returns what is to be used."""
+        """Store a new answer. Returns the one to use."""
         old = self._answers.pop(question, None)
         if answer.failed:
             if old is not None and old[1].records and now < old[0] + self._stale_s:

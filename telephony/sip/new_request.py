@@ -13,7 +13,7 @@ __all__ = ["NewRequest"]
 
 @dataclass(slots=True)
 class NewRequest:
-    """Names are kept as they are written and compared without regard to case. Values cannot break out of their line."""
+    """Names keep their spelling and are compared case-insensitively. Values cannot break out of their line."""
 
     method: str
     uri: str

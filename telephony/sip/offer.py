@@ -1,6 +1,6 @@
 """What of an offer or answer a call worker is shown: one audio stream alone, codecs that it has, keys that it can use.
 
-PJSIP finds no audio stream that stands behind another one, so it sees no other; the rest of the offer is kept beside
+PJSIP finds no audio stream that follows another, so it sees only that one; the rest of the offer is kept separately
 it, and put around its answer (RFC 3264 section 6: an answer has as many streams as its offer, in the same places).
 """
 
@@ -37,14 +37,14 @@ _SHORTEST_MS, _USUAL_MS, _LONGEST_MS = 10, 20, 180  # PJSIP sends nothing at all
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The m= lines around the one that a worker is shown, as they stand refused towards the caller."""
+    """The m= lines around the worker's one, as refused towards the caller."""
 
     before: bytes = b""
     after: bytes = b""
     put_away: bytes = b""  # the one of the worker, too, as the peer has put it away
 
     def around(self, body: bytes) -> bytes:
-        """A description of the worker's, whose only stream is the one that it was shown, with the others in their
+        """A worker's description, with its single stream, and the others in their
         places. A body that is none stays as it is."""
         at = body.find(b"\nm=") + 1
         if not at or self == ALONE:
@@ -59,7 +59,7 @@ ALONE = Streams()
 
 def for_worker(description: SessionDescription) -> tuple[SessionDescription, Streams]:
     """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable when there is none, with
-    what is wrong with the first."""
+    the problem with the first."""
     wrong: SdpError | None = None
     streams = description.media
     for index, media in enumerate(streams):
@@ -144,6 +144,6 @@ def _packet_time(milliseconds: int | None) -> int | None:
 
 
 def _wanted_packets(media: Media) -> int | None:
-    """What a worker sends: PJSIP obeys a=ptime and looks at no a=maxptime."""
+    """The packet time for a worker: PJSIP obeys a=ptime and ignores a=maxptime."""
     ptime, most = _packet_time(media.ptime_ms), _packet_time(media.maxptime_ms)
     return ptime if most is None or (ptime or _USUAL_MS) <= most else most

@@ -1,8 +1,8 @@
-"""SIP messages, read and checked here, and kept line by line for what is answered.
+"""Parses and checks SIP messages, keeping their lines for answers.
 
 Lines end with CRLF and with nothing else that some reader takes for a line break. `Message.lines` are the received
-bytes (undecodable ones as surrogate escapes): an answer gives them back to who sent them. Whatever goes further is
-written anew from the values that are read here.
+bytes (undecodable ones as surrogate escapes): an answer returns them to their sender. Whatever is forwarded is
+rewritten from the parsed values.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Request(Message):
     uri_text: str
     uri: Uri
     max_forwards: int | None
-    worker_body: bytes = b""  # what a worker gets for the body
+    worker_body: bytes = b""  # the body for a worker
     streams: Streams | None = None  # around the stream that it shows; None: it describes none
 
 
@@ -131,7 +131,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         return _read(start_line, lines, body)
     except Malformed as error:
         raise _answerable(error, start, lines) from None
-    except Exception as error:  # whatever a reader raises on hostile input means malformed
+    except Exception as error:  # anything raised on hostile input means malformed
         raise _answerable(Malformed("unreadable", "Bad header"), start, lines) from error
 
 
@@ -255,7 +255,7 @@ def _via(value: str, version: str = "SIP/2.0") -> Via:
         raise Malformed("via", "Bad Via")
     params = split_params(parameters)
     branch = params.get("branch", "")
-    if branch == _COOKIE or len(branch) > 512 or not branch.isascii():  # a cookie alone tells nothing apart
+    if branch == _COOKIE or len(branch) > 512 or not branch.isascii():  # a cookie alone is not unique
         raise Malformed("via", "Bad branch in Via")
     received = params.get("received", "")
     return Via(transport.upper(), host.strip("[]").lower(), port, branch, received, params.get("rport"))
@@ -277,7 +277,7 @@ def _answerable(error: Malformed, start: str, lines: list[Line]) -> Malformed:
     try:
         unfolded = first["via"].text.partition(":")[2].replace("\r\n", " ").partition(",")[0].strip()
         error.via = _via(unfolded, "SIP/")
-    except Exception:  # noqa: BLE001  (no readable Via: then there is nobody to answer)
+    except Exception:  # noqa: BLE001  (without a valid Via there is nobody to answer)
         return error
     kept = [line for line in lines if line.name == "via"] + [first[name] for name in _MANDATORY[1:]]
     if any(_BROKEN.search(line.text.replace("\r\n", "")) for line in kept):

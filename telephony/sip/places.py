@@ -1,4 +1,4 @@
-"""Which of a peer's places to try first: those that failed are passed over for a while. Pure."""
+"""The order in which to try a peer's addresses: failed ones are skipped for a while. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FailedPlaces:
         return 0.0 if failure is None else failure.until
 
     def ordered(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
-        """Those that have not failed, in their order; then the others, that whose time is up soonest first: if nothing
+        """Those that have not failed, in order; then the others, earliest expiry first: if nothing
         else is left, a place that failed is better than none."""
         kept: list[Place] = []
         late: list[Place] = []

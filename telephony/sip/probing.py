@@ -21,7 +21,7 @@ class ProbePolicy:
     retry_s: float = 5.0  # after a probe that failed
     answer_s: float = 5.0  # as long as an answer is waited for
     down_after: int = 3  # failures in a row
-    up_after: int = 2  # answers in a row, of a peer that was down
+    up_after: int = 2  # consecutive answers from a peer that was down
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Probe:
 
     def answered(self, status: int, now: float) -> bool:
         """Any answer shows a peer that lives, but for those by which it says that it takes no calls (503) or that
-        somebody before it has had no answer (408, 504). True: it is up now, or down now, and was not before."""
+        a proxy in front of it got no answer (408, 504). True: its state has changed."""
         sent_at, self._sent_at = self._sent_at, None
         self._status, self._answered_at = status, now
         self._round_trip_ms = None if sent_at is None else (now - sent_at) * 1000

@@ -1,4 +1,4 @@
-"""A trunk's registration with its registrar (RFC 3261 section 10), kept up. Pure: (event, now) -> actions.
+"""Maintains a trunk's registration with its registrar (RFC 3261 section 10). Pure: (event, now) -> actions.
 
 The machine says when a REGISTER is to be sent and with what; whoever runs it writes and sends the message, and knows
 which hosts there are. All times are seconds of one clock.
@@ -58,7 +58,7 @@ STEPS: Mapping[tuple[RegistrationState, _Happened], RegistrationState] = {
     (_S.REGISTERING, _H.ACCEPTED): _S.REGISTERED,
     (_S.REGISTERING, _H.AGAIN): _S.REGISTERING,
     (_S.REGISTERING, _H.REFUSED): _S.WAITING,
-    (_S.REGISTERING, _H.STOP): _S.ENDING,  # what is on its way may yet be accepted
+    (_S.REGISTERING, _H.STOP): _S.ENDING,  # the request in flight may still be accepted
     (_S.REGISTERED, _H.DUE): _S.REGISTERING,
     (_S.REGISTERED, _H.STOP): _S.ENDING,
     (_S.WAITING, _H.DUE): _S.REGISTERING,
@@ -75,8 +75,8 @@ STEPS: Mapping[tuple[RegistrationState, _Happened], RegistrationState] = {
 class RegistrationPolicy:
     """Seconds. Waits between tries double from the first to the longest; jitter takes up to half of each off."""
 
-    expiry_s: int = 3600  # asked for; what the registrar gives counts
-    refresh_fraction: float = 0.75  # of what it gave
+    expiry_s: int = 3600  # requested; the registrar's value applies
+    refresh_fraction: float = 0.75  # of the granted expiry
     first_wait_s: float = 5.0
     longest_wait_s: float = 300.0
     refused_wait_s: float = 60.0  # at least, once the credentials were refused: nobody is hammered
@@ -86,8 +86,8 @@ class RegistrationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A final answer. `challenges`: its WWW-Authenticate or Proxy-Authenticate values; `other_host`: there is one that
-    this try has not asked."""
+    """A final answer. `challenges`: its WWW-Authenticate or Proxy-Authenticate values; `other_host`: there is a host
+    that this try has not asked."""
 
     status: int
     reason: str = ""
@@ -122,12 +122,12 @@ class RegistrationStatus:
     registered_until: float  # 0: not registered
     status: int  # of the last final answer; 0: none
     reason: str  # why the last try failed; empty: it did not
-    next_at: float  # of the next try or refresh; infinite: none is planned
+    next_at: float  # time of the next attempt or refresh; infinite: none planned
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """Registered, or not any more, or a try has failed."""
+    """Registered, no longer registered, or an attempt has failed."""
 
     status: RegistrationStatus
 
@@ -156,7 +156,7 @@ class Registration:
         self._next_at = math.inf
         self._failures = 0  # in a row
         self._challenges = 0  # of this try
-        self._too_brief = False  # this try has had a 423
+        self._too_brief = False  # this attempt got a 423
         self._status, self._reason = 0, ""
 
     @property
@@ -191,7 +191,7 @@ class Registration:
         if self._state is not _S.ENDING or before is _S.ENDING:
             return []
         if before is _S.WAITING and self._until <= now:
-            self._step(_H.REFUSED)  # nobody is to be told
+            self._step(_H.REFUSED)  # nothing to report
             return []
         return [self._send(new_try=True)]
 
@@ -279,7 +279,7 @@ def _told(answer: Answered) -> str:
 
 
 def answer_of(response: Response, contact: str, *, other_host: bool) -> Answered:
-    """What a registrar's final answer says. `contact`: the URI that was registered, since a registrar tells of all that
+    """A registrar's final answer. `contact`: the registered URI, as a registrar lists all that
     there are (RFC 3261 section 10.3)."""
     asks = "proxy-authenticate" if response.status == 407 else "www-authenticate"
     return Answered(

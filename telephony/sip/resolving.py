@@ -1,7 +1,7 @@
 """Where a SIP host is: RFC 3263 (NAPTR, SRV, A and AAAA) as a plan without sockets.
 
 `plan` is a generator: it yields questions, is sent the answers, and returns the places to try, in order. Whoever runs
-it knows how to ask, and a test needs no more than a dictionary.
+it does the queries, and a test needs only a dictionary.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LITERAL_TTL_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be found: of a URI, or of a trunk's settings. `port` and `transport` where they are said."""
+    """The target to resolve, from a URI or a trunk's settings. `port` and `transport` if given."""
 
     host: str
     port: int | None = None
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere to send to. `name` is what a certificate must be for (RFC 5922)."""
+    """An address to send to. `name` is the name that a certificate must have (RFC 5922)."""
 
     transport: SipTransport
     ip: str
@@ -113,7 +113,7 @@ Plan = Generator[Question, Answer, Resolved]
 
 
 class _Asking:
-    """What was learnt so far."""
+    """The answers so far."""
 
     def __init__(self) -> None:
         self.ttl_s = _LITERAL_TTL_S
@@ -136,7 +136,7 @@ def plan(
     *,
     kinds: Sequence[Literal["A", "AAAA"]] = ("A",),
 ) -> Plan:
-    """The places of a target. `transports`: those that we can do, best first; `random` gives numbers from 0 to 1, for
+    """The addresses of a target. `transports`: the supported ones, best first; `random` gives numbers from 0 to 1, for
     weights; `kinds`: the addresses that we can send to."""
     asking = _Asking()
     able = [transport for transport in transports if transport == "tls" or not target.secure]

@@ -1,6 +1,6 @@
 """Session descriptions (RFC 8866): read into values, and written from nothing but these values.
 
-What is written never holds a byte that was only copied: numbers are written from numbers, addresses from IP addresses
+The output never contains copied bytes: numbers are written from numbers, addresses from IP addresses
 (host names are refused, nothing is looked up), names and keys from what matched a pattern. Everything has a limit.
 """
 
@@ -56,7 +56,7 @@ _RTPMAP = re.compile(r"(\d{1,3}) +([^/ ]{1,32})/(\d{1,6})(?:/(\d{1,2}))?\s*\Z", 
 _FMTP = re.compile(r"(\d{1,3}) +([\x20-\x7e]{1,256})\Z", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
-# RFC 3551 table 4, as far as anybody offers it without a=rtpmap.
+# RFC 3551 table 4, the types that are offered without a=rtpmap.
 _STATIC = {
     0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000), 7: ("LPC", 8000),
     8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100), 12: ("QCELP", 8000), 13: ("CN", 8000),
@@ -74,7 +74,7 @@ def ip_literal(family: str, text: str) -> IpAddress | None:
 
 
 def parse_sdp(body: bytes) -> SessionDescription:
-    """Raises SdpError for what is no session description, SdpNotAcceptable for one that names hosts. Nothing else."""
+    """Raises SdpError for an invalid session description, SdpNotAcceptable for one with host names. Nothing else."""
     if len(body) > MOST_BYTES:
         raise SdpNotAcceptable("the session description is too large")
     text = body.decode("utf-8", "replace").replace("\r\n", "\n")
@@ -90,7 +90,7 @@ def parse_sdp(body: bytes) -> SessionDescription:
 
 @dataclass(slots=True)
 class _Section:
-    """The lines of the session or of one stream, as far as they are wanted."""
+    """The relevant lines of the session or of one stream."""
 
     first: str = ""  # the value of m=
     connection: str = ""
@@ -191,7 +191,7 @@ def _stream(value: str) -> tuple[str, int, str, tuple[str, ...]]:
 
 
 def _details(attributes: list[str], formats: tuple[str, ...]) -> dict[str, Any]:
-    """What the attributes say. One that cannot be read is as if it were not there (RFC 8866 section 5.13)."""
+    """The values of the attributes. A malformed one is ignored (RFC 8866 section 5.13)."""
     found: dict[str, Any] = {}
     maps: dict[int, tuple[str, int, int]] = {}
     parameters: dict[int, str] = {}
@@ -221,7 +221,7 @@ def _details(attributes: list[str], formats: tuple[str, ...]) -> dict[str, Any]:
 def _codecs(
     formats: tuple[str, ...], maps: dict[int, tuple[str, int, int]], parameters: dict[int, str]
 ) -> tuple[Codec, ...]:
-    """In the order of the m= line, each payload type once; those that nobody names are left out."""
+    """In the order of the m= line, each payload type once; unnamed ones are left out."""
     codecs: dict[int, Codec] = {}
     for text in formats:
         payload_type = _number(text, 127)

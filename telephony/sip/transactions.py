@@ -1,6 +1,6 @@
 """The transactions of RFC 3261 section 17, with the corrections of RFC 6026, as tables. Pure.
 
-A transaction is told what came (`Came`) and what time it is (`due`), and says what is to be done (`Do`). It holds no
+A transaction gets events (`Came`) and the time (`due`), and returns actions (`Do`). It holds no
 message: whoever runs it keeps the request and the last response, and sends them when told to.
 """
 
@@ -34,14 +34,14 @@ class State(StrEnum):
     CALLING = "calling"
     TRYING = "trying"
     PROCEEDING = "proceeding"
-    COMPLETED = "completed"  # a final answer that is no 2xx to an INVITE
+    COMPLETED = "completed"  # a non-2xx final answer to an INVITE
     ACCEPTED = "accepted"  # a 2xx to an INVITE: it may come again (RFC 6026)
     CONFIRMED = "confirmed"
     TERMINATED = "terminated"
 
 
 class Came(StrEnum):
-    """To a client: what the peer answered. To a server: what its user answers, or the peer sends."""
+    """For a client: the peer's answer. For a server: its user's answer, or the peer's request."""
 
     PROVISIONAL = "1xx"
     SUCCESS = "2xx"
@@ -55,7 +55,7 @@ class Came(StrEnum):
 
 class Do(StrEnum):
     SEND = "send"  # a client its request, a server its last response
-    ACKNOWLEDGE = "acknowledge"  # an answer that is no 2xx (section 17.1.1.3)
+    ACKNOWLEDGE = "acknowledge"  # a non-2xx answer (section 17.1.1.3)
     TELL = "tell"  # the response, to the client's user; the ACK, to the server's
     TIMED_OUT = "timed out"
 
@@ -96,7 +96,7 @@ Steps = Mapping[tuple[State, Came], tuple[State, tuple[Do, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One of the four kinds. What is not in `steps` but in `absorbed` comes from the network and means nothing then."""
+    """One of the four kinds. Events in `absorbed` but not in `steps` come from the network and are ignored then."""
 
     name: str
     first: State
@@ -209,14 +209,14 @@ SERVER_OTHER = _machine(  # figure 8
 
 
 def came_of(status: int) -> Came:
-    """What a response is to a transaction. Raises ValueError for what is no SIP status."""
+    """The event for a response. Raises ValueError for an invalid SIP status."""
     if not 100 <= status <= 699:
         raise ValueError(f"{status} is not a SIP status")
     return _C.PROVISIONAL if status < 200 else _C.SUCCESS if status < 300 else _C.FAILURE
 
 
 def table(machine: Machine) -> str:
-    """Its steps as Markdown, for docs/edge.md: the state that follows, if it is another, and what is done."""
+    """Its steps as Markdown, for docs/edge.md: the next state, if different, and the action."""
 
     def cell(state: State, came: Came) -> str:
         step = machine.steps.get((state, came))
@@ -267,7 +267,7 @@ class Transaction:
         return actions
 
     def due(self, now: float) -> tuple[Do, ...]:
-        """What the timers that have come due ask for."""
+        """The actions of due timers."""
         actions: tuple[Do, ...] = ()
         while self.next_at <= now:
             if self._limit_at <= now:

@@ -34,13 +34,13 @@ _GLOBAL = re.compile(r"\+[0-9]{1,15}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """`user` is escaped as it came; `host` of an IPv6 address keeps its brackets; a tel: URI has no host."""
+    """`user` is escaped as received; `host` of an IPv6 address keeps its brackets; a tel: URI has no host."""
 
     scheme: str
     user: str
     host: str
     port: int | None
-    params: str  # what follows the first `;` after the host, unread
+    params: str  # everything after the first `;` after the host, unparsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class NameAddr:
 
 
 def parse_uri(text: str) -> Uri:
-    """Raises ValueError when it is no URI. Of an unknown scheme only `scheme` is read."""
+    """Raises ValueError if it is not a URI. Of an unknown scheme only `scheme` is parsed."""
     match = _SCHEME.match(text)
     if match is None:
         raise ValueError("URI without scheme")
@@ -87,7 +87,7 @@ def split_host_port(text: str) -> tuple[str, int | None]:
 
 
 def try_uri(text: str) -> Uri | None:
-    """None when it is no URI."""
+    """None if it is not a URI."""
     try:
         return parse_uri(text)
     except ValueError:
@@ -95,7 +95,7 @@ def try_uri(text: str) -> Uri | None:
 
 
 def split_params(text: str) -> dict[str, str]:
-    """`;a=1;b` with quoted values kept whole."""
+    """`;a=1;b` keeping quoted values whole."""
     params: dict[str, str] = {}
     parts = _split_unquoted(text, ";") if '"' in text else text.split(";")
     for part in parts:
@@ -126,7 +126,7 @@ def parse_name_addr(value: str) -> NameAddr:
 
 
 def contact_uri(value: str) -> str:
-    """The URI of a Contact or Route value; nothing if there is no usable one."""
+    """The URI of a Contact or Route value; empty if there is no usable one."""
     if not value:
         return ""
     try:
@@ -175,12 +175,12 @@ def phone_user(uri: Uri) -> str:
     """The user part for people and dialplans: unescaped, and of a telephone-subscriber (RFC 3261 section 19.1.6, RFC
     3966) only the number, without visual separators and parameters (isub, ext, rn, npdi and others).
 
-    A local number that is told where it is local keeps that: `8631234;phone-context=+1914`. Contexts that are domains
+    A local number with a context keeps it: `8631234;phone-context=+1914`. Contexts that are domains
     say nothing about digits, and go.
     """
     text, _, subscriber = uri.user.partition(";")
     number = unquote(text, errors="replace").translate(_SEPARATORS)
-    if not _PHONE.match(number):  # what was escaped may be a line break
+    if not _PHONE.match(number):  # escaped characters may include a line break
         user = text if is_phone(uri) else uri.user
         return "".join(char for char in unquote(user, errors="replace") if char.isprintable())
     if number.startswith("+"):

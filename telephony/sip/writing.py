@@ -1,4 +1,4 @@
-"""Messages as bytes: answers (RFC 3261 section 8.2.6), requests, and the parts that both are made of."""
+"""Serialises messages: answers (RFC 3261 section 8.2.6), requests, and their common parts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def stamp_via(value: str, via: Via, ip: str, port: int) -> str:
 
 
 def split_first(line: Line) -> tuple[str, str]:
-    """The first value of a comma-separated header line, unfolded, and what follows it, as it came."""
+    """The first value of a comma-separated header line, unfolded, and the rest as received."""
     value = line.text.partition(":")[2]
     quoted, at = False, 0
     while at < len(value):
@@ -113,7 +113,7 @@ def phrase_of(status: int) -> str:
 
 
 def reply_lines(lines: Sequence[Line], via: Via, received_from: tuple[str, int], to_tag: str) -> list[str]:
-    """What of a request stands in each answer to it (RFC 3261 section 8.2.6.2). `to_tag` is used when it has none."""
+    """The parts of a request that each answer repeats (RFC 3261 section 8.2.6.2). `to_tag` is used if it has none."""
     texts: list[str] = []
     first_via = True
     for line in lines:

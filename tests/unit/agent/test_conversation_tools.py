@@ -98,7 +98,7 @@ def test_a_tool_runs_after_the_decision_beside_the_speech_and_the_model_reads_it
         ("refuse", "{}", "no such order"),
         ("crash", "{}", "crash failed with an internal error."),
         ("hang", "{}", "hang timed out."),
-        ("invented", "{}", "There is no function invented."),
+        ("invented", "{}", "Unknown function invented."),
     ],
 )
 def test_what_goes_wrong_in_a_tool_is_told_to_the_model(name, arguments, said):

@@ -19,7 +19,7 @@ def refusal(messages: list[object]) -> Response:
     ("where", "warning", "says"),
     [
         (("10.1.2.3", "224.1.1.1"), "330", "multicast"),
-        (("10.1.2.3", "255.255.255.255"), "399", "belongs to nobody"),
+        (("10.1.2.3", "255.255.255.255"), "399", "is not assigned"),
         (("10.1.2.3", "192.168.7.7"), "399", "not within the trunk's networks"),
         (("40000", "53"), "399", "port of a service"),
     ],
