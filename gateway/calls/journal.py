@@ -194,7 +194,7 @@ class Journal:
                 ended_by=by,
                 ended_at=self._wall(ended_at),
                 answered_at=None if self._answered_at is None else self._wall(self._answered_at),
-                sip_status=ended.sip_status if ended is not None else None,
+                sip_status=(ended.sip_status or None) if ended is not None else None,
                 end_reason=reason,
                 recording=recording,
                 media=ended.statistics if ended is not None else None,

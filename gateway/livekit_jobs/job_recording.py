@@ -1,0 +1,112 @@
+"""The recording of one call that no gateway bridges, in the job: begun anew, or gone on with from a lost process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.calls.recording import RECORDING_LIMIT_S
+from gateway.config import Settings
+from gateway.livekit_jobs.recording import ContinuedRecordingFile, LateRecorder
+from gateway.livekit_jobs.routing import JobPlan
+from gateway.record import Recording
+from telephony.media.recording import WavRecorder
+
+__all__ = ["JobRecording", "NoRecording", "path_of", "record_before"]
+
+log = structlog.get_logger(__name__)
+
+
+class NoRecording:
+    """Implements `RecordingOfCall`, of a call whose gateway records it."""
+
+    def begin(self) -> WavRecorder | None:
+        return None
+
+    async def close(self, *, heard: bool) -> None:
+        return None
+
+    def result(self) -> Recording | None:
+        return None
+
+
+class JobRecording:
+    """Implements `RecordingOfCall`. It begins when it is made: the call is answered then."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        path: str,
+        late: LateRecorder,
+        answered_at: float,
+        abandoned: Callable[[], bool],
+        *,
+        gone_on: bool,
+    ) -> None:
+        """`path`: relative to the folder of recordings; empty: none is made. `answered_at`: seconds, loop clock; by a
+        process that was lost if its recording is gone on with. `abandoned`: another process goes on with this one."""
+        self._folder = settings.recordings
+        self.answered_at = answered_at
+        self._before_ms = 0
+        self._recorder: WavRecorder | None = None
+        self._trouble = ""
+        self.path = path
+        self._abandoned = abandoned
+        if self.path:
+            self._recorder = self._begin(gone_on=gone_on)
+        late.recorder = self._recorder
+
+    def begin(self) -> WavRecorder | None:
+        return self._recorder
+
+    async def close(self, *, heard: bool) -> None:
+        if self._recorder is None or self._abandoned():
+            return
+        try:
+            async with asyncio.timeout(RECORDING_LIMIT_S):
+                await self._recorder.close()
+        except TimeoutError:
+            self._trouble = "the recording was not complete when the call was over"
+
+    def result(self) -> Recording | None:
+        recorder = self._recorder
+        if recorder is None:
+            return None
+        duration_ms = round(recorder.duration_ms) + self._before_ms
+        path = "" if recorder.error and not duration_ms else self.path
+        return Recording(path=path, duration_ms=duration_ms, error=recorder.error or self._trouble)
+
+    def _begin(self, *, gone_on: bool) -> WavRecorder:
+        path = (self._folder / self.path).resolve()
+        if not gone_on:
+            return WavRecorder(path)
+        now = asyncio.get_running_loop().time()
+        try:
+            file = ContinuedRecordingFile(path, (now - self.answered_at) * 1000)
+        except OSError as error:
+            log.warning("recording_not_gone_on_with", error=str(error))
+            self.path = str(Path(self.path).with_stem(f"{Path(self.path).stem}-2"))
+            return WavRecorder(self._folder / self.path)
+        self._before_ms = file.before_ms
+        return WavRecorder(path, open_file=partial(_as_opened, file))
+
+
+def path_of(settings: Settings, plan: JobPlan) -> str:
+    """Of a new call, if it is to be recorded."""
+    wanted = plan.recording if plan.recording is not None else settings.record_calls
+    return f"{datetime.now(UTC):%Y-%m-%d}/{plan.info.call_id}.wav" if wanted else ""
+
+
+def _as_opened(file: ContinuedRecordingFile, _: Path) -> ContinuedRecordingFile:
+    return file
+
+
+def record_before(stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the lost process knew of the record; empty: there was none."""
+    return (stored or {}).get("record") or {}
