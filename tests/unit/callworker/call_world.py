@@ -83,6 +83,7 @@ class CallWorld:
         media: bool = True,
         suppresses_silence: bool = False,
         more: str = "",
+        dialler: Dialler | None = None,
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -94,7 +95,7 @@ class CallWorld:
         self._media = media
         self._speech = bytearray()
         self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
-        self.dialler: Dialler | None = None
+        self.dialler = dialler
         self.owner = self.made(settings(more), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:

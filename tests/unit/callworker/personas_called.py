@@ -6,6 +6,7 @@ import asyncio
 from typing import ClassVar
 
 from agent import Agent, CallInfo, DigitEntry, RunContext, function_tool
+from telephony.errors import DialRefused
 
 
 class Greeter(Agent):
@@ -69,3 +70,17 @@ async def greeter(call: CallInfo) -> tuple[Agent, dict[str, str | None]]:
 
 def broken_factory(call: CallInfo) -> Agent:
     raise LookupError(f"nobody knows {call.caller}")
+
+
+class CallsIn(Agent):
+    """Has somebody called in at once, and talks when the customer is there for it again."""
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        try:
+            leg = await ctx.call.dial("+15557001", ring_s=5)
+        except DialRefused as refused:
+            ctx.session.say(f"refused by {refused.kind}")
+            return
+        if leg.outcome.answered:
+            await leg.ended()
+        ctx.session.say(f"it was {leg.outcome.kind}")

@@ -16,6 +16,7 @@ from gateway.record import (
     RecordMessage,
     TransferKind,
     TransferRecord,
+    WorkerLost,
     refused_record,
 )
 from gateway.store import CallStore, RecordWriter, Spill, migrate, recover
@@ -124,6 +125,15 @@ async def test_a_lost_worker_takes_the_legs_and_transfers_of_its_calls_along(sto
     assert {leg.ended_at for leg in call.legs if leg.outcome is Outcome.WORKER_LOST} == {at}
     assert (call.transfers[0].outcome, call.transfers[0].ended_at) == (Outcome.WORKER_LOST, at)
     assert call.legs[2].ended_by is EndedBy.SYSTEM
+
+
+async def test_a_lost_worker_that_only_had_a_leg_takes_that_and_not_the_call(store: CallStore) -> None:
+    at = START + timedelta(seconds=25)
+    lost = WorkerLost(call_ids=(), leg_ids=("c1-2",), at=at)
+    call = await stored(store, opened(), leg_opened(), leg_opened(number=3), lost, leg_closed())
+    assert call.outcome is None
+    assert [leg.outcome for leg in call.legs] == [None, Outcome.WORKER_LOST, None]
+    assert (call.legs[1].ended_at, call.legs[1].ended_by) == (at, EndedBy.SYSTEM)
 
 
 async def test_what_a_killed_gateway_left_open_ends_with_its_call(store: CallStore) -> None:

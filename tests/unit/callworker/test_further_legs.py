@@ -1,0 +1,213 @@
+"""A call with a second leg, on virtual time: who hears whom, and what follows from either leg's end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from call_world import CallWorld, call
+
+from gateway.calls.dialling import DialOrder, PlacedLeg
+from gateway.calls.ends import CallState
+from gateway.calls.further_legs import rows_of
+from gateway.calls.leg_owner import LegOwner
+from gateway.record import LegClosed
+from telephony.call import CallInfo, Direction, LegEnded, LegHeld
+from telephony.errors import DialRefused
+from telephony.fakes import FakeLeg
+from telephony.media.frames import FRAME_BYTES, SILENCE
+from telephony.rooms.protocol import LegAudio
+
+
+def frame(value: int) -> bytes:
+    return value.to_bytes(2, "little", signed=True) * (FRAME_BYTES // 2)
+
+
+class FakeDialler:
+    """Implements `Dialler`: a leg that the test lets ring, answer and end."""
+
+    def __init__(self, *, elsewhere: bool = False, refusal: DialRefused | None = None) -> None:
+        self.elsewhere = elsewhere
+        self.refusal = refusal
+        self.orders: list[DialOrder] = []
+        self.legs: list[FakeLeg] = []
+        self.audio: list[LegAudio] = []
+        self.held: list[str] = []
+        self.slow_s = 0.0
+
+    async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
+        await asyncio.sleep(self.slow_s)
+        if self.refusal is not None:
+            raise self.refusal
+        info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, order.caller or None, "local")
+        self.orders.append(order)
+        self.legs.append(FakeLeg(info, now=asyncio.get_running_loop().time))
+        self.audio.append(audio)
+        return PlacedLeg(self.legs[-1], self.elsewhere)
+
+    def hold(self, owner: LegOwner) -> None:
+        self.held.append(owner.leg_id)
+
+
+def heard(world: CallWorld, dialler: FakeDialler, ticks: int = 10) -> tuple[set[bytes], set[bytes]]:
+    """What customer and human hear while each of them talks, beside silence."""
+    audio = dialler.audio[-1]
+    customer, human = set(), set()
+    for _ in range(ticks):
+        now = world.loop.time()
+        audio.push(frame(200), now)
+        customer.add(world.leg.tick(frame(100), now))
+        human.add(audio.pull(now))
+    return customer - {SILENCE}, human - {SILENCE}
+
+
+def with_second(script: Callable[[CallWorld], Awaitable[None]], dialler: FakeDialler) -> CallWorld:
+    return call(script, "CallsIn", dialler=dialler)
+
+
+async def dialled(dialler: FakeDialler) -> FakeLeg:
+    while not dialler.legs:
+        await asyncio.sleep(0.02)
+    return dialler.legs[0]
+
+
+async def answered(dialler: FakeDialler) -> FakeLeg:
+    leg = await dialled(dialler)
+    leg.ringing()
+    await asyncio.sleep(0.5)
+    await leg.answer(dialler.audio[0])
+    await asyncio.sleep(0.1)
+    return leg
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_answers_talks_with_the_customer_and_leaves_them_to_the_agent(elsewhere: bool) -> None:
+    states: list[CallState] = []
+    dialler = FakeDialler(elsewhere=elsewhere)
+
+    async def script(world: CallWorld) -> None:
+        leg = await answered(dialler)
+        states.append(world.owner.state)
+        assert heard(world, dialler) == ({frame(200)}, {frame(100)})
+        leg.end(reason="bye")
+        await asyncio.sleep(0.1)
+        states.append(world.owner.state)
+        await asyncio.sleep(2)
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert states == [CallState.JOINED, CallState.WITH_AGENT]
+    assert world.outcome == ("answered", "caller", "hung up")
+    assert [event["text"] for event in world.events if event["type"] == "agent_message"] == ["it was answered"]
+    assert [kind for kind in world.types() if kind.startswith("leg_")] == ["leg_joined", "leg_left"]
+    (order,) = dialler.orders
+    assert (order.leg_id, order.to, order.ring_limit_s) == ("call-1-2", "+15557001", 5)
+    closed = [message for message in world.sent if isinstance(message, LegClosed)]
+    assert (len(closed), dialler.held) == ((0, []) if elsewhere else (1, ["call-1-2"])), "who holds it tells of its end"
+    if closed:
+        assert (closed[0].outcome, closed[0].ended_by, closed[0].end_reason) == ("answered", "human", "bye")
+
+
+def test_while_it_rings_nobody_hears_it_and_the_customer_has_the_agent() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        leg = await dialled(dialler)
+        leg.ringing(183, early_media=True)
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.DIALLING
+        customer, human = heard(world, dialler)
+        assert (customer, human) == (set(), set())
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert dialler.legs[0].verbs == [("hang_up", "the call is over")]
+    (closed,) = [message for message in world.sent if isinstance(message, LegClosed)]
+    assert (closed.outcome, closed.ended_by) == ("cancelled", "system")
+
+
+def test_the_customers_end_ends_the_human_and_the_call_once() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await answered(dialler)
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert dialler.legs[0].verbs[-1] == ("hang_up", "the call is over")
+    assert world.outcome == ("answered", "caller", "hung up")
+
+
+@pytest.mark.parametrize(("status", "said"), [(486, "busy"), (603, "rejected"), (408, "no_answer"), (500, "failed")])
+def test_a_refusal_is_told_and_the_customer_stays_with_the_agent(status: int, said: str) -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        leg = await dialled(dialler)
+        leg.end(sip_status=status, reason="no")
+        await asyncio.sleep(2)
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert [event["text"] for event in world.events if event["type"] == "agent_message"] == [f"it was {said}"]
+    (closed,) = [message for message in world.sent if isinstance(message, LegClosed)]
+    assert (closed.outcome, closed.sip_status) == (said, status)
+
+
+def test_a_leg_whose_worker_is_lost_leaves_the_customer_to_the_agent() -> None:
+    dialler = FakeDialler(elsewhere=True)
+
+    async def script(world: CallWorld) -> None:
+        leg = await answered(dialler)
+        leg.inject(LegEnded(world.loop.time(), False, 0, "the leg's worker was lost", None, lost=True))
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.WITH_AGENT
+        await asyncio.sleep(2)
+        world.leg.end()
+
+    assert with_second(script, dialler).outcome == ("answered", "caller", "hung up")
+
+
+def test_a_refused_dialling_names_its_kind_and_leaves_no_place_behind() -> None:
+    dialler = FakeDialler(refusal=DialRefused("no_slot", "all are taken", retryable=True))
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(2)
+        assert world.owner.state is CallState.WITH_AGENT
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert [event["text"] for event in world.events if event["type"] == "agent_message"] == ["refused by no_slot"]
+
+
+def test_a_call_that_ends_while_a_leg_is_placed_does_not_leave_it_ringing() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(0.5)
+        world.leg.end()
+
+    dialler.slow_s = 1.0
+    with_second(script, dialler)
+    assert dialler.legs[0].verbs == [("hang_up", "its call is over")]
+
+
+def test_a_human_who_holds_does_not_put_the_agent_on_hold() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        leg = await answered(dialler)
+        leg.inject(LegHeld(world.loop.time()))
+        await asyncio.sleep(0.1)
+        world.leg.end()
+
+    world = with_second(script, dialler)
+    assert "leg_held" not in world.types()
+    assert "caller_held" not in world.types()
+
+
+def test_the_matrix() -> None:
+    assert rows_of((), None) == {"caller": None, "agent": None}
+    assert rows_of(("c-2",), None) == {"c-2": (), "caller": ("agent",), "agent": ("caller",)}
+    assert rows_of(("c-2", "c-3"), "c-3") == {"c-2": (), "c-3": ("caller",), "caller": ("c-3",), "agent": ()}
