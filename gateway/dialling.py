@@ -76,11 +76,11 @@ class LegDialling:
         except (KeyError, TypeError, ValueError) as error:
             raise Refused("failed", f"the order cannot be read: {error!r}") from error
         self._check_call(order, worker)
-        trunk = self._trunk(order)
+        trunk = self.trunk_for(order)
         slot = self._dispatcher.take(order.call_id, self._now(), leg_id=order.leg_id, prefer=worker)
         if slot is None:
             raise Refused("no_slot", f"all {self._dispatcher.total} call slots are taken", retryable=True)
-        plan = self._allowed(order, trunk, slot)
+        plan = self.allow(order, trunk, slot)
         self._record(_opened(plan, slot.worker))
         log.info("leg_dialled", call_id=order.call_id, leg_id=order.leg_id, trunk=trunk.name, worker=slot.worker)
         here = slot.worker == worker
@@ -97,8 +97,8 @@ class LegDialling:
         if self._live.leg(order.leg_id) is not None:
             raise Refused("failed", f"there is a leg {order.leg_id} already")
 
-    def _trunk(self, order: DialOrder) -> TrunkSettings:
-        """The one that was named, or the first that may call there."""
+    def trunk_for(self, order: DialOrder) -> TrunkSettings:
+        """The one that was named, or the first that may call there. Raises Refused."""
         for number in (order.to, *([order.caller] if order.caller else [])):
             if not _NUMBER.fullmatch(number):
                 raise Refused("closed_destination", f"{number!r} is not a telephone number")
@@ -111,7 +111,8 @@ class LegDialling:
                 return trunk
         raise Refused("closed_destination", f"{order.to} is not among the destinations of any trunk it may go over")
 
-    def _allowed(self, order: DialOrder, trunk: TrunkSettings, slot: SlotTaken) -> LegPlan:
+    def allow(self, order: DialOrder, trunk: TrunkSettings, slot: SlotTaken) -> LegPlan:
+        """Have the edge let the leg through. Raises Refused, with the slot given back."""
         out = trunk.outbound
         assert out is not None, "it was chosen by it"
         caller = order.caller or out.caller

@@ -22,6 +22,7 @@ from gateway.events.hub import EventHub
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
+from gateway.outbound.originating import Origination
 from gateway.private_files import tighten
 from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
@@ -60,6 +61,7 @@ class Parts:
     admission: Admission
     edge: Edge
     ending: CallsEnding
+    originator: Origination
     summaries: SummaryPoster | None
     events: EventHub
     webhooks: Webhooks | None
@@ -130,12 +132,17 @@ async def make_parts(
     )
     dialling.connect(edge, supervisor.ask, settings.sip.public_address or settings.sip.listen[0].host)
     supervisor.serve(DIAL, dialling.dial)
+    originator = Origination(
+        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask,
+        now=now, draining=lambda: admission.draining,
+    )  # fmt: skip
     ending = CallsEnding(live, supervisor.broadcast)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
+        ending=ending, originator=originator, summaries=summaries, events=events, webhooks=webhooks,
+        livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts
@@ -156,6 +163,8 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         room_tokens=_room_tokens(settings),
         events=parts.events.stream,
         webhooks=parts.webhooks,
+        attempts=parts.store.attempts,
+        originator=parts.originator,
         steering=CallSteering(parts.live, parts.supervisor.ask),
         version=version("trunkline"),
     )

@@ -91,6 +91,7 @@ class CallInfo:
     trunk: str
     sip_call_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)  # X-… headers of the INVITE
+    variables: Mapping[str, str] = field(default_factory=dict)  # given with a call that we place
 
 
 @dataclass(frozen=True, slots=True)

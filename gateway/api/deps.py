@@ -11,9 +11,11 @@ from aiohttp import web
 
 from gateway.api.keyring import KeyRate, KeyReader, KeyRing
 from gateway.metrics import Metrics
+from gateway.outbound.originating import FakeOriginator, Originator
 from gateway.record import CallDetail, CallRecord
 from gateway.steering import FakeSteering, Steering
 from gateway.store import CallFilters, CallPage, WriterState
+from gateway.store.idempotency import Attempts, FakeAttempts
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
@@ -101,6 +103,8 @@ class ApiDeps:
     room_tokens: RoomTokens | None = None
     events: EventStream | None = None
     webhooks: Webhooks | None = None
+    attempts: Attempts = field(default_factory=FakeAttempts)
+    originator: Originator = field(default_factory=FakeOriginator)
     steering: Steering = field(default_factory=FakeSteering)
     version: str = ""
 

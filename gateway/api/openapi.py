@@ -55,7 +55,7 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
         kind: {"schema": {"type": "string"} if model is None else {"$ref": _REFS.format(model=model.__name__)}}
         for kind, model in route.answers.items()
     }
-    responses: dict[str, Any] = {"200": {"description": "As asked.", "content": ok}}
+    responses: dict[str, Any] = {str(route.status): {"description": "As asked.", "content": ok}}
     if route.path == "/healthz":
         responses["503"] = {"description": "Calls cannot be taken.", "content": ok}
     errors = dict(route.errors)

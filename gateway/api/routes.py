@@ -9,12 +9,13 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, events, health, page, recordings, steering, tokens, transcripts
+from gateway.api import calls, events, health, page, placing, recordings, steering, tokens, transcripts
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.keys import Scope
-from gateway.record import CallDetail
+from gateway.outbound.order import CallOrder
+from gateway.record import CallDetail, CallRecord
 
 __all__ = ["ROUTES", "Route"]
 
@@ -32,6 +33,7 @@ class Route:
     errors: Mapping[int, str] = field(default_factory=dict)
     method: Literal["GET", "POST", "DELETE"] = "GET"
     body: type[BaseModel] | None = None
+    status: int = 200  # of the answer
 
     @property
     def scope(self) -> Scope:
@@ -50,6 +52,20 @@ ROUTES = (
         summary="Calls, newest first",
         query=ListQuery,
         answers={"application/json": calls.CallList},
+    ),
+    Route(
+        path="/v1/calls",
+        method="POST",
+        handler=placing.place,
+        summary="Place a call",
+        body=CallOrder,
+        answers={"application/json": CallRecord},
+        status=202,
+        errors={
+            403: "No trunk may call that number.",
+            415: "The body is not JSON.",
+            422: "The number cannot be one, or persona or trunk are unknown.",
+        },
     ),
     Route(
         path="/v1/calls/live",

@@ -24,21 +24,26 @@ from gateway.config import CallSettings
 from gateway.record import Outcome
 from telephony.call import (
     CallInfo,
+    Direction,
     EndedBy,
     Leg,
     LegAcknowledged,
     LegEnded,
     LegHeld,
     LegResumed,
+    LegRinging,
     LegRole,
+    outcome_kind,
 )
 from telephony.errors import LegEndedError, TelephonyError
+from telephony.rooms.protocol import LegAudio
 
 __all__ = ["Call", "media_watch_of"]
 
 log = structlog.get_logger(__name__)
 
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
+OUTBOUND_MEDIA_GRACE_S = 1.0  # the same for who was called, whose path may open late
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
 LAST_EVENT_LIMIT_S = 5.0  # for a leg's last event, when a verb says that it has ended
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
@@ -65,6 +70,7 @@ class Call:
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
+        self._outbound = info.direction is Direction.OUTBOUND
         watch = None if limits is None else media_watch_of(leg, limits)
         self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
         self._further = FurtherLegs(
@@ -167,33 +173,58 @@ class Call:
 
     async def _answer_and_talk(self) -> None:
         customer = self._customer
-        await customer.leg.ring()
-        await self._conversation.prepare()
-        if self._over.is_set():
+        if not await (self._place() if self._outbound else self._answer()):
             return
         if customer.held:
             self._conversation.on_hold(True)
-        recorder = self._recording.begin()
-        self._journal.recorded_by(recorder)
-        audio = self._journal.clocked(self._conversation.join(recorder))
-        self._further.begin(self._conversation.room)
-        await customer.answer(audio)
-        if not await customer.comes(customer.acknowledged, ANSWER_LIMIT_S):
-            self._because(EndedBy.SYSTEM, "no ACK came for the answer")
-            return
         if customer.watches_media:
+            grace_s = OUTBOUND_MEDIA_GRACE_S if self._outbound else MEDIA_GRACE_S
             since_answer = asyncio.get_running_loop().time() - (customer.answered_at or 0.0)
-            await customer.comes(customer.media, max(0.0, MEDIA_GRACE_S - since_answer))
+            await customer.comes(customer.media, max(0.0, grace_s - since_answer))
             customer.watch_media()
         try:
             self._talked(await self._conversation.hold())
         finally:
             customer.unwatch_media()
 
+    async def _answer(self) -> bool:
+        """A call that came in. False: nobody is there."""
+        customer = self._customer
+        await customer.leg.ring()
+        await self._conversation.prepare()
+        if self._over.is_set():
+            return False
+        await customer.answer(self._joined())
+        if await customer.comes(customer.acknowledged, ANSWER_LIMIT_S):
+            return True
+        self._because(EndedBy.SYSTEM, "no ACK came for the answer")
+        return False
+
+    async def _place(self) -> bool:
+        """A call that we place. The agent gets ready while the other side rings, and says nothing into early media. If
+        nobody answers the leg ends, and with it this."""
+        if not self._conversation.joins_unprepared:
+            await self._conversation.prepare()
+        await self._customer.answer(self._joined())
+        if self._conversation.joins_unprepared:
+            await self._conversation.prepare()
+        await self._customer.acknowledged.wait()
+        return True
+
+    def _joined(self) -> LegAudio:
+        """The customer's place in the room."""
+        recorder = self._recording.begin()
+        self._journal.recorded_by(recorder)
+        audio = self._journal.clocked(self._conversation.join(recorder))
+        self._further.begin(self._conversation.room)
+        return audio
+
     # --- what happens to legs ------------------------------------------------------------------------------------
 
     def _leg_fact(self, owner: LegOwner, fact: LegFact) -> None:
         match fact:
+            case LegRinging(at=at, sip_status=status):
+                self._journal.note("ringing", str(status), at)
             case LegAcknowledged(at=at):
                 self._journal.answered(at if owner.answered_at is None else owner.answered_at)
             case LegHeld() | LegResumed():
@@ -291,14 +322,8 @@ class Call:
         ended = customer.ended.result() if customer.ended.done() else None
         # Without a cause of ours and without the caller's it was PJSIP: no ACK came, no codec in common.
         by, reason = self._cause or (EndedBy.SYSTEM, ended.reason if ended is not None else "the leg never ended")
-        if customer.acknowledged.is_set():
-            outcome = Outcome.ANSWERED
-        elif by is EndedBy.CALLER:
-            outcome = Outcome.CANCELLED
-        else:
-            outcome = Outcome.FAILED
         self._journal.close(
-            outcome=outcome,
+            outcome=self._outcome(by, ended),
             customer=customer.journal,
             ended=ended,
             by=by,
@@ -306,6 +331,15 @@ class Call:
             tokens=self._conversation.tokens,
             recording=self._recording.result(),
         )
+
+    def _outcome(self, by: EndedBy, ended: LegEnded | None) -> Outcome:
+        if self._customer.acknowledged.is_set():
+            return Outcome.ANSWERED
+        if not self._outbound:
+            return Outcome.CANCELLED if by is EndedBy.CALLER else Outcome.FAILED
+        if ended is None or self.failure is not None:
+            return Outcome.FAILED
+        return Outcome(outcome_kind(ended.sip_status).value) if ended.by_peer else Outcome.CANCELLED
 
 
 def media_watch_of(leg: Leg, limits: CallSettings) -> MediaWatch:

@@ -50,6 +50,10 @@ class Conversation(Protocol):
     def tokens(self) -> tuple[int, int]:
         """Of prompts and completions so far."""
 
+    @property
+    def joins_unprepared(self) -> bool:
+        """Whether `join` may come before `prepare`: then a call that we place rings while it is prepared."""
+
     async def prepare(self) -> None:
         """While the phone rings: all that can be ready before the answer. What it raises is the call's end."""
 

@@ -12,10 +12,11 @@ from gateway.calls.leg_owner import LegOwner
 from telephony.call import CallInfo, Direction, Leg, LegRole
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["DIAL", "PLACE", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
+__all__ = ["DIAL", "ORIGINATE", "PLACE", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
 
 DIAL = "dial"
 PLACE = "place_leg"
+ORIGINATE = "originate"  # the gateway asks a worker to have a call that we place; body {prepare, plan}
 
 
 def call_info(fields: Mapping[str, Any]) -> CallInfo:

@@ -68,6 +68,10 @@ class SessionConversation:
         return self._session is not None
 
     @property
+    def joins_unprepared(self) -> bool:
+        return False
+
+    @property
     def tokens(self) -> tuple[int, int]:
         return self._session.tokens if self._session is not None else (0, 0)
 
@@ -184,6 +188,10 @@ class LocalConversation(SessionConversation):
     """In a local room of its own."""
 
     _room: LocalRoom | None = None
+
+    @property
+    def joins_unprepared(self) -> bool:
+        return True
 
     def join(self, recorder: Recorder | None) -> LegAudio:
         self._room = LocalRoom(self._side.info.call_id, asyncio.get_running_loop(), recorder)

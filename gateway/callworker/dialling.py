@@ -109,6 +109,10 @@ class LegDialling:
             self._not_placed(plan, str(error))
             raise DialRefused("failed", str(error), retryable=error.retryable) from error
 
+    async def place(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
+        """The first leg of a call that the gateway has placed here. Raises TelephonyError."""
+        return await self._dial(plan, audio)
+
     def hold(self, owner: LegOwner) -> None:
         """As `Dialler.hold`."""
         leg: Any = owner.leg  # one that `_dial` has made

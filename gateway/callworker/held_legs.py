@@ -10,17 +10,19 @@ from gateway.control import EndLeg
 from telephony.call import CallInfo, Leg
 from telephony.media.sources import Network
 
-__all__ = ["DialledWorkersLeg", "HeldLeg", "WorkersLeg"]
+__all__ = ["DialledWorkersLeg", "HeldLeg", "OneLeg", "WorkersLeg"]
 
 
-class DialledWorkersLeg(Leg, Protocol):
-    """A leg of this worker's SIP stack."""
-
-    def trust_media(self, networks: Iterable[Network]) -> None: ...
-
+class OneLeg(Leg, Protocol):
     def press_by_info(self, digit: str, duration_ms: int) -> None:
         """The peer pressed a key, and its phone said so by INFO, which the SIP stack has not seen. More than a hand can
         press are dropped, and counted in the leg's statistics."""
+
+
+class DialledWorkersLeg(OneLeg, Protocol):
+    """A leg of this worker's SIP stack."""
+
+    def trust_media(self, networks: Iterable[Network]) -> None: ...
 
 
 class WorkersLeg(DialledWorkersLeg, Protocol):
@@ -36,5 +38,5 @@ class WorkersLeg(DialledWorkersLeg, Protocol):
 class HeldLeg:
     """`end` is how the gateway has it ended."""
 
-    leg: DialledWorkersLeg
+    leg: OneLeg
     end: Callable[[EndLeg], None]

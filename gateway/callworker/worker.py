@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -24,14 +24,15 @@ from agent.factory import PersonaMaker
 from agent.loop_watch import watch_of
 from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, Conversation
-from gateway.calls.dialling import call_info
+from gateway.calls.dialling import ORIGINATE, LegPlan, call_info
 from gateway.calls.journal import Journal
+from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.providers import ProviderSet
 from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.callworker.announced import Announced, Slots
 from gateway.callworker.dialling import DiallingEndpoint, LegDialling
-from gateway.callworker.held_legs import HeldLeg, WorkersLeg
+from gateway.callworker.held_legs import HeldLeg, OneLeg, WorkersLeg
 from gateway.callworker.last_words import LastWords
 from gateway.callworker.steered import Steered
 from gateway.config import Settings
@@ -130,6 +131,7 @@ class CallWorker:
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._gateway_gone)
         self._dialling.connect(self._channel.asking)
+        self._channel.asking.serve(ORIGINATE, self._originate)
         self._channel.asking.serve(STEER, Steered(lambda call_id: self._calls.get(leg_id_of(call_id))))
         watch = watch_of(asyncio.get_running_loop())
         watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
@@ -261,6 +263,25 @@ class CallWorker:
         structlog.contextvars.bind_contextvars(call_id=info.call_id)
         leg.adopt(info)
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
+        await self._run(leg, info, prepared)
+
+    async def _originate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The gateway places a call, and this worker has it. Answers at once: what becomes of it the record says."""
+        prepared, plan = Prepare(**body["prepare"]), LegPlan.from_dict(body["plan"])
+        leg = LegToPlace(plan.info, partial(self._dialling.place, plan))
+        task = asyncio.create_task(self._have(leg, plan.info, prepared), name=f"call {plan.info.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._taken)
+        task.add_done_callback(lambda _: self._slots.left(plan.leg_id))
+        return {}
+
+    async def _have(self, leg: LegToPlace, info: CallInfo, prepared: Prepare) -> None:
+        structlog.contextvars.bind_contextvars(call_id=info.call_id)
+        await self._run(leg, info, prepared)
+
+    async def _run(self, leg: OneLeg, info: CallInfo, prepared: Prepare) -> None:
+        """A call from its beginning to its end, its record and its summary."""
+        leg_id = prepared.leg_id
         call = self._calls[leg_id] = self._call(leg, info, prepared)
         self._legs[leg_id] = HeldLeg(leg, partial(_end_call, call))
         if self._closing:
@@ -275,7 +296,7 @@ class CallWorker:
             words = await call.summary(by_model=self._settings.summary.by == "model")
             self._record(summary_message(info.call_id, words))
 
-    def _call(self, leg: WorkersLeg, info: CallInfo, prepared: Prepare) -> Call:
+    def _call(self, leg: OneLeg, info: CallInfo, prepared: Prepare) -> Call:
         settings = self._settings
         return Call(
             leg,

@@ -1,4 +1,5 @@
-"""`trunkline call`: a real SIP call to a running gateway, with a recorded caller, keys, or a live one."""
+"""`trunkline call`: a real SIP call to a running gateway, with a recorded caller, keys, or a live one; with `--to` a
+call that the gateway places."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,14 @@ def add_parser(subparsers: Any) -> None:
         "A live caller on Linux: arecord -q -t raw -f S16_LE -r 8000 | trunkline call +15550123 --live - | "
         "aplay -q -t raw -f S16_LE -r 8000",
     )
-    parser.add_argument("callee", metavar="NUMBER_OR_URI", help="+15550123, or sip:+15550123@host:port")
+    parser.add_argument("callee", metavar="NUMBER_OR_URI", nargs="?", help="+15550123, or sip:+15550123@host:port")
+    placed = parser.add_argument_group("have the gateway call")
+    placed.add_argument("--to", metavar="N", help="the number to call, E.164")
+    placed.add_argument("--persona", metavar="NAME", help="who talks, as the dialplan's `outbound` lists it")
+    placed.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable for the persona")
+    placed.add_argument("--trunk", metavar="NAME", help="default: the first that may call there")
+    placed.add_argument("--key", metavar="KEY", help="an API key of the gateway; default: TRUNKLINE_API_KEY")
+    placed.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's API")
     parser.add_argument("--target", default="127.0.0.1:5060", metavar="HOST:PORT", help="where a NUMBER is called")
     parser.add_argument("--from", dest="caller", default="", metavar="N", help="the caller's number")
     parser.add_argument("--tcp", action="store_true", help="SIP over TCP")
@@ -47,6 +56,15 @@ def run(args: argparse.Namespace) -> int:
     from agent.testing.fixture_yaml import FixtureError
     from telephony.media.wav import BadWavFile
 
+    if bool(args.to) == bool(args.callee):
+        print("trunkline call: give either a number to call the gateway at, or --to", file=sys.stderr)
+        return 2
+    if args.to:
+        from gateway.commands.place_call import place_call
+
+        with suppress(KeyboardInterrupt):
+            return asyncio.run(place_call(args))
+        return 1
     try:
         uri = _uri(args.callee, args.target)
         fixture = None if args.live else _script(args)

@@ -17,7 +17,7 @@ from gateway.config.session import turn_detection_problem
 from gateway.dialplan.decide import decide
 from gateway.dialplan.format import read_plan
 from gateway.dialplan.index import NumberIndex
-from gateway.dialplan.model import Entry, NoRoute, PersonaRef, Refusal, Route, Rule, Step
+from gateway.dialplan.model import Entry, NoRoute, Options, OutboundPersona, PersonaRef, Refusal, Route, Rule, Step
 from gateway.dialplan.numbers import normalise, normalise_caller
 from gateway.dialplan.personas import PersonaSource, classes_in, load_persona
 from gateway.dialplan.reach import duplicate_numbers
@@ -26,6 +26,7 @@ __all__ = [
     "Dialplan",
     "Entry",
     "NoRoute",
+    "OutboundPersona",
     "PersonaRef",
     "Refusal",
     "Route",
@@ -40,9 +41,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Dialplan:
-    """All numbers of all files."""
+    """All numbers of all files, and the personas that calls may be placed with."""
 
     entries: tuple[Entry, ...]
+    outbound: tuple[OutboundPersona, ...] = ()
     index: NumberIndex = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -58,18 +60,21 @@ class Dialplan:
         """Read and merge files. Raises ConfigError with every problem in any of them. With `settings`, what routes
         change is checked against them too. Persona files are looked into, not run: see `load_persona`."""
         entries: list[Entry] = []
+        outbound: list[OutboundPersona] = []
         problems: list[Problem] = []
         for path in paths:
-            found, wrong = read_plan(Path(path), classes=classes)
+            found, placed, wrong = read_plan(Path(path), classes=classes)
             entries += found
+            outbound += placed
             problems += wrong
         across = duplicate_numbers(entries)  # within one file they are known already
         problems += [problem for problem in across if problem not in problems]
         if settings is not None:
-            problems += _against(entries, settings)
+            problems += _against(entries, outbound, settings)
+        problems += _named_twice(outbound)
         if problems:
             raise ConfigError(problems)
-        return cls(tuple(entries))
+        return cls(tuple(entries), tuple(outbound))
 
     def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Route | NoRoute:
         """Who answers. `at` has a time zone (ValueError); `region` is the trunk's, if it has one."""
@@ -79,6 +84,10 @@ class Dialplan:
         """Called and caller number as `decide` normalises them, for records."""
         found = self.index.find(called, caller, region)
         return found.called, found.caller
+
+    def outbound_persona(self, name: str) -> OutboundPersona | None:
+        """As in "clinic.Reminder"; None: calls may not be placed with it."""
+        return next((each for each in self.outbound if str(each.persona) == name), None)
 
     @property
     def region(self) -> str | None:
@@ -99,22 +108,35 @@ class Dialplan:
     @property
     def records(self) -> bool:
         """Whether any rule enables recording, whatever the settings say."""
-        return any(rule.options.recording for entry in self.entries for rule in entry.rules)
+        options = [rule.options for entry in self.entries for rule in entry.rules]
+        return any(each.recording for each in (*options, *(placed.options for placed in self.outbound)))
 
     @property
     def personas(self) -> tuple[PersonaRef, ...]:
-        """Every persona that some rule names, once."""
-        named = (rule.to for entry in self.entries for rule in entry.rules)
-        return tuple(dict.fromkeys(to for to in named if isinstance(to, PersonaRef)))
+        """Every persona that some rule or `outbound` names, once."""
+        named = [rule.to for entry in self.entries for rule in entry.rules]
+        answering = [to for to in named if isinstance(to, PersonaRef)]
+        return tuple(dict.fromkeys([*answering, *(placed.persona for placed in self.outbound)]))
 
 
-def _against(entries: Iterable[Entry], settings: Settings) -> Iterable[Problem]:
-    for rule in (rule for entry in entries for rule in entry.rules):
-        file, _, line = rule.where.rpartition(":")
-        speech = settings.speech.overridden(rule.options.speech)
+def _named_twice(outbound: Iterable[OutboundPersona]) -> Iterable[Problem]:
+    seen: dict[str, str] = {}
+    for placed in outbound:
+        name = str(placed.persona)
+        if name in seen:
+            file, _, line = placed.where.rpartition(":")
+            yield Problem(file, int(line), "outbound", f"{name} is named before, in {seen[name]}")
+        seen.setdefault(name, placed.where)
+
+
+def _against(entries: Iterable[Entry], outbound: Iterable[OutboundPersona], settings: Settings) -> Iterable[Problem]:
+    rules: list[tuple[str, Options]] = [(rule.where, rule.options) for entry in entries for rule in entry.rules]
+    for where, options in (*rules, *((placed.where, placed.options) for placed in outbound)):
+        file, _, line = where.rpartition(":")
+        speech = settings.speech.overridden(options.speech)
         if "openai" in speech.names() and settings.providers.openai is None:
             yield Problem(file, int(line), "speech", "uses openai, and the settings have no providers.openai")
-        session = settings.session.overridden(rule.options.session)
+        session = settings.session.overridden(options.session)
         wrong = session.contradiction()
         if wrong:
             yield Problem(file, int(line), f"session.{wrong[0]}", wrong[1])

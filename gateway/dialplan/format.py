@@ -16,7 +16,7 @@ from gateway.config.located_yaml import ConfigError, Document, Located, Problem,
 from gateway.config.messages import similar, validate_model
 from gateway.config.models import SessionSettings, SpeechSettings
 from gateway.dialplan.calendar import HolidayCalendar, parse_holiday
-from gateway.dialplan.model import Entry, Options, PersonaRef, PlanFile, Refusal, Rule
+from gateway.dialplan.model import Entry, Options, OutboundPersona, PersonaRef, PlanFile, Refusal, Rule
 from gateway.dialplan.numbers import NumberPattern, normalise_caller, parse_pattern
 from gateway.dialplan.personas import PersonaSource, classes_in
 from gateway.dialplan.reach import duplicate_numbers, unreachable_rules
@@ -24,7 +24,7 @@ from gateway.dialplan.times import TimeSpec, parse_times
 
 __all__ = ["read_plan"]
 
-_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "speech", "session", "recording")
+_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", "speech", "session", "recording")
 _OPTION_KEYS = ("speech", "session", "recording")
 _RULE_KEYS = ("when", "from", "persona", "refuse", "otherwise", *_OPTION_KEYS)
 _MISSING: Any = object()
@@ -32,14 +32,16 @@ _MISSING: Any = object()
 
 def read_plan(
     path: Path, text: str | None = None, classes: Callable[[Path], PersonaSource] = classes_in
-) -> tuple[list[Entry], list[Problem]]:
-    """The entries of one file and its problems. `classes` looks into persona files."""
+) -> tuple[list[Entry], list[OutboundPersona], list[Problem]]:
+    """The entries of one file, the personas that calls may be placed with, and what is wrong with it. `classes` looks
+    into persona files."""
     try:
         document = read_yaml(path, text)
     except ConfigError as error:
-        return [], list(error.problems)
-    entries = _Reader(document, path.parent, classes).entries()
-    return entries, sorted(document.problems, key=lambda problem: problem.line)
+        return [], [], list(error.problems)
+    reader = _Reader(document, path.parent, classes)
+    entries, outbound = reader.entries(), reader.outbound()
+    return entries, outbound, sorted(document.problems, key=lambda problem: problem.line)
 
 
 class _Reader:
@@ -61,6 +63,8 @@ class _Reader:
         plan = PlanFile(document.file, timezone, region, calendar)
         common = self._options((), document.data)
         numbers = document.data.get("numbers")
+        if "numbers" not in document.data and "outbound" in document.data:
+            return []
         if not isinstance(numbers, dict) or not numbers:
             document.problem(("numbers",), "must list at least one number and who answers it")
             return []
@@ -69,6 +73,31 @@ class _Reader:
             document.problem(("timezone",), 'must be given, as in "America/New_York": rules look at the time')
         document.problems.extend(duplicate_numbers(entries))
         return entries
+
+    def outbound(self) -> list[OutboundPersona]:
+        """The personas that calls may be placed with."""
+        document = self._document
+        if not isinstance(document.data, dict) or "outbound" not in document.data:
+            return []
+        listed = document.data["outbound"]
+        if not isinstance(listed, tuple) or not listed:
+            document.problem(("outbound",), "must be a list of personas that calls may be placed with")
+            return []
+        common = self._options((), document.data)
+        found = [self._outbound(("outbound", index), item, common) for index, item in enumerate(listed)]
+        return [each for each in found if each is not None]
+
+    def _outbound(self, path: Located, value: Any, common: Options) -> OutboundPersona | None:
+        if not isinstance(value, dict):
+            persona = self._persona(path, value)
+            return OutboundPersona(persona, common, self._where(path)) if persona else None
+        self._known_keys(path, value, ("persona", *_OPTION_KEYS))
+        if "persona" not in value:
+            self._document.problem(path, "says nobody: it needs `persona`")
+            return None
+        options = self._options(path, value).over(common)
+        persona = self._persona((*path, "persona"), value["persona"])
+        return OutboundPersona(persona, options, self._where(path)) if persona else None
 
     # --- what holds for the whole file -------------------------------------------------------------------------
 

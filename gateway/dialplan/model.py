@@ -12,7 +12,18 @@ from gateway.dialplan.calendar import HolidayCalendar
 from gateway.dialplan.numbers import NumberPattern
 from gateway.dialplan.times import TimeSpec
 
-__all__ = ["Entry", "NoRoute", "Options", "PersonaRef", "PlanFile", "Refusal", "Route", "Rule", "Step"]
+__all__ = [
+    "Entry",
+    "NoRoute",
+    "Options",
+    "OutboundPersona",
+    "PersonaRef",
+    "PlanFile",
+    "Refusal",
+    "Route",
+    "Rule",
+    "Step",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,15 @@ class Rule:
     @property
     def unconditional(self) -> bool:
         return self.when is None and self.any_caller
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundPersona:
+    """A persona that calls may be placed with."""
+
+    persona: PersonaRef
+    options: Options
+    where: str
 
 
 @dataclass(frozen=True, slots=True)

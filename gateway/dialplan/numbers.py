@@ -13,7 +13,7 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
-__all__ = ["NumberPattern", "normalise", "normalise_caller", "parse_pattern"]
+__all__ = ["NumberPattern", "is_possible", "normalise", "normalise_caller", "parse_pattern"]
 
 EXTENSION_DIGITS = 6  # so many digits or fewer are an internal extension or a short code, not a number in a region
 _WITHHELD = {"", "anonymous", "restricted", "unavailable", "withheld", "private", "unknown", "null"}
@@ -41,6 +41,12 @@ def normalise(number: str, region: str | None) -> str:
     if len(digits) <= EXTENSION_DIGITS:
         return digits
     return _without_plus(digits, region)
+
+
+def is_possible(number: str) -> bool:
+    """Whether an E.164 number with `+` has a length that its country uses."""
+    parsed = _parsed(number, None)
+    return parsed is not None and phonenumbers.is_possible_number(parsed)
 
 
 def _in_context(digits: str, context: str) -> str:

@@ -22,7 +22,7 @@ __all__ = ["Event", "EventType", "matches"]
 
 class EventType(StrEnum):
     CALL_QUEUED = "call.queued"  # an outbound call was accepted and is about to be placed
-    CALL_RINGING = "call.ringing"  # an inbound call has come and is being answered
+    CALL_RINGING = "call.ringing"  # an inbound call has come and is being answered; an outbound one rings
     CALL_ANSWERED = "call.answered"
     CALL_DIGIT = "call.digit"
     CALL_TURN = "call.turn"  # one side has finished saying something

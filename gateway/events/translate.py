@@ -127,7 +127,7 @@ def _of_session(call_id: str, event: Mapping[str, Any]) -> Iterable[Draft]:
     event_type, data = made
     try:
         return (Draft(event_type, call_id, {"call_id": call_id, "t_ms": event["t_ms"], **data(event)}),)
-    except KeyError:  # an event of another version
+    except (KeyError, ValueError):  # an event of another version
         return ()
 
 
@@ -148,6 +148,7 @@ def _tool(event: Mapping[str, Any]) -> dict[str, Any]:
 _SESSION: Mapping[str, tuple[EventType, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
     "user_message": (EventType.CALL_TURN, _caller_turn),
     "agent_message": (EventType.CALL_TURN, _agent_turn),
+    "ringing": (EventType.CALL_RINGING, lambda event: {"sip_status": int(event["detail"])}),
     "digit_received": (EventType.CALL_DIGIT, lambda event: {"digit": event["digit"]}),
     "function_call_output": (EventType.CALL_TOOL, _tool),
     "agent_handoff": (EventType.CALL_HANDOFF, lambda event: {"from": event["from_persona"], "to": event["to_persona"]}),

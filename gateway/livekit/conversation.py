@@ -109,6 +109,10 @@ class LiveKitConversation:
         return self._begun
 
     @property
+    def joins_unprepared(self) -> bool:
+        return False
+
+    @property
     def tokens(self) -> tuple[int, int]:
         return self._told.tokens
 

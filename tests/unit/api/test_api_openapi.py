@@ -32,7 +32,7 @@ def test_each_route_is_described(route: Any) -> None:
     operation = DOCUMENT["paths"][route.path][route.method.lower()]
     named = {each["name"] for each in operation["parameters"]}
     assert named == set(re.findall(r"\{(\w+)\}", route.path)) | set(route.query.model_fields)
-    assert set(operation["responses"]["200"]["content"]) == set(route.answers)
+    assert set(operation["responses"][str(route.status)]["content"]) == set(route.answers)
 
 
 def test_one_call_is_described_with_its_legs_and_transfers() -> None:

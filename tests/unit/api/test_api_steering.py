@@ -9,6 +9,8 @@ import pytest
 from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
+from gateway.outbound.order import OrderRefused
+from gateway.outbound.originating import FakeOriginator
 from gateway.steering import CannotSteer, FakeSteering
 from tests.unit.api.asking import detail
 
@@ -18,12 +20,14 @@ class Api:
 
     def __init__(self, recordings: Path) -> None:
         self.steering = FakeSteering()
+        self.originator = FakeOriginator()
         deps = ApiDeps(
             calls=FakeCalls(detail("c1", outcome=None), detail("over")),
             health=lambda: HealthReport(state="ready"),
             metrics=Metrics(LiveCalls()),
             recordings=recordings,
             steering=self.steering,
+            originator=self.originator,
         )
         self.server = ApiServer(deps, host="127.0.0.1", port=0)
 
@@ -99,3 +103,64 @@ async def test_a_program_can_tell_why_not(tmp_path: Path, call_id: str, kind: st
     api.steering.error = CannotSteer(kind, "why")
     status, problem = await api.ask("DELETE", f"/v1/calls/{call_id}")
     assert (status, problem["type"]) == expected
+
+
+async def test_a_call_is_placed(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    order = {"to": "+15557001234", "from": "+15550199", "persona": "clinic.Reminder", "variables": {"name": "Ada"}}
+    status, placed = await api.ask("POST", "/v1/calls", order)
+    assert (status, placed["called"]) == (202, "+15557001234")
+    assert api.originator.orders[0].variables == {"name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"to": "5551234"},
+        {"to": "+1555 1234"},
+        {"to": "sip:a@b"},
+        {"from": "anonymous"},
+        {"persona": "../x"},
+        {"persona": ""},
+        {"variables": {"a b": "x"}},
+        {"variables": {"a": 1}},
+        {"variables": {"a": "x" * 1001}},
+        {"ring_timeout_s": 0},
+        {"max_call_s": 1e9},
+        {"webhok": "x"},
+    ],
+)
+async def test_an_order_that_is_wrong_says_where(tmp_path: Path, changes: dict[str, Any]) -> None:
+    order = {"to": "+15557001234", "persona": "clinic.Reminder"} | changes
+    status, problem = await Api(tmp_path).ask("POST", "/v1/calls", order)
+    assert (status, next(iter(changes)) in problem["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("closed_destination", 403), ("invalid_number", 422), ("unknown_persona", 422), ("no_slot", 503), ("failed", 503)],
+)
+async def test_an_order_that_is_refused_says_why(tmp_path: Path, kind: str, status: int) -> None:
+    api = Api(tmp_path)
+    api.originator.error = OrderRefused(kind, "why")
+    found, problem = await api.ask("POST", "/v1/calls", {"to": "+15557001234", "persona": "clinic.Reminder"})
+    assert (found, problem["type"]) == (status, f"urn:trunkline:problem:{kind}")
+
+
+async def test_with_a_key_a_call_is_placed_once(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    order = {"to": "+15557001234", "persona": "clinic.Reminder"}
+    how = {"json": order, "headers": {"Idempotency-Key": "one"}}
+    first, again = [await api.ask("POST", "/v1/calls", **how) for _ in range(2)]
+    assert (first, len(api.originator.orders)) == (again, 1)
+    status, problem = await api.ask("POST", "/v1/calls", json={**order, "to": "+15557009999"}, headers=how["headers"])
+    assert (status, problem["type"]) == (422, "urn:trunkline:problem:idempotency_key_reused")
+
+
+async def test_a_refused_order_may_be_tried_again_under_its_key(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    how = {"json": {"to": "+15557001234", "persona": "clinic.Reminder"}, "headers": {"Idempotency-Key": "one"}}
+    api.originator.error = OrderRefused("no_slot", "full", retryable=True)
+    assert (await api.ask("POST", "/v1/calls", **how))[0] == 503
+    api.originator.error = None
+    assert (await api.ask("POST", "/v1/calls", **how))[0] == 202

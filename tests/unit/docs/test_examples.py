@@ -211,7 +211,7 @@ def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A dialplan with the personas of its document or of the tree, a recorded call, or settings, whole or a part."""
     data = read_yaml(tmp_path / "example.yaml", block.text).data
     assert isinstance(data, dict)
-    if "numbers" in data:
+    if "numbers" in data or "outbound" in data:
         a_dialplan(block, tmp_path)
     elif "timeline" in data:
         a_recorded_call(block, block.text, tmp_path)

@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def problems(text: str) -> list[str]:
-    return [str(problem) for problem in read_plan(Path("d.yaml"), text)[1]]
+    return [str(problem) for problem in read_plan(Path("d.yaml"), text)[2]]
 
 
 def one(rules: str) -> list[str]:
@@ -25,7 +25,7 @@ def one(rules: str) -> list[str]:
 
 
 def test_a_good_plan(folder):
-    entries, wrong = read_plan(
+    entries, _, wrong = read_plan(
         Path("d.yaml"),
         'timezone: America/New_York\nregion: US\nsession: {away_ms: 9000}\nnumbers:\n  "(212) 555-0100":\n'
         '    - {when: "mon-fri 08:00-18:00", from: ["+1555*", withheld], persona: p.A, recording: false}\n'
@@ -193,3 +193,36 @@ def test_what_a_route_changes_is_checked_against_the_settings(folder):
 @pytest.mark.parametrize("text", ["", "[]", "x", "numbers:", "numbers: {}", "numbers: []"])
 def test_a_plan_without_numbers_is_refused(folder, text):
     assert problems(text)
+
+
+def test_personas_that_calls_may_be_placed_with(tmp_path: Path) -> None:
+    (tmp_path / "clinic.py").write_text(
+        "from agent import Agent\nclass Reminder(Agent): ...\nclass Survey(Agent): ...\n"
+    )
+    (tmp_path / "plan.yaml").write_text(
+        "session: {max_call_s: 100}\noutbound:\n  - clinic.Reminder\n  - {persona: clinic.Survey, recording: false}\n"
+    )
+    plan = Dialplan.load([tmp_path / "plan.yaml"])
+    assert [str(persona) for persona in plan.personas] == ["clinic.Reminder", "clinic.Survey"]
+    survey = plan.outbound_persona("clinic.Survey")
+    assert survey is not None
+    assert (survey.options.recording, survey.options.session) == (False, {"max_call_s": 100})
+    assert plan.outbound_persona("clinic.Nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("outbound", "problem"),
+    [
+        ("clinic.Reminder", "must be a list of personas"),
+        ("[]", "must be a list of personas"),
+        ("[clinic.Nobody]", "is unknown"),
+        ("[{recording: true}]", "it needs `persona`"),
+        ("[{persona: clinic.Reminder, when: mon}]", "is not known here"),
+        ("[clinic.Reminder, clinic.Reminder]", "is named before"),
+    ],
+)
+def test_what_is_wrong_with_outbound_is_said(tmp_path: Path, outbound: str, problem: str) -> None:
+    (tmp_path / "clinic.py").write_text("from agent import Agent\nclass Reminder(Agent): ...\n")
+    (tmp_path / "plan.yaml").write_text(f"outbound: {outbound}\n")
+    with pytest.raises(ConfigError, match=problem):
+        Dialplan.load([tmp_path / "plan.yaml"])

@@ -1,0 +1,59 @@
+"""What a program asks for when it has a call placed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = ["CallOrder", "OrderRefused"]
+
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+VariableText = Annotated[str, StringConstraints(max_length=1000)]
+
+
+class CallOrder(BaseModel):
+    """One call to place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    to: str = Field(pattern=r"^\+[1-9][0-9]{4,14}$", description="The number to call, E.164 with `+`.")
+    from_: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=r"^\+?[0-9]{3,15}$",
+        description="The number that the call comes from. Not given: the trunk's `outbound.caller`.",
+    )
+    trunk: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="A trunk of the settings. Not given: the first that may call there.",
+    )
+    persona: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}$",
+        max_length=256,
+        description="Who talks, as the dialplan's `outbound` lists it: `clinic.Reminder`.",
+    )
+    variables: dict[VariableName, VariableText] = Field(
+        default={}, max_length=50, description="For the persona: `ctx.call.info.variables`."
+    )
+    ring_timeout_s: float = Field(
+        default=30.0, ge=1, le=120, description="How long it may ring. Then the outcome is no_answer."
+    )
+    max_call_s: int | None = Field(
+        default=None,
+        ge=10,
+        le=86_400,
+        description="The longest it may last, from the answer. Default: the settings'.",
+    )
+
+
+class OrderRefused(Exception):
+    """Nothing has been dialled. `kind`: one word for programs: invalid_number, unknown_persona, no_trunk,
+    closed_destination, trunk_full, no_slot, draining, failed."""
+
+    def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.retryable = retryable

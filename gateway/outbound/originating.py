@@ -1,0 +1,172 @@
+"""Places calls: everything that can be wrong is found before anything rings, then a worker has the call.
+
+Synchronous up to the slot, like admission of calls that come in: no two calls share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from agent.warm.asking import AskError, Refused
+from gateway.calls.dialling import ORIGINATE, DialOrder, LegPlan
+from gateway.config import Settings
+from gateway.control import Prepare
+from gateway.dialling import LegDialling
+from gateway.dialplan import Dialplan, OutboundPersona
+from gateway.dialplan.numbers import is_possible
+from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
+from gateway.outbound.order import CallOrder, OrderRefused
+from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of
+from telephony.call import Direction, EndedBy, LegRole
+
+__all__ = ["FakeOriginator", "Origination", "Originator"]
+
+log = structlog.get_logger(__name__)
+
+_WORKER_LIMIT_S = 3.0  # to take the call
+
+
+class Originator(Protocol):
+    async def place(self, order: CallOrder, call_id: str) -> CallRecord:
+        """The call's record as it begins: a worker is about to send its INVITE. Raises OrderRefused."""
+
+
+class FakeOriginator:
+    """Notes orders. `error` is raised when set."""
+
+    def __init__(self) -> None:
+        self.orders: list[CallOrder] = []
+        self.error: OrderRefused | None = None
+
+    async def place(self, order: CallOrder, call_id: str) -> CallRecord:
+        if self.error is not None:
+            raise self.error
+        self.orders.append(order)
+        return CallRecord(
+            call_id=call_id,
+            direction=Direction.OUTBOUND,
+            trunk=order.trunk or "lab",
+            called=order.to,
+            caller=order.from_,
+            started_at=datetime.now(UTC),
+            persona=order.persona,
+        )
+
+
+class Origination:
+    """Implements `Originator`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dialplan: Dialplan,
+        live: LiveCalls,
+        dispatcher: Dispatcher,
+        dialling: LegDialling,
+        record: Callable[[RecordMessage], None],
+        ask: Callable[..., Awaitable[Mapping[str, Any]]],
+        *,
+        now: Callable[[], float],
+        draining: Callable[[], bool],
+    ) -> None:
+        """`ask`: as `Supervisor.ask`. `now`: the loop clock in seconds."""
+        self._settings = settings
+        self._dialplan = dialplan
+        self._live = live
+        self._dispatcher = dispatcher
+        self._dialling = dialling
+        self._record = record
+        self._ask = ask
+        self._now = now
+        self._draining = draining
+
+    async def place(self, order: CallOrder, call_id: str) -> CallRecord:
+        persona = self._checked(order)
+        dial = DialOrder(
+            call_id, leg_id_of(call_id), order.to, LegRole.CUSTOMER, order.trunk or "", order.from_ or "",
+            order.ring_timeout_s,
+        )  # fmt: skip
+        try:
+            trunk = self._dialling.trunk_for(dial)
+            slot = self._dispatcher.take(call_id, self._now())
+            if slot is None:
+                raise OrderRefused("no_slot", f"All {self._dispatcher.total} call slots are taken.", retryable=True)
+            plan = self._dialling.allow(dial, trunk, slot)
+        except Refused as refused:
+            raise OrderRefused(refused.kind, f"{refused.text}.", retryable=refused.retryable) from None
+        plan = replace(plan, info=replace(plan.info, variables=dict(order.variables)))
+        opened = CallOpened.of(
+            plan.info, started_at=datetime.now(UTC), persona=order.persona, rule=persona.where, worker=slot.worker
+        )
+        self._record(opened)
+        log.info("call_placed", call_id=call_id, called=order.to, persona=order.persona, worker=slot.worker)
+        await self._given_to(slot.worker, plan, self._prepared(order, persona, plan))
+        return _as_record(opened)
+
+    def _checked(self, order: CallOrder) -> OutboundPersona:
+        if self._draining():
+            raise OrderRefused("draining", "The gateway is shutting down.", retryable=True)
+        persona = self._dialplan.outbound_persona(order.persona)
+        if persona is None:
+            known = ", ".join(str(each.persona) for each in self._dialplan.outbound) or "none"
+            raise OrderRefused(
+                "unknown_persona", f"No dialplan lists {order.persona} under `outbound`; there are: {known}."
+            )
+        if not is_possible(order.to):
+            raise OrderRefused("invalid_number", f"{order.to} cannot be a telephone number.")
+        return persona
+
+    def _prepared(self, order: CallOrder, persona: OutboundPersona, plan: LegPlan) -> Prepare:
+        options = persona.options
+        record = options.recording if options.recording is not None else self._settings.record_calls
+        name = f"{datetime.now(UTC):%Y-%m-%d}/{plan.info.call_id}.wav"
+        if record and (call := self._live.get(plan.info.call_id)) is not None:
+            call.recording = name
+        session = dict(options.session)
+        if order.max_call_s is not None:
+            session["max_call_s"] = order.max_call_s
+        return Prepare(
+            leg_id=plan.leg_id,
+            call=asdict(plan.info),
+            persona_file=str(persona.persona.file),
+            persona_class=persona.persona.name,
+            rule=persona.where,
+            recording=str((self._settings.recordings / name).resolve()) if record else "",
+            session=session,
+            speech=dict(options.speech),
+            media_networks=list(plan.media_networks),
+        )
+
+    async def _given_to(self, worker: str, plan: LegPlan, prepared: Prepare) -> None:
+        """Raises OrderRefused, with the call's record closed."""
+        try:
+            body = {"prepare": asdict(prepared), "plan": plan.to_dict()}
+            await self._ask(worker, ORIGINATE, body, timeout_s=_WORKER_LIMIT_S)
+        except AskError as error:
+            log.warning("call_not_placed", call_id=plan.info.call_id, worker=worker, error=str(error))
+            closed = CallClosed(
+                call_id=plan.info.call_id, outcome=Outcome.FAILED, ended_by=EndedBy.SYSTEM,
+                ended_at=datetime.now(UTC), end_reason=f"its worker did not take it: {error}",
+            )  # fmt: skip
+            self._record(closed)
+            raise OrderRefused("failed", "The call worker did not take the call.", retryable=True) from error
+
+
+def _as_record(opened: CallOpened) -> CallRecord:
+    return CallRecord(
+        call_id=opened.call_id,
+        direction=opened.direction,
+        trunk=opened.trunk,
+        called=opened.called,
+        caller=opened.caller,
+        started_at=opened.started_at,
+        persona=opened.persona,
+        rule=opened.rule,
+        worker=opened.worker,
+    )

@@ -1,0 +1,132 @@
+"""What is decided before anything rings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.warm.asking import AskTimedOut
+from gateway.calls.dialling import ORIGINATE, LegPlan
+from gateway.config import load_settings
+from gateway.dialling import LegDialling
+from gateway.dialplan import Dialplan
+from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
+from gateway.outbound.order import CallOrder, OrderRefused
+from gateway.outbound.originating import Origination
+from gateway.record import CallClosed, CallOpened, RecordMessage
+from telephony.call import Direction
+from telephony.edge import Dial
+
+SETTINGS = """\
+sip:
+  listen: ["udp://127.0.0.1:5060"]
+  trunks:
+    - name: lab
+      allow: ["127.0.0.0/8"]
+      outbound: {host: 127.0.0.1, port: 5090, destinations: ["+1555"], caller: "+15550199"}
+dialplans: [plan.yaml]
+workers: 1
+"""
+
+
+class World:
+    def __init__(self, folder: Path, slots: int = 2) -> None:
+        (folder / "clinic.py").write_text("from agent import Agent\nclass Reminder(Agent):\n    greeting = 'Hi'\n")
+        (folder / "plan.yaml").write_text(
+            "outbound:\n  - persona: clinic.Reminder\n    recording: true\n    session: {max_call_s: 60}\n"
+        )
+        settings = load_settings("s.yaml", SETTINGS)
+        self.live = LiveCalls()
+        self.dispatcher = Dispatcher(self.live)
+        self.dispatcher.add("w1", 6001, slots)
+        self.records: list[RecordMessage] = []
+        self.dials: list[Dial] = []
+        self.asked: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.draining = False
+        self.dead = False
+        dialling = LegDialling(
+            settings.sip.trunks, self.live, self.dispatcher, self._record, now=lambda: 0.0, draining=lambda: False
+        )
+        dialling.connect(self, self._ask, "192.0.2.1")
+        self.placing = Origination(
+            settings, Dialplan.load([folder / "plan.yaml"], settings), self.live, self.dispatcher, dialling,
+            self._record, self._ask, now=lambda: 0.0, draining=lambda: self.draining,
+        )  # fmt: skip
+
+    worker_address = ("127.0.0.1", 5070)
+
+    def allow_dial(self, dial: Dial) -> None:
+        self.dials.append(dial)
+
+    def _record(self, message: RecordMessage) -> None:
+        self.records.append(message)
+        self.live.observe(message)
+
+    async def _ask(self, worker: str, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        if self.dead:
+            raise AskTimedOut("originate: no answer within 3 s")
+        self.asked.append((worker, topic, body))
+        return {}
+
+
+def order(**changes: Any) -> CallOrder:
+    return CallOrder.model_validate({"to": "+15557001234", "persona": "clinic.Reminder"} | changes)
+
+
+async def test_a_worker_is_told_all_that_it_needs(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    placed = await world.placing.place(order(variables={"name": "Ada"}, ring_timeout_s=12.0, max_call_s=90), "c1")
+    assert (placed.direction, placed.trunk, placed.caller) == (Direction.OUTBOUND, "lab", "+15550199")
+    ((worker, topic, body),) = world.asked
+    plan = LegPlan.from_dict(body["plan"])
+    assert (worker, topic, plan.info.variables) == ("w1", ORIGINATE, {"name": "Ada"})
+    assert (body["prepare"]["session"], body["prepare"]["persona_class"]) == ({"max_call_s": 90}, "Reminder")
+    assert body["prepare"]["recording"].endswith(f"{placed.call_id}.wav")
+    (dial,) = world.dials
+    assert (dial.leg_id, dial.uri, dial.ring_s) == (plan.leg_id, "sip:+15557001234@127.0.0.1:5090", 12.0)
+    (opened,) = world.records
+    assert isinstance(opened, CallOpened)
+    assert world.dispatcher.free == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"to": "+442071234567"}, "closed_destination"),
+        ({"to": "+15551"}, "invalid_number"),
+        ({"persona": "clinic.Nobody"}, "unknown_persona"),
+        ({"trunk": "other"}, "no_trunk"),
+    ],
+)
+async def test_what_cannot_be_called_takes_no_slot(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
+    world = World(tmp_path)
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(**changes), "c1")
+    assert (refused.value.kind, refused.value.retryable) == (kind, False)
+    assert (world.dispatcher.free, world.records, world.dials, world.asked) == (2, [], [], [])
+
+
+async def test_full_or_draining_is_worth_another_try(tmp_path: Path) -> None:
+    world = World(tmp_path, slots=1)
+    await world.placing.place(order(), "c8")
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(), "c9")
+    assert (refused.value.kind, refused.value.retryable) == ("no_slot", True)
+    world.draining = True
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(), "c9")
+    assert (refused.value.kind, refused.value.retryable) == ("draining", True)
+
+
+async def test_a_worker_that_does_not_take_it_leaves_a_record_and_no_slot(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.dead = True
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(), "c9")
+    assert refused.value.kind == "failed"
+    assert [type(message) for message in world.records] == [CallOpened, CallClosed]
+    assert world.dispatcher.free == 2
