@@ -41,7 +41,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from gateway import logs
     from gateway.config import ConfigError, load_settings
-    from gateway.config.fields import SecretMissing
     from gateway.private_files import close_to_others
     from gateway.store import StoreError, open_store
 
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         return asyncio.run(work())
-    except (StoreError, SecretMissing, OSError) as error:
+    except (StoreError, OSError) as error:
         print(f"trunkline keys: {error}", file=sys.stderr)
         return 1
 

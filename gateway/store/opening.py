@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.store.calls import CallStore
+from gateway.store.errors import StoreError
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -21,10 +22,16 @@ async def open_store(
     busy_timeout_s: float = 5.0,
 ) -> CallStore:
     """`owner`: for the gateway itself, alone under its id; `role`: for one that shares the id with it, and is alone in
-    that role. Raises as `CallStore.open`, and SecretMissing."""
+    that role. Raises as `CallStore.open`, and StoreError when the password is not where the settings say."""
+    from gateway.config.fields import SecretMissing
+
+    try:
+        password = settings.store.read_password()
+    except SecretMissing as error:
+        raise StoreError(f"store.password: {error}") from error
     return await CallStore.open(
         settings.store.url,
-        password=settings.store.read_password(),
+        password=password,
         gateway_id=settings.store.owner,
         exclusive=owner,
         role=role,

@@ -1,5 +1,6 @@
 import os
 import pickle
+import socket
 from dataclasses import fields
 from pathlib import Path
 
@@ -223,3 +224,47 @@ def test_the_silence_ladder_can_be_switched_off():
     settings = load_settings("s.yaml", SMALLEST + "session: {away_ms: null, retries: 0, inaudible: tell_model}\n")
     options = settings.session.options()
     assert (options.away_ms, options.retries, options.inaudible) == (None, 0, "tell_model")
+
+
+POSTGRESQL = """
+sip: {listen: ["udp://127.0.0.1:5060"], trunks: [{name: local, allow: ["127.0.0.0/8"]}]}
+dialplans: [demo.yaml]
+store:
+  url: %s
+  %s
+"""
+
+
+def store_settings(tmp_path: Path, url: str, more: str = "gateway_id: one") -> Settings:
+    (tmp_path / "s.yaml").write_text(POSTGRESQL % (url, more))
+    return load_settings(tmp_path / "s.yaml")
+
+
+def test_a_postgresql_store(tmp_path: Path) -> None:
+    store = store_settings(tmp_path, "postgres://me@db.example:5433/calls?sslmode=require").store
+    assert (str(store), store.sqlite) == ("postgresql://me@db.example:5433/calls?sslmode=require", False)
+    assert (store.owner, store.path, store.read_password()) == ("one", Path("var/trunkline"), "")
+    named = store_settings(tmp_path, "postgresql:///calls", 'password: {file: "nowhere"}')
+    assert named.store.owner == socket.gethostname()
+    assert named.missing_secrets() == ["file nowhere: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "said"),
+    [
+        ("postgresql://me:hunter2@db/calls", "gateway_id: one", "password never"),
+        ("postgresql://me@db/calls?password=hunter2", "gateway_id: one", "password never"),
+        ("postgresql://me@db", "gateway_id: one", "a user, a host and a database"),
+        ("postgresql+asyncpg://me@db/calls", "gateway_id: one", "a user, a host and a database"),
+        ("postgresql://me@db:hunter2/calls", "gateway_id: one", "a user, a host and a database"),
+        ("postgresql://me@db/calls", "password: hunter2", "password"),
+        ("postgresql://me@db/calls", "gateway_id: 'a b'", "gateway_id"),
+        ("sqlite:///var/x.db", "password: {env: X}", "SQLite"),
+    ],
+)
+def test_what_is_wrong_with_a_store_is_said_without_its_password(
+    tmp_path: Path, url: str, more: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        store_settings(tmp_path, url, more)
+    assert "hunter2" not in str(caught.value)
