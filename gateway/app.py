@@ -127,6 +127,7 @@ class Gateway:
             task.cancel()
         if parts.livekit is not None:
             await parts.livekit.close()
+        await parts.edge.end_trunks()
         await parts.edge.close()
         parts.events.stream.close()
         await self.api.close()

@@ -19,8 +19,9 @@ from gateway.dispatch import Dispatcher, SlotTaken
 from gateway.live_calls import LiveCalls
 from gateway.record import LegClosed, LegOpened, Outcome, RecordMessage
 from telephony.call import CallInfo, Direction, EndedBy
-from telephony.edge import Dial, WorkerAddress
+from telephony.edge import FAIL_OVER_ON, Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
+from telephony.sip.resolving import Place
 
 __all__ = ["DialEdge", "LegDialling"]
 
@@ -40,6 +41,8 @@ class DialEdge(Protocol):
     def worker_address(self) -> tuple[str, int]: ...
 
     def allow_dial(self, dial: Dial) -> None: ...
+
+    def trunk_places(self, trunk: str) -> tuple[Place, ...]: ...
 
 
 class LegDialling:
@@ -116,16 +119,25 @@ class LegDialling:
         out = trunk.outbound
         assert out is not None, "it was chosen by it"
         caller = order.caller or out.caller
+        places = self._edge.trunk_places(trunk.name)
+        if not places:
+            self._dispatcher.release(slot.leg_id)
+            raise Refused("no_trunk", f'no host of trunk "{trunk.name}" can be reached: {out.host}', retryable=True)
+        host = out.host if out.port is None else f"{out.host}:{out.port}"
+        fail_over_on = FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON
         dial = Dial(
             order.leg_id,
             WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port),
             trunk.name,
-            f"sip:{order.to}@{out.host}:{out.port}" + (";transport=tcp" if out.transport == "tcp" else ""),
+            f"sip:{order.to}@{host}" + (";transport=tcp" if out.transport == "tcp" else ""),
             f"sip:{caller or 'anonymous'}@{self._public_address}",
-            out.host,
-            out.port,
-            out.transport,
+            places[0].ip,
+            places[0].port,
+            "udp" if places[0].transport == "udp" else "tcp",
             min(max(order.ring_limit_s, 1.0), MOST_RING_S),
+            others=places[1:],
+            answer_s=out.answer_s,
+            fail_over_on=fail_over_on,
         )
         try:
             self._edge.allow_dial(dial)

@@ -5,32 +5,62 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.config import Settings
-from telephony.edge import EdgeLimits, EdgeSettings, Trunk
+from gateway.config import Settings, TrunkSettings
+from gateway.config.trunks import TrunkAccountSettings, TrunkHostSettings, TrunkRegistrationSettings
+from telephony.edge import EdgeLimits, EdgeSettings, Registrar, Trunk
+from telephony.sip.digest import Credentials
 from telephony.sip.media_policy import MediaPolicy, addresses
+from telephony.sip.probing import ProbePolicy
+from telephony.sip.registration import RegistrationPolicy
+from telephony.sip.resolving import Target
 
 __all__ = ["edge_settings"]
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:
+    """Raises SecretMissing."""
     sip = settings.sip
     limits = {name: getattr(sip.limits, name) for name in type(sip.limits).model_fields}
     return EdgeSettings(
         listen=tuple(str(address) for address in sip.listen),
-        trunks=tuple(
-            Trunk(
-                trunk.name,
-                tuple(map(str, trunk.allow)),
-                called_from=trunk.called_from,
-                trust_identity=trunk.trust_identity,
-                media_networks=tuple(map(str, trunk.media_networks)),
-            )
-            for trunk in sip.trunks
-        ),
+        trunks=tuple(_trunk(trunk) for trunk in sip.trunks),
         public_address=sip.public_address or "",
         limits=EdgeLimits(**limits),
         media=_media_policy(settings),
     )
+
+
+def _trunk(trunk: TrunkSettings) -> Trunk:
+    out, probe = trunk.outbound, trunk.probe
+    return Trunk(
+        trunk.name,
+        tuple(map(str, trunk.allow)),
+        called_from=trunk.called_from,
+        trust_identity=trunk.trust_identity,
+        media_networks=tuple(map(str, trunk.media_networks)),
+        hosts=() if out is None else tuple(map(_target, (out, *out.fail_over))),
+        account=_account(trunk.account),
+        register=_registrar(trunk.registration),
+        probe=None if probe is None else ProbePolicy(**probe.model_dump()),
+        callers={user.username: user.password.read() for user in trunk.callers.users} if trunk.callers else None,
+        realm=trunk.callers.realm if trunk.callers else "",
+    )
+
+
+def _target(host: TrunkHostSettings) -> Target:
+    return Target(host.host, host.port, host.transport)
+
+
+def _account(account: TrunkAccountSettings | None) -> Credentials | None:
+    return None if account is None else Credentials(account.username, account.password.read(), account.realm)
+
+
+def _registrar(registration: TrunkRegistrationSettings | None) -> Registrar | None:
+    if registration is None:
+        return None
+    target = _target(registration.registrar) if registration.registrar else Target(registration.domain)
+    policy = RegistrationPolicy(expiry_s=registration.expiry_s)
+    return Registrar(f"sip:{registration.user}@{registration.domain}", target, policy)
 
 
 def _media_policy(settings: Settings) -> MediaPolicy:

@@ -8,6 +8,7 @@ from itertools import combinations
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
 from gateway.config.session import turn_detection_problem
+from gateway.config.trunks import TrunkHostSettings
 
 __all__ = ["contradictions"]
 
@@ -55,6 +56,19 @@ def _addresses(settings: Settings) -> Iterator[Complaint]:
 
 def _trunks(settings: Settings) -> Iterator[Complaint]:
     trunks = settings.sip.trunks
+    listens = {address.transport for address in settings.sip.listen}
+    for index, trunk in enumerate(trunks):
+        of: Located = ("sip", "trunks", index)
+        out, registration = trunk.outbound, trunk.registration
+        if trunk.probe is not None and out is None:
+            yield (*of, "probe"), "requires outbound: its hosts are what is asked"
+        hosts: list[tuple[Located, TrunkHostSettings]] = [(("outbound",), out)] if out else []
+        hosts += [(("outbound", "fail_over", n), each) for n, each in enumerate(out.fail_over)] if out else []
+        if registration is not None and registration.registrar is not None:
+            hosts.append((("registration", "registrar"), registration.registrar))
+        for where, host in hosts:
+            if host.transport is not None and host.transport not in listens:
+                yield (*of, *where, "transport"), f"no listen address for {host.transport}"
     for first, second in combinations(range(len(trunks)), 2):
         place: Located = ("sip", "trunks", second)
         if trunks[first].name == trunks[second].name:

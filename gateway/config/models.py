@@ -27,6 +27,13 @@ from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
+from gateway.config.trunks import (
+    TrunkAccountSettings,
+    TrunkCallersSettings,
+    TrunkOutboundSettings,
+    TrunkProbeSettings,
+    TrunkRegistrationSettings,
+)
 from gateway.config.webhooks import WebhookSettings, all_different
 
 if TYPE_CHECKING:
@@ -93,20 +100,6 @@ class SipLimits(_Section):
     message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address in a burst.")
 
 
-class TrunkOutboundSettings(_Section):
-    """Where calls that we place over a trunk go. Without it none are placed."""
-
-    host: Annotated[str, AfterValidator(_ipv4)] = Field(description="IPv4 address of the carrier or PBX.")
-    port: int = Field(default=5060, ge=1, le=65535, description="Its SIP port.")
-    transport: Literal["udp", "tcp"] = Field(default="udp", description="There must be a listen address for it.")
-    destinations: tuple[Annotated[str, Field(pattern=r"^\+?[0-9]+$")], ...] = Field(
-        default=(),
-        description='Beginnings of the numbers that may be called, such as `"+1555"`. Not given: none. '
-        "All others are closed.",
-    )
-    caller: str = Field(default="", description="The number that calls come from when the persona names none.")
-
-
 class TrunkSettings(_Section):
     """A source that may send us calls."""
 
@@ -126,6 +119,18 @@ class TrunkSettings(_Section):
     )
     outbound: TrunkOutboundSettings | None = Field(
         default=None, description="Where further legs of calls are dialled over it. Not given: none are."
+    )
+    account: TrunkAccountSettings | None = Field(
+        default=None, description="Our user and password there, for registration and calls."
+    )
+    registration: TrunkRegistrationSettings | None = Field(
+        default=None, description="Register with it. Not given: it knows our address by itself."
+    )
+    probe: TrunkProbeSettings | None = Field(
+        default=None, description="Ask its hosts (`outbound`) by OPTIONS whether they are up. Not given: not asked."
+    )
+    callers: TrunkCallersSettings | None = Field(
+        default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
     )
     trust_identity: bool = Field(
         default=True,
@@ -456,6 +461,9 @@ class Settings(_Section):
         secrets += [webhook.secret for webhook in self.webhooks if webhook.secret]
         secrets += [self.store.password] if self.store.password else []
         secrets += [self.summary.secret] if self.summary and self.summary.secret else []
+        for trunk in self.sip.trunks:
+            secrets += [trunk.account.password] if trunk.account else []
+            secrets += [user.password for user in trunk.callers.users] if trunk.callers else []
         secrets += [livekit.api_key, livekit.api_secret] if livekit else []
         secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []
         for secret in secrets:

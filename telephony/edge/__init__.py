@@ -5,6 +5,7 @@ from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
 from telephony.edge.hops import CallerGone, DialAttempted, DialogEnded, DigitPressed, TrunkChanged
 from telephony.edge.protocol import (
+    FAIL_OVER_ON,
     Admitter,
     Dial,
     Flood,
@@ -20,6 +21,7 @@ from telephony.edge.settings import EdgeLimits, EdgeSettings, EdgeTimers, Listen
 from telephony.edge.trunk_status import PlaceStatus, Refusal, TrunkStatus
 
 __all__ = [
+    "FAIL_OVER_ON",
     "Admitter",
     "CallerGone",
     "Dial",

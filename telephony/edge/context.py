@@ -24,6 +24,7 @@ from telephony.edge.trunk_status import Refusal
 from telephony.edge.trust import Trust
 from telephony.edge.waiting import WaitingInvites
 from telephony.sip import writing
+from telephony.sip.digest import Credentials
 from telephony.sip.digest_server import DigestServer
 from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
@@ -83,6 +84,7 @@ class EdgeContext:
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
+        self._accounts = {trunk.name: trunk.account for trunk in settings.trunks}
         self.trunk_refusals: dict[str, deque[Refusal]] = {
             trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
         }
@@ -100,6 +102,10 @@ class EdgeContext:
         self._media_policy = settings.media
         self._trunk_media = {trunk.name: trunk.media for trunk in settings.trunks}
         self.trust = Trust(self.trunks, self.is_own)
+
+    def account_of(self, trunk: str) -> Credentials | None:
+        """With which the trunk's challenges are answered."""
+        return self._accounts.get(trunk)
 
     def random_token(self) -> str:
         """Eight unguessable bytes, in hex."""

@@ -34,7 +34,8 @@ class DialAttempts:
         """Places that failed of late come last."""
         context = self._context
         places = context.failed_places.ordered(dial.places, now)
-        digest = None if dial.account is None else DigestClient(dial.account, context.random_token)
+        account = dial.account or context.account_of(dial.trunk)
+        digest = None if account is None else DigestClient(account, context.random_token)
         return Dialed(dial, list(places), digest)
 
     def next_place(self, asked: Asked, dialed: Dialed, now: float) -> SendPublic:

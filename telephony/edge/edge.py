@@ -221,10 +221,14 @@ class Edge:
 
     async def end_trunks(self, within_s: float = 2.0) -> None:
         """Deregister everywhere; returns when that is done, or after so long."""
-        core = self._running_core()
+        core = self._core
+        if core is None:
+            return
         for task in self._looking_up:
             task.cancel()
         self._perform(core.trunks.stop(self._loop.time()))
+        if not core.trunks.ending:
+            return
         self._deregistered.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):

@@ -10,6 +10,7 @@ from telephony.sip.digest import Credentials
 from telephony.sip.resolving import Place
 
 __all__ = [
+    "FAIL_OVER_ON",
     "Admitter",
     "Dial",
     "Flood",
@@ -74,7 +75,7 @@ class Dial:
     transport: Transport = "udp"
     ring_s: float = 60.0  # then it is cancelled
     others: tuple[Place, ...] = ()  # tried in this order when `host` does not answer or cannot take the call
-    account: Credentials | None = None  # with which a 401 or 407 is answered
+    account: Credentials | None = None  # with which a 401 or 407 is answered; None: the trunk's
     answer_s: float = 4.0  # with others left: as long as a place may show no sign of life
     fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or a busy
 
