@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.speech_handle import SpeechHandle
     from agent.tools import FunctionTool, ToolError, function_tool
     from agent.turns.digits import DigitEntry
+    from agent.turns.expected import Expected
     from telephony.call import CallInfo
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ChatMessage",
     "DigitEntry",
     "EndCall",
+    "Expected",
     "FunctionTool",
     "Intent",
     "PersonaAware",
@@ -57,6 +59,7 @@ _HOMES = {
     "ChatMessage": "agent.providers.base",
     "DigitEntry": "agent.turns.digits",
     "EndCall": "agent.end_call",
+    "Expected": "agent.turns.expected",
     "FunctionTool": "agent.tools",
     "Intent": "agent.rules",
     "PersonaAware": "agent.persona",

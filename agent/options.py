@@ -24,6 +24,7 @@ class SessionOptions:
     turn_detection: TurnDetection = "vad"  # who says when the caller is done; "realtime" is not available yet
     end_silence_ms: float = 550  # from the end of speech in the audio to the decision that the caller is done
     flush_after_ms: float = 160  # silence after which the recogniser is asked for the text, ahead of the decision
+    endpointing: Literal["fixed", "dynamic"] = "fixed"  # dynamic: end_silence_ms is only where it begins
     min_delay_ms: float = 300  # the same silence when the caller has likely finished, as a recogniser or model says
     max_delay_ms: float = 3000  # and when not; or when a recogniser that ends turns itself does not
     likely_finished: float = 0.5  # the least likelihood of the former

@@ -10,6 +10,7 @@ from agent.context import RunContext
 from agent.end_call import end_call
 from agent.tools import FunctionTool, collect_tools
 from agent.turns.digits import DigitEntry
+from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
 from agent.words import CANNED, canned_words
 
@@ -27,7 +28,8 @@ class Agent:
     `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
     `language`, as the synthesis has it. `llm`, `tts`: this persona's model and synthesis, as a provider or by
     name; None: the session's. `silence_ladder` False: a silent caller is not asked, and the call is not ended for it.
-    `turn_detection`: what decides when its callers are done; None: the session's setting.
+    `turn_detection`: what decides when its callers are done; None: the session's setting. `expects`: what it asks its
+    callers for: an incomplete answer is waited for, a complete one is taken sooner.
     """
 
     instructions: str = ""
@@ -41,6 +43,7 @@ class Agent:
     tts: TTS | str | None = None
     silence_ladder: bool = True
     turn_detection: TurnDetection | None = None
+    expects: Expected | None = None
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None

@@ -28,6 +28,7 @@ from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
 from agent.session_input import TurnsByHand, TurnVerbs
 from agent.speech_handle import SpeechHandle
+from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
 from agent.within import waiting_for_conversation, within
 from telephony.rooms.protocol import TakesAgents
@@ -268,12 +269,12 @@ class AgentSession(TurnsByHand):
             self._changed.clear()
             await self._changed.wait()
 
-    async def next_message(self) -> str:
+    async def next_message(self, *, expect: Expected | None = None) -> str:
         """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
-        asked to answer. The tool's time limit is paused meanwhile."""
+        asked to answer. `expect`: what was asked for. The tool's time limit is paused meanwhile."""
         running = self._started()
         with waiting_for_conversation():
-            return await running.turns.next_message(running.activities.asker(within()))
+            return await running.turns.next_message(running.activities.asker(within()), expect)
 
     # --- events from the leg ---------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from agent.pipeline.spoken_turn import SpokenTurn, SpokenTurns
 from agent.pipeline.tasks import SessionTasks
 from agent.providers.base import STT, VAD
 from agent.turns.endpointing import EndpointAction, Endpointing, EndpointingSettings, FlushSpeech
+from agent.turns.expected import Expected
 from agent.turns.signals import (
     EndOfTurn,
     Final,
@@ -123,6 +124,10 @@ class Listener:
             self._endpointing.settings = replace(self._endpointing.settings, detection=detection)
             self._ears.detect(detection, self._turns.current)
             self._alarm.set()
+
+    def expect(self, expected: Expected | None, language: str) -> None:
+        """What the caller has been asked for."""
+        self._endpointing.expect(expected, language)
 
     def drop(self) -> None:
         """Discard the pending user turn."""
@@ -310,6 +315,7 @@ class Listener:
 
     def _text_came(self, event: TextCame) -> None:
         turn, transcript, now = event.turn, event.transcript, self._loop.time()
+        final: Final | None = None
         if self._stopped or turn.dropped:
             return
         if transcript is None:
@@ -317,11 +323,14 @@ class Listener:
             turn.transcript_at = now
         else:
             turn.heard(transcript.text, transcript.confidence, now, whole=event.whole)
-            self._heard(Final(turn.text, now, turn.confidence))
+            final = Final(turn.text, now, turn.confidence)
+            self._heard(final)
         if turn.dropped or self._is_stopped():
             return
         if turn is self._turns.current and not turn.awaited and self._endpointing.state == "silence":
             self._heard(TurnLikely(turn))
+            if final is not None:
+                self._perform(self._endpointing.heard(final))
         self._settle()
 
     def _is_stopped(self) -> bool:
@@ -343,4 +352,5 @@ def _settings(options: SessionOptions, detection: TurnDetection) -> EndpointingS
         min_delay_ms=options.min_delay_ms,
         max_delay_ms=options.max_delay_ms,
         likely=options.likely_finished,
+        dynamic=options.endpointing == "dynamic",
     )

@@ -25,6 +25,7 @@ from agent.pipeline.turn_detection import detection_problem
 from agent.pipeline.turn_hook import transcribed
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
+from agent.turns.expected import Expected
 from agent.turns.signals import Final, Interim, SpeechEnded, SpeechStarted, TurnDetection, TurnResumed
 from agent.turns.wordless import WordlessTurns
 from telephony.rooms.protocol import AudioInput
@@ -81,6 +82,7 @@ class TurnTaking:
     def start(self, audio: AudioInput) -> None:
         """Hear from now on."""
         if self.listener is not None:
+            self._expect(self._activities.agent.expects)
             self.listener.start()
             audio.subscribe(self.listener.frame)
 
@@ -181,6 +183,7 @@ class TurnTaking:
         self._silence.heard(self._runtime.now())
         if self.listener is not None:
             self.listener.agent_changed(agent, self._detection_of(agent))
+            self._expect(agent.expects)
 
     # --- speech ------------------------------------------------------------------------------------
 
@@ -310,16 +313,22 @@ class TurnTaking:
         """Whether a function has waited for this message, which then needs no answer."""
         return self._messages.answered(text)
 
-    async def next_message(self, activity: Activity) -> str:
+    async def next_message(self, activity: Activity, expect: Expected | None = None) -> str:
         """The caller's next message to `activity`, which then is not answered by the model."""
         question: asyncio.Future[str] = self._runtime.loop.create_future()
         activity.questions.append(question)
+        self._expect(expect or activity.agent.expects)
         self.changed()
         try:
             return await question
         finally:
             activity.questions.remove(question)
+            self._expect(self._activities.agent.expects)
             self.changed()
+
+    def _expect(self, expected: Expected | None) -> None:
+        if self.listener is not None:
+            self.listener.expect(expected, self._activities.agent.language)
 
     @property
     def _asking(self) -> bool:

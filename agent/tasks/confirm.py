@@ -7,8 +7,9 @@ from agent.hooks import StopResponse, UserTurn
 from agent.persona import Agent
 from agent.rules import Intent, Rules
 from agent.tasks.task import Task
-from agent.tasks.yes_or_no import yes_no_of, yes_or_no
 from agent.tools import ToolError, function_tool
+from agent.turns.expected import Expected
+from agent.turns.yes_or_no import yes_no_of, yes_or_no
 from agent.words import canned_words
 
 __all__ = ["Confirm"]
@@ -25,6 +26,7 @@ class Confirm(Task[bool]):
     answer in `turns` turns, or wants something else."""
 
     timeout_s = 60.0
+    expects = Expected("yes_no")
 
     def __init__(self, prompt: str, *, turns: int = 4) -> None:
         super().__init__(

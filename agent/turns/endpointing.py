@@ -14,6 +14,10 @@ The delay after the last sound depends on who detects turns, and on how likely i
     stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
     manual  never: only `commit` decides
 
+With "vad", the words come before likelihoods where it is known what was asked (`expect`): the delay is min_delay_ms
+after a complete answer and max_delay_ms after an incomplete one. `dynamic`: the delay learnt from the caller's own
+pauses replaces end_silence_ms, between min_delay_ms and max_delay_ms.
+
 `hold` suspends everything and asks for the text; `resume` decides at once on what the caller said before.
 
 FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it is
@@ -26,8 +30,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.turns.expected import Completeness, Expected, completeness
+from agent.turns.rhythm import Rhythm
 from agent.turns.signals import (
     EndOfTurn,
+    Final,
     Signal,
     SpeechEnded,
     SpeechStarted,
@@ -37,6 +44,7 @@ from agent.turns.signals import (
 
 __all__ = ["Decided", "EndpointAction", "Endpointing", "EndpointingSettings", "FlushSpeech", "TurnDecided"]
 
+_CUT_OFF_S = 1.5  # who speaks again so soon after the last sound of a turn had not finished it
 Decided = Literal["silence", "end_of_turn", "committed", "forced"]
 
 
@@ -51,6 +59,7 @@ class EndpointingSettings:
     min_delay_ms: float = 300
     max_delay_ms: float = 3000
     likely: float = 0.5  # at least this likely: the caller has probably finished
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,15 @@ class Endpointing:
         self.likelihood: float | None = None  # that the caller has finished, since the last sound
         self._lost = False
         self._held = False
+        self._expected: Expected | None = None
+        self._language = "en"
+        self._answer: Completeness = "open"  # what was asked for, by the words since the last sound
+        self._rhythm = Rhythm(
+            start_ms=self.settings.end_silence_ms,
+            least_ms=self.settings.min_delay_ms,
+            most_ms=self.settings.max_delay_ms,
+        )
+        self._silent_since: float | None = None  # by silence a turn was decided, and nothing heard since
 
     @property
     def deadline(self) -> float | None:
@@ -99,6 +117,10 @@ class Endpointing:
                 return self._speech_started(at, now)
             case SpeechEnded(at=at, noticed_at=now):
                 return self._speech_ended(at, now)
+            case Final(text=text, at=now):
+                if self._expected is not None and self.state == "silence":
+                    self._answer = completeness(self._expected, text, self._language)
+                return self.tick(now)
             case EndOfTurn():
                 return self._end_of_turn(signal)
             case TurnResumed(at=now):
@@ -106,6 +128,11 @@ class Endpointing:
                 return self.tick(now)
             case _:
                 return ()
+
+    def expect(self, expected: Expected | None, language: str) -> None:
+        """What the caller has been asked for from now on."""
+        self._expected, self._language = expected, language
+        self._answer = "open"
 
     def tick(self, now: float) -> tuple[EndpointAction, ...]:
         if self._forced_at is not None and now >= self._forced_at:
@@ -155,18 +182,19 @@ class Endpointing:
 
     def discard(self) -> None:
         """Discard the pending user turn (a backchannel). Ongoing speech starts a new one."""
-        self.likelihood = None
+        self.likelihood, self._answer = None, "open"
         if self.state == "silence":
             self.state = "idle"
 
     # --- signals --------------------------------------------------------------------------------------------------
 
     def _speech_started(self, at: float, now: float) -> tuple[EndpointAction, ...]:
+        self._note_pause(at)
         if self.state == "idle":
             self.started_at = at
         self.state = "speech"
         self.flushed = False
-        self.likelihood = None
+        self.likelihood, self._answer = None, "open"
         return self.tick(now)
 
     def _speech_ended(self, at: float, now: float) -> tuple[EndpointAction, ...]:
@@ -175,6 +203,12 @@ class Endpointing:
         self.state = "silence"
         self.ended_at = at
         return self.tick(now)
+
+    def _note_pause(self, at: float) -> None:
+        since = self.ended_at if self.state == "silence" else self._silent_since
+        self._silent_since = None
+        if since is not None and (self.state == "silence" or at - since <= _CUT_OFF_S):
+            self._rhythm.paused((at - since) * 1000)
 
     def _end_of_turn(self, signal: EndOfTurn) -> tuple[EndpointAction, ...]:
         if self.state == "idle":
@@ -214,8 +248,10 @@ class Endpointing:
             return None
         if settings.detection == "stt":
             return settings.end_silence_ms if self._lost else settings.max_delay_ms
+        if self._answer != "open":
+            return settings.min_delay_ms if self._answer == "complete" else settings.max_delay_ms
         if self.likelihood is None:
-            return settings.end_silence_ms
+            return self._rhythm.delay_ms if settings.dynamic else settings.end_silence_ms
         return settings.min_delay_ms if self.likelihood >= settings.likely else settings.max_delay_ms
 
     @property
@@ -223,8 +259,10 @@ class Endpointing:
         settings, delay = self.settings, f"{self._delay_ms or 0:.0f} ms"
         if settings.detection == "stt":
             return f"{delay} of silence, the recogniser {'was lost' if self._lost else 'did not end the turn'}"
+        if self._answer != "open" and self._expected is not None:
+            return f"{delay} of silence, the answer ({self._expected.kind}) is {self._answer}"
         if self.likelihood is None:
-            return f"{delay} of silence"
+            return f"{delay} of silence" + (" by the caller's rhythm" if settings.dynamic else "")
         likely = "likely" if self.likelihood >= settings.likely else "unlikely"
         return f"{delay} of silence, {likely} to have finished ({self.likelihood:.2f})"
 
@@ -232,7 +270,8 @@ class Endpointing:
 
     def _decide(self, reason: Decided, at: float, ended_at: float, why: str) -> tuple[EndpointAction, ...]:
         flush: tuple[EndpointAction, ...] = () if self.flushed else (FlushSpeech(),)
-        self.state, self.flushed, self.likelihood = "idle", False, None
+        self._silent_since = ended_at if reason == "silence" else None
+        self.state, self.flushed, self.likelihood, self._answer = "idle", False, None, "open"
         return *flush, TurnDecided(at, self.started_at, ended_at, reason, why)
 
     def _force(self, now: float) -> tuple[EndpointAction, ...]:

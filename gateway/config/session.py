@@ -31,6 +31,10 @@ class SessionSettings(BaseModel):
     end_silence_ms: int = Field(
         default=550, ge=100, le=5000, description="Silence after which the caller's turn is over."
     )
+    endpointing: Literal["fixed", "dynamic"] = Field(
+        default="fixed",
+        description="dynamic: that silence is learnt from the caller's own pauses, from min_delay_ms to max_delay_ms.",
+    )
     min_delay_ms: int = Field(
         default=300, ge=20, le=5000, description="The same when a recogniser or model says that it likely is."
     )

@@ -99,13 +99,14 @@ def persona_warnings(ref: PersonaRef, stt: Iterable[str] = ()) -> list[str]:
 
 def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
     """What would fail only during a call. Properties are trusted."""
-    from agent import DigitEntry
+    from agent import DigitEntry, Expected
     from agent.rules import Rules
 
     kinds: dict[str, tuple[tuple[type, ...], str]] = {
         **dict.fromkeys(_TEXTS, ((str,), "text")),
         "silence_ladder": ((bool,), "True or False"),
         "digits": ((DigitEntry, type(None)), "a DigitEntry"),
+        "expects": ((Expected, type(None)), "an Expected"),
         "rules": ((Rules, type(None)), "Rules"),
         "canned": ((Mapping,), "a dict of words"),
     }
@@ -117,7 +118,7 @@ def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
 
 def _misspelt(cls: type[Agent]) -> Iterator[tuple[str, str]]:
     """Attributes whose names are close to a persona's: (name, suggestion)."""
-    known = [*_TEXTS, "silence_ladder", "turn_detection", "digits", "rules", "canned", *_HOOKS]
+    known = [*_TEXTS, "silence_ladder", "turn_detection", "expects", "digits", "rules", "canned", *_HOOKS]
     for name in vars(cls):
         if name not in known and not name.startswith("_"):
             near = get_close_matches(name, known, 1, 0.85)

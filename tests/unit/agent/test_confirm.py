@@ -14,10 +14,10 @@ from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
 from agent.providers.rules import RulesLLM
 from agent.tasks import Confirm
-from agent.tasks.yes_or_no import yes_or_no
 from agent.testing.expectation import Expectation
 from agent.testing.fixture_format import load_fixture
 from agent.testing.replay import replay_fixture
+from agent.turns.yes_or_no import yes_or_no
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 
