@@ -126,7 +126,7 @@ class Listener:
             self._alarm.set()
 
     def expect(self, expected: Expected | None, language: str) -> None:
-        """What the caller has been asked for."""
+        """What the caller, who begins to speak, has been asked for."""
         self._endpointing.expect(expected, language)
 
     def drop(self) -> None:

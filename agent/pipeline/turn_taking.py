@@ -65,6 +65,7 @@ class TurnTaking:
         self._silence = self._silences.ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._stopped = self._held = False
+        self._asked_for: Expected | None = None  # by a function that waits for the next message
         self._vad, self._stt = vad, stt
         self.listener: Listener | None = None
         if vad is not None or stt is not None:
@@ -82,7 +83,6 @@ class TurnTaking:
     def start(self, audio: AudioInput) -> None:
         """Hear from now on."""
         if self.listener is not None:
-            self._expect(self._activities.agent.expects)
             self.listener.start()
             audio.subscribe(self.listener.frame)
 
@@ -183,7 +183,6 @@ class TurnTaking:
         self._silence.heard(self._runtime.now())
         if self.listener is not None:
             self.listener.agent_changed(agent, self._detection_of(agent))
-            self._expect(agent.expects)
 
     # --- speech ------------------------------------------------------------------------------------
 
@@ -214,8 +213,11 @@ class TurnTaking:
     def _speech_started(self, event: SpeechStarted) -> None:
         self._runtime.emit(UserStartedSpeaking(event.at, event.noticed_at))
         self._talker.drop_prepared()
-        if self.listener is not None and self.listener.turn is not None and not self._by_hand:
-            self.listener.turn.over_agent |= self._talker.busy and not self._talker.interruptible
+        listener, agent = self.listener, self._activities.agent
+        if listener is not None:
+            listener.expect(self._asked_for or agent.expects, agent.language)
+            if listener.turn is not None and not self._by_hand:
+                listener.turn.over_agent |= self._talker.busy and not self._talker.interruptible
         self._barge_in.heard(event, may_interrupt=not self._by_hand)
         self.changed()
 
@@ -317,18 +319,14 @@ class TurnTaking:
         """The caller's next message to `activity`, which then is not answered by the model."""
         question: asyncio.Future[str] = self._runtime.loop.create_future()
         activity.questions.append(question)
-        self._expect(expect or activity.agent.expects)
+        self._asked_for = expect
         self.changed()
         try:
             return await question
         finally:
             activity.questions.remove(question)
-            self._expect(self._activities.agent.expects)
+            self._asked_for = None
             self.changed()
-
-    def _expect(self, expected: Expected | None) -> None:
-        if self.listener is not None:
-            self.listener.expect(expected, self._activities.agent.language)
 
     @property
     def _asking(self) -> bool:

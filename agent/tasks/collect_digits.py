@@ -16,6 +16,7 @@ from agent.tasks.digit_words import digit_words, read_out
 from agent.tools import ToolError, function_tool
 from agent.turns.backchannel import normalized_words
 from agent.turns.digits import DigitEntry
+from agent.turns.expected import Expected
 
 __all__ = ["CollectDigits", "digits_in"]
 
@@ -73,6 +74,7 @@ class CollectDigits(AskedAgain[str]):
         self._secret, self._confirm = secret, confirm
         self._valid = valid
         self._said = ""  # the first digits of a number that is said in pieces
+        self._expect_rest()
         self._paused_recording = False
 
     def begin(self, asker: Agent) -> None:
@@ -123,8 +125,10 @@ class CollectDigits(AskedAgain[str]):
             ctx.session.keep_secret(digits)
         if not whole and len(digits) < self._least and digits != self._said:
             self._said = digits  # said in pieces: the next one is waited for
+            self._expect_rest()
             return
         self._said = ""
+        self._expect_rest()
         if not self._least <= len(digits) <= self._most or (self._valid is not None and not self._valid(digits)):
             self.attempt_failed(ctx)
         elif not self._confirm or await self._confirmed(digits):
@@ -139,8 +143,13 @@ class CollectDigits(AskedAgain[str]):
         finally:
             self.patient(True)
 
+    def _expect_rest(self) -> None:
+        said = len(self._said)
+        self.expects = Expected("digits", max(1, self._least - said), max(1, self._most - said))
+
     def attempt_failed(self, ctx: RunContext) -> None:
         self._said = ""
+        self._expect_rest()
         super().attempt_failed(ctx)
 
     def _read_back(self, digits: str) -> str:

@@ -13,6 +13,7 @@ from agent.tasks.collect_digits import digits_in
 from agent.tools import ToolError, function_tool
 from agent.turns.backchannel import normalized_words
 from agent.turns.digits import DigitEntry
+from agent.turns.expected import Expected
 
 __all__ = ["Menu"]
 
@@ -52,6 +53,7 @@ class Menu(AskedAgain[str]):
             retry_prompt=retry_prompt,
         )
         self._choices = dict(choices)
+        self.expects = Expected("choice", choices=tuple(choices.values()))
         self.digits = DigitEntry(max(map(len, choices)), "", inter_digit_timeout_ms)
 
     def begin(self, asker: Agent) -> None:

@@ -197,8 +197,8 @@ def test_a_secret_is_nowhere_and_the_recording_is_silent_meanwhile(spoken):
     async def script(phone: Phone) -> None:
         await phone.wait(3000)
         if spoken:
-            await phone.speak(600, 2500)
-            await phone.speak(600, 2500)
+            await phone.speak(600, 4000)
+            await phone.speak(600, 4000)
         else:
             await keys(phone, "4711")
 

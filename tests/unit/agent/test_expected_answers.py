@@ -13,7 +13,7 @@ from agent import Agent, Expected, RunContext, function_tool
 from agent.events import UserMessage, UserTurnEnded
 from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
-from agent.tasks import Confirm
+from agent.tasks import CollectDigits, Confirm
 from agent.turns.endpointing import Endpointing, EndpointingSettings, TurnDecided
 from agent.turns.expected import completeness
 from agent.turns.rhythm import Rhythm
@@ -184,6 +184,28 @@ def test_a_question_of_yes_or_no_is_answered_at_once():
     llm = FakeLLM(ModelTurn((ToolCall("c1", "ask", "{}"),)), "Done.")
     phone = call(script, Clerk(), stt=FakeSTT("do it", "yes"), llm=llm)
     assert delays(phone) == [550, 300]
+
+
+def test_a_number_that_is_collected_is_not_cut_in_the_middle():
+    class Clerk(Agent):
+        @function_tool(timeout_s=None)
+        async def ask(self, ctx: RunContext) -> str:
+            """Ask."""
+            numbers.append(await CollectDigits("Your number?", length=6))
+            return "taken"
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(500)
+        await phone.speak(700, 2500)
+        await phone.speak(900, 1500)
+        await phone.speak(900, 2000)
+
+    numbers: list[str] = []
+    llm = FakeLLM(ModelTurn((ToolCall("c1", "ask", "{}"),)), "Done.")
+    phone = call(script, Clerk(), stt=FakeSTT("do it", "two nine three", "four oh one"), llm=llm)
+    assert numbers == ["293401"]
+    assert delays(phone) == [550, 300]
+    assert len(phone.of(UserMessage)) == 2
 
 
 # --- rhythm ---------------------------------------------------------------------------------------------------------

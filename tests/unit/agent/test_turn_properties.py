@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.turns.digits import DigitCollector, DigitEntry
 from agent.turns.endpointing import EndpointAction, Endpointing, EndpointingSettings, FlushSpeech, TurnDecided
+from agent.turns.expected import Expected
 from agent.turns.interruption import Interrupt, Interruption, InterruptionSettings, PauseOutput, ResumeOutput, Situation
 from agent.turns.signals import Digit, EndOfTurn, Final, Interim, Signal, SpeechEnded, SpeechStarted, TurnResumed
 from agent.turns.speaking import Speaking
 
 TOLD = ("vad began", "vad ended", "stt began", "words", "final", "guess", "end", "resumed", "lost", "well", "cut")
-ASKED = ("commit", "hold", "back", "discard")
+ASKED = ("commit", "hold", "back", "discard", "text")
 GAPS = st.sampled_from([0.0, 0.02, 0.1, 0.3, 0.54, 0.6, 1.5, 3.1, 9.0])
 LONG_AFTER_S = 100.0
 
@@ -24,6 +26,8 @@ class Hearing:
     """`Speaking` and `Endpointing` joined as the listener joins them, on a clock of their own."""
 
     detection: str
+    dynamic: bool = False
+    expected: Expected | None = None
     now: float = 10.0
     speaking: Speaking = field(default_factory=Speaking)
     begun: list[SpeechStarted] = field(default_factory=list)
@@ -34,7 +38,10 @@ class Hearing:
     held: bool = False
 
     def __post_init__(self) -> None:
-        self.endpointing = Endpointing(EndpointingSettings(detection=self.detection, max_turn_ms=20_000))
+        self.endpointing = Endpointing(
+            EndpointingSettings(detection=self.detection, max_turn_ms=20_000, dynamic=self.dynamic)
+        )
+        self.endpointing.expect(self.expected, "en")
 
     def wait(self, seconds: float) -> None:
         until = self.now + seconds
@@ -95,6 +102,8 @@ class Hearing:
             case "back" if self.held:
                 self.held = False
                 self.perform(self.endpointing.resume(now))
+            case "text":
+                self.perform(self.endpointing.heard(Final(("yes", "yes but", "well", "")[int(p * 3)], now)))
             case "discard":
                 self.dropped += self.endpointing.state == "silence"
                 self.endpointing.discard()
@@ -111,9 +120,9 @@ class Hearing:
                     self.take(self.speaking.recogniser(told[what]))
 
 
-def hearing(detection: str, steps: list[tuple[str, float, float]]) -> Hearing:
+def hearing(detection: str, steps: list[tuple[str, float, float]], **more: Any) -> Hearing:
     """After all of it everybody is silent for long, and the application commits what is left."""
-    heard = Hearing(detection)
+    heard = Hearing(detection, **more)
     for what, gap, p in steps:
         heard.step(what, p)
         heard.wait(gap)
@@ -132,9 +141,9 @@ STEPS = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(["vad", "stt", "manual"]), STEPS)
-def test_no_turn_is_lost_or_decided_twice_or_in_the_past(detection, steps):
-    heard = hearing(detection, steps)
+@given(st.sampled_from(["vad", "stt", "manual"]), STEPS, st.booleans(), st.sampled_from([None, Expected("yes_no")]))
+def test_no_turn_is_lost_or_decided_twice_or_in_the_past(detection, steps, dynamic, expected):
+    heard = hearing(detection, steps, dynamic=dynamic, expected=expected)
     assert heard.endpointing.state == "idle"
     assert heard.endpointing.deadline is None
     times = [turn.at for turn in heard.decided]
