@@ -36,7 +36,12 @@ PYTEST = $(BIN)/python -m pytest -q --tb=native
 unit: setup
 	$(PYTEST) -n 2 tests/unit
 
-test: setup
+# What only the tests of Whisper need, 250 MB.
+$(VENV)/.whisper: $(STAMP) requirements-whisper.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-whisper.lock
+	@touch $@
+
+test: setup $(VENV)/.whisper
 	@$(PYTEST) -n 2 tests/unit; unit=$$?; \
 	$(PYTEST) -n $(LANES) --dist loadfile tests/integration; exit $$((unit | $$?))
 
@@ -58,6 +63,8 @@ check: lint types test
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra livekit --extra postgres --extra speech --group dev pyproject.toml -o requirements.lock
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
+	| uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.lock - -o requirements-whisper.lock
 
 livekit:
 	@$(PYTHON) deploy/livekit/stack.py

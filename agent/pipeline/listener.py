@@ -81,7 +81,8 @@ class Listener:
         """`agent`: its language is recognised. `heard` gets the events, `failed` the providers' failures."""
         self._loop = asyncio.get_running_loop()
         self._heard = heard
-        limits = RecognizerLimits(options.stt_final_ms, options.retries, options.retry_backoff_ms)
+        final_ms = max(options.stt_final_ms, 1000 * getattr(stt, "final_s", 0.0))
+        limits = RecognizerLimits(final_ms, options.retries, options.retry_backoff_ms)
         self._ears = Ears(agent, limits, tasks, detection=detection, vad=vad, stt=stt, heard=self._take, failed=failed)
         self._endpointing = Endpointing(_settings(options, detection))
         self._alarm = Alarm(self._loop, self._endpointing, self._perform)

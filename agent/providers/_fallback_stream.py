@@ -196,7 +196,8 @@ class FallbackStream:
         """The oldest utterance's text is due, unless this is the last recognizer: then the session's limit counts."""
         self._disarm()
         if self._utterances and self._utterances[0].flushed and len(self._failed) + 1 < len(self._recognizers):
-            self._timer = asyncio.get_running_loop().call_later(self._final_s, self._too_late)
+            wait_s = max(self._final_s, getattr(self._recognizers[self._index], "final_s", 0.0))
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._too_late)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -148,7 +148,8 @@ class STT(Protocol):
     """A class attribute `whole_turns = True` (default False) asks for the whole turn again, from its first sound, when
     the caller goes on after a flush: for recognizers that need the sentence, such as those with a grammar. The final
     text then replaces the earlier ones of the turn; else the texts are joined. A class attribute `turns = True`
-    (default False) says that its streams detect turns."""
+    (default False) says that its streams detect turns. `final_s` (default 0): seconds that a final text may take, even
+    where the settings want it sooner."""
 
     name: str
 

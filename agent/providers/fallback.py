@@ -135,6 +135,7 @@ class FallbackSTT:
     def __init__(self, recognizers: Sequence[STT], *, final_s: float = 1.2, cool_down_s: float = COOL_DOWN_S) -> None:
         self._recognizers = tuple(recognizers)
         self._final_s = final_s
+        self.final_s = max((getattr(stt, "final_s", 0.0) for stt in self._recognizers), default=0.0)
         self._resting = Resting(len(self._recognizers), cool_down_s)
         self._report: FallbackReport = _unreported
         self.name = _names(self._recognizers)

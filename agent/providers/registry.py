@@ -32,7 +32,17 @@ __all__ = [
     "voice_problem",
 ]
 
-STT_NAMES = ("moonshine", "pocketsphinx", "pocketsphinx/grammar", "pocketsphinx/dictation", "instant", "instant/turns")
+STT_NAMES = (
+    "moonshine",
+    "moonshine/whisper",
+    "whisper",
+    "whisper/auto",
+    "pocketsphinx",
+    "pocketsphinx/grammar",
+    "pocketsphinx/dictation",
+    "instant",
+    "instant/turns",
+)
 LLM_NAMES = ("rules", "instant", "openai/MODEL")
 TTS_NAMES = ("hibari", "hibari/VOICE", "espeak", "espeak/VOICE", "instant")
 VAD_NAMES = ("silero",)
@@ -94,11 +104,15 @@ def build_stt(spec: str, settings: ProviderSettings, offload: Offload) -> STT:
         for known in get_args(Mode):
             if known == (mode or "auto"):
                 return PocketSphinxSTT(offload, mode=known)
-    if spec == "moonshine":
+    if vendor == "moonshine" and mode in ("", "whisper"):
         from agent.providers.moonshine import MoonshineSTT
-        from agent.providers.pocketsphinx import PocketSphinxSTT
 
-        return MoonshineSTT(offload, digits=PocketSphinxSTT(offload, mode="grammar"))
+        digits = "whisper" if mode else "pocketsphinx/grammar"
+        return MoonshineSTT(offload, digits=build_stt(digits, settings, offload))
+    if vendor == "whisper" and mode in ("", "auto"):
+        from agent.providers.whisper import WhisperSTT
+
+        return WhisperSTT(offload, identify=mode == "auto")
     raise _unknown("stt", spec, STT_NAMES)
 
 
@@ -183,6 +197,10 @@ def speaks_language(spec: str, language: str) -> bool:
     vendor = spec.partition("/")[0]
     if vendor in _ENGLISH_ONLY:
         return not language or language.partition("-")[0].lower() == "en"
+    if vendor == "whisper":
+        from agent.providers._whisper import LANGUAGES
+
+        return spec == "whisper/auto" or not language or language.partition("-")[0].lower() in LANGUAGES
     return vendor != "espeak" or not voice_problem(spec, "", language)
 
 
@@ -223,7 +241,14 @@ def _preload(spec: str, calls: int) -> None:
         from agent.providers import _moonshine, _sphinx
 
         _moonshine.load()
-        _sphinx.prepare(1)
+        if rest == "whisper":
+            _preload("whisper", calls)
+        else:
+            _sphinx.prepare(1)
+    elif vendor == "whisper":
+        from agent.providers import _whisper
+
+        _whisper.check()  # it starts threads when it is loaded: each process does that for itself
     elif vendor == "hibari":
         from agent.providers import hibari
 

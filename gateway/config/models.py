@@ -63,7 +63,12 @@ __all__ = [
 # Vendors, and what may follow a "/": names, anything ("*"), or nothing. As agent.providers.registry builds them.
 PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vad": {"silero": ()},
-    "stt": {"moonshine": (), "pocketsphinx": ("grammar", "dictation"), "instant": ("turns",)},
+    "stt": {
+        "moonshine": ("whisper",),
+        "whisper": ("auto",),
+        "pocketsphinx": ("grammar", "dictation"),
+        "instant": ("turns",),
+    },
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"hibari": ("*",), "espeak": ("*",), "instant": ()},
 }
@@ -71,6 +76,8 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 # room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls per core.
 _WORKERS_PER_CORE = 3
 _WORKERS_PER_CORE_WITH_AGENTS = 1.5
+# Whisper takes 0.8 s of a core for an utterance, and 350 MiB in each process: 4 calls per core.
+_WORKERS_PER_CORE_OF: Mapping[str, float] = {"whisper": 1}
 
 
 def _ipv4(text: str) -> str:
@@ -390,7 +397,7 @@ class Settings(_Section):
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
         description=f"Call workers. auto: {_WORKERS_PER_CORE} per core ({_WORKERS_PER_CORE_WITH_AGENTS} with "
-        "`livekit.worker.in_gateway`), limited by the RTP ports.",
+        "`livekit.worker.in_gateway`, 1 with `whisper`), limited by the RTP ports.",
     )
     slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
     store: StoreSettings = Field(default=StoreSettings(), description="Where call records go.")
@@ -433,6 +440,7 @@ class Settings(_Section):
             return self.workers
         with_agents = self.livekit is not None and self.livekit.worker.in_gateway
         per_core = _WORKERS_PER_CORE_WITH_AGENTS if with_agents else _WORKERS_PER_CORE
+        per_core = min(per_core, *(_WORKERS_PER_CORE_OF.get(name, per_core) for name in self.speech.names()))
         wanted = math.ceil(per_core * (cores or os.cpu_count() or 1))
         return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
 

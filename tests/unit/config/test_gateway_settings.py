@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from agent.providers import registry
-from gateway.config import PROVIDERS, ConfigError, PortRange, SecretMissing, Settings, SocketAddress, load_settings
+from gateway.config import (
+    PROVIDERS,
+    ConfigError,
+    PortRange,
+    SecretMissing,
+    Settings,
+    SocketAddress,
+    SpeechSettings,
+    load_settings,
+)
 
 SMALLEST = """\
 sip:
@@ -70,7 +79,8 @@ speech: {stt: [deepgram/nova]}
         "s.yaml:7: workers: must be auto or a whole number from 1 to 256",
         "s.yaml:8: drain_s: must be a number",
         's.yaml:9: store: "sqlite://" must be sqlite:/// followed by a file path, as in "sqlite:///var/trunkline.db"',
-        's.yaml:10: speech.stt[0]: unknown stt provider "deepgram"; known are: moonshine, pocketsphinx, instant',
+        's.yaml:10: speech.stt[0]: unknown stt provider "deepgram"; known are: '
+        "moonshine, whisper, pocketsphinx, instant",
     ]
 
 
@@ -163,6 +173,8 @@ def test_a_secret_has_exactly_one_source():
 def test_automatic_workers_follow_cores_and_ports():
     settings = load_settings("s.yaml", SMALLEST.replace("workers: 2", "workers: auto"))
     assert settings.worker_count(cores=2) == 6
+    whisper = settings.model_copy(update={"speech": SpeechSettings(stt=("whisper/auto",))})
+    assert (whisper.worker_count(cores=2), whisper.worker_count(cores=1)) == (2, 1)
     few = settings.model_copy(update={"rtp": settings.rtp.model_copy(update={"ports": PortRange(20000, 20031)})})
     assert few.worker_count(cores=2) == 4
 

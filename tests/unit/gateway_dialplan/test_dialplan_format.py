@@ -50,7 +50,7 @@ timezone: America/New_Yrok
 region: USA
 holidays: [US-ZZ, 2026-13-01]
 colour: blue
-speech: {stt: [whisper]}
+speech: {stt: [deepgram]}
 numbers:
   +15550100: p.A
   "+15550101": p.C
@@ -69,7 +69,7 @@ numbers:
         "US-AK, US-AL, US-AR, US-AS, US-AZ, US-CA, …",
         '3: holidays[1]: "2026-13-01" does not exist in the calendar',
         "4: colour: is not known here",
-        '5: speech.stt[0]: unknown stt provider "whisper"; known are: moonshine, pocketsphinx, instant',
+        '5: speech.stt[0]: unknown stt provider "deepgram"; known are: moonshine, whisper, pocketsphinx, instant',
         '7: numbers["+15550100"]: +15550100 is a number here, not text: write "+15550100" in quotes',
         '8: numbers["+15550101"]: persona "p.C" is unknown: p.py has no class or factory C',
         '9: numbers["+15550102"]: persona "q.A" cannot be used: q.py: no such file',
