@@ -125,14 +125,17 @@ class Moonshine:
         self._outputs = [output.name for output in decoder.get_outputs()]
         self._own_outputs = [name for name in self._outputs if "encoder" not in name]
 
-    def hear(self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None = None) -> Heard:
+    def hear(
+        self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None = None, *, final: bool = True
+    ) -> Heard:
         """`samples`: 16 kHz, -1 to 1. `alternatives` names other texts, of which the likeliest is taken if the sound
-        explains it nearly as well as what was heard. Raises ProviderUnavailable."""
+        explains it nearly as well as what was heard. Not `final`: it is heard once only. Raises
+        ProviderUnavailable."""
         if len(samples) < LEAST_SAMPLES:
             return Heard((), 1.0)
         try:
             heard, states = self._heard(samples)
-            if heard.least < _UNSURE and heard.words:
+            if final and heard.least < _UNSURE and heard.words:
                 samples = np.concatenate([np.zeros(_QUIET_SAMPLES, np.float32), samples])
                 again, its_states = self._heard(samples)
                 if again.confidence > heard.confidence:

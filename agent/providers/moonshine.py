@@ -38,8 +38,8 @@ __all__ = ["MoonshineSTT", "MoonshineStream"]
 _NAME = _moonshine.NAME
 _FINAL_MODELLED_MS = 60.0  # what a virtual clock counts between flush and final
 _PARTIAL_MODELLED_MS = 60.0
-_PARTIAL_EVERY = 700 // FRAME_MS  # frames of new speech for another partial text,
-_PARTIAL_SHARE = 0.35  # or this share of what was heard: the work for each grows with it
+_PARTIAL_EVERY = 800 // FRAME_MS  # frames of new speech for another partial text,
+_PARTIAL_SHARE = 0.6  # or this share of what was heard: the work for each grows with it
 _LONGEST = 12_000 // FRAME_MS  # frames that are heard at once; of a longer utterance the beginning is done with
 _CUT_WITHIN = 4_000 // FRAME_MS  # before that, at the quietest frame
 _LEAST_CONFIDENCE = 0.45
@@ -177,7 +177,7 @@ class MoonshineStream:
     async def _partial(self, frames: list[bytes]) -> None:
         if self._work.qsize():
             return  # the final text is wanted already
-        heard = await self._offload(lambda: _hear(frames[-_LONGEST:]), modelled_ms=_PARTIAL_MODELLED_MS)
+        heard = await self._offload(lambda: _hear(frames[-_LONGEST:], None), modelled_ms=_PARTIAL_MODELLED_MS)
         if self._means_words(heard):
             self._transcripts.put_nowait(Transcript(_plain(heard.text), False, heard.confidence, "en"))
 
@@ -256,8 +256,8 @@ def _loudness(pcm: bytes) -> float:
     return float(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).mean())
 
 
-def _hear(frames: list[bytes], expectations: Expectations | None = None) -> _moonshine.Heard:
-    """Blocking."""
+def _hear(frames: list[bytes], expectations: Expectations | None) -> _moonshine.Heard:
+    """Blocking. `expectations` None: for a partial text."""
     model = _moonshine.load()
     narrow = np.frombuffer(b"".join(frames), "<i2").astype(np.float32) / 32768.0
     if len(narrow) * 2 < FRAME_BYTES:
@@ -265,4 +265,6 @@ def _hear(frames: list[bytes], expectations: Expectations | None = None) -> _moo
     wide: npt.NDArray[np.float32] = soxr.resample(narrow, SAMPLE_RATE, _moonshine.SAMPLE_RATE, quality="HQ")
     level = float(np.sqrt((wide**2).mean()))
     expected = partial(alternatives, expectations=expectations) if expectations and expectations.phrases else None
-    return model.hear(wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide, expected)
+    return model.hear(
+        wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide, expected, final=expectations is not None
+    )

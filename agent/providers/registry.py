@@ -218,9 +218,10 @@ def preload(names: Iterable[str], *, calls: int = 4) -> set[str]:
     is shared memory. Starts no thread. Names that are not known are left to `build_…`, which refuses them; what cannot
     be loaded is told in the log, and returned: the next provider of its list serves."""
     failed: set[str] = set()
-    for spec in dict.fromkeys(names):
+    specs = list(dict.fromkeys(names))
+    for spec in sorted(specs, key=lambda spec: spec == "pocketsphinx"):  # behind Moonshine it is asked for little
         try:
-            _preload(spec, calls)
+            _preload(spec, 1 if "moonshine" in set(specs) - failed else calls)
         except ProviderError as error:
             _log.error("%s cannot be used: %s", spec, error)
             failed.add(spec)
