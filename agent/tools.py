@@ -137,7 +137,8 @@ class FunctionTool:
         if inspect.iscoroutinefunction(self.function):
             if self._blocking and isinstance(offload, ToolShare):
                 return await offload(lambda: asyncio.run(self.function(**values)), modelled_ms=0)
-            return await self.function(**values)
+            value = await self.function(**values)
+            return await value if inspect.isawaitable(value) else value  # `return Task()` is as good as awaiting it
         # In a thread: a function that blocks must not stop the conversation.
         value = await offload(lambda: self.function(**values), modelled_ms=0)
         return await value if inspect.isawaitable(value) else value

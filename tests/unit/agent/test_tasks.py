@@ -485,8 +485,8 @@ def test_misuse_is_told():
             return "ok"
 
         @function_tool
-        async def returns_it(self) -> Agent:
-            return Day()
+        async def hands_over_to_it(self) -> tuple[Agent, str]:
+            return Day(), "One moment."
 
     async def outside() -> None:
         with pytest.raises(SessionMisuse, match="not awaited in a tool or hook"):
@@ -496,11 +496,34 @@ def test_misuse_is_told():
 
     asyncio.run(outside())
     host = Host()
-    llm = FakeLLM(calls("twice"), calls("is_monday"), "Fine.", calls("returns_it"), "Sorry.")
+    llm = FakeLLM(calls("twice"), calls("is_monday"), "Fine.", calls("hands_over_to_it"), "Sorry.")
     phone = call(agent=host, llm=llm, **conversation("a table", "monday", "again"))
     assert host.errors == ["the task Day was awaited before: make another one"]
     assert phone.of(FunctionCallOutput)[-1].is_error
     assert phone.of(AgentHandoff) == []
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_tool_may_return_a_task_instead_of_awaiting_it(blocking):
+    class Host(Agent):
+        """You book."""
+
+        if blocking:
+
+            @function_tool
+            def book(self) -> Day:
+                return Day()
+        else:
+
+            @function_tool
+            async def book(self) -> Day:
+                return Day()
+
+    stt = FakeSTT("a table", "monday")
+    llm = FakeLLM(calls("book"), calls("is_monday"), "Done.")
+    phone = call(agent=Host(), llm=llm, **{**conversation("a table", "monday"), "stt": stt})
+    assert phone.of(FunctionCallOutput)[-1].output == "Monday"
+    assert stt.closed == 1, "recognition goes on through the task"
 
 
 def test_a_tool_awaits_a_reply_of_the_model():
