@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from agent.session_input import TurnsByHand, TurnVerbs
 from agent.speech_handle import SpeechHandle
 from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
+from agent.watchers import Watchers
 from agent.within import waiting_for_conversation, within
 from telephony.rooms.protocol import TakesAgents
 
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 P = TypeVar("P", LLM, TTS)
 
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
-
-_log = logging.getLogger(__name__)
 
 
 class AgentSession(TurnsByHand):
@@ -71,9 +69,9 @@ class AgentSession(TurnsByHand):
         self._offload = offload or ThreadOffload()
         self._canned_audio = canned_audio or CannedAudio()
         self._providers = providers
-        self._callbacks: list[tuple[Callable[[SessionEvent], None], bool]] = []
         self._privacy = Privacy(self._options.mask_digits)
-        self._recording = RecordingPauses(self._emit)
+        self._watchers = Watchers(self._privacy)
+        self._recording = RecordingPauses(self._watchers.emit)
         self._closed: asyncio.Future[SessionClosed] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -115,7 +113,7 @@ class AgentSession(TurnsByHand):
         self.subscribe(running.happened)
         if self._held_at is not None:
             running.holding.held(self._held_at)
-        self._emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
+        self._watchers.emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
         if resumed is not None:
             running.talker.go_on(resumed)
         elif agent.greeting:
@@ -149,7 +147,7 @@ class AgentSession(TurnsByHand):
             tool_offload=offload_for_tools(self._offload),
             output=room.audio_output if room is not None else None,
             call=call,
-            emit=self._emit,
+            emit=self._watchers.emit,
         )
         named = self._providers or default_providers(self._offload)
         return RunningSession(
@@ -200,7 +198,7 @@ class AgentSession(TurnsByHand):
         running = self._started()
         await running.stop()
         closed = SessionClosed(running.runtime.now(), reason, error)
-        self._emit(closed)
+        self._watchers.emit(closed)
         running.unwatch()
         self._privacy.close()
         self._changed.set()
@@ -251,7 +249,7 @@ class AgentSession(TurnsByHand):
         try:
             now = running.runtime.now()
             user_input = shortened(user_input, self._options.max_user_characters)
-            self._emit(UserMessage(now, user_input, now, now, "text"))
+            self._watchers.emit(UserMessage(now, user_input, now, now, "text"))
             running.talker.next_turn()
             if not running.turns.answered(user_input):
                 self.generate_reply(user_input=user_input)
@@ -327,14 +325,7 @@ class AgentSession(TurnsByHand):
     def subscribe(self, callback: Callable[[SessionEvent], None], *, unmasked: bool = False) -> Callable[[], None]:
         """Call `callback` on the loop with each event from now on; the result ends that. `unmasked`: with what callers
         keyed in and others must not see, for tests; such events belong into no record and no log."""
-        entry = (callback, unmasked)
-        self._callbacks.append(entry)
-
-        def unsubscribe() -> None:
-            if entry in self._callbacks:
-                self._callbacks.remove(entry)
-
-        return unsubscribe
+        return self._watchers.subscribe(callback, unmasked=unmasked)
 
     @property
     def history(self) -> list[ChatMessage]:
@@ -395,14 +386,6 @@ class AgentSession(TurnsByHand):
     @property
     def options(self) -> SessionOptions:
         return self._options
-
-    def _emit(self, event: SessionEvent) -> None:
-        told = self._privacy.masked(event)
-        for callback, unmasked in tuple(self._callbacks):
-            try:
-                callback(event if unmasked else told)
-            except Exception:  # noqa: BLE001  a watcher must not end the conversation that it watches
-                _log.exception("an event callback failed")
 
     def _turn_taking(self) -> TurnVerbs:
         return self._started().turns

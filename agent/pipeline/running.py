@@ -83,21 +83,13 @@ class RunningSession:
         self._changed = changed
         voiced = runtime.output is not None
         casting = Casting(providers.llm, providers.tts, providers.named, runtime.provider_failed, voiced=voiced)
-        self.activities = Activities(
-            agent,
-            casting=casting,
-            tasks=runtime.tasks,
-            run_task=self._run_task,
-            session=session,
-            userdata=userdata,
-            call=runtime.call,
-        )
+        self.activities = self._activities(session, agent, casting, userdata)
         self.history = History(lambda: self.activities.top)
         self.tokens = (0, 0)  # of prompts and completions
         self.talker = Talker(runtime, self.activities, self.history, providers.canned_audio, self._talk)
         self.task_runs = TaskRuns(runtime, self.activities, self.talker, self._talk)
         stt = casting.reporting("stt", providers.stt) if providers.stt is not None and voiced else None
-        self.turns = TurnTaking(
+        self.turns = turns = TurnTaking(
             runtime,
             self.activities,
             self.talker,
@@ -107,7 +99,6 @@ class RunningSession:
             stt=stt,
             happened=self._turn,
         )
-        turns = self.turns
         self.bridging = Bridging(
             runtime,
             self.activities,
@@ -118,10 +109,27 @@ class RunningSession:
         self._unwatch = self._watch()
         self.ending = Ending(runtime, self.talker, self.turns.stop, close)
         self.holding = Holding(runtime, self.activities, self.talker, self.turns, self.ending)
-        max_call_ms = runtime.options.max_call_ms if voiced else None
+        self._limit_alarm = self._length_limit()
+
+    def _activities(self, session: SessionVerbs, agent: Agent, casting: Casting, userdata: Any) -> Activities:
+        return Activities(
+            agent,
+            casting=casting,
+            tasks=self.runtime.tasks,
+            run_task=self._run_task,
+            session=session,
+            userdata=userdata,
+            call=self.runtime.call,
+        )
+
+    def _length_limit(self) -> Alarm[CallTooLong]:
+        """A conversation of text may take as long as it likes."""
+        runtime = self.runtime
+        max_call_ms = runtime.options.max_call_ms if runtime.output is not None else None
         limit = LengthLimit(max_call_ms=max_call_ms, started_at=runtime.now())
-        self._limit_alarm = Alarm(runtime.loop, limit, self._too_long)
-        self._limit_alarm.set()
+        alarm = Alarm(runtime.loop, limit, self._too_long)
+        alarm.set()
+        return alarm
 
     async def _run_task(self, task: Task[Any], place: Within) -> Any:
         return await self.task_runs.run(task, place)
