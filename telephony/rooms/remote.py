@@ -36,6 +36,7 @@ _HELLO_LIMIT_S = 1.0
 _MESSAGE_BYTES = 64 * 1024
 _TOKEN_BYTES = 24
 _AUDIO = ".audio"  # suffix of the path of a place's second socket
+_CATCH_UP_EVERY = 8  # pulls
 _BURST = 4  # frames read at once: more than a room keeps anyway
 
 Messages = Callable[[Mapping[str, Any]], None]
@@ -124,18 +125,28 @@ class _PlaceAudio:
         self._sock = sock
         self._lock = threading.Lock()  # the descriptor must not be reused during a call on it
         self._heard = FrameQueue()
+        self._pulls = 0
 
     def push(self, pcm: bytes, at: float) -> None:
-        with self._lock, suppress(OSError):  # full, or the other process is gone, which the link reports
-            self._sock.send(pcm)
+        with self._lock:
+            try:
+                self._sock.send(pcm)
+            except OSError:
+                pass  # full, or the other process is gone, which the link reports
 
     def pull(self, at: float) -> bytes:
-        with self._lock, suppress(OSError):  # until nothing is left to read
-            for _ in range(_BURST):
-                frame = self._sock.recv(FRAME_BYTES)
-                if len(frame) != FRAME_BYTES:
-                    break
-                self._heard.push(frame)
+        """Each frame that is pushed is answered with one, so one read a pull is enough; now and then whatever has
+        piled up is read, for the queue to bound it. (A read that finds nothing costs as much as one that does.)"""
+        self._pulls += 1
+        with self._lock:
+            try:
+                for _ in range(1 if self._pulls % _CATCH_UP_EVERY else _BURST):
+                    frame = self._sock.recv(FRAME_BYTES)
+                    if len(frame) != FRAME_BYTES:
+                        break
+                    self._heard.push(frame)
+            except OSError:
+                pass  # nothing is left to read
         return self._heard.pop() or SILENCE
 
     def close(self) -> None:
@@ -360,5 +371,7 @@ class _AudioPump:
         except Exception:
             log.exception("a room failed with a remote leg's frame")
             heard = SILENCE
-        with suppress(OSError):  # it does not read its frames, or is closing
+        try:
             sock.send(heard)
+        except OSError:
+            pass  # it does not read its frames, or is closing
