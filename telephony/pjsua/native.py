@@ -88,12 +88,18 @@ class _SpecificInfo(ctypes.Structure):  # pjmedia_transport_specific_info; SRTP'
     )
 
 
-class _TransportInfo(ctypes.Structure):  # pjmedia_transport_info
+class _SocketInfo(ctypes.Structure):  # pjmedia_sock_info: a structure of its own, with its own padding at the end
     _fields_ = (
         ("rtp_socket", ctypes.c_long),
         ("rtp_name", _Address),
         ("rtcp_socket", ctypes.c_long),
         ("rtcp_name", _Address),
+    )
+
+
+class _TransportInfo(ctypes.Structure):  # pjmedia_transport_info
+    _fields_ = (
+        ("sockets", _SocketInfo),
         ("rtp_source", _Address),
         ("rtcp_source", _Address),
         ("specific_count", ctypes.c_uint),
@@ -169,10 +175,11 @@ def media_sockets(slot: int, index: int) -> MediaSockets | None:
     if _library().pjsua_call_get_med_transport_info(slot, index, buffer):
         return None
     info = _TransportInfo.from_buffer(buffer)
-    if info.rtp_socket <= 0 or info.rtcp_socket <= 0:
+    rtp, rtcp = info.sockets.rtp_socket, info.sockets.rtcp_socket
+    if rtp <= 0 or rtcp <= 0:
         return None
     found = info.specific[: min(info.specific_count, 4)]
-    return MediaSockets(info.rtp_socket, info.rtcp_socket, any(each.type == _SRTP and each.active for each in found))
+    return MediaSockets(rtp, rtcp, any(each.type == _SRTP and each.active for each in found))
 
 
 def note_received(stream: int, rtp: Iterable[tuple[int, int, int]], rtcp: Iterable[bytes]) -> None:

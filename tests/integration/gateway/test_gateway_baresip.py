@@ -46,7 +46,8 @@ def _two_free_ports() -> int:
         return port
 
 
-def _configure(folder: Path, transport: str, codec: str, user: str) -> None:
+def _configure(folder: Path, transport: str, codec: str, user: str, *, encryption: str = "") -> None:
+    """`encryption`: baresip's name for a kind of SRTP."""
     folder.mkdir()
     rate = 16000 if codec == "G722" else 8000
     _write_tone(folder / "caller.wav", 30, rate)
@@ -66,6 +67,7 @@ def _configure(folder: Path, transport: str, codec: str, user: str) -> None:
                 "module stdio.so",
                 "module g711.so",
                 "module g722.so",
+                "module srtp.so",
                 "module aufile.so",
                 "module aubridge.so",
                 "module sndfile.so",
@@ -77,7 +79,8 @@ def _configure(folder: Path, transport: str, codec: str, user: str) -> None:
     )
     codecs = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1"}[codec]
     (folder / "accounts").write_text(
-        f"<sip:{user}@127.0.0.1;transport={transport}>;regint=0;audio_codecs={codecs};answermode=manual\n"
+        f"<sip:{user}@127.0.0.1;transport={transport}>;regint=0;audio_codecs={codecs};answermode=manual"
+        + (f";mediaenc={encryption}\n" if encryption else "\n")
     )
     (folder / "contacts").write_text("")
 
@@ -161,3 +164,39 @@ async def test_a_call_with_audio_both_ways(
     middle = slice(heard_rate, int(heard_rate * 3))
     assert _strength(heard[middle], heard_rate, AGENT_HZ) > 0.9
     assert _level_dbfs(heard[middle]) == pytest.approx(AGENT_DBFS, abs=TOLERANCE_DB[codec])
+
+
+@pytest.mark.parametrize("encryption", ["srtp-mand", "srtp-mandf"])
+async def test_an_encrypted_call_with_keys(
+    gateway: RunningGateway, tmp_path: Path, encryption: str, caller: str
+) -> None:
+    """SRTP with SDES: PJSIP alone can read what comes, key presses among it."""
+    folder = tmp_path / "baresip"
+    _configure(folder, "udp", "PCMU", caller, encryption=encryption)
+    async with _baresip(folder, gateway.uri("+15550104")) as process:
+        assert process.stdin is not None
+        await until(lambda: any(call["answered_at"] for call in gateway.calls(caller=caller)), 10, what="the call")
+        await asyncio.sleep(2)  # of the caller's tone
+        for key in b"1 2 3":
+            if key != 32:
+                process.stdin.write(bytes([key]))
+                await process.stdin.drain()
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)  # for the answer to the keys
+        process.stdin.write(b"b")
+        await process.stdin.drain()
+        await until(lambda: gateway.calls(caller=caller)[0]["outcome"], 5, what="the end of the call")
+        process.stdin.write(b"q")
+        await process.stdin.drain()
+        await asyncio.wait_for(process.wait(), 5)
+    (found,) = gateway.calls(caller=caller)
+    record = await gateway.record(found["sip_call_id"])
+    media = record["media"]
+    log = (folder / "log").read_text(errors="replace")
+    assert media["packets_received"] > 150 and media["packets_lost"] == 0 and media["packets_sent"] > 150, log[-3000:]
+    assert [event["digit"] for event in record["events"] if event["type"] == "digit_received"] == ["1", "2", "3"]
+    (left, _), rate = _read(gateway.fetch(f"/v1/calls/{record['call_id']}/recording"))
+    assert _strength(left[rate : 2 * rate], rate, CALLER_HZ) > 0.9
+    (written,) = folder.glob("dump-*-dec.wav")
+    (heard, *_), heard_rate = _read(written.read_bytes())
+    assert max(_level_dbfs(heard[at : at + heard_rate]) for at in range(0, len(heard), heard_rate)) > -35
