@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import SummaryPoster
 from gateway.supervisor import Supervisor
+from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
 from telephony.edge import Edge
 
@@ -166,10 +169,16 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         attempts=parts.store.attempts,
         originator=parts.originator,
         steering=CallSteering(parts.live, parts.supervisor.ask),
+        trunks=partial(_trunk_reports, parts.edge),
         version=version("trunkline"),
     )
     listen = settings.http.listen
     return ApiServer(deps, host=listen.host, port=listen.port)
+
+
+def _trunk_reports(edge: Edge) -> tuple[TrunkReport, ...]:
+    loop_now = asyncio.get_running_loop().time()
+    return trunk_reports(edge.trunks, (dialog.trunk for dialog in edge.dialogs), loop_now, datetime.now(UTC))
 
 
 def _fill_snapshots(parts: Parts) -> None:

@@ -16,6 +16,7 @@ from gateway.record import CallDetail, CallRecord
 from gateway.steering import FakeSteering, Steering
 from gateway.store import CallFilters, CallPage, WriterState
 from gateway.store.idempotency import Attempts, FakeAttempts
+from gateway.trunk_report import TrunkReport
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
@@ -106,6 +107,7 @@ class ApiDeps:
     attempts: Attempts = field(default_factory=FakeAttempts)
     originator: Originator = field(default_factory=FakeOriginator)
     steering: Steering = field(default_factory=FakeSteering)
+    trunks: Callable[[], tuple[TrunkReport, ...]] = tuple
     version: str = ""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, events, health, page, placing, recordings, steering, tokens, transcripts
+from gateway.api import calls, events, health, page, placing, recordings, steering, tokens, transcripts, trunks
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
@@ -66,6 +66,12 @@ ROUTES = (
             415: "The body is not JSON.",
             422: "The number cannot be one, or persona or trunk are unknown.",
         },
+    ),
+    Route(
+        path="/v1/trunks",
+        handler=trunks.trunks,
+        summary="How each trunk is doing: registration, hosts, calls, the last refusals",
+        answers={"application/json": trunks.TrunkList},
     ),
     Route(
         path="/v1/calls/live",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from telephony.sip.registration import (
     SendRegister,
     StatusChanged,
     answer_of,
+    table,
 )
 
 BOB = Credentials("bob", "zanzibar")
@@ -332,3 +334,8 @@ def test_the_other_fields_of_an_answer() -> None:
     found = answer_of(response(401, *headers), "sip:bob@192.0.2.1", other_host=False)
     assert (found.challenges, found.min_expires_s, found.retry_after_s) == (('Digest realm="a", nonce="b"',), 300, 5)
     assert answer_of(response(407, *headers), "sip:bob@192.0.2.1", other_host=False).challenges == ()
+
+
+def test_the_docs_show_the_table_as_it_is() -> None:
+    docs = Path(__file__).parents[3] / "docs" / "trunks.md"
+    assert table() in docs.read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""`trunkline trunks`: how each trunk of a running gateway is doing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "trunks",
+        help="show how each trunk is doing",
+        description="Show each trunk: registered until when, which hosts are up and how fast they answer, calls now, "
+        "the last refusals. Exit code 0: all trunks are well; 1: one is not registered or has no host that is up, or "
+        "the gateway does not answer; 2: bad input.",
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
+    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway.rest_client import RestClient, RestError
+
+    try:
+        found = RestClient(args.url, args.key).get_json("/v1/trunks")["trunks"]
+    except ValueError as error:
+        print(f"trunkline trunks: {error}", file=sys.stderr)
+        return 2
+    except RestError as error:
+        print(f"trunkline trunks: {error}", file=sys.stderr)
+        return 1
+    for trunk in found:
+        print(json.dumps(trunk) if args.json else "\n".join(_lines(trunk)))
+    return 0 if all(map(_is_well, found)) else 1
+
+
+def _is_well(trunk: dict[str, Any]) -> bool:
+    registration, hosts = trunk["registration"], trunk["hosts"]
+    registered = registration is None or registration["registered_until"] is not None
+    return registered and (not hosts or any(host["state"] != "down" for host in hosts))
+
+
+def _lines(trunk: dict[str, Any]) -> list[str]:
+    calls = trunk["calls"]
+    lines = [f"{_safe(trunk['name'])}: {calls} call{'' if calls == 1 else 's'}"]
+    if (registration := trunk["registration"]) is not None:
+        until = registration["registered_until"]
+        text = f"registered until {_time(until)}" if until else f"not registered ({registration['state']})"
+        if registration["registrar"]:
+            text += f", at {registration['registrar']}"
+        if registration["error"]:
+            text += f": {_safe(registration['error'])}"
+            text += f"; next try at {_time(registration['next_at'])}" if registration["next_at"] else ""
+        lines.append(f"  {text}")
+    lines += [f"  {_host(host)}" for host in trunk["hosts"]]
+    for refusal in trunk["refusals"]:
+        status = refusal["status"] or "no answer"
+        lines.append(f"  refused at {_time(refusal['at'])} by {refusal['host']}: {status} {_safe(refusal['reason'])}")
+    return lines
+
+
+def _host(host: dict[str, Any]) -> str:
+    name = f" ({_safe(host['name'])})" if host["name"] and host["name"] not in host["host"] else ""
+    parts = [f"host {host['host']}{name}"]
+    if host["state"] is not None:
+        parts.append(host["state"])
+    if host["status"] is not None:
+        parts.append(f"OPTIONS {host['status']} in {host['round_trip_ms']} ms")
+    if host["passed_over_until"]:
+        parts.append(f"tried last until {_time(host['passed_over_until'])}")
+    return ", ".join(parts)
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
+
+
+def _safe(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

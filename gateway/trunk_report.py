@@ -1,0 +1,126 @@
+"""How each trunk is doing, for the API and for `trunkline trunks`: what the edge knows, in times of day."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from telephony.edge import PlaceStatus, TrunkStatus
+from telephony.sip.resolving import Place
+
+__all__ = ["TrunkHost", "TrunkRefusal", "TrunkRegistration", "TrunkReport", "trunk_reports"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkRegistration:
+    """`state`: idle, registering, registered, waiting (for the next try), ending, ended."""
+
+    state: str
+    registered_until: datetime | None  # None: not registered
+    registrar: str | None  # where the last REGISTER went
+    status: int | None  # of its answer; None: there was none
+    error: str | None  # why the last try failed
+    next_at: datetime | None  # of the next refresh or try
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkHost:
+    """`state`: up, down, unknown; None: it is not probed."""
+
+    host: str  # "udp:192.0.2.7:5060"
+    name: str
+    state: str | None
+    status: int | None  # of the last answer to OPTIONS
+    round_trip_ms: float | None
+    answered_at: datetime | None
+    passed_over_until: datetime | None  # it failed, and comes last until then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkRefusal:
+    """A call of ours that a host did not take. `status`: None when there was no answer."""
+
+    at: datetime
+    host: str
+    status: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkReport:
+    name: str
+    calls: int  # dialogs now, inbound and outbound
+    registration: TrunkRegistration | None
+    hosts: tuple[TrunkHost, ...]  # those to try first, first; empty: none is set, or its name is not known yet
+    refusals: tuple[TrunkRefusal, ...]  # the last few, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """Loop time as a time of day."""
+
+    loop_now: float
+    now: datetime
+
+    def at(self, loop_time: float) -> datetime | None:
+        if not loop_time or math.isinf(loop_time):
+            return None
+        return self.now + timedelta(seconds=loop_time - self.loop_now)
+
+
+def trunk_reports(
+    statuses: Iterable[TrunkStatus], calls_of: Iterable[str], loop_now: float, now: datetime
+) -> tuple[TrunkReport, ...]:
+    """`calls_of`: the trunk of each live dialog; `loop_now` and `now` are the same moment."""
+    clock, calls = _Clock(loop_now, now), Counter(calls_of)
+    return tuple(_report(status, calls[status.name], clock) for status in statuses)
+
+
+def _report(status: TrunkStatus, calls: int, clock: _Clock) -> TrunkReport:
+    registration = None
+    if (found := status.registration) is not None:
+        registration = TrunkRegistration(
+            state=found.state.value,
+            registered_until=clock.at(found.registered_until),
+            registrar=None if status.registrar is None else _host(status.registrar),
+            status=found.status or None,
+            error=found.reason or None,
+            next_at=clock.at(found.next_at),
+        )
+    return TrunkReport(
+        name=status.name,
+        calls=calls,
+        registration=registration,
+        hosts=tuple(_host_report(place, clock) for place in status.places),
+        refusals=tuple(
+            TrunkRefusal(
+                at=clock.at(refusal.at) or clock.now,
+                host=_host(refusal.place),
+                status=refusal.status or None,
+                reason=refusal.reason,
+            )
+            for refusal in status.refusals
+        ),
+    )
+
+
+def _host_report(status: PlaceStatus, clock: _Clock) -> TrunkHost:
+    probe = status.probe
+    late = status.passed_over_until > clock.loop_now
+    return TrunkHost(
+        host=_host(status.place),
+        name=status.place.name,
+        state=None if probe is None else probe.reachability.value,
+        status=None if probe is None else probe.status or None,
+        round_trip_ms=None if probe is None or probe.round_trip_ms is None else round(probe.round_trip_ms, 1),
+        answered_at=None if probe is None else clock.at(probe.answered_at),
+        passed_over_until=clock.at(status.passed_over_until) if late else None,
+    )
+
+
+def _host(place: Place) -> str:
+    ip = f"[{place.ip}]" if ":" in place.ip else place.ip
+    return f"{place.transport}:{ip}:{place.port}"

@@ -1,0 +1,90 @@
+"""How trunks are doing: in times of day, over REST, and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.commands import trunks as command
+from gateway.rest_client import RestClient
+from gateway.trunk_report import TrunkReport, trunk_reports
+from telephony.edge import PlaceStatus, Refusal, TrunkStatus
+from telephony.sip.probing import ProbeStatus, Reachability
+from telephony.sip.registration import RegistrationState, RegistrationStatus
+from telephony.sip.resolving import Place
+from tests.unit.api.asking import Asker
+
+NOW = datetime(2026, 11, 27, 20, 0, tzinfo=UTC)
+ONE, TWO = Place("udp", "192.0.2.1", 5060, "sip.carrier.example"), Place("tcp", "2001:db8::1", 5070)
+UP = ProbeStatus(Reachability.UP, 200, 12.345, 995.0)
+DOWN = ProbeStatus(Reachability.DOWN, 0, None, 0.0)
+REGISTERED = RegistrationStatus(RegistrationState.REGISTERED, 1600.0, 200, "", 1450.0)
+REFUSED = RegistrationStatus(RegistrationState.WAITING, 0.0, 401, "401 Unauthorized: refused", 1060.0)
+
+
+def reports(registration: RegistrationStatus | None = REGISTERED, first: ProbeStatus = UP) -> tuple[TrunkReport, ...]:
+    hosts = (PlaceStatus(ONE, first, 900.0), PlaceStatus(TWO, DOWN, 1030.0))
+    refusals = (Refusal(940.0, TWO, 503, "Service Unavailable"), Refusal(950.0, TWO, 0, "no answer"))
+    statuses = (TrunkStatus("carrier", hosts, registration, ONE, refusals), TrunkStatus("plain", (), None, None, ()))
+    return trunk_reports(statuses, ["carrier", "carrier", "other"], 1000.0, NOW)
+
+
+def test_times_are_times_of_day() -> None:
+    carrier, plain = reports()
+    assert carrier.calls == 2
+    assert carrier.registration is not None
+    assert carrier.registration.registered_until == NOW + timedelta(seconds=600)
+    assert carrier.registration.registrar == "udp:192.0.2.1:5060"
+    one, two = carrier.hosts
+    assert (one.state, one.round_trip_ms, one.answered_at) == ("up", 12.3, NOW - timedelta(seconds=5))
+    assert one.passed_over_until is None  # that is over
+    assert (two.host, two.passed_over_until) == ("tcp:[2001:db8::1]:5070", NOW + timedelta(seconds=30))
+    assert [refusal.status for refusal in carrier.refusals] == [503, None]
+    assert (plain.registration, plain.hosts, plain.calls) == (None, (), 0)
+
+
+def test_what_is_not_planned_has_no_time() -> None:
+    ended = RegistrationStatus(RegistrationState.ENDED, 0.0, 0, "", math.inf)
+    registration = reports(ended)[0].registration
+    assert registration is not None
+    assert (registration.next_at, registration.registered_until, registration.status) == (None, None, None)
+
+
+async def test_the_api_tells_of_them(tmp_path: Any) -> None:
+    asker = Asker(tmp_path, trunks=reports)
+    answer = await asker.get("/v1/trunks")
+    assert answer.status == 200
+    body = json.loads(answer.body)  # type: ignore[attr-defined]
+    assert [trunk["name"] for trunk in body["trunks"]] == ["carrier", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("registration", "first", "code", "text"),
+    [
+        (REGISTERED, UP, 0, "host udp:192.0.2.1:5060 (sip.carrier.example), up, OPTIONS 200 in 12.3 ms"),
+        (REFUSED, UP, 1, "not registered (waiting), at udp:192.0.2.1:5060: 401 Unauthorized: refused; next try at"),
+        (REGISTERED, DOWN, 1, "host udp:192.0.2.1:5060 (sip.carrier.example), down"),
+    ],
+)
+def test_the_command_shows_them_and_its_exit_code_says_whether_all_is_well(
+    registration: RegistrationStatus,
+    first: ProbeStatus,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from pydantic import TypeAdapter
+
+    found = TypeAdapter(tuple[TrunkReport, ...]).dump_python(reports(registration, first), mode="json")
+    monkeypatch.setattr(RestClient, "get_json", lambda self, path: {"trunks": found} if path == "/v1/trunks" else {})
+    import argparse
+
+    assert command.run(argparse.Namespace(url="http://127.0.0.1:1", key=None, json=False)) == code
+    shown = capsys.readouterr().out
+    assert text in shown
+    assert "carrier: 2 calls" in shown and "by tcp:[2001:db8::1]:5070: 503 Service Unavailable" in shown
