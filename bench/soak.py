@@ -194,7 +194,7 @@ class Soak:
         return outcomes
 
     def complaints(self) -> list[str]:
-        """What is wrong; empty when all is well."""
+        """The problems; empty if there are none."""
         found = [f"{len(self.failures)} calls failed: {sorted(set(self.failures))[:5]}"] if self.failures else []
         first, last = self.looks[0], self.looks[-1]
         if last.busy:

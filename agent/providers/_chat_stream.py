@@ -1,8 +1,8 @@
-"""The stream of a chat completion as events, from servers that follow the protocol and from those that nearly do. Pure.
+"""The stream of a chat completion as events, from servers that follow the protocol more or less. Pure.
 
-What is known of them: all parallel calls have index 0, or none; ids are missing, repeat, or are sent anew with each
+Known deviations: all parallel calls have index 0, or none; IDs are missing, repeat, or change with each
 piece; names come in pieces, or again with each piece; arguments are null, an object instead of text, or come whole a
-second time; `message` stands for `delta`; content is a list of parts; the reason of the end is missing or odd; errors
+second time; `message` instead of `delta`; content is a list of parts; the finish reason is missing or unknown; errors
 and whole answers come with status 200.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["ChatStream", "EventLines", "TooLong"]
 
 _EVENT_BYTES = 4_000_000
 _CALLS = 128
-_ARGUMENTS = 64_000  # characters; what is longer is cut off, and so is refused as arguments
+_ARGUMENTS = 64_000  # characters; longer ones are cut off, and so refused as arguments
 
 
 class TooLong(ValueError):
@@ -168,7 +168,7 @@ class ChatStream:
     def _begins_another(self, call: _Call, name: str, call_id: str) -> bool:
         """Whether a piece for the same index is of another call."""
         if not name or not call.name:
-            return False  # without a name it goes on, whatever its id is
+            return False  # without a name it continues, whatever its ID
         if call_id and call.call_id and call_id != call.call_id:
             return name in self._names or not self._names or call.whole
         if call.pieces:
@@ -192,7 +192,7 @@ def _is_json(text: str) -> bool:
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content
-    if isinstance(content, list):  # parts, of which those that are thinking are not for the ear
+    if isinstance(content, list):  # parts; reasoning is not spoken
         parts = (
             part.get("text") for part in content if isinstance(part, Mapping) and part.get("type", "text") == "text"
         )

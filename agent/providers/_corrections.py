@@ -1,6 +1,6 @@
-"""What a free recogniser wrote, brought closer to what the persona expects: names and products that no model knows.
+"""Corrects a free recogniser's text towards the persona's expectations: names and products that no model knows.
 
-Only words of which the recogniser was not sure are replaced: by an expected value that sounds alike, and by any word or
+Only words that the recogniser was unsure of are replaced: by an expected value that sounds alike, and by any word or
 short phrase of the persona's where the recogniser itself finds it likely too ("could buy" -> "goodbye"). Pure.
 """
 
@@ -98,7 +98,7 @@ def _with(words: Sequence[SureWord], at: int, length: int, term: str) -> str:
 
 @lru_cache(maxsize=64)
 def _terms(phrases: tuple[str, ...], values: tuple[str, ...]) -> tuple[list[tuple[str, str]], frozenset[str]]:
-    """What a persona expects, word by word and short phrases whole, with its sound; and the bare words alone."""
+    """A persona's expectations, as words and short phrases with their sounds; and the bare words."""
     terms: dict[str, None] = dict.fromkeys(values)
     for phrase in phrases:
         try:

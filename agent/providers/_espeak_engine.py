@@ -1,4 +1,4 @@
-"""espeak-ng through ctypes: one library, one thread a process.
+"""espeak-ng through ctypes: one library and one thread per process.
 
 The library keeps its state in globals and is not thread-safe, so a single worker thread uses it; it is started at
 the first use after a fork, never inherited. The mode is "synchronous": espeak_Synth returns when the text is spoken,
@@ -91,7 +91,7 @@ class _VoiceInfo(ctypes.Structure):
 
 
 class _Library:
-    """The library, loaded anew for one speech (2 ms) and unloaded after it.
+    """The library, loaded afresh for one utterance (2 ms) and unloaded afterwards.
 
     Its flutter and wave phase are globals that no call resets: kept loaded, it would speak the same text
     differently each time, and a replayed call could not be compared with its recording.
@@ -106,7 +106,7 @@ class _Library:
         self._lib.espeak_ng_SetRandSeed(ctypes.c_long(1))  # by default it is seeded with the time of day
         self._speech: Speech | None = None
         self._error: BaseException | None = None
-        self._callback = _CALLBACK(self._on_audio)  # kept: the library holds only a pointer
+        self._callback = _CALLBACK(self._on_audio)  # keep a reference: the library holds only a pointer
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def __enter__(self) -> _Library:

@@ -143,7 +143,7 @@ class FallbackStream:
         self._arm()
 
     def _turn_over(self) -> None:
-        """The recognizer ended a turn unasked: nobody needs to hear that again."""
+        """The recognizer ended a turn unasked: no other provider needs to hear that again."""
         if self._utterances and not self._utterances[-1].flushed:
             self._utterances.pop()
 
@@ -181,7 +181,7 @@ class FallbackStream:
         for utterance in list(self._utterances):
             self._do(partial(_give, utterance))
             if self._stream is not opened:
-                return  # that one broke too, and what came after it has been given everything
+                return  # that one broke too, and its successor has been given everything
 
     def _note(self, index: int, error: Exception) -> ProviderError:
         name = self._recognizers[index].name

@@ -1,4 +1,4 @@
-"""Which of several providers to ask first: in order of preference, those that failed lately last."""
+"""Which of several providers to ask first: in order of preference, recently failed ones last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Resting:
         self._until = [0.0] * count  # seconds, loop clock; 0: it does not rest
 
     def order(self) -> list[int]:
-        """All of them; those that rest come last, as they might have recovered."""
+        """All of them; resting ones come last, as they may have recovered."""
         now = asyncio.get_running_loop().time()
         return sorted(range(len(self._until)), key=lambda index: (self._until[index] > now, index))
 

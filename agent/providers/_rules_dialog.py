@@ -1,7 +1,7 @@
-"""The conversation that `agent.rules.Rules` describe, as a pure machine: what was said -> what to do next.
+"""The conversation that `agent.rules.Rules` describe, as a pure machine: messages -> next step.
 
-Nothing is kept between replies: the machine is run over the messages of the conversation anew. So a reply that was
-interrupted, cancelled or asked for again leads to the same state, whatever was heard of it.
+It is stateless: each reply runs the machine over all messages of the conversation. So a reply that was
+interrupted, cancelled or asked for again leads to the same state, however much of it was heard.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """`intent`: what is being done; `asking`: the slot that was asked for; `calling`: the id of the running tool call;
+    """`intent`: the current one; `asking`: the slot asked for; `calling`: the ID of the running tool call;
     `partial`: digits of a number that came in pieces."""
 
     intent: Intent | None = None
@@ -61,11 +61,11 @@ Action = Say | Call | Failed
 
 
 def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
-    """What follows from the last of `messages`; only "user" and "tool" messages count, and whether anything was heard
-    between them: the caller may say something while a function runs, whose outcome is owed all the same."""
+    """The next step after the last of `messages`; only "user" and "tool" messages count, and whether anything was heard
+    between them: the caller may say something while a function runs, whose outcome is still due."""
     state = _State()
     action: Action = Say(rules.fallback)
-    owed = told = False  # an answer has been decided on, and nothing of it was heard; it is a function's outcome
+    owed = told = False  # an answer is due and was not heard at all; it is a function's outcome
     for number, message in enumerate(messages):
         if message.role == "user" and message.name != CUE:
             before, unheard = (state, action), owed
@@ -86,12 +86,12 @@ def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
 
 
 def _of(heard: str, action: Say | Failed) -> bool:
-    """Whether what was heard is this answer or its beginning. What a persona's own words are is not known here."""
+    """Whether the heard text is this answer or its beginning. A persona's own phrases are not known here."""
     return not action.text or action.text.startswith(heard[: len(action.text)].rstrip())
 
 
 def _after(outcome: Action, then: Action) -> Action:
-    """A function's outcome, then what the caller's next words lead to."""
+    """A function's outcome, then the answer to the caller's next words."""
     if not isinstance(outcome, Say) or not outcome.text:
         return then
     if isinstance(then, Call):
@@ -170,7 +170,7 @@ def _fill(rules: Rules, state: _State, tokens: Sequence[str]) -> _State | None:
 
 
 def _next(rules: Rules, state: _State, call_id: str) -> tuple[_State, Action]:
-    """Ask for what is missing, then confirm, then do it."""
+    """Ask for missing slots, then confirm, then act."""
     intent = state.intent
     assert intent is not None
     for name in intent.slots:
@@ -204,7 +204,7 @@ def _shown(rules: Rules, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _render(template: str, values: Mapping[str, str]) -> str:
-    """Only known names are replaced; a brace that stands for itself stays."""
+    """Only known names are replaced; a literal brace stays."""
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", value)
     return template

@@ -1,4 +1,4 @@
-"""What a free recogniser wrote, as the words that rules are compared with: fillers and stutters gone, figures in words,
+"""Normalises a free recogniser's text for comparison with rules: fillers and stutters gone, figures in words,
 and words that were all but heard as the rules write them. Pure."""
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def compared(text: str) -> list[str]:
 
 
 def heard(rules: Rules, text: str) -> list[str]:
-    """The words of what was said, as near to the rules' own words as they sounded."""
+    """The utterance's words, mapped to similar-sounding words of the rules."""
     known = _vocabulary(
         tuple(phrase for intent in rules.intents for phrase in intent.phrases),
         tuple(said for slot in rules.slots.values() for said in slot.values),
@@ -111,7 +111,7 @@ def heard(rules: Rules, text: str) -> list[str]:
 
 
 def _wanted(tokens: list[str]) -> list[str]:
-    """Without what somebody says that he does not want: "I don't want an appointment, I want my money"."""
+    """Drops what the speaker says they do not want: "I don't want an appointment, I want my money"."""
     for at in range(len(tokens) - 1):
         if tokens[at] == "not" or tokens[at : at + 2] == ["no", "longer"]:
             verb = at + 1 + (tokens[at] == "no")
@@ -122,7 +122,7 @@ def _wanted(tokens: list[str]) -> list[str]:
 
 
 def corrected_part(tokens: Sequence[str]) -> Sequence[str]:
-    """What was said after the speaker corrected himself: "Monday, no, wait, Tuesday"; empty: he did not."""
+    """The part after a self-correction: "Monday, no, wait, Tuesday"; empty: there was none."""
     last = 0
     for at in range(1, len(tokens)):
         for words_of_it in _CORRECTIONS:

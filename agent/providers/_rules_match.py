@@ -37,7 +37,7 @@ def _weight(word: str) -> float:
 
 
 def find_value(slot: Slot, tokens: Sequence[str]) -> str | None:
-    """The slot's value in what was said: as passed to tools. What a speaker corrected himself to wins, then the
+    """The slot's value in the utterance, as passed to tools. A self-correction wins, then the
     longest, then the first."""
     corrected = corrected_part(tokens)
     if corrected and (value := find_value(slot, corrected)) is not None:

@@ -1,4 +1,4 @@
-"""PocketSphinx decoders and what is measured with them.
+"""PocketSphinx decoders and their confidence measure.
 
 A `Recogniser` runs two decoders side by side: one follows the grammar (or a language model), the other any sequence of
 phones. How much worse the grammar explains the sound than free phones do, a frame, tells speech within the grammar
@@ -55,7 +55,7 @@ _GRAMMARS_KEPT = 16  # a recogniser; the persona's own rarely are more
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the grammar makes of an utterance. `confidence` below 0.5: it was probably something else."""
+    """The grammar's result for an utterance. `confidence` below 0.5: it was probably something else."""
 
     text: str
     confidence: float
@@ -177,7 +177,7 @@ class Recogniser:
                 self._phones.decoder.process_raw(data)
 
     def finish(self) -> tuple[Heard, str]:
-        """What was heard, and the cepstral mean for the next utterance of the same call."""
+        """The result, and the cepstral mean for the next utterance of the same call."""
         self.feed(b"", last=True)
         self._active.decoder.end_utt()
         if self._grammar is not None:
@@ -194,7 +194,7 @@ class Recogniser:
         return Heard(text, _confidence(self._words.segments(), self._phones.segments())), cmn
 
     def abandon(self) -> None:
-        """End an utterance of which nobody wants to know."""
+        """End an utterance whose result is not needed."""
         self._active.decoder.end_utt()
         if self._grammar is not None:
             self._phones.decoder.end_utt()
@@ -225,7 +225,7 @@ _free: list[Recogniser] = []  # of this process; a fork copies it and shares the
 
 
 def borrow() -> Recogniser:
-    """One recogniser, for an utterance. Made anew (0.2 s) when none is free."""
+    """One recogniser, for an utterance. Created (0.2 s) if none is free."""
     try:
         return _free.pop()
     except IndexError:

@@ -66,7 +66,7 @@ class ProviderRejected(ProviderError):
 
 
 class ProviderBadRequest(ProviderError):
-    """We sent what the provider does not take (a 4xx that is our mistake)."""
+    """The provider rejected our request (a 4xx that is our mistake)."""
 
 
 class Offload(Protocol):
@@ -100,7 +100,7 @@ class VAD(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What the persona expects to hear just now: offline recognisers build a grammar of it, others use it as hints.
+    """What the persona expects to hear now: offline recognisers build a grammar from it, others use it as hints.
 
     `phrases`: sentences or words as they may be said. `slots`: name -> values as said, used in phrases as `{name}`.
     `digits`: name -> (least, most) digits of a spoken run, used in phrases in the same way.
@@ -128,8 +128,8 @@ class SpeechStream(Protocol):
     One that detects turns (`STT.turns`) is sent all audio when the session leaves turns to it, and also gives signals,
     with loop-clock times: `SpeechStarted` when a turn begins; interim Transcripts with all words of the turn so far;
     an eager `EndOfTurn` after the words that it goes by, if it guesses; `TurnResumed` if that was wrong; at the end a
-    final Transcript of the turn, then `EndOfTurn`. After a flush the words so far are over: what follows is another
-    turn."""
+    final Transcript of the turn, then `EndOfTurn`. After a flush the words so far are final: the following ones are
+    another turn."""
 
     def push(self, frame: AudioFrame) -> None: ...
 
@@ -139,7 +139,7 @@ class SpeechStream(Protocol):
         """From the next utterance on."""
 
     def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
-        """What it hears, as it comes; raises ProviderError when the recogniser failed for good."""
+        """Its results, as they arrive; raises ProviderError if the recogniser failed for good."""
 
     async def aclose(self) -> None: ...
 
@@ -172,7 +172,7 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One entry of the model's context. role "tool": the output of `tool_call_id`, `is_error` if it failed. role "user"
-    with the name "cue": words that nobody has said, where the model is to speak by itself."""
+    with the name "cue": text that was not spoken, to make the model speak unprompted."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""

@@ -22,7 +22,7 @@ __all__ = ["EspeakTTS", "find_voice", "spell_numbers"]
 _NAME = "espeak"
 _FIRST_BYTES = 2 * SAMPLE_RATE * 40 // 1000  # the first piece is short, so that speech starts early
 _PIECE_BYTES = 2 * SAMPLE_RATE * 100 // 1000
-_FIRST_MODELLED_MS = 5.0  # what a virtual clock counts until the first audio
+_FIRST_MODELLED_MS = 5.0  # latency that a virtual clock counts until the first audio
 _PIECE_MODELLED_MS = 0.0
 _WORDS_PER_MINUTE = 165
 
@@ -131,7 +131,7 @@ def find_voice(voice: str, language: str, default: str) -> str:
         except engine.UnknownVoice:
             continue
     raise ProviderBadRequest(
-        _NAME, f"there is no voice {candidates[0]!r}; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
+        _NAME, f"no voice {candidates[0]!r}; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
     )
 
 

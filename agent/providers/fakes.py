@@ -1,4 +1,4 @@
-"""Scripted providers for tests: what came in is recorded; what comes out, how late, and what goes wrong is told ahead.
+"""Scripted providers for tests: they record their input; output, delays and failures are scripted.
 
 Delays are in loop time, so on a virtual clock they cost nothing.
 """
@@ -144,7 +144,7 @@ class _FakeSpeechStream:
 
 
 class FakeSTT:
-    """Each flush takes the next of `script`, then `default` for ever. `closing_s`: how long a stream takes to close."""
+    """Each flush takes the next of `script`, then `default` forever. `closing_s`: how long a stream takes to close."""
 
     name = "fake-stt"
 
@@ -270,7 +270,7 @@ class FakeTTS:
 
 
 class FakeOffload:
-    """Runs work at once; `modelled` keeps what was asked for."""
+    """Runs work at once; `modelled` records the requests."""
 
     def __init__(self) -> None:
         self.modelled: list[float] = []

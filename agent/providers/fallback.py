@@ -1,7 +1,7 @@
 """Several providers as one: the first of the list that works is used.
 
 A provider that fails rests for a while, so that each turn does not pay for it again; the next request after that
-probes it. When every provider rests, all are tried, in their order. Objects are shared among the calls of a process:
+probes it. If every provider rests, all are tried in order. Objects are shared among the calls of a process:
 what one call finds out spares the others. A call learns of it through `reporting`.
 """
 
@@ -42,10 +42,10 @@ _log = logging.getLogger(__name__)
 
 @runtime_checkable
 class ReportsFallbacks(Protocol):
-    """A provider that mends failures by itself."""
+    """A provider that handles failures itself."""
 
     def reporting(self, report: FallbackReport) -> Any:
-        """The same provider for one call, which is told of each failure that another provider made up for."""
+        """The same provider for one call, which reports each failure that another provider compensated for."""
 
 
 def reporting(provider: P, report: FallbackReport) -> P:
@@ -79,7 +79,7 @@ class FallbackLLM:
         )
 
     def for_persona(self, agent: Agent) -> FallbackLLM:
-        """Those that follow the persona (its rules) get it; who rests does so for all personas."""
+        """Those that follow the persona (its rules) get it; a resting provider rests for all personas."""
         return self._copy([m.for_persona(agent) if isinstance(m, PersonaAware) else m for m in self._models])
 
     def reporting(self, report: FallbackReport) -> FallbackLLM:

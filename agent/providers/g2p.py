@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["pronounce"]
 
 _VOWELS = "aeiou"
-# The longest spelling that fits is taken; "^" is the word's start, "$" its end. Phones are those of CMUdict.
+# The longest matching spelling wins; "^" is the word's start, "$" its end. Phones are those of CMUdict.
 _RULES: dict[str, str] = {
     "^kn": "N", "^wr": "R", "^ps": "S", "^x": "Z", "^y": "Y", "^rh": "R", "^gn": "N",
     "tion": "SH AH N", "sion": "ZH AH N", "ture": "CH ER", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",

@@ -63,7 +63,7 @@ def voice_problem(voice: str, language: str) -> str:
     except ImportError:
         return "the package hibari-tts is not installed: pip install 'trunkline[speech]'"
     if voice not in VOICES:
-        return f"there is no voice {voice!r}; there are {', '.join(VOICES)}"
+        return f"no voice {voice!r}; available: {', '.join(VOICES)}"
     path = Path(cache_dir()) / VOICES[voice]["file"]
     if not path.exists():
         return f"the voice {voice!r} is not on this machine, and nothing is fetched while calls run: put it at {path}"

@@ -1,4 +1,4 @@
-"""Providers that answer at once: for measuring what the gateway itself takes.
+"""Providers that respond instantly: for measuring the gateway itself.
 
 STT gives a fixed sentence when it is flushed, or (`instant/turns`, which needs no VAD) after half a second of silence
 behind sound; the LLM a fixed answer, TTS a 440 Hz tone of 5 s in one piece.
@@ -49,7 +49,7 @@ class _InstantStream:
         self._transcripts.put_nowait(Transcript(self._sentence, final=True))
 
     def expect(self, expectations: Expectations) -> None:
-        """It hears its sentence, whatever is expected."""
+        """It always recognises its sentence."""
 
     async def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
         while (transcript := await self._transcripts.get()) is not None:

@@ -10,7 +10,7 @@ __all__ = ["NamedProviders", "default_providers"]
 
 
 class NamedProviders(Protocol):
-    """Makes a provider by name, or gives the one that it has made. Raises ValueError for a name that is not known."""
+    """Creates a provider by name, or returns the existing one. Raises ValueError for an unknown name."""
 
     def __call__(self, part: Literal["llm", "tts"], name: str) -> Any: ...
 

@@ -1,7 +1,7 @@
 """Language models behind the OpenAI chat completions protocol: OpenAI itself, and any server that speaks it.
 
 The SDK is imported at first use, since it takes half a second; `warm_import` does it early in a parent that forks.
-The SDK's retries are off: the session decides what is tried again, and when the persona's canned answer comes instead.
+The SDK's retries are off: the session decides about retries and about the persona's canned answer.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def warm_import() -> ModuleType:
 def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Our context as the protocol's. A tool call without output, or an output without its call, is left out: a
     conversation that was interrupted between the two would otherwise be refused from then on. Where the agent speaks
-    first, as it does on the phone, the caller's ringing stands before: some servers refuse an assistant who begins."""
+    first, as it does on the phone, the ringing precedes it: some servers refuse a conversation started by the
+    assistant."""
     answered = {message.tool_call_id for message in messages if message.role == "tool"}
     called: set[str] = set()
     out: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         elif message.role == "assistant":
             calls = [call for call in message.tool_calls if call.call_id in answered]
             called.update(call.call_id for call in calls)
-            # The dash tells the model that it was cut off, in a way that it does not read out when it imitates it.
+            # The dash tells the model that it was cut off, in a form that is not read out if it imitates it.
             text = message.text + " —" if message.interrupted and message.text else message.text
             if text or calls:
                 if not out or out[-1]["role"] == "system":
@@ -187,7 +188,7 @@ class OpenAIChat:
 
     async def _chunks(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any] | None, None]:
         """The stream's chunks and, if it says so itself, its end (None), under our own deadlines: the SDK's read
-        timeout starts anew with every byte, which a server that sends keep-alive comments never lets run out."""
+        timeout restarts with every byte, so a server that sends keep-alive comments would never time out."""
         settings = self._settings
         stream: Any = None
         try:
@@ -235,26 +236,26 @@ class OpenAIChat:
         """Raises ProviderError for an error that comes as an event."""
         chunk = json.loads(event)
         if not isinstance(chunk, dict):
-            raise ProviderUnavailable(self.name, "the stream held something that is no chunk")
+            raise ProviderUnavailable(self.name, "the stream contained an invalid chunk")
         error = chunk.get("error") or (chunk if chunk.get("object") == "error" else None)
         if error:
             raise self._for_event(error if isinstance(error, dict) else {"message": str(error)})
         return chunk
 
     def _translate(self, error: Exception) -> NoReturn:
-        """Raise the `ProviderError` for an error of the SDK; anything else goes on as it is."""
+        """Raise the `ProviderError` for an error of the SDK; re-raises anything else."""
         if isinstance(error, ProviderError):
             raise error
         if isinstance(error, TimeoutError):
             raise ProviderTimeout(self.name, "no answer in time") from error
-        # A JSON or Unicode error is a stream of which the bytes make no sense.
+        # A JSON or Unicode error means an invalid stream.
         if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError, TooLong)):
             raise ProviderUnavailable(self.name, "the stream held something that is not JSON") from error
         openai = warm_import()
         if isinstance(error, openai.APITimeoutError):
             raise ProviderTimeout(self.name, "no answer in time") from error
         if isinstance(error, openai.APIStatusError):
-            # The SDK's text holds the server's, which may quote the key: ours is cleaned, so it stands alone.
+            # The SDK's text holds the server's, which may quote the key: ours is cleaned, so drop the chain.
             raise self._for_status(error.status_code, error.message) from None
         if isinstance(error, openai.APIConnectionError):
             raise ProviderUnavailable(self.name, "the connection failed or was cut") from error

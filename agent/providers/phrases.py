@@ -115,7 +115,7 @@ def number_words(figures: str) -> list[str]:
 
 
 def sounds(text: str) -> list[str]:
-    """Text as it is said: lower case, contractions kept ("i'd" is not "i would"), figures digit by digit."""
+    """Text in spoken form: lower case, contractions kept ("i'd" is not "i would"), figures digit by digit."""
     return [
         part
         for token in _TOKEN.findall(text.lower().replace("’", "'"))
@@ -126,7 +126,7 @@ def sounds(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def parse_phrase(phrase: str, split: Split = words) -> tuple[Node, ...]:
     """`split` makes comparable words (`words`) or spoken ones (`sounds`). Raises PhraseError, which names the phrase
-    and what is wrong with it."""
+    and its mistake."""
     tokens = list(_PARTS.finditer(phrase))
     nodes, at = _sequence(tokens, 0, phrase, split)
     if at < len(tokens):
@@ -194,7 +194,7 @@ def _variants(nodes: tuple[Node, ...]) -> Iterator[tuple[Word | SlotRef, ...]]:
 
 
 def spoken_digits(tokens: Sequence[str]) -> list[str]:
-    """The runs of digits in what was said or keyed: "order two nine double three oh" -> ["29330"].
+    """The runs of digits in a spoken or keyed text: "order two nine double three oh" -> ["29330"].
 
     Digits that were written as a number ("29340") belong to the run in which they stand; so do numbers of two digits
     ("twenty nine three forty").

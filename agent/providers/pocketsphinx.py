@@ -1,4 +1,4 @@
-"""Offline speech to text with PocketSphinx: it listens for what the persona expects, and tells other speech apart.
+"""Offline speech to text with PocketSphinx: it listens for the persona's expectations, and rejects other speech.
 
 English only. 8 kHz audio is decoded in worker threads while the caller speaks, so that little is left at the flush.
 """
@@ -28,7 +28,7 @@ Mode = Literal["auto", "grammar", "dictation"]
 
 _NAME = "pocketsphinx"
 _BATCH_FRAMES = 5  # decoded at a time: 100 ms of audio
-_FINAL_MODELLED_MS = 30.0  # what a virtual clock counts between flush and final
+_FINAL_MODELLED_MS = 30.0  # latency that a virtual clock counts between flush and final
 _LEAST_CONFIDENCE = 0.5
 
 
@@ -56,7 +56,7 @@ class PocketSphinxSTT:
 
 
 class _Flush:
-    """Stands in the queue where an utterance ends."""
+    """Marks the end of an utterance in the queue."""
 
 
 class PocketSphinxStream:
@@ -130,7 +130,7 @@ class PocketSphinxStream:
                 _sphinx.give_back(recogniser)
 
     async def _step(self) -> None:
-        """Decode a batch, or do what stands next: a flush, a change of expectations."""
+        """Decode a batch, or process the next item: a flush, a change of expectations."""
         frames: list[bytes] = []
         while self._waiting and isinstance(self._waiting[0], bytes) and len(frames) < _BATCH_FRAMES:
             frame = self._waiting.popleft()

@@ -69,7 +69,7 @@ class ProviderSettings:
     extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def api_key(self, usual_env: str) -> str:
-        """Raises ValueError if a file or variable that was named does not hold a key. Empty: none is set."""
+        """Raises ValueError if the named file or variable does not contain a key. Empty: none is set."""
         if self.key_file is not None:
             try:
                 key = self.key_file.read_text().strip()

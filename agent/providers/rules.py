@@ -35,7 +35,7 @@ class RulesLLM:
         self._before: int | None = None  # user messages of this conversation that went to another persona
 
     def for_persona(self, agent: Agent) -> RulesLLM:
-        """A fresh one, which starts with the turn that it is first asked to answer: what was said before, to
+        """A new one, which starts with the first turn that it is asked to answer: earlier messages, to
         another persona, is not for its rules."""
         return RulesLLM(agent.rules, {**words_of_language(agent.language), **agent.canned})
 
@@ -90,5 +90,5 @@ def _arguments(call: Call, tools: Sequence[ToolSpec]) -> str:
         try:
             arguments[name] = int(value) if kind == "integer" else float(value) if kind == "number" else value
         except ValueError:
-            arguments[name] = value  # the tool's own check says what is wrong with it
+            arguments[name] = value  # the tool's own validation reports the error
     return json.dumps(arguments)

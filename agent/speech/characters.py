@@ -1,4 +1,4 @@
-"""What single characters are: valid, a letter of a script without spaces, the middle of what is read as one. Pure."""
+"""Classifies characters: valid, a letter of a script without spaces, inside a grapheme. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def speakable(text: str) -> bool:
 
 
 def is_break(before: str, after: str) -> bool:
-    """Whether text may be cut between these two characters without cutting what is read as one: a letter and its
+    """Whether text may be cut between these two characters without splitting a grapheme: a letter and its
     marks, a syllable of an Indic script, a vowel that is written before its consonant, a joined emoji, a flag."""
     if after in "\u200d\u200c" or before == "\u200d":
         return False

@@ -42,7 +42,7 @@ _SIGN = re.compile(r"[<\[◁]")
 
 
 class Intake:
-    """`push` gives what of the text counts; `flush` the rest. What they give, joined, does not depend on how the text
+    """`push` returns the relevant text; `flush` the rest. The joined result does not depend on how the text
     was split."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Intake:
         return self._take(valid_text(text[:cut]), last=False)
 
     def flush(self) -> str:
-        """No more text comes. A block that was never closed is gone."""
+        """End of the text. A block that was never closed is dropped."""
         rest, self._raw = valid_text(self._raw), ""
         out = self._take(rest, last=True)
         self._text, self._closing = "", None
@@ -103,7 +103,7 @@ class Intake:
             return opened.end()
         if (stray := _STRAY.match(self._text, at)) is not None:
             if stray[0][:2] == "</" or "/" in stray[0][:2]:
-                out.append("\n")  # what stood before it is no part of the sentence behind it
+                out.append("\n")  # the text before it does not belong to the following sentence
             return stray.end()
         out.append(self._text[at])
         return at + 1

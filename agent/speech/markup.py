@@ -1,7 +1,7 @@
 """The second step: Markdown, HTML, links, tables and emoji become the words in them. Pure, streaming, linear.
 
-Each step looks only so many characters ahead, so that what comes out does not depend on how the text was split, and
-what is kept is bounded.
+Each step has a bounded look-ahead, so that the output does not depend on how the text was split, and
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Markup:
             return self._begin_line(at)
         special = _SPECIAL.search(self._text, at)
         while special is not None and special[0][-1] in ":." and self._previous(special.start()).isalnum():
-            special = _SPECIAL.search(self._text, special.end())  # "xhttp:" is no address
+            special = _SPECIAL.search(self._text, special.end())  # "xhttp:" is not an address
         end = special.start() if special is not None else len(self._text)
         if special is None and not self._last and (partial := _URL_SO_FAR.search(self._text, max(at, end - 8))):
             end = partial.start() if not self._previous(partial.start()).isalnum() else end
@@ -184,7 +184,7 @@ class Markup:
         return len(self._text) if space is None else space.start()
 
     def scheme(self, at: int) -> int:
-        """Of an address for mail or a telephone: what stands behind it is said."""
+        """For a mail or telephone address, say the part after the scheme."""
         return self._text.index(":", at) + 1
 
     # --- giving out -----------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Markup:
         self._give(" ", at, apart=True)
 
 
-# --- what each sign means: (the cleaner, where the sign stands) -> where to go on, None to wait ----------------------
+# --- handlers of signs: (the cleaner, position of the sign) -> next position, None to wait ----------------------
 
 
 def _newline(markup: Markup, at: int) -> int:
@@ -235,7 +235,7 @@ def _run_end(text: str, at: int) -> int:
 
 
 def _emphasis(markup: Markup, at: int) -> int | None:
-    """`*`, `_`, `` ` ``, `~`, `#`: dropped, unless it stands for itself as in "2 * 3", "press *", "#5" or "~5"."""
+    """`*`, `_`, `` ` ``, `~`, `#`: dropped, unless meant literally as in "2 * 3", "press *", "#5" or "~5"."""
     text = markup._text
     end = _run_end(text, at)
     sign, before, after = text[at], markup._previous(at), markup._next(end)

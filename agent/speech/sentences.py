@@ -1,8 +1,8 @@
 """The third step: text, as it streams in, becomes pieces that can be spoken. Pure, linear, any language.
 
 Whole sentences; the very first piece may be a clause, so that speech begins early. Where a script has no spaces, and in
-text without any stop, a piece ends by its length. What comes out does not depend on how the text was split, and what is
-kept is bounded.
+text without any stop, a piece ends by its length. The output does not depend on how the text was split, and memory is
+bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agent.speech.stops import is_abbreviation, is_list_number, is_number_word, 
 __all__ = ["LEADING", "Segmenter"]
 
 _CLOSERS = "\"'”’»)\\]」』）】》〉"
-LEADING = " \t\n」』）】》〉"  # what is left of the sentence before
+LEADING = " \t\n」』）】》〉"  # rest of the previous sentence
 _STOPS = "。！？｡︒﹒﹗﹖؛।॥؟۔።፧፨။។៕།༎։；"  # these end a sentence whatever follows
 _CANDIDATE = re.compile(
     rf"(?P<stop>[{_STOPS}])|(?P<end>[.!?…]{{1,32}}[{_CLOSERS}]{{0,8}})|(?P<line>\n)|(?P<comma>[，、：､])|(?P<clause>[,;:–—][{_CLOSERS}]?)"
@@ -36,7 +36,7 @@ class Segmenter:
     def __init__(self) -> None:
         self._text = ""
         self._start = 0  # of the piece, in `_text`
-        self._scan = 0  # up to here there is no end
+        self._scan = 0  # there is no end before this
         self._weighed = 0
         self._weight = 0
         self._limit: int | None = None  # where the piece is as long as it may be
@@ -47,7 +47,7 @@ class Segmenter:
         return self._pieces(text, last=False)
 
     def flush(self) -> tuple[str, ...]:
-        """No more text comes: the rest."""
+        """End of the text: returns the rest."""
         pieces = self._pieces("", last=True)
         self._first, self._list_number = True, 0
         return pieces

@@ -1,4 +1,4 @@
-"""The whole way from a model's text to what is said, which keeps both: what is said, and what it stands for. Pure."""
+"""The complete path from a model's text to spoken text, keeping the mapping between both. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SpeechText", "SpokenPiece", "spoken_piece"]
 
 @dataclass(frozen=True, slots=True)
 class SpokenPiece:
-    """A sentence or clause. `spoken` goes to the synthesis; `source` is the text that it stands for: joined, the pieces
+    """A sentence or clause. `spoken` goes to the synthesis; `source` is the original text: joined, the pieces
     give the whole text again. `places`: of each character of `spoken`, in `source`."""
 
     spoken: str
@@ -25,11 +25,11 @@ class SpokenPiece:
 
     @classmethod
     def plain(cls, text: str) -> SpokenPiece:
-        """It is said as it stands there."""
+        """It is said literally."""
         return cls(text, text, tuple(range(len(text))))
 
     def source_before(self, end: int) -> str:
-        """The text that stands for the first `end` characters of `spoken`: only what was said whole."""
+        """The source of the first `end` characters of `spoken`, only as far as completely said."""
         if end >= len(self.spoken):
             return self.source
         if end <= 0:
@@ -49,7 +49,7 @@ class SpeechText:
         self._markup = Markup()
         self._segmenter = Segmenter()
         self._parts: list[str] = []
-        self._shown = ""  # of `text`, what no piece stands for yet
+        self._shown = ""  # the part of `text` not covered by a piece yet
         self._shown_at = 0  # place of its first character in `text`
         self._words = ""  # cleaned, of no piece yet
         self._places: list[int] = []
@@ -88,7 +88,7 @@ class SpeechText:
             places = self._places[at : at + length]
             at += length
             if not speakable(piece):
-                continue  # its text stands with the next piece
+                continue  # its text belongs to the next piece
             whole = last and not speakable(self._words[at:])
             end = self.length if whole else places[-1] + 1  # marks behind it belong to the next
             source = self._shown[done - self._shown_at : end - self._shown_at]

@@ -16,7 +16,7 @@ _RUSSIAN = "ул пр просп пер пл д кв корп стр им тел
 _ABBREVIATIONS = frozenset(
     f"{_RUSSIAN} {_TITLES} {_PLACES} {_MONTHS} {_OTHERS} e.g i.e z.b d.h u.a o.ä s.o s.u z.t".split()
 )
-# These end a sentence as often as not: what follows them decides.
+# These may or may not end a sentence: the following text decides.
 _MAY_END = frozenset(
     (
         *("a.m", "p.m", "etc", "u.s", "u.k", "u.s.a", "e.u", "co", "corp", "inc", "ltd", "bros", "min", "mins", "hr"),

@@ -1,8 +1,8 @@
-"""A caller who follows a timeline. Pure: it is given what it hears, 20 ms at a time, and says what it sends.
+"""A caller who follows a timeline. Pure: it takes the received audio, 20 ms at a time, and returns what to send.
 
     waiting --its time has come--> acting --its audio, keys or pause are over--> waiting (for the next step) ... done
 
-It goes by what it hears, as a person does, and not by what the agent's session knows; so the same timeline works in a
+It reacts to the audio, as a person does, not to the session's state; so the same timeline works in a
 virtual replay and over a real phone line.
 """
 
@@ -21,8 +21,8 @@ from telephony.media.noise import line_noise
 __all__ = ["AUDIBLE_DBFS", "SPURT_GAP_S", "Sent", "TimelineCaller"]
 
 AUDIBLE_DBFS = -50.0  # the agent's voice is above it, the line's own noise below
-SPURT_GAP_S = 0.5  # talk after so long a silence is a new utterance, for "during_agent"
-_NOISE_S = 10  # the line's noise repeats; made by an inverse Fourier transform, it has no seam
+SPURT_GAP_S = 0.5  # talk after this much silence is a new utterance, for "during_agent"
+_NOISE_S = 10  # the line noise repeats seamlessly, as it is made by an inverse Fourier transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Writing the clips of recorded calls: 8 kHz mono mu-law in WAV, one byte a sample, as it came over the phone."""
+"""Writing the clips of recorded calls: 8 kHz mono mu-law in WAV, one byte per sample, as received from the phone."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _ALIKE = 0.6  # of the letters, in order: "no thank you goodbye" is like "no tha
 
 @dataclass(frozen=True, slots=True)
 class EventMatcher:
-    """One expected event. `line`: where it stands in the fixture.
+    """One expected event. `line`: its line in the fixture.
 
     `contains`: all of these, `any_of`: at least one of these, in the event's words (whole words; case and punctuation
     do not count). `like`: words so similar that they could be another hearing of the same. `arguments`: of a function
@@ -150,7 +150,7 @@ def compare(
 
 
 def _in_order(matchers: Sequence[EventMatcher], events: Sequence[Happened]) -> list[int]:
-    """Indexes of events that match, one for each matcher from the first on: as many as can be had.
+    """Indexes of events that match, one for each matcher from the first on: as many as possible.
 
     Tries later candidates too, since `within_ms` of the next may need them. Dead ends are remembered: (matcher, event
     before it) pairs are few.
@@ -184,7 +184,7 @@ def _in_order(matchers: Sequence[EventMatcher], events: Sequence[Happened]) -> l
 
 
 def _missing(matchers: Sequence[EventMatcher], events: Sequence[Happened], found: Sequence[int]) -> Deviation:
-    """What did not come, and what came instead."""
+    """What did not happen, and what happened instead."""
     wanted = matchers[len(found)]
     before = found[-1] if found else -1
     since = events[before].at if before >= 0 else 0.0

@@ -1,4 +1,4 @@
-"""A recorded call as data: who calls, what is heard and when, what must happen. Manual: docs/recorded-calls.md."""
+"""A recorded call as data: who calls, what is sent and when, what must happen. Manual: docs/recorded-calls.md."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ Action = Clip | Digits | Pause | NoiseBurst | HangUp
 class When:
     """When a step begins.
 
-    "at": `seconds` after the answer, whatever else goes on. "after_agent": when the agent has spoken since the step
-    before and has been quiet for `seconds`. "during_agent": `seconds` after the agent began to talk. "after_step":
+    "at": `seconds` after the answer, regardless of anything else. "after_agent": when the agent has spoken since the
+    step before and has been quiet for `seconds`. "during_agent": `seconds` after the agent began to talk. "after_step":
     `seconds` after the step before was over.
     """
 
@@ -100,7 +100,7 @@ class LineNoise:
 @dataclass(frozen=True, slots=True)
 class Fixture:
     """`persona` is `path/to/file.py:Class`, or `:factory`. `limit_s`: a call that is not over by then is ended and has
-    failed. `model`: what a language model said, to be said again; empty: the persona's rules think."""
+    failed. `model`: a language model's replies, to be reused; empty: the persona's rules answer."""
 
     folder: Path
     description: str

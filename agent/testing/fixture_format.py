@@ -1,4 +1,4 @@
-"""Reads `fixture.yaml` and the clips beside it. All mistakes are told at once, each with file and line."""
+"""Reads `fixture.yaml` and the clips next to it. Reports all mistakes, each with file and line."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def _clip(entry: Entry, says: str, folder: Path) -> Clip:
 def _digits(entry: Entry, entries: Mapping[str, Entry]) -> Digits:
     digits = entry.text()
     if digits and not re.fullmatch(r"[0-9*#A-Dw]+", digits):
-        entry.wrong(f'"{digits}" has characters that are no keys; there are 0-9 * # A-D, and w for a pause of 500 ms')
+        entry.wrong(f'"{digits}" has invalid keys; use 0-9 * # A-D, and w for a pause of 500 ms')
     return Digits(
         digits, int(_number(entries, "press_ms", 120, 40, 5000)), int(_number(entries, "gap_ms", 100, 40, 10000))
     )
@@ -266,7 +266,7 @@ def _matcher(item: Entry) -> EventMatcher:
     if item.is_text:
         named, details = item.text(), None
         if named not in types:
-            item.wrong(f"there is no event `{named}`")
+            item.wrong(f"unknown event `{named}`")
         return EventMatcher(named, line=item.line)
     pairs = item.mapping(types)
     if len(pairs) != 1:

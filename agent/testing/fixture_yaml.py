@@ -17,7 +17,7 @@ __all__ = ["Entry", "FixtureError", "Problems", "read_entry"]
 
 
 class FixtureError(Exception):
-    """A fixture cannot be used. `problems` are lines of `file:line: what is wrong`, in the order of the file."""
+    """A fixture is invalid. `problems` are lines of `file:line: mistake`, in the order of the file."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -25,7 +25,7 @@ class FixtureError(Exception):
 
 
 class Problems:
-    """What is wrong in one file."""
+    """The mistakes in one file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -128,7 +128,7 @@ class Entry:
         return value is True
 
     def plain(self) -> Any:
-        """Whatever stands there, as plain Python."""
+        """Any value, as plain Python."""
         if isinstance(self._node, MappingNode):
             return {name: entry.plain() for name, entry in self.mapping().items()}
         if isinstance(self._node, SequenceNode):

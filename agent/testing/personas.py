@@ -21,7 +21,7 @@ __all__ = ["PersonaNotFound", "find_file", "load_persona"]
 
 
 class PersonaNotFound(LookupError):
-    """The file, or the class or factory in it, is not there, or it is no persona. Says what was looked for, where, and
+    """The file, or the class or factory in it, does not exist or is not a persona. Says what was looked for, where, and
     what to write instead."""
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ def find_file(name: str, beside: Path | None = None) -> Path | None:
 
 
 def load_persona(reference: str, beside: Path | None = None) -> PersonaMaker:
-    """`reference`: `path/to/file.py:Class`, or `:factory`. Raises PersonaNotFound; what the file itself raises comes
+    """`reference`: `path/to/file.py:Class`, or `:factory`. Raises PersonaNotFound; exceptions of the file itself come
     through."""
     name, colon, wanted = reference.rpartition(":")
     file = find_file(name, beside) if colon else None
@@ -61,7 +61,7 @@ def load_persona(reference: str, beside: Path | None = None) -> PersonaMaker:
 
 
 def _not_there(reference: str, beside: Path | None) -> str:
-    """Somebody wrote a dialplan's name, a module, or a file that is elsewhere."""
+    """A dialplan's name, a module, or a file in another place was given."""
     name, colon, wanted = reference.rpartition(":")
     if not colon:
         module, _, wanted = reference.partition(".") if not reference.endswith(".py") else (reference[:-3], "", "")
@@ -72,9 +72,7 @@ def _not_there(reference: str, beside: Path | None) -> str:
     looked = [Path.cwd(), *(beside.resolve().parents if beside is not None else ())]
     if not colon and reference.endswith(".py") and Path(reference).is_file():
         return f"{reference!r} names no persona: write it as {reference}:Class, or :factory"
-    lines = [
-        f"there is no persona {reference!r}: no file {name} in {looked[0]}" + (" or above the test" if beside else "")
-    ]
+    lines = [f"no persona {reference!r}: no file {name} in {looked[0]}" + (" or above the test" if beside else "")]
     elsewhere = sorted(path for path in Path.cwd().glob(f"*/{file_name}") if not path.parent.name.startswith("."))
     if not elsewhere and Path(name).is_file():
         elsewhere = [Path(name)]

@@ -61,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async` test that uses `call`, whatever plugin for async tests there is or isn't, on the clock of text
+    """Run an `async` test that uses `call`, with or without a plugin for async tests, on the clock of text
     conversations: what only waits takes no time."""
     if "call" not in pyfuncitem.fixturenames:
         return None
@@ -77,7 +77,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _as_written(item: pytest.Function) -> Any:
-    """The test's own function: pytest-asyncio puts another one in its place for the run."""
+    """The test's own function: pytest-asyncio replaces it for the run."""
     holder = item.instance if item.instance is not None else item.module
     return getattr(holder, item.originalname, item.obj)
 
@@ -105,7 +105,7 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayResult]:
 
 @pytest.fixture
 def persona(request: pytest.FixtureRequest) -> Agent | PersonaMaker:
-    """The persona under test: what the marker says. Override it for a persona that needs arguments."""
+    """The persona under test, from the marker. Override it for a persona that needs arguments."""
     marker = request.node.get_closest_marker("persona")
     if marker is not None and "cls" in marker.kwargs:
         # A class as the only argument would turn the marker into a decorator of that class (pytest's rule).

@@ -1,7 +1,7 @@
-"""What a language model said in a call that was taken, and a model that says it again.
+"""A language model's replies in a real call, and a model that repeats them.
 
 A reply is found by its place in the conversation, not by its number: after which message of the caller, and after how
-many rounds of tools since then. So a question that is asked twice (as when the caller went on talking) gets the same
+many rounds of tools since then. So a question asked twice (because the caller kept talking, say) gets the same
 answer, and a conversation that goes another way gets none.
 """
 
@@ -42,13 +42,13 @@ class RecordedReply:
 
 
 def is_model(names: str) -> bool:
-    """Whether among these providers (`openai | rules`) one does not answer by itself the same each time."""
+    """Whether any of these providers (`openai | rules`) is not deterministic."""
     return any(name.strip() not in _NO_MODELS for name in names.split("|") if name.strip())
 
 
 def replies_of(events: Iterable[Happened]) -> tuple[RecordedReply, ...]:
-    """A call's events as what the model must have said. Words that were spoken while a tool ran count as said before
-    it when others follow it."""
+    """The model's replies reconstructed from a call's events. Words that were spoken while a tool ran count as said
+    before it when others follow it."""
     replies: list[RecordedReply] = []
     after = round_ = 0
     answered = False  # the tools of this round have given something back
@@ -63,7 +63,7 @@ def replies_of(events: Iterable[Happened]) -> tuple[RecordedReply, ...]:
                 call = RecordedCall(str(fields["name"]), dict(fields["arguments"]))
                 _add(replies, RecordedReply(after, round_, calls=(call,)))
             case "function_call_output":
-                # After the end of the call no model is asked any more, but for a farewell.
+                # After the end of the call the model is only asked for a farewell.
                 answered = not str(fields["output"]).startswith(_CALL_ENDS)
             case "agent_message" if fields.get("kind") == "reply":
                 said = str(fields.get("full_text") or fields["text"])
@@ -88,7 +88,8 @@ def _add(replies: list[RecordedReply], more: RecordedReply) -> None:
 
 
 def _add_words(replies: list[RecordedReply], words: RecordedReply, *, answered: bool) -> None:
-    """Words after a round's tools belong to the next round; but if two came, the first were said beside the tools."""
+    """Words after a round's tools belong to the next round; but if there are two, the first were said with the
+    tools."""
     this = _at(replies, words.after, words.round)
     if not answered or this is None:
         _add(replies, words)
@@ -101,7 +102,7 @@ def _add_words(replies: list[RecordedReply], words: RecordedReply, *, answered: 
 
 
 class RecordedLLM:
-    """Says what was said."""
+    """Repeats the recorded replies."""
 
     name = "recorded"
 
@@ -112,14 +113,14 @@ class RecordedLLM:
         """Nothing to load."""
 
     async def chat(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
-        """Raises ProviderBadRequest where the recording has no reply. One that nothing was heard of does not come."""
+        """Raises ProviderBadRequest if the recording has no reply. A reply that was not heard at all never arrives."""
         after = sum(message.role == "user" for message in messages)
         since = [index for index, message in enumerate(messages) if message.role == "user"]
         latest = messages[since[-1] + 1 :] if since else messages
         round_ = sum(bool(message.tool_calls) for message in latest)
         reply = _at(self._replies, after, round_)
         if reply is None and any(each.after > after for each in self._replies):
-            await asyncio.sleep(_NEVER_S)  # nothing of it was heard: the caller went on before it began
+            await asyncio.sleep(_NEVER_S)  # it was not heard: the caller continued before it began
         if reply is None:
             said = "the recording has no reply of the model"
             raise ProviderBadRequest(

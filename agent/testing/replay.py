@@ -1,6 +1,6 @@
 """Replays a recorded call through a session with the real offline providers, on a virtual clock.
 
-    TimelineCaller --20 ms--> LocalRoom --> AgentSession --> events --> compared with what the fixture expects
+    TimelineCaller --20 ms--> LocalRoom --> AgentSession --> events --> compared with the fixture's expectations
 
 A call of five minutes takes some seconds, and each run gives the same events at the same times.
 """
@@ -36,7 +36,7 @@ from telephony.rooms.protocol import LegAudio
 __all__ = ["NotAsRecorded", "ReplayResult", "Speech", "offline_speech", "replay", "replay_fixture"]
 
 _FRAME_S = FRAME_MS / 1000
-_CLOSE_LIMIT_S = 10.0  # of virtual time, for a session to close after the caller has gone
+_CLOSE_LIMIT_S = 10.0  # of virtual time, for a session to close after the caller is gone
 
 
 class NotAsRecorded(AssertionError):
@@ -65,7 +65,7 @@ def offline_speech(offload: Offload) -> Speech:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay. `audio`: the caller's and everyone else's side, 8 kHz 16-bit, from the answer on."""
+    """The result of a replay. `audio`: the caller's and everyone else's side, 8 kHz 16-bit, from the answer on."""
 
     fixture: Fixture
     events: tuple[Happened, ...]
@@ -94,10 +94,10 @@ class ReplayResult:
         return "\n".join(transcript_lines(self.events))
 
     def report(self) -> str:
-        """What was expected and what happened, for people."""
+        """Expectations and events, for people."""
         lines = [f"{self.fixture.file}: {'as recorded' if self.passed else 'not as recorded'}"]
         if self.fixture.model:
-            lines.append("the model's replies are those of the recording")
+            lines.append("the model's replies come from the recording")
         lines += [
             f"{self.fixture.file}:{problem.line}: {problem.text}" if problem.line else problem.text
             for problem in self.problems
@@ -158,7 +158,7 @@ class _Tape:
 
 @dataclass(slots=True)
 class _ReplayedCall:
-    """The call's verbs: there is no line behind them. `sent`: digits that the agent pressed."""
+    """The call's verbs, without a line. `sent`: digits sent by the agent."""
 
     info: CallInfo
     sent: list[str] = field(default_factory=list)

@@ -55,7 +55,7 @@ class EventExpectation:
         return self
 
     def is_function_call(self, *, name: str = "", arguments: Mapping[str, Any] | None = None) -> EventExpectation:
-        """A tool was called. `arguments`: those that matter; others may be there too."""
+        """A tool was called. `arguments`: the ones to check; there may be others."""
         event = self.event
         if not isinstance(event, FunctionCall) or (name and event.name != name):
             self._fail(f"expected a call of {name or 'a function'}")
@@ -164,7 +164,7 @@ class RunExpectation:
         raise self.failure(f"expected {wanted or 'a task'} to be {outcome}; tasks that ended: {ended}", None)
 
     def failure(self, what: str, event: SessionEvent | None) -> AssertionError:
-        """Says what was expected, the turn's events, and where the test stood."""
+        """Shows the expectation, the turn's events, and the position of the test."""
         lines = [what, "what happened in this turn:"]
         lines += [f"{'->' if each is event else '  '} {_describe(each)}" for each in self._events] or ["   nothing"]
         return AssertionError("\n".join(lines))
@@ -184,7 +184,7 @@ class RunExpectation:
 
 
 class TurnResult:
-    """What came of one turn."""
+    """The result of one turn."""
 
     def __init__(self, events: Sequence[SessionEvent]) -> None:
         self.events = tuple(events)
@@ -228,12 +228,12 @@ class TextCall:
         self.events: list[SessionEvent] = []
         """All since the beginning."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        """What the conversation runs on; None before it has started."""
+        """The conversation's session; None before it has started."""
         self.session.subscribe(self.events.append, unmasked=True)
 
     @property
     def agent(self) -> Agent:
-        """The persona that is active. Raises LookupError for one that a factory has not made yet."""
+        """The active persona. Raises LookupError if a factory has not created it yet."""
         if self.loop is not None:
             return self.session.agent
         if self._persona is None:

@@ -1,7 +1,7 @@
 """The clock of conversations in text: it jumps over all that only waits for a timer, and keeps real time while
 something outside is at work (a socket of a real model, a tool in a thread).
 
-So a tool that sleeps for a minute takes no time in a test, and a test with a real model works as well.
+So a tool that sleeps for a minute takes no time in a test, and a test with a real model works too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OWN_FILES = 1  # the loop's own socket, by which threads wake it
 
 
 class _Selector(selectors.DefaultSelector):
-    """Jumps over a wait, unless somebody outside may end it."""
+    """Jumps over a wait, unless something outside may end it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +78,6 @@ class TextClockLoop(asyncio.SelectorEventLoop):
 
 def run_text(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a fresh `TextClockLoop`, as `asyncio.run` does on the ordinary one. Raises WouldBlockForever
-    when what is awaited can never come."""
+    if the awaited event can never happen."""
     with asyncio.Runner(loop_factory=TextClockLoop) as runner:
         return runner.run(coroutine)

@@ -19,7 +19,7 @@ __all__ = ["mock_tools"]
 def mock_tools(persona: type[Agent], mocks: Mapping[str, Any]) -> Iterator[None]:
     """While it lasts, the tools of all agents of this class do what `mocks` says, by tool name.
 
-    A callable is called with those of the tool's arguments that it takes (and awaited, if need be); an exception is
+    A callable is called with the tool arguments that it accepts (and awaited if necessary); an exception is
     raised; anything else is returned. Arguments are checked as ever: the schema stays that of the tool. A name that is
     no tool of the persona raises LookupError as soon as the tools are looked at.
     """

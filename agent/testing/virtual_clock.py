@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class WouldBlockForever(RuntimeError):
-    """Nothing is ready and no timer is set: what is awaited can never come."""
+    """Nothing is ready and no timer is set: the awaited event can never happen."""
 
     def __init__(self, at: float, waiting: list[str]) -> None:
         super().__init__(
-            f"at {at:.3f} s of virtual time nothing is left to happen; waiting: {', '.join(waiting) or 'nobody'}"
+            f"at {at:.3f} s of virtual time there is nothing left to run; waiting: {', '.join(waiting) or 'nobody'}"
         )
 
 

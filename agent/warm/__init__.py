@@ -1,4 +1,4 @@
-"""Processes that are ready at once: a warm parent has loaded what they need and forks them.
+"""Processes that start instantly: forked by a warm parent that has loaded everything they need.
 
 `parent` is what runs in the warm parent, `client` its owner's side, `forks` what owners of forks have in common,
 `channel` what an owner and each fork talk over, `asking` questions over it, `memory` what keeps forks sharing. Nothing

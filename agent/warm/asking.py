@@ -1,6 +1,6 @@
-"""Questions over a channel: each gets an answer or a refusal, or is given up after its time limit.
+"""Questions over a channel: each gets an answer or a refusal, or times out.
 
-Either side may ask. A question is a `Message` with whatever fields it needs; its answer is JSON values. A refusal is a
+Either side may ask. A question is a `Message` with arbitrary fields; its answer is JSON values. A refusal is a
 type of its own on the asking side, with a kind that a program can tell apart, so that "nobody is free" and "the other
 side is broken" do not look alike.
 """
@@ -71,7 +71,7 @@ class Answer(Message):
 
 
 class Asking:
-    """Both halves, for one end of one channel. `send` is the channel's; `received` is told of what comes in."""
+    """Both halves, for one end of one channel. `send` is the channel's; call `received` with each incoming message."""
 
     def __init__(self, send: Callable[[Message], None]) -> None:
         self._send = send
@@ -103,7 +103,7 @@ class Asking:
             del self._asked[number]
 
     def received(self, message: Message) -> bool:
-        """Whether it was a question or an answer. An answer that nobody waits for any more is dropped."""
+        """Whether it was a question or an answer. A late answer is dropped."""
         if isinstance(message, Question):
             task = asyncio.get_running_loop().create_task(self._answer(message), name=f"answer {message.topic}")
             self._answering.add(task)
@@ -120,7 +120,7 @@ class Asking:
         return True
 
     def close(self) -> None:
-        """The channel is closed: who waits is told, and what is being answered is stopped. Idempotent."""
+        """The channel is closed: waiters get an error, and running answers are cancelled. Idempotent."""
         self._closed = True
         for asked in self._asked.values():
             if not asked.done():
@@ -136,6 +136,6 @@ class Asking:
             self._send(Answer(question.number, await answer(question.body)))
         except Refused as refused:
             self._send(Answer(question.number, refused=refused.kind, text=refused.text, retryable=refused.retryable))
-        except Exception as error:  # noqa: BLE001 - who asked is told, whatever it was
+        except Exception as error:  # noqa: BLE001 - any error is reported to the asking side
             _log.exception("a question about %s could not be answered", question.topic)
             self._send(Answer(question.number, refused="failed", text=f"{type(error).__name__}: {error}"[:300]))

@@ -39,7 +39,7 @@ class Wire:
         self.most_bytes = most_bytes
 
     def encode(self, message: Message) -> bytes:
-        """Raises ChannelError for what is no JSON, or too large."""
+        """Raises ChannelError for values that are not JSON, or too large."""
         kind = type(message).__name__
         try:
             body = json.dumps({"kind": kind, **asdict(message)}, separators=(",", ":")).encode()
@@ -59,7 +59,7 @@ class Wire:
 
 
 class FrameDecoder:
-    """Bytes in, messages out, whatever the pieces. Raises ChannelError for a frame that cannot be ours."""
+    """Bytes in, messages out, for any chunking. Raises ChannelError for an invalid frame."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -81,7 +81,7 @@ class FrameDecoder:
 
 
 class Channel(asyncio.Protocol):
-    """One end on the asyncio loop. Those who use it derive a class with their `wire`."""
+    """One end on the asyncio loop. Users derive a class with their `wire`."""
 
     wire: ClassVar[Wire]
 
@@ -114,7 +114,7 @@ class Channel(asyncio.Protocol):
             self._transport.write(data)
 
     def send_past_the_loop(self, message: Message) -> None:
-        """From another thread, while the loop stands still and so sends nothing itself. Lost when the other side does
+        """From another thread, while the loop is blocked and sends nothing itself. Lost if the other side does
         not read: a frame is sent whole or not at all."""
         transport, sock = self._transport, self._sock
         if transport is None or sock is None or transport.is_closing() or transport.get_write_buffer_size():

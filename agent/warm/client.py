@@ -39,7 +39,7 @@ _early: list[_Born] = []  # at most one; forks have none of their own
 
 
 def fork_early() -> None:
-    """Fork the process that the first `WarmParent.start` makes a warm parent of; those after it are started anew. What
+    """Fork the process that the first `WarmParent.start` turns into a warm parent; later ones are new processes. What
     is imported already is then shared between this process and the warm parent with all its forks. To be called once,
     by a program's main, before it has an event loop or opens anything. With threads it does nothing: they would not
     survive a fork.
@@ -49,7 +49,7 @@ def fork_early() -> None:
     gc.collect()
     gc.freeze()  # collecting would unshare
     ours, theirs = _control_pair()
-    sys.stdout.flush()  # or both would write what is buffered
+    sys.stdout.flush()  # otherwise both would write the buffered output
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
@@ -65,7 +65,7 @@ def fork_early() -> None:
 
 
 def _end_early() -> None:
-    """Nobody needed it."""
+    """It was not needed."""
     for born in _early:
         born.control.close()
         os.waitpid(born.pid, 0)
@@ -81,7 +81,7 @@ class ForkedProcess:
         self._pidfd = os.pidfd_open(pid)
 
     def kill(self) -> None:
-        """Whatever it is doing. Idempotent, also when it has ended by itself; to be called once it has, too."""
+        """Kill it. Idempotent, also if it has already ended; call it then too."""
         if self._pidfd < 0:
             return
         _kill(self._pidfd)
@@ -103,7 +103,7 @@ class ForkSource(Protocol):
 
 
 class WarmParent:
-    """Implements `ForkSource`. `dead` once it can't fork any more; its forks live on."""
+    """Implements `ForkSource`. `dead` once it can no longer fork; its forks keep running."""
 
     def __init__(self, born: _Born, on_exit: OnExit) -> None:
         self.pid = born.pid
@@ -122,7 +122,7 @@ class WarmParent:
     @classmethod
     async def start(cls, program: WarmProgram, on_exit: OnExit) -> WarmParent:
         """`on_exit(pid, status)` is called for each fork that has ended. Raises LoadFailed when the program cannot be
-        loaded, OSError or TimeoutError when there is no process."""
+        loaded, OSError or TimeoutError if no process was started."""
         warm = cls(_early.pop() if _early else _spawn(), on_exit)
         try:
             warm._sock.send(pickle.dumps(program))
@@ -157,7 +157,7 @@ class WarmParent:
             await self._reaped.wait()
 
     def _reap(self) -> None:
-        """It has ended. What it said last may still be unread: that its socket is closed is noticed by itself."""
+        """It has ended. Its last messages may still be unread; the closed socket is noticed separately."""
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.waitpid(self.pid, 0)
         os.close(self._pidfd)

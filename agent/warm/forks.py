@@ -1,5 +1,5 @@
-"""What owners of forks have in common: a warm parent that is started anew when it has died, a watch that kills forks
-which have fallen silent, and the end of all of them. Who needs which forks, and what follows from a loss, is theirs."""
+"""Shared by owners of forks: a warm parent that is restarted if it dies, a watch that kills silent forks
+and shutdown of all of them. The owners decide which forks are needed and how to react to a loss."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Channel(Protocol):
 
 
 class WatchedFork(Protocol):
-    """A fork, or the place of one that is about to be. `heard_at`: seconds, loop clock, of its last sign of life."""
+    """A fork, or the slot of one about to be forked. `heard_at`: seconds, loop clock, of its last sign of life."""
 
     heard_at: float
 
@@ -74,7 +74,7 @@ async def watch_forks(
     *,
     every_s: float,
 ) -> None:
-    """Run as a task: a fork that has said nothing for longer than `patience_s` is told to `silent` with the seconds,
+    """Run as a task: calls `silent` with a fork that has been silent for longer than `patience_s`, and the seconds,
     killed, and its channel closed, which its owner hears of."""
     clock = asyncio.get_running_loop().time
     now = clock()
@@ -83,7 +83,7 @@ async def watch_forks(
         await asyncio.sleep(every_s)
         now = clock()
         if now - due > LATE_S:
-            # It was we who hung: what the forks have said meanwhile is still to be read.
+            # We were blocked ourselves: the forks' messages from meanwhile are still unread.
             for fork in forks():
                 fork.heard_at = now
         for fork in list(forks()):
@@ -95,7 +95,7 @@ async def watch_forks(
 
 
 async def end_forks(forks: Callable[[], Iterable[WatchedFork]], limit_s: float) -> None:
-    """They have been told to stop: wait, and kill what has not ended after `limit_s`."""
+    """They have been told to stop: wait, and kill the rest after `limit_s`."""
     waits = [asyncio.ensure_future(fork.channel.closed.wait()) for fork in forks()]
     if waits:
         await asyncio.wait(waits, timeout=limit_s)

@@ -33,7 +33,7 @@ def give_back() -> None:
 
 
 def clean_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of each mapping of a file that is not writable and of which no page differs from the file: what
+    """Start and end of each read-only mapping of a file without any page that differs from the file: memory
     the linker has relocated does."""
     found: tuple[int, int] | None = None
     for line in smaps:

@@ -41,7 +41,7 @@ class LoadFailed(Exception):
 
 
 class WarmProgram(Protocol):
-    """What a warm parent loads and its forks run. It is pickled."""
+    """What a warm parent loads and its forks run. Pickled."""
 
     def load(self) -> None:
         """Import and load; start no thread. LoadFailed is told without a traceback, anything else with one."""
@@ -64,7 +64,7 @@ def serve(control: socket.socket) -> int:
     try:
         program: WarmProgram = pickle.loads(pickled)  # noqa: S301 - our own owner's, over a private socket
         program.load()
-    except Exception as error:  # noqa: BLE001 - whatever a user's module does, the owner must be told
+    except Exception as error:  # noqa: BLE001 - the owner must learn of any failure in a user's module
         if not isinstance(error, LoadFailed):
             traceback.print_exc()
         _send(control, {"failed": f"{type(error).__name__}: {error}"[:2000]})
@@ -104,7 +104,7 @@ def _fork_on_request(control: socket.socket, program: WarmProgram) -> int:
                 continue
             try:
                 data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 1)
-            except ConnectionError:  # the owner has gone without reading what we told it last
+            except ConnectionError:  # the owner is gone without reading our last message
                 data = b""
             if not data:
                 signal.set_wakeup_fd(-1)
@@ -169,7 +169,7 @@ def _call_process(name: str) -> None:
 
 
 if __name__ == "__main__":
-    # Under its own name, so that what is pickled finds the classes of this module's importers.
+    # Under its own name, so that unpickling finds the classes of this module's importers.
     from agent.warm.parent import serve_and_exit as serve_warm
 
     serve_warm(socket.socket(fileno=int(sys.argv[1])))

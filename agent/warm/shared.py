@@ -16,7 +16,7 @@ __all__ = ["Programs", "ShareOfParent", "SharedParent"]
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Implements `WarmProgram`: loads all; a fork runs the one that it is asked for."""
+    """Implements `WarmProgram`: loads all; a fork runs the requested one."""
 
     programs: Mapping[str, WarmProgram]
 
@@ -87,7 +87,7 @@ class ShareOfParent:
         return process
 
     def exited(self, pid: int, status: int) -> None:
-        """Not told of a fork that ends in the moment in which it begins: it never said that it was ready either."""
+        """Not called for a fork that ends as it starts: it never reported ready either."""
         if pid in self._pids:
             self._pids.discard(pid)
             self._on_exit(pid, status)

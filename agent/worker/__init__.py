@@ -1,4 +1,4 @@
-"""The LiveKit agent worker: registers with a LiveKit server and runs agents in its rooms. docs/worker.md tells how.
+"""The LiveKit agent worker: registers with a LiveKit server and runs agents in its rooms. See docs/worker.md.
 
 The names are loaded when they are first used: LiveKit's packages are an extra that local mode does without.
 """

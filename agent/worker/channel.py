@@ -28,7 +28,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class RunJob(Message):
     """To a process: run this. `job` is a serialized livekit.Job, as hexadecimal digits. `attempt` above 1: the process
-    that had it was lost; `state` is then what the job had stored last, or None."""
+    that had it was lost; `state` is then the job's last stored state, or None."""
 
     job_id: str
     job: str
@@ -51,19 +51,19 @@ class EndJob(Message):
 
 @dataclass(frozen=True, slots=True)
 class Stop(Message):
-    """To a process: end what runs, and exit."""
+    """To a process: end all jobs and exit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessReady(Message):
-    """From a process: jobs may come."""
+    """From a process: ready for jobs."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class JobState(Message):
-    """From a process: what is needed to go on with this job in another process."""
+    """From a process: the state for resuming this job in another process."""
 
     job_id: str
     state: Mapping[str, Any]
@@ -79,7 +79,7 @@ class JobSays(Message):
 
 @dataclass(frozen=True, slots=True)
 class JobEnded(Message):
-    """From a process: this job is over; `error` is empty unless it failed."""
+    """From a process: this job has ended; `error` is empty unless it failed."""
 
     job_id: str
     error: str = ""

@@ -55,14 +55,14 @@ class ServerConnection:
 
     async def run(self) -> None:
         """Until cancelled. Raises HopelessConnection when the first registration is refused for a reason that only a
-        changed setting mends; once it has worked, every trouble may pass."""
+        changed setting can fix; once it has worked, every problem may be transient."""
         async with aiohttp.ClientSession() as session:
             while True:
                 await self._once(session)
                 await asyncio.sleep(self._retry_s)
 
     def perform(self, actions: Iterable[Action]) -> None:
-        """Carry out what the machine wants, or hand it on."""
+        """Carry out the machine's actions, or pass them on."""
         for action in actions:
             match action:
                 case Send(message=message):
@@ -75,7 +75,7 @@ class ServerConnection:
                     self._act(action)
 
     async def flushed(self) -> None:
-        """Wait, for a second at most, until what was to be sent has been handed to the system."""
+        """Wait, for a second at most, until pending data has been passed to the system."""
         for _ in range(20):
             if self._sending.empty() or self._ws is None:
                 return
@@ -133,7 +133,7 @@ class ServerConnection:
             try:
                 said = pb.ServerMessage.FromString(message.data)
             except Exception as error:
-                raise aiohttp.ClientPayloadError(f"the server sent what is no ServerMessage: {error}") from error
+                raise aiohttp.ClientPayloadError(f"the server sent an invalid ServerMessage: {error}") from error
             self.perform(self._machine.received(said, loop.time()))
             if self._machine.state is WorkerState.REGISTERED and self.trouble:
                 self.trouble, self._explained, self._ever_registered = "", "", True
@@ -151,9 +151,9 @@ class ServerConnection:
             self.perform(self._machine.status(self._load()))
 
     def _drop(self, reason: str) -> None:
-        _log.warning("the connection to LiveKit is given up: %s", reason)
+        _log.warning("giving up the connection to LiveKit: %s", reason)
         if self._ws is not None:
-            self._dropping = asyncio.ensure_future(_close(self._ws))  # kept: a task without a reference may vanish
+            self._dropping = asyncio.ensure_future(_close(self._ws))  # keep a reference, or the task may be collected
 
     # --- what went wrong ------------------------------------------------------------------------------------------
 

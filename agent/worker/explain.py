@@ -16,7 +16,7 @@ _SKEW_S = 30.0  # more than a slow answer can explain
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailure:
-    """What came of an attempt. `status`: HTTP status, None when there was no answer; `date`: its Date header."""
+    """The result of an attempt. `status`: HTTP status, None if there was no answer; `date`: its Date header."""
 
     url: str
     error: str
@@ -27,14 +27,14 @@ class ConnectFailure:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`hopeless`: trying again changes nothing until somebody changes a setting."""
+    """`hopeless`: a retry is pointless until a setting is changed."""
 
     text: str
     hopeless: bool
 
 
 def agent_url(url: str) -> str:
-    """Where workers register. Raises ValueError for what is no URL of a LiveKit server."""
+    """The URL where workers register. Raises ValueError for an invalid URL of a LiveKit server."""
     parts = urlsplit(url)
     schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
     if parts.scheme not in schemes or not parts.netloc:
@@ -63,13 +63,14 @@ def explain(failure: ConnectFailure, now: datetime) -> Explanation:
         body = without_tokens(failure.body).strip()[:200]
         said = f" (it says: {body})" if body else ""
         return Explanation(
-            f"LiveKit at {url} does not accept livekit.api_key with livekit.api_secret{said}: both must be those of "
+            f"LiveKit at {url} does not accept livekit.api_key with livekit.api_secret{said}: both must be from "
             "the server's own `keys`",
             True,
         )
     if failure.status == 404:
         return Explanation(
-            f"{url} is no LiveKit server, or one without agents (HTTP 404): livekit.url must be the server's address "
+            f"{url} is not a LiveKit server, or one without agents (HTTP 404): "
+            f"livekit.url must be the server's address "
             'itself, as in "ws://127.0.0.1:7880"',
             True,
         )

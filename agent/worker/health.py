@@ -28,7 +28,7 @@ class WorkerMetrics(Collector):
         gauges = {
             "registered": ("1 while LiveKit knows this worker", worker.machine.state is WorkerState.REGISTERED),
             "load": ("As reported to LiveKit, 0 to 1", worker.load.effective),
-            "jobs_running": ("Jobs that go on", len(worker.jobs)),
+            "jobs_running": ("Running jobs", len(worker.jobs)),
             "processes": ("Job processes, idle ones included", worker.processes.count),
             "processes_idle": ("Job processes that wait for a job", worker.processes.idle),
             "loop_lag_seconds": (

@@ -38,11 +38,11 @@ class JobMisuse(RuntimeError):
 
 
 class RoomGone(Exception):
-    """The job's room was closed or lost before what was waited for happened."""
+    """The job's room was closed or lost before the awaited event."""
 
 
 class AutoSubscribe(StrEnum):
-    """Whom an agent hears. Its room is about audio: the first two are the same."""
+    """What an agent subscribes to. Its room is audio only, so the first two are equivalent."""
 
     AUDIO_ONLY = "audio_only"
     SUBSCRIBE_ALL = "subscribe_all"
@@ -66,7 +66,7 @@ class JobProcess:
 
 
 class JobContext:
-    """One job. It goes on until `shutdown`, the end of its room, or until the server ends it; an entrypoint that
+    """One job. It runs until `shutdown`, the end of its room, or until the server ends it; an entrypoint that
     returns does not end it, one that raises does."""
 
     def __init__(
@@ -95,7 +95,7 @@ class JobContext:
         self._participant_entrypoints = ParticipantEntrypoints()
         self._log_fields: dict[str, Any] = {}
 
-    # --- what it is about -----------------------------------------------------------------------------------------
+    # --- job data -----------------------------------------------------------------------------------------
 
     @property
     def job(self) -> pb.Job:
@@ -122,12 +122,12 @@ class JobContext:
 
     @property
     def stored_state(self) -> Mapping[str, Any] | None:
-        """What the job stored last, when it goes on in another process."""
+        """The last stored state, if the job is resumed in another process."""
         return self._order.state
 
     @property
     def log_context_fields(self) -> dict[str, Any]:
-        """What each log line of the job has: to be changed, or to be set anew."""
+        """Fields of each log line of the job: may be changed or replaced."""
         return self._log_fields
 
     @log_context_fields.setter
@@ -152,9 +152,9 @@ class JobContext:
 
     @property
     def room(self) -> LiveKitRoom:
-        """Before `connect` nobody is in it; its name is known."""
+        """Before `connect` it is empty, but its name is known."""
         if self._room is None:
-            # Not at the top: LiveKit's packages are an extra, and what is native starts in the process itself.
+            # Imported here: LiveKit's packages are an extra, and native code must start in the process itself.
             from telephony.livekit.room import LiveKitRoom
 
             order, make = self._order, self._make_room or LiveKitRoom
@@ -165,10 +165,11 @@ class JobContext:
     async def connect(
         self, *, auto_subscribe: AutoSubscribe = AutoSubscribe.AUDIO_ONLY, recorder: Recorder | None = None
     ) -> LiveKitRoom:
-        """Join the room; once it is joined, nothing. `recorder` gets what the others say (left) and what the agent says
-        (right), in step. Raises LiveKitError; JobMisuse for an `auto_subscribe` without audio and a late recorder."""
+        """Join the room; does nothing if already joined. `recorder` gets what the others say (left) and what the
+        agent says (right), in step. Raises LiveKitError; JobMisuse for an `auto_subscribe` without audio and a late
+        recorder."""
         if auto_subscribe not in (AutoSubscribe.AUDIO_ONLY, AutoSubscribe.SUBSCRIBE_ALL):
-            raise JobMisuse(f"auto_subscribe {auto_subscribe}: an agent's room hears everybody's audio")
+            raise JobMisuse(f"auto_subscribe {auto_subscribe}: an agent's room subscribes to all audio")
         from telephony.livekit.errors import LiveKitError
 
         room = self.room
@@ -191,8 +192,8 @@ class JobContext:
         return room
 
     def delete_room(self, room_name: str = "") -> asyncio.Task[None]:
-        """Put everybody out, phones are hung up; need not be awaited. By default the job's room, which ends the job.
-        Awaited, it raises LiveKitError; a room that has gone is none. JobMisuse as `api`."""
+        """Remove everyone and hang up phones; need not be awaited. By default the job's room, which ends the job.
+        If awaited, it raises LiveKitError, but not for a missing room. Raises JobMisuse like `api`."""
         api = self.api
         task = asyncio.get_running_loop().create_task(
             _delete_room(api, room_name or self.room.name), name="delete room"
@@ -212,7 +213,7 @@ class JobContext:
         *,
         kind: ParticipantKind | Collection[ParticipantKind] | None = None,
     ) -> None:
-        """Run it for each participant who is there or comes, until the job is over; without `kind`, agents don't
+        """Run it for each present and joining participant, until the job ends; without `kind`, agents don't
         count. Raises ValueError when it was added before."""
         present = self._room.participants if self._room is not None else ()
         self._participant_entrypoints.add(entrypoint, lambda who: entrypoint(self, who), kind, present)
@@ -273,7 +274,7 @@ class JobContext:
 
     def store_state(self, state: Mapping[str, Any]) -> None:
         """Keep this (JSON values) in the worker's main process: when this process is lost, another one is given the
-        job with it as `stored_state`. Raises ChannelError for what is no JSON."""
+        job with it as `stored_state`. Raises ChannelError for values that are not JSON."""
         self._send(JobState(self._order.job_id, state))
 
     def send(self, body: Mapping[str, Any]) -> None:
@@ -308,7 +309,7 @@ class JobContext:
         return self._over
 
     def enter(self) -> None:
-        """The process's part, first: from here on this task and those that it starts are the job's."""
+        """Called first by the process: from here on this task and its child tasks belong to the job."""
         _CURRENT.set(self)
         FIELDS.set(self._log_fields)
 
@@ -340,7 +341,7 @@ def get_job_context() -> JobContext:
     """Of the job whose code this is called from: its entrypoint, its tools, its callbacks. Raises JobMisuse outside."""
     context = _CURRENT.get()
     if context is None:
-        raise JobMisuse("there is no job here: this is called from a job's entrypoint, or what that has started")
+        raise JobMisuse("no current job: call this from a job's entrypoint or its child tasks")
     return context
 
 

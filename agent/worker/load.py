@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 SAMPLE_S = 0.5  # seconds between two samples of the CPU
-SERVER_TARGET_LOAD = 0.7  # LiveKit server's `agents.target_load`: at that load a worker is not asked any more
+SERVER_TARGET_LOAD = 0.7  # LiveKit server's `agents.target_load`: at that load a worker is no longer asked
 _SAMPLES = 5  # 2.5 s: a job's start alone does not look like a full machine
 _RESERVED_LOAD = 0.05  # what an accepted job counts for until the samples show it
 
@@ -39,8 +39,8 @@ class MovingAverage:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What may be taken on. `load_threshold`: part of all cores, up to 1, which is no limit; `max_jobs` 0: as many as
-    the load allows; `memory_floor_mb`: memory that must stay available on the machine."""
+    """Limits for accepting jobs. `load_threshold`: part of all cores, up to 1, which is no limit; `max_jobs` 0: as
+    many as the load allows; `memory_floor_mb`: memory that must stay available on the machine."""
 
     load_threshold: float = 0.7
     max_jobs: int = 0
@@ -65,11 +65,12 @@ class WorkerLoad:
 
     @property
     def effective(self) -> float:
-        """The CPU with what is not in it yet."""
+        """The CPU load including recently accepted jobs."""
         return min(1.0, self.cpu + _RESERVED_LOAD * (self.reserved + self.settling))
 
     def told(self, capacity: Capacity) -> float:
-        """What the server is told: our threshold is its target, so that it shares jobs out among unlike workers."""
+        """The load reported to the server, scaled so that our threshold is its target, so that it balances unequal
+        workers."""
         return min(1.0, self.effective * SERVER_TARGET_LOAD / capacity.load_threshold)
 
     def decide(self, capacity: Capacity) -> Accept | Refuse:
@@ -96,7 +97,7 @@ class Refuse:
 
 
 def memory_verdict(used_mb: float, warn_mb: float, limit_mb: float) -> str:
-    """What a job process's own memory leads to: "ok", "warn" or "end". A limit of 0 is none."""
+    """The reaction to a job process's own memory: "ok", "warn" or "end". A limit of 0 means none."""
     if limit_mb and used_mb > limit_mb:
         return "end"
     if warn_mb and used_mb > warn_mb:

@@ -1,4 +1,4 @@
-"""What a job wants to have in its log lines, whoever writes them: `ctx.log_context_fields`."""
+"""Fields that a job adds to all its log lines: `ctx.log_context_fields`."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def used_seconds(cpu_stat: str) -> float | None:
 
 
 def available_mb(cgroup: Path = _CGROUP) -> float:
-    """Memory that can still be had, in MiB: of the machine, or of the container's limit if that is less."""
+    """Available memory in MiB: of the machine, or of the container's limit if lower."""
     machine = psutil.virtual_memory().available / _MIB
     limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
     if limit.isdigit() and used.isdigit():

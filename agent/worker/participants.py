@@ -1,4 +1,4 @@
-"""Who of a room is meant, and what is run for each who comes."""
+"""Selects participants of a room, and runs callbacks for each one that joins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ParticipantEntrypoints:
         self._tasks: dict[tuple[str, object], asyncio.Task[None]] = {}
 
     def add(self, name: object, function: Entry, kind: Kinds, present: Collection[RemoteParticipant]) -> None:
-        """Also for those who are `present`. Raises ValueError for a name that is there."""
+        """Also for those `present`. Raises ValueError for a duplicate name."""
         if name in self._functions:
             raise ValueError("a participant entrypoint is added once")
         self._functions[name] = (function, kind)
@@ -63,7 +63,7 @@ class ParticipantEntrypoints:
         async def run() -> None:
             try:
                 await function(who)
-            except Exception:  # noqa: BLE001 - it is the user's code; the job and the others go on
+            except Exception:  # noqa: BLE001 - user code; the job and the others continue
                 _log.exception("a participant's entrypoint failed for %s", who.identity)
             finally:
                 self._tasks.pop(key, None)

@@ -11,8 +11,8 @@ __all__ = ["Fork", "PlacementSettings", "ProcessView", "Retire", "choose", "tend
 @dataclass(frozen=True, slots=True)
 class PlacementSettings:
     """`jobs_per_process`: conversations that may share one; 1 gives each a process of its own, which ends with it.
-    `idle_processes`: how many are kept ready beside those with jobs. `served_most`: a shared process is replaced after
-    so many jobs."""
+    `idle_processes`: how many are kept ready in addition to those with jobs. `served_most`: a shared process is
+    replaced after so many jobs."""
 
     jobs_per_process: int = 1
     idle_processes: int = 2
@@ -25,7 +25,7 @@ class PlacementSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
-    """`served`: jobs that it has been given so far, those that run included."""
+    """`served`: jobs assigned to it so far, including running ones."""
 
     name: str
     ready: bool
@@ -54,8 +54,8 @@ def choose(processes: Iterable[ProcessView], settings: PlacementSettings) -> str
 def tend(
     processes: Sequence[ProcessView], settings: PlacementSettings, waiting: int = 0, *, calm: bool = True
 ) -> list[Fork | Retire]:
-    """What brings the processes to what is wanted. `waiting`: jobs that have no process yet. `calm`: none has come for
-    a while. While jobs come a process is forked only if there is no place left for one more: a fork takes 100 ms of CPU
+    """Actions that bring the processes to the desired state. `waiting`: jobs without a process yet. `calm`: none has
+    arrived for a while. While jobs arrive, a process is forked only if no place is left: a fork takes 100 ms of CPU
     from calls that are being set up."""
     worn = [p for p in processes if p.jobs == 0 and not _has_room(p, settings)]
     idle = [p for p in processes if p.jobs == 0 and _has_room(p, settings)]

@@ -62,7 +62,7 @@ class JobHost:
         self._stop = asyncio.Event()
         self._orphaned = False
         self._said_first: dict[str, Mapping[str, Any]] = {}  # by the jobs that run
-        self._unsaid: list[Mapping[str, Any]] = []  # by jobs, since there is nobody to say it to
+        self._unsaid: list[Mapping[str, Any]] = []  # from jobs, while there is no main process to send it to
 
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._worker_gone)
@@ -91,12 +91,12 @@ class JobHost:
     def _worker_gone(self) -> None:
         if not self._stop.is_set():
             self._orphaned = True
-            self._unsaid += self._said_first.values()  # the main process may not have come to writing it down
+            self._unsaid += self._said_first.values()  # the main process may not have written it
             _log.error("the worker's main process has died: %d jobs are ended here", len(self._jobs))
         self._stop.set()
 
     async def _say_goodbye(self) -> None:
-        """Nobody would bring these jobs back, or end them: they don't go on alone."""
+        """Without a main process these jobs could be neither resumed nor ended, so they don't continue."""
         for context in list(self._jobs.values()):
             context.drain("the worker's main process has died")
         await asyncio.wait(self._tasks, timeout=GOODBYE_S)
@@ -138,7 +138,7 @@ class JobHost:
             await context.run_callbacks()
             self._jobs.pop(job_id, None)
             self._said_first.pop(job_id, None)
-            # Before the room is left: of a job whose agent has left LiveKit says by itself that it failed.
+            # Before leaving the room: LiveKit marks a job as failed when its agent has left.
             self._send(JobEnded(job_id, error))
             await context.leave()
 

@@ -1,6 +1,6 @@
 """The pool of job processes: forks them, gives them jobs, and notices when one is lost.
 
-What is decided about processes is decided in `placement`; this module carries it out.
+`placement` makes the decisions about processes; this module carries them out.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ BEAT_LIMIT_S = 4.0  # gateways give up an agent that has given no sign of life f
 WATCH_EVERY_S = 0.25
 READY_LIMIT_S = 20.0
 MEMORY_EVERY_S = 5.0
-CALM_S = 1.0  # since the last job came: what is left to do can be done now
+CALM_S = 1.0  # since the last job arrived: deferred work can be done now
 _RESTART_PAUSE_S = 1.0  # after a process that died before it was ready
 _MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
 class PoolEvents(Protocol):
-    """Who wants to know. Called on the loop."""
+    """Receives the pool's events. Called on the loop."""
 
     def job_state(self, message: JobState) -> None: ...
 
@@ -145,7 +145,7 @@ class JobProcesses:
             self._spawn(self._watch_memory(), "watch of the job processes' memory")
 
     async def stop(self, limit_s: float) -> None:
-        """End what runs; kill what has not ended after `limit_s`."""
+        """End all processes; kill the rest after `limit_s`."""
         self._stopping = True
         for process in self._processes.values():
             process.channel.send(Stop())
@@ -157,7 +157,7 @@ class JobProcesses:
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def run(self, job: RunJob) -> None:
-        """Give the job to a process, or to the next that becomes ready."""
+        """Assign the job to a process, or to the next one that becomes ready."""
         self._job_comes()
         name = choose([p.view() for p in self._processes.values() if not p.retired], self._settings)
         if name is None:
@@ -167,7 +167,7 @@ class JobProcesses:
         self._tend()
 
     def end(self, job_id: str, *, politely: bool, reason: str) -> bool:
-        """False when no process has it (any more)."""
+        """False if no process has it (any more)."""
         for job in self._waiting:
             if job.job_id == job_id:
                 self._waiting.remove(job)
@@ -236,7 +236,7 @@ class JobProcesses:
             process.heard_at = asyncio.get_running_loop().time()
             process.forked = await warm.fork(name, theirs)
             if name not in self._processes:
-                process.kill()  # it was given up meanwhile
+                process.kill()  # it was abandoned meanwhile
         except (OSError, TimeoutError, ProgramError) as error:
             _log.error("no job process could be forked: %s", error)
             ours.close()
@@ -328,7 +328,7 @@ def _tell_silence(process: _Process, silent_s: float) -> None:
 
 
 def _own_memory_mb(pid: int) -> float:
-    """What the process holds for itself, without what it shares with its warm parent; 0 when it is gone."""
+    """The process's own memory, without what it shares with its warm parent; 0 if it is gone."""
     try:
         return float(psutil.Process(pid).memory_full_info().uss) / _MIB
     except psutil.Error:

@@ -18,7 +18,7 @@ _MAIN = "__trunkline_main__"
 
 
 class ProgramError(LoadFailed):
-    """What was to be run can't be found."""
+    """The program to run was not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Reference:
 
     @classmethod
     def of(cls, target: Any) -> Reference:
-        """Raises ProgramError for what has no name in a module."""
+        """Raises ProgramError for objects without a name in a module."""
         module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
         if not module or not name or "<" in name:
             raise ProgramError(f"{target!r} must be defined at the top of a module: job processes look it up by name")
@@ -44,7 +44,7 @@ class Reference:
         return cls("", name, str(Path(getattr(main, "__file__", "")).resolve()))
 
     def resolve(self) -> Any:
-        """Raises ProgramError, and whatever the module raises when it is imported."""
+        """Raises ProgramError, and exceptions of the module's import."""
         try:
             found: Any = _module_at(self.path) if self.path else importlib.import_module(self.module)
             for part in self.name.split("."):

@@ -39,7 +39,7 @@ __all__ = [
 ANSWER_S = 8.0  # the server waits 10 s for our answer, and we as long for the job that we accepted
 REGISTER_S = 10.0
 PING_S = 5.0
-SILENCE_S = 15.0  # without a word from the server, not even a pong: the connection is dead
+SILENCE_S = 15.0  # without anything from the server, not even a pong: the connection is dead
 _MOST_LOAD = SERVER_TARGET_LOAD - 0.05
 _BACKOFF_FIRST_S = 0.2
 _BACKOFF_MOST_S = 10.0
@@ -107,7 +107,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class AskProgram:
-    """Whether it takes the job: `decided` follows. A place is kept meanwhile."""
+    """Ask the program whether to accept the job: `decided` follows. A place is reserved meanwhile."""
 
     job: pb.Job
 
@@ -208,7 +208,7 @@ class WorkerMachine:
         return (Send(self._registration.message()),)
 
     def lost(self, now: float) -> tuple[Action, ...]:
-        """The WebSocket has closed, or could not be opened. Jobs go on: their rooms are connections of their own."""
+        """The WebSocket has closed, or could not be opened. Jobs continue: their rooms have separate connections."""
         self._enter(WorkerState.OFFLINE, now)
         self._failures += 1
         self._reserved.clear()  # their assignments went with the connection; the server asks again
@@ -245,7 +245,7 @@ class WorkerMachine:
         self._pinged_at = now
         return (Send(pb.WorkerMessage(ping=pb.WorkerPing(timestamp=int(now * 1000)))),)
 
-    # --- what we report -------------------------------------------------------------------------------------------
+    # --- our reports -------------------------------------------------------------------------------------------
 
     def status(self, load: float) -> tuple[Action, ...]:
         """Tell the server how busy we are."""
@@ -281,7 +281,7 @@ class WorkerMachine:
         update = pb.UpdateJobStatus(job_id=job_id, status=status, error=error)
         return (Send(pb.WorkerMessage(update_job=update)),)
 
-    # --- what the server says -------------------------------------------------------------------------------------
+    # --- messages from the server -------------------------------------------------------------------------------------
 
     def _registered(self, response: pb.RegisterWorkerResponse, now: float) -> tuple[Action, ...]:
         self._enter(WorkerState.REGISTERED, now)
@@ -305,10 +305,10 @@ class WorkerMachine:
         return (AskProgram(job),) if self._registration.asks else self.decided(job, Acceptance(), now)
 
     def decided(self, job: pb.Job, answer: Acceptance | Rejection, now: float) -> tuple[Action, ...]:
-        """What the program says of a job that it was asked about."""
+        """The program's answer about a job."""
         reserved = self._reserved.pop(job.id, None)
         if reserved is None:
-            return ()  # too late: the connection was lost meanwhile, or the time is over
+            return ()  # too late: the connection was lost meanwhile, or the time is up
         if isinstance(answer, Rejection):
             no = pb.AvailabilityResponse(job_id=job.id, available=False, terminate=answer.for_all)
             return (Send(pb.WorkerMessage(availability=no)), Refused(job.id, job.room.name, answer.reason))

@@ -11,12 +11,12 @@ from livekit.protocol import models
 
 __all__ = ["ANSWER_LIMIT_S", "Acceptance", "JobRequest", "OnRequest", "Rejection", "asked"]
 
-ANSWER_LIMIT_S = 5.0  # the caller waits meanwhile, and LiveKit waits for 10 s
+ANSWER_LIMIT_S = 5.0  # the caller is waiting, and LiveKit waits for 10 s
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """As whom the agent joins the room. An empty `identity`: agent-JOB; an empty `name`: the worker's agent name."""
+    """The agent's identity in the room. An empty `identity`: agent-JOB; an empty `name`: the worker's agent name."""
 
     identity: str = ""
     name: str = ""
@@ -72,7 +72,7 @@ class JobRequest:
         self._answer(Acceptance(identity, name, metadata, dict(attributes or {})))
 
     async def reject(self, *, terminate: bool = True) -> None:
-        """Leave it. `terminate`: to nobody, else other workers are asked. Raises RuntimeError when it was answered
+        """Reject it. `terminate`: for good; otherwise other workers are asked. Raises RuntimeError when it was answered
         before."""
         self._answer(Rejection("on_request rejected it", terminate))
 
@@ -86,7 +86,7 @@ OnRequest = Callable[[JobRequest], Awaitable[None]]
 
 
 async def asked(on_request: OnRequest, job: pb.Job) -> Acceptance | Rejection:
-    """What the program says. No answer, a late one and an error are rejections; then others may be asked."""
+    """The program's answer. No answer, a late one or an error count as a rejection, and other workers may be asked."""
     request = JobRequest(job)
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):

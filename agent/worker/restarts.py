@@ -8,7 +8,7 @@ __all__ = ["RestartPolicy"]
 
 
 class RestartPolicy:
-    """A job that takes its process down again and again is given up: more than `most` times within `within_s`."""
+    """Gives up on a job that repeatedly crashes its process: more than `most` times within `within_s`."""
 
     def __init__(self, most: int = 3, within_s: float = 60.0) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""A conversation as JSON, so that another process can go on with it."""
+"""A conversation as JSON, so that another process can resume it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _WORTH_STORING = (SessionStarted, UserMessage, AgentMessage, FunctionCallOutput,
 
 @runtime_checkable
 class Restorable(Protocol):
-    """What a persona, or a session's userdata, may offer so that it survives the loss of its process."""
+    """Optional methods of a persona or userdata, to survive the loss of the process."""
 
     def snapshot(self) -> Any:
-        """What it is worth keeping, as JSON values. Called on the loop after each turn: must be quick."""
+        """The state worth keeping, as JSON values. Called on the loop after each turn: must be quick."""
 
     def restore(self, data: Any) -> None:
         """Called on a new object with what `snapshot` returned last."""
 
 
 def snapshot_of(session: AgentSession) -> dict[str, Any]:
-    """Who is active, what was said, and what persona and userdata want to keep."""
-    persona = session.persona  # a task begins anew: what awaits its result is lost with this process
+    """The active persona, the history, and the snapshots of persona and userdata."""
+    persona = session.persona  # a task starts over: whatever awaits its result is lost with this process
     return {
         "persona": f"{type(persona).__module__}:{type(persona).__qualname__}",
         "persona_state": persona.snapshot() if isinstance(persona, Restorable) else None,
@@ -42,7 +42,7 @@ def snapshot_of(session: AgentSession) -> dict[str, Any]:
 
 
 def _masked(session: AgentSession, message: ChatMessage) -> dict[str, Any]:
-    """A snapshot leaves the process: what was keyed in secretly stays, and the persona has to ask for it anew."""
+    """A snapshot leaves the process, so it excludes secret digits, and the persona has to ask for them again."""
     privacy = session.privacy
     calls = tuple(replace(call, arguments=privacy.json_text(call.arguments)) for call in message.tool_calls)
     return asdict(replace(message, text=privacy.value(message.text), tool_calls=calls))
@@ -54,7 +54,7 @@ def keep_stored(session: AgentSession, store: Callable[[dict[str, Any]], None]) 
 
     def note(event: SessionEvent) -> None:
         if isinstance(event, _WORTH_STORING):
-            loop.call_soon(put)  # when the step that told of it has also brought the history up to date
+            loop.call_soon(put)  # after the current step has also updated the history
 
     def put() -> None:
         store(snapshot_of(session))
@@ -75,8 +75,8 @@ def restored_history(data: Mapping[str, Any]) -> list[ChatMessage]:
 
 
 def restored_agent(data: Mapping[str, Any], first: Agent) -> Agent:
-    """The persona that was active, which `first`, whom the call began with, may have handed over to. One that cannot be
-    made without arguments is stood in for by `first`."""
+    """The persona that was active, which `first`, the one the call began with, may have handed over to. One that
+    cannot be made without arguments is stood in for by `first`."""
     module, _, name = str(data.get("persona", "")).partition(":")
     agent = first
     if f"{type(first).__module__}:{type(first).__qualname__}" != f"{module}:{name}":
@@ -94,7 +94,7 @@ def restored_agent(data: Mapping[str, Any], first: Agent) -> Agent:
 
 
 def restore_userdata(data: Mapping[str, Any], userdata: Any) -> None:
-    """Hand userdata that was made anew what its `snapshot` said last, if it can take it."""
+    """Pass the last `snapshot` to the new userdata, if it supports that."""
     state = data.get("userdata")
     if state is not None and isinstance(userdata, Restorable):
         userdata.restore(state)

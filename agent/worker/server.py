@@ -1,4 +1,4 @@
-"""`AgentServer`: the programmatic way to a worker, with the names that people know.
+"""`AgentServer`: a worker from a program, with the names of livekit-agents.
 
 server = AgentServer()
 

@@ -19,8 +19,8 @@ def worker_token(api_key: str, api_secret: str) -> str:
 
 
 def renewed_job_token(token: str, api_key: str, api_secret: str, *, room: str = "") -> str:
-    """The same agent's token, valid for another hour: the one that came with the job may have run out by the time its
-    process has to be replaced. `room`: another one than the token's. Raises ValueError for what is no token."""
+    """The same agent's token, valid for another hour: the job's own token may have expired by the time its
+    process has to be replaced. `room`: use another room than the token's. Raises ValueError for an invalid token."""
     try:
         claims = api.TokenVerifier(api_key, api_secret).verify(token, verify_signature=False)
     except Exception as error:

@@ -1,7 +1,7 @@
 """The worker's main process: registered with LiveKit, it takes jobs, gives them to job processes and keeps them alive.
 
-A job whose process is lost is given to another one at once, which joins the room under the same identity and goes on
-from what the job had stored last.
+A job whose process is lost is assigned to another one at once, which joins the room with the same identity and resumes
+from the job's last stored state.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from agent.worker.warm_jobs import start_warm_jobs
 __all__ = ["LiveKitAccount", "NoHooks", "Worker", "WorkerHooks", "WorkerSettings", "WorkerState"]
 
 FAREWELL_S = 15.0  # for jobs that were asked to end politely
-STOP_S = 5.0  # for those that were asked to end at once
+STOP_S = 5.0  # for jobs asked to end at once
 _TELL_EVERY_S = 10.0  # a load that goes up and down around its threshold must not fill the log
 _SETTLING_S = 2.5  # as long as the average of the CPU
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class LiveKitAccount:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """`drain_s`: how long jobs may go on after a request to stop."""
+    """`drain_s`: how long jobs may continue after a request to stop."""
 
     capacity: Capacity = field(default_factory=Capacity)
     placement: PlacementSettings = field(default_factory=PlacementSettings)
@@ -70,13 +70,13 @@ class WorkerHooks(Protocol):
     def job_began(self, job: pb.Job) -> None: ...
 
     def job_says(self, job_id: str, body: Mapping[str, Any]) -> None:
-        """What the job sent with `JobContext.send`."""
+        """A message the job sent with `JobContext.send`."""
 
     def job_restarting(self, job_id: str) -> None:
         """Its process was lost; another one takes it over."""
 
     def job_over(self, job: pb.Job, error: str) -> None:
-        """Ended; `error` is empty unless it failed. A job that was given up has nobody in its room any more."""
+        """The job ended; `error` is empty unless it failed. An abandoned job has no agent in its room any more."""
 
 
 class NoHooks:
@@ -98,7 +98,7 @@ class _Job:
     began_at: float
     state: Mapping[str, Any] | None = None
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
-    ending: bool = False  # nobody wants it to go on: a lost process is not replaced
+    ending: bool = False  # it is ending: a lost process is not replaced
 
 
 @dataclass(slots=True)
@@ -180,7 +180,7 @@ class Worker:
             return "draining"
         if self.machine.state is not WorkerState.REGISTERED:
             return self.connection.trouble or "not registered"
-        return "" if self.processes.count else "there is no job process"
+        return "" if self.processes.count else "no job process"
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -205,11 +205,11 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drain(self, stop_now: asyncio.Event) -> None:
-        """No new jobs; those that run may end by themselves, then are asked to, then are ended."""
+        """Accept no new jobs; running ones may finish, then are asked to end, then are ended."""
         self._draining = True
         self.connection.perform(self.machine.status(self.load.told(self._settings.capacity)))
         if self._jobs:
-            _log.info("draining: %d jobs may go on for up to %.0f s", len(self._jobs), self._settings.drain_s)
+            _log.info("draining: %d jobs may continue for up to %.0f s", len(self._jobs), self._settings.drain_s)
         if await self._until_empty(self._settings.drain_s, stop_now):
             return
         if not stop_now.is_set():
@@ -246,10 +246,10 @@ class Worker:
         now = asyncio.get_running_loop().time()
         if bool(full) != self._told_full and (now >= self._tell_from or self._draining):
             self._told_full, self._tell_from = bool(full), now + _TELL_EVERY_S
-            _log.warning("no further job is taken: %s", full) if full else _log.info("jobs are taken again")
+            _log.warning("not accepting jobs: %s", full) if full else _log.info("accepting jobs again")
         return verdict
 
-    # --- what the machine wants -----------------------------------------------------------------------------------
+    # --- actions of the machine -----------------------------------------------------------------------------------
 
     def _act(self, action: Action) -> None:
         match action:
@@ -298,7 +298,7 @@ class Worker:
             self._jobs[job_id].ending = True
             self.processes.end(job_id, politely=False, reason=reason)
 
-    # --- what the processes tell (PoolEvents) -----------------------------------------------------------------------
+    # --- events from the processes (PoolEvents) -----------------------------------------------------------------------
 
     def job_state(self, message: JobState) -> None:
         if message.job_id in self._jobs:

@@ -45,7 +45,7 @@ class StackFigures:
 
 _HEAD = (
     "", "calls", "set-up ms", "answer ms, median / p95", "barge-in ms, median / p95",
-    "CPU a call, % of a core (agent + gateway + server + SIP)", "memory a call, MiB (before calls, in all)",
+    "CPU per call, % of a core (agent + gateway + server + SIP)", "memory per call, MiB (before calls, total)",
     "never came / failed",
 )  # fmt: skip
 

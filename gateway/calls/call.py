@@ -1,6 +1,6 @@
 """One call: its legs, its conversation, its policy and its one end.
 
-Whatever ends first (the customer hangs up, the agent says goodbye, media never comes, the gateway drains), everything
+Whichever ends first (the customer hangs up, the agent says goodbye, media never comes, the gateway drains), everything
 else is ended from here, once, and one closing record is sent. Each leg has its own `LegOwner`; what its end means for
 the call says the table in `ends.py`.
 """
@@ -51,8 +51,8 @@ CLOSE_LIMIT_S = 5.0
 
 
 class Call:
-    """`run` waits for whatever comes first: the conversation is over, the customer's leg has ended, somebody wants the
-    end. Nothing but `_wind_up` ends anything; all others say why and let it."""
+    """`run` waits for whichever comes first: the conversation is over, the customer's leg has ended, or someone
+    wants the end. Nothing but `_wind_up` ends anything; all others say why and let it."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Call:
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
     ) -> None:
-        """`leg`: the customer's, which nobody has followed yet. `limits` None: whether its audio comes is not ours to
+        """`leg`: the customer's, not followed yet. `limits` None: whether its audio comes is not ours to
         see. `dialler`: who places further legs."""
         now = asyncio.get_running_loop().time
         self._journal = journal
@@ -123,7 +123,7 @@ class Call:
             self._goodbye = asyncio.create_task(self._say_goodbye(reason), name="goodbye")
 
     def end_now(self, reason: str, by: EndedBy = EndedBy.SYSTEM) -> None:
-        """Hang up without a word."""
+        """Hang up without a goodbye."""
         self._because(by, reason)
         self._over.set()
 
@@ -166,7 +166,7 @@ class Call:
         except LegEndedError:
             # The caller was faster than we were; the leg's last event says how it ended.
             await asyncio.wait({self._customer.ended}, timeout=LAST_EVENT_LIMIT_S)
-        except Exception as error:  # noqa: BLE001 - the caller must not be left on a dead line, whatever it was
+        except Exception as error:  # noqa: BLE001 - never leave the caller on a dead line
             self._failed(error)
             if self._customer.acknowledged.is_set() and not self._conversation.begun:
                 await self._conversation.apologize()
@@ -241,7 +241,7 @@ class Call:
             case LegUnfollowed(error=error):
                 if error is not None:
                     self._failed(error)
-                self._because(EndedBy.SYSTEM, "the leg has gone without a word")
+                self._because(EndedBy.SYSTEM, "the leg vanished without an event")
                 self._leg_ended(owner)
 
     def _further_fact(self, owner: LegOwner, fact: LegFact) -> None:
@@ -305,7 +305,7 @@ class Call:
         await self._recording.close(heard=self._customer.acknowledged.is_set())
 
     async def _close_conversation(self, conversing: asyncio.Task[None]) -> None:
-        self._conversation.leg_ended()  # no effect when it is ending by itself
+        self._conversation.leg_ended()  # no effect if it is already ending
         await asyncio.wait({conversing}, timeout=SESSION_LIMIT_S)
         if not conversing.done():
             log.error("session_not_closed")

@@ -1,4 +1,4 @@
-"""What a call is for once it is answered. There are two kinds: with a session of this process, and in a LiveKit room
+"""The conversation of an answered call. There are two kinds: with a session of this process, and in a LiveKit room
 with whoever is there. `Call` owns the legs and the end; a conversation says when it is over."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver", 
 
 @dataclass(frozen=True, slots=True)
 class ConversationOver:
-    """Who ended it and why; by None: it was not ended, the leg has gone."""
+    """Who ended it and why; `by` None: the leg is gone."""
 
     by: EndedBy | None
     reason: str = ""
@@ -25,7 +25,7 @@ class ConversationOver:
 
 @dataclass(frozen=True, slots=True)
 class CallSide:
-    """What a conversation has of its call. `hangs_up(by, reason)` is to be called when it uses the verbs' `hang_up`."""
+    """A conversation's view of its call. Call `hangs_up(by, reason)` when using the verbs' `hang_up`."""
 
     info: CallInfo
     verbs: CallVerbs  # of the customer's leg
@@ -36,7 +36,7 @@ class CallSide:
 
 
 class NotTalking(Exception):
-    """There is no agent (yet, or any more) that could say something; or it is not ours to tell."""
+    """There is no agent (yet, or any more) that could speak, or we cannot control it."""
 
 
 class Conversation(Protocol):
@@ -44,7 +44,7 @@ class Conversation(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether it is told of the end (`leg_ended`) and ends by itself; until then it is cancelled."""
+        """Whether it handles `leg_ended` and ends by itself; otherwise it is cancelled."""
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class Conversation(Protocol):
         """Whether `join` may come before `prepare`: then a call that we place rings while it is prepared."""
 
     async def prepare(self) -> None:
-        """While the phone rings: all that can be ready before the answer. What it raises is the call's end."""
+        """While the phone rings: prepare everything possible before the answer. An exception ends the call."""
 
     def join(self, recorder: Recorder | None) -> LegAudio:
         """The customer's place in the room."""
@@ -68,7 +68,7 @@ class Conversation(Protocol):
         """From the answer until it is over. Takes the digits once it can do something with them."""
 
     async def apologize(self) -> None:
-        """The call was answered, and there will be no conversation: a word to the customer, if there is a way. Never
+        """The call was answered, but there will be no conversation: tell the customer, if possible. Never
         raises."""
 
     def on_hold(self, held: bool) -> None:
@@ -78,10 +78,10 @@ class Conversation(Protocol):
         """End politely."""
 
     def say(self, text: str, *, allow_interruptions: bool) -> None:
-        """In the agent's voice, after what is being said. Raises NotTalking."""
+        """Speak in the agent's voice, after the current speech. Raises NotTalking."""
 
     def leg_ended(self) -> None:
-        """The customer has gone. No effect when it is ending by itself."""
+        """The customer is gone. No effect if it is already ending."""
 
     async def stop(self) -> None:
         """It did not end, or its start has failed half way. May raise."""
@@ -90,7 +90,7 @@ class Conversation(Protocol):
         """After all: leave the room."""
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
-        """After `close`: what it was about, and whose words that is ("persona", "model"); empty: no words. May take
+        """After `close`: its summary and its author ("persona", "model"); empty: none. May take
         seconds."""
 
 

@@ -8,7 +8,7 @@ __all__ = ["EarlyDigits"]
 
 
 class EarlyDigits:
-    """Of one leg. Kept in order, with their times, until there is somebody; from then on passed on at once."""
+    """The digits of one leg, kept in order with their times until there is a receiver; then passed on at once."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[str, float]] = []

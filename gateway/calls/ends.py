@@ -1,4 +1,4 @@
-"""What follows from the end of a leg, as a table. Pure.
+"""What the end of a leg means for the call, as a table. Pure.
 
 The row is the leg's role and the state of the call, the column why the leg has ended; the entry says what to do, in
 order. docs/architecture.md shows it as `python -m gateway.calls.ends` prints it.
@@ -17,9 +17,9 @@ __all__ = ["CallState", "Consequence", "LegEnd", "as_markdown", "consequences"]
 class CallState(StrEnum):
     """Who has the customer."""
 
-    ALERTING = "alerting"  # nobody yet: it has not been answered
+    ALERTING = "alerting"  # nobody yet: not answered
     WITH_AGENT = "with agent"
-    DIALLING = "dialling"  # the agent, while somebody else is being called
+    DIALLING = "dialling"  # the agent, while someone else is being called
     JOINED = "joined"  # a human, and the agent is silent
     ENDING = "ending"  # nobody any more
 
@@ -28,7 +28,7 @@ class LegEnd(StrEnum):
     """Why a leg has ended."""
 
     HUNG_UP = "hung up"  # the other side: BYE, CANCEL
-    NOT_ANSWERED = "not answered"  # it rang: busy, rejected, nobody there, cancelled by us
+    NOT_ANSWERED = "not answered"  # it rang: busy, rejected, no answer, cancelled by us
     ENDED_BY_US = "ended by us"  # the agent, a limit, a drain
     FAILED = "failed"  # no media, no ACK, a fault of ours
     WORKER_LOST = "worker lost"  # the process that held it died
@@ -52,8 +52,8 @@ def _row(entry: tuple[Consequence, ...], **other: tuple[Consequence, ...]) -> Ma
     return {why: other.get(why.name.lower(), entry) for why in LegEnd}
 
 
-# The customer is whom the call is with. A human who leaves, or is lost, leaves the customer to the agent, who is still
-# there: nobody is left on a dead line. A supervisor only listens.
+# The call is with the customer. A human who leaves, or is lost, leaves the customer to the agent, who is still
+# there, so nobody is left on a dead line. A supervisor only listens.
 TABLE: Mapping[LegRole, Mapping[CallState, Mapping[LegEnd, tuple[Consequence, ...]]]] = {
     LegRole.CUSTOMER: {
         CallState.ALERTING: _row(_END),
@@ -65,8 +65,8 @@ TABLE: Mapping[LegRole, Mapping[CallState, Mapping[LegEnd, tuple[Consequence, ..
     LegRole.HUMAN: {
         CallState.ALERTING: _row(_ON),
         CallState.WITH_AGENT: _row(_ON),
-        CallState.DIALLING: _row(_ON),  # the agent has the customer, and is told what became of it
-        CallState.JOINED: _row(_BACK, not_answered=_ON),  # one who still rang was not who talks
+        CallState.DIALLING: _row(_ON),  # the agent has the customer, and is told the outcome
+        CallState.JOINED: _row(_BACK, not_answered=_ON),  # a leg that was still ringing is not the one talking
         CallState.ENDING: _row(_ON),
     },
     LegRole.SUPERVISOR: {state: _row(_ON) for state in CallState},

@@ -1,4 +1,4 @@
-"""What a worker tells the gateway of one call while it happens, all on the axis of the recording.
+"""A worker's reports to the gateway about one call, all on the recording's time axis.
 
 The axis begins with the first frame that the room hands to the leg: that is where the recording begins. Events are
 sent one by one as they happen, so that the record of a call whose worker is killed has everything up to then.
@@ -145,7 +145,7 @@ class Journal:
         self._tell(event_on_axis(event, began_there))
 
     def _pause_recording(self, event: SessionEvent, at: float) -> None:
-        """`at`: when the first key was told of, which is after its tone began; the last key's tone may still sound."""
+        """`at`: when the first key was reported, after its tone began; the last key's tone may still be sounding."""
         if self._recorder is None:
             return
         if isinstance(event, RecordingPaused):

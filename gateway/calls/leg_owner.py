@@ -1,6 +1,6 @@
 """One leg from its first event to its last: what happens to it, whether its peer is alive, and its end.
 
-Each leg has exactly one owner, and nobody else ends it. What it means for the call the owner does not know: it tells
+Each leg has exactly one owner, and nothing else ends it. The owner does not know the call: it reports
 facts to whoever has the call (`Call`), which decides by the table in `ends.py`.
 """
 
@@ -68,14 +68,14 @@ class LegOwner:
         self.role = role
         self.journal = journal
         self.digits = EarlyDigits()
-        self.acknowledged = asyncio.Event()  # only then has it been answered: an INVITE may name anybody
+        self.acknowledged = asyncio.Event()  # only then it counts as answered: an INVITE may name anyone's address
         self.media = asyncio.Event()
         self.ended: asyncio.Future[LegEnded] = loop.create_future()
         self.answered_at: float | None = None  # when the 200 went out or came
         self.held = False
         self._tell = tell
         self._watch = watch
-        self._answering = False  # a 200 is on its way: the leg can't be refused any more
+        self._answering = False  # a 200 is in flight: the leg can no longer be refused
         self._asked_to_end = False
         self._strangers = 0  # packets from elsewhere, when last looked at
         self._following: asyncio.Task[None] | None = None
@@ -86,11 +86,11 @@ class LegOwner:
         return self.journal.leg_id
 
     def follow(self) -> None:
-        """From now on facts are told, until `close`."""
+        """From now on report facts, until `close`."""
         self._following = asyncio.create_task(self._follow(), name="leg events")
 
     def close(self) -> None:
-        """What it has begun stops. The leg itself is ended by `end`."""
+        """Stop its own activities. `end` ends the leg itself."""
         for task in (self._following, self._watching):
             if task is not None:
                 task.cancel()
@@ -104,9 +104,9 @@ class LegOwner:
                 try:
                     self._event(event)
                 except Exception as failure:
-                    # What comes next, the end above all, must not be missed.
+                    # Later events, above all the end, must not be missed.
                     log.error("leg_event_failed", leg_event=event, error=repr(failure), exc_info=failure)
-        except Exception as failure:  # noqa: BLE001 - a leg that can't be followed is ended by who has the call
+        except Exception as failure:  # noqa: BLE001 - a leg that can't be followed is ended by the call's owner
             error = failure
         if not self.ended.done():
             self._tell(self, LegUnfollowed(error))
@@ -200,7 +200,7 @@ class LegOwner:
         try:
             await self.leg.answer(audio)
         except TelephonyError:
-            self._answering = False  # not even begun: the caller is told what is the matter
+            self._answering = False  # not even started: the error is passed on
             raise
 
     async def end(self, reason: str, refusal: tuple[int, str] | None = None) -> None:

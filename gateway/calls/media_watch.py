@@ -4,7 +4,7 @@ RTP is the usual sign of life. A phone that suppresses silence sends none while 
 sign (RFC 3550 section 6). Or comfort noise was the last that came (RFC 3389: once may do for long), or the SDP
 says so (a=silenceSupp, CN): that is believed for `SAID_SO_S`. A call without any sign is a dead line.
 
-RTP that does not come is an alarm after `alarm_s`, unless something shows that it is only silence; the call goes on.
+Missing RTP is an alarm after `alarm_s`, unless something indicates silence suppression; the call continues.
 Without any sign it ends: after `first_limit_s` if there never was one, later after `gap_limit_s`. Not on hold.
 """
 
@@ -21,7 +21,7 @@ SAID_SO_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What has come from the peer since the answer, in packets; `rtp` has all of it but `rtcp`."""
+    """Packets from the peer since the answer; `rtp` counts all except `rtcp`."""
 
     rtp: int = 0
     comfort_noise: int = 0
@@ -47,7 +47,7 @@ class MediaAlarm(Finding):
 
 @dataclass(frozen=True, slots=True)
 class SilenceSuppressed(Finding):
-    """No RTP comes, and nothing is wrong with that. Once a call."""
+    """There is no RTP, which is fine. Once per call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +145,4 @@ class MediaWatch:
         return ""
 
     def _about_rtcp(self, now: float) -> str:
-        return "" if self._rtcp_at is None else f", nor RTCP for {now - self._rtcp_at:.0f} s"
+        return "" if self._rtcp_at is None else f", no RTCP for {now - self._rtcp_at:.0f} s"

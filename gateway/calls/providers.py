@@ -24,7 +24,7 @@ __all__ = ["ProviderSet", "preload_providers"]
 
 log = structlog.get_logger(__name__)
 
-# Loaded late by those who use them, so that other processes don't; in a worker that would be memory of its own.
+# Imported late, only where used: in a worker it would be unshared memory.
 _LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.media.recording_writer", "zoneinfo")
 
 
@@ -58,12 +58,12 @@ class ProviderSet:
         self._shared = SharedByCalls(self._offload)
 
     async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
-        """What the persona files want made once a process. What fails is logged, and tried again by the first call."""
+        """Run the persona files' `prewarm`, once per process. Failures are logged and retried by the first call."""
         for error in await self._shared.warm(makers):
             log.error("prewarm_failed", error=str(error), exc_info=error)
 
     async def cast(self, maker: PersonaMaker, call: CallInfo) -> Cast:
-        """Persona and userdata for one call. Raises BadFactory, FactoryFailed, and what a persona's class raises."""
+        """Persona and userdata for one call. Raises BadFactory, FactoryFailed, and exceptions of a persona's class."""
         return await cast_for(maker, call, self._shared, self._offload)
 
     def session(self, speech: Mapping[str, Any], session: Mapping[str, Any], userdata: Any = None) -> AgentSession:
@@ -82,14 +82,14 @@ class ProviderSet:
         )
 
     def named(self, part: Literal["llm", "tts"], name: str) -> LLM | TTS:
-        """One that a persona names. Raises ValueError for a name that is not known, or a key that is missing."""
+        """A provider named by a persona. Raises ValueError for an unknown name or a missing key."""
         if (part, name) not in self._named:
             build = build_llm if part == "llm" else build_tts
             self._named[part, name] = build(*self._settings.provider(name), self._offload)
         return self._named[part, name]
 
     async def warm(self, speech: Mapping[str, Any]) -> None:
-        """Load and connect, as far as that has not happened, all at once. Raises ProviderError, the first of them."""
+        """Load and connect all that are not ready, in parallel. Raises the first ProviderError."""
         _, stt, llm, tts = self._of(speech)
         results = await asyncio.gather(stt.warm(), llm.warm(), tts.warm(), return_exceptions=True)
         for failure in results:

@@ -1,4 +1,4 @@
-"""The one recording of a call, from its answer to its end, whoever talks."""
+"""The single recording of a call, from its answer to its end, whoever is talking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
 
 
 class RecordingOfCall(Protocol):
-    """What a call does with its recording; how the file is made is for who has the call."""
+    """A call's operations on its recording; the owner of the call decides how the file is created."""
 
     def begin(self) -> WavRecorder | None:
         """Before the answer. None: this call is not recorded."""

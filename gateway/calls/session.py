@@ -32,7 +32,7 @@ CUSTOMER, AGENT = "caller", "agent"  # identities in the room
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """Who talks and how: `session` and `speech` are a route's overrides of the settings."""
+    """Persona and options: `session` and `speech` are a route's overrides of the settings."""
 
     persona: PersonaRef
     speech: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class SessionConversation:
         return self._session.tokens if self._session is not None else (0, 0)
 
     async def prepare(self) -> None:
-        """Raises BadFactory, FactoryFailed, and what a persona's class raises."""
+        """Raises BadFactory, FactoryFailed, and exceptions of a persona's class."""
         cast = await self._providers.cast(load_persona(self._plan.persona), self._side.info)
         self._cast(cast, self._providers.session(self._plan.speech, self._plan.session, cast.userdata))
         try:
@@ -106,7 +106,7 @@ class SessionConversation:
         raise NotImplementedError
 
     def _resumed(self) -> Sequence[ChatMessage] | None:
-        """What was said before, of a conversation that goes on."""
+        """The earlier history of a resumed conversation."""
         return None
 
     async def hold(self) -> ConversationOver:
@@ -125,7 +125,7 @@ class SessionConversation:
                 closed.set_result(event)
 
         async def start() -> None:
-            # In one step with the start: from here on, and not before, the session is told that the leg has ended.
+            # In one step with the start: only from here on the session is told when the leg ends.
             self._session = session
             # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
             loop.call_soon(self._side.digits.flow_to, session.on_digit)
@@ -141,7 +141,7 @@ class SessionConversation:
             async with asyncio.timeout(limit_s):
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if starting.done():
-                    await starting  # raises what it raised
+                    await starting  # re-raises its exception
                 return await closed
         except TimeoutError as error:
             raise TimeoutError("the conversation did not end by itself") from error
@@ -152,7 +152,7 @@ class SessionConversation:
         self._side.hangs_up(ended_by(reason), reason or "hung up")
 
     async def apologize(self) -> None:
-        """Without a session there is nobody to say it."""
+        """Without a session nothing can be said."""
 
     def on_hold(self, held: bool) -> None:
         """Also before the session begins: then it begins on hold."""

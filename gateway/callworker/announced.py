@@ -34,7 +34,7 @@ class Announced:
         return waiting is not None and waiting.done()
 
     async def wait(self, leg_id: str) -> Prepare | None:
-        """What the gateway says of a leg whose INVITE is here; None when it says nothing in time."""
+        """The gateway's announcement of a leg whose INVITE is here; None if there is none in time."""
         waiting = self._waiting(leg_id)
         try:
             async with asyncio.timeout(_WAIT_S):
@@ -57,7 +57,7 @@ class Announced:
 
 class Slots:
     """The gateway counts a slot from a call's `Prepare` to its end on record; PJSIP holds one from the INVITE until the
-    peer has answered the BYE. A call that is only expected holds none, and must not stand for one that lingers."""
+    peer has answered the BYE. A call that is only expected holds none, and must not be counted as lingering."""
 
     def __init__(self, announced: Announced) -> None:
         self._announced = announced
@@ -86,6 +86,6 @@ class Slots:
         self._over.discard(leg_id)
 
     def lingering(self, in_use: int) -> int:
-        """Of PJSIP's `in_use` slots those that it holds for no call that the gateway counts."""
+        """PJSIP's `in_use` slots that it holds for calls which the gateway no longer counts."""
         counted = [leg_id for leg_id in self._invited - self._over if self._announced.is_prepared(leg_id)]
         return max(0, in_use - len(counted) - len(self._dialled - self._over))

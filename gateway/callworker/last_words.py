@@ -1,4 +1,4 @@
-"""What a worker sends to its callers when the gateway, through which all its SIP goes, has died."""
+"""What a worker sends to its callers when the gateway, which relays all its SIP, has died."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["LastWords"]
 
 log = structlog.get_logger(__name__)
 
-_AGAIN_S = (0.5, 1.0)  # RFC 3261 17.1.2.2; nobody is there to take the answer
+_AGAIN_S = (0.5, 1.0)  # RFC 3261 17.1.2.2; nobody can receive the answer
 
 
 class LastWords:
-    """A BYE for each leg, made by the gateway while it lived."""
+    """A BYE for each leg, prepared by the gateway."""
 
     def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._words: dict[str, LastWord] = {}

@@ -1,4 +1,4 @@
-"""What a call worker may not do to the machine, whatever gets into its native parts.
+"""Restricts a call worker, in case its native parts are compromised.
 
 A worker reads packets of strangers with C code. So before its first call it gives up, for good and for its children:
 new privileges (`no_new_privs`, prctl(2)), and, where the kernel has Landlock (5.13 and newer), running programs and
@@ -26,7 +26,7 @@ _MAKE = sum(1 << bit for bit in range(6, 13))  # devices, folders, files, socket
 _LINK = 1 << 13  # from one folder to another: version 2
 _TRUNCATE = 1 << 14  # version 3
 _CHANGES = _WRITE | _REMOVE_FOLDER | _REMOVE_FILE | _MAKE
-_FILE_RIGHTS = _WRITE | _TRUNCATE  # what a rule for a file, not a folder, may hold
+_FILE_RIGHTS = _WRITE | _TRUNCATE  # valid rights in a rule for a file
 
 
 class SandboxRefused(Exception):
@@ -39,7 +39,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def give_up_privileges() -> None:
-    """No program that this process or its children run gains privileges any more. Raises SandboxRefused."""
+    """From now on no program run by this process or its children can gain privileges. Raises SandboxRefused."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise SandboxRefused(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
@@ -52,7 +52,7 @@ def landlock_version() -> int:
 
 def confine_files(writable: Iterable[Path]) -> bool:
     """From now on nothing is run, and files are changed beneath `writable` only (folders that exist, or files). For the
-    calling thread and those that it starts: call it before there are others, after `give_up_privileges`. False where
+    calling thread and threads that it starts: call it before there are others, after `give_up_privileges`. False where
     the kernel has no Landlock. Raises SandboxRefused."""
     version = landlock_version()
     if not version:

@@ -1,4 +1,4 @@
-"""What the gateway tells a call of this worker to do, on behalf of its API."""
+"""Commands from the gateway's API for a call of this worker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Steered:
             raise Refused("not_talking", str(error)) from None
 
     def _send(self, call: Call, digits: str) -> None:
-        """Digits take their time; who asked is told at once whether they can be sent."""
+        """Sending digits takes time; the requester is told at once whether they can be sent."""
         if not call.answered:
             raise Refused("not_talking", "The call has not been answered yet.")
         task = asyncio.create_task(_sent(call, digits), name="digits of the API")

@@ -1,7 +1,7 @@
 """A call worker: one process, one PJSIP endpoint, one asyncio loop, a few calls.
 
 The gateway says over the control channel which call comes (`Prepare`), then its INVITE comes over loopback SIP with
-the leg's id in `X-Trunkline-Leg`. An INVITE that nobody announced is refused: nothing reaches a worker but
+the leg's id in `X-Trunkline-Leg`. An INVITE without announcement is refused: nothing reaches a worker except
 through the edge.
 """
 
@@ -68,13 +68,13 @@ LINGERING_S = 0.1  # between heartbeats while a slot waits to be free
 END_LIMIT_S = 3.0  # for calls to end when the gateway stops, before it kills
 CLOSE_LIMIT_S = 0.5
 BLOCKED_STATUS = 70  # of a process whose event loop did not come back
-PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
+PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer continues while the first calls wait for it
 
 PreparedConversation = Callable[[Prepare, CallSide], Conversation]
 
 
 class SipEndpoint(DiallingEndpoint, Protocol):
-    """What a worker needs of `telephony.pjsua.Endpoint`."""
+    """What a worker needs from `telephony.pjsua.Endpoint`."""
 
     @property
     def sip_port(self) -> int: ...
@@ -104,7 +104,7 @@ class CallWorker:
         conversations: PreparedConversation | None = None,
         makers: Sequence[PersonaMaker] = (),
     ) -> None:
-        """`endpoint` makes the SIP endpoint, given what is to be called with each leg that comes in. `conversations`:
+        """`endpoint` creates the SIP endpoint, given the callback for incoming legs. `conversations`:
         None for local rooms. `makers` of personas are asked what they want made beforehand."""
         self._settings = settings
         self._providers = providers
@@ -118,7 +118,7 @@ class CallWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._prewarming: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
-        self._closing = ""  # why no call is taken any more
+        self._closing = ""  # why no more calls are taken
         self._last_words = LastWords()
         self._dialling = LegDialling(
             self._endpoint, self._slots, self._legs, self._record, settings.calls, self._leg_over
@@ -160,7 +160,7 @@ class CallWorker:
             self._channel.send_past_the_loop(Blocked(function, round(blocked_ms)))
 
     def _gateway_gone(self) -> None:
-        """The channel has closed. Without a `Stop` before, the gateway has died: our BYEs reach nobody any more."""
+        """The channel has closed. Without a previous `Stop`, the gateway has died: our BYEs no longer reach anyone."""
         if not self._stop.is_set():
             self._saying = asyncio.create_task(self._last_words.say(), name="last words")
         self._stop.set()
@@ -179,7 +179,7 @@ class CallWorker:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
         for task in self._tasks:
-            task.cancel()  # whatever holds it up, its record is sent now
+            task.cancel()  # its record is sent now, whatever delays it
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_LIMIT_S)
 
@@ -221,7 +221,7 @@ class CallWorker:
             asyncio.get_running_loop().call_later(INVITE_WAIT_S, self._forget, message.leg_id, "its INVITE never came")
 
     def _forget(self, leg_id: str, reason: str, sip_status: int = 0, by: EndedBy = EndedBy.SYSTEM) -> None:
-        """A prepared call will not come: PJSIP refused its INVITE by itself, or it was lost. Its record is closed from
+        """A prepared call will not arrive: PJSIP refused its INVITE itself, or it was lost. Its record is closed from
         here, which frees its slot."""
         if leg_id in self._calls or not self._announced.forget(leg_id):
             return
@@ -249,7 +249,7 @@ class CallWorker:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("call_not_taken", error=repr(error), exc_info=error)
         # A call leaves cycles with audio in them, some 80 KiB, which the thresholds above would let lie for 150 calls.
-        # What was loaded before the fork is frozen, so this takes less than a millisecond.
+        # Objects from before the fork are frozen, so this takes less than a millisecond.
         asyncio.get_running_loop().call_soon(gc.collect)
 
     async def _take(self, leg: WorkersLeg) -> None:
@@ -331,7 +331,7 @@ class CallWorker:
             self._beat()
 
     def _beat(self) -> None:
-        """Tell the gateway what is held, soon again while slots linger."""
+        """Report the held legs to the gateway, more often while slots linger."""
         held = sorted({*self._legs, *self._announced})
         lingering = self._slots.lingering(self._endpoint.slots_in_use)
         if self._channel is not None:

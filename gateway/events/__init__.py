@@ -1,1 +1,1 @@
-"""What other programs are told while it happens: one catalogue of events, over webhooks and server-sent events."""
+"""Live events for other programs: one catalogue, over webhooks and server-sent events."""

@@ -1,4 +1,4 @@
-"""Where webhooks may be posted to: not into private networks, whatever a name says it is (SSRF).
+"""Where webhooks may be posted to: not into private networks, whatever the host name (SSRF).
 
 A name is looked up once, by this resolver, and the connection goes to one of the addresses that were allowed: a name
 whose address changes between a check and its use (DNS rebinding) gains nothing.

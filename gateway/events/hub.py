@@ -38,7 +38,7 @@ class EventHub:
         self.stream = EventStream(self._next_id())
 
     def observe(self, message: RecordMessage, facts: Sequence[CallFact]) -> None:
-        """A record message, and what it said about calls. Never raises: a call must not suffer from who listens."""
+        """A record message, and its meaning for calls. Never raises: a listener must not affect a call."""
         try:
             for draft in self._translator.drafts(message, facts):
                 self.tell(draft.type, draft.data, draft.call_id)

@@ -37,7 +37,7 @@ class EventPoster(Protocol):
 
 @dataclass
 class FakePoster:
-    """Answers with what is in `answers`, the last one repeated."""
+    """Responds with the items of `answers`, repeating the last one."""
 
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     posted: list[tuple[str, Delivery]] = field(default_factory=list)

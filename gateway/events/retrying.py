@@ -25,7 +25,7 @@ def next_attempt(attempts: int, created: float, now: float, chance: float, asked
 
 @dataclass(slots=True)
 class EndpointHealth:
-    """An endpoint that only fails is parked: what it should get waits, and one delivery every few minutes asks whether
+    """An endpoint that keeps failing is parked: its deliveries wait, and one every few minutes tests whether
     it is back."""
 
     failures: int = 0  # in a row

@@ -26,7 +26,7 @@ class SentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a listener wants to hear. `call_id`: empty for all calls."""
+    """A listener's filter. `call_id`: empty for all calls."""
 
     patterns: Sequence[str] = ("*",)
     call_id: str = ""
@@ -68,17 +68,17 @@ class Subscription:
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """The listener has gone. Idempotent."""
+        """The listener is gone. Idempotent."""
         self.over = True
         self._leave(self)
 
 
 class EventStream:
     def __init__(self, first_id: str) -> None:
-        """`first_id`: an id before all that will come; what is older belongs to another process."""
+        """`first_id`: an ID before all future ones; older IDs belong to another process."""
         self._recent: deque[SentEvent] = deque()
         self._bytes = 0
-        self._gone = first_id  # the last id that is not kept any more
+        self._gone = first_id  # the last ID that is no longer kept
         self._listeners: set[Subscription] = set()
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class EventStream:
             listener.put(sent)
 
     def subscribe(self, patterns: Sequence[str] = ("*",), call_id: str = "", after: str = "") -> Subscription:
-        """`after`: the last id that the listener has seen, of which ids are compared as text; empty: from now on."""
+        """`after`: the last ID that the listener has seen, compared as text; empty: from now on."""
         listener = Subscription(Wish(patterns, call_id), self._listeners.discard)
         if after:
             listener.missed = after < self._gone

@@ -1,4 +1,4 @@
-"""Record messages in, events out. Pure, but for what it remembers of calls that are going on."""
+"""Record messages in, events out. Pure except for its memory of live calls."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Draft:
 
 
 class Translator:
-    """`drafts` is given every record message in order, with what the registry of live calls made of it: that is where
-    an answer and an end are told once."""
+    """`drafts` gets every record message in order, with the registry's result for it, where
+    an answer and an end are reported once."""
 
     def __init__(self) -> None:
         self._going_on: dict[str, dict[str, Any]] = {}  # call id -> who called whom

@@ -1,4 +1,4 @@
-"""Events to URLs: kept in the store until they are taken, tried again for a day. Belongs to the loop."""
+"""Events to URLs: kept in the store until accepted, retried for a day. Used on the loop."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Webhooks:
         self._task = asyncio.create_task(self._run(), name="webhooks")
 
     async def close(self) -> None:
-        """What has not arrived waits in the store for the next start. Idempotent."""
+        """Undelivered events wait in the store for the next start. Idempotent."""
         if self._task is None:
             return
         self._task.cancel()
@@ -144,7 +144,7 @@ class Webhooks:
                     await self._wake.wait()
 
     async def step(self) -> float:
-        """Write down what has happened, post what is due; returns in how many seconds to look again, unless woken."""
+        """Store new events and post due ones; returns the seconds until the next check, unless woken."""
         self._wake.clear()
         await self._keep_books()
         now = self._now()
@@ -190,7 +190,7 @@ class Webhooks:
             log.error("webhook_parked", url=_shown(delivery.endpoint), error=answer.error)
 
     async def _keep_books(self) -> None:
-        """What arrived, what failed and what is new into the store. Raises StoreUnavailable, with nothing forgotten."""
+        """Store delivered, failed and new events. Raises StoreUnavailable without losing any."""
         if self._delivered or self._failed:
             delivered, failed = list(self._delivered), list(self._failed)
             await self._queue.settle(delivered, failed)

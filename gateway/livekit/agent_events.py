@@ -1,4 +1,4 @@
-"""What an agent in another process tells of its session, and what is said where none tells: into the journal."""
+"""Writes to the journal the session events of an agent in another process, or transcriptions if it sends none."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class AgentEvents:
         if event.identity is None or self._is_agent(event.identity):
             self._journal_event(event.payload)
         else:
-            log.warning("agent_event_refused", error=f"{event.identity} is no agent")
+            log.warning("agent_event_refused", error=f"{event.identity} is not an agent")
 
     def transcription(self, event: TranscriptionReceived) -> None:
-        # An agent that tells its session's events has said it there, and better.
+        # An agent that sends session events has already reported it there, and better.
         if self._session_over is None and (said := self._words.take(event)) is not None:
             self._journal.event(self._privacy.masked(said))
 
     async def last(self, limit_s: float) -> None:
-        """Wait for the last event of a session that tells its events."""
+        """Wait for the last event of a session that sends events."""
         if self._session_over is not None:
             await asyncio.wait({self._session_over}, timeout=limit_s)
 
     def close(self) -> None:
-        """What is left of the words is written down."""
+        """Write the remaining words."""
         for said in self._words.rest():
             self._journal.event(self._privacy.masked(said))
 

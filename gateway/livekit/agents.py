@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AgentWatch"]
 
-BACK_S = 7.0  # from its last sign of life: a worker takes 4 to 5 s to miss a process that hangs, and to replace it
+BACK_S = 7.0  # from its last sign of life: a worker takes 4 to 5 s to detect a hung process and replace it
 
 
 class AgentWatch:
@@ -25,7 +25,7 @@ class AgentWatch:
         self, room: LiveKitRoom, died: Callable[[str], None], whose: Callable[[str, str], Awaitable[Silence]]
     ) -> None:
         """`died(identity)` is called on the loop, once for each stay of an agent; a room whose server does not answer
-        is lost. `whose(room, identity)`: what the server says (`telephony.livekit.api.whose_silence`)."""
+        is lost. `whose(room, identity)`: the server's view (`telephony.livekit.api.whose_silence`)."""
         self._room = room
         self._whose = whose
         self._died = died

@@ -1,4 +1,4 @@
-"""What a call worker has once for all its calls in LiveKit rooms."""
+"""What a call worker shares among all its calls in LiveKit rooms."""
 
 from __future__ import annotations
 

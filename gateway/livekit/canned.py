@@ -1,4 +1,4 @@
-"""What a caller is told when there is no LiveKit room to tell it: made ahead by the offline voice, else a tone."""
+"""Announcements to a caller without a LiveKit room: synthesised in advance by the offline voice, else a tone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FALLBACK_VOICE = ("en-us", "en")  # a persona's voice may be another vendor's
 
 
 class CannedSpeech:
-    """One for a process. A sentence is made once for each voice."""
+    """One per process. Each sentence is synthesised once per voice."""
 
     def __init__(self, tts: TTS) -> None:
         self._tts = tts
@@ -36,7 +36,7 @@ class CannedSpeech:
         return apology_tone()
 
     async def make(self, persona: type[Agent]) -> None:
-        """What is missing for this persona. Never raises."""
+        """Synthesise what is missing for this persona. Never raises."""
         async with self._making:
             await self._make(persona)
 

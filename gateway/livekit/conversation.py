@@ -1,6 +1,6 @@
 """A conversation in a LiveKit room: the call worker brings the phone in, LiveKit sends an agent, people may join.
 
-The room is made by the token that joins it, metadata and dispatch included: one WebSocket, while the phone rings. The
+Joining with its token creates the room, with metadata and dispatch: one WebSocket, while the phone rings. The
 phone is answered when its audio is published; until an agent's audio comes the caller hears it ringing.
 """
 
@@ -56,9 +56,9 @@ __all__ = ["LiveKitConversation", "RoomMaker"]
 
 log = structlog.get_logger(__name__)
 
-BREAK_GRACE_S = 1.5  # media goes on for the first second of a connection that breaks, and many are resumed in that
-PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: what is still under way to the phone
-LEFT_GRACE_S = 1.0  # an agent that has left on purpose: its last words, or another one that takes over
+BREAK_GRACE_S = 1.5  # media continues for the first second of a broken connection, and many are resumed by then
+PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: for audio still in transit to the phone
+LEFT_GRACE_S = 1.0  # an agent that has left on purpose: time for its last words, or for another one to take over
 DRAIN_LIMIT_S = 15.0
 LAST_EVENT_LIMIT_S = 1.5  # from the leg's end to the agent's last event
 RoomMaker = Callable[..., LiveKitRoom]
@@ -101,7 +101,7 @@ class LiveKitConversation:
         self._room_name = call_room_name(side.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(side.verbs.send_digits)
-        side.digits.flow_to(lambda digit, _: self._to_room.press(digit))  # which keeps them until somebody is there
+        side.digits.flow_to(lambda digit, _: self._to_room.press(digit))  # which keeps them until an agent is there
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -172,10 +172,10 @@ class LiveKitConversation:
         return room.live and bool(room.speaking_tracks)
 
     async def apologize(self) -> None:
-        """Who was answered is in the room already, and hears its own farewell."""
+        """An answered caller is already in the room and hears its farewell there."""
 
     def on_hold(self, held: bool) -> None:
-        """An agent of ours stands still by the attribute; the limit is here too, for agents that know nothing of it."""
+        """Our agents pause because of the attribute; the limit is also enforced here, for agents that don't."""
         now = self._loop.time()
         if self._room is not None and (self._hold.held(now) if held else self._hold.resumed(now)):
             self._hold_alarm.set()
@@ -189,7 +189,7 @@ class LiveKitConversation:
         raise NotTalking("The agent is a LiveKit job, which cannot be steered from here.")
 
     async def drain(self, reason: str) -> None:
-        """The agent says goodbye, if it is one that can be asked; else a canned sentence does."""
+        """The agent says goodbye if it supports the request; otherwise a canned sentence is played."""
         room = self._joined()
         for who in room.participants:
             if who.kind is ParticipantKind.AGENT:
@@ -208,7 +208,7 @@ class LiveKitConversation:
         self._end(ConversationOver(None))
 
     async def stop(self) -> None:
-        """The leg has gone: the agent is told, and has the last word in the record."""
+        """The leg is gone: tell the agent, and let it send its last events for the record."""
         self._end(ConversationOver(EndedBy.SYSTEM, "error"))
         if self._room is None or not self._room.live:
             return
@@ -225,10 +225,10 @@ class LiveKitConversation:
         if self._room is not None:
             await self._room.close()
 
-    # --- waiting for somebody ------------------------------------------------------------------------------------
+    # --- waiting for an agent ------------------------------------------------------------------------------------
 
     async def _somebody_comes(self) -> bool:
-        """Whether there was somebody, or an end, in time."""
+        """Whether an agent joined, or the call ended, in time."""
         limit_s = self._settings.agent_return_s if self._waits.met else self._settings.agent_timeout_s
         return await self._waits.for_somebody(
             lambda: self._talking or not self._joined().live or self._over.done(), limit_s
@@ -243,7 +243,7 @@ class LiveKitConversation:
         if self._waits.met:
             text = f"agent_lost: the agent has left and none came back within {self._settings.agent_return_s:g} s"
         else:
-            asked = f"no agent worker is registered as '{name}'" if name else "no agent worker takes rooms by itself"
+            asked = f"no agent worker is registered as '{name}'" if name else "no agent worker accepts nameless rooms"
             limit_s = self._settings.agent_timeout_s
             text = f"no_agent: no agent came within {limit_s:g} s: {asked} (start `trunkline worker`), or all are busy"
         self._apologize(text)
@@ -251,13 +251,13 @@ class LiveKitConversation:
     def _agent_died(self, identity: str) -> None:
         """Its worker had time to bring it back."""
         if not self._over.done() and not self._joined().speaking_tracks - {identity}:
-            self._apologize("agent_lost: the agent's process does not answer any more")
+            self._apologize("agent_lost: the agent's process no longer answers")
 
     def _apologize(self, text: str) -> None:
         kind, _, detail = text.partition(": ")
         self._journal.alarm(kind, detail, self._loop.time())
         log.error("no_agent", reason=text)
-        # The shorter one for those who have waited: 10 s after a loss the call is over and its record written.
+        # The shorter one if the caller has already waited: 10 s after a loss the call is over and its record written.
         self._end(
             ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost" if self._waits.met else "goodbye_error"
         )
@@ -290,7 +290,7 @@ class LiveKitConversation:
                 if reason == "client_initiated":
                     self._loop.call_later(LEFT_GRACE_S, self._agent_has_left)
             case RoomMoved(room=name):
-                self._room_name = name  # should it have to be joined anew, then there
+                self._room_name = name  # to rejoin there if necessary
             case Reconnecting():
                 self._journal.alarm("livekit_reconnecting", "the connection to LiveKit broke", event.at)
             case Reconnected(rejoined=True):
@@ -305,7 +305,7 @@ class LiveKitConversation:
         self._changed.set()
 
     def _agent_has_left(self) -> None:
-        """On purpose, without deleting the room: with nobody else to talk to, that is the end."""
+        """The agent left on purpose without deleting the room: without anyone else to talk to, that is the end."""
         room = self._room
         agents = room is not None and any(who.kind is ParticipantKind.AGENT for who in room.participants)
         if room is not None and room.live and not room.speaking_tracks and not agents:
@@ -322,7 +322,7 @@ class LiveKitConversation:
         try:
             reason = str(json.loads(payload or "{}").get("reason") or "hung up")
         except (ValueError, AttributeError) as error:
-            raise LiveKitError(f"the payload is no JSON object: {error}") from error
+            raise LiveKitError(f"the payload is not a JSON object: {error}") from error
         await self._joined().played_out(PLAY_OUT_LIMIT_S)
         self._end(ConversationOver(EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT, reason))
         return "{}"

@@ -1,4 +1,4 @@
-"""The end of a call for which its job or its call worker can do nothing any more: its room is deleted, which hangs up
+"""Ends a call that its job or call worker can no longer end: deletes its room, which hangs up
 and sends the others away.
 
 LiveKit SIP keeps the phone on the line while LiveKit server is away, and for as long as there is a room. So this is
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class RoomEnds(Protocol):
-    """What it needs of `LiveKitApi`."""
+    """What it needs from `LiveKitApi`."""
 
     async def has_people(self, room: str) -> bool:
         """Raises LiveKitError."""
@@ -35,7 +35,7 @@ class RoomEnds(Protocol):
 
 
 async def end_room(api: RoomEnds, room: str) -> None:
-    """Unless people are in it, whom the caller may be talking to. Never raises."""
+    """Unless people are in it, who may be talking to the caller. Never raises."""
     loop = asyncio.get_running_loop()
     deadline, told = loop.time() + LIMIT_S, False
     while True:
@@ -46,7 +46,7 @@ async def end_room(api: RoomEnds, room: str) -> None:
         except NotInRoom:
             return
         except LiveKitError as error:
-            # All else may pass: a server without its Redis, or one that was just started, has errors of many names.
+            # Anything else may be transient: a server without its Redis, or just started, gives various errors.
             hopeless = isinstance(error, LiveKitRefused) or loop.time() > deadline
             if hopeless or not told:
                 told = True
@@ -70,7 +70,7 @@ class RoomEndings:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Waits for those that are under way, 5 s at most."""
+        """Waits for pending ones, 5 s at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_LIMIT_S)
         for task in self._tasks:

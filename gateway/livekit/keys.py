@@ -1,4 +1,4 @@
-"""Pressed keys on their way from one side to the other: in order, one after the other, and kept until the other side
+"""Key presses on their way to the other side: in order, one at a time, and kept until the other side
 is there."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Keys:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="keys")
 
     def close(self) -> tuple[asyncio.Task[None], ...]:
-        """What is to be cancelled."""
+        """The task to cancel."""
         return () if self._task is None else (self._task,)
 
     async def _run(self) -> None:

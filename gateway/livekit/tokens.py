@@ -28,7 +28,7 @@ class CallRoomTokens:
             request.identity,
             name=request.name,
             can_publish=request.can_publish and not request.hidden,
-            # Agents tell the call worker events by data, and of somebody hidden LiveKit does not say who sent it.
+            # Agents send events to the call worker as data, and LiveKit does not reveal a hidden sender.
             can_publish_data=False,
             sources=("microphone",),
             can_subscribe=request.can_subscribe,

@@ -55,7 +55,7 @@ class SpokenWords:
         return None
 
     def rest(self) -> list[SessionEvent]:
-        """The call is over: what was begun, as far as it came."""
+        """The call is over: write unfinished segments as far as received."""
         segments = sorted(self._open.values(), key=lambda segment: segment.at)
         self._open.clear()
         return [message for segment in segments if (message := _message(segment)) is not None]

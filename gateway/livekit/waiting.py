@@ -1,4 +1,4 @@
-"""What the caller hears while there is nobody to talk to: no agent yet or any more, or no connection to LiveKit."""
+"""What the caller hears while there is no agent, or no connection to LiveKit."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class CallerWaits:
         self._announcer = announcer
         self._one_moment = one_moment
         self._change = change
-        self._asked_to_wait = False  # since somebody was there
-        self.met = False  # somebody was there to talk to
+        self._asked_to_wait = False  # since an agent was there
+        self.met = False  # an agent has been there
 
     def talk(self) -> None:
-        """Somebody is there."""
+        """An agent is there."""
         self.met, self._asked_to_wait = True, False
 
     async def for_somebody(self, came: Callable[[], bool], limit_s: float) -> bool:

@@ -1,6 +1,6 @@
 """The gateway's eye on LiveKit: is the server there, does it know our keys, does anybody serve our calls?
 
-Of the server it only warns: one that is away now may be back when the next call comes. The rooms of calls whose call
+A missing server only causes a warning: it may be back for the next call. The rooms of calls whose call
 worker is lost are ended; LiveKit server would miss that participant after 20 s, and the agent would talk on.
 """
 
@@ -29,7 +29,7 @@ _KEEP_S = 120.0  # a call's trouble is a warning for this long, unless a later c
 
 
 async def check_livekit(settings: LiveKitSettings) -> str:
-    """What is wrong, with what to do; empty: nothing. Raises SecretMissing."""
+    """The problem and its remedy; empty if there is none. Raises SecretMissing."""
     api = LiveKitApi(access_of(settings))
     try:
         await api.check()

@@ -1,4 +1,4 @@
-"""The phone in a job's room: when it is answered, and when it has gone, by whomever's doing."""
+"""The phone in a job's room: when it is answered, and when and why it is gone."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["REJOINED", "SIP_LOST", "CallerWatch"]
 
-ANSWER_LIMIT_S = 5.0  # LiveKit SIP answers a call that comes in 1 s after somebody hears it, at the latest
+ANSWER_LIMIT_S = 5.0  # LiveKit SIP answers an incoming call at most 1 s after someone listens to it
 RINGING_LIMIT_S = 85.0  # of a call that it dials: LiveKit server waits 80 s for an answer
-RETURN_S = 5.0  # who was there before our connection broke, and not after, may be on the way back as well
-SIP_LOST = "livekit_sip_lost: LiveKit SIP, which brought the call, does not answer any more, or has ended it unnoticed"
+RETURN_S = 5.0  # a participant missing after our connection broke may be rejoining as well
+SIP_LOST = "livekit_sip_lost: LiveKit SIP no longer answers, or has ended the call unnoticed"
 REJOINED = "the call had been answered before LiveKit server went away, and its conversation is over"
-NOT_BACK = "the caller was not there any more after the connection to LiveKit had broken"
+NOT_BACK = "the caller was gone after the connection to LiveKit broke"
 _NOBODYS_WISH = frozenset({"connection_timeout", "media_failure", "sip_trunk_failure"})  # LiveKit's disconnect reasons
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class CallerWatch:
         self._loop = asyncio.get_running_loop()
         self._return_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
-        self.rejoined = False  # told as an answer as well: somebody is on the line
+        self.rejoined = False  # also reported as an answer: someone is on the line
         self._unsubscribe = room.subscribe(self._happened)
         self._asking: asyncio.Task[None] | None = None
         if caller.attributes.get(HELD_ATTRIBUTE) == HELD:
@@ -120,7 +120,7 @@ class CallerWatch:
         self._answered()
 
     def _heard(self) -> None:
-        """It may also be the ringing that somebody called hears."""
+        """It may also be a dialled phone that is ringing."""
         if not self._is_answered and self._answer_timer is None:
             limit_s = ANSWER_LIMIT_S if self._inbound else RINGING_LIMIT_S
             self._answer_timer = self._loop.call_later(limit_s, self._has_rejoined)
@@ -134,7 +134,7 @@ class CallerWatch:
 
     def _left(self, reason: str) -> None:
         if reason == "connection_lost" or not (reason or self._room.live):
-            self._missing = True  # it is our own connection that has broken: everybody has gone, as seen from here
+            self._missing = True  # our own connection has broken, so everyone appears to be gone
         elif reason in ("", "client_initiated"):
             self._is_gone("hung up", EndedBy.CALLER)
         else:

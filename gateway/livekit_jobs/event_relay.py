@@ -34,7 +34,7 @@ def packet_of(event: SessionEvent, now: float, unix_s: float, tokens: tuple[int,
 
 class EventRelay:
     def __init__(self, room: LiveKitRoom, identity: str, tokens: Callable[[], tuple[int, int]]) -> None:
-        """`identity`: who is told. `tokens`: of the session so far, told with its last event."""
+        """`identity`: the receiver. `tokens`: the session's usage, sent with its last event."""
         self._room = room
         self._identity = identity
         self._tokens = tokens
@@ -46,7 +46,7 @@ class EventRelay:
         self._queue.put_nowait(packet_of(event, asyncio.get_running_loop().time(), time.time(), tokens))
 
     async def close(self, limit_s: float = 1.0) -> None:
-        """Send what is left, for at most so long."""
+        """Send the rest, within this time."""
         self._queue.put_nowait(None)
         await asyncio.wait({self._task}, timeout=limit_s)
         self._task.cancel()

@@ -58,7 +58,7 @@ class HostedWorker:
         return await WarmWorkers.sharing(self._forks.start(_CALLS, on_exit))
 
     async def start(self, store: CallStore, record: Callable[[RecordMessage], None]) -> None:
-        """Returns once LiveKit knows the worker, or has kept it waiting for 5 s. Raises OSError when it cannot run."""
+        """Returns once LiveKit knows the worker, or has kept it waiting for 5 s. Raises OSError if it cannot run."""
         self._record = record
         self._lock = await end_what_was_left(store, self._settings, self._record)
         try:
@@ -79,7 +79,7 @@ class HostedWorker:
         return (f"the agent worker takes no calls: {trouble}",) if trouble and not self._stop.is_set() else ()
 
     async def drain(self, stop_now: asyncio.Event) -> None:
-        """Let jobs end, as `trunkline worker` does when it is told to stop; at once when `stop_now` is set."""
+        """Let jobs end, as `trunkline worker` does at shutdown; at once if `stop_now` is set."""
         self._stop.set()
         if self._task is None or self._task.done():
             return
@@ -113,7 +113,8 @@ class HostedWorker:
         log.info("agent_worker", url=url)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Long after the start: keys that LiveKit knows no more, as a rule. Calls that run go on without it."""
+        """Long after the start, usually because LiveKit no longer accepts the keys. Running calls continue without
+        it."""
         if task.cancelled() or self._stop.is_set():
             return
         error = task.exception()

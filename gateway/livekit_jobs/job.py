@@ -92,7 +92,7 @@ class JobCall:
             plan = plan_of_metadata(self._ctx.job.metadata, self._ctx.job.room.metadata)
             return None if plan is None else self._parts.with_known_persona(plan)
         except BadMetadata as error:
-            return error  # raised when somebody is there to hear of it
+            return error  # raised later, when it can be handled
 
     async def _phone(
         self, room: LiveKitRoom, plan: JobPlan | BadMetadata | None, stored: Mapping[str, Any] | None
@@ -265,7 +265,7 @@ def _opened(plan: JobPlan) -> CallOpened:
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:
-    """Wait for it, also when this is cancelled meanwhile: the room may be closed while its call is wound up."""
+    """Wait for it even if cancelled meanwhile: the room may be closed while the call is being finished."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({task})

@@ -26,11 +26,11 @@ __all__ = ["LEFT_ALONE", "JobRecords", "refusal_body"]
 
 log = structlog.get_logger(__name__)
 REFUSED = "refused"
-LEFT_ALONE: Mapping[str, Any] = {"message": "left_alone"}  # what a job sends that could not hang up
+LEFT_ALONE: Mapping[str, Any] = {"message": "left_alone"}  # sent by a job that could not hang up
 
 
 def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
-    """What a job sends about a call that nobody is there for."""
+    """Sent by a job about a call without anyone in it."""
     return {
         "message": REFUSED,
         "info": asdict(refusal.info),
@@ -42,7 +42,7 @@ def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
 
 
 class JobRecords(NoHooks):
-    """Implements `WorkerHooks`: what jobs say goes into the store; a job that is given up leaves a record too."""
+    """Implements `WorkerHooks`: jobs' messages go into the store; abandoned jobs get a record too."""
 
     def __init__(self, put: Callable[[RecordMessage], None], end_room: Callable[[str], None] = lambda _: None) -> None:
         """`end_room(name)` is called after a job that failed, or could not hang up: its caller is still in the room."""

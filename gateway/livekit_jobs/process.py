@@ -1,4 +1,4 @@
-"""What job processes share: loaded in their warm parent, made anew in each."""
+"""What job processes share: loaded in their warm parent, created again in each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.livekit_jobs.parts import JobParts
 
 __all__ = ["preload", "prewarm"]
 
-PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer goes on beside the first calls, which wait for it
+PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer continues while the first calls wait for it
 
 _dialplans: list[Dialplan] = []  # of the warm parent, for its forks
 

@@ -27,7 +27,7 @@ class LateRecorder:
 
 
 class ContinuedRecordingFile:
-    """A `RecordingFile` that goes on with the recording of a process that was lost: what is missing up to `at_ms` on
+    """A `RecordingFile` that continues the recording of a lost process: the gap up to `at_ms` on
     its time axis is silence. The recorder believes that the file begins with it."""
 
     def __init__(self, path: Path, at_ms: float) -> None:

@@ -1,7 +1,8 @@
 """Which conversation a job is about. Pure: job metadata and the caller's attributes in, a plan or a refusal out.
 
 A room that Trunkline's gateway bridges says all of it in its metadata: the gateway has asked the dialplan, and writes
-the record. A room of LiveKit SIP says who calls whom in the phone's attributes: the dialplan is asked here.
+the record. In a room of LiveKit SIP the phone's attributes have caller and called number: the dialplan is evaluated
+here.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class JobPlan:
 
 @dataclass(frozen=True, slots=True)
 class JobRefusal:
-    """Nobody is there for this call."""
+    """Nobody answers this call."""
 
     info: CallInfo
     rule: str
@@ -73,7 +74,7 @@ class JobRefusal:
 
 
 def plan_of_metadata(*texts: str) -> JobPlan | None:
-    """The plan in the first of the texts (the job's metadata, the room's) that is Trunkline's; None: none is. Raises
+    """The plan in the first of the texts (the job's metadata, the room's) that is Trunkline's, or None. Raises
     BadMetadata."""
     for text in texts:
         try:
@@ -92,8 +93,8 @@ def plan_of_attributes(
     now: datetime,
     region: str | None,
 ) -> JobPlan | JobRefusal:
-    """What the dialplan says of a phone with these attributes. `room`, which must be unique, names calls without an id
-    of LiveKit SIP. A call that LiveKit SIP has dialled is the persona's whose number it shows."""
+    """The dialplan's decision for a phone with these attributes. `room`, which must be unique, is the ID of calls
+    without one of LiveKit SIP. A call that LiveKit SIP has dialled is the persona's whose number it shows."""
     ours = attributes.get("sip.trunkPhoneNumber", "")
     theirs = attributes.get("sip.phoneNumber") or None
     if not ours:
@@ -115,7 +116,7 @@ def plan_of_attributes(
 
 
 def _info(attributes: Mapping[str, str], room: str, ours: str, theirs: str | None) -> CallInfo:
-    """`ours`: the trunk's number, `theirs`: the phone's. LiveKit SIP names the rule of calls that come in; those that
+    """`ours`: the trunk's number, `theirs`: the phone's. LiveKit SIP names the rule of incoming calls; those that
     it dials have none."""
     dialled = "sip.ruleID" not in attributes and bool(ours)
     return CallInfo(

@@ -37,7 +37,7 @@ __all__ = ["end_what_was_left", "make_worker", "program_of", "run_worker"]
 
 
 def program_of(settings: Settings, keys: tuple[str, str]) -> Program:
-    """What the job processes run."""
+    """The program of the job processes."""
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"
     return Program(
@@ -59,7 +59,7 @@ def make_worker(
     end_room: Callable[[str], None],
     start_forks: StartForks = start_warm_jobs,
 ) -> Worker:
-    """`record` takes what jobs say of calls that no gateway bridges, `end_room` the rooms of jobs that are given up.
+    """`record` gets jobs' messages about calls not bridged by a gateway, `end_room` the rooms of abandoned jobs.
     Raises WorkerCannotRun."""
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"

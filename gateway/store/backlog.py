@@ -1,7 +1,7 @@
-"""What waits to be written: an ordered queue with places of its own for each kind of message. Pure.
+"""Messages waiting to be written: an ordered queue with separate limits per kind of message. Pure.
 
-Nobody's traffic takes the places of others: refused attempts, which anybody can cause, have theirs, beginnings and
-ends of calls theirs, those of legs and transfers theirs, and what is said in calls too. So a flood costs no call its
+Kinds don't compete for space: refused attempts, which anyone can cause, have their own limit, as do beginnings and
+ends of calls, those of legs and transfers, and events in calls. So a flood costs no call its
 record.
 """
 
@@ -28,7 +28,7 @@ _OF_LEGS = (LegOpened, LegClosed, TransferBegan, TransferEnded)
 
 class Backlog:
     """Places are events; a message without events takes one. `bound` holds for events; half as many beginnings and
-    ends of calls, as many of legs and transfers, and a quarter as many refused attempts, may wait beside them. Calls
+    ends of calls, as many of legs and transfers, and a quarter as many refused attempts, may wait in addition. Calls
     are written before refusals."""
 
     def __init__(self, bound: int) -> None:
@@ -40,7 +40,7 @@ class Backlog:
         self._events = 0  # places taken by messages with events
         self._ends = 0  # places taken by beginnings and ends of calls
         self._legs = 0  # the same, of legs and transfers
-        self.on_kept: Callable[[RecordMessage], None] | None = None  # told of each message that is taken in
+        self.on_kept: Callable[[RecordMessage], None] | None = None  # called with each accepted message
         self.dropped_events = 0
         self.dropped_records = 0
         self.dropped_refusals = 0
@@ -76,7 +76,7 @@ class Backlog:
         return batch
 
     def put_back(self, batch: Sequence[RecordMessage]) -> None:
-        """What was taken and could not be written, to the front: whatever its size, as it was accepted before."""
+        """Put messages that could not be written back to the front, ignoring limits, as they were accepted before."""
         for message in reversed(batch):
             if isinstance(message, CallRecord):
                 self._refusals.appendleft(message)

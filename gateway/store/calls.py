@@ -1,11 +1,11 @@
 """`CallStore`: the call records of one database. Every method is a coroutine; the database's threads work.
 
-Exactly one record an attempt, whatever comes twice or late:
+Exactly one record per attempt, despite duplicate and late messages:
 
 - the first outcome stands. `finish` after another `finish`, `worker_lost` or `fail_open` changes no outcome, end or
-  reason; it only adds what is still missing (answer time, recording, media figures, tokens);
-- a second `begin` of a call changes nothing; events that come after the end are kept and the transcript is made anew;
-- events and an end for a call that never began are refused with a log line: they never make up a record.
+  reason; it only adds missing values (answer time, recording, media figures, tokens);
+- a second `begin` of a call changes nothing; events after the end are kept and the transcript is rebuilt;
+- events and an end for a call that never began are refused with a log line: they never create a record.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class CallStore:
-    """Made by `CallStore.open`."""
+    """Created by `CallStore.open`."""
 
     def __init__(self, database: Database, gateway_id: str = "") -> None:
         self._database = database
@@ -119,7 +119,7 @@ class CallStore:
         Raises StoreUnavailable when the same may work later, ValueError or another error for a message that cannot be
         stored at all.
         """
-        kept = tuple(messages)  # the caller's list may change when the caller is cancelled
+        kept = tuple(messages)  # the caller's list may change if the caller is cancelled
 
         def store(connection: Connection) -> None:
             transaction = Transaction(connection, again=again, gateway_id=self._gateway_id)
@@ -130,7 +130,7 @@ class CallStore:
         await self._database.write(store)
 
     async def open_calls(self, *, of_livekit_worker: bool = False) -> tuple[CallRecord, ...]:
-        """Those that go on, or that a process left open when it died (see `fail_open`)."""
+        """Calls in progress, or left open by a process that died (see `fail_open`)."""
 
         def found(connection: Connection) -> tuple[CallRecord, ...]:
             query = select(calls).where(calls.c.outcome.is_(None), self._ours(of_livekit_worker))
@@ -140,7 +140,7 @@ class CallStore:
 
     async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
         """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
-        sign of life (last event, answer or start), as nobody knows how long the line stood after that. Legs and
+        sign of life (last event, answer or start), as it is unknown how long the call lasted after that. Legs and
         transfers that were left open end with their calls.
 
         Other gateways and LiveKit agent workers may share the store, and each ends its own only."""
@@ -164,12 +164,12 @@ class CallStore:
         return left
 
     def _ours(self, of_livekit_worker: bool) -> ColumnElement[bool]:
-        """Calls of this gateway, or of the agent worker beside it."""
+        """Calls of this gateway, or of its agent worker."""
         mine = (calls.c.worker == LIVEKIT_WORKER) == of_livekit_worker
         return and_(mine, calls.c.gateway_id == self._gateway_id) if self._gateway_id else mine
 
     async def redact(self, call_id: str, *, digits_only: bool) -> RedactedCall:
-        """Take what was said and keyed out of a call's record. Its old rows are in the file until `compact`. Raises
+        """Remove speech and keyed digits from a call's record. Its old rows remain in the file until `compact`. Raises
         NoSuchCall, CallGoesOn."""
         return await self._database.write(lambda connection: redact_rows(connection, call_id, digits_only=digits_only))
 

@@ -1,6 +1,6 @@
 """The database, and the threads that work with it in place of the loop.
 
-SQLAlchemy's asyncio extension would compile statements on the loop, and load `sqlalchemy.orm`: 6 MiB a process.
+SQLAlchemy's asyncio extension would compile statements on the loop, and load `sqlalchemy.orm`: 6 MiB per process.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Backend(Protocol):
         """Bring the schema up to date, and prove that the database can be used."""
 
     def in_words(self, error: BaseException) -> str:
-        """What the driver says, on one line, and what can be done about it."""
+        """The driver's message on one line, with a remedy."""
 
     def check(self) -> None:
         """Before each write. Raises OSError when it would be lost."""
 
     def trouble_of(self, error: Exception) -> str | None:
-        """What is wrong with the store, so that the same may work later; None when it is what was asked of it: a row
+        """The error if it is a problem of the store, so that a retry may work; None if it is one of the request: a row
         that breaks a rule, a value that no column takes."""
 
     def doubts(self, error: Exception) -> bool:
-        """Whether the connections have to be made anew after it."""
+        """Whether connections must be reopened after it."""
 
     def compact(self) -> None:
         """Leave nothing that was deleted. Raises StoreUnavailable."""
@@ -136,7 +136,7 @@ class Database:
         except StoreError:
             raise
         except Exception as error:
-            # What is stored may have been damaged in ways that the database does not notice.
+            # Stored data may be damaged in ways that the database does not notice.
             damaged = isinstance(error, (exc.SQLAlchemyError, ValueError, TypeError, KeyError))
             if (trouble := self._backend.trouble_of(error)) is None and not damaged:
                 raise
@@ -151,7 +151,7 @@ class Database:
             raise
         except Exception as error:
             # It may come from the driver, as no statement of SQLAlchemy's is involved.
-            raise StoreUnavailable(f"the store cannot be written anew: {' '.join(str(error).split())}") from error
+            raise StoreUnavailable(f"the store cannot be rewritten: {' '.join(str(error).split())}") from error
 
     async def close(self) -> None:
         """Idempotent. Waits for the work that has been asked for, within the backend's patience."""

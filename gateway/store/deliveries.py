@@ -34,7 +34,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A failed delivery: when it is due again. `due` None: it is given up and dropped."""
+    """A failed delivery: when it is due again. `due` None: give up and drop it."""
 
     delivery: Delivery
     due: float | None
@@ -45,10 +45,10 @@ class DeliveryQueue(Protocol):
     """All may raise StoreUnavailable."""
 
     async def add(self, new: Sequence[Delivery]) -> None:
-        """They are due at once. One that is there already (same event and endpoint) is left out."""
+        """Add deliveries, due at once. Existing ones (same event and endpoint) are skipped."""
 
     async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
-        """What is due, oldest first, at most so many for each endpoint; nobody else gets them for `lease_s`."""
+        """Due deliveries, oldest first, with a limit per endpoint; nobody else gets them for `lease_s`."""
 
     async def settle(self, delivered: Sequence[Delivery], failed: Sequence[Retry]) -> None: ...
 
@@ -95,7 +95,7 @@ class StoredDeliveries:
         def write(connection: Connection) -> list[Delivery]:
             found: list[Delivery] = []
             for endpoint, most in shares.items():
-                due = (  # SQLite, whose writers wait for each other, has no locks of rows
+                due = (  # SQLite, whose writers are serialised, has no row locks
                     select(deliveries)
                     .where(deliveries.c.endpoint == endpoint, deliveries.c.due <= now)
                     .order_by(deliveries.c.due, deliveries.c.id)
@@ -146,7 +146,7 @@ class StoredDeliveries:
 
 
 class FakeDeliveries:
-    """A queue in memory. `fail_next`: errors to raise first, one a call."""
+    """A queue in memory. `fail_next`: errors to raise first, one per call."""
 
     def __init__(self) -> None:
         self.rows: OrderedDict[int, tuple[Delivery, float]] = OrderedDict()  # with when they are due

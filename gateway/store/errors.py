@@ -28,7 +28,7 @@ class SchemaTooNew(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """The file is no SQLite database, or not a whole one. It is never written to."""
+    """The file is not a complete SQLite database. It is never written to."""
 
     def __init__(self, path: Path, cause: str) -> None:
         super().__init__(
@@ -42,4 +42,4 @@ class StoreUnavailable(StoreError):
 
 
 class BadCursor(StoreError, ValueError):
-    """A list cursor that was not made by this store."""
+    """A list cursor that this store did not issue."""

@@ -1,6 +1,6 @@
 """Legs and transfers: what their messages do to the tables, and their rows as records.
 
-As with calls, first facts win: what comes twice adds only what is missing, and an end is written once.
+As with calls, first facts win: duplicates add only missing values, and an end is written once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
     "transfers_of",
 ]
 
-_LATE = ("answered_at", "media", "first_rtp_ms", "media_alarms")  # what a late end may add
+_LATE = ("answered_at", "media", "first_rtp_ms", "media_alarms")  # columns that a late end may add
 _SHARED_BEGINNING = (
     "call_id", "direction", "trunk", "called", "caller", "sip_call_id", "worker", "started_at",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def end_left_open(connection: Connection, closed: CallClosed) -> None:
 
 
 def lose(connection: Connection, lost: WorkerLost) -> None:
-    """Legs of a worker that has died, whose calls go on."""
+    """End the legs of a dead worker whose calls continue."""
     come = _lost(Outcome.WORKER_LOST, lost.at, lost.reason)[0]
     connection.execute(update(legs).where(legs.c.leg_id.in_(lost.leg_ids), legs.c.outcome.is_(None)).values(come))
 
@@ -171,7 +171,7 @@ def transfers_of(connection: Connection, call_id: str) -> tuple[TransferRecord, 
 
 
 def _lost(outcome: Outcome, at: datetime, reason: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The end of what was left open, as columns of `legs` and of `transfers`."""
+    """The end of legs and transfers left open, as columns."""
     why = encodable(reason)
     leg = {"outcome": outcome, "ended_at": at, "end_reason": why, "ended_by": EndedBy.SYSTEM}
     return leg, {"outcome": outcome, "ended_at": at, "reason": why}

@@ -16,7 +16,7 @@ __all__ = ["StoreLock"]
 class StoreLock:
     """Held until `release`, or until the process ends, however it ends. Children that are started don't inherit it.
 
-    What is locked is the database file itself, by whatever name (a link, another mount) it was reached: with flock,
+    The lock is on the database file itself, whatever name (a link, another mount) it was reached by: with flock,
     which SQLite's own locks do not see. To close a file that SQLite has open in this process would take SQLite's locks
     away (POSIX): so release it after the store has been closed.
     """
@@ -28,7 +28,7 @@ class StoreLock:
     def take(cls, store: Path) -> Self:
         """Makes an empty database file where there is none. Raises StoreInUse, or StoreError when there can be no such
         file."""
-        lock = cls.beside(store)  # what versions before this one hold
+        lock = cls.beside(store)  # held by earlier versions
         try:
             lock._fds.append(_locked(store, store))
         except BaseException:
@@ -38,7 +38,7 @@ class StoreLock:
 
     @classmethod
     def beside(cls, store: Path, role: str = "") -> Self:
-        """For those who share the store with a gateway: `<store>[.role].lock` only. Raises as `take`."""
+        """For programs that share the store with a gateway: `<store>[.role].lock` only. Raises as `take`."""
         real = Path(os.path.realpath(store))
         with suppress(OSError):
             real.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -26,7 +26,7 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def upgrade(url: str, password: str = "") -> str:
-    """Apply what is missing, in one transaction; return the schema's revision. Idempotent, and safe when two
+    """Apply missing migrations in one transaction; return the schema's revision. Idempotent, and safe when two
     processes do it at once: the second waits. `url`: `sqlite:///…` or `postgresql://…`, the latter with `password`.
 
     Raises SchemaTooNew when the database has a revision that is not known here; the database is left as it was.

@@ -23,7 +23,7 @@ __all__ = ["PostgresDatabase"]
 
 READERS = 2
 _CONNECT_S = 5
-# A peer that has gone without a word is noticed within some 15 s, by us and by the server, which then frees our lock.
+# A silently lost peer is noticed within about 15 s, by us and by the server, which then frees our lock.
 _KEEPALIVE: dict[str, int] = {
     "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000,
 }  # fmt: skip
@@ -72,7 +72,7 @@ class PostgresDatabase:
         return said
 
     def check(self) -> None:
-        """A database that is away says so by itself."""
+        """An unreachable database reports that itself."""
 
     def trouble_of(self, error: Exception) -> str | None:
         if isinstance(error, (StoreInUse, exc.TimeoutError, OSError, MemoryError)):
@@ -88,7 +88,7 @@ class PostgresDatabase:
         return False
 
     def compact(self) -> None:
-        """Write the tables anew: until then old rows are in pages that nothing points to. Needs their owner."""
+        """Rewrite the tables: until then old rows remain in unreferenced pages. Requires table ownership."""
         connection = self.write_engine.raw_connection()
         try:
             session: Any = connection.driver_connection

@@ -38,7 +38,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFilters:
-    """Which calls to list; None: any. `since` <= started_at < `until`. `live`: only calls that still go on."""
+    """Which calls to list; None: any. `since` <= started_at < `until`. `live`: only calls in progress."""
 
     called: str | None = None
     caller: str | None = None
@@ -91,7 +91,7 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         if at.tzinfo is None or not isinstance(call_id, str):
             raise ValueError("not a place in the list")
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise BadCursor("the cursor is not one that this list gave out") from error
+        raise BadCursor("invalid cursor") from error
     return at, call_id
 
 
@@ -125,5 +125,5 @@ def turn_to_json(turn: Turn) -> str:
 
 
 def fields_of(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of `calls` or `legs` as the model's fields: what has not come yet is left to the model's defaults."""
+    """A row of `calls` or `legs` as the model's fields: missing values get the model's defaults."""
     return {name: value for name, value in row.items() if value is not None or name == "caller"}

@@ -21,7 +21,7 @@ class NoSuchCall(LookupError):
 
 
 class CallGoesOn(Exception):
-    """Only calls that are over can be redacted: what they still say would come after."""
+    """Only ended calls can be redacted: later messages would not be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is kept for how long: finding old calls, and taking them or parts of them out of the tables."""
+"""Retention: finds old calls and removes them, or parts of them, from the tables."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Place = tuple[datetime, str]  # of a call in the order of time: started_at, call
 
 
 class Kept(StrEnum):
-    """What a limit of age is for."""
+    """What an age limit applies to."""
 
-    RECORDS = "records"  # all that is known of a call, its recording included
+    RECORDS = "records"  # everything about a call, including its recording
     RECORDINGS = "recordings"
     TRANSCRIPTS = "transcripts"  # and all events of the conversation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Calls that are over, `since` <= started_at < `until`. `dialplan`: only those that a rule of this file took.
+    """Ended calls, `since` <= started_at < `until`. `dialplan`: only those that a rule of this file took.
     `gateway_id`: only those of this gateway; empty: all."""
 
     since: datetime | None = None
@@ -73,7 +73,7 @@ def find_calls(connection: Connection, selection: Selection, after: Place | None
 def find_old(
     connection: Connection, selection: Selection, what: Kept, after: Place | None, limit: int
 ) -> list[OldCall]:
-    """Calls that still have what is to go, oldest first."""
+    """Calls that still have data to remove, oldest first."""
     query = select(calls.c.call_id, calls.c.started_at, calls.c.recording).where(*selection.conditions())
     if what is Kept.RECORDINGS:
         query = query.where(calls.c.recording.is_not(None))
@@ -84,7 +84,7 @@ def find_old(
 
 
 def forget(connection: Connection, what: Kept, call_ids: Sequence[str], now: datetime) -> None:
-    """Records go with all that hangs on them. Of other calls the record stays and says what is gone."""
+    """Records are removed with all dependent rows. Otherwise the record stays and says what was removed."""
     if what is Kept.RECORDS:
         connection.execute(delete(calls).where(calls.c.call_id.in_(call_ids)))
     elif what is Kept.RECORDINGS:

@@ -12,7 +12,7 @@ from gateway.store.errors import SchemaTooNew, StoreDamaged, StoreError, StoreUn
 
 __all__ = ["NEWEST", "bring_up_to_date"]
 
-_CHECKED_BYTES = 128 << 20  # a larger file is not read through at each start: a second, or minutes
+_CHECKED_BYTES = 128 << 20  # a larger file is not fully checked at each start: that takes a second, or minutes
 NEWEST = "0006"  # a test holds it to the last migration
 
 
@@ -48,7 +48,7 @@ def _revision_of_whole(path: Path) -> str | None:
     if size == 0:
         wal = path.with_name(f"{path.name}-wal")
         if wal.exists() and wal.stat().st_size:
-            raise StoreDamaged(path, f"it is empty, but {wal.name} beside it is not, which SQLite would delete")
+            raise StoreDamaged(path, f"it is empty, but {wal.name} next to it is not, and SQLite would delete that")
         return None
     try:
         with closing(sqlite3.connect(path, timeout=30.0)) as connection:

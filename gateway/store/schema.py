@@ -38,7 +38,7 @@ __all__ = [
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware datetimes, kept as UTC: SQLite forgets time zones."""
+    """Aware datetimes, stored as UTC: SQLite forgets time zones."""
 
     impl = DateTime
     cache_ok = True
@@ -74,7 +74,7 @@ calls = Table(
     Column("answered_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("duration_ms", Integer),
-    Column("outcome", String(16)),  # NULL while the call goes on
+    Column("outcome", String(16)),  # NULL while the call is in progress
     Column("sip_status", Integer),
     Column("ended_by", String(16)),
     Column("end_reason", Text, nullable=False),
@@ -134,7 +134,7 @@ legs = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("answered_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    Column("outcome", String(16)),  # NULL while the leg goes on
+    Column("outcome", String(16)),  # NULL while the leg is active
     Column("sip_status", Integer),
     Column("ended_by", String(16)),
     Column("end_reason", Text, nullable=False),
@@ -155,7 +155,7 @@ transfers = Table(
     Column("leg_id", _PartId),  # no foreign key: the leg's own message may come later
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("outcome", String(16)),  # NULL while the transfer goes on
+    Column("outcome", String(16)),  # NULL while the transfer is in progress
     Column("sip_status", Integer),
     Column("reason", Text, nullable=False),
     Index(None, "call_id"),

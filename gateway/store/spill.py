@@ -1,4 +1,4 @@
-"""What the store cannot take, in files beside it: records survive the end, or kill -9, of their gateway.
+"""Files next to the store for messages it cannot take: records survive the end, or kill -9, of their gateway.
 
 `<store>.waiting.jsonl`: messages that wait while the store fails; the next start writes them into it.
 `<store>.unstorable.jsonl`: messages that the store refused though it works; each start tries them again.
@@ -25,7 +25,7 @@ class Spill:
     """All methods that touch the disk may raise OSError."""
 
     def __init__(self, store: Path, role: str = "") -> None:
-        """`role`: of one that shares the store with a gateway."""
+        """`role`: of a program that shares the store with a gateway."""
         real = Path(os.path.realpath(store))
         name = f"{real.name}.{role}" if role else real.name
         self.waiting = real.with_name(f"{name}.waiting.jsonl")

@@ -1,4 +1,4 @@
-"""When the store is sick, what waits is written to a file beside it for the next start. Belongs to the loop."""
+"""When the store fails, waiting messages are saved to a file next to it for the next start. Used on the loop."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Spilling", "recover"]
 
 log = structlog.get_logger(__name__)
 
-_MOST_LINES = 100_000  # of the file, before it is written anew with what still waits
+_MOST_LINES = 100_000  # in the file, before it is rewritten with the messages still waiting
 _RECOVERED_AT_ONCE = 500
 
 
 class Spilling:
-    """Keeps the file of waiting messages up with the backlog. Never raises; `error` says why there is no file."""
+    """Keeps the file in step with the backlog. Never raises; `error` says why there is no file."""
 
     def __init__(self, backlog: Backlog, spill: Spill | None) -> None:
         """`spill`: None for a writer whose records do not outlive it."""
@@ -44,7 +44,7 @@ class Spilling:
             self._backlog.on_kept = self._keep
 
     async def keep_up(self) -> None:
-        """Write what has come since the last time."""
+        """Write what has arrived since the last time."""
         spill, pending = self._spill, self._pending
         if spill is None or not pending:
             return
@@ -74,7 +74,7 @@ class Spilling:
             log.warning("spilled_records_not_removed", file=str(self._spill.waiting), error=str(error))
 
     async def aside(self, message: RecordMessage) -> bool:
-        """A message that the store refuses though it works. Whether it was kept."""
+        """Set aside a message that a working store refuses. Returns whether it was saved."""
         if self._spill is None:
             return False
         try:
@@ -86,12 +86,12 @@ class Spilling:
         return True
 
     def keep_at_stop(self, messages: Sequence[RecordMessage]) -> bool:
-        """What is left when the process ends: for the next start. Blocks. Whether it was kept."""
+        """Save what is left at shutdown for the next start. Blocks. Returns whether it was saved."""
         if self._spill is None:
             return False
         pending = self._pending
         try:
-            # Only what is not in the file yet; what comes once the writer is closed is not in the backlog either.
+            # Only what is not in the file yet; messages after the writer is closed are not in the backlog either.
             _write(self._spill, self._spill.waiting, messages if pending is None else pending, False)
         except OSError as error:
             self._failed(error)
@@ -116,7 +116,7 @@ def _write(spill: Spill, path: Path, messages: Iterable[RecordMessage], anew: bo
 
 
 async def recover(store: CallStore, spill: Spill) -> int:
-    """Write into the store what a process before us could not; return how many messages that were. Those that are
+    """Write the messages of an earlier process to the store; return their number. Those that are
     refused once more stay in their file. Raises StoreUnavailable, OSError."""
     messages = await asyncio.to_thread(lambda: [*spill.read(spill.unstorable), *spill.read(spill.waiting)])
     if not messages:
@@ -132,7 +132,7 @@ async def recover(store: CallStore, spill: Spill) -> int:
 
 
 async def _stored_again(store: CallStore, batch: Sequence[RecordMessage]) -> list[RecordMessage]:
-    """Those that could not be stored."""
+    """The messages that could not be stored."""
     try:
         await store.apply(batch, again=True)
     except StoreUnavailable:

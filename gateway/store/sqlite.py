@@ -17,8 +17,8 @@ __all__ = ["SqliteFile"]
 
 READERS = 2
 _CHECKPOINT_LIMIT_S = 30.0
-_PAGE_CACHE = "cache_size = -512"  # KiB a connection; 2000, the default, is no faster with 20 000 calls
-_NAP_S = 50e-6  # what a loop needs to wake up and take the interpreter's lock
+_PAGE_CACHE = "cache_size = -512"  # KiB per connection; 2000, the default, is no faster with 20 000 calls
+_NAP_S = 50e-6  # time for a loop to wake up and take the GIL
 
 
 class SqliteFile:
@@ -45,7 +45,7 @@ class SqliteFile:
         return str(error)
 
     def check(self) -> None:
-        """SQLite goes on writing into a file that has lost its name, and all of it is lost with the process."""
+        """SQLite would keep writing to an unlinked file, which is lost with the process."""
         if self._place is not None and self._place != _place_of(self._path):
             raise FileNotFoundError(f"{self._path} has been moved, deleted or replaced; restart the gateway")
 
@@ -63,7 +63,7 @@ class SqliteFile:
         return isinstance(error, exc.DatabaseError) and not isinstance(error, exc.OperationalError)
 
     def compact(self) -> None:
-        """Write the whole file anew and empty the WAL: until then old rows are in pages that nothing points to."""
+        """Rewrite the whole file and truncate the WAL: until then old rows remain in unreferenced pages."""
         connection = self.engine.raw_connection()
         try:
             cursor = connection.cursor()
@@ -75,15 +75,13 @@ class SqliteFile:
                 if not busy:
                     return
                 if time.monotonic() > end:
-                    raise StoreUnavailable(
-                        "somebody reads the store all the time: its WAL still holds what was redacted"
-                    )
+                    raise StoreUnavailable("a reader keeps the store busy: its WAL still holds the redacted data")
                 time.sleep(0.1)
         finally:
             connection.close()
 
     def break_off(self) -> None:
-        """Nobody waits for longer than the busy timeout."""
+        """No one waits longer than the busy timeout."""
 
     def dispose(self) -> None:
         self.engine.dispose()

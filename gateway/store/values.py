@@ -1,4 +1,4 @@
-"""Values that every database takes, whatever SIP headers and models may hold."""
+"""Values that every database accepts, whatever SIP headers and models contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`RecordWriter`: takes record messages without waiting and writes them in batches, beside the calls' path."""
+"""`RecordWriter`: accepts record messages without waiting and writes them in batches, off the calls' path."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecordSink(Protocol):
 
 
 class FakeSink:
-    """Keeps what it is given; `fail_next` holds errors to raise first, one a call."""
+    """Keeps the messages; `fail_next` has errors to raise first, one per call."""
 
     def __init__(self) -> None:
         self.batches: list[list[RecordMessage]] = []
@@ -56,9 +56,9 @@ class WriterState:
     dropped_events: int
     dropped_records: int  # beginnings or ends of calls that were lost: each a call without a true record
     error: str
-    dropped_refusals: int = 0  # records of refused attempts, for which there was no room
-    set_aside: int = 0  # messages that the store refused though it works: in a file beside it
-    spill_error: str = ""  # why what waits is in memory only
+    dropped_refusals: int = 0  # records of refused attempts dropped for lack of space
+    set_aside: int = 0  # messages that a working store refused: in a file next to it
+    spill_error: str = ""  # why waiting messages are only in memory
 
     @property
     def healthy(self) -> bool:
@@ -66,8 +66,8 @@ class WriterState:
 
 
 class RecordWriter:
-    """Gathers for `every_s`, then writes one transaction a batch. While the store cannot be written, messages are kept
-    up to `bound` and tried again with growing pauses; calls never wait for it. All methods belong to the loop."""
+    """Gathers for `every_s`, then writes one transaction per batch. While the store cannot be written, messages are
+    kept up to `bound` and tried again with growing pauses; calls never wait for it. All methods belong to the loop."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class RecordWriter:
         self._sleep = sleep
         self._backlog = Backlog(bound)
         self._spilling = Spilling(self._backlog, spill)
-        self._aside: set[str] = set()  # calls of which something was set aside: the rest of them has to follow it
+        self._aside: set[str] = set()  # calls with messages set aside: the rest has to follow
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -97,7 +97,7 @@ class RecordWriter:
         self._error = ""
         self._told_of_drops = False
 
-    # --- what is to be written ----------------------------------------------------------------------------------
+    # --- input ----------------------------------------------------------------------------------
 
     def put(self, message: RecordMessage) -> None:
         """Never waits and never raises; after `close` the message is counted as dropped."""
@@ -130,7 +130,7 @@ class RecordWriter:
     # --- life ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to write. Idempotent; messages put before are kept."""
+        """Start writing. Idempotent; earlier messages are kept."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="record-writer")
 
@@ -139,7 +139,7 @@ class RecordWriter:
         await self._empty.wait()
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is left, for at most `timeout_s`; what then remains waits in a file for the next start, or is lost
+        """Write the rest within `timeout_s`; what then remains is saved to a file for the next start, or is lost
         without one, and logged. Idempotent."""
         if self._closed:
             return
@@ -190,7 +190,7 @@ class RecordWriter:
             raise
 
     async def _write(self, batch: list[RecordMessage]) -> None:
-        """Takes what was written out of `batch`, so that what is left on an error can be put back."""
+        """Removes written messages from `batch`, so that the rest can be put back after an error."""
         if self._aside:
             await self._follow_aside(batch)
         try:

@@ -40,7 +40,8 @@ from telephony.call import EndedBy
 __all__ = ["Transaction", "decode_conversation"]
 
 _ROWS_AT_ONCE = 50  # the loop gets its turn between statements, every 0.5 ms or so
-_LATE = ("answered_at", "recording", "media", "first_rtp_ms", "media_alarms", "tokens")  # what a late end may add
+# columns that a late end may add
+_LATE = ("answered_at", "recording", "media", "first_rtp_ms", "media_alarms", "tokens")
 log = structlog.get_logger(__name__)
 
 
@@ -78,7 +79,7 @@ class Transaction:
                 self._finish(end)
 
     def flush(self) -> None:
-        """Write the events gathered so far; the transcripts of calls that had already ended are made anew."""
+        """Write the events gathered so far; rebuild the transcripts of calls that had already ended."""
         rows, self._event_rows = self._event_rows, []
         if not rows:
             return
@@ -191,7 +192,7 @@ class Transaction:
 
 
 def decode_conversation(happened: Iterable[str], said: Sequence[str] | None) -> tuple[list[Turn], list[dict[str, Any]]]:
-    """Turns and events of their stored JSON. Turns are made of the events where there are none stored (`said` is None,
+    """Turns and events from their stored JSON. Turns are built from the events if none are stored (`said` is None,
     a live call) or where another version stored them in another form."""
     decoded: list[dict[str, Any]] = [json.loads(text) for text in happened]
     if said is not None:
@@ -227,7 +228,8 @@ def _end_columns(closed: CallClosed) -> dict[str, Any]:
 
 
 def _end_by_recording(row: Mapping[str, Any], recording: Mapping[str, Any]) -> dict[str, Any]:
-    """When a call ended whose gateway died is a guess: its recording is a later sign of life than its last event."""
+    """The end time of a call whose gateway died is a guess: its recording is a later sign of life than its last
+    event."""
     if row["answered_at"] is None or row["ended_at"] is None:
         return {}
     ended_at = row["answered_at"] + timedelta(milliseconds=recording["duration_ms"])

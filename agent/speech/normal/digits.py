@@ -9,13 +9,13 @@ from agent.speech.normal.rewriting import Rule, Said
 
 __all__ = ["RULES", "rules"]
 
-_LETTER = rf"[^\W{DENSE}\uac00-\ud7a3]"  # text without spaces goes on behind a number
+_LETTER = rf"[^\W{DENSE}\uac00-\ud7a3]"  # text without spaces continues after a number
 _RUN = re.compile(
     rf"(?<!{_LETTER})(?<![.,:/$£€¥₹₩₽￥+])"
     r"(?:\+ ?)?\(?\d(?:[\d]|[ .\u00a0-](?=[\d(])|\)[ -]?(?=\d)|(?<=[ -])\(){3,24}\d"
     rf"(?!{_LETTER}|%|[.,:/]\d|-\w| ?[원円元块塊圆圓年月日人名個个])"
 )
-_GROUPS = {  # lengths of the groups of numbers that are no amounts
+_GROUPS = {  # group lengths of numbers that are not amounts
     (3, 4),
     (3, 3, 4),
     (1, 3, 3, 4),
@@ -47,7 +47,7 @@ def _spelled(match: re.Match[str], plus: str) -> Said:
         if number:
             said.append((", ", group.start() - 1))
         whole = group[0]
-        first = 1 if len(whole) == 11 and run.startswith("+1") else 0  # the country's code stands alone
+        first = 1 if len(whole) == 11 and run.startswith("+1") else 0  # the country code is separate
         # A run of digits in one piece is said in threes, as people do.
         for place, digit in enumerate(whole):
             between = (

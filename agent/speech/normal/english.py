@@ -1,7 +1,7 @@
 """Numbers, signs and abbreviations as they are said in English. Pure.
 
-Plain numbers are left to the synthesis, which reads them well; here is what it can't know: that "$45.50" is money and
-"7:05" a time.
+Plain numbers are left to the synthesis, which reads them well; this handles what it can't know: that "$45.50" is money
+and "7:05" a time.
 """
 
 from __future__ import annotations

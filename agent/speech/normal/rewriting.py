@@ -9,13 +9,13 @@ from dataclasses import dataclass
 __all__ = ["Rewriting", "Rule", "Said"]
 
 Said = str | list[tuple[str, int]] | None
-"""What is said for a match: words for the whole of it, or pieces with the places in the match that they stand for;
+"""The spoken form of a match: words for all of it, or pieces with the ranges of the match that they replace;
 None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`needs`: characters of which one must be there for the pattern to be tried at all; "" for any."""
+    """`needs`: at least one of these characters must occur for the pattern to be tried; "" for any."""
 
     pattern: re.Pattern[str]
     say: Callable[[re.Match[str]], Said]

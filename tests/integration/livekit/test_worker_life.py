@@ -67,7 +67,7 @@ async def test_a_server_that_restarts_gets_its_worker_back(own_livekit_stack, tm
 async def test_a_busy_worker_is_not_given_jobs(livekit_stack, tmp_path, agent_name) -> None:
     # Any load is above this threshold.
     with RunningWorker(tmp_path, livekit_stack, agent_name=agent_name, load_threshold=0.0001) as worker:
-        await until(lambda: "no further job is taken: load is" in worker.log(), 5, "the load to show")
+        await until(lambda: "not accepting jobs: load is" in worker.log(), 5, "the load to show")
         async with calling(livekit_stack, agent_name) as phone:
             await asyncio.sleep(2)  # in which nobody comes: others are there after 0.1 s
             assert phone.agents == []

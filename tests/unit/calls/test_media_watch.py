@@ -85,7 +85,7 @@ def test_rtcp_that_stops_as_well_ends_the_call_and_says_so(watch: MediaWatch) ->
     for s in range(2, 40):
         watch.poll(Arrivals(50, 0, s), 100.0 + s)
     findings = [finding for s in range(40, 80) for finding in watch.poll(Arrivals(50, 0, 39), 100.0 + s)]
-    assert findings == [MediaLost(159.0, "RTP packets stopped coming for 58 s, nor RTCP for 20 s")]
+    assert findings == [MediaLost(159.0, "RTP packets stopped coming for 58 s, no RTCP for 20 s")]
 
 
 def test_comfort_noise_is_rtp_and_explains_the_silence_behind_it(watch: MediaWatch) -> None:

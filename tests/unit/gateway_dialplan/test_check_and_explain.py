@@ -85,9 +85,9 @@ def test_check_finds_misspelt_canned_keys_and_voices_with_their_lines(folder, ca
     said = capsys.readouterr().err.splitlines()
     unknown = "; `espeak-ng --voices` lists them, as in 'en-us' or 'en-us+f3'"
     assert sorted(line for line in said[:-1] if not line.startswith("warning:")) == [
-        f"p.py:11: Closed: espeak: there is no voice 'en-ux'{unknown}",
-        f"p.py:14: HandedTo: espeak: there is no voice 'nobody'{unknown}",
-        f"p.py:17: Foreign: espeak: there is no voice 'xx'{unknown}",
+        f"p.py:11: Closed: espeak: no voice 'en-ux'{unknown}",
+        f"p.py:14: HandedTo: espeak: no voice 'nobody'{unknown}",
+        f"p.py:17: Foreign: espeak: no voice 'xx'{unknown}",
         'p.py:6: Open: canned: "goodby_silence" is not known; did you mean "goodbye_silence"?',
     ]
 
@@ -129,7 +129,7 @@ def test_prewarm_answers_no_call(folder, capsys):
 def test_check_finds_a_voice_behind_a_slash(folder, capsys):
     Path("d.yaml").write_text(PLAN + "speech: {tts: [espeak/en-ux]}\n")
     assert trunkline("check", "d.yaml") == 2
-    assert "speech.tts: espeak: there is no voice 'en-ux'" in capsys.readouterr().err
+    assert "speech.tts: espeak: no voice 'en-ux'" in capsys.readouterr().err
 
 
 def test_check_finds_a_persona_s_own_provider_that_is_none(folder, capsys):
@@ -140,7 +140,7 @@ def test_check_finds_a_persona_s_own_provider_that_is_none(folder, capsys):
     assert trunkline("check", "d.yaml") == 2
     said = capsys.readouterr().err
     assert 'p.py:4: Open: unknown llm provider "opanai"; known are: rules, openai, instant' in said
-    assert "p.py:8: Closed: espeak: there is no voice 'no-such'" in said
+    assert "p.py:8: Closed: espeak: no voice 'no-such'" in said
 
 
 def test_check_finds_turns_that_nobody_could_detect(folder, capsys):

@@ -65,7 +65,7 @@ def test_a_language_tag_as_voice_is_the_default_voice() -> None:
 def test_other_languages_and_unknown_voices_are_refused() -> None:
     with pytest.raises(ProviderBadRequest, match="English only, not 'de'"):
         speak("Guten Tag", language="de")
-    with pytest.raises(ProviderBadRequest, match="no voice 'nobody'; there are heart"):
+    with pytest.raises(ProviderBadRequest, match="no voice 'nobody'; available: heart"):
         speak("Hello.", voice="nobody")
     with pytest.raises(ProviderBadRequest, match="no voice 'en-gb\\+f3'"):  # espeak's, which is asked next
         speak("Hello.", voice="en-gb+f3")

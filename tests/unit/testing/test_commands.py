@@ -61,7 +61,7 @@ def test_a_call_that_goes_another_way_is_1(capsys: pytest.CaptureFixture[str], t
             "ended_bi: caller",
             "fixture.yaml:11: there is no `ended_bi` here; did you mean `ended_by`?",
         ),
-        ("dialplans/clinic.py:Reception", "dialplans/none.py:X", "there is no persona 'dialplans/none.py:X'"),
+        ("dialplans/clinic.py:Reception", "dialplans/none.py:X", "no persona 'dialplans/none.py:X'"),
         (
             "dialplans/clinic.py:Reception",
             "dialplans/clinic.py:X",
@@ -134,7 +134,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_console_of_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["console", "dialplans/nobody.py:X"]) == 2
-    assert "there is no persona 'dialplans/nobody.py:X'" in capsys.readouterr().err
+    assert "no persona 'dialplans/nobody.py:X'" in capsys.readouterr().err
 
 
 def test_record_fixture_does_not_overwrite(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

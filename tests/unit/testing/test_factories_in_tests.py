@@ -112,7 +112,7 @@ def test_a_replay(file: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("bistro.Host", "there is no persona 'bistro.Host': no file bistro.py in "),
+        ("bistro.Host", "no persona 'bistro.Host': no file bistro.py in "),
         ("clinic.Reception", "did you mean clinic.py:Reception?"),
         ("clinik.Reception", "did you mean clinic.py:Reception?"),
         ("bistro.Host", "write the file and the class or factory in it, as in dialplans/clinic.py:Reception"),

@@ -84,7 +84,7 @@ def test_a_model_s_replies_are_recorded_and_said_again(name: str, tmp_path: Path
     mute = type(persona.__name__, (persona,), {"rules": persona.rules})
     again = replay_fixture(load_fixture(folder), persona=mute, speech=without_a_model)
     again.assert_as_recorded()
-    assert "the model's replies are those of the recording" in again.report()
+    assert "the model's replies come from the recording" in again.report()
     said = [event.fields["text"] for event in result.events if event.type == "agent_message"]
     assert [event.fields["text"] for event in again.events if event.type == "agent_message"] == said
     assert calls_of(again) == calls_of(result)
