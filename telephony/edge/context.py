@@ -29,7 +29,7 @@ from telephony.sip.digest_server import DigestServer
 from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
 from telephony.sip.places import FailedPlaces
-from telephony.sip.uri import Uri, bracketed
+from telephony.sip.uri import bracketed
 
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
 
@@ -143,9 +143,6 @@ class EdgeContext:
     def remembered(self) -> int:
         """INVITEs that are known at present."""
         return len(self._attempts) + len(self._strangers) + len(self.over_rate)
-
-    def is_ours(self, uri: Uri) -> bool:
-        return (uri.host.strip("[]").lower(), uri.port or 5060) in self._ours
 
     def is_own(self, ip: str, port: int) -> bool:
         return (ip, port) in self._ours or (ip, port) in self.worker_addresses
