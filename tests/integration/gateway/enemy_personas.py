@@ -18,6 +18,16 @@ class Talker(Agent):
     greeting = "Hello."
 
 
+class TellsByKey(Agent):
+    """Takes what was said as a turn when the caller presses the pound key, and not before."""
+
+    turn_detection = "manual"
+
+    async def on_digit(self, ctx: RunContext, digit: str) -> None:
+        if digit == "#":
+            ctx.session.commit_user_turn()
+
+
 class Listener(Agent):
     """Waits for the caller to begin."""
 
