@@ -214,6 +214,7 @@ class Ears:
             return
         hears_voice = self._voice is not None and not self._voice.lost
         endless = self._detection == "stt" or (self._detection == "manual" and not hears_voice)
+        self._feed.keeps_all = self._detection == "manual"
         if endless and not self._feed.endless:
             self._feed.begin_endless(turn)
         elif not endless and self._feed.endless:

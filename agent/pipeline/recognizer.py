@@ -153,10 +153,10 @@ class Recognizer:
         self._agent = agent
         if self._stream is None:
             return
-        idle = self._open is None and not self._awaiting
+        idle = (self._open is None or self._open.keep is not None) and not self._awaiting
         if idle and agent.language != self._language:
             self._disconnect()
-            self._connect()
+            self._reconnect()
             return
         with self._guard():
             self._stream.expect(self._expectations())

@@ -31,6 +31,7 @@ class SpeechFeed:
         self._piece: Piece | None = None
         self._turns: dict[Piece, SpokenTurn] = {}
         self.endless = False
+        self.keeps_all = False  # of an endless piece, also what was heard before a turn began: nobody tells when
         self.frames = 0  # of the open piece
         self.loud_ms = 0.0  # of an endless piece: of sound that may be speech
 
@@ -84,7 +85,7 @@ class SpeechFeed:
     def begin_endless(self, turn: SpokenTurn | None) -> None:
         """Feed all audio from now on. An open piece ends and its text is discarded. `turn`: the ongoing turn."""
         self.endless = True
-        self._open(Piece(keep=_RECENT_FRAMES if turn is None else _KEPT_FRAMES))
+        self._open(Piece(keep=_KEPT_FRAMES if self.keeps_all or turn is not None else _RECENT_FRAMES))
 
     def flush(self, turn: SpokenTurn | None) -> None:
         """Ask for the text of the open piece. `turn`: its turn if the piece is endless; None: discard it."""

@@ -119,12 +119,14 @@ class FakeFlux:
         self.flushed_at: list[float] = []
         self.began_at: float | None = None
         self.streams = 0
+        self.languages: list[str] = []
         self.closed = 0
         self.refuses: Exception | None = None  # raised instead of opening a stream
         self.refuses_after: Exception | None = None  # the same, once a stream has broken
 
     def stream(self, *, language: str, expectations: Expectations) -> _FakeFluxStream:
         self.streams += 1
+        self.languages.append(language)
         if self.refuses is not None:
             raise self.refuses
         return _FakeFluxStream(self)

@@ -262,6 +262,35 @@ def test_a_hold_takes_what_was_said_as_a_turn():
     assert phone.one(UserTurnEnded).why == "the caller came back from hold"
 
 
+def test_without_the_vad_that_failed_the_recogniser_goes_on_alone():
+    flux = FakeFlux((2000, StartOfTurn()), (2300, Update("a table")), (3000, EndOfTurn("a table for two")))
+    vad = FakeVAD(errors=[RuntimeError("no")] * 3)
+    phone = heard_by(flux, llm=FakeLLM("Gladly."), vad=vad, has_vad=True)
+    assert [event.part for event in phone.of(ProviderFailed)] == ["vad"] * 3
+    assert phone.one(UserMessage).text == "a table for two"
+    assert phone.one(AgentMessage).text == "Gladly."
+
+
+def test_a_handoff_to_another_language_is_heard_in_it():
+    class Second(Agent):
+        language = "de"
+
+    class First(Agent):
+        @function_tool
+        async def over(self, ctx: RunContext) -> Agent:
+            """Hand over."""
+            return Second(greeting="Ja?")
+
+    flux = FakeFlux(
+        *((1000, StartOfTurn()), (1500, EndOfTurn("someone else please"))),
+        *((4000, StartOfTurn()), (4500, EndOfTurn("einen Tisch"))),
+    )
+    llm = FakeLLM(ModelTurn((ToolCall("c1", "over", "{}"),)), "Gern.")
+    phone = heard_by(flux, First(), llm=llm)
+    assert flux.languages == ["en", "de"]
+    assert [message.text for message in phone.of(UserMessage)] == ["someone else please", "einen Tisch"]
+
+
 # --- likelihoods beside the VAD -------------------------------------------------------------------------------------
 
 
