@@ -1,4 +1,4 @@
-"""`trunkline store`: old calls out of the store, and calls as JSON lines."""
+"""`trunkline store`: old calls out of the store, calls as JSON lines, and a move to another database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        "store", help="prune old calls, export calls", description="Look after the store of call records."
+        "store",
+        help="prune old calls, export calls, move to PostgreSQL",
+        description="Look after the store of call records.",
     )
     commands = parser.add_subparsers(dest="store_command", required=True, metavar="COMMAND")
     prune = commands.add_parser(
@@ -51,8 +53,18 @@ def add_parser(subparsers: Any) -> None:
     export.add_argument("--until", metavar="TIME", type=_time, help="started before")
     export.add_argument("--out", metavar="FILE", help="write there (default: standard output)")
     export.set_defaults(run=run, work=_export)
-    for each in (prune, export):
+    copy = commands.add_parser(
+        "copy",
+        help="copy the records of a SQLite file into the store of the settings",
+        description="Copy calls, with all that belongs to them, and API keys from a SQLite file into the store of the "
+        "settings: how a gateway moves to PostgreSQL. Stop the gateway first. Calls that are there already are left as "
+        "they are, so that it can be repeated. Exit code 0: done; 1: not, and why; 2: bad input.",
+    )
+    copy.add_argument("--from", dest="source", required=True, metavar="FILE", type=Path, help="the SQLite file")
+    copy.set_defaults(run=run, work=_copy, dialplan=None)
+    for each in (prune, export, copy):
         each.add_argument("--config", required=True, metavar="FILE", help="the gateway's settings")
+    for each in (prune, export):
         each.add_argument("--dialplan", metavar="FILE", help="only calls that a rule of this dialplan took")
         each.add_argument(
             "--all-gateways", action="store_true", help="with PostgreSQL: not only this gateway's own calls"
@@ -75,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"trunkline store: {error}", file=sys.stderr)
         return 2
     logs.configure("warning", settings.log.format)
-    if settings.store.sqlite and not settings.store_path.exists():
+    if args.work is not _copy and settings.store.sqlite and not settings.store_path.exists():
         print(f"trunkline store: there is no store at {settings.store_path}", file=sys.stderr)
         return 1
 
@@ -149,6 +161,14 @@ async def _lines(store: CallStore, selection: Selection, file: IO[str]) -> int:
             count, after = count + 1, (call.started_at, call.call_id)
         progress(count)
     return count
+
+
+async def _copy(store: CallStore, settings: Settings, args: argparse.Namespace, _dialplan: str) -> int:
+    from gateway.store_copy import copy
+
+    done = await copy(args.source, store, settings.store.owner, _progress("calls"))
+    print(f"{done.calls} calls copied, {done.known} were there already; {done.keys} API keys")
+    return 0
 
 
 def _selection(

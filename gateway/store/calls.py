@@ -11,7 +11,7 @@ Exactly one record per attempt, despite duplicate and late messages:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -26,7 +26,7 @@ from gateway.record import (
     Outcome,
     RecordMessage,
 )
-from gateway.store.database import Backend, Database
+from gateway.store.database import Backend, Database, Result
 from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.idempotency import StoredAttempts
@@ -109,6 +109,14 @@ class CallStore:
     async def close(self) -> None:
         """Idempotent. Waits for a write that is under way."""
         await self._database.close()
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """`work` in a thread of the store. Raises StoreUnavailable, and what `work` raises."""
+        return await self._database.read(work)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """The same, as one transaction."""
+        return await self._database.write(work)
 
     # --- writing ------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, exc
 
 from gateway.store.errors import StoreError, StoreUnavailable
 
-__all__ = ["Backend", "Database", "shorten_thread_turns"]
+__all__ = ["Backend", "Database", "Result", "shorten_thread_turns"]
 
 Result = TypeVar("Result")
 

@@ -7,10 +7,17 @@ from types import ModuleType
 
 from tests.unit.api import test_api_keys
 from tests.unit.events import test_webhooks
-from tests.unit.store import test_legs, test_retention, test_spill, test_store_calls, test_store_threads
+from tests.unit.store import (
+    test_legs,
+    test_retention,
+    test_spill,
+    test_store_calls,
+    test_store_copy,
+    test_store_threads,
+)
 
 _NEEDS_SQLITE = {"other"}
-_OF_A_STORE = {"attempts": test_api_keys.attempts, "queue": test_webhooks.queue}  # fixtures
+_OF_A_STORE = {"attempts": test_api_keys.attempts, "queue": test_webhooks.queue, "old": test_store_copy.old}  # fixtures
 
 
 def _tests_of(module: ModuleType) -> dict[str, object]:
@@ -18,14 +25,15 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
     for name, test in vars(module).items():
         if name.startswith("test_"):
             wants = set(inspect.signature(test).parameters)
-            if wants & {"store", *_OF_A_STORE} and not wants & _NEEDS_SQLITE:
+            if wants & {"store", "attempts", "queue"} and not wants & _NEEDS_SQLITE:
                 found[name] = test
     return found
 
 
 globals().update(_OF_A_STORE)
 for _module in (
-    test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_threads, test_webhooks,
+    test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_copy, test_store_threads,
+    test_webhooks,
 ):  # fmt: skip
     globals().update(_tests_of(_module))
 
