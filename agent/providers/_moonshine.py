@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import exp, inf, log
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,15 @@ def _load() -> Moonshine:
 
 
 class Moonshine:
-    """Sessions are shared by all calls of the process; they may be used by several threads at once."""
+    """Sessions are shared by all calls of the process. One is heard after the other: what an utterance takes while it
+    is heard is the most of a worker's own memory, and there are not more cores than workers."""
 
     def __init__(self, encoder: Any, decoder: Any, vocabulary: Vocabulary) -> None:
         self._encoder = encoder
         self._decoder = decoder
         self._vocabulary = vocabulary
         self._outputs = [output.name for output in decoder.get_outputs()]
+        self._turn = Lock()
         self._own_outputs = [name for name in self._outputs if "encoder" not in name]
 
     def hear(
@@ -134,15 +137,19 @@ class Moonshine:
         if len(samples) < LEAST_SAMPLES:
             return Heard((), 1.0)
         try:
-            heard, states = self._heard(samples)
-            if final and heard.least < _UNSURE and heard.words:
-                samples = np.concatenate([np.zeros(_QUIET_SAMPLES, np.float32), samples])
-                again, its_states = self._heard(samples)
-                if again.confidence > heard.confidence:
-                    heard, states = again, its_states
-            return heard if alternatives is None else self._likeliest(heard, alternatives(heard.words), states)
+            with self._turn:
+                return self._hear(samples, alternatives, final)
         except Exception as error:  # onnxruntime's errors have no common base
             raise ProviderUnavailable(NAME, f"the model failed: {error}") from error
+
+    def _hear(self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None, final: bool) -> Heard:
+        heard, states = self._heard(samples)
+        if final and heard.least < _UNSURE and heard.words:
+            samples = np.concatenate([np.zeros(_QUIET_SAMPLES, np.float32), samples])
+            again, its_states = self._heard(samples)
+            if again.confidence > heard.confidence:
+                heard, states = again, its_states
+        return heard if alternatives is None else self._likeliest(heard, alternatives(heard.words), states)
 
     def _heard(self, samples: npt.NDArray[np.float32]) -> tuple[Heard, _States]:
         states = _States(self._encode(samples), len(samples))
