@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "recorded_speech", "run"]
 
 DEFAULT_CONFIG = "bench/gateway.yaml"
+OUTBOUND_CONFIG = "bench/phones.yaml"
+OUTBOUND_PORT, OUTBOUND_PERSONA = 5090, "bench.Caller"
 DEFAULT_NUMBER = "+15550199"
 PHRASES = (
     ("en-us", "I would like to book an appointment for tomorrow"),
@@ -28,12 +30,19 @@ PHRASES = (
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure a gateway", description=__doc__)
-    parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help="settings of the gateway to start")
+    parser.add_argument(
+        "what", nargs="?", choices=("inbound", "outbound"), default="inbound", help="outbound: calls that it places"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"settings of the gateway to start: {DEFAULT_CONFIG}, {OUTBOUND_CONFIG}"
+    )
     parser.add_argument("--target", metavar="HOST:PORT", help="measure a running gateway (see --pid)")
     parser.add_argument("--pid", type=int, help="with --target: its process ID, for CPU and memory")
     parser.add_argument("--number", default=DEFAULT_NUMBER, help="the number to call")
     parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="simultaneous calls; one run per number")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
+    parser.add_argument("--per-second", type=float, default=20.0, metavar="N", help="outbound: new calls a second")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="outbound: for so long")
     parser.add_argument("--json", metavar="FILE", help="write the figures there (-: standard output)")
     parser.set_defaults(run=run)
 
@@ -46,10 +55,11 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"trunkline bench: {error}", file=sys.stderr)
         return 2
+    args.config = args.config or (OUTBOUND_CONFIG if args.what == "outbound" else DEFAULT_CONFIG)
     if args.target is None and not Path(args.config).is_file():
         print(f"trunkline bench: no such file: {args.config}; run it from the repository", file=sys.stderr)
         return 2
-    return asyncio.run(_bench(args, counts))
+    return asyncio.run(_outbound(args) if args.what == "outbound" else _bench(args, counts))
 
 
 async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
@@ -83,6 +93,27 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
         if args.json:
             Path(args.json).write_text(figures + "\n")  # noqa: ASYNC240 - nothing else is running
     return 0 if all(figures.failed == 0 for figures in runs) else 1
+
+
+async def _outbound(args: argparse.Namespace) -> int:
+    from gateway.bench.outbound import measure_outbound, outbound_table
+    from gateway.config import load_settings
+
+    gateway, _ = await _start_gateway(args.config)
+    try:
+        http = load_settings(args.config).http.listen
+        url = f"http://{http.host}:{http.port}"
+        figures = await measure_outbound(url, OUTBOUND_PORT, OUTBOUND_PERSONA, args.per_second, args.seconds)
+    finally:
+        gateway.terminate()
+        await gateway.wait()
+    if args.json == "-":
+        print(json.dumps(figures.to_dict(), indent=2))
+    else:
+        print(outbound_table(figures))
+        if args.json:
+            Path(args.json).write_text(json.dumps(figures.to_dict(), indent=2) + "\n")  # noqa: ASYNC240 - as above
+    return 1 if figures.failed else 0
 
 
 async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:

@@ -11,8 +11,8 @@ from gateway.events.catalogue import Event, matches
 
 __all__ = ["EventStream", "SentEvent", "Subscription"]
 
-_KEPT = 5_000  # events
-_KEPT_BYTES = 4 << 20
+_KEPT = 2_000  # events
+_KEPT_BYTES = 1 << 20
 _WAITING = 1_000  # events that one listener may be behind
 
 

@@ -24,6 +24,7 @@ HOMES = {
     "alembic": ["gateway/store"],
     "aiohttp": [
         "gateway/api",
+        "gateway/bench",
         "gateway/commands",
         "gateway/events",
         "gateway/summaries.py",
