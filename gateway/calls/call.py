@@ -151,6 +151,7 @@ class Call:
 
     async def _say_goodbye(self, reason: str) -> None:
         try:
+            await self._further.dismiss(reason)  # the customer hears the agent again
             await self._conversation.drain(reason)
         except Exception as error:
             # Then without a goodbye.

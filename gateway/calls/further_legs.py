@@ -109,7 +109,7 @@ class FurtherLegs:
         order = DialOrder(self._call_id, leg_id, to, LegRole.HUMAN, trunk, caller, ring_s)
         task = asyncio.create_task(self._place(order, room, dialler), name=f"place {leg_id}")
         self._placing.add(task)
-        task.add_done_callback(self._placing.discard)
+        task.add_done_callback(self._placed)
         owner = await asyncio.shield(task)  # who gives up waiting does not leave a leg without its owner
         answered = asyncio.create_task(owner.acknowledged.wait())
         either: list[asyncio.Future[Any]] = [answered, owner.ended]
@@ -121,6 +121,11 @@ class FurtherLegs:
         finally:
             answered.cancel()
         return Dialled(owner, _outcome(owner))
+
+    def _placed(self, task: asyncio.Task[LegOwner]) -> None:
+        self._placing.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waits for it is told, if anybody still does
 
     async def _place(self, order: DialOrder, room: Room, dialler: Dialler) -> LegOwner:
         audio = room.add_leg(order.leg_id)
@@ -178,12 +183,16 @@ class FurtherLegs:
             if not owner.acknowledged.is_set():
                 self._end(owner, "the call is over")
 
+    async def dismiss(self, reason: str) -> None:
+        """All of them go, and the customer is the agent's. Never raises."""
+        await asyncio.gather(*(owner.end(reason) for owner in tuple(self._owners.values())))
+
     async def end(self, reason: str) -> None:
         """Of the call: all of them, those that are being placed too. Never raises."""
         self._over = True
         if self._placing:
             await asyncio.wait(self._placing, timeout=PLACING_LIMIT_S)
-        await asyncio.gather(*(owner.end(reason) for owner in self._owners.values()))
+        await asyncio.gather(*(owner.end(reason) for owner in tuple(self._owners.values())))
         if self._tasks:
             await asyncio.wait(self._tasks)
 

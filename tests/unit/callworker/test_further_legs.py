@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from call_world import CallWorld, call
 
+from agent.providers.fakes import loud
 from gateway.calls.dialling import DialOrder, PlacedLeg
 from gateway.calls.ends import CallState
 from gateway.calls.further_legs import rows_of
@@ -205,6 +206,22 @@ def test_a_human_who_holds_does_not_put_the_agent_on_hold() -> None:
     world = with_second(script, dialler)
     assert "leg_held" not in world.types()
     assert "caller_held" not in world.types()
+
+
+def test_a_goodbye_is_the_customers_to_hear() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await answered(dialler)
+        world.owner.drain("the gateway is shutting down")
+
+    world = with_second(script, dialler)
+    assert dialler.legs[0].verbs[-1] == ("hang_up", "the gateway is shutting down")
+    assert world.outcome == ("answered", "agent", "drained")
+    (farewell,) = [event for event in world.events if event.get("kind") == "farewell"]
+    assert not farewell["interrupted"]
+    words = sum(len(event["text"].split()) for event in world.events if event["type"] == "agent_message")
+    assert bytes(world.leg.heard).count(loud(200, 500)[:320]) == words * 10, "all of it had been taken by the leg"
 
 
 def test_the_matrix() -> None:
