@@ -40,7 +40,7 @@ from telephony.edge import Edge
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
     from gateway.events.webhooks import Webhooks
-    from gateway.livekit.watch import LiveKitWatch
+    from gateway.livekit.server_watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 
 __all__ = ["Parts", "hosted_worker", "make_api", "make_parts"]
@@ -208,7 +208,7 @@ def _webhooks(settings: Settings, store: CallStore) -> Webhooks | None:
 def _livekit_watch(settings: Settings, now: Callable[[], float]) -> LiveKitWatch | None:
     if settings.rooms != "livekit" or settings.livekit is None:
         return None
-    from gateway.livekit.watch import LiveKitWatch  # as above
+    from gateway.livekit.server_watch import LiveKitWatch  # as above
 
     return LiveKitWatch(settings.livekit, now)
 

@@ -76,7 +76,7 @@ def _livekit(settings: LiveKitSettings) -> str:
     """Why the LiveKit server can't be used now (it may be started later); empty if it can."""
     import asyncio
 
-    from gateway.livekit.watch import check_livekit
+    from gateway.livekit.server_watch import check_livekit
 
     return asyncio.run(check_livekit(settings))
 

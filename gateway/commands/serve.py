@@ -64,7 +64,7 @@ def _fork_warm_parent(settings: Settings) -> None:
     for name in ("gateway.control", "gateway.record", "telephony.media.recording"):
         import_module(name)
     if settings.rooms == "livekit":
-        import_module("gateway.livekit.watch")
+        import_module("gateway.livekit.server_watch")
     if settings.livekit is not None and settings.livekit.worker.in_gateway:
         for name in ("agent.worker.server", "gateway.livekit_jobs.job_records"):
             import_module(name)

@@ -26,11 +26,11 @@ from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
-from gateway.livekit.agents import AgentWatch
+from gateway.livekit.agent_watch import AgentWatch
+from gateway.livekit.caller_waits import CallerWaits, announce
 from gateway.livekit.canned import CannedSpeech
-from gateway.livekit.keys import Keys
-from gateway.livekit.plan import access_of, caller_attributes, caller_identity, room_plan
-from gateway.livekit.waiting import CallerWaits, announce
+from gateway.livekit.pressed_keys import Keys
+from gateway.livekit.room_plan import access_of, caller_attributes, caller_identity, room_plan
 from telephony.call import EndedBy
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
 from telephony.livekit.api import whose_silence

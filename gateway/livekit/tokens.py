@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.config import LiveKitSettings
-from gateway.livekit.plan import access_of
+from gateway.livekit.room_plan import access_of
 from telephony.livekit.access import JOIN_TOKEN_S, call_room_name, join_token
 
 __all__ = ["CallRoomTokens"]

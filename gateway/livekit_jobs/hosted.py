@@ -19,7 +19,7 @@ from agent.worker.warm_jobs import WarmJobs
 from agent.worker.worker import Worker
 from gateway.callworker.warm import CallWorkers
 from gateway.config import Settings
-from gateway.livekit.ending import RoomEndings
+from gateway.livekit.room_endings import RoomEndings
 from gateway.livekit_jobs.worker import end_what_was_left, make_worker, program_of
 from gateway.record import RecordMessage
 from gateway.store import CallStore, StoreLock

@@ -18,13 +18,12 @@ from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide
 from gateway.calls.journal import Journal
 from gateway.calls.recording import RecordingOfCall
-from gateway.livekit_jobs.caller import REJOINED
+from gateway.livekit_jobs.caller_watch import REJOINED
 from gateway.livekit_jobs.conversation import JobConversation, say_and_end
-from gateway.livekit_jobs.job_recording import JobRecording, NoRecording, path_of, record_before
+from gateway.livekit_jobs.job_parts import JobParts
+from gateway.livekit_jobs.job_recording import JobRecording, LateRecorder, NoRecording, path_of, record_before
 from gateway.livekit_jobs.job_records import refusal_body
-from gateway.livekit_jobs.parts import JobParts
 from gateway.livekit_jobs.phone_leg import PhoneLeg
-from gateway.livekit_jobs.recording import LateRecorder
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from gateway.record import LIVEKIT_WORKER, CallOpened, leg_id_of
 from telephony.errors import TelephonyMisuse

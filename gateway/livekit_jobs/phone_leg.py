@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.livekit_jobs.caller import CallerWatch
+from gateway.livekit_jobs.caller_watch import CallerWatch
 from gateway.livekit_jobs.job_records import LEFT_ALONE
 from telephony.call import (
     CallInfo,

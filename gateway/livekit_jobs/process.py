@@ -11,7 +11,7 @@ from gateway import logs
 from gateway.calls.providers import ProviderSet, preload_providers
 from gateway.config import Settings
 from gateway.dialplan import Dialplan, load_persona
-from gateway.livekit_jobs.parts import JobParts
+from gateway.livekit_jobs.job_parts import JobParts
 
 __all__ = ["preload", "prewarm"]
 

@@ -17,7 +17,7 @@ from agent.worker.worker import LiveKitAccount, Worker, WorkerSettings
 from gateway.adoption import Adoption
 from gateway.config import Settings
 from gateway.live_calls import LiveCalls
-from gateway.livekit.ending import RoomEndings
+from gateway.livekit.room_endings import RoomEndings
 from gateway.livekit_jobs.job_records import JobRecords
 from gateway.record import RecordMessage
 from gateway.record_flow import RecordFlow

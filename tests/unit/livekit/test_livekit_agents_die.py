@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit.agents import BACK_S, AgentWatch
+from gateway.livekit.agent_watch import BACK_S, AgentWatch
 from telephony.livekit.events import LiveKitEvent, ParticipantKind, RoomLost
 from telephony.livekit.fakes import FakeLiveKit
 from telephony.livekit.liveness import NO_SERVER, Silence

@@ -19,8 +19,8 @@ from gateway.calls.conversation import CallSide
 from gateway.config import LiveKitSettings
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation
-from gateway.livekit.plan import caller_attributes, room_metadata, room_plan
-from gateway.livekit.watch import LiveKitWatch
+from gateway.livekit.room_plan import caller_attributes, room_metadata, room_plan
+from gateway.livekit.server_watch import LiveKitWatch
 from gateway.record import CallClosed, Outcome
 from telephony.call import EndedBy, LegHeld, LegResumed
 from telephony.livekit.connection import Disconnected

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit.ending import LIMIT_S, TRY_EVERY_S, end_room
+from gateway.livekit.room_endings import LIMIT_S, TRY_EVERY_S, end_room
 from telephony.livekit.errors import LiveKitError, LiveKitRefused, LiveKitTimeout, LiveKitUnreachable, NotInRoom
 
 

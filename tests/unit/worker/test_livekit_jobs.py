@@ -15,9 +15,9 @@ import pytest
 from agent.events import UserMessage
 from gateway.dialplan import NoRoute, PersonaRef, Route
 from gateway.livekit_jobs.event_relay import packet_of
+from gateway.livekit_jobs.job_parts import JobParts
+from gateway.livekit_jobs.job_recording import ContinuedRecordingFile, LateRecorder
 from gateway.livekit_jobs.job_records import LEFT_ALONE, JobRecords, refusal_body
-from gateway.livekit_jobs.parts import JobParts
-from gateway.livekit_jobs.recording import ContinuedRecordingFile, LateRecorder
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from gateway.record import CallOpened, CallRecord, Outcome, RecordMessage, WorkerLost
 from telephony.call import CallInfo, Direction

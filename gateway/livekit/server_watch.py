@@ -12,8 +12,8 @@ from collections.abc import Callable
 import structlog
 
 from gateway.config import LiveKitSettings
-from gateway.livekit.ending import RoomEndings
-from gateway.livekit.plan import access_of
+from gateway.livekit.room_endings import RoomEndings
+from gateway.livekit.room_plan import access_of
 from gateway.record import CallClosed, RecordMessage, WorkerLost
 from telephony.livekit.access import call_room_name
 from telephony.livekit.api import LiveKitApi
