@@ -60,12 +60,16 @@ class Activity:
         said to a task is."""
         return other is self or not (isinstance(other, Activity) and isinstance(other.agent, Task))
 
-    def end(self, why: str) -> None:
-        """End it with its hooks; waiters for its result, or for an answer, get `why` there is none."""
+    def leave_unanswered(self, why: str) -> None:
+        """Nothing more of what the caller says is for it."""
         for question in self.questions:
             if not question.done():
                 question.set_exception(TaskAbandoned(why))
                 question.exception()  # it counts as read: the function may have been cancelled by now
+
+    def end(self, why: str) -> None:
+        """End it with its hooks; waiters for its result, or for an answer, get `why` there is none."""
+        self.leave_unanswered(why)
         hooks, self.hooks = self.hooks, set()
         for hook in hooks:
             hook.cancel()

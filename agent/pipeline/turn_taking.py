@@ -95,8 +95,7 @@ class TurnTaking:
             self.listener.stop()
         self._barge_in.stand_still()
         for activity in self._activities.stack:
-            for question in activity.questions:
-                question.cancel()
+            activity.leave_unanswered("Not answered: the call is ending.")
         self._commits.forget()
 
     def commit(self, *, skip_reply: bool = False) -> asyncio.Future[str]:
