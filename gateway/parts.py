@@ -20,6 +20,7 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
 from gateway.edge_settings import edge_settings
+from gateway.events.catalogue import EventType
 from gateway.events.hub import EventHub
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
@@ -35,7 +36,7 @@ from gateway.summaries import SummaryPoster
 from gateway.supervisor import Supervisor
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
-from telephony.edge import Edge
+from telephony.edge import Edge, TrunkChanged
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
@@ -127,7 +128,8 @@ async def make_parts(
     edge = Edge(
         edge_settings(settings), admission,
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
-        on_caller_gone=calls.caller_gone, on_digit=calls.digit,
+        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted,
+        on_trunk=partial(tell_of_trunk, events),
     )  # fmt: skip
     calls.connect(edge, supervisor, admission.info)
     dialling = LegDialling(
@@ -174,6 +176,10 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
     )
     listen = settings.http.listen
     return ApiServer(deps, host=listen.host, port=listen.port)
+
+
+def tell_of_trunk(events: EventHub, changed: TrunkChanged) -> None:
+    events.tell(EventType(f"trunk.{changed.what}"), {"trunk": changed.trunk, "detail": changed.text})
 
 
 def _trunk_reports(edge: Edge) -> tuple[TrunkReport, ...]:

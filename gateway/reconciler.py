@@ -17,6 +17,7 @@ from gateway.floods import flood_record
 from gateway.live_calls import LiveCalls
 from gateway.record import (
     CallClosed,
+    CallEvents,
     LegClosed,
     Outcome,
     RecordMessage,
@@ -28,7 +29,7 @@ from gateway.record import (
 )
 from gateway.summaries import CALL_SUMMARY
 from telephony.call import CallInfo, EndedBy
-from telephony.edge import CallerGone, DialogEnded, DigitPressed, Flood, InviteInfo, RefusedInvite
+from telephony.edge import CallerGone, DialAttempted, DialogEnded, DigitPressed, Flood, InviteInfo, RefusedInvite
 
 __all__ = ["EdgeControl", "Reconciler", "WorkerControl"]
 
@@ -204,6 +205,24 @@ class Reconciler:
 
     def digit(self, pressed: DigitPressed) -> None:
         self._tell(pressed.leg_id, DigitByInfo(pressed.leg_id, pressed.digit, pressed.duration_ms))
+
+    def attempted(self, attempt: DialAttempted) -> None:
+        """A place that one of our calls was tried at goes into the call's story."""
+        call = self._live.get(call_id_of(attempt.leg_id))
+        if call is None:
+            return
+        answered_at, now = call.answered_at, datetime.now(UTC)
+        entry = {
+            "type": "dial_attempt",
+            "at": attempt.ended_at,
+            "t_ms": 0.0 if answered_at is None else round((now - answered_at).total_seconds() * 1000, 1),
+            "leg_id": attempt.leg_id,
+            "host": f"{attempt.place.transport}:{attempt.place.ip}:{attempt.place.port}",
+            "status": attempt.status or None,
+            "reason": attempt.reason,
+            "took_ms": round((attempt.ended_at - attempt.began_at) * 1000, 1),
+        }
+        self._record(CallEvents(call_id=call.call_id, events=(entry,)))
 
     def refused(self, refused: RefusedInvite) -> None:
         info = self._info_of(refused.info)

@@ -32,6 +32,10 @@ class EventType(StrEnum):
     TRANSFER_STARTED = "transfer.started"
     TRANSFER_ENDED = "transfer.ended"
     RECORDING_READY = "recording.ready"
+    TRUNK_REGISTERED = "trunk.registered"  # for the first time, or again after it was not
+    TRUNK_NOT_REGISTERED = "trunk.not_registered"  # a try has failed, or the registration is over
+    TRUNK_HOST_UP = "trunk.host_up"  # by OPTIONS
+    TRUNK_HOST_DOWN = "trunk.host_down"
 
 
 @dataclass(frozen=True, slots=True)

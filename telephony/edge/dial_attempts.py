@@ -23,6 +23,8 @@ from telephony.sip.writing import own_request
 
 __all__ = ["DialAttempts", "route_set"]
 
+_OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they are of the place
+
 
 class DialAttempts:
     def __init__(self, context: EdgeContext) -> None:
@@ -105,6 +107,8 @@ class DialAttempts:
     def fails_over(self, asked: Asked, dialed: Dialed, status: int) -> bool:
         """Whether the next place is to be tried after this answer; 0: there was none."""
         able = status == 0 or (status in dialed.dial.fail_over_on and status < 600 and status != 486)
+        if dialed.now is not None and dialed.now.rang and status in _OF_THE_CALLED:
+            return False  # somebody's phone has rung, and would ring again
         return able and bool(dialed.left) and not asked.cancelled
 
     def over(self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0) -> list[Action]:
@@ -114,7 +118,8 @@ class DialAttempts:
             return []
         attempt = dialed.told = dialed.now
         self._context.resends.answered((attempt.branch, "INVITE"))
-        if status in (408, 503) or (status == 0 and not attempt.heard and not asked.cancelled):
+        rang = attempt.rang and status in _OF_THE_CALLED
+        if (status in (408, 503) and not rang) or (status == 0 and not attempt.heard and not asked.cancelled):
             self._context.failed_places.failed(attempt.place, now, retry_after_s)
         elif attempt.heard:
             self._context.failed_places.worked(attempt.place)

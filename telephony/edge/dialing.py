@@ -165,6 +165,7 @@ class Dialing:
             return self._attempts.cancel(asked, now) if first else []
         if response.status == 100 or dialog.state is not DialogState.INVITING:
             return []
+        attempt.rang = True
         self._learn(dialog, response)
         try:
             response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))

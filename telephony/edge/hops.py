@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from telephony.edge.protocol import Flood, RefusedInvite, Transport
 from telephony.sip.resolving import Place
@@ -105,9 +106,11 @@ class DialAttempted:
 
 @dataclass(frozen=True, slots=True)
 class TrunkChanged:
-    """A trunk is registered or not any more, or one of its hosts is up or down."""
+    """`what`: "registered" (again, after it was not), "not_registered" (any more, or a try has failed), "host_up" or
+    "host_down"; `text` says more."""
 
     trunk: str
+    what: Literal["registered", "not_registered", "host_up", "host_down"]
     text: str
 
 

@@ -69,6 +69,7 @@ class DialAttempt:
     cseq: int
     began_at: float
     heard: bool = False  # an answer of any kind has come
+    rang: bool = False  # the called side has rung there
     cancel: bool = False  # it has been sent a CANCEL
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
@@ -217,7 +218,8 @@ class TrunkSide:
             return []
         name, reachability = sent.side.trunk.name, probe.status.reachability
         log.warning("trunk host", trunk=name, host=f"{sent.place.ip}:{sent.place.port}", state=reachability.value)
-        return [TrunkChanged(name, f"host {sent.place.ip}:{sent.place.port} is {reachability.value}")]
+        what: Literal["host_up", "host_down"] = "host_up" if reachability is Reachability.UP else "host_down"
+        return [TrunkChanged(name, what, f"host {sent.place.ip}:{sent.place.port} is {reachability.value}")]
 
     # What is sent
 
@@ -226,10 +228,11 @@ class TrunkSide:
         for action in done:
             if isinstance(action, StatusChanged):
                 status = action.status
-                registered = status.registered_until > now
-                text = "registered" if registered and not status.reason else status.reason or "not registered"
+                well = status.registered_until > now and not status.reason
+                text = "registered" if well else status.reason or "not registered"
+                what: Literal["registered", "not_registered"] = "registered" if well else "not_registered"
                 log.info("trunk registration", trunk=side.trunk.name, state=status.state.value, text=text)
-                actions.append(TrunkChanged(side.trunk.name, text))
+                actions.append(TrunkChanged(side.trunk.name, what, text))
             else:
                 actions += self._register(side, action, now)
         return actions

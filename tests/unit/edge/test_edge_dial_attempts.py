@@ -157,6 +157,16 @@ def test_a_silent_place_is_left_and_what_it_says_later_is_seen_to(world: World) 
     assert state(world) is DialogState.INVITING
 
 
+@pytest.mark.parametrize("status", [408, 480])
+def test_a_phone_that_has_rung_in_vain_does_not_ring_again_elsewhere(world: World, status: int) -> None:
+    first = dialled(world, replace(TWO, fail_over_on=frozenset({408, 480})))
+    said(world, first, 180)
+    said(world, first, status)
+    assert [method for method, *_ in sent(world)] == ["ACK"]
+    assert [answer.status for answer in to_worker(world)] == [180, status]
+    assert not world.context.failed_places.passed_over_until(Place("udp", "10.9.9.9", 5070))
+
+
 def test_a_place_that_rings_is_not_left(world: World) -> None:
     said(world, dialled(world, TWO), 180)
     world.public.clear()

@@ -101,7 +101,7 @@ def test_it_registers_answers_the_challenge_and_refreshes() -> None:
     here.answer(again, 200, f"Contact: <sip:x@10.0.0.1>;expires=9, {again.value('contact')};expires=120")
     status = here.status.registration
     assert (status.state, status.registered_until) == (RegistrationState.REGISTERED, here.world.now + 120)
-    assert here.world.told == [TrunkChanged("carrier", "registered")]
+    assert here.world.told == [TrunkChanged("carrier", "registered", "registered")]
     here.world.tick(89)
     assert not here.sent()
     here.world.tick(1.2)

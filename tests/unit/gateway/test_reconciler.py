@@ -16,12 +16,13 @@ from gateway.fakes import FakeEdge, FakeWorkers
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.reconciler import Reconciler
-from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, LegClosed, Outcome, WorkerLost
+from gateway.record import CallClosed, CallEvents, CallOpened, CallRecord, LegClosed, Outcome, WorkerLost, leg_id_of
 from gateway.record_flow import RecordFlow
 from gateway.store import WriterState
 from telephony.call import CallInfo, Direction, EndedBy
-from telephony.edge import CallerGone, DialogEnded, DigitPressed, InviteInfo, RefusedInvite
+from telephony.edge import CallerGone, DialAttempted, DialogEnded, DigitPressed, InviteInfo, RefusedInvite
 from telephony.edge.protocol import Source
+from telephony.sip.resolving import Place
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 INVITE = InviteInfo("sip-1", "+14155550100", "", "+14155550123", {}, None, Source("127.0.0.1", 5070, "udp"), 1.0)
@@ -327,3 +328,18 @@ def test_health_says_whether_calls_can_be_taken() -> None:
     assert "disk full" in report(writer=sick, warnings=["LiveKit is away"]).warnings[0]
     assert report(warnings=["LiveKit is away"]).warnings == ("LiveKit is away",)
     assert report(draining=True).state == "draining"
+
+
+def test_each_place_that_a_call_was_tried_at_is_in_its_record(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = World(tmp_path)
+        world.take("c1")
+        place = Place("udp", "192.0.2.7", 5060, "sip.carrier.example")
+        world.calls.attempted(DialAttempted(leg_id_of("c1"), place, 503, "Service Unavailable", 10.0, 10.25))
+        world.calls.attempted(DialAttempted("leg-of-nobody", place, 200, "OK", 10.0, 10.1))
+        (events,) = [record for record in world.records if isinstance(record, CallEvents)]
+        (entry,) = events.events
+        assert (events.call_id, entry["type"], entry["host"]) == ("c1", "dial_attempt", "udp:192.0.2.7:5060")
+        assert (entry["status"], entry["took_ms"], entry["t_ms"]) == (503, 250.0, 0.0)
+
+    run_virtual(main())
