@@ -79,10 +79,20 @@ def _uri(callee: str, target: str) -> str:
     if callee.startswith("sip:"):
         if not re.fullmatch(r"sip:[^@\s]+@[\w.\-\[\]:]+(;[\w=.-]+)*", callee):
             raise ValueError(f"invalid SIP URI {callee!r}; expected something like sip:+15550123@127.0.0.1:5060")
-        return callee
+        return _checked(callee)
     if not re.fullmatch(_NUMBER, callee):
         raise ValueError(f"{callee!r} is neither a number nor a SIP URI")
-    return f"sip:{callee}@{target.removeprefix('sip:')}"
+    return _checked(f"sip:{callee}@{target.removeprefix('sip:')}")
+
+
+def _checked(uri: str) -> str:
+    from telephony.sip.uri import parse_uri
+
+    try:
+        parse_uri(uri)
+    except ValueError as error:
+        raise ValueError(f"invalid SIP URI {uri!r}: {error}") from error
+    return uri
 
 
 def _script(args: argparse.Namespace) -> Fixture:

@@ -144,7 +144,7 @@ class Phone:
         parsed = parse_uri(uri)
         peer = (parsed.host.strip("[]"), parsed.port or (5061 if self._transport_name == "tls" else 5060))
         try:
-            await transport.connect(peer)
+            peer = await transport.connect(peer)
         except OSError as error:
             raise CallFailed(503, f"{peer[0]}:{peer[1]}: {error.strerror or error}") from error
         host, port = self.address

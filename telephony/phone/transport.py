@@ -28,8 +28,9 @@ class SipTransport(Protocol):
     reliable: bool
     local: Address
 
-    async def connect(self, to: Address) -> None:
-        """Make sure that `send` to this address works. Raises OSError."""
+    async def connect(self, to: Address) -> Address:
+        """Make sure that `send` to the returned address works, which is `to` with its host resolved where that is
+        needed. Raises OSError."""
 
     def send(self, data: bytes, to: Address) -> None: ...
 
@@ -71,8 +72,12 @@ class UdpTransport(asyncio.DatagramProtocol):
         self._socket = sock
         self.local = sock.getsockname()[:2]
 
-    async def connect(self, to: Address) -> None:
-        pass
+    async def connect(self, to: Address) -> Address:
+        family = socket.AF_INET6 if ":" in self.local[0] else socket.AF_INET
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(*to, family=family, type=socket.SOCK_DGRAM)
+        address = found[0][4]
+        return str(address[0]), int(address[1])
 
     def send(self, data: bytes, to: Address) -> None:
         """Past asyncio, which would drop the message when the kernel reports what became of an earlier one."""
@@ -125,14 +130,15 @@ class TcpTransport:
         self._server = await asyncio.start_server(self._accepted, host, port)
         self.local = self._server.sockets[0].getsockname()[:2]
 
-    async def connect(self, to: Address) -> None:
+    async def connect(self, to: Address) -> Address:
         if to in self._writers:
-            return
+            return to
         opening = self._opening.get(to)
         if opening is None:  # calls that begin together share a connection: an idle second one would be cut off
             opening = self._opening[to] = asyncio.create_task(self._open(to))
             opening.add_done_callback(lambda _: self._opening.pop(to, None))
         await asyncio.shield(opening)
+        return to
 
     async def _open(self, to: Address) -> None:
         reader, writer = await asyncio.open_connection(*to, ssl=self._tls, local_addr=(self.local[0], 0))

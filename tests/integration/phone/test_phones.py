@@ -130,6 +130,16 @@ async def test_nobody_listens(transport: TransportName) -> None:
     assert str(port) in str(failed.value)
 
 
+@pytest.mark.parametrize("host", ["nosuch.invalid", "[::1]"])
+async def test_a_host_without_an_address_for_this_phone_is_said_at_once(host: str) -> None:
+    async with Phone() as phone:
+        async with asyncio.timeout(10):
+            with pytest.raises(CallFailed) as failed:
+                await phone.call(f"sip:x@{host}:5060")
+    assert failed.value.status == 503
+    assert host.strip("[]") in str(failed.value)
+
+
 async def test_a_peer_that_is_not_there_yet_is_found_half_a_second_later_and_others_are_not_disturbed() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

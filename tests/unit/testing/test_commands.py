@@ -112,6 +112,8 @@ def test_call_refuses_what_it_cannot_call(capsys: pytest.CaptureFixture[str]) ->
     for arguments, message in (
         (["call", "not a number"], "is neither a number nor a SIP URI"),
         (["call", "sip:nobody"], "invalid SIP URI"),
+        (["call", "sip:x@127.0.0.1:99999"], "invalid SIP URI 'sip:x@127.0.0.1:99999': bad port"),
+        (["call", "+15550123", "--target", "127.0.0.1:x"], "invalid SIP URI"),
         (["call", "+15550123", "--dtmf", "12x"], "invalid --dtmf"),
         (["call", "+15550123", "--play", "gone.wav"], "gone.wav"),
         (["call", "+15550123", "--fixture", "gone"], "gone/fixture.yaml: no such file"),
