@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.config.checks import contradictions
 from gateway.config.fields import IPNetwork, PortRange, Secret, SecretMissing, SocketAddress
+from gateway.config.livekit import LiveKitSettings, LiveKitWorkerSettings
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.config.located_yaml import ConfigError, Problem, read_yaml
 from gateway.config.messages import validate_model
@@ -17,8 +18,6 @@ from gateway.config.models import (
     PROVIDERS,
     CallSettings,
     HttpSettings,
-    LiveKitSettings,
-    LiveKitWorkerSettings,
     LogSettings,
     OpenAISettings,
     ProviderSettings,
@@ -28,9 +27,8 @@ from gateway.config.models import (
     SipLimits,
     SipSettings,
     SpeechSettings,
-    TrunkOutboundSettings,
-    TrunkSettings,
 )
+from gateway.config.trunks import TrunkOutboundSettings, TrunkSettings
 
 __all__ = [
     "PROVIDERS",

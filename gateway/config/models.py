@@ -14,25 +14,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.config.fields import (
     FilePath,
     HttpAddress,
-    Network,
     PortRange,
     Ports,
-    Region,
     Secret,
     SecretMissing,
     SipListen,
     SocketAddress,
 )
-from gateway.config.livekit_sip import LiveKitOutboundSettings
+from gateway.config.livekit import LiveKitSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
 from gateway.config.trunks import (
-    TrunkAccountSettings,
-    TrunkCallersSettings,
-    TrunkOutboundSettings,
-    TrunkProbeSettings,
-    TrunkRegistrationSettings,
+    TrunkSettings,
 )
 from gateway.config.webhooks import WebhookSettings, all_different
 
@@ -43,7 +37,6 @@ __all__ = [
     "PROVIDERS",
     "CallSettings",
     "HttpSettings",
-    "LiveKitSettings",
     "LogSettings",
     "OpenAISettings",
     "ProviderSettings",
@@ -54,9 +47,6 @@ __all__ = [
     "SipLimits",
     "SipSettings",
     "SpeechSettings",
-    "StoreSettings",
-    "TrunkOutboundSettings",
-    "TrunkSettings",
     "provider_problem",
 ]
 
@@ -105,50 +95,6 @@ class SipLimits(_Section):
         default=600.0, gt=0, description="SIP messages of any kind per second from one address, on average."
     )
     message_burst: int = Field(default=1200, ge=1, description="SIP messages of any kind from one address in a burst.")
-
-
-class TrunkSettings(_Section):
-    """A source that may send us calls."""
-
-    name: str = Field(min_length=1, description="Its name in call records and logs.")
-    allow: tuple[Network, ...] = Field(min_length=1, description="Networks its calls come from. Others get 403.")
-    region: Region | None = Field(
-        default=None, description="Country of its numbers without a country code; default: the dialplan's `region`."
-    )
-    media_networks: tuple[Network, ...] = Field(
-        default=(),
-        description="Further networks of its audio, besides `allow`. If given, an SDP with any other address "
-        "is refused; otherwise any public address is accepted.",
-    )
-    called_from: Literal["request-uri", "to"] = Field(
-        default="request-uri",
-        description="Where the called number is: in the Request-URI, or in To (for trunks that dial a fixed user).",
-    )
-    outbound: TrunkOutboundSettings | None = Field(
-        default=None, description="Where further legs of calls are dialled over it. Not given: none are."
-    )
-    account: TrunkAccountSettings | None = Field(
-        default=None, description="Our user and password there, for registration and calls."
-    )
-    registration: TrunkRegistrationSettings | None = Field(
-        default=None, description="Register with it. Not given: it knows our address by itself."
-    )
-    probe: TrunkProbeSettings | None = Field(
-        default=None, description="Ask its hosts (`outbound`) by OPTIONS whether they are up. Not given: not asked."
-    )
-    callers: TrunkCallersSettings | None = Field(
-        default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
-    )
-    trust_identity: bool = Field(
-        default=True,
-        description="Whether P-Asserted-Identity and Remote-Party-ID identify the caller. If not, From does. "
-        "Withheld numbers (Privacy) stay withheld either way.",
-    )
-
-    @property
-    def media_sources(self) -> tuple[str, ...]:
-        """Networks that its callers' audio may come from if that differs from their SDP (NAT)."""
-        return tuple(str(network) for network in (*self.allow, *self.media_networks))
 
 
 class SipSettings(_Section):
@@ -300,38 +246,6 @@ class CallSettings(_Section):
     )
 
 
-class LiveKitWorkerSettings(_Section):
-    """`trunkline worker`: the agents."""
-
-    in_gateway: bool = Field(
-        default=False, description="Run it in `trunkline serve`: one machine, one command, half the memory."
-    )
-    load_threshold: float = Field(
-        default=0.7,
-        gt=0,
-        le=1,
-        description="No job is accepted while more of the CPU is in use (2.5 s average). 1: no limit.",
-    )
-    idle_processes: int = Field(default=1, ge=0, le=64, description="Warm job processes waiting for a job.")
-    jobs_per_process: int = Field(
-        default=8,
-        ge=1,
-        le=64,
-        description="Conversations per process. 1: one each, at 40 % more CPU and 70 % more memory.",
-    )
-    drain_s: float = Field(default=60.0, ge=0, description="How long jobs may continue after a request to stop.")
-    http: HttpAddress = Field(
-        default=SocketAddress("http", "127.0.0.1", 8081),
-        description="Address of /healthz and /metrics. Port 0: any free one.",
-    )
-    memory_warn_mb: int = Field(default=300, ge=0, description="A job process that uses more is logged. 0: never.")
-    memory_limit_mb: int = Field(
-        default=0,
-        ge=0,
-        description="A job process that uses more is replaced; its jobs continue. 0: no limit.",
-    )
-
-
 class LogSettings(_Section):
     """What is written to standard error."""
 
@@ -339,40 +253,6 @@ class LogSettings(_Section):
         default="info", description="Lowest level that is logged."
     )
     format: Literal["console", "json"] = Field(default="console", description="For people or for machines.")
-
-
-class LiveKitSettings(_Section):
-    """The LiveKit server whose rooms calls are bridged into; see docs/livekit.md."""
-
-    url: str = Field(pattern=r"^wss?://[^\s/]+\S*$", description="URL of LiveKit server: ws:// or wss://.")
-    public_url: str | None = Field(
-        default=None,
-        pattern=r"^wss?://[^\s/]+\S*$",
-        description="URL for browsers, if different from `url`.",
-    )
-    api_key: Secret = Field(description="Where its API key is stored.")
-    api_secret: Secret = Field(description="Where the secret of that key is stored.")
-    agent_name: str = Field(
-        default="trunkline",
-        max_length=128,
-        description="Agents registered under this name get the calls. Empty: agents that take any room.",
-    )
-    join_timeout_s: float = Field(
-        default=5.0, gt=0, le=30, description="Longest time the phone rings while joining the room."
-    )
-    agent_timeout_s: float = Field(
-        default=10.0, gt=0, le=120, description="How long an answered caller waits for an agent (hearing ringing)."
-    )
-    agent_return_s: float = Field(
-        default=8.0, ge=0, le=120, description="How long a caller whose agent is gone waits for it or another one."
-    )
-    resume_s: float = Field(
-        default=7.0, gt=0, le=120, description="The call ends politely if a lost connection takes longer to resume."
-    )
-    worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
-    outbound: tuple[LiveKitOutboundSettings, ...] = Field(
-        default=(), description="Carriers of LiveKit SIP, for `trunkline livekit`; see docs/livekit-sip.md."
-    )
 
 
 def _workers(value: Any) -> Any:

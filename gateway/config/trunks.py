@@ -1,4 +1,4 @@
-"""Settings of a trunk beyond whom its calls come from: where ours go, its account, its registration."""
+"""Settings of a trunk: whom its calls come from, where ours go, its account, its registration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.config.fields import Secret
+from gateway.config.fields import Network, Region, Secret
 
 __all__ = [
     "TrunkAccountSettings",
@@ -16,6 +16,7 @@ __all__ = [
     "TrunkOutboundSettings",
     "TrunkProbeSettings",
     "TrunkRegistrationSettings",
+    "TrunkSettings",
 ]
 
 _HOST = r"^([A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9.]+|\[[0-9A-Fa-f:.]+\])$"
@@ -106,3 +107,47 @@ class TrunkCallersSettings(_Section):
 
     realm: str = Field(min_length=1, max_length=255, description="The realm of the challenge.")
     users: tuple[TrunkCallerSettings, ...] = Field(min_length=1, description="Who may call.")
+
+
+class TrunkSettings(_Section):
+    """A source that may send us calls."""
+
+    name: str = Field(min_length=1, description="Its name in call records and logs.")
+    allow: tuple[Network, ...] = Field(min_length=1, description="Networks its calls come from. Others get 403.")
+    region: Region | None = Field(
+        default=None, description="Country of its numbers without a country code; default: the dialplan's `region`."
+    )
+    media_networks: tuple[Network, ...] = Field(
+        default=(),
+        description="Further networks of its audio, besides `allow`. If given, an SDP with any other address "
+        "is refused; otherwise any public address is accepted.",
+    )
+    called_from: Literal["request-uri", "to"] = Field(
+        default="request-uri",
+        description="Where the called number is: in the Request-URI, or in To (for trunks that dial a fixed user).",
+    )
+    outbound: TrunkOutboundSettings | None = Field(
+        default=None, description="Where further legs of calls are dialled over it. Not given: none are."
+    )
+    account: TrunkAccountSettings | None = Field(
+        default=None, description="Our user and password there, for registration and calls."
+    )
+    registration: TrunkRegistrationSettings | None = Field(
+        default=None, description="Register with it. Not given: it knows our address by itself."
+    )
+    probe: TrunkProbeSettings | None = Field(
+        default=None, description="Ask its hosts (`outbound`) by OPTIONS whether they are up. Not given: not asked."
+    )
+    callers: TrunkCallersSettings | None = Field(
+        default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
+    )
+    trust_identity: bool = Field(
+        default=True,
+        description="Whether P-Asserted-Identity and Remote-Party-ID identify the caller. If not, From does. "
+        "Withheld numbers (Privacy) stay withheld either way.",
+    )
+
+    @property
+    def media_sources(self) -> tuple[str, ...]:
+        """Networks that its callers' audio may come from if that differs from their SDP (NAT)."""
+        return tuple(str(network) for network in (*self.allow, *self.media_networks))
