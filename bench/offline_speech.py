@@ -1,266 +1,237 @@
-"""How well the offline recogniser hears: espeak-ng voices and real speakers through mu-law with line noise.
+"""Offline recognisers and voices compared: words wrong and CPU, through an 8 kHz mu-law line and the whole pipeline.
 
-    python bench/offline_speech.py [--voices en-us,en-gb] [--snr 28] [--dictation] [--mistakes]
+    python -m bench.offline_speech --fetch var/speech
+    python -m bench.offline_speech --audio var/speech [--count 25] [--mistakes]
 
-Each sentence is spoken, band-limited as a telephone line does it, given noise, coded as mu-law and decoded, and sent
-to the recogniser in 20 ms frames as a call would. "Right": it means to `agent.rules` what was said. The last column:
-something that the persona does not expect was taken for something that it does.
+`--fetch` brings the audio, which this repository does not contain: Debian's `asterisk-core-sounds-en-wav` (CC-BY-SA),
+by apt-get; PocketSphinx's test data (its BSD-like licence) and the Free Spoken Digit Dataset (CC-BY-SA 4.0), by git.
+What is missing is left out. "Pipeline": Silero cuts the audio and the session flushes, as in a call, on a virtual
+clock; nothing is expected, but a number of six digits for the strings of digits. Line and noise as in
+`bench.grammar_hearing`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
+import random
+import re
+import subprocess
+import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import soxr
 
+from agent import Agent
 from agent.clock import ThreadOffload
-from agent.providers._rules_match import best_intent
-from agent.providers.base import Expectations
+from agent.providers._rules_hearing import compared
+from agent.providers.base import STT, TTS, Offload
 from agent.providers.espeak import EspeakTTS
-from agent.providers.phrases import words
-from agent.providers.pocketsphinx import Mode, PocketSphinxSTT
+from agent.providers.hibari import HibariTTS
+from agent.providers.instant import InstantLLM, InstantTTS
+from agent.providers.registry import ProviderSettings, build_stt, preload
+from agent.providers.silero import SileroVAD
 from agent.rules import Intent, Rules, Slot
-from telephony.media.frames import FRAME_BYTES, SAMPLE_RATE, AudioFrame
-from telephony.media.g711 import decode_ulaw, encode_ulaw
+from agent.testing.expectation import Expectation
+from agent.testing.fixture import Clip, Fixture, HangUp, Step, When
+from agent.testing.replay import Speech, replay_fixture
+from bench.grammar_hearing import OTHER, REAL, line
+from telephony.media.frames import SAMPLE_RATE
+from telephony.media.wav import read_wav
 
-REAL = Path(__file__).parents[1] / "tests" / "fixtures" / "speech"
-VOICES = "en-us,en-us+f3,en-us+m3,en-us+m7,en-us+f4,en-gb,en-gb-x-rp+f2,en-gb-scotland"
-LEVEL = 2500.0  # RMS of speech, as samples: -22 dBov
-DAYS = {day: day for day in ("today", "tomorrow", "monday", "tuesday", "wednesday", "thursday", "friday")}
-RULES = Rules(
-    (
-        Intent(
-            "status",
-            (
-                "where is my order",
-                "[i want to] (check|track) my order",
-                "order status",
-                "[my order number is] {number}",
-            ),
-        ),
-        Intent("human", ("[i want to] (speak|talk) to (a person|someone|an agent)",)),
-        Intent("cancel", ("[i want to] cancel my order",)),
-        Intent("hours", ("what are your opening hours", "when are you open")),
-        Intent(
-            "book",
-            (
-                "[i'd like] an appointment [on|for] {day} [{part}]",
-                "book an appointment [on|for] {day} [{part}]",
-                "{day}",
-            ),
-        ),
-        Intent("yes", ("yes",)),
-        Intent("no", ("no",)),
-        Intent("bye", ("goodbye", "thank you goodbye")),
-    ),
-    {
-        "number": Slot("?", digits=(5, 5)),
-        "day": Slot("?", DAYS),
-        "part": Slot("?", {"morning": "morning", "afternoon": "afternoon"}),
-    },
-)
-EXPECTED = """
-where is my order
-i want to check my order
-track my order please
-order status
-cancel my order
-my order number is two nine three four zero
-five five one eight two
-nine zero zero one seven
-six oh four eight three
-speak to a person
-i want to talk to someone
-what are your opening hours
-when are you open
-yes
-no
-i'd like an appointment tomorrow morning
-book an appointment for monday afternoon
-thursday
-tuesday
-thank you goodbye
-""".strip().splitlines()
-OTHER = """
-the weather is terrible today
-my dog ate the homework
-can you recommend a good restaurant
-could you repeat that
-i think the football game was great
-what time does the train leave
-please play some music
-banana
-pizza
-how much does it cost to paint a house
-my brother works in a garage
-do you have this in blue
-i lost my keys
-the engine makes a strange noise
-have you ever been to paris
-maybe later
-let me think about it
-computer
-turn on the kitchen lights
-he was not an ill disposed young man
-there is water all over the floor
-spell it for me
-we moved to another city last summer
-is it going to rain
-""".strip().splitlines()
+SNR_DB = 28.0
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+REPOSITORIES = {
+    "pocketsphinx": "https://github.com/cmusphinx/pocketsphinx",
+    "digits": "https://github.com/Jakobovski/free-spoken-digit-dataset",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    text: str
+    pcm: bytes
 
 
 @dataclass
-class Score:
-    expected: int = 0
-    accepted: int = 0
-    right: int = 0
-    other: int = 0
-    false: int = 0
-    mistakes: list[str] = field(default_factory=list)
+class Tally:
+    words: int = 0
+    wrong: int = 0
+    cpu_s: float = 0.0
+    audio_s: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{100 * self.wrong / max(1, self.words):.1f} % of {self.words} | {self.cpu_s / self.audio_s:.3f}"
 
 
-def line(pcm: bytes, seed: int, snr_db: float) -> bytes:
-    """300 ms of line before and after, 300-3,400 Hz, noise, mu-law there and back."""
-    speech = np.concatenate([np.zeros(2400), np.frombuffer(pcm, np.int16).astype(np.float64), np.zeros(2400)])
-    loud = speech[np.abs(speech) > 200]
-    speech *= LEVEL / np.sqrt(np.mean(loud**2))
-    spectrum = np.fft.rfft(speech)
-    hertz = np.maximum(np.fft.rfftfreq(len(speech), 1 / SAMPLE_RATE), 1)
-    spectrum /= np.sqrt(1 + (200 / hertz) ** 4) * np.sqrt(1 + (hertz / 3500) ** 16)
-    noise = np.random.default_rng(seed).normal(0, LEVEL * 10 ** (-snr_db / 20), len(speech))
-    sound = np.clip(np.fft.irfft(spectrum, len(speech)) + noise, -32768, 32767)
-    return decode_ulaw(encode_ulaw(sound.astype(np.int16).tobytes()))
+def words_wrong(said: Sequence[str], heard: Sequence[str]) -> int:
+    """Words to add, take away or change."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(said, 1):
+        before, row = row, [i] + [0] * len(heard)
+        for j, other in enumerate(heard, 1):
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (word != other))
+    return row[-1]
 
 
-def frames(pcm: bytes) -> list[AudioFrame]:
-    return [AudioFrame(pcm[at : at + FRAME_BYTES], at / 16000) for at in range(0, len(pcm) - FRAME_BYTES, FRAME_BYTES)]
+def prompts(folder: Path, count: int) -> list[Said]:
+    """Sentences of 5 to 20 words without figures and signs, evenly out of all."""
+    text = gzip.decompress(next(folder.glob("share/doc/*/core-sounds-en.txt.gz")).read_bytes()).decode()
+    sounds = next((folder / "share/asterisk/sounds").glob("en_US*"))
+    found = []
+    for entry in re.findall(r"^([\w/-]+): ([A-Za-z' .,]+)$", text, re.MULTILINE):
+        path = sounds / f"{entry[0]}.wav"
+        if path.is_file() and 5 <= len(entry[1].split()) <= 20 and "..." not in entry[1]:
+            found.append((path, entry[1]))
+    step = max(1, len(found) // count)
+    return [Said(text, read_wav(path)) for path, text in found[::step][:count]]
 
 
-class Ear:
-    def __init__(self, mode: Mode, expectations: Expectations) -> None:
-        self._stt = PocketSphinxSTT(ThreadOffload(), mode=mode)
-        self._expectations = expectations
-        self.final_ms: list[float] = []
-        self.audio_s = 0.0
-
-    async def hear(self, pcm: bytes) -> str:
-        stream = self._stt.stream(language="en-us", expectations=self._expectations)
-        audio = frames(pcm)
-        for frame in audio[:-3]:
-            stream.push(frame)
-        # What a caller's pauses leave time for in a call: decoding has caught up when the turn ends.
-        while stream.backlog > 4:  # noqa: ASYNC110 - a call has no use for an event of it
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(0.03)
-        for frame in audio[-3:]:
-            stream.push(frame)
-        asked = time.perf_counter()
-        stream.flush()
-        heard = await anext(aiter(stream))
-        self.final_ms.append((time.perf_counter() - asked) * 1000)
-        self.audio_s += len(pcm) / 2 / SAMPLE_RATE
-        await stream.aclose()
-        return heard.text
-
-    async def load(self) -> float:
-        began = time.perf_counter()
-        await self._stt.warm()
-        return time.perf_counter() - began
+def sentences_read(folder: Path) -> list[Said]:
+    """Five of LibriVox, from PocketSphinx's test data."""
+    said = []
+    for entry in (folder / "transcription").read_text().splitlines():
+        if found := re.match(r"<s> (.*) </s> \((.*)\)", entry):
+            samples = np.frombuffer((folder / f"{found[2]}.wav").read_bytes()[44:], "<i2").astype(np.float64)
+            narrow = soxr.resample(samples, 16_000, SAMPLE_RATE, quality="HQ")
+            said.append(Said(found[1], np.rint(narrow).astype("<i2").tobytes()))
+    return said
 
 
-def meaning(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    match = best_intent(RULES, words(text))
-    return (match.intent.name, tuple(sorted(match.values.items()))) if match is not None else ("", ())
+def digit_strings(folder: Path, count: int = 18, length: int = 6) -> list[Said]:
+    """Digits of one speaker each, 60 to 160 ms apart."""
+    draw, said = random.Random(1), []
+    for number in range(count):
+        speaker, pieces, digits = SPEAKERS[number % len(SPEAKERS)], [], [draw.randrange(10) for _ in range(length)]
+        for digit in digits:
+            samples = np.frombuffer(read_wav(folder / f"{digit}_{speaker}_{draw.randrange(50)}.wav"), "<i2")
+            loud = samples * (9830 / max(1, int(np.abs(samples.astype(np.int32)).max())))
+            pieces += [loud, np.zeros(int(SAMPLE_RATE * draw.uniform(0.06, 0.16)))]
+        pcm = np.concatenate(pieces).astype("<i2").tobytes()
+        said.append(Said(" ".join(DIGITS[digit] for digit in digits), pcm))
+    return said
 
 
-async def say(text: str, voice: str) -> bytes:
-    tts = EspeakTTS(ThreadOffload())
-    return b"".join([piece.pcm async for piece in tts.synthesize(text, voice=voice, language="")])
+def recordings() -> list[Said]:
+    return [Said(path.stem.replace("_", " "), path.read_bytes()) for path in sorted(REAL.glob("*.raw"))]
 
 
-async def measure(ear: Ear, voice: str, snr_db: float) -> Score:
-    score = Score()
-    for seed, text in enumerate(EXPECTED + OTHER):
-        heard = await ear.hear(line(await say(text, voice), seed, snr_db))
-        if text in OTHER:
-            score.other += 1
-            score.false += bool(meaning(heard)[0])
-            if meaning(heard)[0]:
-                score.mistakes.append(f"{text!r} was taken for {heard!r}")
-            continue
-        score.expected += 1
-        score.accepted += bool(heard)
-        score.right += meaning(heard) == meaning(text)
-        if meaning(heard) != meaning(text):
-            score.mistakes.append(f"{text!r} was heard as {heard!r}")
-    return score
+def fetch(folder: Path) -> None:
+    """Raises CalledProcessError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as packages:
+        names = ("asterisk-core-sounds-en-wav", "asterisk-core-sounds-en")
+        subprocess.run(("apt-get", "download", *names), check=True, cwd=packages)
+        for package in Path(packages).glob("*.deb"):
+            subprocess.run(("dpkg", "-x", str(package), str(folder / "prompts")), check=True)
+    for name, repository in REPOSITORIES.items():
+        if not (folder / name).exists():
+            subprocess.run(("git", "clone", "--quiet", "--depth", "1", repository, str(folder / name)), check=True)
 
 
-async def real(ear: Ear, snr_db: float) -> list[tuple[str, str]]:
-    return [
-        (path.stem.replace("_", " "), await ear.hear(line(path.read_bytes(), 1, snr_db)))
-        for path in sorted(REAL.glob("*.raw"))
-    ]
-
-
-def percentile(values: npt.ArrayLike, share: float) -> float:
-    return float(np.percentile(np.asarray(values), share))
-
-
-async def run(options: argparse.Namespace) -> None:
-    mode: Mode = "dictation" if options.dictation else "auto"
-    expectations = RULES.expectations()
-    ear = Ear(mode, expectations)
-    print(f"loaded in {await ear.load():.2f} s")
-    await ear.hear(
-        line(await say("yes", "en-us"), 0, options.snr)
-    )  # the grammar, or the language model, is loaded here
-    ear.final_ms.clear()
-    total, cpu, ear.audio_s = Score(), time.process_time(), 0.0
-    print("| voice | right | wrong | nothing heard | other speech taken for it |\n| --- | --- | --- | --- | --- |")
-    for voice in options.voices.split(","):
-        score = await measure(ear, voice, options.snr)
-        show(voice, score)
-        for name in ("expected", "accepted", "right", "other", "false"):
-            setattr(total, name, getattr(total, name) + getattr(score, name))
-        total.mistakes += [f"{voice}: {mistake}" for mistake in score.mistakes]
-    show("all", total)
-    print(f"\n{(time.process_time() - cpu) / ear.audio_s:.3f} s of CPU for a second of speech")
-    print(f"flush to final: median {percentile(ear.final_ms, 50):.0f} ms, p95 {percentile(ear.final_ms, 95):.0f} ms")
-    for said, heard in await real(
-        Ear(
-            mode,
-            Expectations(
-                (*expectations.phrases, "go (forward|backward) (one|ten) (meter|meters)"),
-                expectations.slots,
-                expectations.digits,
-            ),
-        ),
-        options.snr,
+def audio_of(folder: Path | None, count: int) -> dict[str, list[Said]]:
+    sets = {"recordings of this repository": recordings()}
+    if folder is None:
+        return sets
+    for name, place, made in (
+        ("telephone prompts", "prompts/usr", lambda at: prompts(at, count)),
+        ("sentences read", "pocketsphinx/test/data/librivox", sentences_read),
+        ("strings of six digits", "digits/recordings", digit_strings),
     ):
-        print(f"real speaker: {said!r} -> {heard!r}")
-    if options.mistakes:
-        print(*total.mistakes, sep="\n")
+        if (folder / place).is_dir():
+            sets[name] = made(folder / place)
+    return sets
 
 
-def show(name: str, score: Score) -> None:
-    wrong = score.accepted - score.right
-    print(
-        f"| {name} | {score.right}/{score.expected} | {wrong} | {score.expected - score.accepted} "
-        f"| {score.false}/{score.other} |",
-        flush=True,
-    )
+class Mute(Agent):
+    """Whom the caller talks to."""
+
+
+class Digits(Agent):
+    """A persona that expects a number of six digits."""
+
+    rules = Rules((Intent("number", ("[my number is] {number}",)),), {"number": Slot("?", digits=(6, 6))})
+
+
+def heard_by(make: Callable[[Offload], STT], spoken: Sequence[Said], persona: type[Agent], mistakes: bool) -> Tally:
+    """Through a session: what the caller's turns say."""
+    tally = Tally()
+    for seed, said in enumerate(spoken):
+        pcm = line(said.pcm, seed, SNR_DB)
+        began = time.process_time()
+        text = _turns(make, pcm, persona)
+        tally.cpu_s += time.process_time() - began
+        tally.audio_s += len(pcm) / 2 / SAMPLE_RATE
+        wrong = words_wrong(compared(said.text), compared(text))
+        tally.words += len(compared(said.text))
+        tally.wrong += wrong
+        if wrong and mistakes:
+            print(f"    {said.text!r}: {text!r}", flush=True)
+    return tally
+
+
+def _turns(make: Callable[[Offload], STT], pcm: bytes, persona: type[Agent]) -> str:
+    timeline = (Step(When("at", 0.5), Clip("line", pcm)), Step(When("after_step", 2.5), HangUp()))
+    call = Fixture(Path("bench"), "", "+15550100", "", timeline, Expectation())
+
+    def speech(offload: Offload) -> Speech:
+        return Speech(SileroVAD(), make(offload), InstantLLM(), InstantTTS())
+
+    events = replay_fixture(call, persona=persona, speech=speech).events
+    return " ".join(str(event.fields["text"]) for event in events if event.type == "user_message")
+
+
+async def spoken_by(tts: TTS, texts: Sequence[str]) -> tuple[list[Said], float]:
+    """And the CPU seconds for a second of speech."""
+    await tts.warm()
+    began, said = time.process_time(), []
+    for text in texts:
+        pieces = [piece.pcm async for piece in tts.synthesize(f"{text}.", voice="", language="en")]
+        said.append(Said(text, b"".join(pieces)))
+    seconds = sum(len(one.pcm) for one in said) / 2 / SAMPLE_RATE
+    return said, (time.process_time() - began) / seconds
+
+
+async def voices() -> dict[str, list[Said]]:
+    sets = {}
+    print("| voice | CPU for a second of speech |\n| --- | --- |")
+    for voice in (EspeakTTS(ThreadOffload()), HibariTTS(ThreadOffload())):
+        said, cpu = await spoken_by(voice, OTHER)
+        sets[f"sentences of {voice.name}"] = said
+        print(f"| {voice.name} | {cpu:.3f} |", flush=True)
+    return sets
+
+
+def main(options: argparse.Namespace) -> None:
+    if options.fetch:
+        fetch(options.fetch)
+        return
+    sets = audio_of(options.audio, options.count) | asyncio.run(voices())
+    names = options.names.split(",")
+    preload(names)
+    print("\n| recogniser | hears | words wrong | CPU for a second of sound |\n| --- | --- | --- | --- |")
+    for name in names:
+        for what, spoken in sets.items():
+            persona = Digits if "digits" in what else Mute
+            if name == "moonshine/whisper" and persona is Mute:
+                continue
+            make = partial(build_stt, name, ProviderSettings())
+            tally = heard_by(make, spoken, persona, options.mistakes)
+            print(f"| {name} | {what} | {tally} |", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voices", default=VOICES)
-    parser.add_argument("--snr", type=float, default=28.0, help="speech to noise, dB")
-    parser.add_argument("--dictation", action="store_true", help="free dictation instead of the grammar")
+    parser.add_argument("--fetch", type=Path, metavar="FOLDER", help="bring the audio there, and end")
+    parser.add_argument("--audio", type=Path, metavar="FOLDER", help="where it is")
+    parser.add_argument("--names", default="moonshine,pocketsphinx", help="and moonshine/whisper, whisper")
+    parser.add_argument("--count", type=int, default=25, help="of prompts")
     parser.add_argument("--mistakes", action="store_true", help="list what went wrong")
-    asyncio.run(run(parser.parse_args()))
+    main(parser.parse_args())

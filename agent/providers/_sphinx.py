@@ -4,7 +4,7 @@ A `Recogniser` runs two decoders side by side: one follows the grammar (or a lan
 phones. How much worse the grammar explains the sound than free phones do, a frame, tells speech within the grammar
 from speech outside it, which a grammar alone takes for its nearest phrase.
 
-The settings come from `bench/offline_speech.py`; docs/speech-offline.md has the figures.
+The settings come from `bench/grammar_hearing.py`; docs/speech-offline.md has the figures.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ class MoonshineSTT:
 
     name = _NAME
     whole_turns = True  # it hears sentences, not the pieces that pauses make of them
+    final_s = 3.0  # on a busy machine it is slow; asking a second recogniser then would make that worse
 
     def __init__(
         self, offload: Offload, *, digits: STT | None = None, least_confidence: float = _LEAST_CONFIDENCE
