@@ -41,7 +41,7 @@ class TurnsByHand:
 
     @property
     def input(self) -> SessionInput:
-        """What is heard: `session.input.set_audio_enabled(False)` stops listening."""
+        """The caller's audio: `session.input.set_audio_enabled(False)` stops listening."""
         return self._input
 
     def commit_user_turn(self, *, skip_reply: bool = False) -> asyncio.Future[str]:

@@ -1,4 +1,4 @@
-"""Who watches a session: each is told every event, masked unless it asked for more."""
+"""The subscribers of a session: each gets every event, masked unless it asked for more."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Further legs of calls, for the workers that ask: over which trunk, to where, and in which worker.
 
-Nothing rings before all of it is decided. What is refused says so by a kind that a program can tell apart.
+Nothing rings before everything is decided. Refusals have a kind that programs can tell apart.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AskWorker = Callable[..., Awaitable[Mapping[str, Any]]]  # as `Supervisor.ask`
 
 
 class DialEdge(Protocol):
-    """What is asked of the edge (`telephony.edge.Edge`)."""
+    """What we use of the edge (`telephony.edge.Edge`)."""
 
     @property
     def worker_address(self) -> tuple[str, int]: ...
@@ -101,7 +101,7 @@ class LegDialling:
             raise Refused("failed", f"there is a leg {order.leg_id} already")
 
     def trunk_for(self, order: DialOrder) -> TrunkSettings:
-        """The one that was named, or the first that may call there. Raises Refused."""
+        """The named trunk, or the first that may call there. Raises Refused."""
         for number in (order.to, *([order.caller] if order.caller else [])):
             if not _NUMBER.fullmatch(number):
                 raise Refused("closed_destination", f"{number!r} is not a telephone number")

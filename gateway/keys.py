@@ -1,4 +1,4 @@
-"""API keys: how they look, what they open, and what is kept of them. Pure."""
+"""API keys: their format, their scopes, and what is stored. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PREFIX = "tk"  # so that a scanner for leaked secrets knows one
 
 
 class Scope(StrEnum):
-    """What a key may do. Each opens its own only, but `admin` opens all."""
+    """A key's scope. Each covers only itself, but `admin` covers all."""
 
     READ = "read"  # records, recordings, transcripts, events
     CALL = "call"  # place calls and steer them
@@ -26,7 +26,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is kept of a key. `digest`: SHA-256 of all of it, in hex; as a key has 256 random bits, a slow hash would
+    """What is stored of a key. `digest`: SHA-256 of the key, in hex; as a key has 256 random bits, a slow hash would
     add nothing."""
 
     key_id: str
@@ -42,14 +42,14 @@ class ApiKey:
 
 
 def make_key(name: str, scopes: Iterable[Scope], now: datetime) -> tuple[str, ApiKey]:
-    """The key itself, which is shown once, and what is kept of it."""
+    """The key itself, which is shown once, and what is stored."""
     key_id = base64.b32encode(secrets.token_bytes(5)).decode().lower()
     key = f"{_PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
     return key, ApiKey(key_id=key_id, name=name, scopes=frozenset(scopes), digest=_digest(key), created_at=now)
 
 
 def id_in(key: str) -> str:
-    """The id that a key names; empty for what is no key of ours."""
+    """The ID in a key; empty if it is not one of our keys."""
     prefix, _, rest = key.partition("_")
     key_id, _, secret = rest.partition("_")
     return key_id if prefix == _PREFIX and secret else ""

@@ -41,7 +41,7 @@ async def copy(
 def _taken(source: Path) -> StoreLock:
     """Raises StoreError for what cannot be copied whole."""
     if not source.exists():
-        raise StoreError(f"there is no store at {source}")
+        raise StoreError(f"no store at {source}")
     for role in ("", "worker"):
         if (waiting := Spill(source, role).waiting).exists():
             raise StoreError(f"records wait in {waiting}: start a gateway with this store once, then copy it")

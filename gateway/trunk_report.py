@@ -1,4 +1,4 @@
-"""How each trunk is doing, for the API and for `trunkline trunks`: what the edge knows, in times of day."""
+"""The state of each trunk, for the API and `trunkline trunks`: the edge's view, with wall-clock times."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TrunkHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkRefusal:
-    """A call of ours that a host did not take. `status`: None when there was no answer."""
+    """An outbound call that a host did not accept. `status`: None if there was no answer."""
 
     at: datetime
     host: str
@@ -54,7 +54,7 @@ class TrunkReport:
     name: str
     calls: int  # dialogs now, inbound and outbound
     registration: TrunkRegistration | None
-    hosts: tuple[TrunkHost, ...]  # those to try first, first; empty: none is set, or its name is not known yet
+    hosts: tuple[TrunkHost, ...]  # in the order to try them; empty: none configured, or its name is not resolved yet
     refusals: tuple[TrunkRefusal, ...]  # the last few, oldest first
 
 

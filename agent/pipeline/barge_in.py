@@ -25,19 +25,19 @@ __all__ = ["BargeIn", "BargeInEvent", "Interrupted", "Judged", "NoInterruption"]
 
 @dataclass(frozen=True, slots=True)
 class NoInterruption:
-    """What the caller said is no turn: a cough, or a mere "okay"."""
+    """The caller's sound is not a turn: a cough, or just "okay"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """What was being said was stopped. `cut_answer`: it was more than canned words."""
+    """The agent's speech was stopped. `cut_answer`: it was more than a canned phrase."""
 
     cut_answer: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The output was paused, or a verdict was carried out: who is busy may have changed."""
+    """The output was paused, or a decision was carried out: who is busy may have changed."""
 
 
 BargeInEvent = NoInterruption | Interrupted | Judged
@@ -69,7 +69,7 @@ class BargeIn:
 
     @property
     def judging(self) -> bool:
-        """The output is paused, and it is not known yet what the caller means."""
+        """The output is paused, and the caller's intention is not known yet."""
         return self._machine.state == "judging"
 
     @property
@@ -92,14 +92,14 @@ class BargeIn:
         self._alarm.set()
 
     def stand_still(self) -> None:
-        """No verdict any more on what has been said."""
+        """Drop the pending decision."""
         self._machine.agent_done()
         self._alarm.cancel()
 
     def interrupt(self, *, settled: bool = True) -> None:
-        """Stop what is being said. `settled`: that the caller gives a message is known."""
+        """Stop the current speech. `settled`: it is certain that the caller gives a message."""
         if self._activities.top.asking:
-            # A tool waits for what the caller is saying: only the speech stops.
+            # A tool is waiting for the caller's message: only the speech stops.
             self._talker.speaker.interrupt()
         elif self._talker.working and not settled:
             # Its outcome is still wanted if the caller only coughed. It waits until that is known.

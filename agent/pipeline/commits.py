@@ -1,4 +1,4 @@
-"""Turns that the application ended: who waits for their words, and whether they are to be answered."""
+"""Turns ended by the application: waiters for their words, and whether to answer them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Commits:
             self._begun = None
 
     def end(self) -> None:
-        """If no turn has been decided since `begin`, nothing had been said."""
+        """If no turn has been decided since `begin`, nothing was said."""
         if self._begun is not None:
             self._begun.done("")
             self._begun = None
@@ -48,7 +48,7 @@ class Commits:
         return self._of_turns.pop(turn, None)
 
     def forget(self) -> None:
-        """No more words come."""
+        """No more words will arrive."""
         commits, self._of_turns = self._of_turns, {}
         for commit in commits.values():
             commit.done("")

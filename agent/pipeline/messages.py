@@ -1,4 +1,4 @@
-"""What the caller has said or keyed, as a message: on record, and answered by whoever waits for it or by the model."""
+"""The caller's speech or keys as a message: recorded, and answered by whoever waits for it or by the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Messages:
         self._privacy = privacy
 
     def spoken(self, text: str, turn: SpokenTurn, entry: DigitEntry | None) -> None:
-        """`text`: the words of `turn` as they count. `entry`: what is being asked for, which may be secret."""
+        """`text`: the effective words of `turn`. `entry`: the open digit entry, which may be secret."""
         self._privacy.said(text, entry)
         self._tell(text, turn.started_at, turn.ended_at, "speech", turn.confidence)
 
@@ -47,7 +47,7 @@ class Messages:
             return
         number, now = self._talker.turn, self._runtime.now()
         waterfall = Waterfall(number, decided_at=now) if turn is None else waterfall_of(turn, number)
-        # Who talks without end is answered in the middle of it.
+        # A caller who never stops talking is answered in between.
         forced = turn is not None and turn.reason == "forced"
         self._talker.reply(ChatMessage("user", text), waterfall, allow_interruptions=not forced)
 

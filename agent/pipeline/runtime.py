@@ -20,7 +20,7 @@ __all__ = ["Runtime"]
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`output`: None in a conversation of text. `call`: the leg's verbs, if there is one. `emit` tells everybody who
+    """`output`: None in a text conversation. `call`: the leg's verbs, if there is one. `emit` tells everybody who
     watches the session."""
 
     loop: asyncio.AbstractEventLoop

@@ -31,7 +31,8 @@ class SpeechFeed:
         self._piece: Piece | None = None
         self._turns: dict[Piece, SpokenTurn] = {}
         self.endless = False
-        self.keeps_all = False  # of an endless piece, also what was heard before a turn began: nobody tells when
+        # for an endless piece, also keep audio from before a turn started, as nothing signals its start
+        self.keeps_all = False
         self.frames = 0  # of the open piece
         self.loud_ms = 0.0  # of an endless piece: of sound that may be speech
 

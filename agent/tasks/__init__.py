@@ -1,4 +1,4 @@
-"""Tasks: what a tool or a hook awaits of the caller, with a typed result. Manual: docs/agents.md."""
+"""Tasks that a tool or hook awaits from the caller, with a typed result. Manual: docs/agents.md."""
 
 from agent.tasks.collect_digits import CollectDigits
 from agent.tasks.confirm import Confirm

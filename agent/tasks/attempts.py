@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class AskedAgain(Task[T]):
-    """Base class. An attempt has failed when `attempt_failed` says so, or when nobody talks or keys for
+    """Base class. An attempt has failed when `attempt_failed` says so, or if nobody talks or keys for
     `first_digit_timeout_ms`."""
 
     silence_ladder = False  # it has its own patience
@@ -49,7 +49,7 @@ class AskedAgain(Task[T]):
 
     @property
     def again(self) -> str:
-        """What is said when an attempt has failed."""
+        """What to say after a failed attempt."""
         return self._retry_prompt or f"{canned_words('didnt_catch', self.canned, self.language)} {self.greeting}"
 
     def patient(self, on: bool) -> None:

@@ -25,7 +25,7 @@ You only want that number, which is {length}. The caller may key it in or say it
 call take_digits with its digits, without a word beside it. If the caller asks something about it, answer in a sentence
 and ask again. If the caller does not have it, or wants something else, call caller_has_none. Never make up digits."""
 _ENDING = 4  # digits of a secret that are read back
-_LONG = 8  # a secret must be so long that its last digits give nothing away
+_LONG = 8  # a secret must be this long for its last digits to reveal nothing
 
 
 class CollectDigits(AskedAgain[str]):
@@ -51,9 +51,10 @@ class CollectDigits(AskedAgain[str]):
         valid: Callable[[str], bool] | None = None,
     ) -> None:
         """`length`: exactly so many digits; else from `least` to `most`. With all of them, or with one of the
-        `terminators`, it is done at once. `first_digit_timeout_ms`: nobody talks or keys for so long. `secret`: masked
-        everywhere, and the recording is silent meanwhile. `confirm`: read back, and asked whether that is right.
-        `retry_prompt`: instead of the prompt after an attempt that failed. `valid`: whether it may be such a number.
+        `terminators`, it ends at once. `first_digit_timeout_ms`: without speech or keys for this long, the attempt
+        fails. `secret`: masked everywhere, and the recording is silent meanwhile. `confirm`: read back, and asked
+        whether that is right. `retry_prompt`: instead of the prompt after an attempt that failed. `valid`: whether it
+        may be such a number.
 
         Raises ValueError for contradictions.
         """
@@ -120,7 +121,7 @@ class CollectDigits(AskedAgain[str]):
         self.fail(ToolError(f"the caller gave no number: {why}"))
 
     async def _took(self, ctx: RunContext, digits: str, *, whole: bool) -> None:
-        """`whole`: there is no more of it to come."""
+        """`whole`: it is complete."""
         if self._secret:
             ctx.session.keep_secret(digits)
         if not whole and len(digits) < self._least and digits != self._said:
@@ -162,7 +163,7 @@ class CollectDigits(AskedAgain[str]):
 
 
 def digits_in(text: str, said: str, least: int, most: int) -> str:
-    """The number that was said or keyed; `said`: what was said of it before. Empty: these words are about something
+    """The spoken or keyed number; `said`: its earlier part. Empty: these words are about something
     else. Pure."""
     tokens = [token for word in normalized_words(text) for token in (word if word.isdecimal() else (word,))]
     runs = spoken_digits(tokens)

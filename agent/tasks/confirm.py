@@ -21,8 +21,8 @@ again. If the caller wants something else altogether, call caller_wants_somethin
 
 
 class Confirm(Task[bool]):
-    """`if await Confirm("Shall I book it?"): ...`. A plain "yes" or "no" needs no model; of anything else the model
-    says what it means, answers a question about it, and asks again. Raises ToolError when the caller has given no clear
+    """`if await Confirm("Shall I book it?"): ...`. A plain "yes" or "no" needs no model; for anything else the model
+    decides what it means, answers questions about it, and asks again. Raises ToolError if the caller has given no clear
     answer in `turns` turns, or wants something else."""
 
     timeout_s = 60.0
@@ -40,7 +40,7 @@ class Confirm(Task[bool]):
         self.rules = self._rules()  # the language is known now
 
     def _rules(self) -> Rules:
-        """For the model-free provider, and for recognisers that only know what is expected."""
+        """For the model-free provider, and for recognisers with a grammar."""
         known = yes_no_of(self.language) or yes_no_of("en")
         assert known is not None, "English is known"
         again = f"{canned_words('didnt_catch', self.canned, self.language)} {self.greeting}"

@@ -1,4 +1,4 @@
-"""What a task that collects digits says by itself, by language. Pure."""
+"""Phrases of a digit-collecting task, by language. Pure."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Menu(AskedAgain[str]):
             name: The name of the choice, as it is in the list.
         """
         if name not in self._choices.values():
-            raise ToolError(f"There is no choice {name}. There are: {', '.join(self._choices.values())}.")
+            raise ToolError(f"Unknown choice {name}. Choices: {', '.join(self._choices.values())}.")
         self.complete(name)
 
     @function_tool(silent=True)

@@ -18,7 +18,7 @@ _FROM_PERSONA = ("voice", "language", "llm", "tts", "canned", "silence_ladder", 
 
 
 class TaskAbandoned(ToolError):
-    """Raised where a task is awaited: nobody is left to answer it, since the caller has been handed over or the call
+    """Raised where a task is awaited: it can no longer be answered, since the caller has been handed over or the call
     ends."""
 
 
@@ -90,7 +90,7 @@ class Task(Agent, Generic[T]):
 
     def _open(self) -> asyncio.Future[T]:
         if self._result is None:
-            raise SessionMisuse(f"the task {self.name} has not begun: nobody awaits it")
+            raise SessionMisuse(f"the task {self.name} has not begun: it is not being awaited")
         return self._result
 
     def _sets(self, attribute: str) -> bool:

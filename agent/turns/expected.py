@@ -1,4 +1,4 @@
-"""What the caller has been asked for, and whether the words so far are all of it: ten digits are not over after four,
+"""The expected answer, and whether the words so far complete it: ten digits are not over after four,
 and "yes" is over at once. Pure.
 
 Numbers in words are understood in English; written as figures, in every language.

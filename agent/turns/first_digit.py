@@ -1,4 +1,4 @@
-"""Nobody keys or says anything: how long that may last where digits are asked for. Pure.
+"""Time limit for the first key or word when digits are requested. Pure.
 
 quiet(at) --limit_ms--> Nothing      busy(): somebody talks or keys, or the line is held
 """
@@ -28,7 +28,7 @@ class FirstDigit:
         self._quiet_since = None
 
     def quiet(self, at: float) -> None:
-        """Since `at` (loop time, seconds) nobody does anything."""
+        """Nothing happens since `at` (loop time, seconds)."""
         self._quiet_since = at
 
     def tick(self, now: float) -> tuple[Nothing, ...]:

@@ -29,7 +29,7 @@ class Rhythm:
         return min(self._most_ms, max(self._least_ms, self._mean_ms + _MARGIN * self._deviation_ms))
 
     def paused(self, ms: float) -> None:
-        """The caller went on after a pause: within a turn, or behind one that was decided too early."""
+        """The caller continued after a pause: within a turn, or after one that was decided too early."""
         ms = min(max(0.0, ms), self._most_ms)
         if self._mean_ms is None:
             self._mean_ms, self._deviation_ms = ms, ms / 2

@@ -14,7 +14,7 @@ _SHORT = 5  # words; a longer answer says more than yes or no
 
 @dataclass(frozen=True, slots=True)
 class YesNo:
-    """`doubt`: words by which an answer is neither, whatever else is in it."""
+    """`doubt`: words that make an answer neither, regardless of its other words."""
 
     yes: tuple[str, ...]
     no: tuple[str, ...]

@@ -19,7 +19,7 @@ from gateway.events.webhooks import EndpointState
 
 __all__ = ["WebhookList", "events", "webhooks"]
 
-_ALIVE_EVERY_S = 15.0  # proxies close what is silent for longer
+_ALIVE_EVERY_S = 15.0  # proxies close connections that are silent for longer
 _MOST_LISTENERS = 64
 _ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{5}-[0-9a-f]{8}")
 
@@ -34,7 +34,7 @@ _list = TypeAdapter(WebhookList)
 
 async def events(request: web.Request) -> web.StreamResponse:
     """https://html.spec.whatwg.org/multipage/server-sent-events.html. A browser that comes back says with
-    `Last-Event-ID` what it has seen; if some of what followed is gone it is told by an event `missed`."""
+    `Last-Event-ID` the last one it has seen; if later ones are lost, the first event is `missed`."""
     asked = query_of(request, EventsQuery)
     stream = request.app[DEPS].events
     if stream is None:
@@ -43,14 +43,14 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many listeners.", {"Retry-After": "10"})
     after = request.headers.get("Last-Event-ID", "")
     if after and not _ID.fullmatch(after):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event of ours.")
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is not an ID of one of our events.")
     listener = stream.subscribe(tuple(asked.types.split(",")), asked.call_id or "", after)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     try:
         await response.prepare(request)
         await _send_all(response, listener)
     except ConnectionError:
-        pass  # the listener has gone
+        pass  # the listener is gone
     finally:
         listener.close()
     return response

@@ -39,8 +39,9 @@ class Answer:
 
 
 class Interrupted(Exception):
-    """The first request under this key was cut off before its answer, by the end of its gateway say. What it was about
-    to make is called `reference`; whether it came to that, the reader knows best. It is not carried out again."""
+    """The first request with this key was cut off before its answer, by the end of its gateway, for example. What it
+    was about to make is called `reference`; whether it came to that, the reader knows best. It is not carried out
+    again."""
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"the first request under this key was cut off; it was to make {reference}")
@@ -75,7 +76,7 @@ async def answer_once(
     it the same request (method, path, body); `reference`: the id of what `work` is about to make.
 
     `work` raises, or answers 5xx, only if it has made nothing: then the same key may try again. If it is cancelled,
-    nobody knows, and it is not tried again (Interrupted). Raises ProblemError 409 and 422, Interrupted,
+    the result is unknown and it is not retried (Interrupted). Raises ProblemError 409 and 422, Interrupted,
     StoreUnavailable, and what `work` raises.
     """
     at = now or datetime.now(UTC)
@@ -98,7 +99,7 @@ async def answer_once(
 
 
 async def _noted(note: Awaitable[None]) -> None:
-    """What was done is answered all the same. If it could not be noted, a repetition is told to look for itself."""
+    """The result is returned anyway. If it could not be stored, a repetition is told to check for itself."""
     try:
         await note
     except StoreUnavailable as error:

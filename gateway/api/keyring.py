@@ -1,4 +1,4 @@
-"""Which keys the API knows: those of the settings, which open everything, and those in the store. And how often each
+"""The API's keys: those in the settings, which give full access, and those in the store; and how often each
 may ask. Belongs to the loop."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["FakeKeys", "Holder", "KeyRate", "KeyReader", "KeyRing"]
 
 _REREAD_S = 5.0  # a key that was revoked is shut out by then
 _UNKNOWN_REREAD_S = 0.5  # a key that was just made is let in by then
-_READ_WAIT_S = 1.0  # for a store that is slow; then those that were last read count
+_READ_WAIT_S = 1.0  # for a slow store; after that the keys last read are used
 _MOST_HOLDERS = 10_000
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class KeyRate:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who asks: a key's id, and what it opens. Keys of the settings are told apart by their place there and have
+    """The client: a key's ID and its scopes. Keys of the settings are identified by their position there and have
     no rate limit."""
 
     key_id: str
@@ -86,12 +86,12 @@ class KeyRing:
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key -> tokens, at
 
     async def needed(self) -> bool:
-        """Whether there is any key. Without one everybody on the machine may do everything."""
+        """Whether there is any key. Without one, anyone on the machine may do anything."""
         return bool(self._always or self._fixed or await self._keys(_REREAD_S))
 
     async def holder(self, header: str) -> Holder | None:
-        """Whose `Authorization` that is; None: nobody's. Raises StoreUnavailable if the store's keys were never read.
-        Takes as long for a wrong key as for a right one, whatever its length and place."""
+        """The owner of this `Authorization`, or None. Raises StoreUnavailable if the store's keys were never read.
+        Constant time, whatever the key's length and position."""
         scheme, _, given = header.partition(" ")
         given = given.strip()
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
@@ -112,7 +112,7 @@ class KeyRing:
         return Holder(found.key_id, found.scopes) if found is not None and found.is_of(given) else None
 
     def wait_s(self, holder: Holder) -> float:
-        """Take one request's worth; 0.0: it may go on, else how long to wait until the next one may."""
+        """Take one request's token; 0.0: allowed, else the seconds to wait for the next one."""
         if not holder.limited:
             return 0.0
         now = self._now()
@@ -126,7 +126,7 @@ class KeyRing:
         return 0.0 if allowed else (1.0 - tokens) / self._rate.per_second
 
     async def _keys(self, not_older_s: float) -> dict[str, ApiKey]:
-        """The store's, by id, without those that were revoked. While the store is away those that were last read."""
+        """The store's active keys by ID; the ones last read while the store is unavailable."""
         if self._reader is None:
             return {}
         if self._reading is None and (self._stored is None or self._now() - self._read_at > not_older_s):

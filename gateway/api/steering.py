@@ -1,4 +1,4 @@
-"""What a program tells a live call to do: DELETE /v1/calls/{id}, and POST …/say and …/digits."""
+"""Commands for a live call: DELETE /v1/calls/{id}, and POST …/say and …/digits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     text: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
-        min_length=1, max_length=4000, description="What the agent says, after what it is saying now."
+        min_length=1, max_length=4000, description="What the agent is to say, after its current speech."
     )
     allow_interruptions: bool = Field(default=True, description="Whether the caller may interrupt it.")
 
@@ -38,7 +38,7 @@ class DigitsRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
-    """The call does it now. What comes of it is in its events and its record."""
+    """The call carries it out now. The result is in its events and its record."""
 
     call_id: str
 

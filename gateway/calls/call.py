@@ -43,7 +43,7 @@ __all__ = ["Call", "media_watch_of"]
 log = structlog.get_logger(__name__)
 
 MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
-OUTBOUND_MEDIA_GRACE_S = 1.0  # the same for who was called, whose path may open late
+OUTBOUND_MEDIA_GRACE_S = 1.0  # the same for a called party, whose media path may open late
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
 LAST_EVENT_LIMIT_S = 5.0  # for a leg's last event, when a verb says that it has ended
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
@@ -189,7 +189,7 @@ class Call:
             customer.unwatch_media()
 
     async def _answer(self) -> bool:
-        """A call that came in. False: nobody is there."""
+        """An inbound call. False: the caller is gone."""
         customer = self._customer
         await customer.leg.ring()
         await self._conversation.prepare()
@@ -203,7 +203,7 @@ class Call:
 
     async def _place(self) -> bool:
         """A call that we place. The agent gets ready while the other side rings, and says nothing into early media. If
-        nobody answers the leg ends, and with it this."""
+        nobody answers, the leg ends, and with it this."""
         if not self._conversation.joins_unprepared:
             await self._conversation.prepare()
         await self._customer.answer(self._joined())
@@ -257,7 +257,7 @@ class Call:
                 self._leg_ended(owner)
             case LegUnfollowed(error=error):
                 log.error("leg_not_followed", leg_id=owner.leg_id, error=repr(error))
-                self._further.failed(owner, "the leg has gone without a word")
+                self._further.failed(owner, "the leg vanished without an event")
 
     def _leg_ended(self, owner: LegOwner) -> None:
         for consequence in consequences(owner.role, self.state, owner.why):
@@ -294,7 +294,7 @@ class Call:
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
-        """Whatever happened: the legs end, then the conversation, then the room and its recording."""
+        """In any case: the legs end, then the conversation, then the room and its recording."""
         self._over.set()
         if not self._conversation.begun:
             conversing.cancel()  # it rings, or waits for the ACK

@@ -1,4 +1,4 @@
-"""Further legs: what a call asks the gateway for, what the gateway decides, and who places the leg. The bodies of two
+"""Further legs: a call's request to the gateway, the gateway's decision, and who places the leg. The bodies of two
 questions on the control channel: a worker asks `DIAL`, and the gateway asks the worker that is to hold the leg `PLACE`.
 """
 

@@ -1,7 +1,7 @@
-"""The legs of a call beside its customer's: dialled, joined with the customer, and gone again.
+"""The legs of a call besides its customer's: dialled, joined with the customer, and ended.
 
-Who rings is heard by nobody, and the customer is the agent's. Who answers talks with the customer, and the agent hears
-nobody and is heard by nobody until they leave: all of it rows of the room's matrix, changed in one step.
+A ringing leg is heard by nobody, and the customer is with the agent. A leg that answers talks with the customer, and
+the agent hears no one and is not heard until they leave: all of it rows of the room's matrix, changed in one step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PLACING_LIMIT_S = 3.0  # at the call's end, for a leg that is just being placed
 
 
 def rows_of(legs: tuple[str, ...], joined: str | None) -> Rows:
-    """Who hears whom, with these further legs. Without any everybody hears everybody else."""
+    """Who hears whom, with these further legs. Without any, everybody hears everybody else."""
     if not legs:
         return {CUSTOMER: None, AGENT: None}
     rows: dict[str, tuple[str, ...]] = dict.fromkeys(legs, ())
@@ -87,12 +87,12 @@ class FurtherLegs:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, room: Room | None) -> None:
-        """`room` None: it takes no further legs."""
+        """`room` None: further legs are not possible."""
         self._room = room
 
     @property
     def state(self) -> CallState:
-        """Of a call that is answered and goes on."""
+        """Whether the call is answered and in progress."""
         if self._joined is not None:
             return CallState.JOINED
         return CallState.DIALLING if self._owners or self._placing else CallState.WITH_AGENT
@@ -103,7 +103,7 @@ class FurtherLegs:
         """As `Dials.dial`."""
         room, dialler = self._room, self._dialler
         if room is None or dialler is None or self._over:
-            raise DialRefused("no_room", "the call is over" if self._over else "its room takes no further legs")
+            raise DialRefused("no_room", "the call has ended" if self._over else "its room accepts no further legs")
         self._last += 1
         leg_id = leg_id_of(self._call_id, self._last)
         order = DialOrder(self._call_id, leg_id, to, LegRole.HUMAN, trunk, caller, ring_s)
@@ -116,7 +116,7 @@ class FurtherLegs:
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            self._end(owner, "nobody waits for it any more")
+            self._end(owner, "no longer awaited")
             raise
         finally:
             answered.cancel()
@@ -155,7 +155,7 @@ class FurtherLegs:
     def answered(self, owner: LegOwner) -> None:
         """Who answers first is joined with the customer."""
         if self._joined is not None:
-            self._end(owner, "somebody else has answered")
+            self._end(owner, "another leg has answered")
             return
         self._joined = owner.leg_id
         owner.watch_media()
@@ -188,7 +188,7 @@ class FurtherLegs:
         await asyncio.gather(*(owner.end(reason) for owner in tuple(self._owners.values())))
 
     async def end(self, reason: str) -> None:
-        """Of the call: all of them, those that are being placed too. Never raises."""
+        """End all of the call's further legs, including those being placed. Never raises."""
         self._over = True
         if self._placing:
             await asyncio.wait(self._placing, timeout=PLACING_LIMIT_S)

@@ -98,7 +98,7 @@ class SessionConversation:
 
     @property
     def room(self) -> Room | None:
-        """Another's, as long as nobody says more."""
+        """Events of a further leg, if nothing else is known."""
         return None
 
     def _place(self) -> Participant:

@@ -1,4 +1,4 @@
-"""Who hears and speaks where the first of the settings' providers cannot, said at the start. Pure."""
+"""Which providers take over where the first of the settings cannot serve, reported at the start. Pure."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _FOLDER = "trunkline-legs-"  # in the system's folder for temporary files; then 
 
 
 class DiallingEndpoint(Protocol):
-    """What it needs of `telephony.pjsua.Endpoint`."""
+    """What it needs from `telephony.pjsua.Endpoint`."""
 
     async def dial(self, leg_id: str, info: CallInfo, edge: tuple[str, int], audio: LegAudio) -> DialledWorkersLeg: ...
 
@@ -85,7 +85,7 @@ class LegDialling:
         """As `Dialler.dial`."""
         asking = self._asking
         if asking is None:
-            raise DialRefused("failed", "there is no gateway")
+            raise DialRefused("failed", "no gateway connection")
         places = await self._open_places()
         distant = RemoteLeg()
         ticket, link, _ = places.offer(audio, distant.take, distant.lost)
@@ -115,7 +115,7 @@ class LegDialling:
 
     def hold(self, owner: LegOwner) -> None:
         """As `Dialler.hold`."""
-        leg: Any = owner.leg  # one that `_dial` has made
+        leg: Any = owner.leg  # created by `_dial`
 
         def end(message: EndLeg) -> None:
             self._spawn(owner.end(message.reason))
@@ -128,7 +128,7 @@ class LegDialling:
         self._over(leg_id)
 
     def _not_placed(self, plan: LegPlan, reason: str) -> None:
-        """The gateway has taken its slot, and is told."""
+        """The gateway has taken its slot, so report it."""
         closed = LegClosed(
             leg_id=plan.leg_id, call_id=plan.info.call_id, outcome=Outcome.FAILED, ended_at=datetime.now(UTC),
             end_reason=reason,

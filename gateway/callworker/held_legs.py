@@ -26,7 +26,7 @@ class DialledWorkersLeg(OneLeg, Protocol):
 
 
 class WorkersLeg(DialledWorkersLeg, Protocol):
-    """A leg whose INVITE says which it is, and that is told."""
+    """A leg identified by its INVITE, which can be told about events."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -36,7 +36,7 @@ class WorkersLeg(DialledWorkersLeg, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldLeg:
-    """`end` is how the gateway has it ended."""
+    """`end` ends it for the gateway."""
 
     leg: OneLeg
     end: Callable[[EndLeg], None]

@@ -58,7 +58,7 @@ class HostedLeg:
                 return
             case LegUnfollowed(error=error):
                 log.error("leg_not_followed", error=repr(error))
-                self._spawn(owner.end("the leg has gone without a word"))
+                self._spawn(owner.end("the leg vanished without an event"))
                 return
             case LegAcknowledged():
                 owner.watch_media()

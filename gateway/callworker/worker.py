@@ -266,7 +266,7 @@ class CallWorker:
         await self._run(leg, info, prepared)
 
     async def _originate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The gateway places a call, and this worker has it. Answers at once: what becomes of it the record says."""
+        """The gateway places a call in this worker. Answers at once; the result is in the record."""
         prepared, plan = Prepare(**body["prepare"]), LegPlan.from_dict(body["plan"])
         leg = LegToPlace(plan.info, partial(self._dialling.place, plan))
         task = asyncio.create_task(self._have(leg, plan.info, prepared), name=f"call {plan.info.call_id}")

@@ -25,14 +25,14 @@ def add_parser(subparsers: Any) -> None:
     )
     commands = parser.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key; it is shown once")
-    create.add_argument("--name", required=True, help="who or what has it, for the list")
+    create.add_argument("--name", required=True, help="who or what uses it, for the list")
     create.add_argument("--scopes", type=_scopes, required=True, metavar="SCOPES", help="as in read,call")
     create.set_defaults(run=run, work=_create)
     listing = commands.add_parser("list", help="list the keys, without themselves")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     listing.set_defaults(run=run, work=_list)
-    revoke = commands.add_parser("revoke", help="a key opens nothing any more")
-    revoke.add_argument("key_id", metavar="KEY_ID", help="as the list has it")
+    revoke = commands.add_parser("revoke", help="revoke a key")
+    revoke.add_argument("key_id", metavar="KEY_ID", help="the key's ID, as listed")
     revoke.set_defaults(run=run, work=_revoke)
     for each in (create, listing, revoke):
         each.add_argument("--config", required=True, metavar="FILE", help="the gateway's settings")
@@ -72,7 +72,7 @@ async def _create(keys: StoredKeys, args: argparse.Namespace) -> int:
     key, kept = make_key(args.name, args.scopes, datetime.now(UTC))
     await keys.add(kept)
     print(key)
-    print(f"made {kept.key_id} for {args.name}; the key is not shown again", file=sys.stderr)
+    print(f"created {kept.key_id} for {args.name}; the key is not shown again", file=sys.stderr)
     return 0
 
 
@@ -99,7 +99,7 @@ async def _revoke(keys: StoredKeys, args: argparse.Namespace) -> int:
     if await keys.revoke(args.key_id, datetime.now(UTC)):
         print(f"{args.key_id} is revoked")
         return 0
-    print(f"trunkline keys: there is no active key {args.key_id}", file=sys.stderr)
+    print(f"trunkline keys: no active key {args.key_id}", file=sys.stderr)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""`trunkline call --to`: has a running gateway place a call, and shows the conversation as it goes."""
+"""`trunkline call --to`: lets a running gateway place a call, and shows the conversation live."""
 
 from __future__ import annotations
 

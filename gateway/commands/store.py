@@ -31,8 +31,8 @@ def add_parser(subparsers: Any) -> None:
     prune = commands.add_parser(
         "prune",
         help="remove old records, recordings and transcripts",
-        description="Remove what is older than the ages given: 12h, 90d, 8w since the call began. A gateway may run "
-        "beside it; calls in progress are left alone. Exit code 0: done; 1: not, or not all, and why; 2: bad input.",
+        description="Remove data older than the given ages: 12h, 90d, 8w since the call began. The gateway may be "
+        "running; calls in progress are left alone. Exit code 0: done; 1: not, or only partly; 2: bad input.",
     )
     for what, meaning in (
         ("records", "whole records of calls, with their recordings"),
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     ):
         prune.add_argument(f"--{what}", metavar="AGE", type=_age, help=f"{meaning}, when older than this")
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
-    prune.add_argument("--compact", action="store_true", help="give the space back to the disk; records wait meanwhile")
+    prune.add_argument("--compact", action="store_true", help="free the disk space; new records wait meanwhile")
     prune.set_defaults(run=run, work=_prune)
     export = commands.add_parser(
         "export",
@@ -82,13 +82,13 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings(args.config)
         dialplan = _dialplan(settings, args.dialplan)
         if args.work is _prune and not (args.records or args.recordings or args.transcripts):
-            raise ValueError("say what is to go: --records, --recordings or --transcripts, each with an age")
+            raise ValueError("nothing to remove: use --records, --recordings or --transcripts, each with an age")
     except (ConfigError, ValueError) as error:
         print(f"trunkline store: {error}", file=sys.stderr)
         return 2
     logs.configure("warning", settings.log.format)
     if args.work is not _copy and settings.store.sqlite and not settings.store_path.exists():
-        print(f"trunkline store: there is no store at {settings.store_path}", file=sys.stderr)
+        print(f"trunkline store: no store at {settings.store_path}", file=sys.stderr)
         return 1
 
     async def work() -> int:
@@ -111,7 +111,7 @@ async def _prune(store: CallStore, settings: Settings, args: argparse.Namespace,
 
     now = datetime.now(UTC)
     failed = False
-    for what in Kept:  # whole records first: what is gone has no parts
+    for what in Kept:  # whole records first
         age: timedelta | None = getattr(args, what.value)
         if age is None:
             continue
@@ -193,11 +193,11 @@ def _dialplan(settings: Settings, given: str | None) -> str:
         if given in (str(path), path.name) or Path(given).resolve() == path.resolve():
             return str(path)
     known = ", ".join(str(path) for path in settings.dialplans)
-    raise ValueError(f"{given} is no dialplan of the settings; there are: {known}")
+    raise ValueError(f"{given} is not a dialplan of the settings; known are: {known}")
 
 
 def _progress(what: str) -> Callable[[int], None]:
-    """Only where somebody watches."""
+    """Only on a terminal."""
 
     def show(count: int) -> None:
         if sys.stderr.isatty():
@@ -209,7 +209,7 @@ def _progress(what: str) -> Callable[[int], None]:
 def _age(text: str) -> timedelta:
     found = _AGE.fullmatch(text)
     if found is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is no age; write hours, days or weeks, as in 12h, 90d or 8w')
+        raise argparse.ArgumentTypeError(f'invalid age "{text}"; use hours, days or weeks, as in 12h, 90d or 8w')
     return timedelta(hours=int(found[1]) * _HOURS[found[2]])
 
 
@@ -218,4 +218,4 @@ def _time(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f'"{text}" is no time; write it as in 2026-11-20T09:00:00Z') from None
+        raise argparse.ArgumentTypeError(f'invalid time "{text}"; use a form like 2026-11-20T09:00:00Z') from None

@@ -23,7 +23,7 @@ class StoreSettings(BaseModel):
         description="A SQLite file, or a PostgreSQL database: `postgresql://user@host:5432/database`, with libpq's "
         "parameters behind a `?` (`sslmode=verify-full`). Never with a password.",
     )
-    password: Secret | None = Field(default=None, description="PostgreSQL: where the user's password is kept.")
+    password: Secret | None = Field(default=None, description="PostgreSQL: where the user's password is stored.")
     gateway_id: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9_.-]{0,64}$",
@@ -49,7 +49,7 @@ class StoreSettings(BaseModel):
 
     @property
     def path(self) -> Path:
-        """The SQLite file, or what the files beside PostgreSQL are named after."""
+        """The SQLite file, or the base name of the local files used with PostgreSQL."""
         return Path(self.url.removeprefix("sqlite:///")) if self.sqlite else self.waiting
 
     @property

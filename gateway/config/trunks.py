@@ -42,11 +42,11 @@ class TrunkHostSettings(_Section):
 
 
 class TrunkOutboundSettings(TrunkHostSettings):
-    """Where calls that we place over a trunk go. Without it none are placed."""
+    """Destination of calls placed over a trunk. Without it none are placed."""
 
     fail_over: tuple[TrunkHostSettings, ...] = Field(
         default=(),
-        description="Further hosts, in this order: tried if the ones before do not answer or cannot take a call.",
+        description="Further hosts, in this order: tried if the previous ones do not answer or cannot take a call.",
     )
     answer_s: float = Field(
         default=4.0, gt=0, le=32, description="Seconds without a sign of life until the next host is tried."
@@ -63,7 +63,7 @@ class TrunkOutboundSettings(TrunkHostSettings):
 
 
 class TrunkAccountSettings(_Section):
-    """What we answer the trunk's challenges (401, 407) with: MD5, SHA-256 or SHA-512-256, as it asks."""
+    """Credentials for the trunk's challenges (401, 407), with MD5, SHA-256 or SHA-512-256 as requested."""
 
     username: str = Field(pattern=_USER, max_length=128, description="User of the account.")
     password: Secret = Field(description="Where the password is stored.")
@@ -86,7 +86,7 @@ class TrunkRegistrationSettings(_Section):
 
 
 class TrunkProbeSettings(_Section):
-    """Ask each host by OPTIONS whether it is there. One that is down is tried last."""
+    """Probe each host with OPTIONS. A host that is down is tried last."""
 
     every_s: float = Field(default=30.0, ge=1, le=3600, description="Seconds between probes.")
     retry_s: float = Field(default=5.0, ge=0.5, le=3600, description="Seconds until the next one after a failure.")
@@ -96,7 +96,7 @@ class TrunkProbeSettings(_Section):
 
 
 class TrunkCallerSettings(_Section):
-    """Somebody who may call, with a password."""
+    """A caller with a password."""
 
     username: str = Field(pattern=_USER, max_length=128, description="User.")
     password: Secret = Field(description="Where the password is stored.")

@@ -1,4 +1,4 @@
-"""Who is told what happens, as it happens."""
+"""Webhooks that receive live events."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class WebhookSettings(BaseModel):
     )
     secret: Secret | None = Field(
         default=None,
-        description="What they are signed with, as Standard Webhooks say: `whsec_` and base64, or any text. Not given: "
-        "unsigned.",
+        description="Signing key as in Standard Webhooks: `whsec_` and base64, or any text. Default: unsigned.",
     )
     events: tuple[Pattern, ...] = Field(
         default=("call.*", "transfer.*", "recording.*", "trunk.*"),

@@ -1,4 +1,4 @@
-"""A job's conversation: a session in the job's room, begun or gone on with, and what is said where there is none."""
+"""A job's conversation: a session in the job's room, new or resumed, and announcements without one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class JobConversation(SessionConversation):
         keep_stored(session, self._store)
 
     def _store(self, snapshot: Mapping[str, Any]) -> None:
-        """For the process that may have to go on."""
+        """For a process that may have to take over."""
         kept, record = self._recording, None
         if isinstance(kept, JobRecording):
             record = {"answered_at": kept.answered_at, "recording": kept.path, "tokens": self.tokens}
@@ -128,7 +128,7 @@ class _NobodyThere(Agent):
 
 
 async def say_and_end(room: LiveKitRoom, providers: ProviderSet, verbs: CallVerbs, sentence: str) -> None:
-    """For a caller whom no persona can take. Raises nothing but CancelledError."""
+    """For a caller that no persona can answer. Raises only CancelledError."""
     try:
         session = providers.session({}, {})
         starting = asyncio.create_task(session.start(agent=_NobodyThere(), room=room.add_agent(AGENT), call=verbs))
@@ -141,5 +141,5 @@ async def say_and_end(room: LiveKitRoom, providers: ProviderSet, verbs: CallVerb
             for task in (ending, starting):
                 task.cancel()
             await asyncio.gather(ending, starting, return_exceptions=True)
-    except Exception as error:  # noqa: BLE001 - then the call ends without a word
+    except Exception as error:  # noqa: BLE001 - then the call ends without an announcement
         log.error("sentence_not_said", error=repr(error))

@@ -102,8 +102,8 @@ class JobRecording:
         *,
         gone_on: bool,
     ) -> None:
-        """`path`: relative to the folder of recordings; empty: none is made. `answered_at`: seconds, loop clock; by a
-        process that was lost if its recording is gone on with. `abandoned`: another process goes on with this one."""
+        """`path`: relative to the folder of recordings; empty: no recording. `answered_at`: seconds, loop clock; by a
+        lost process if its recording is continued. `abandoned`: another process continues this one."""
         self._folder = settings.recordings
         self.answered_at = answered_at
         self._before_ms = 0
@@ -161,5 +161,5 @@ def _as_opened(file: ContinuedRecordingFile, _: Path) -> ContinuedRecordingFile:
 
 
 def record_before(stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What the lost process knew of the record; empty: there was none."""
+    """The lost process's state of the record; empty: there was none."""
     return (stored or {}).get("record") or {}

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["PhoneLeg"]
 
 HANG_UP_LIMIT_S = 4.5  # its owner waits for 5 s
-_NOT_KNOWN = CallInfo("", Direction.INBOUND, "", None, "")  # while nobody has said what call it is
+_NOT_KNOWN = CallInfo("", Direction.INBOUND, "", None, "")  # until the call is known
 log = structlog.get_logger(__name__)
 
 
@@ -63,7 +63,7 @@ class PhoneLeg:
         send: Callable[[Mapping[str, Any]], None],
         answered_at: float | None = None,
     ) -> None:
-        """`send`: to the job's main process. `answered_at`: of a call that goes on here."""
+        """`send`: to the job's main process. `answered_at`: of a resumed call."""
         self._room = room
         self._caller = caller
         self._api = LiveKitApi(access)
@@ -76,7 +76,7 @@ class PhoneLeg:
         self._hanging_up: asyncio.Task[None] | None = None
         self.answered = asyncio.Event()
         self.over = asyncio.Event()
-        self.taken_over = False  # another process has the call: it is neither hung up nor put on record here
+        self.taken_over = False  # another process has the call: don't hang up or record it here
         self.why: tuple[EndedBy, str] | None = None  # it is over
         self._unsubscribe = room.subscribe(self._happened)
         whose = partial(whose_silence, access)
@@ -88,7 +88,7 @@ class PhoneLeg:
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """As it came."""
+        """As received."""
         return self._caller.attributes
 
     @property
@@ -154,7 +154,7 @@ class PhoneLeg:
         """It has been answered by who carries its audio."""
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
-        """It has been answered, whatever is the matter here."""
+        """It counts as answered, even if something fails here."""
         await self.hang_up(reason)
 
     async def hang_up(self, reason: str = "") -> None:
@@ -175,11 +175,12 @@ class PhoneLeg:
                 return
 
     async def statistics(self) -> MediaStatistics | None:
-        """Who carries its audio has them."""
+        """The carrier of its audio has them."""
         return None
 
     async def _hang_up(self, reason: str) -> None:
-        """No phone is left with nobody; unless another process has taken the call over. Whoever is no phone stays."""
+        """Leave no phone alone, unless another process has taken the call over. Participants that are not phones
+        stay."""
         room = self._room
         there = self.identity in {who.identity for who in room.participants} and room.live
         if self._is_phone and there and not self.taken_over:

@@ -1,1 +1,1 @@
-"""Calls that we place: what is asked, what is decided, and which worker has them."""
+"""Calls that we place: the order, the decision, and the worker."""

@@ -1,4 +1,4 @@
-"""What a program asks for when it has a call placed."""
+"""A program's order to place a call."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CallOrder(BaseModel):
     persona: str = Field(
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}$",
         max_length=256,
-        description="Who talks, as the dialplan's `outbound` lists it: `clinic.Reminder`.",
+        description="The persona, as listed in the dialplan's `outbound`: `clinic.Reminder`.",
     )
     variables: dict[VariableName, VariableText] = Field(
         default={}, max_length=50, description="For the persona: `ctx.call.info.variables`."

@@ -1,6 +1,6 @@
-"""One call record an attempt: its model, the messages that build it, and the transcript made of its events. Pure.
+"""One call record per attempt: its model, the messages that build it, and the transcript built from its events. Pure.
 
-A worker sends `CallOpened`, any number of `CallEvents`, then `CallClosed`; beside them `LegOpened` and `LegClosed` for
+A worker sends `CallOpened`, any number of `CallEvents`, then `CallClosed`; also `LegOpened` and `LegClosed` for
 each leg, and `TransferBegan` and `TransferEnded` for each transfer. The gateway itself makes `WorkerLost` and, for
 attempts that never reached a worker, a whole `CallRecord` (`refused_record`). Times of day are aware UTC; `…_ms` on the
 call's axis is milliseconds since the answer, which is where the recording begins.

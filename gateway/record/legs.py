@@ -1,4 +1,4 @@
-"""What a record says of a call's legs and transfers. Pure.
+"""A record's legs and transfers. Pure.
 
 A call has its customer's leg (`{call_id}-1`) and one more for each party that was brought in (`-2`, `-3`, …).
 """
@@ -25,14 +25,14 @@ def call_id_of(leg_id: str) -> str:
 
 
 class Outcome(StrEnum):
-    """How an attempt came out: a call, a leg or a transfer. Without an outcome it still goes on."""
+    """The outcome of an attempt: a call, a leg or a transfer. Without one it is in progress."""
 
     ANSWERED = "answered"
     REFUSED = "refused"  # by a rule of ours: `refused_by` names it
     CANCELLED = "cancelled"  # the caller gave up before the answer (SIP CANCEL)
     BUSY = "busy"
     NO_ANSWER = "no_answer"
-    REJECTED = "rejected"  # somebody at the other end, or a network for them, said no
+    REJECTED = "rejected"  # the callee, or a network on their behalf, declined
     FAILED = "failed"
     WORKER_LOST = "worker_lost"  # the worker's process died during the call
     GATEWAY_LOST = "gateway_lost"  # the gateway's process died; found at the next start
@@ -79,7 +79,7 @@ class TransferKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRecord:
-    """One attempt to bring the customer to somebody else. `answered`: the target has taken the call."""
+    """One attempt to transfer the customer. `answered`: the target has taken the call."""
 
     transfer_id: str
     call_id: str
@@ -88,6 +88,6 @@ class TransferRecord:
     began_at: AwareDatetime
     leg_id: str | None = None  # the target's leg; None: we have none, as in a cold transfer
     ended_at: AwareDatetime | None = None
-    outcome: Outcome | None = None  # None while it goes on
+    outcome: Outcome | None = None  # None while in progress
     sip_status: int | None = None
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What a record says: the call, its legs, its transfers, its conversation. Pure."""
+"""The model of a record: the call, its legs, its transfers, its conversation. Pure."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class Latency:
 class Turn:
     """One entry of the transcript, at its place in the recording.
 
-    `text` is what was said and heard, `full_text` what an interrupted reply would have been. `kind` is the origin of an
-    agent's words (greeting, reply, …) or what a system entry is about (handoff, provider_failed, error).
+    `text` is the words said and heard, `full_text` the complete text of an interrupted reply. `kind` is the origin of
+    an agent's words (greeting, reply, …) or what a system entry is about (handoff, provider_failed, error).
     """
 
     speaker: Literal["caller", "agent", "system"]
@@ -89,7 +89,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """What is known of one attempt, without its conversation. `media`, `first_rtp_ms` and `media_alarms` are those of
+    """One attempt, without its conversation. `media`, `first_rtp_ms` and `media_alarms` are those of
     the customer's leg."""
 
     call_id: str
@@ -106,7 +106,7 @@ class CallRecord:
     attempts: int = 1  # more: attempts of one source over the rate, summed up from `started_at` to `ended_at`
     answered_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
-    duration_ms: int | None = None  # answer to end; 0 when never answered; None while the call goes on
+    duration_ms: int | None = None  # answer to end; 0 if never answered; None while in progress
     outcome: Outcome | None = None
     sip_status: int | None = None
     ended_by: EndedBy | None = None

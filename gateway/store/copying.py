@@ -1,4 +1,4 @@
-"""From one store into another: calls with all that belongs to them, and API keys. What is there already stays."""
+"""Copies calls with all their data, and API keys, from one store to another. Existing data stays."""
 
 from __future__ import annotations
 

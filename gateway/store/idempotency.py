@@ -1,4 +1,4 @@
-"""Answers that are kept for `Idempotency-Key`, so that a request that is sent twice is carried out once."""
+"""Stored answers for `Idempotency-Key`, so that a repeated request is carried out once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ KEPT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A request under a key of its sender's. `owner`: who sent it (an API key's id). `fingerprint`: of what was asked.
-    `reference`: what it is about to make (a call's id), so that it is found even if the answer was never given.
+    """A request under a key of its sender's. `owner`: its sender (an API key's ID). `fingerprint`: of the request.
+    `reference`: what it is about to create (a call's ID), so it can be found even if no answer was sent.
     `status` None: it has not been answered."""
 
     owner: str
@@ -37,7 +37,7 @@ class Attempts(Protocol):
     """All may raise StoreUnavailable."""
 
     async def begin(self, attempt: Attempt) -> Attempt | None:
-        """None: it is the first under its key within the last 24 h. Otherwise the one that was."""
+        """None if it is the first with its key within 24 h; otherwise the first one."""
 
     async def answered(self, attempt: Attempt) -> None:
         """Keep its `status`, `location` and `body`."""

@@ -32,7 +32,7 @@ class StoredKeys:
         await self._database.write(lambda connection: connection.execute(insert(api_keys), fitting(api_keys, row)))
 
     async def all(self) -> tuple[ApiKey, ...]:
-        """Also those that were revoked, in the order in which they were made."""
+        """All keys, including revoked ones, in order of creation."""
 
         def read(connection: Connection) -> tuple[ApiKey, ...]:
             rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.key_id))

@@ -12,7 +12,7 @@ __all__ = ["challenge"]
 
 
 def challenge(context: EdgeContext, request: Request, hop: Hop, trunk: str, now: float) -> SendPublic | Refuse | None:
-    """None: the caller may go on. A first challenge, or one for a nonce that is too old, is no refusal and leaves no
+    """None: accept the caller. A first challenge, or one for an expired nonce, is not a refusal and leaves no
     record; a wrong password is and does."""
     digest, passwords = context.challengers.get(trunk), context.trunks.named(trunk).callers
     if digest is None or passwords is None:

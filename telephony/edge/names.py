@@ -40,7 +40,7 @@ class NameService(Protocol):
 
 
 class DnsService:
-    """`nameservers`: (IP address, port); none: those of the system."""
+    """`nameservers`: (IP address, port); none: the system's."""
 
     def __init__(self, nameservers: Sequence[tuple[str, int]] = ()) -> None:
         self._nameservers = tuple(nameservers)
@@ -123,7 +123,7 @@ class Names:
 
 async def follow(names: Names, targets: Sequence[Target], found: Callable[[Sequence[Place]], None]) -> None:
     """Tell of the places of all targets, in their order, and again whenever an answer is too old. Returns when all are
-    literals. While the name service does not answer, what was found before stays."""
+    literals. While the name service does not answer, earlier results stay."""
     before: tuple[Place, ...] = ()
     while True:
         resolved = [await names.places(target) for target in targets]

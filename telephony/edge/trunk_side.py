@@ -1,4 +1,4 @@
-"""What the edge does with a trunk by itself: it registers there, and asks by OPTIONS whether its hosts are up. Pure.
+"""The edge's own dealings with a trunk: registration, and OPTIONS probes of its hosts. Pure.
 
 Names have been resolved by whoever runs the core (`set_places`, `set_registrar`): here are only addresses.
 """
@@ -75,10 +75,10 @@ class TrunkSide:
             call_id = context.branches.public_call_id("register", trunk.name)
             self._sides[trunk.name] = _Side(trunk, registration, call_id, context.branches.public_tag(trunk.name))
 
-    # What is known of the trunk's hosts
+    # State of the trunk's hosts
 
     def set_places(self, trunk: str, places: Iterable[Place], now: float) -> None:
-        """The hosts of the trunk, in the order in which they are to be tried. Probes of those that stay go on."""
+        """Set the trunk's hosts, in the order to try them. Probes of hosts that stay continue."""
         side = self._sides[trunk]
         side.places = tuple(place for place in places if self._can_reach(place))
         if side.trunk.probe is not None:
@@ -187,7 +187,7 @@ class TrunkSide:
         return self._perform(side, side.registration.answered(answer, now), now)
 
     def lost(self, branch: object, now: float) -> list[Action]:
-        """Nothing has come to a request of ours."""
+        """Our request got no response."""
         sent = self._sent.pop(branch, None) if isinstance(branch, str) else None
         if sent is None:
             return []
@@ -221,7 +221,7 @@ class TrunkSide:
         what: Literal["host_up", "host_down"] = "host_up" if reachability is Reachability.UP else "host_down"
         return [TrunkChanged(name, what, f"host {sent.place.ip}:{sent.place.port} is {reachability.value}")]
 
-    # What is sent
+    # Sending
 
     def _perform(self, side: _Side, done: Sequence[RegistrationAction], now: float) -> list[Action]:
         actions: list[Action] = []

@@ -1,4 +1,4 @@
-"""Fakes of what the media parts need of a machine."""
+"""Fakes of what the media parts need from the machine."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 
 
 def enable_errors(sock: socket.socket) -> None:
-    """From now on ICMP errors are kept for `refused_by`, and reported once by the next send or receive."""
+    """From now on ICMP errors are queued for `refused_by`, and reported once by the next send or receive."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     else:
@@ -21,7 +21,7 @@ def enable_errors(sock: socket.socket) -> None:
 
 
 def refused_by(sock: socket.socket) -> list[tuple[str, int]]:
-    """The addresses at which nobody listens, as told since the last look."""
+    """The addresses reported unreachable since the last call."""
     found: list[tuple[str, int]] = []
     with contextlib.suppress(BlockingIOError):
         while True:

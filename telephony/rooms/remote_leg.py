@@ -1,5 +1,5 @@
-"""A leg of another process, for the call that it belongs to: what happens to it and what is asked of it, as messages
-beside its audio (`remote.py`)."""
+"""A leg in another process, as seen by its call: its events and commands, as messages
+alongside its audio (`remote.py`)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _event(message: Mapping[str, Any]) -> LegEvent:
 
 
 async def obey(message: Mapping[str, Any], leg: Leg, hang_up: Callable[[str], Awaitable[None]]) -> None:
-    """Where the leg is: what came over the link. Raises TelephonyError."""
+    """In the leg's process: handle a message from the link. Raises TelephonyError."""
     match message:
         case {"verb": "hang_up", "reason": reason}:
             await hang_up(str(reason))
@@ -61,7 +61,7 @@ async def obey(message: Mapping[str, Any], leg: Leg, hang_up: Callable[[str], Aw
 
 
 class RemoteLeg:
-    """Implements `telephony.call.Leg`, for a leg that is dialled. Events are told when they arrive; their times are the
+    """Implements `telephony.call.Leg`, for a dialled leg. Events are told when they arrive; their times are the
     machine's clock, which its processes share."""
 
     suppresses_silence = False
@@ -79,10 +79,10 @@ class RemoteLeg:
         """Say what call this leg is of."""
         self._info = info
 
-    # --- what comes over the link --------------------------------------------------------------------------------
+    # --- messages from the link --------------------------------------------------------------------------------
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Raises KeyError, TypeError and ValueError for what is no event."""
+        """Raises KeyError, TypeError and ValueError for an invalid event."""
         self._post(_event(message))
 
     def lost(self) -> None:
@@ -101,13 +101,13 @@ class RemoteLeg:
 
     @property
     def info(self) -> CallInfo:
-        """Raises TelephonyMisuse while nobody has said what call it is of."""
+        """Raises TelephonyMisuse before `adopt`."""
         if self._info is None:
-            raise TelephonyMisuse("the leg has not been adopted: nobody has said what call it is of")
+            raise TelephonyMisuse("the leg has not been adopted, so its call is not known yet")
         return self._info
 
     async def ring(self) -> None:
-        raise TelephonyMisuse("a call of ours rings by itself")
+        raise TelephonyMisuse("an outbound leg cannot be made to ring")
 
     async def answer(self, audio: LegAudio) -> None:
         raise TelephonyMisuse("a call of ours is answered by its peer")
@@ -139,7 +139,7 @@ class RemoteLeg:
                 return
 
     async def statistics(self) -> MediaStatistics | None:
-        """They are kept where the leg is; its last event brings them."""
+        """Kept in the leg's process; its last event brings them."""
         return None
 
     def _send(self, **message: Any) -> None:

@@ -155,8 +155,11 @@ def test_prune_says_what_goes(config: str, tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say what is to go"),
-        (["--records", "1d", "--dialplan", "other.yaml"], "other.yaml is no dialplan of the settings; there are: demo"),
+        ([], "nothing to remove"),
+        (
+            ["--records", "1d", "--dialplan", "other.yaml"],
+            "other.yaml is not a dialplan of the settings; known are: demo",
+        ),
     ],
 )
 def test_prune_refuses_in_words(
@@ -191,5 +194,5 @@ def test_export_is_json_lines_oldest_first(config: str, tmp_path: Path, capsys: 
 def test_there_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.yaml").write_text(SETTINGS.format(folder=tmp_path))
     assert main(["store", "export", "--config", str(tmp_path / "s.yaml")]) == 1
-    assert "there is no store" in capsys.readouterr().err
+    assert "no store" in capsys.readouterr().err
     assert not (tmp_path / "t.db").exists()

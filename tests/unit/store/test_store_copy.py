@@ -82,7 +82,7 @@ async def test_what_cannot_be_copied_whole_is_refused(store: CallStore, old: Pat
     spill.append(spill.waiting, ["{}"])
     with pytest.raises(StoreError, match="records wait in"):
         await copy(old, store, "")
-    with pytest.raises(StoreError, match="there is no store"):
+    with pytest.raises(StoreError, match="no store"):
         await copy(old.with_name("none.db"), store, "")
 
 
@@ -93,4 +93,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*command, str(tmp_path / "old.db")]) == 0
     assert "61 calls copied, 0 were there already; 1 API keys" in capsys.readouterr().out
     assert main([*command, str(tmp_path / "none.db")]) == 1
-    assert "there is no store at" in capsys.readouterr().err
+    assert "no store at" in capsys.readouterr().err
