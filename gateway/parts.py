@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gateway.livekit.server_watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 
-__all__ = ["Parts", "hosted_worker", "make_api", "make_parts"]
+__all__ = ["Parts", "hosted_worker", "make_api", "make_parts", "tell_of_trunk"]
 
 
 @dataclass(frozen=True, slots=True)

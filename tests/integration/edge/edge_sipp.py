@@ -63,7 +63,7 @@ async def running_edge(
         settings,
         admitter,
         on_refused=lambda invite: running.refused.append(invite),
-        on_dialog_ended=lambda ended: running.ended.append(ended.call_id),
+        on_dialog_ended=lambda ended: running.ended.append(ended.leg_id),
         on_call_cancelled=lambda call_id: running.cancelled.append(call_id),
     )
     running = Running(edge, admitter)
