@@ -50,6 +50,7 @@ class _Side:
     tried: list[Place] = field(default_factory=list)  # of this try to register
     at: Place | None = None  # where the last REGISTER went
     cseq: int = 0
+    branch: str = ""  # of the last REGISTER: only its answer counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class TrunkSide:
         if sent.method == "OPTIONS":
             return self._probed(sent, response.status, now)
         side = sent.side
-        if side.registration is None or side.at != sent.place:
+        if side.registration is None or side.branch != branch:
             return []
         if response.status in (408, 503):
             self._context.failed_places.failed(sent.place, now)
@@ -195,7 +196,7 @@ class TrunkSide:
             return self._probed(sent, None, now)
         self._context.failed_places.failed(sent.place, now)
         side = sent.side
-        if side.registration is None or side.at != sent.place:
+        if side.registration is None or side.branch != branch:
             return []
         why = f"{sent.place.ip}:{sent.place.port} does not answer"
         return self._perform(side, side.registration.lost(Lost(why, bool(self._untried(side))), now), now)
@@ -307,6 +308,8 @@ class TrunkSide:
         request.add("User-Agent", "Trunkline")
         sent = SendPublic(hop, bytes(request))
         self._sent[branch] = _Sent(side, place, request.method)
+        if request.method == "REGISTER":
+            side.branch = branch
         context.resends.request(branch, sent, now, limit_s=limit_s)
         return sent
 

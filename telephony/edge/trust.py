@@ -54,7 +54,7 @@ class Trust:
         ip, port = str(address), target.port or 5060
         source = as_ip(flow.ip)
         if address == source:
-            return Hop(flow.transport, flow.ip, port, flow.listener, flow.connection)
+            return Hop(flow.transport, flow.ip, port, flow.listener, flow.connection, chosen=flow.chosen)
         behind_nat = source is not None and is_private(address) and not is_private(source)
         if behind_nat or self._is_own(ip, port) or not self.is_of_trunk(ip, dialog.trunk):
             return flow

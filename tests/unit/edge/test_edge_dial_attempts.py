@@ -32,7 +32,8 @@ def said(world: World, invite: Request, status: int, *more: str, hop: Hop = CALL
     )
     if body:
         answer = answer.replace(b"Content-Length: 0\r\n\r\n", b"Content-Length: %d\r\n\r\n" % len(body)) + body
-    world.caller(answer.replace(b"sip:bob@127.0.0.1:40001", b"sip:callee@10.9.9.9:5070"), hop)
+    contact = f"sip:callee@{hop.ip}:5070".encode()
+    world.caller(answer.replace(b"sip:bob@127.0.0.1:40001", contact), hop)
 
 
 def sent(world: World) -> list[tuple[str, str, int]]:
@@ -189,6 +190,16 @@ def test_no_connection_is_no_answer(world: World) -> None:
     world.public.clear()
     world.perform(world.core.not_connected("10.9.9.9", 5070, world.now))
     assert sent(world)[-1][:2] == ("INVITE", "10.9.9.8:5080")
+
+
+def test_a_bye_may_connect_to_the_place_that_was_chosen(world: World) -> None:
+    place = replace(DIAL, transport="tcp", host="203.0.113.7", trunk="carrier")
+    invite = dialled(world, place)
+    hop = Hop("tcp", "203.0.113.7", 5070, 1)
+    said(world, invite, 200, hop=hop, body=SDP)
+    world.public.clear()
+    world.perform(world.core.end_leg("leg-1", "over", world.now))
+    assert [(action.hop.ip, action.hop.chosen) for action in world.public] == [("203.0.113.7", True)]
 
 
 def test_a_cancelled_call_is_tried_nowhere_else(world: World) -> None:

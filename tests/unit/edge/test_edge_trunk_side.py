@@ -155,6 +155,18 @@ def test_it_deregisters_at_the_end() -> None:
     assert here.status.registration.registered_until == 0
 
 
+def test_an_answer_that_crosses_the_end_does_not_end_it() -> None:
+    here = registering()
+    _, first = here.one()
+    here.world.perform(here.side.stop(here.world.now))
+    _, last = here.one()
+    here.answer(first, 200, "Expires: 600")
+    assert here.side.ending
+    here.answer(last, 200)
+    assert not here.side.ending
+    assert here.world.context.counters.snapshot().get("internal_errors", 0) == 0
+
+
 def test_a_name_that_stands_for_nothing_is_a_failed_try() -> None:
     here = trunks(register=REGISTER)
     here.world.perform(here.side.set_registrar("carrier", (), here.world.now))
