@@ -1,9 +1,9 @@
-# make run    answers a first call from one command and stays up
-# make demo   the same, then exits: 0 only when the conversation went as its fixture says
-# make setup  the environment in .venv, with the `trunkline` command in it
-# make livekit   LiveKit server, LiveKit SIP and Redis on free loopback ports, until Ctrl-C; builds them once
+# make run    answers a first call from one command and keeps running
+# make demo   the same, then exits: 0 only if the conversation went as recorded
+# make setup  creates the environment in .venv, with the `trunkline` command
+# make livekit   runs LiveKit server, LiveKit SIP and Redis on free loopback ports, until Ctrl-C; builds them once
 # make livekit-parts   builds them, and installs livekit-agents for comparison, without starting anything
-# make test   all tests;  make check adds ruff, mypy --strict and the import arrows
+# make test   all tests;  make check adds ruff and mypy --strict
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || (command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11) || echo python3)
 VENV := .venv
 # Integration tests wait for calls in real time, so more of them run side by side than there are cores.

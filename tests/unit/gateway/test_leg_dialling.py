@@ -20,6 +20,7 @@ from gateway.record import CallOpened, LegClosed, LegOpened, Outcome, RecordMess
 from telephony.call import CallInfo, Direction, LegRole
 from telephony.edge import Dial
 from telephony.errors import TelephonyMisuse
+from telephony.sip.resolving import Place
 
 INFO = CallInfo("c", Direction.INBOUND, "+15550100", "+15550123", "local")
 ORDER = DialOrder("c", "c-2", "+15557001")
@@ -53,7 +54,11 @@ class World:
             trunks or (trunk(),), self.live, self.dispatcher, self.record, now=lambda: 5.0,
             draining=lambda: self.draining,
         )  # fmt: skip
+        self.hosts = {each.name: each.outbound.host for each in trunks or (trunk(),) if each.outbound}
         self.dialling.connect(self, self.ask, "203.0.113.5")
+
+    def trunk_places(self, trunk: str) -> tuple[Place, ...]:
+        return (Place("udp", self.hosts[trunk], 5060),)
 
     def record(self, message: RecordMessage) -> None:
         self.records.append(message)
@@ -95,7 +100,7 @@ def test_a_leg_goes_into_the_worker_of_its_call() -> None:
     assert plan.media_networks == ("192.0.2.0/24",)
     (dial,) = world.dialled
     assert (dial.worker.name, dial.leg_id, dial.host, dial.port) == ("w1", "c-2", "192.0.2.7", 5060)
-    assert (dial.uri, dial.caller) == ("sip:+15557001@192.0.2.7:5060", "sip:+15550100@203.0.113.5")
+    assert (dial.uri, dial.caller) == ("sip:+15557001@192.0.2.7", "sip:+15550100@203.0.113.5")
     (opened,) = world.records
     assert isinstance(opened, LegOpened)
     assert (opened.leg_id, opened.worker, opened.called) == ("c-2", "w1", "+15557001")

@@ -20,6 +20,7 @@ from gateway.outbound.originating import Origination
 from gateway.record import CallClosed, CallOpened, RecordMessage
 from telephony.call import Direction
 from telephony.edge import Dial
+from telephony.sip.resolving import Place
 
 SETTINGS = """\
 sip:
@@ -58,6 +59,9 @@ class World:
         )  # fmt: skip
 
     worker_address = ("127.0.0.1", 5070)
+
+    def trunk_places(self, trunk: str) -> tuple[Place, ...]:
+        return (Place("udp", "127.0.0.1", 5090),)
 
     def allow_dial(self, dial: Dial) -> None:
         self.dials.append(dial)
