@@ -49,6 +49,7 @@ class World:
         self.asked: list[tuple[str, str, Mapping[str, Any]]] = []
         self.draining = False
         self.dead = False
+        self.places = (Place("udp", "127.0.0.1", 5090), Place("tcp", "192.0.2.9", 5060))
         dialling = LegDialling(
             settings.sip.trunks, self.live, self.dispatcher, self._record, now=lambda: 0.0, draining=lambda: False
         )
@@ -61,7 +62,7 @@ class World:
     worker_address = ("127.0.0.1", 5070)
 
     def trunk_places(self, trunk: str) -> tuple[Place, ...]:
-        return (Place("udp", "127.0.0.1", 5090),)
+        return self.places
 
     def allow_dial(self, dial: Dial) -> None:
         self.dials.append(dial)
@@ -134,3 +135,18 @@ async def test_a_worker_that_does_not_take_it_leaves_a_record_and_no_slot(tmp_pa
     assert refused.value.kind == "failed"
     assert [type(message) for message in world.records] == [CallOpened, CallClosed]
     assert world.dispatcher.free == 2
+
+
+async def test_all_places_of_the_trunk_are_tried_in_the_edges_order(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.placing.place(order(), "c1")
+    assert world.dials[0].places == world.places
+
+
+async def test_a_trunk_whose_hosts_are_not_known_takes_no_call_and_no_slot(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.places = ()
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(), "c9")
+    assert (refused.value.kind, refused.value.retryable) == ("no_trunk", True)
+    assert (world.dispatcher.free, world.records) == (2, [])
