@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from gateway.redaction import digits_masked, redacted, spans_of, text_digits_masked
-from gateway.store.schema import calls, events, legs, transfers
+from gateway.store.schema import calls, deliveries, events, legs, transfers
 from gateway.store.writes import Transaction
 
 __all__ = ["CallGoesOn", "NoSuchCall", "RedactedCall", "redact_rows"]
@@ -62,6 +62,8 @@ def redact_rows(connection: Connection, call_id: str, *, digits_only: bool) -> R
         columns["recording"] = {**row["recording"], "path": "", "error": "redacted"}
     connection.execute(update(calls).where(calls.c.call_id == call_id).values(columns))
     _redact_legs(connection, call_id, digits_only=digits_only)
+    waiting = deliveries.c.body.contains(f'"{call_id}"', autoescape=True)  # events for webhooks hold words too
+    connection.execute(delete(deliveries).where(waiting))
     return RedactedCall(changed, recording, spans_of(before, after) if digits_only else None)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gateway.record import (
 )
 from gateway.store import CallStore, RecordWriter, Spill, migrate, recover
 from gateway.store.backlog import Backlog
+from gateway.store.deliveries import Delivery
 from telephony.call import CallInfo, Direction, EndedBy, LegRole
 from tests.unit.store.records import (
     MEDIA,
@@ -170,6 +172,16 @@ async def test_redaction_takes_words_out_of_legs_and_transfers(store: CallStore)
     call = await stored(store)
     assert call.transfers[0].reason == "[redacted]"
     assert call.transfers[0].target == "sip:human@desk.example"
+
+
+async def test_redaction_drops_what_waits_for_a_webhook(store: CallStore) -> None:
+    await stored(store, opened(), closed())
+    for n, call_id in enumerate(("c1", "c10")):
+        body = json.dumps({"type": "call.turn", "data": {"call_id": call_id, "text": "my secret"}})
+        await store.deliveries.add([Delivery(f"e{n}", "https://example.com", "call.turn", body, 100.0)])
+    await store.redact("c1", digits_only=False)
+    (left,) = await store.deliveries.claim({"https://example.com": 9}, 200.0, 1.0)
+    assert left.event_id == "e1"
 
 
 async def test_legs_wait_beside_a_sick_store_for_the_next_start(store: CallStore, tmp_path: Path) -> None:

@@ -308,3 +308,9 @@ async def test_what_another_version_wrote_does_not_break_the_rest(tmp_path: Path
     assert (listed.media, listed.recording) == (None, closed().recording)
     assert call is not None
     assert [turn.speaker for turn in call.turns][:2] == ["agent", "caller"]
+
+
+async def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.postgres.find_spec", lambda _: None)
+    with pytest.raises(StoreError, match=r"pip install 'trunkline\[postgres\]'"):
+        await CallStore.open("postgresql://trunkline@127.0.0.1:1/trunkline")
