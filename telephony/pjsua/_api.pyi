@@ -170,6 +170,7 @@ class _RtcpStreamStat:
     discard: int
     loss: int
     dup: int
+    updateCount: int
     jitterUsec: _MathStat
 
 class _RtcpStat:

@@ -144,7 +144,7 @@ class LineMedia:
         return replace(
             figures,
             packets_comfort_noise=arrived.comfort_noise,
-            packets_rtcp=arrived.rtcp,
+            packets_rtcp=max(arrived.rtcp, figures.packets_rtcp),  # with SRTP only PJSIP can read it
             packets_unknown_payload=arrived.unknown_payload,
             packets_from_strangers=gate.strangers,
             presses_dropped=arrived.presses_dropped + self._key_limit.dropped,

@@ -29,6 +29,7 @@ def read_stream(call: Call, slot: int, index: int) -> MediaStatistics:
         jitter_buffer_max_ms=float(stat.jbuf.maxDelayMsec),
         playout_empty=stat.jbuf.empty,
         round_trip_ms=round_trip.mean / 1000 if round_trip.n else None,
+        packets_rtcp=sent.updateCount,  # those with a report on what we send
     )
 
 
