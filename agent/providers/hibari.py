@@ -32,6 +32,9 @@ _LIMIT = 0.97
 _FIRST_WORDS = "For tomorrow morning I would like an appointment with Dr. Zwiebelmann, at nine thirty or 10:15."
 _turn = Lock()  # calls of a process one after the other: each sentence takes tens of MiB while it is made
 _FADE = SAMPLE_RATE * 4 // 1000
+_SILENT = 0.003  # -50 dB full scale
+_LEAD = SAMPLE_RATE * 30 // 1000
+_TAIL = SAMPLE_RATE * 220 // 1000  # the pause between two sentences
 _PIECE_BYTES = 2 * SAMPLE_RATE * 100 // 1000
 _SENTENCE_MODELLED_MS = 15.0
 
@@ -112,11 +115,18 @@ def speech_of(text: str, voice: str) -> bytes:
     narrow = soxr.resample(wide, _RATE, SAMPLE_RATE, quality="HQ")
     loud = np.asarray(narrow, np.float32) * _LOUDER
     loud = np.where(np.abs(loud) > 0.7, np.sign(loud) * _softened(np.abs(loud)), loud)
+    loud = _without_silence(loud)
     if len(loud) > 2 * _FADE:
         ramp = np.linspace(0.0, 1.0, _FADE, dtype=np.float32)
         loud[:_FADE] *= ramp
         loud[-_FADE:] *= ramp[::-1]
     return bytes(np.rint(loud * 32767).astype("<i2").tobytes())
+
+
+def _without_silence(sound: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """It begins with 320 ms of silence, for which a caller would wait, and ends with 460."""
+    heard = np.flatnonzero(np.abs(sound) > _SILENT)
+    return sound[max(0, heard[0] - _LEAD) : heard[-1] + _TAIL] if len(heard) else sound
 
 
 def _softened(loudness: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -89,3 +89,10 @@ def test_a_voice_that_would_be_fetched_is_refused_and_one_that_lies_there_is_not
 def test_by_name() -> None:
     assert build_tts("hibari", ProviderSettings(), VirtualOffload()).name == "hibari"
     assert build_tts("hibari/heart", ProviderSettings(), VirtualOffload()).name == "hibari"
+
+
+def test_a_caller_waits_for_no_silence_before_the_first_word() -> None:
+    for text in ("You are booked for tomorrow.", "I am not sure that I understood you."):
+        loud = np.flatnonzero(np.abs(np.frombuffer(speak(text), np.int16)) > 330)  # -40 dB full scale
+        samples = len(speak(text)) // 2
+        assert loud[0] < 8 * 100 and samples - loud[-1] < 8 * 300
