@@ -201,15 +201,14 @@ async def test_whoever_is_not_reached_leaves_the_customer_with_the_agent(
     [
         ({"destinations": ["+1999"]}, "closed_destination"),
         ({"full": True}, "no_slot"),
-        ({"transport": "tcp", "listen": ["udp://127.0.0.1:0"]}, "no_trunk"),
     ],
 )
 async def test_a_refused_leg_names_what_refused_it(
     start_gateway: StartGateway, changes: dict[str, Any], kind: str
 ) -> None:
     async with Phone() as caller, Phone() as called:
-        outbound = {key: value for key, value in changes.items() if key in ("destinations", "transport")}
-        sip = trunks(called, **outbound) | {key: value for key, value in changes.items() if key == "listen"}
+        outbound = {key: value for key, value in changes.items() if key == "destinations"}
+        sip = trunks(called, **outbound)
         gateway = start_gateway(sip=sip, **(one_slot_each(1) if "full" in changes else {}))
         customer = await caller.call(gateway.uri(NUMBER))
         await until(lambda: gateway.attempts(customer.call_id), what="an open record")
