@@ -130,7 +130,7 @@ async def test_a_customer_who_hangs_up_takes_the_human_along(joined: Joined) -> 
     await joined.gateway.idle()
     assert record["ended_by"] == "caller"
     human = legs_of(joined.gateway, joined.customer)[1]
-    assert (human["outcome"], human["ended_by"], human["end_reason"]) == ("answered", "system", "the call has ended")
+    assert (human["outcome"], human["ended_by"], human["end_reason"]) == ("answered", "system", "the call is over")
     assert not joined.gateway.complaints()
 
 
