@@ -60,8 +60,8 @@ def corrected(words: Sequence[SureWord], expectations: Expectations) -> str:
 
 
 def alternatives(words: Sequence[SureWord], expectations: Expectations) -> list[str]:
-    """Texts that may have been said instead, the likest first: a run of words, not all of them sure and expected, is
-    a term of the persona's."""
+    """Texts that may have been said instead: a run of words, not all of them sure and expected, is a term of the
+    persona's. Those first of which every word is expected, then the likest."""
     terms, expected = _terms(expectations.phrases, tuple(_values(expectations)))
     found: dict[str, float] = {}
     for length in range(1, min(_RUN, len(words)) + 1):
@@ -74,9 +74,14 @@ def alternatives(words: Sequence[SureWord], expectations: Expectations) -> list[
             sound = _sound(_bare("".join(word.text for word in run)))
             for term, term_sound in terms:
                 like = _likeness(sound, term_sound)
-                if like >= _LIKE_AT_ALL and (text := _with(words, at, length, term)):
+                for text in _with(words, at, length, term) if like >= _LIKE_AT_ALL else ():
                     found[text] = max(like, found.get(text, 0.0))
-    return sorted(found, key=lambda text: (-found[text], text))[:_MOST]
+    return sorted(found, key=lambda text: (not _is_expected(text, expected), -found[text], text))[:_MOST]
+
+
+def _is_expected(text: str, expected: frozenset[str]) -> bool:
+    """Whether it is all the persona's own words."""
+    return all(_bare(word) in expected for word in text.split())
 
 
 def _likeness(one: str, other: str) -> float:
@@ -85,15 +90,21 @@ def _likeness(one: str, other: str) -> float:
     return SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
-def _with(words: Sequence[SureWord], at: int, length: int, term: str) -> str:
-    """The text with the term in place of a run of words, written and ended as the run was. Empty: it is the same."""
+def _with(words: Sequence[SureWord], at: int, length: int, term: str) -> list[str]:
+    """The text with the term in place of a run of words, written and ended as the run was; and with a comma before it,
+    without which the recogniser finds a leave-taking or a name unlikely. Empty: it is the same."""
     first, last = words[at].text, words[at + length - 1].text
     if first[:1].isupper():
         term = term[:1].upper() + term[1:]
     tail = re.search(r"[.,!?;:]*$", last)
     texts = [word.text for word in words]
-    new = " ".join([*texts[:at], term + (tail[0] if tail else ""), *texts[at + length :]])
-    return new if _BARE.sub(" ", new.lower()) != _BARE.sub(" ", " ".join(texts).lower()) else ""
+    rest = [term + (tail[0] if tail else ""), *texts[at + length :]]
+    new = " ".join([*texts[:at], *rest])
+    if _BARE.sub(" ", new.lower()) == _BARE.sub(" ", " ".join(texts).lower()):
+        return []
+    if at and texts[at - 1][-1:].isalnum():
+        return [new, " ".join([*texts[: at - 1], f"{texts[at - 1]},", *rest])]
+    return [new]
 
 
 @lru_cache(maxsize=64)

@@ -80,7 +80,7 @@ class PhoneLeg:
         self.why: tuple[EndedBy, str] | None = None  # it is over
         self._unsubscribe = room.subscribe(self._happened)
         whose = partial(whose_silence, access)
-        self._watch = CallerWatch(room, caller, self._was_answered, self._gone, whose, self._holds)
+        self._watch = CallerWatch(room, caller, self._was_answered, self._missed, whose, self._holds)
 
     @property
     def identity(self) -> str:
@@ -114,6 +114,14 @@ class PhoneLeg:
         if held != self._held:
             self._held = held
             self._post(LegHeld(self._loop.time()) if held else LegResumed(self._loop.time()))
+
+    def _missed(self, reason: str, by: EndedBy) -> None:
+        """The phone no longer answers, or has left. If it is still in the room, it is put out of it: whoever carries it
+        may only hang, and must not keep it on the line when it is back."""
+        if by is EndedBy.SYSTEM and self._is_there:
+            self._begin_hang_up(reason)
+        else:
+            self._gone(reason, by)
 
     def _gone(self, reason: str, by: EndedBy) -> None:
         if not self.over.is_set():
@@ -160,9 +168,12 @@ class PhoneLeg:
     async def hang_up(self, reason: str = "") -> None:
         if self.over.is_set():
             return
+        await asyncio.shield(self._begin_hang_up(reason))
+
+    def _begin_hang_up(self, reason: str) -> asyncio.Task[None]:
         if self._hanging_up is None:
             self._hanging_up = asyncio.create_task(self._hang_up(reason), name="hang up")
-        await asyncio.shield(self._hanging_up)
+        return self._hanging_up
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
@@ -181,16 +192,18 @@ class PhoneLeg:
     async def _hang_up(self, reason: str) -> None:
         """Leave no phone alone, unless another process has taken the call over. Participants that are not phones
         stay."""
-        room = self._room
-        there = self.identity in {who.identity for who in room.participants} and room.live
-        if self._is_phone and there and not self.taken_over:
+        if self._is_phone and self._is_there and not self.taken_over:
             try:
                 async with asyncio.timeout(HANG_UP_LIMIT_S):
-                    await LiveKitCallVerbs(room, self._info, self._api).hang_up(reason)
+                    await LiveKitCallVerbs(self._room, self._info, self._api).hang_up(reason)
             except (LiveKitError, TimeoutError) as error:
                 log.error("not_hung_up", error=str(error))
                 self._send(LEFT_ALONE)
         self._gone(reason or "hung up", EndedBy.SYSTEM)
+
+    @property
+    def _is_there(self) -> bool:
+        return self._room.live and self.identity in {who.identity for who in self._room.participants}
 
     @property
     def _is_phone(self) -> bool:

@@ -59,8 +59,12 @@ def _answer(came: list[Message]) -> Message:
 @both
 async def test_an_invite_without_sdp(gateway: RunningGateway, caller: str, transport: str) -> None:
     """Delayed offer: the gateway offers in its 200, the caller answers in its ACK."""
-    async with raw_sip(gateway.udp if transport == "udp" else gateway.tcp, transport) as sip, Phone() as ears:
-        other = await ears.dial(f"sip:nobody@127.0.0.1:{_closed_port()}")  # only for its RTP port
+    async with (
+        raw_sip(gateway.udp if transport == "udp" else gateway.tcp, transport) as sip,
+        Phone() as ears,
+        Phone() as silent,
+    ):
+        other = await ears.dial(silent.uri)  # only for its RTP port
         call = sip.call("+15550101", caller)
         sip.send(call.request("INVITE"))
         answer = await sip.expect(200, "1 INVITE")
@@ -78,13 +82,9 @@ async def test_an_invite_without_sdp(gateway: RunningGateway, caller: str, trans
     await gateway.idle()
 
 
-def _closed_port() -> int:
-    return 9
-
-
 async def test_hold_for_seconds_then_a_new_port(gateway: RunningGateway, caller: str) -> None:
     """On hold nothing is sent to us; after the re-INVITE audio goes to the new port."""
-    async with Phone() as phone, Phone() as ears:
+    async with Phone() as phone, Phone() as ears, Phone() as silent:
         call = await phone.call(gateway.uri("+15550101"), caller=caller)
         await until(lambda: len(call.received) > 25)
         await call.hold()
@@ -94,7 +94,7 @@ async def test_hold_for_seconds_then_a_new_port(gateway: RunningGateway, caller:
         await call.resume()
         before = len(call.received)
         await until(lambda: len(call.received) > before + 25, what="audio after the hold")
-        moved = await ears.dial(f"sip:nobody@127.0.0.1:{_closed_port()}")
+        moved = await ears.dial(silent.uri)
         call._sdp_version += 1
         own_port, moved_port = call.audio.port, moved.audio.port
         call.audio.begin("inactive")  # else our packets would show the gateway the old way (symmetric RTP)

@@ -348,7 +348,7 @@ async def test_trunks_that_lead_nowhere(livekit_stack) -> None:
         gone = LiveKitSipTrunk(trunk._api, "nowhere")
         await gone._trunk_id()
         await synchronise(trunk._api, wanted(livekit_stack))
-        with pytest.raises(SipTrunkMissing, match="has gone"):
+        with pytest.raises(SipTrunkMissing, match="no longer exists"):
             await gone.call("+15550123", "out", "sip_callee")
 
 

@@ -98,7 +98,7 @@ async def test_a_worker_with_the_wrong_path_says_what_the_url_is_to_be(wrong_pat
     worker = a_worker(wrong_path)
     assert await worker.exited(20) == 2
     last = worker.log().splitlines()[-1]
-    assert "/livekit is not a LiveKit server" in last and "livekit.url must be the server's own address" in last
+    assert "/livekit is not a LiveKit server" in last and "livekit.url must be the server's address itself" in last
 
 
 async def test_a_gateway_with_the_wrong_path_says_what_the_url_is_to_be(

@@ -276,6 +276,8 @@ def test_what_sounds_like_a_persona_is_thought_of() -> None:
 
     misheard = (("No,", 0.9), ("thank", 0.9), ("you,", 0.9), ("could", 0.5), ("buy.", 0.5))
     assert "No, thank you, goodbye." in others(*misheard)
+    bare_words = (("No", 0.9), ("thank", 0.6), ("you", 0.9), ("could", 0.7), ("buy.", 0.8))
+    assert set(others(*bare_words)[:2]) == {"No thank you goodbye.", "No thank you, goodbye."}  # with a pause, too
     assert others(("Third", 0.6), ("day.", 0.6))[0] == "Thursday."
     assert others(("could", 0.9), ("buy", 0.9)) == []  # sure of both
     assert others(("Four", 0.3), ("oh", 0.3)) == [] and others() == []
