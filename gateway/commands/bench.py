@@ -41,6 +41,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--number", default=DEFAULT_NUMBER, help="the number to call")
     parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="simultaneous calls; one run per number")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
+    parser.add_argument(
+        "--voice", choices=("espeak", "hibari"), default="espeak", help="whose voice the callers have: default espeak"
+    )
     parser.add_argument("--per-second", type=float, default=20.0, metavar="N", help="outbound: new calls a second")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="outbound: for so long")
     parser.add_argument("--json", metavar="FILE", help="write the figures there (-: standard output)")
@@ -73,7 +76,7 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
             tree: ProcessTree | None = ProcessTree(gateway.pid)
         else:
             target, tree = args.target, ProcessTree(args.pid) if args.pid else None
-        clips = await recorded_speech()
+        clips = await recorded_speech(args.voice)
         runs = []
         for count in counts:
             print(f"{count} simultaneous call{'s' if count > 1 else ''} ...", file=sys.stderr, flush=True)
@@ -130,24 +133,23 @@ async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:
     return process, udp.removeprefix("udp://")
 
 
-async def recorded_speech() -> list[Clip]:
-    """The callers' clips: offline speech through mu-law, as on a telephone. A pleasant voice if there is one:
-    recognisers that learned from people understand half of espeak-ng's words."""
+async def recorded_speech(voice: str = "espeak") -> list[Clip]:
+    """The callers' clips: offline speech through mu-law, as on a telephone. `voice`: "espeak", whose sentences begin
+    at once, so that latencies compare with earlier ones; or "hibari", for recognisers that learned from people and
+    understand half of espeak-ng's words. Raises ProviderUnavailable for one that is not installed."""
     from agent.clock import ThreadOffload
-    from agent.providers.base import TTS, ProviderError
+    from agent.providers.base import TTS
     from agent.providers.espeak import EspeakTTS
     from agent.providers.hibari import HibariTTS
     from gateway.bench.caller import speech_clip
     from telephony.media.g711 import decode_ulaw, encode_ulaw
 
-    tts: TTS = HibariTTS(ThreadOffload())
-    try:
-        await tts.warm()
-    except ProviderError:
-        tts = EspeakTTS(ThreadOffload())
+    pleasant = voice == "hibari"
+    tts: TTS = HibariTTS(ThreadOffload()) if pleasant else EspeakTTS(ThreadOffload())
+    await tts.warm()
     clips = []
-    for voice, phrase in PHRASES:
-        spoken = tts.synthesize(phrase, voice=voice if isinstance(tts, EspeakTTS) else "", language="en")
+    for name, phrase in PHRASES:
+        spoken = tts.synthesize(phrase, voice="" if pleasant else name, language="en")
         clips.append(speech_clip(decode_ulaw(encode_ulaw(b"".join([audio.pcm async for audio in spoken])))))
     return clips
 
