@@ -20,13 +20,12 @@ import soxr
 from agent.providers import _moonshine
 from agent.providers._corrections import alternatives, corrected
 from agent.providers._rules_hearing import compared
+from agent.providers._transcripts import Transcripts
 from agent.providers.base import (
     STT,
     Expectations,
     Offload,
     ProviderBadRequest,
-    ProviderError,
-    ProviderUnavailable,
     SpeechStream,
     Transcript,
 )
@@ -99,7 +98,7 @@ class MoonshineStream:
         self._done: list[str] = []  # texts of the beginning of a long utterance
         self._heard_to = 0  # frames that the last partial text was made of
         self._digits: SpeechStream | None = None
-        self._transcripts: asyncio.Queue[Transcript | ProviderError | None] = asyncio.Queue()
+        self._transcripts = Transcripts(_NAME)
         self._work: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
         self._busy = False
         self._closed = False
@@ -129,11 +128,8 @@ class MoonshineStream:
         if not self._frames:
             self._expectations = expectations
 
-    async def __aiter__(self) -> AsyncIterator[Transcript]:
-        while (item := await self._transcripts.get()) is not None:
-            if isinstance(item, ProviderError):
-                raise item
-            yield item
+    def __aiter__(self) -> AsyncIterator[Transcript]:
+        return aiter(self._transcripts)
 
     async def aclose(self) -> None:
         if self._closed:
@@ -144,7 +140,7 @@ class MoonshineStream:
             await self._task
         if self._digits is not None:
             await self._digits.aclose()
-        self._transcripts.put_nowait(None)
+        self._transcripts.end()
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -158,29 +154,23 @@ class MoonshineStream:
 
     async def _run(self) -> None:
         """In order: partial texts, and for each flush (None, then its frames) one final text."""
-        try:
+        with self._transcripts.telling_failures():
             while True:
                 frames = await self._work.get()
                 if frames is None:
                     final = await self._work.get()
                     assert final is not None
-                    self._transcripts.put_nowait(await self._final(final))
+                    self._transcripts.put(await self._final(final))
                 else:
                     await self._partial(frames)
                     self._busy = False
-        except ProviderError as error:
-            self._transcripts.put_nowait(error)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the session is told
-            failure = ProviderUnavailable(_NAME, f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._transcripts.put_nowait(failure)
 
     async def _partial(self, frames: list[bytes]) -> None:
         if self._work.qsize():
             return  # the final text is wanted already
         heard = await self._offload(lambda: _hear(frames[-_LONGEST:], None), modelled_ms=_PARTIAL_MODELLED_MS)
         if self._means_words(heard):
-            self._transcripts.put_nowait(Transcript(_plain(heard.text), False, heard.confidence, "en"))
+            self._transcripts.put(Transcript(_plain(heard.text), False, heard.confidence, "en"))
 
     async def _final(self, frames: list[bytes]) -> Transcript:
         texts: list[str] = []

@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 from agent.providers import _sphinx
+from agent.providers._transcripts import Transcripts
 from agent.providers.base import (
     Expectations,
     Offload,
     ProviderBadRequest,
-    ProviderError,
-    ProviderUnavailable,
     Transcript,
 )
 from agent.providers.phrases import PhraseError
@@ -70,7 +69,7 @@ class PocketSphinxStream:
         self._next = expectations
         self._waiting: deque[bytes | _Flush | Expectations] = deque()
         self._arrived = asyncio.Event()
-        self._transcripts: asyncio.Queue[Transcript | ProviderError | None] = asyncio.Queue()
+        self._transcripts = Transcripts("pocketsphinx")
         self._recogniser: _sphinx.Recogniser | None = None
         self._cmn = ""  # learned from the call so far
         self._closed = False
@@ -96,11 +95,8 @@ class PocketSphinxStream:
         if not isinstance(item, bytes) or len(self._waiting) >= _BATCH_FRAMES:
             self._arrived.set()
 
-    async def __aiter__(self) -> AsyncIterator[Transcript]:
-        while (item := await self._transcripts.get()) is not None:
-            if isinstance(item, ProviderError):
-                raise item
-            yield item
+    def __aiter__(self) -> AsyncIterator[Transcript]:
+        return aiter(self._transcripts)
 
     async def aclose(self) -> None:
         if self._closed:
@@ -108,21 +104,16 @@ class PocketSphinxStream:
         self._closed = True
         self._arrived.set()
         await self._task  # a decoder in a thread cannot be left behind; a batch takes milliseconds
-        self._transcripts.put_nowait(None)
+        self._transcripts.end()
 
     async def _run(self) -> None:
         try:
-            while not self._closed:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._waiting and not self._closed:
-                    await self._step()
-        except ProviderError as error:
-            self._transcripts.put_nowait(error)
-        except Exception as error:  # noqa: BLE001 - a decoder raises RuntimeError and ValueError at will
-            failure = ProviderUnavailable(_NAME, f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._transcripts.put_nowait(failure)
+            with self._transcripts.telling_failures():
+                while not self._closed:
+                    await self._arrived.wait()
+                    self._arrived.clear()
+                    while self._waiting and not self._closed:
+                        await self._step()
         finally:
             if self._recogniser is not None and self._closed:
                 recogniser, self._recogniser = self._recogniser, None
@@ -146,7 +137,7 @@ class PocketSphinxStream:
             self._next = item
         elif isinstance(item, _Flush):
             heard = await self._offload(self._finish, modelled_ms=_FINAL_MODELLED_MS)
-            self._transcripts.put_nowait(self._transcript(heard))
+            self._transcripts.put(self._transcript(heard))
             self._expectations = self._next
 
     @property

@@ -17,12 +17,11 @@ import numpy.typing as npt
 import soxr
 
 from agent.providers import _whisper
+from agent.providers._transcripts import Transcripts
 from agent.providers.base import (
     Expectations,
     Offload,
     ProviderBadRequest,
-    ProviderError,
-    ProviderUnavailable,
     Transcript,
 )
 from telephony.media.frames import SAMPLE_RATE, AudioFrame
@@ -81,7 +80,7 @@ class WhisperStream:
         self._expectations = expectations
         self._frames: list[bytes] = []
         self._work: asyncio.Queue[tuple[list[bytes], Expectations]] = asyncio.Queue()
-        self._transcripts: asyncio.Queue[Transcript | ProviderError | None] = asyncio.Queue()
+        self._transcripts = Transcripts(_NAME)
         self._closed = False
         self._task = asyncio.create_task(self._run(), name=_NAME)
 
@@ -95,11 +94,8 @@ class WhisperStream:
     def expect(self, expectations: Expectations) -> None:
         self._expectations = expectations
 
-    async def __aiter__(self) -> AsyncIterator[Transcript]:
-        while (item := await self._transcripts.get()) is not None:
-            if isinstance(item, ProviderError):
-                raise item
-            yield item
+    def __aiter__(self) -> AsyncIterator[Transcript]:
+        return aiter(self._transcripts)
 
     async def aclose(self) -> None:
         if self._closed:
@@ -108,19 +104,13 @@ class WhisperStream:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        self._transcripts.put_nowait(None)
+        self._transcripts.end()
 
     async def _run(self) -> None:
-        try:
+        with self._transcripts.telling_failures():
             while True:
                 frames, expectations = await self._work.get()
-                self._transcripts.put_nowait(await self._final(frames, expectations))
-        except ProviderError as error:
-            self._transcripts.put_nowait(error)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the session is told
-            failure = ProviderUnavailable(_NAME, f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._transcripts.put_nowait(failure)
+                self._transcripts.put(await self._final(frames, expectations))
 
     async def _final(self, frames: list[bytes], expectations: Expectations) -> Transcript:
         samples = _wide(frames)
