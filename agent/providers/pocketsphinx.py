@@ -69,7 +69,7 @@ class PocketSphinxStream:
         self._next = expectations
         self._waiting: deque[bytes | _Flush | Expectations] = deque()
         self._arrived = asyncio.Event()
-        self._transcripts = Transcripts("pocketsphinx")
+        self._transcripts = Transcripts(_NAME)
         self._recogniser: _sphinx.Recogniser | None = None
         self._cmn = ""  # learned from the call so far
         self._closed = False

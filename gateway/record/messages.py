@@ -5,7 +5,7 @@ They are JSON objects on the wire: `message.to_dict()` and `message_from_dict(da
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -163,18 +163,7 @@ class LegOpened(_Message):
 
     @classmethod
     def of_customer(cls, opened: CallOpened) -> Self:
-        return cls(
-            leg_id=leg_id_of(opened.call_id),
-            call_id=opened.call_id,
-            role=LegRole.CUSTOMER,
-            direction=opened.direction,
-            trunk=opened.trunk,
-            called=opened.called,
-            caller=opened.caller,
-            sip_call_id=opened.sip_call_id,
-            worker=opened.worker,
-            started_at=opened.started_at,
-        )
+        return cls(leg_id=leg_id_of(opened.call_id), role=LegRole.CUSTOMER, **_common(opened, cls, ("leg_id", "role")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,19 +185,7 @@ class LegClosed(_Message):
 
     @classmethod
     def of_customer(cls, closed: CallClosed) -> Self:
-        return cls(
-            leg_id=leg_id_of(closed.call_id),
-            call_id=closed.call_id,
-            outcome=closed.outcome,
-            ended_at=closed.ended_at,
-            answered_at=closed.answered_at,
-            sip_status=closed.sip_status,
-            end_reason=closed.end_reason,
-            ended_by=closed.ended_by,
-            media=closed.media,
-            first_rtp_ms=closed.first_rtp_ms,
-            media_alarms=closed.media_alarms,
-        )
+        return cls(leg_id=leg_id_of(closed.call_id), **_common(closed, cls, ("leg_id",)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,5 +278,6 @@ def closed_part(record: CallRecord) -> CallClosed:
     return CallClosed(**known)
 
 
-def _common(record: CallRecord, of: type[CallOpened | CallClosed]) -> dict[str, Any]:
-    return {each.name: getattr(record, each.name) for each in fields(of)}
+def _common(message: object, of: type[Any], but: Iterable[str] = ()) -> dict[str, Any]:
+    """The fields of `of`, which `message` has as well, except `but`."""
+    return {each.name: getattr(message, each.name) for each in fields(of) if each.name not in but}
