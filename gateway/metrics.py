@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
-from gateway.record import CallClosed, CallEvents, RecordMessage
+from gateway.record import CallClosed, CallEvents, LegClosed, RecordMessage
 from gateway.store.writer import WriterState
 from telephony.call import MediaStatistics
 
@@ -117,7 +117,8 @@ class Metrics:
         if isinstance(message, CallEvents):
             for event in message.events:
                 self._event(event)
-        elif isinstance(message, CallClosed) and ended:
+        elif isinstance(message, LegClosed) or (isinstance(message, CallClosed) and ended):
+            # The customer's leg is told by its call's end, the others by their own.
             self._media(message.media)
             for alarm in message.media_alarms:
                 self.media_alarms.labels(kind=alarm.kind).inc()

@@ -12,7 +12,7 @@ from gateway.record_flow import RecordFlow
 from gateway.store import WriterState
 from telephony.call import CallInfo, Direction
 from telephony.fakes import statistics
-from tests.unit.store.records import START, closed, conversation, opened
+from tests.unit.store.records import START, closed, conversation, leg_closed, leg_opened, opened
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -68,6 +68,15 @@ def test_packets_that_did_not_count() -> None:
     assert value(metrics, "rtp_packets_from_strangers_total") == 1400
     assert value(metrics, "rtp_packets_unknown_payload_total") == 7
     assert value(metrics, "key_presses_dropped_total") == 30
+
+
+def test_packets_of_a_further_leg_count_too() -> None:
+    metrics, flow = measured()
+    flow.put(opened())
+    flow.put(leg_opened())
+    flow.put(leg_closed(media=replace(statistics(), packets_from_strangers=60)))
+    flow.put(replace(closed(), media=replace(statistics(), packets_from_strangers=40)))
+    assert value(metrics, "rtp_packets_from_strangers_total") == 100
 
 
 def test_refused_and_lost_calls() -> None:
