@@ -29,8 +29,6 @@ from telephony.media.sources import Source
 from telephony.pjsua._api import (
     PJMEDIA_DIR_ENCODING,
     PJMEDIA_TYPE_AUDIO,
-    PJSIP_EVENT_RX_MSG,
-    PJSIP_EVENT_TSX_STATE,
     PJSIP_INV_STATE_CONFIRMED,
     PJSIP_INV_STATE_DISCONNECTED,
     PJSUA_CALL_MEDIA_ACTIVE,
@@ -53,12 +51,12 @@ from telephony.pjsua._api import (
 )
 from telephony.pjsua.arrivals import HeardPacket
 from telephony.pjsua.bridge import AudioPort, Bridge
+from telephony.pjsua.cause import peer_reason
 from telephony.pjsua.line_media import LineMedia
-from telephony.pjsua.request import reason_of
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["Line", "SipCall", "guarded", "peer_reason"]
+__all__ = ["Line", "SipCall", "guarded"]
 
 log = logging.getLogger(__name__)
 
@@ -391,12 +389,6 @@ class Line:
             now = monotonic()
             if self._announced:
                 self.post(LegHeld(now) if held else LegResumed(now))
-
-
-def peer_reason(prm: OnCallStateParam) -> str:
-    if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
-        return ""
-    return reason_of(prm.e.body.tsxState.src.rdata.wholeMsg)
 
 
 def _quotable(text: str) -> str:

@@ -10,8 +10,6 @@ from urllib.parse import quote
 from telephony.call import CallInfo, LegAcknowledged, LegAnswered, LegHeld, LegRinging
 from telephony.errors import PjsipError, TelephonyMisuse
 from telephony.pjsua._api import (
-    PJSIP_EVENT_RX_MSG,
-    PJSIP_EVENT_TSX_STATE,
     PJSIP_INV_STATE_CONFIRMED,
     PJSIP_INV_STATE_DISCONNECTED,
     PJSIP_INV_STATE_EARLY,
@@ -20,8 +18,9 @@ from telephony.pjsua._api import (
     OnCallStateParam,
     SipHeader,
 )
+from telephony.pjsua.cause import message_behind, peer_reason
 from telephony.pjsua.leg import PjsipLeg
-from telephony.pjsua.line import Line, SipCall, peer_reason
+from telephony.pjsua.line import Line, SipCall
 from telephony.pjsua.request import suppresses_silence
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
@@ -78,7 +77,7 @@ class OutgoingLine(Line):
         elif info.state == PJSIP_INV_STATE_DISCONNECTED and not self._answered and self._ending is None:
             self.release()
             reason = peer_reason(prm) or info.lastReason
-            self.finish(info.lastStatusCode, reason, by_peer=bool(_message(prm)))
+            self.finish(info.lastStatusCode, reason, by_peer=bool(message_behind(prm)))
         else:
             if body := _body(prm):
                 self.peer_suppresses_silence = suppresses_silence(body)
@@ -130,12 +129,5 @@ class OutgoingLeg(PjsipLeg):
         raise TelephonyMisuse("an outbound leg cannot be refused: hang it up")
 
 
-def _message(prm: OnCallStateParam) -> str:
-    """The message that changed the state; empty when none did."""
-    if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
-        return ""
-    return prm.e.body.tsxState.src.rdata.wholeMsg
-
-
 def _body(prm: OnCallStateParam) -> str:
-    return _message(prm).replace("\r\n", "\n").partition("\n\n")[2].strip()
+    return message_behind(prm).replace("\r\n", "\n").partition("\n\n")[2].strip()

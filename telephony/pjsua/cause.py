@@ -1,0 +1,20 @@
+"""The peer's message behind a change of a call's state, if there was one."""
+
+from __future__ import annotations
+
+from telephony.pjsua._api import PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TSX_STATE, OnCallStateParam
+from telephony.pjsua.request import reason_of
+
+__all__ = ["message_behind", "peer_reason"]
+
+
+def message_behind(prm: OnCallStateParam) -> str:
+    """The message that changed the state; empty when none did."""
+    if prm.e.type != PJSIP_EVENT_TSX_STATE or prm.e.body.tsxState.type != PJSIP_EVENT_RX_MSG:
+        return ""
+    return prm.e.body.tsxState.src.rdata.wholeMsg
+
+
+def peer_reason(prm: OnCallStateParam) -> str:
+    """Its Reason header's text; empty if it gives none."""
+    return reason_of(message_behind(prm))
