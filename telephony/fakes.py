@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from telephony.call import (
@@ -19,6 +18,7 @@ from telephony.call import (
     MediaStatistics,
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.leg_events import LegEvents
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
 from telephony.media.sources import Network
 from telephony.rooms.protocol import LegAudio
@@ -75,8 +75,7 @@ class FakeLeg:
     ) -> None:
         self._info = info or CallInfo("call-1", Direction.INBOUND, "+15550100", "+15550123", "test")
         self._now = now
-        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
-        self._consumed = False
+        self._events = LegEvents()
         self.headers: Mapping[str, str] = headers if headers is not None else self._info.headers
         self.verbs: list[tuple[object, ...]] = []
         self.failures: dict[str, Exception] = {}
@@ -129,15 +128,8 @@ class FakeLeg:
         self._verb("send_digits", digits)
         self._alive()
 
-    async def events(self) -> AsyncIterator[LegEvent]:
-        if self._consumed:
-            raise TelephonyMisuse("a leg's events have a single consumer")
-        self._consumed = True
-        while True:
-            event = await self._events.get()
-            yield event
-            if isinstance(event, LegEnded):
-                return
+    def events(self) -> AsyncIterator[LegEvent]:
+        return aiter(self._events)
 
     async def statistics(self) -> MediaStatistics | None:
         return self.figures
@@ -151,7 +143,7 @@ class FakeLeg:
         if self.ended is None:
             if isinstance(event, LegEnded):
                 self.ended, self.audio = event, None
-            self._events.put_nowait(event)
+            self._events.post(event)
 
     def ringing(self, sip_status: int = 180, *, early_media: bool = False) -> None:
         """An outbound call rings at the peer."""

@@ -26,6 +26,7 @@ from telephony.call import (
     LegResumed,
     MediaStatistics,
 )
+from telephony.leg_events import LegEvents
 from telephony.livekit.access import LiveKitAccess
 from telephony.livekit.api import LiveKitApi, whose_silence
 from telephony.livekit.errors import LiveKitError
@@ -70,7 +71,7 @@ class PhoneLeg:
         self._send = send
         self._answered_at = answered_at
         self._info = _NOT_KNOWN
-        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._events = LegEvents()
         self._loop = asyncio.get_running_loop()
         self._held = False
         self._hanging_up: asyncio.Task[None] | None = None
@@ -107,13 +108,13 @@ class PhoneLeg:
         if not self.answered.is_set():
             self.answered.set()
             at = self._loop.time() if self._answered_at is None else self._answered_at
-            self._post(LegAnswered(at))
-            self._post(LegAcknowledged(at))
+            self._events.post(LegAnswered(at))
+            self._events.post(LegAcknowledged(at))
 
     def _holds(self, held: bool) -> None:
         if held != self._held:
             self._held = held
-            self._post(LegHeld(self._loop.time()) if held else LegResumed(self._loop.time()))
+            self._events.post(LegHeld(self._loop.time()) if held else LegResumed(self._loop.time()))
 
     def _missed(self, reason: str, by: EndedBy) -> None:
         """The phone no longer answers, or has left. If it is still in the room, it is put out of it: whoever carries it
@@ -126,13 +127,13 @@ class PhoneLeg:
     def _gone(self, reason: str, by: EndedBy) -> None:
         if not self.over.is_set():
             self.why = (by, reason)
-            self._post(LegEnded(self._loop.time(), by is EndedBy.CALLER, 0, reason, None))
+            self._events.post(LegEnded(self._loop.time(), by is EndedBy.CALLER, 0, reason, None))
             self.over.set()
 
     def _happened(self, event: LiveKitEvent) -> None:
         match event:
             case DtmfReceived(digit=digit, at=at):
-                self._post(LegDigit(digit, at, DigitSource.RTP))
+                self._events.post(LegDigit(digit, at, DigitSource.RTP))
             case RoomClosed(reason=reason):
                 self.taken_over = self.taken_over or reason == "duplicate_identity"
                 self._gone(reason, EndedBy.SYSTEM)
@@ -140,10 +141,6 @@ class PhoneLeg:
                 if self._is_phone and CALL_ATTRIBUTE not in self._caller.attributes and not self.taken_over:
                     self._send(LEFT_ALONE)
                 self._gone(f"livekit_lost: {reason}", EndedBy.SYSTEM)
-
-    def _post(self, event: LegEvent) -> None:
-        if not self.over.is_set():
-            self._events.put_nowait(event)
 
     # --- Leg -----------------------------------------------------------------------------------------------------
 
@@ -178,12 +175,8 @@ class PhoneLeg:
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
 
-    async def events(self) -> AsyncIterator[LegEvent]:
-        while True:
-            event = await self._events.get()
-            yield event
-            if isinstance(event, LegEnded):
-                return
+    def events(self) -> AsyncIterator[LegEvent]:
+        return aiter(self._events)
 
     async def statistics(self) -> MediaStatistics | None:
         """The carrier of its audio has them."""

@@ -22,7 +22,7 @@ from gateway.dialplan.numbers import is_possible
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
 from gateway.outbound.order import CallOrder, OrderRefused
-from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of
+from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of, record_of_opened
 from telephony.call import Direction, EndedBy, LegRole
 
 __all__ = ["FakeOriginator", "Origination", "Originator"]
@@ -107,7 +107,7 @@ class Origination:
         self._record(opened)
         log.info("call_placed", call_id=call_id, called=order.to, persona=order.persona, worker=slot.worker)
         await self._given_to(slot.worker, plan, self._prepared(order, persona, plan))
-        return _as_record(opened)
+        return record_of_opened(opened)
 
     def _checked(self, order: CallOrder) -> OutboundPersona:
         if self._draining():
@@ -156,17 +156,3 @@ class Origination:
             )  # fmt: skip
             self._record(closed)
             raise OrderRefused("failed", "The call worker did not take the call.", retryable=True) from error
-
-
-def _as_record(opened: CallOpened) -> CallRecord:
-    return CallRecord(
-        call_id=opened.call_id,
-        direction=opened.direction,
-        trunk=opened.trunk,
-        called=opened.called,
-        caller=opened.caller,
-        started_at=opened.started_at,
-        persona=opened.persona,
-        rule=opened.rule,
-        worker=opened.worker,
-    )

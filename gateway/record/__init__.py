@@ -22,6 +22,7 @@ from gateway.record.messages import (
     event_on_axis,
     message_from_dict,
     opened_part,
+    record_of_opened,
     refused_record,
 )
 from gateway.record.model import (
@@ -67,5 +68,6 @@ __all__ = [
     "leg_id_of",
     "message_from_dict",
     "opened_part",
+    "record_of_opened",
     "refused_record",
 ]

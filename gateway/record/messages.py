@@ -32,6 +32,7 @@ __all__ = [
     "event_on_axis",
     "message_from_dict",
     "opened_part",
+    "record_of_opened",
     "refused_record",
 ]
 
@@ -266,6 +267,11 @@ def event_on_axis(event: SessionEvent, answered_at: float) -> dict[str, Any]:
 
 def opened_part(record: CallRecord) -> CallOpened:
     return CallOpened(**_common(record, CallOpened))
+
+
+def record_of_opened(opened: CallOpened) -> CallRecord:
+    """The record of a call that has just begun."""
+    return CallRecord(**_common(opened, CallOpened))
 
 
 def closed_part(record: CallRecord) -> CallClosed:

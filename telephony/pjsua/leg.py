@@ -10,6 +10,7 @@ from typing import Protocol
 
 from telephony.call import CallInfo, DigitSource, LegDigit, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.leg_events import LegEvents
 from telephony.media.sources import Network
 from telephony.media.telephone_events import PressLimit
 from telephony.pjsua.arrivals import Arrivals, GateKeeper
@@ -60,9 +61,8 @@ class PjsipLeg:
         self._gate: Gate | None = None
         self._arrivals: Arrivals | None = None
         self._info: CallInfo | None = None
-        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._events = LegEvents()
         self._over = asyncio.Event()
-        self._consumed = False
         self._hanging_up: asyncio.Task[None] | None = None
         self._statistics: MediaStatistics | None = None
         self._info_presses = PressLimit()
@@ -110,16 +110,9 @@ class PjsipLeg:
                 await self._on_line(partial(self._line.dial, key, duration_ms))
                 await asyncio.sleep((duration_ms + gap_ms) / 1000)
 
-    async def events(self) -> AsyncIterator[LegEvent]:
+    def events(self) -> AsyncIterator[LegEvent]:
         """Raises TelephonyMisuse for a second consumer."""
-        if self._consumed:
-            raise TelephonyMisuse("a leg's events have a single consumer")
-        self._consumed = True
-        while True:
-            event = await self._events.get()
-            yield event
-            if isinstance(event, LegEnded):
-                return
+        return aiter(self._events)
 
     async def statistics(self) -> MediaStatistics | None:
         if not self.ended:
@@ -148,7 +141,7 @@ class PjsipLeg:
             return
         if isinstance(event, LegEnded):
             event = replace(event, statistics=self._with_info(event.statistics))
-        self._events.put_nowait(event)
+        self._events.post(event)
         if isinstance(event, LegEnded):
             self._statistics = event.statistics
             if self._arrivals is not None:

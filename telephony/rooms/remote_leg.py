@@ -25,6 +25,7 @@ from telephony.call import (
     MediaStatistics,
 )
 from telephony.errors import LegEndedError, TelephonyError, TelephonyMisuse
+from telephony.leg_events import LegEvents
 from telephony.rooms.protocol import LegAudio
 from telephony.rooms.remote import RemoteLink
 
@@ -69,7 +70,7 @@ class RemoteLeg:
     def __init__(self) -> None:
         self._info: CallInfo | None = None
         self._link: RemoteLink | None = None
-        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._events = LegEvents()
         self._over = asyncio.Event()
 
     def use(self, link: RemoteLink) -> None:
@@ -90,12 +91,10 @@ class RemoteLeg:
         self._post(LegEnded(monotonic(), False, 0, "the leg's worker was lost", None, lost=True))
 
     def _post(self, event: LegEvent) -> None:
-        if not self._over.is_set():
-            self._events.put_nowait(event)
-            if isinstance(event, LegEnded):
-                self._over.set()
-                if self._link is not None:
-                    self._link.close()
+        if self._events.post(event) and isinstance(event, LegEnded):
+            self._over.set()
+            if self._link is not None:
+                self._link.close()
 
     # --- Leg -----------------------------------------------------------------------------------------------------
 
@@ -131,12 +130,8 @@ class RemoteLeg:
             raise LegEndedError("the leg has ended")
         self._send(verb="send_digits", digits=digits, duration_ms=duration_ms, gap_ms=gap_ms)
 
-    async def events(self) -> AsyncIterator[LegEvent]:
-        while True:
-            event = await self._events.get()
-            yield event
-            if isinstance(event, LegEnded):
-                return
+    def events(self) -> AsyncIterator[LegEvent]:
+        return aiter(self._events)
 
     async def statistics(self) -> MediaStatistics | None:
         """Kept in the leg's process; its last event brings them."""
