@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from gateway.commands.with_store import settings_for, with_store
 
 if TYPE_CHECKING:
     from gateway.store.keys import StoredKeys
@@ -39,31 +40,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway import logs
-    from gateway.config import ConfigError, load_settings
-    from gateway.private_files import close_to_others
-    from gateway.store import StoreError, open_store
+    from gateway.config import ConfigError
 
-    close_to_others()
     try:
-        settings = load_settings(args.config)
+        settings = settings_for(args.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure("warning", settings.log.format)
-
-    async def work() -> int:
-        store = await open_store(settings, busy_timeout_s=30.0)
-        try:
-            return int(await args.work(store.keys, args))
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(work())
-    except (StoreError, OSError) as error:
-        print(f"trunkline keys: {error}", file=sys.stderr)
-        return 1
+    return with_store("keys", settings, lambda store: args.work(store.keys, args), must_exist=False)
 
 
 async def _create(keys: StoredKeys, args: argparse.Namespace) -> int:

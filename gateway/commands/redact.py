@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.commands.with_store import settings_for, with_store
+
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.store import CallStore
 
 __all__ = ["add_parser", "run"]
 
@@ -29,54 +32,40 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway import logs
-    from gateway.config import ConfigError, load_settings
-    from gateway.private_files import close_to_others
-    from gateway.store import StoreError
+    from gateway.config import ConfigError
 
-    close_to_others()
     try:
-        settings = load_settings(args.config)
+        settings = settings_for(args.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure("warning", settings.log.format)
-    if settings.store.sqlite and not settings.store_path.exists():
-        print(f"trunkline redact: there is no store at {settings.store_path}", file=sys.stderr)
-        return 1
-    try:
-        return asyncio.run(_redact(settings, args.call_ids, digits_only=args.digits))
-    except (StoreError, OSError) as error:
-        print(f"trunkline redact: {error}", file=sys.stderr)
-        return 1
+    return with_store(
+        "redact", settings, lambda store: _redact(store, settings, args.call_ids, digits_only=args.digits)
+    )
 
 
-async def _redact(settings: Settings, call_ids: list[str], *, digits_only: bool) -> int:
-    from gateway.store import Spill, open_store
+async def _redact(store: CallStore, settings: Settings, call_ids: list[str], *, digits_only: bool) -> int:
+    from gateway.store import Spill
     from gateway.store.redact import CallGoesOn, NoSuchCall
 
     failed = 0
-    store = await open_store(settings, busy_timeout_s=30.0)
-    try:
-        for call_id in dict.fromkeys(call_ids):
-            if any(Spill(settings.store_path, role).mentions(call_id) for role in ("", "worker")):
-                print(f"{call_id}: not redacted: parts of it are waiting to be written to the store", file=sys.stderr)
-                failed += 1
-                continue
-            try:
-                call = await store.redact(call_id, digits_only=digits_only)
-            except NoSuchCall:
-                print(f"{call_id}: no such call", file=sys.stderr)
-                failed += 1
-            except CallGoesOn:
-                print(f"{call_id}: not redacted: the call is still in progress", file=sys.stderr)
-                failed += 1
-            else:
-                audio = await asyncio.to_thread(_audio, settings.recordings, call.recording, call.spans)
-                print(f"{call_id}: {call.events} events and the transcript redacted; {audio}")
-        await store.compact()
-    finally:
-        await store.close()
+    for call_id in dict.fromkeys(call_ids):
+        if any(Spill(settings.store_path, role).mentions(call_id) for role in ("", "worker")):
+            print(f"{call_id}: not redacted: parts of it are waiting to be written to the store", file=sys.stderr)
+            failed += 1
+            continue
+        try:
+            call = await store.redact(call_id, digits_only=digits_only)
+        except NoSuchCall:
+            print(f"{call_id}: no such call", file=sys.stderr)
+            failed += 1
+        except CallGoesOn:
+            print(f"{call_id}: not redacted: the call is still in progress", file=sys.stderr)
+            failed += 1
+        else:
+            audio = await asyncio.to_thread(_audio, settings.recordings, call.recording, call.spans)
+            print(f"{call_id}: {call.events} events and the transcript redacted; {audio}")
+    await store.compact()
     if settings.store.sqlite:
         print(f"{settings.store_path}: written anew, its WAL emptied: nothing is left in them of what was redacted")
     else:

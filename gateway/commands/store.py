@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from gateway.commands.with_store import settings_for, with_store
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -72,37 +73,19 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway import logs
-    from gateway.config import ConfigError, load_settings
-    from gateway.private_files import close_to_others
-    from gateway.store import StoreError, open_store
+    from gateway.config import ConfigError
 
-    close_to_others()
     try:
-        settings = load_settings(args.config)
+        settings = settings_for(args.config)
         dialplan = _dialplan(settings, args.dialplan)
         if args.work is _prune and not (args.records or args.recordings or args.transcripts):
             raise ValueError("nothing to remove: use --records, --recordings or --transcripts, each with an age")
     except (ConfigError, ValueError) as error:
         print(f"trunkline store: {error}", file=sys.stderr)
         return 2
-    logs.configure("warning", settings.log.format)
-    if args.work is not _copy and settings.store.sqlite and not settings.store_path.exists():
-        print(f"trunkline store: no store at {settings.store_path}", file=sys.stderr)
-        return 1
-
-    async def work() -> int:
-        store = await open_store(settings, busy_timeout_s=30.0)
-        try:
-            return int(await args.work(store, settings, args, dialplan))
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(work())
-    except (StoreError, OSError) as error:
-        print(f"trunkline store: {error}", file=sys.stderr)
-        return 1
+    return with_store(
+        "store", settings, lambda store: args.work(store, settings, args, dialplan), must_exist=args.work is not _copy
+    )
 
 
 async def _prune(store: CallStore, settings: Settings, args: argparse.Namespace, dialplan: str) -> int:
