@@ -33,6 +33,7 @@ class Snapshots(Collector):
         self.slots_free: Callable[[], int] | None = None
         self.edge: Callable[[], Mapping[str, float]] | None = None  # counter name, as in requests_refused -> count
         self.store: Callable[[], WriterState] | None = None
+        self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
         self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
 
     def collect(self) -> Iterable[Metric]:
@@ -51,6 +52,13 @@ class Snapshots(Collector):
             up, failed = self.recordings()
             yield GaugeMetricFamily("trunkline_recordings_up", "1 unless the folder of recordings is unusable", int(up))
             yield CounterMetricFamily("trunkline_recordings_failed", "Calls not recorded, or only partly", failed)
+        if self.webhooks is not None:
+            deliveries = CounterMetricFamily(
+                "trunkline_webhook_deliveries", "Attempts to post an event, and events dropped", labels=["result"]
+            )
+            for result, total in self.webhooks().items():
+                deliveries.add_metric([result], total)
+            yield deliveries
         if self.store is not None:
             yield from _store_metrics(self.store())
 

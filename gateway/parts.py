@@ -197,6 +197,9 @@ def _fill_snapshots(parts: Parts) -> None:
     snapshots.workers = workers
     snapshots.slots_free = lambda: parts.dispatcher.free
     snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
+    if parts.webhooks is not None:
+        hooks = parts.webhooks
+        snapshots.webhooks = lambda: hooks.counts
     snapshots.store = lambda: parts.writer.state
     snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)
 

@@ -127,7 +127,8 @@ class TrunkSettings(_Section):
         description="Where the called number is: in the Request-URI, or in To (for trunks that dial a fixed user).",
     )
     outbound: TrunkOutboundSettings | None = Field(
-        default=None, description="Where further legs of calls are dialled over it. Not given: none are."
+        default=None,
+        description="Where calls over it go, and which numbers may be called. Not given: none are placed.",
     )
     account: TrunkAccountSettings | None = Field(
         default=None, description="Our user and password there, for registration and calls."

@@ -69,7 +69,7 @@ class Webhooks:
         self._posting: dict[asyncio.Task[None], str] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.counts: Counter[str] = Counter()  # delivered, failed, given_up, dropped
+        self.counts: Counter[str] = Counter(delivered=0, failed=0, given_up=0, dropped=0)
         self._delivered_to: Counter[str] = Counter()
 
     def deliver(self, event: Event, text: str) -> None:

@@ -79,6 +79,13 @@ def test_packets_of_a_further_leg_count_too() -> None:
     assert value(metrics, "rtp_packets_from_strangers_total") == 100
 
 
+def test_deliveries_to_webhooks() -> None:
+    metrics, _ = measured()
+    metrics.snapshots.webhooks = lambda: {"delivered": 3, "dropped": 1}
+    assert value(metrics, "webhook_deliveries_total", result="delivered") == 3
+    assert value(metrics, "webhook_deliveries_total", result="dropped") == 1
+
+
 def test_refused_and_lost_calls() -> None:
     metrics, flow = measured()
     info = CallInfo("c2", Direction.INBOUND, "+1", None, "")
