@@ -132,15 +132,16 @@ async def make_parts(
         on_trunk=partial(tell_of_trunk, events),
     )  # fmt: skip
     calls.connect(edge, supervisor, admission.info)
-    dialling = LegDialling(
-        settings.sip.trunks, live, dispatcher, records.put, now=now, draining=lambda: admission.draining
-    )
-    dialling.connect(edge, supervisor.ask, settings.sip.public_address or settings.sip.listen[0].host)
+
+    def draining() -> bool:
+        return admission.draining
+
+    dialling = LegDialling(settings.sip.trunks, live, dispatcher, records.put, now=now, draining=draining)
+    dialling.connect(edge, supervisor.ask, settings.public_address)
     supervisor.serve(DIAL, dialling.dial)
     originator = Origination(
-        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask,
-        now=now, draining=lambda: admission.draining,
-    )  # fmt: skip
+        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, now=now, draining=draining
+    )
     ending = CallsEnding(live, supervisor.broadcast)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
     parts = Parts(
