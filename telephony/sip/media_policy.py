@@ -53,8 +53,9 @@ class MediaPolicy:
         """The description that a worker may act on. `source`: the address that it came from. An address that only the
         peer's own network knows (NAT) is replaced by the source, and one of zeros (hold) by the source and a direction.
         Raises SdpNotAcceptable for addresses that we don't send to."""
-        return replace(
-            description, media=tuple(self._stream(media, trunk, ip_address(source)) for media in description.media)
+        sender = ip_address(source)
+        return SessionDescription(
+            description.origin, tuple(self._stream(media, trunk, sender) for media in description.media)
         )
 
     def _stream(self, media: Media, trunk: TrunkMedia, source: IpAddress) -> Media:
@@ -65,16 +66,17 @@ class MediaPolicy:
             return replace(media, address=source, direction=direction, rtcp=None)
         address = self._address(media.address, trunk, source)
         self._check_port(address, media.port)
-        changed = replace(media, address=address)
         rtcp = media.rtcp
         if rtcp is not None:
             where = rtcp.address or media.address
-            changed = replace(changed, rtcp=replace(rtcp, address=None))
             if where != media.address and self._address(where, trunk, source) != address:
-                changed = replace(changed, rtcp=rtcp)
                 self._check_port(where, rtcp.port)
+            elif rtcp.address is not None:
+                rtcp = replace(rtcp, address=None)
             self._check_port(address, rtcp.port)
-        return changed
+        if address == media.address and rtcp is media.rtcp:
+            return media
+        return replace(media, address=address, rtcp=rtcp)
 
     def _address(self, address: IpAddress, trunk: TrunkMedia, source: IpAddress) -> IpAddress:
         if address.is_multicast:

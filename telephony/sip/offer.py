@@ -124,8 +124,9 @@ def _codecs(offered: tuple[Codec, ...]) -> tuple[Codec, ...]:
         if key not in _KNOWN or (codec.payload_type < _FIRST_DYNAMIC and codec.payload_type != _KNOWN[key]):
             continue
         events = key[0] == "TELEPHONE-EVENT" and _EVENTS.match(codec.fmtp)
-        name = _NAMES.get(key[0], key[0])
-        found.setdefault(key, Codec(codec.payload_type, name, codec.rate, 1, codec.fmtp if events else ""))
+        if key not in found:
+            name = _NAMES.get(key[0], key[0])
+            found[key] = Codec(codec.payload_type, name, codec.rate, 1, codec.fmtp if events else "")
     return tuple(found.values())
 
 

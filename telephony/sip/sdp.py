@@ -7,7 +7,7 @@ The output never contains copied bytes: numbers are written from numbers, addres
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -170,8 +170,8 @@ def _media(section: _Section, connection: str, way: Direction) -> Media:
         return Media(kind, 0, protocol, formats)
     if not (value := section.connection or connection):
         raise SdpError("a stream has no c= line")
-    media = Media(kind, port, protocol, formats, _address(value), direction=_direction(attributes, way))
-    return replace(media, **_details(attributes, formats if "RTP/" in protocol else ()))
+    details = _details(attributes, formats if "RTP/" in protocol else ())
+    return Media(kind, port, protocol, formats, _address(value), direction=_direction(attributes, way), **details)
 
 
 def _stream(value: str) -> tuple[str, int, str, tuple[str, ...]]:
