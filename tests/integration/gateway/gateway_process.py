@@ -326,8 +326,12 @@ class RunningGateway:
         return self.calls(caller=caller)
 
     async def idle(self, seconds: float = 8.0) -> None:
-        """All slots are free again."""
-        await until(lambda: self.figures()["calls_active"] == 0, seconds, what="all slots free")
+        """No call goes on. PJSIP may hold slots for 32 s more whose peers have not answered our BYE."""
+        await until(lambda: self.figures()["calls_active"] == 0, seconds, what="the end of all calls")
+
+    async def slots_free(self, slots: int, seconds: float = 40.0) -> None:
+        """So many calls can be taken now."""
+        await until(lambda: self.figures()["slots_free"] >= slots, seconds, what=f"{slots} free slots")
 
     def uri(self, number: str, transport: str = "udp") -> str:
         port = self.udp if transport == "udp" else self.tcp
