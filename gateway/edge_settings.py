@@ -32,15 +32,17 @@ def edge_settings(settings: Settings) -> EdgeSettings:
 
 def _trunk(trunk: TrunkSettings) -> Trunk:
     out, probe = trunk.outbound, trunk.probe
+    proxy = None if out is None else out.proxy
     return Trunk(
         trunk.name,
         tuple(map(str, trunk.allow)),
         called_from=trunk.called_from,
         trust_identity=trunk.trust_identity,
         media_networks=tuple(map(str, trunk.media_networks)),
-        hosts=() if out is None else tuple(map(_target, (out, *out.fail_over))),
+        hosts=() if out is None else tuple(map(_target, (proxy,) if proxy else (out, *out.fail_over))),
         account=_account(trunk.account),
-        register=_registrar(trunk.registration),
+        register=_registrar(trunk.registration, proxy),
+        route=_route(proxy) if proxy else "",
         probe=None if probe is None else ProbePolicy(**probe.model_dump()),
         callers={user.username: user.password.read() for user in trunk.callers.users} if trunk.callers else None,
         realm=trunk.callers.realm if trunk.callers else "",
@@ -55,10 +57,17 @@ def _account(account: TrunkAccountSettings | None) -> Credentials | None:
     return None if account is None else Credentials(account.username, account.password.read(), account.realm)
 
 
-def _registrar(registration: TrunkRegistrationSettings | None) -> Registrar | None:
+def _route(proxy: TrunkHostSettings) -> str:
+    host = proxy.host if proxy.port is None else f"{proxy.host}:{proxy.port}"
+    transport = f";transport={proxy.transport}" if proxy.transport in ("tcp", "tls") else ""
+    return f"<sip:{host}{transport};lr>"
+
+
+def _registrar(registration: TrunkRegistrationSettings | None, proxy: TrunkHostSettings | None) -> Registrar | None:
     if registration is None:
         return None
-    target = _target(registration.registrar) if registration.registrar else Target(registration.domain)
+    host = proxy or registration.registrar
+    target = _target(host) if host else Target(registration.domain)
     policy = RegistrationPolicy(expiry_s=registration.expiry_s)
     return Registrar(f"sip:{registration.user}@{registration.domain}", target, policy)
 

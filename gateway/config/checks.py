@@ -66,6 +66,12 @@ def _trunks(settings: Settings) -> Iterator[Complaint]:
         hosts += [(("outbound", "fail_over", n), each) for n, each in enumerate(out.fail_over)] if out else []
         if registration is not None and registration.registrar is not None:
             hosts.append((("registration", "registrar"), registration.registrar))
+        if out is not None and out.proxy is not None:
+            hosts.append((("outbound", "proxy"), out.proxy))
+            if out.fail_over:
+                yield (*of, "outbound", "fail_over"), "means nothing with a proxy: all calls go to its hosts"
+            if registration is not None and registration.registrar is not None:
+                yield (*of, "registration", "registrar"), "means nothing with outbound.proxy: it registers through that"
         for where, host in hosts:
             if host.transport is not None and host.transport not in listens:
                 yield (*of, *where, "transport"), f"no listen address for {host.transport}"

@@ -44,6 +44,11 @@ class TrunkHostSettings(_Section):
 class TrunkOutboundSettings(TrunkHostSettings):
     """Destination of calls placed over a trunk. Without it none are placed."""
 
+    proxy: TrunkHostSettings | None = Field(
+        default=None,
+        description="Outbound proxy: calls and registrations go to its hosts, with a Route header naming it. `host` "
+        "is then only the domain of the number that is called.",
+    )
     fail_over: tuple[TrunkHostSettings, ...] = Field(
         default=(),
         description="Further hosts, in this order: tried if the previous ones do not answer or cannot take a call.",

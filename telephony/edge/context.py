@@ -85,6 +85,7 @@ class EdgeContext:
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
         self._accounts = {trunk.name: trunk.account for trunk in settings.trunks}
+        self._routes = {trunk.name: (trunk.route,) for trunk in settings.trunks if trunk.route}
         self.trunk_refusals: dict[str, deque[Refusal]] = {
             trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
         }
@@ -106,6 +107,10 @@ class EdgeContext:
     def account_of(self, trunk: str) -> Credentials | None:
         """With which the trunk's challenges are answered."""
         return self._accounts.get(trunk)
+
+    def route_of(self, trunk: str) -> tuple[str, ...]:
+        """Route values of what begins a dialog, or registers: the trunk's outbound proxy, if it has one."""
+        return self._routes.get(trunk, ())
 
     def random_token(self) -> str:
         """Eight unguessable bytes, in hex."""

@@ -71,7 +71,7 @@ class DialAttempts:
             via=context.public_via(hop, branch),
             contact=context.public_contact(hop.listener),
             uri=uri,
-            routes=(),
+            routes=context.route_of(dialog.trunk),
             extra=credentials,
         )
         sent = SendPublic(hop, data)
@@ -152,8 +152,11 @@ class DialAttempts:
         return SendPublic(attempt.hop, self._own("ACK", dialog, attempt, to))
 
     def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str) -> bytes:
-        headers = [("Via", self._context.public_via(attempt.hop, attempt.branch)), ("From", dialog.worker.address)]
-        headers += [("To", to), ("Call-ID", dialog.sip_call_id), ("CSeq", f"{attempt.cseq} {method}")]
+        """With the Route of the INVITE (RFC 3261 sections 9.1 and 17.1.1.3)."""
+        headers = [("Via", self._context.public_via(attempt.hop, attempt.branch))]
+        headers += [("Route", value) for value in self._context.route_of(dialog.trunk)]
+        headers += [("From", dialog.worker.address), ("To", to), ("Call-ID", dialog.sip_call_id)]
+        headers.append(("CSeq", f"{attempt.cseq} {method}"))
         return own_request(method, dialog.called_uri, headers)
 
     def turn_down(self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:

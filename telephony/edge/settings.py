@@ -77,6 +77,7 @@ class Trunk:
     trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From says who calls
     media_networks: tuple[str, ...] = ()  # where its audio may go beside those; empty: any public address
     hosts: tuple[Target, ...] = ()  # where calls are sent to, in order; what they resolve to may call us, too
+    route: str = ""  # Route value of its outbound proxy, whose hosts `hosts` are then
     account: Credentials | None = None  # with which its challenges are answered
     register: Registrar | None = None  # needs an account where the registrar asks for one
     probe: ProbePolicy | None = None

@@ -265,6 +265,8 @@ class TrunkSide:
         assert register is not None
         side.cseq += 1
         request = NewRequest("REGISTER", register.uri)
+        for route in self._context.route_of(side.trunk.name):
+            request.add("Route", route)
         request.add("From", f"<{register.address}>;tag={side.tag}")
         request.add("To", f"<{register.address}>")
         request.add("Call-ID", side.call_id)

@@ -102,6 +102,23 @@ def test_the_cancel_of_a_call_with_credentials_is_of_its_second_invite(world: Wo
     assert [answer.status for answer in to_worker(world)][-1] == 487
 
 
+# An outbound proxy
+
+
+def test_what_begins_a_call_goes_with_the_proxys_route_and_the_rest_as_its_dialog_says() -> None:
+    world = make_world(trunk={"route": "<sip:proxy.example;lr>"})
+    invite = dialled(world, ACCOUNT)
+    assert (invite.headers.get("route"), invite.uri_text) == (["<sip:proxy.example;lr>"], ACCOUNT.uri)
+    said(world, invite, 401, ASKS)
+    ack, again = [message for message in world.to_public() if isinstance(message, Request)]
+    said(world, again, 180)
+    world.worker(worker_invite("CANCEL"))
+    cancel = first_request(world.to_public())
+    assert [m.value("route") for m in (ack, again, cancel)] == ["<sip:proxy.example;lr>"] * 3
+    said(world, again, 200, body=SDP)  # it crossed the CANCEL
+    assert [message.headers.get("route") for message in world.to_public()] == [[], []]
+
+
 # Several places
 
 

@@ -109,6 +109,12 @@ def test_it_registers_answers_the_challenge_and_refreshes() -> None:
     assert read_parameters(refresh.value("authorization"))["nc"] == "00000002"
 
 
+def test_it_registers_through_an_outbound_proxy() -> None:
+    here = registering(route="<sip:proxy.example;lr>")
+    _, request = here.one()
+    assert (request.uri_text, request.value("route")) == ("sip:carrier.example", "<sip:proxy.example;lr>")
+
+
 def test_a_registrar_that_is_silent_gives_way_to_the_next_and_comes_last_then() -> None:
     here = registering()
     here.world.tick(8.2)

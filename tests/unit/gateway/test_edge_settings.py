@@ -83,3 +83,21 @@ def test_a_probe_needs_hosts(tmp_path: Path):
     lines = [line for line in TRUNK.splitlines() if not line.strip().startswith(("outbound", "host:", "fail", "dest"))]
     with pytest.raises(ConfigError, match="probe: requires outbound"):
         load_settings("s.yaml", "\n".join(lines).replace("FOLDER", str(tmp_path)))
+
+
+def test_calls_and_registrations_go_through_an_outbound_proxy(tmp_path: Path):
+    proxied = TRUNK.replace("fail_over: [{host: 192.0.2.7, port: 5080, transport: udp}]", "proxy: {host: PROXY}")
+    proxied = proxied.replace("FOLDER", str(tmp_path))
+    (tmp_path / "password").write_text("zanzibar")
+    settings = load_settings("s.yaml", proxied.replace("PROXY", "proxy.example, port: 5080, transport: udp"))
+    (trunk,) = edge_settings(settings).trunks
+    assert trunk.hosts == (Target("proxy.example", 5080, "udp"),)
+    assert trunk.route == "<sip:proxy.example:5080;lr>"
+    assert trunk.register is not None
+    assert (trunk.register.uri, trunk.register.target) == ("sip:carrier.example", trunk.hosts[0])
+    both = TRUNK.replace("destinations:", "proxy: {host: proxy.example}\n        destinations:")
+    with pytest.raises(ConfigError, match=r"outbound\.fail_over: means nothing with a proxy"):
+        load_settings("s.yaml", both.replace("FOLDER", str(tmp_path)))
+    twice = proxied.replace("PROXY", "proxy.example").replace("expiry_s: 600", "registrar: {host: 192.0.2.9}")
+    with pytest.raises(ConfigError, match=r"registrar: means nothing with outbound\.proxy"):
+        load_settings("s.yaml", twice)
