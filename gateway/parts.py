@@ -32,7 +32,7 @@ from gateway.record_flow import Listener, RecordFlow
 from gateway.recordings_folder import RecordingsFolder
 from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
-from gateway.summaries import SummaryPoster
+from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
@@ -66,7 +66,7 @@ class Parts:
     edge: Edge
     ending: CallsEnding
     originator: Origination
-    summaries: SummaryPoster | None
+    summaries: CallSummaries | None
     events: EventHub
     webhooks: Webhooks | None
     livekit: LiveKitWatch | None
@@ -106,13 +106,11 @@ async def make_parts(
     store = await open_store(settings, owner=True, migrate_apart=True)
     spill = Spill(settings.store_path)
     writer = RecordWriter(store, spill=spill)
-    summaries = None
-    if settings.summary is not None:
-        summaries = SummaryPoster(settings.summary, store.get_call, words_come=settings.rooms == "local")
     recordings = RecordingsFolder(settings.recordings)
     live = LiveCalls()
     metrics = Metrics(live)
     webhooks = _webhooks(settings, store)
+    summaries = _summaries(settings, store, webhooks)
     events = EventHub(deliver=webhooks.deliver if webhooks is not None else None)
     records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
@@ -207,12 +205,19 @@ def _fill_snapshots(parts: Parts) -> None:
 
 def _webhooks(settings: Settings, store: CallStore) -> Webhooks | None:
     """Raises SecretMissing."""
-    if not settings.webhooks:
+    endpoints = settings.webhooks + ((settings.summary.as_webhook(),) if settings.summary is not None else ())
+    if not endpoints:
         return None
     from gateway.events.posting import Poster
     from gateway.events.webhooks import Webhooks  # a gateway without webhooks never loads an HTTP client
 
-    return Webhooks(settings.webhooks, store.deliveries, Poster(settings.webhooks))
+    return Webhooks(endpoints, store.deliveries, Poster(endpoints))
+
+
+def _summaries(settings: Settings, store: CallStore, webhooks: Webhooks | None) -> CallSummaries | None:
+    if settings.summary is None or webhooks is None:
+        return None
+    return CallSummaries(settings.summary.url, store.get_call, webhooks.put, words_come=settings.rooms == "local")
 
 
 def _livekit_watch(settings: Settings, now: Callable[[], float]) -> LiveKitWatch | None:

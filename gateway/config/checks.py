@@ -25,6 +25,9 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
         yield ("livekit",), "required, as rooms is livekit"
     yield from _livekit_outbound(settings)
     yield from _calls(settings)
+    for index, webhook in enumerate(settings.webhooks):
+        if settings.summary is not None and settings.summary.url == webhook.url:
+            yield ("summary", "url"), f"also the URL of webhooks[{index}]: add a query to one of them"
     if settings.store.sqlite and settings.store.password is not None:
         yield ("store", "password"), "means nothing with SQLite: it is PostgreSQL's"
     for first, second in combinations(range(len(settings.dialplans)), 2):

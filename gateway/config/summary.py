@@ -7,8 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.fields import Secret
+from gateway.config.webhooks import WebhookSettings, WebhookUrl
 
-__all__ = ["SummarySettings"]
+__all__ = ["SUMMARY_EVENT", "SummarySettings"]
+
+SUMMARY_EVENT = "call.summary"
 
 
 class SummarySettings(BaseModel):
@@ -16,7 +19,7 @@ class SummarySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    url: str = Field(pattern=r"^https?://[^\s/]+\S*$", description="URL to post to.")
+    url: WebhookUrl = Field(description="URL to post to.")
     secret: Secret | None = Field(default=None, description="Signing key as in Standard Webhooks. Default: unsigned.")
     by: Literal["template", "model"] = Field(
         default="template",
@@ -24,4 +27,9 @@ class SummarySettings(BaseModel):
         "takes precedence.",
     )
     timeout_s: float = Field(default=10.0, gt=0, le=60, description="Timeout of one attempt.")
-    retries: int = Field(default=5, ge=0, le=20, description="Retries, after 2 s, 4 s, 8 s and so on.")
+
+    def as_webhook(self) -> WebhookSettings:
+        """The endpoint. It may be in a private network, as most programs that take summaries are."""
+        return WebhookSettings(
+            url=self.url, secret=self.secret, events=(SUMMARY_EVENT,), allow_private=True, timeout_s=self.timeout_s
+        )

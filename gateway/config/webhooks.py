@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from gateway.config.fields import Secret
 
-__all__ = ["WebhookSettings", "all_different"]
+__all__ = ["WebhookSettings", "WebhookUrl", "all_different"]
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[a-z_.]*\*?$", min_length=1, max_length=64)]
+WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+([/?]\S*)?$", max_length=2048)]
 
 
 class WebhookSettings(BaseModel):
@@ -18,9 +19,7 @@ class WebhookSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    url: str = Field(
-        pattern=r"^https?://[^\s/@?#]+([/?]\S*)?$", max_length=2048, description="Where events are posted."
-    )
+    url: WebhookUrl = Field(description="Where events are posted.")
     secret: Secret | None = Field(
         default=None,
         description="Signing key as in Standard Webhooks: `whsec_` and base64, or any text. Default: unsigned.",

@@ -75,15 +75,19 @@ class Webhooks:
     def deliver(self, event: Event, text: str) -> None:
         """To all who want it. Never waits and never raises."""
         for url, webhook in self._webhooks.items():
-            if not matches(event.type, webhook.events):
-                continue
-            if len(self._pending) >= MOST_PENDING:
-                self.counts["dropped"] += 1
-                if self.counts["dropped"] == 1:
-                    log.error("webhook_events_dropped", waiting=len(self._pending))
-                continue
-            self._pending.append(Delivery(event.id, url, event.type, text, event.at.timestamp()))
-            self._wake.set()
+            if matches(event.type, webhook.events):
+                self.put(Delivery(event.id, url, event.type, text, event.at.timestamp()))
+
+    def put(self, delivery: Delivery) -> None:
+        """To one endpoint of the settings, at `created` or now; replaces a waiting one of the same event. Never waits
+        and never raises."""
+        if len(self._pending) >= MOST_PENDING:
+            self.counts["dropped"] += 1
+            if self.counts["dropped"] == 1:
+                log.error("webhook_events_dropped", waiting=len(self._pending))
+            return
+        self._pending.append(delivery)
+        self._wake.set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="webhooks")

@@ -45,7 +45,7 @@ class DeliveryQueue(Protocol):
     """All may raise StoreUnavailable."""
 
     async def add(self, new: Sequence[Delivery]) -> None:
-        """Add deliveries, due at once. Existing ones (same event and endpoint) are skipped."""
+        """Add deliveries, due when they were created. They replace existing ones (same event and endpoint)."""
 
     async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
         """Due deliveries, oldest first, with a limit per endpoint; nobody else gets them for `lease_s`."""
@@ -77,16 +77,18 @@ class StoredDeliveries:
                 "due": each.created,
                 "error": "",
             }
-            for each in new
+            for each in {(each.event_id, each.endpoint): each for each in new}.values()
         ]
 
         def write(connection: Connection) -> None:
-            ids = [row["event_id"] for row in rows]
-            known = select(deliveries.c.event_id, deliveries.c.endpoint).where(deliveries.c.event_id.in_(ids))
-            there = {tuple(row) for row in connection.execute(known)}
-            fresh = [row for row in rows if (row["event_id"], row["endpoint"]) not in there]
-            if fresh:
-                connection.execute(insert(deliveries), fresh)
+            new_keys = {(row["event_id"], row["endpoint"]) for row in rows}
+            same_events = select(deliveries.c.id, deliveries.c.event_id, deliveries.c.endpoint).where(
+                deliveries.c.event_id.in_([event_id for event_id, _ in new_keys])
+            )
+            replaced = [row.id for row in connection.execute(same_events) if (row.event_id, row.endpoint) in new_keys]
+            if replaced:
+                connection.execute(delete(deliveries).where(deliveries.c.id.in_(replaced)))
+            connection.execute(insert(deliveries), rows)
 
         if rows:
             await self._database.write(write)
@@ -159,11 +161,11 @@ class FakeDeliveries:
 
     async def add(self, new: Sequence[Delivery]) -> None:
         self._fail()
-        there = {(each.event_id, each.endpoint) for each, _ in self.rows.values()}
+        numbers = {(each.event_id, each.endpoint): number for number, (each, _) in self.rows.items()}
         for each in new:
-            if (each.event_id, each.endpoint) not in there:
-                number = max(self.rows, default=0) + 1
-                self.rows[number] = replace(each, number=number), each.created
+            self.rows.pop(numbers.get((each.event_id, each.endpoint), 0), None)
+            number = max(self.rows, default=0) + 1
+            self.rows[number] = replace(each, number=number), each.created
 
     async def claim(self, shares: Mapping[str, int], now: float, lease_s: float) -> list[Delivery]:
         self._fail()

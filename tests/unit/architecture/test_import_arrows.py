@@ -27,7 +27,6 @@ HOMES = {
         "gateway/bench",
         "gateway/commands",
         "gateway/events",
-        "gateway/summaries.py",
         "telephony/livekit",
         "agent/worker",
     ],

@@ -102,6 +102,7 @@ speech: {stt: [deepgram/nova]}
         ("session: {turn_detection: stt}", "session.turn_detection", "moonshine"),
         ("session: {turn_detection: realtime}", "session.turn_detection", "not available yet"),
         ("speech: {vad: null}", "session.turn_detection", "speech.vad is null"),
+        ("webhooks: [{url: 'http://a/'}]\nsummary: {url: 'http://a/'}", "summary.url", "also the URL of webhooks[0]"),
     ],
 )
 def test_contradictions_are_refused(change, place, words):

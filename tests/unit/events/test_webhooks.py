@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -196,6 +197,9 @@ async def test_queues(queue: DeliveryQueue) -> None:
     await queue.settle([], [Retry(again, None, "500")])
     assert await queue.waiting() == {OTHER: 1}
     assert await queue.next_due([URL]) is None
+    await queue.add([replace(first, endpoint=OTHER, body="[]", created=50.0)])  # replaces the waiting one
+    (replaced,) = await queue.claim({OTHER: 8}, 60.0, 50.0)
+    assert replaced.body == "[]"
 
 
 def test_a_day_and_no_longer() -> None:

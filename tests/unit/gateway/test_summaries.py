@@ -1,23 +1,26 @@
-"""What is posted when a call is over, to a real server on loopback."""
+"""The summary of a call that is over, up to the queue of deliveries to webhooks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import web
-from standardwebhooks import Webhook
+import pytest
 
 from gateway.config.summary import SummarySettings
+from gateway.events.posting import FakePoster
+from gateway.events.webhooks import Webhooks
 from gateway.record import CallClosed, CallDetail, Outcome, ToolUse, Turn, WorkerLost
-from gateway.summaries import SummaryPoster, template_summary
+from gateway.store import CallStore, StoreUnavailable
+from gateway.store.deliveries import Delivery
+from gateway.summaries import TEMPLATE_AFTER_S, CallSummaries, template_summary
 from gateway.summary_words import summary_message
 from telephony.call import Direction, EndedBy
+from tests.unit.store.conftest import store as store
 
+URL = "http://127.0.0.1:9/calls"
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 
 
@@ -43,99 +46,67 @@ def closed(call_id: str = "c1", outcome: Outcome = Outcome.ANSWERED) -> CallClos
     return CallClosed(call_id=call_id, outcome=outcome, ended_by=EndedBy.CALLER, ended_at=NOW)
 
 
-class Receiver:
-    """Answers with each of `statuses`, then 200."""
+class World:
+    """Summaries whose deliveries end in `put`."""
 
-    def __init__(self, *statuses: int) -> None:
-        self.statuses = list(statuses)
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        self.url = ""
+    def __init__(self, read: Any = None, **how: Any) -> None:
+        self.put: list[Delivery] = []
+        self.clock = 1000.0
+        self.summaries = CallSummaries(URL, read or self.read, self.put.append, now=lambda: self.clock, **how)
 
-    async def take(self, request: web.Request) -> web.Response:
-        self.came.append((dict(request.headers), await request.read()))
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
-
-
-@asynccontextmanager
-async def receiver(*statuses: int) -> AsyncIterator[Receiver]:
-    taking = Receiver(*statuses)
-    app = web.Application()
-    app.router.add_post("/calls", taking.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    taking.url = f"http://127.0.0.1:{runner.addresses[0][1]}/calls"
-    try:
-        yield taking
-    finally:
-        await runner.cleanup()
-
-
-def poster(taking: Receiver, *, retries: int = 3, secret: dict[str, str] | None = None, **how: Any) -> SummaryPoster:
-    async def read(call_id: str) -> CallDetail | None:
+    async def read(self, call_id: str) -> CallDetail | None:
         return detail(call_id=call_id)
 
-    settings = SummarySettings.model_validate({"url": taking.url, "retries": retries, "secret": secret})
-    return SummaryPoster(settings, how.pop("read", read), first_wait_s=0.01, **how)
+    async def until_put(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.put) < count:
+                await asyncio.sleep(0.005)
+
+    @property
+    def made(self) -> list[tuple[str, str, float]]:
+        """Call, author and when it is due."""
+        return [(each.event_id, json.loads(each.body)["summary"]["by"], each.created) for each in self.put]
 
 
-async def test_the_worker_s_words_are_posted_with_record_and_transcript(tmp_path) -> None:
-    key = tmp_path / "key"
-    key.write_text("s3cret\n")
-    async with receiver() as taking:
-        posting = poster(taking, secret={"file": str(key)})
-        posting.observe(closed())
-        posting.words(summary_message("c1", ("An appointment was booked.", "model")))
-        await posting.close()
-    ((headers, body),) = taking.came
-    sent = json.loads(body)
+async def test_the_worker_s_words_replace_the_template_that_waits_for_them() -> None:
+    world = World()
+    world.summaries.observe(closed())
+    await world.until_put(1)
+    world.summaries.words(summary_message("c1", ("An appointment was booked.", "model")))
+    await world.until_put(2)
+    assert world.made == [("c1", "template", 1000.0 + TEMPLATE_AFTER_S), ("c1", "model", 1000.0)]
+    assert {(each.endpoint, each.type) for each in world.put} == {(URL, "call.summary")}
+    sent = json.loads(world.put[-1].body)
     assert sent["type"] == "call.summary"
     assert sent["summary"] == {"text": "An appointment was booked.", "by": "model"}
     assert sent["call"]["call_id"] == "c1"
     assert [turn["text"] for turn in sent["call"]["turns"]][1] == "I have 9:30."
-    assert Webhook(b"s3cret").verify(body, dict(headers)) == sent
 
 
 async def test_without_words_the_gateway_has_its_own() -> None:
-    async with receiver() as taking:
-        posting = poster(taking)
-        posting.observe(closed())
-        posting.words(summary_message("c1", ("", "")))
-        posting.observe(WorkerLost(call_ids=("c2",), at=NOW))
-        await posting.close()
-    summaries = [json.loads(body)["summary"] for _, body in taking.came]
-    assert [summary["by"] for summary in summaries] == ["template", "template"]
-    assert summaries[0]["text"] == template_summary(detail())
+    world = World()
+    world.summaries.observe(closed())
+    world.summaries.words(summary_message("c1", ("", "")))
+    world.summaries.observe(WorkerLost(call_ids=("c2",), at=NOW))
+    await world.until_put(3)
+    assert {made[:2] for made in world.made if made[2] == 1000.0} == {("c1", "template"), ("c2", "template")}
+    assert json.loads(world.put[0].body)["summary"]["text"] == template_summary(detail())
 
 
-async def test_a_server_that_is_sick_is_asked_again_and_one_that_refuses_is_not() -> None:
-    async with receiver(503, 429) as taking:
-        posting = poster(taking, words_come=False)
-        posting.observe(closed())
-        await posting.close()
-        assert len(taking.came) == 3
-        assert len({headers["webhook-id"] for headers, _ in taking.came}) == 1  # the receiver can tell repeats
-    async with receiver(410, 200) as taking:
-        posting = poster(taking, words_come=False)
-        posting.observe(closed())
-        await posting.close()
-        assert len(taking.came) == 1
-
-
-async def test_a_record_that_is_written_late_is_waited_for_and_calls_without_an_answer_are_not_posted() -> None:
+async def test_a_record_that_is_written_late_is_waited_for_and_calls_without_an_answer_have_no_summary() -> None:
     asked: list[str] = []
 
     async def read(call_id: str) -> CallDetail | None:
         asked.append(call_id)
-        return detail(outcome=None) if len(asked) == 1 else detail()
+        if len(asked) == 1:
+            raise StoreUnavailable("locked")
+        return detail(outcome=None) if len(asked) == 2 else detail()
 
-    async with receiver() as taking:
-        posting = poster(taking, words_come=False, read=read)
-        posting.observe(closed("c9", Outcome.CANCELLED))
-        posting.observe(closed())
-        await posting.close()
-        assert (asked, len(taking.came)) == (["c1", "c1"], 1)
+    world = World(read, words_come=False)
+    world.summaries.observe(closed("c9", Outcome.CANCELLED))
+    world.summaries.observe(closed())
+    await world.until_put(1)
+    assert (asked, world.made) == (["c1"] * 3, [("c1", "template", 1000.0)])
 
 
 async def test_a_stop_of_the_gateway_is_not_held_up() -> None:
@@ -143,12 +114,36 @@ async def test_a_stop_of_the_gateway_is_not_held_up() -> None:
         await asyncio.sleep(3600)
         return None
 
-    async with receiver() as taking:
-        posting = poster(taking, words_come=False, read=read)
-        posting.observe(closed())
-        async with asyncio.timeout(5):
-            await posting.close()
-        assert taking.came == []
+    world = World(read, words_come=False)
+    world.summaries.observe(closed())
+    async with asyncio.timeout(5):
+        await world.summaries.close()
+    assert world.put == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_summary_outlives_the_gateway_that_waited_for_its_words(store: CallStore, killed: bool) -> None:
+    settings = (SummarySettings(url=URL).as_webhook(),)
+    poster = FakePoster()
+    hooks = Webhooks(settings, store.deliveries, poster, now=lambda: 1000.0)
+    world = World()
+    world.summaries._put = hooks.put
+    world.summaries.observe(closed())
+    async with asyncio.timeout(5):
+        while await store.deliveries.waiting() != {URL: 1}:
+            await hooks.step()
+            await asyncio.sleep(0.005)
+    if not killed:
+        await world.summaries.close()
+        await hooks._keep_books()
+    assert poster.posted == []
+
+    after = Webhooks(settings, store.deliveries, poster, now=lambda: 1000.0 + (TEMPLATE_AFTER_S if killed else 0.0))
+    await after.step()
+    await asyncio.sleep(0)
+    ((url, delivery),) = poster.posted
+    assert (url, delivery.event_id, json.loads(delivery.body)["summary"]["by"]) == (URL, "c1", "template")
+    await world.summaries.close()
 
 
 def test_the_gateway_s_own_words() -> None:
