@@ -16,8 +16,8 @@ __all__ = ["FakeConnection", "FakeLiveKit", "FakeRoomApi"]
 
 
 class FakeLiveKit:
-    """One server with one room. `error`: raised on joining; `join_s`: how long joining takes. `hangs`: calls from those
-    in the room get no answer. Tokens are ignored."""
+    """One server with one room. `error`: raised on joining; `join_s`: how long joining takes; `publish_s`: how
+    long publishing does after it. `hangs`: calls from those in the room get no answer. Tokens are ignored."""
 
     def __init__(self, name: str = "room") -> None:
         self.name = name
@@ -27,6 +27,7 @@ class FakeLiveKit:
         self.metadata = ""
         self.joins = 0
         self.join_s = 0.0
+        self.publish_s = 0.0
 
     def room(
         self,
@@ -135,6 +136,8 @@ class FakeConnection:
             other.tell(events.ParticipantJoined(other.now(), self.seen))
 
     async def publish(self) -> None:
+        if self.server.publish_s:
+            await asyncio.sleep(self.server.publish_s)
         self.publishing = True
         self.meet()
 

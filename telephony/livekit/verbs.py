@@ -14,6 +14,7 @@ from telephony.livekit.events import (
     ParticipantKind,
     ParticipantLeft,
     RemoteParticipant,
+    TrackStarted,
 )
 from telephony.livekit.room import LiveKitRoom
 
@@ -26,6 +27,7 @@ HELD_ATTRIBUTE = "trunkline.held"  # set on such a phone while it has put us on 
 HELD = "true"
 HANG_UP_LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
+SPEAKS_LIMIT_S = 2.0  # LiveKit SIP publishes a phone's track within 0.1 s of its joining
 
 
 class LiveKitCallVerbs:
@@ -83,7 +85,30 @@ class LiveKitCallVerbs:
                     raise
         if self._api is None:
             raise LiveKitRefused("hanging up a call of LiveKit SIP goes through the API, which needs keys")
+        if caller.attributes.get("sip.callStatus") != "active":
+            await self._until_it_speaks(caller.identity)
         await self._api.remove_participant(self._room.name, caller.identity)
+
+    async def _until_it_speaks(self, identity: str) -> None:
+        """A phone removed before its track is published would ring on: LiveKit SIP (1.8) does not notice while it is
+        connecting (5 s) or publishing (10 s)."""
+        speaks = asyncio.Event()
+
+        def note(event: LiveKitEvent) -> None:
+            match event:
+                case TrackStarted(identity=who) | ParticipantLeft(participant=RemoteParticipant(identity=who)):
+                    if who == identity:
+                        speaks.set()
+
+        unsubscribe = self._room.subscribe(note)
+        try:
+            if identity not in self._room.speaking_tracks:
+                async with asyncio.timeout(SPEAKS_LIMIT_S):
+                    await speaks.wait()
+        except TimeoutError:
+            pass
+        finally:
+            unsubscribe()
 
 
 def caller_in(room: LiveKitRoom) -> RemoteParticipant | None:

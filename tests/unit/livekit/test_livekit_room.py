@@ -349,6 +349,23 @@ async def test_hanging_up_asks_our_call_worker_or_removes_the_phone_of_livekit_s
         await agent.close()
 
 
+@virtual
+async def test_a_phone_that_has_not_published_yet_is_removed_once_it_has() -> None:
+    for publish_s, removed_after_s in ((0.3, 0.3), (60.0, 2.0)):
+        server = FakeLiveKit()
+        agent = server.room("agent-1", ParticipantKind.AGENT)
+        await agent.join()
+        server.publish_s = publish_s
+        joining = asyncio.ensure_future(server.room("sip_1", ParticipantKind.SIP, {"sip.callStatus": "ringing"}).join())
+        await asyncio.sleep(0)
+        api, began = FakeRoomApi(server), now()
+        await LiveKitCallVerbs(agent, INFO, api).hang_up()
+        assert api.removed == [("room", "sip_1")]
+        assert now() - began == pytest.approx(removed_after_s)
+        joining.cancel()
+        await agent.close()
+
+
 @pytest.mark.parametrize(
     ("said", "kind", "advice"),
     [
