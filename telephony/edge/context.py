@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,6 +65,7 @@ class EdgeContext:
         trunks: TrunkTable | None = None,
     ) -> None:
         self.settings = settings
+        self.may_dial_over: Callable[[str, str], bool] = lambda leg_id, trunk: True  # a leg that its trunk did not take
         self.limits = settings.limits
         self.timers = settings.timers
         self.admitter = admitter

@@ -33,18 +33,32 @@ class DialAttempts:
         self._count = 0
 
     def dialed(self, dial: Dial, now: float) -> Dialed:
-        """Places that failed of late come last."""
-        context = self._context
-        places = context.failed_places.ordered(dial.places, now)
-        account = dial.account or context.account_of(dial.trunk)
-        digest = None if account is None else DigestClient(account, context.random_token)
-        return Dialed(dial, list(places), digest)
+        return Dialed(dial, self._places(dial, now), self._digest(dial), list(dial.then))
+
+    def _places(self, dial: Dial, now: float) -> list[Place]:
+        """Those that failed of late come last."""
+        return list(self._context.failed_places.ordered(dial.places, now))
+
+    def _digest(self, dial: Dial) -> DigestClient | None:
+        account = dial.account or self._context.account_of(dial.trunk)
+        return None if account is None else DigestClient(account, self._context.random_token)
 
     def next_place(self, asked: Asked, dialed: Dialed, now: float) -> SendPublic:
-        """Send the INVITE there. Raises IndexError if none is left."""
+        """Send the INVITE there: to the trunk's next place, or to the next trunk's first. Raises IndexError if none is
+        left."""
+        if not dialed.left:
+            self._next_trunk(asked.dialog, dialed, now)
         place = dialed.left.pop(0)
         dialed.challenges = 0
         return self._send(asked, dialed, place, self.hop_of(place), now)
+
+    def _next_trunk(self, dialog: Dialog, dialed: Dialed, now: float) -> None:
+        """From now on the dialog is with that trunk."""
+        dial = dialed.dial = dialed.then.pop(0)
+        dialed.left, dialed.digest = self._places(dial, now), self._digest(dial)
+        dialog.trunk, dialog.called_uri = dial.trunk, dial.uri
+        dialog.public.address, dialog.public.contact, dialog.public.routes = f"<{dial.uri}>", dial.uri, ()
+        dialog.worker.name = f"<{dial.caller}>"
 
     def hop_of(self, place: Place) -> Hop:
         sockets = self._context.sockets
@@ -60,7 +74,7 @@ class DialAttempts:
             dialog.worker.cseq_shift += 1
             branch = context.branches.own(f"dial {dialog.branch}", dialog.worker.cseq_shift)
         cseq = request.cseq + dialog.worker.cseq_shift
-        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now)
+        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq
         uri = dialed.dial.uri
@@ -72,13 +86,13 @@ class DialAttempts:
             contact=context.public_contact(hop.listener),
             uri=uri,
             routes=context.route_of(dialog.trunk),
-            extra=credentials,
+            extra=(*dialed.dial.headers, *credentials),
         )
         sent = SendPublic(hop, data)
         context.relays.ask(branch, asked, now)
         context.resends.request((branch, "INVITE"), sent, now, invite=True)
         context.counters.add("forwarded_out.INVITE")
-        if dialed.left:
+        if dialed.left or dialed.then:
             self._count += 1
             heapq.heappush(self._limits, (now + dialed.dial.answer_s, self._count, asked, attempt))
         return sent
@@ -107,9 +121,15 @@ class DialAttempts:
     def fails_over(self, asked: Asked, dialed: Dialed, status: int) -> bool:
         """Whether the next place is to be tried after this answer; 0: there was none."""
         able = status == 0 or (status in dialed.dial.fail_over_on and status < 600 and status != 486)
-        if dialed.now is not None and dialed.now.rang and status in _OF_THE_CALLED:
+        if dialed.now is not None and dialed.now.rang:
             return False  # somebody's phone has rung, and would ring again
-        return able and bool(dialed.left) and not asked.cancelled
+        return able and not asked.cancelled and (bool(dialed.left) or self._has_trunk(asked.dialog.leg_id, dialed))
+
+    def _has_trunk(self, leg_id: str, dialed: Dialed) -> bool:
+        """Whether one of the further trunks takes the leg now. Those before it are full."""
+        while dialed.then and not self._context.may_dial_over(leg_id, dialed.then[0].trunk):
+            del dialed.then[0]
+        return bool(dialed.then)
 
     def over(self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0) -> list[Action]:
         """The current attempt has ended; its result is remembered for the destination. Reports it once."""
@@ -119,16 +139,19 @@ class DialAttempts:
         attempt = dialed.told = dialed.now
         self._context.resends.answered((attempt.branch, "INVITE"))
         rang = attempt.rang and status in _OF_THE_CALLED
-        if (status in (408, 503) and not rang) or (status == 0 and not attempt.heard and not asked.cancelled):
+        silent = status == 0 and not attempt.heard and not asked.cancelled
+        if (status in (408, 503) and not rang) or silent:
             self._context.failed_places.failed(attempt.place, now, retry_after_s)
         elif attempt.heard:
             self._context.failed_places.worked(attempt.place)
         if (status == 0 or status >= 300) and not asked.cancelled:
-            kept = self._context.trunk_refusals.get(asked.dialog.trunk)
+            kept = self._context.trunk_refusals.get(attempt.dial.trunk)
             if kept is not None:
                 kept.append(Refusal(now, attempt.place, status, reason[:100]))
         leg_id = asked.dialog.leg_id
-        return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now)]
+        failed = silent or 500 <= status < 600 or (status == 408 and not rang)
+        trunk = attempt.dial.trunk
+        return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now, trunk, failed)]
 
     # Requests of the edge's own
 
@@ -142,35 +165,35 @@ class DialAttempts:
         if not attempt.heard or attempt.cancel:
             return []
         attempt.cancel = True
-        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{dialog.called_uri}>"))
+        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{attempt.dial.uri}>"))
         self._context.resends.request((attempt.branch, "CANCEL"), sent, now)
         return [sent]
 
     def acknowledge(self, response: Response, dialog: Dialog, attempt: DialAttempt) -> SendPublic:
         """ACK of a non-2xx answer, with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
-        to = f"<{dialog.called_uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
+        to = f"<{attempt.dial.uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
         return SendPublic(attempt.hop, self._own("ACK", dialog, attempt, to))
 
     def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str) -> bytes:
         """With the Route of the INVITE (RFC 3261 sections 9.1 and 17.1.1.3)."""
         headers = [("Via", self._context.public_via(attempt.hop, attempt.branch))]
-        headers += [("Route", value) for value in self._context.route_of(dialog.trunk)]
-        headers += [("From", dialog.worker.address), ("To", to), ("Call-ID", dialog.sip_call_id)]
+        headers += [("Route", value) for value in self._context.route_of(attempt.dial.trunk)]
+        headers += [("From", _sender(dialog, attempt)), ("To", to), ("Call-ID", dialog.sip_call_id)]
         headers.append(("CSeq", f"{attempt.cseq} {method}"))
-        return own_request(method, dialog.called_uri, headers)
+        return own_request(method, attempt.dial.uri, headers)
 
     def turn_down(self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:
         """A 2xx that came too late: ACK and BYE, as its dialog wants them."""
         context = self._context
-        contact = contact_uri(response.value("contact")) or dialog.called_uri
-        uri, routes, hop = way_to(context, dialog, contact, route_set(response))
+        contact = contact_uri(response.value("contact")) or attempt.dial.uri
+        uri, routes, hop = way_to(context, attempt.hop, attempt.dial.trunk, contact, route_set(response))
         actions: list[Action] = []
         for method, cseq in (("ACK", attempt.cseq), ("BYE", attempt.cseq + 1000)):
             branch = context.branches.own(f"{method} {dialog.sip_call_id} {response.to_tag}", cseq)
             if branch in context.resends:
                 continue
             headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-            headers += [("From", dialog.worker.address), ("To", f"<{dialog.called_uri}>;tag={response.to_tag}")]
+            headers += [("From", _sender(dialog, attempt)), ("To", f"<{attempt.dial.uri}>;tag={response.to_tag}")]
             headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} {method}")]
             action = SendPublic(hop, own_request(method, uri, headers))
             if method == "BYE":
@@ -187,6 +210,11 @@ class DialAttempts:
         if response.status < 300:
             return self.turn_down(response, asked.dialog, attempt, now)
         return [self.acknowledge(response, asked.dialog, attempt)]
+
+
+def _sender(dialog: Dialog, attempt: DialAttempt) -> str:
+    """The From of the attempt's INVITE."""
+    return f"<{attempt.dial.caller}>;tag={dialog.worker.tag}"
 
 
 def route_set(response: Response) -> tuple[str, ...]:

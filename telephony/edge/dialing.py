@@ -43,8 +43,9 @@ class Dialing:
 
     def allow(self, dial: Dial, now: float) -> None:
         """The worker's next INVITE with this leg ID goes there. Raises TelephonyMisuse for an invalid destination."""
-        for place in dial.places:
-            self._check(place)
+        for over in (dial, *dial.then):
+            for place in over.places:
+                self._check(place)
         self._allowed[dial.leg_id] = (dial, now + _ALLOWED_S)
         if len(self._allowed) > _MOST_ALLOWED:
             self._allowed.popitem(last=False)
@@ -140,7 +141,7 @@ class Dialing:
         ):
             context.counters.add("stray_response")
             return []
-        if hop.ip != attempt.hop.ip and not context.trust.is_of_trunk(hop.ip, dialog.trunk):
+        if hop.ip != attempt.hop.ip and not context.trust.is_of_trunk(hop.ip, attempt.dial.trunk):
             context.counters.add("untrusted.response")
             return []
         context.counters.add(f"responses_in.{response.status // 100}xx")

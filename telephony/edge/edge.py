@@ -58,7 +58,8 @@ class Edge:
     `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` for each place that a worker's call was tried at, when that is over, `on_trunk` when a trunk is
-    registered or not any more, or a host of it up or down. `names`: asked for the names of trunks' hosts.
+    registered or not any more, or a host of it up or down. `may_dial_over` is asked with a leg and a trunk before a
+    call that its trunk did not take goes to the next trunk of its route. `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Edge:
         on_digit: Callable[[DigitPressed], None] | None = None,
         on_attempt: Callable[[DialAttempted], None] | None = None,
         on_trunk: Callable[[TrunkChanged], None] | None = None,
+        may_dial_over: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
     ) -> None:
         self._settings = settings
@@ -86,6 +88,7 @@ class Edge:
         self._on_digit = on_digit
         self._on_attempt = on_attempt
         self._on_trunk = on_trunk
+        self._may_dial_over = may_dial_over
         self._name_service = names or DnsService()
         self._looking_up: set[asyncio.Task[None]] = set()
         self._deregistered = asyncio.Event()
@@ -122,6 +125,8 @@ class Edge:
         self._context = EdgeContext(
             self._settings, self._admitter, self.counters, sockets, worker_port, key, self._trunks
         )
+        if self._may_dial_over is not None:
+            self._context.may_dial_over = self._may_dial_over
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()

@@ -94,7 +94,8 @@ class DigitPressed:
 
 @dataclass(frozen=True, slots=True)
 class DialAttempted:
-    """A place that a worker's call was tried at. `status`: the final answer; 0: there was none."""
+    """A place that a worker's call was tried at. `status`: the final answer; 0: there was none. `failed`: the place
+    gave no sign of life, or could not take the call, which says nothing about the number."""
 
     leg_id: str
     place: Place
@@ -102,6 +103,8 @@ class DialAttempted:
     reason: str
     began_at: float  # seconds, loop clock
     ended_at: float
+    trunk: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

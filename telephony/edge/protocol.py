@@ -78,6 +78,8 @@ class Dial:
     account: Credentials | None = None  # with which a 401 or 407 is answered; None: the trunk's
     answer_s: float = 4.0  # with others left: as long as a place may show no sign of life
     fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or a busy
+    headers: tuple[tuple[str, str], ...] = ()  # of ours, in the INVITE: P-Asserted-Identity and the like
+    then: tuple[Dial, ...] = ()  # the same leg over further trunks, in this order, when no place of this one is left
 
     @property
     def places(self) -> tuple[Place, ...]:

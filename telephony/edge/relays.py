@@ -68,6 +68,7 @@ class DialAttempt:
     place: Place
     cseq: int
     began_at: float
+    dial: Dial  # which trunk it went over, to whom and from whom
     heard: bool = False  # an answer of any kind has come
     rang: bool = False  # the called side has rung there
     cancel: bool = False  # it has been sent a CANCEL
@@ -75,11 +76,13 @@ class DialAttempt:
 
 @dataclass(slots=True)
 class Dialed:
-    """`left`: places that have not been tried; `earlier`: attempts that are over for us, by branch."""
+    """`dial`: over the present trunk; `left`: its places that have not been tried; `then`: over further trunks;
+    `earlier`: attempts that are over for us, by branch."""
 
     dial: Dial
     left: list[Place]
     digest: DigestClient | None
+    then: list[Dial]
     now: DialAttempt | None = None
     earlier: dict[str, DialAttempt] = field(default_factory=dict)
     challenges: int = 0  # of the present place

@@ -41,13 +41,16 @@ class Trust:
         return self._trunks.trunk_of(ip) == trunk
 
     def way_to_public(self, dialog: Dialog, target: Uri | None) -> Hop:
-        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact.
+        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact."""
+        return self.way(dialog.public.hop, dialog.trunk, target)
+
+    def way(self, flow: Hop, trunk: str, target: Uri | None) -> Hop:
+        """The same for who is at `flow`, and belongs to the trunk.
 
         It is obeyed (RFC 3261 section 12.2.1.1) when it names the address that the caller's messages come from, or one
         of its trunk's networks. Otherwise the dialog's flow is used: a caller behind a NAT writes an address that
         only its own network knows, host names are not looked up, and no one may direct us at a third party.
         """
-        flow = dialog.public.hop
         address = as_ip(target.host) if target is not None else None
         if target is None or address is None:
             return flow
@@ -56,7 +59,7 @@ class Trust:
         if address == source:
             return Hop(flow.transport, flow.ip, port, flow.listener, flow.connection, chosen=flow.chosen)
         behind_nat = source is not None and is_private(address) and not is_private(source)
-        if behind_nat or self._is_own(ip, port) or not self.is_of_trunk(ip, dialog.trunk):
+        if behind_nat or self._is_own(ip, port) or not self.is_of_trunk(ip, trunk):
             return flow
         return Hop(flow.transport, ip, port, flow.listener, fallback=flow.connection)
 

@@ -14,14 +14,17 @@ __all__ = ["way_to", "way_to_public"]
 
 def way_to_public(context: EdgeContext, dialog: Dialog) -> tuple[str, list[str], Hop]:
     """Request-URI, Route set and hop of a request in the dialog."""
-    return way_to(context, dialog, dialog.public.contact, dialog.public.routes)
+    public = dialog.public
+    return way_to(context, public.hop, dialog.trunk, public.contact, public.routes)
 
 
-def way_to(context: EdgeContext, dialog: Dialog, uri: str, route_set: Sequence[str]) -> tuple[str, list[str], Hop]:
-    """The same for another target of the dialog's public side."""
+def way_to(
+    context: EdgeContext, flow: Hop, trunk: str, uri: str, route_set: Sequence[str]
+) -> tuple[str, list[str], Hop]:
+    """The same for a target at `flow`, which belongs to the trunk."""
     routes = list(route_set)
     top = route_uri(routes[0]) if routes else None
     target = top if top is not None else try_uri(uri)
     if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
         uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
-    return uri, routes, context.trust.way_to_public(dialog, target)
+    return uri, routes, context.trust.way(flow, trunk, target)
