@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from telephony.rooms.protocol import LegAudio
 
 __all__ = [
+    "AfterTransfer",
     "CallInfo",
     "CallOutcome",
     "CallVerbs",
@@ -35,7 +36,11 @@ __all__ = [
     "LegRole",
     "MediaStatistics",
     "OutcomeKind",
+    "TransferEnd",
     "TransferOutcome",
+    "TransferResult",
+    "Transfers",
+    "UseRefer",
     "outcome_kind",
 ]
 
@@ -122,6 +127,49 @@ class TransferOutcome:
     @property
     def transferred(self) -> bool:
         return self.kind is OutcomeKind.ANSWERED
+
+
+class TransferEnd(StrEnum):
+    """What became of bringing the customer to somebody else."""
+
+    TRANSFERRED = "transferred"  # the target has answered and has the customer
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"  # by the target, or on its behalf
+    FAILED = "failed"  # anything else: the SIP status and the reason say what
+    CANCELLED = "cancelled"  # the customer left, or the call was ended, before anybody answered
+    UNCONFIRMED = "unconfirmed"  # the customer's side accepted a REFER and left without saying what came of it
+
+
+class UseRefer(StrEnum):
+    """Whether the customer's side is asked (REFER, RFC 3515) to call the target itself."""
+
+    PREFER = "prefer"  # if it refuses or keeps silent, we call the target ourselves and join the two
+    ONLY = "only"
+    NEVER = "never"
+
+
+class AfterTransfer(StrEnum):
+    """When the target leaves first, and the customer is still ours."""
+
+    END = "end"  # the call
+    AGENT = "agent"  # has the customer back
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """`way`: "refer" when the call went to the target without us, else "bridge". `sip_status`: of the call to the
+    target, or of the REFER if that was refused; 0: none. `leg_id`: ours to the target, empty without one."""
+
+    end: TransferEnd
+    way: str
+    sip_status: int = 0
+    reason: str = ""
+    leg_id: str = ""
+
+    @property
+    def transferred(self) -> bool:
+        return self.end is TransferEnd.TRANSFERRED
 
 
 _OUTCOMES: Mapping[int, OutcomeKind] = {
@@ -276,6 +324,27 @@ class Dials(Protocol):
         """Call somebody in, and return once they have answered or will not. Who answers talks with the customer; the
         agent hears nobody meanwhile, and has the customer back when they leave. `trunk`, `caller`: not given, the
         gateway's choice. Raises DialRefused."""
+
+
+@runtime_checkable
+class Transfers(Protocol):
+    """A call whose customer can be brought to somebody else."""
+
+    async def transfer(
+        self,
+        to: str,
+        *,
+        kind: str = "cold",
+        refer: UseRefer = UseRefer.PREFER,
+        trunk: str = "",
+        caller: str = "",
+        announce: str = "",
+        ring_s: float = 30.0,
+        afterwards: AfterTransfer = AfterTransfer.END,
+    ) -> TransferResult:
+        """Return once the target has answered or will not. Who answers talks with the customer, and the agent is
+        silent. `kind`: "cold", or "warm": the call stays ours. `to`: a number, or a `sip:` address. Raises DialRefused
+        when it was not even begun."""
 
 
 class Leg(CallVerbs, Protocol):

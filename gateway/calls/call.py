@@ -20,6 +20,7 @@ from gateway.calls.journal import Journal, LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner, LegUnfollowed
 from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
 from gateway.calls.recording import RecordingOfCall
+from gateway.calls.steered_here import SteeredHere
 from gateway.config import CallSettings
 from gateway.record import Outcome
 from telephony.call import (
@@ -88,6 +89,7 @@ class Call:
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # what ended it, if that was a fault
+        self.steered = SteeredHere(self)  # for those who command it
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         """After `run`: the call's summary, and whose words it is; empty: none. May take seconds."""

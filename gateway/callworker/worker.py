@@ -30,6 +30,7 @@ from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.providers import ProviderSet
 from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
+from gateway.calls.steered_here import SteeredHere
 from gateway.callworker.announced import Announced, Slots
 from gateway.callworker.dialling import DiallingEndpoint, LegDialling
 from gateway.callworker.held_legs import HeldLeg, OneLeg, WorkersLeg
@@ -132,7 +133,7 @@ class CallWorker:
         self._channel = await Channel.open(sock, self._received, self._gateway_gone)
         self._dialling.connect(self._channel.asking)
         self._channel.asking.serve(ORIGINATE, self._originate)
-        self._channel.asking.serve(STEER, Steered(lambda call_id: self._calls.get(leg_id_of(call_id))))
+        self._channel.asking.serve(STEER, Steered(self._steered))
         watch = watch_of(asyncio.get_running_loop())
         watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
         try:
@@ -153,6 +154,10 @@ class CallWorker:
         self._channel.close()
         await asyncio.wait({asyncio.create_task(self._channel.closed.wait())}, timeout=CLOSE_LIMIT_S)  # records first
         return 0
+
+    def _steered(self, call_id: str) -> SteeredHere | None:
+        call = self._calls.get(leg_id_of(call_id))
+        return None if call is None else call.steered
 
     def _loop_blocked(self, function: str, blocked_ms: float) -> None:
         """On the watch's thread."""

@@ -17,7 +17,7 @@ from tests.unit.callworker.call_world import CallWorld, call
 
 def steered(world: CallWorld) -> CallSteering:
     """The gateway's side, with the worker's at the other end."""
-    worker = Steered(lambda call_id: world.owner if call_id == "call-1" else None)
+    worker = Steered(lambda call_id: world.owner.steered if call_id == "call-1" else None)
 
     async def ask(name: str, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
         assert (name, topic) == ("w1", STEER)

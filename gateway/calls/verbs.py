@@ -1,0 +1,135 @@
+"""What may be done with a live call from outside: one Protocol for every kind of call and room.
+
+`Call` implements it for calls whose leg and room this process has; a job in a LiveKit room has an implementation of its
+own. `gateway.callworker.steered` reads commands of the API and calls it, whichever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Protocol, Self
+
+from gateway.record import TransferKind
+from telephony.call import AfterTransfer, UseRefer
+
+__all__ = [
+    "ListenMode",
+    "ListenOrder",
+    "SteeredCall",
+    "TransferOrder",
+    "VerbRefused",
+    "Voice",
+]
+
+
+class VerbRefused(Exception):
+    """Nothing has been done. `kind`: one word for programs; `text`: a sentence for people.
+
+    not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a transfer
+    is in progress; on_hold: not while it is on hold; not_possible: this kind of call or room cannot do it. Of dialling:
+    no_trunk, closed_destination, invalid_target, no_slot, draining, no_room, failed."""
+
+    def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.retryable = retryable
+
+
+class Voice(StrEnum):
+    """Whose voice is muted."""
+
+    AGENT = "agent"  # the customer does not hear the agent
+    CALLER = "caller"  # the agent does not hear the customer
+
+
+class ListenMode(StrEnum):
+    """Who hears a supervisor. A supervisor hears everybody."""
+
+    LISTEN = "listen"  # nobody
+    WHISPER = "whisper"  # the human who talks with the customer, and nobody without one
+    BARGE = "barge"  # the customer, and the human if there is one; not the agent
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: said by
+    the agent before. `refer`: whether the customer's side is asked by REFER to call the target itself; never for a
+    warm one. `afterwards`: when the target leaves a bridged call before the customer does."""
+
+    transfer_id: str
+    to: str
+    kind: TransferKind = TransferKind.COLD
+    trunk: str = ""
+    caller: str = ""
+    announce: str = ""
+    ring_s: float = 30.0
+    refer: UseRefer = UseRefer.PREFER
+    afterwards: AfterTransfer = AfterTransfer.END
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        own = {name: body[name] for name in cls.__dataclass_fields__}
+        return cls(
+            **{
+                **own,
+                "kind": TransferKind(own["kind"]),
+                "ring_s": float(own["ring_s"]),
+                "refer": UseRefer(own["refer"]),
+                "afterwards": AfterTransfer(own["afterwards"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOrder:
+    """`to`: whom to call in as supervisor, as in `TransferOrder`."""
+
+    to: str
+    mode: ListenMode = ListenMode.LISTEN
+    trunk: str = ""
+    caller: str = ""
+    ring_s: float = 30.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        own = {name: body[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, "mode": ListenMode(own["mode"]), "ring_s": float(own["ring_s"])})
+
+
+class SteeredCall(Protocol):
+    """All raise VerbRefused, and return once it has begun; what becomes of it is in the call's events and record. Hold,
+    resume, mute and unmute change nothing where it is so already."""
+
+    def hang_up(self, reason: str, *, goodbye: bool) -> None:
+        """`goodbye`: the agent says its farewell first, if there is one."""
+
+    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+        """In the agent's voice, after the current speech."""
+
+    def press(self, digits: str) -> None:
+        """Send DTMF to the customer; `w` is a pause of half a second."""
+
+    async def transfer(self, order: TransferOrder) -> None:
+        """Bring the customer to somebody else."""
+
+    async def hold(self) -> None:
+        """The customer hears hold music; the agent neither hears nor speaks, and no time runs for it."""
+
+    async def resume(self) -> None: ...
+
+    async def mute(self, voice: Voice) -> None: ...
+
+    async def unmute(self, voice: Voice) -> None: ...
+
+    async def listen(self, order: ListenOrder) -> str:
+        """Call a supervisor in; the leg's id. For one who is being called or listens already: its mode."""
