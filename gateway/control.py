@@ -108,12 +108,13 @@ class Ready(Message):
 class Heartbeat(Message):
     """Worker to gateway, once a second and at the end of each leg. `legs`: IDs of the legs it holds, including
     prepared ones. `lingering`: slots of legs that have ended for us but whose peer has not answered our BYE (32 s at
-    most).
+    most). `unannounced`: legs whose INVITE has come, but no `Prepare`: it is on its way, or the gateway has given up.
     """
 
     legs: list[str]
     loop_lag_ms: float
     lingering: int = 0
+    unannounced: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.live_calls import LiveCalls
@@ -22,12 +23,14 @@ class SlotTaken:
 @dataclass(slots=True)
 class WorkerSlots:
     """A worker and how many legs it takes. `lingering`: slots still occupied by legs that have ended.
-    `doubted`: it did not accept a leg, and has been silent since."""
+    `unannounced`: legs in it that it knows from their INVITE alone. `doubted`: it did not accept a leg, and has been
+    silent since."""
 
     name: str
     sip_port: int
     limit: int
     lingering: int = 0
+    unannounced: frozenset[str] = frozenset()
     doubted: bool = False
 
 
@@ -56,10 +59,12 @@ class Dispatcher:
             self._live.withdraw(leg_id)
         return legs
 
-    def heard_of(self, name: str, lingering: int) -> None:
-        """A worker is alive, with this many slots not free yet although their legs have ended."""
+    def heard_of(self, name: str, lingering: int, unannounced: Iterable[str] = ()) -> None:
+        """A worker is alive, with this many slots not free yet although their legs have ended, and with these legs
+        whose `Prepare` it has not seen: a slot each, too, unless they are live and counted as such."""
         if name in self._workers:
             self._workers[name].lingering = lingering
+            self._workers[name].unannounced = frozenset(unannounced)
             self._workers[name].doubted = False
 
     def doubt(self, name: str) -> None:
@@ -95,7 +100,7 @@ class Dispatcher:
         return [leg.leg_id for leg in legs if leg.leg_id not in held and now - leg.slot_taken_at > grace_s]
 
     def _free_in(self, worker: WorkerSlots) -> int:
-        taken = len(self._live.of_worker(worker.name)) + worker.lingering
+        taken = len(self._live.of_worker(worker.name).keys() | worker.unannounced) + worker.lingering
         return max(0, worker.limit - taken)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,8 +143,8 @@ class Reconciler:
             status, reason = message.sip_status or 0, message.end_reason or "the call has ended"
             asyncio.get_running_loop().call_later(EDGE_CLOSING_S, self._edge.close_leg, leg_id, status, reason)
 
-    def worker_heartbeat(self, name: str, legs: set[str], lingering: int = 0) -> None:
-        self._dispatcher.heard_of(name, lingering)
+    def worker_heartbeat(self, name: str, legs: set[str], lingering: int = 0, unannounced: Iterable[str] = ()) -> None:
+        self._dispatcher.heard_of(name, lingering, unannounced)
         self._hand_over_last_words(name, legs)
         now = asyncio.get_running_loop().time()
         for leg_id in self._dispatcher.orphans(name, legs, now, ORPHAN_GRACE_S):

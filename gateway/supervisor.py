@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class SupervisorEvents(Protocol):
 
     def worker_record(self, name: str, body: dict[str, Any]) -> None: ...
 
-    def worker_heartbeat(self, name: str, legs: set[str], lingering: int) -> None: ...
+    def worker_heartbeat(self, name: str, legs: set[str], lingering: int, unannounced: Iterable[str]) -> None: ...
 
 
 @dataclass(slots=True)
@@ -186,7 +186,7 @@ class Supervisor:
         elif isinstance(message, Heartbeat):
             worker.loop_lag_ms = message.loop_lag_ms
             worker.blocked_by = None
-            self._events.worker_heartbeat(name, set(message.legs), message.lingering)
+            self._events.worker_heartbeat(name, set(message.legs), message.lingering, message.unannounced)
         elif isinstance(message, Blocked):
             worker.loop_lag_ms = message.blocked_ms
             if worker.blocked_by is None:

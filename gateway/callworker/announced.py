@@ -86,6 +86,9 @@ class Slots:
         self._over.discard(leg_id)
 
     def lingering(self, in_use: int) -> int:
-        """PJSIP's `in_use` slots that it holds for calls which the gateway no longer counts."""
-        counted = [leg_id for leg_id in self._invited - self._over if self._announced.is_prepared(leg_id)]
-        return max(0, in_use - len(counted) - len(self._dialled - self._over))
+        """PJSIP's `in_use` slots that it holds for calls which are over."""
+        return max(0, in_use - len(self._invited - self._over) - len(self._dialled - self._over))
+
+    def unannounced(self) -> list[str]:
+        """Legs with a slot that the gateway has said nothing about: it may have given their slot to another call."""
+        return sorted(leg_id for leg_id in self._invited - self._over if not self._announced.is_prepared(leg_id))

@@ -336,15 +336,15 @@ class CallWorker:
             self._beat()
 
     def _beat(self) -> None:
-        """Report the held legs to the gateway, more often while slots linger."""
+        """Report the held legs to the gateway, more often while slots linger or legs are unannounced."""
         held = sorted({*self._legs, *self._announced})
-        lingering = self._slots.lingering(self._endpoint.slots_in_use)
+        lingering, unannounced = self._slots.lingering(self._endpoint.slots_in_use), self._slots.unannounced()
         if self._channel is not None:
-            self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1), lingering))
+            self._channel.send(Heartbeat(held, round(self._loop_lag_ms, 1), lingering, unannounced))
         if self._next_beat is not None:
             self._next_beat.cancel()
             self._next_beat = None
-        if lingering and not self._stop.is_set():
+        if (lingering or unannounced) and not self._stop.is_set():
             self._next_beat = asyncio.get_running_loop().call_later(LINGERING_S, self._beat)
 
 

@@ -38,6 +38,8 @@ class Endpoint:
         self._engine = Engine(settings, self._new_leg)
         self._owner: OwnerThread | None = None
         self._legs: set[PjsipLeg] = set()
+        self._arrived = 0  # calls that came in; counted on the PJSIP thread
+        self._announced = 0  # of these, the ones that `on_incoming` knows; counted on the loop
         self._refusals: set[asyncio.Task[None]] = set()
 
     @property
@@ -52,8 +54,9 @@ class Endpoint:
 
     @property
     def slots_in_use(self) -> int:
-        """Calls that PJSIP holds now, including those whose BYE the peer has not answered (up to 32 s)."""
-        return self._engine.slots_in_use
+        """Calls that PJSIP holds, including those whose BYE the peer has not answered (up to 32 s), without those that
+        `on_incoming` has not been called for yet."""
+        return self._engine.slots_in_use - (self._arrived - self._announced)
 
     @property
     def audio_faults(self) -> int:
@@ -116,11 +119,13 @@ class Endpoint:
             return lambda event: None
         leg = IncomingLeg(request, line, owner.call, owner.submit)
         line.media.watch = partial(owner.post, leg.watch)
+        self._arrived += 1
         owner.post(self._announce, leg)
         return lambda event: owner.post(self._deliver, leg, event)
 
     def _announce(self, leg: IncomingLeg) -> None:
         self._legs.add(leg)
+        self._announced += 1
         try:
             self._on_incoming(leg)
         except Exception:

@@ -425,7 +425,7 @@ def test_a_call_that_is_only_expected_does_not_hide_a_slot_that_pjsip_still_hold
     work(script)
 
 
-def test_an_invite_that_comes_when_its_call_has_been_given_up_is_a_slot_that_lingers_from_then_on():
+def test_an_invite_that_comes_when_its_call_has_been_given_up_is_a_slot_that_is_told_at_once():
     async def script(worker: Worker) -> None:
         worker.prepare()
         await wait(1.1)
@@ -435,6 +435,23 @@ def test_an_invite_that_comes_when_its_call_has_been_given_up_is_a_slot_that_lin
         worker.endpoint.slots_in_use = 1
         worker.invite()
         await wait(0.01)
-        assert lingering(worker.came)[-1] == 1
+        (last,) = [each for each in worker.came if isinstance(each, Heartbeat)][-1:]
+        assert (last.lingering, last.unannounced) == (0, ["call-1-1"])
+
+    work(script)
+
+
+def test_an_invite_ahead_of_its_announcement_does_not_linger():
+    async def script(worker: Worker) -> None:
+        worker.endpoint.slots_in_use = 1
+        worker.invite()
+        await wait(0.01)
+        worker.prepare()
+        await wait(0.15)
+        first, *_, last = [
+            each for each in worker.came if isinstance(each, Heartbeat) and (each.legs or each.unannounced)
+        ]
+        assert (first.lingering, first.unannounced) == (0, ["call-1-1"])
+        assert (last.lingering, last.unannounced) == (0, [])
 
     work(script)

@@ -85,6 +85,23 @@ def test_slots_that_linger_after_their_calls_are_not_given_away(dispatcher: Disp
     assert dispatcher.take("b", now=0.0) is not None
 
 
+def test_a_leg_whose_invite_was_ahead_of_its_announcement_has_one_slot(dispatcher: Dispatcher) -> None:
+    """It was counted twice, and a caller refused although a slot was free."""
+    slot = dispatcher.take("a", now=0.0)
+    assert slot is not None
+    free = dispatcher.free
+    dispatcher.heard_of(slot.worker, 0, ["a-1"])
+    assert dispatcher.free == free
+
+
+def test_a_leg_that_the_gateway_gave_up_has_a_slot_while_its_worker_says_so(dispatcher: Dispatcher) -> None:
+    free = dispatcher.free
+    dispatcher.heard_of("w1", 0, ["given-up-1"])
+    assert dispatcher.free == free - 1
+    dispatcher.heard_of("w1", 0)
+    assert dispatcher.free == free
+
+
 def test_a_worker_that_took_no_call_gets_the_next_only_when_no_other_can(dispatcher: Dispatcher) -> None:
     dispatcher.doubt("w1")
     dispatcher.doubt("unknown")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -42,7 +42,7 @@ class Events:
             raise RuntimeError("cannot be dealt with")
         self.told.append(("record", name, body))
 
-    def worker_heartbeat(self, name: str, calls: set[str], lingering: int) -> None:
+    def worker_heartbeat(self, name: str, calls: set[str], lingering: int, unannounced: Iterable[str]) -> None:
         self.told.append(("beat", name, calls))
 
     def without_beats(self) -> list[tuple[Any, ...]]:
