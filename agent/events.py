@@ -241,13 +241,6 @@ class TurnLatency(SessionEvent):
     first_audio_at: float | None
     first_packet_at: float | None
 
-    @property
-    def total_ms(self) -> float | None:
-        """End of speech to first packet out."""
-        if self.speech_ended_at is None or self.first_packet_at is None:
-            return None
-        return (self.first_packet_at - self.speech_ended_at) * 1000
-
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(SessionEvent):

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.contextvars import bind_contextvars, merge_contextvars
+from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agent.privacy import hide_secrets
 
-__all__ = ["RepeatLimit", "bind_call", "configure", "mask"]
+__all__ = ["RepeatLimit", "configure", "mask"]
 
 MASK = "•••"
 _SECRET_KEYS = re.compile(
@@ -84,11 +84,6 @@ def configure(level: str = "info", format: Literal["json", "console"] = "json", 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # loggers made at import follow a later configure
     )
-
-
-def bind_call(call_id: str, **more: Any) -> None:
-    """From now on, all log lines of this task and of the tasks it starts carry `call_id`."""
-    bind_contextvars(call_id=call_id, **more)
 
 
 def _renderer(format: Literal["json", "console"], stream: TextIO) -> Processor:

@@ -37,11 +37,6 @@ class TrackBuffer:
         self.underruns = 0
 
     @property
-    def target_ms(self) -> int:
-        """How much it holds before playing."""
-        return self._target * FRAME_MS
-
-    @property
     def held_ms(self) -> int:
         return len(self._frames) * FRAME_MS
 

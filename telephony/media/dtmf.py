@@ -1,6 +1,6 @@
 """In-band DTMF (ITU-T Q.23, Q.24): generation, and detection with the Goertzel algorithm. Pure.
 
-Only our measuring phone uses the detector so far; it is meant for callers' in-band keys too.
+The detector is for callers' in-band keys; nothing uses it yet.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class AudioPort(AudioMediaPort):
         self._audio: LegAudio | None = None
         self._out = ByteVector(FRAME_BYTES)
         self._out_address = vector_address(self._out)
-        self.faults = 0
+        self._failed = False
         audio_format = MediaFormatAudio()
         audio_format.type = PJMEDIA_TYPE_AUDIO
         audio_format.init(PJMEDIA_FORMAT_PCM, SAMPLE_RATE, 1, FRAME_MS * 1000, 16)
@@ -54,6 +54,7 @@ class AudioPort(AudioMediaPort):
 
     def attach(self, audio: LegAudio) -> None:
         self._audio = audio
+        self._failed = False
 
     def detach(self) -> None:
         """A frame already being handed over may still reach the room."""
@@ -92,9 +93,9 @@ class AudioPort(AudioMediaPort):
             self._fault("pull")
 
     def _fault(self, what: str) -> None:
-        self.faults += 1
-        if self.faults == 1:
-            log.exception("room audio failed in %s; further failures of this port are only counted", what)
+        if not self._failed:
+            self._failed = True
+            log.exception("room audio failed in %s; the port plays silence, and later failures are not logged", what)
 
 
 class Bridge:
@@ -111,10 +112,6 @@ class Bridge:
     @property
     def ticking(self) -> bool:
         return self._ticking
-
-    @property
-    def faults(self) -> int:
-        return sum(port.faults for port in self._ports)
 
     def take(self, audio: LegAudio) -> AudioPort:
         """A port that ticks every 20 ms from now on, whether or not RTP arrives."""

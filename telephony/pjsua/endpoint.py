@@ -58,11 +58,6 @@ class Endpoint:
         `on_incoming` has not been called for yet."""
         return self._engine.slots_in_use - (self._arrived - self._announced)
 
-    @property
-    def audio_faults(self) -> int:
-        """Exceptions and wrong frame sizes from rooms so far; each was replaced by 20 ms of silence."""
-        return self._engine.faults
-
     async def start(self) -> None:
         """Raises PortTaken when the SIP port is in use, PjsipError for any other failure."""
         if Endpoint._running:

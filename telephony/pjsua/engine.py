@@ -109,11 +109,6 @@ class Engine:
         self.call_limit = 0
 
     @property
-    def faults(self) -> int:
-        """Exceptions and wrong frames from room audio so far."""
-        return self._bridge.faults if self._bridge is not None else 0
-
-    @property
     def slots_in_use(self) -> int:
         """Calls that PJSIP holds, including those whose BYE has not been answered."""
         return len(self._lines) + len(self._closing)

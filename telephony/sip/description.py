@@ -113,14 +113,6 @@ class Media:
         return (self.address, self.port) if self.address is not None and self.port else None
 
     @property
-    def rtcp_address(self) -> tuple[IpAddress, int] | None:
-        if self.address is None or not self.port:
-            return None
-        if self.rtcp is not None:
-            return (self.rtcp.address or self.address, self.rtcp.port)
-        return (self.address, self.port if self.rtcp_mux else min(self.port + 1, 65535))
-
-    @property
     def comfort_noise(self) -> bool:
         """The peer may send comfort noise (RFC 3389) instead of audio."""
         return any(codec.name.upper() == "CN" for codec in self.codecs)

@@ -29,8 +29,8 @@ def test_a_model_that_hangs_costs_one_turn_its_limit_and_no_other():
     phone = call(two_turns, llm=FallbackLLM([first, FakeLLM("One.", "Two.")]), preemptive=False, away_ms=None)
     assert [message.text for message in phone.of(AgentMessage)] == ["One.", "Two."]
     assert told(phone) == [("llm", "fake-llm", "fallback")]
-    waits = [latency.total_ms for latency in phone.of(TurnLatency)]
-    assert waits[0] - waits[1] == pytest.approx(2500, abs=40)
+    waits = [latency.first_packet_at - latency.speech_ended_at for latency in phone.of(TurnLatency)]
+    assert waits[0] - waits[1] == pytest.approx(2.5, abs=0.04)
 
 
 def test_a_recognizer_that_fails_loses_no_word():

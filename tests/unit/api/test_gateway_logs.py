@@ -70,7 +70,7 @@ def test_lines_of_a_call_carry_its_id_in_its_own_task_only(stream: io.StringIO) 
     log = structlog.get_logger()
 
     async def call(call_id: str) -> None:
-        logs.bind_call(call_id)
+        structlog.contextvars.bind_contextvars(call_id=call_id)
         await asyncio.sleep(0)
         log.info("step")
         logging.getLogger("library").warning("deep inside")

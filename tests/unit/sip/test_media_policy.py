@@ -8,7 +8,7 @@ import pytest
 
 from telephony.sip.media_policy import MediaPolicy, TrunkMedia, addresses
 from telephony.sip.offer import for_worker
-from telephony.sip.sdp import Direction, Media, SdpNotAcceptable, parse_sdp
+from telephony.sip.sdp import Direction, Media, Rtcp, SdpNotAcceptable, parse_sdp
 
 CARRIER, PHONE = "198.51.100.7", "10.1.1.7"  # documentation addresses are not global, so public ones stand below
 PUBLIC, ELSEWHERE = "8.8.4.4", "9.9.9.9"
@@ -75,9 +75,9 @@ def test_ports_of_others_are_not_ours():
 
 
 def test_rtcp_is_held_against_the_same_rules():
-    assert applied(offer(PUBLIC, 4000, "a=rtcp:4007")).rtcp_address == applied(offer(PUBLIC, 4006)).rtcp_address
+    assert applied(offer(PUBLIC, 4000, "a=rtcp:4007")).rtcp == Rtcp(4007)
     behind_nat = applied(offer("192.168.1.5", 4000, "a=rtcp:4001 IN IP4 192.168.1.5"))
-    assert str(behind_nat.rtcp_address and behind_nat.rtcp_address[0]) == PUBLIC
+    assert (str(behind_nat.address), behind_nat.rtcp) == (PUBLIC, Rtcp(4001))  # without an address: RTP's
     for line in ("a=rtcp:53", "a=rtcp:4001 IN IP4 224.0.0.1", "a=rtcp:5060 IN IP4 9.9.9.1"):
         with pytest.raises(SdpNotAcceptable):
             applied(offer(PUBLIC, 4000, line))

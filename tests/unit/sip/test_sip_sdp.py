@@ -106,7 +106,6 @@ def test_what_a_phone_offers() -> None:
         silence_suppression=False,
     )
     assert audio.rtp_address == (IPv4Address("192.0.2.10"), 49170)
-    assert audio.rtcp_address == (IPv4Address("192.0.2.10"), 49300)
     assert audio.comfort_noise
     assert video == Media("video", 0, "RTP/AVP", ("31",))
     assert image == Media("image", 49200, "udptl", ("t38",), IPv6Address("2001:db8::1"), direction=Direction.SENDONLY)
@@ -167,11 +166,6 @@ def test_a_key_is_not_shown() -> None:
 )
 def test_attributes(said: str, what: dict[str, object]) -> None:
     assert audio_of(said) == replace(audio_of(), **what)  # type: ignore[arg-type]
-
-
-def test_rtcp_follows_rtp_unless_said_otherwise() -> None:
-    assert audio_of().rtcp_address == (IPv4Address("192.0.2.10"), 4001)
-    assert audio_of("a=rtcp-mux").rtcp_address == (IPv4Address("192.0.2.10"), 4000)
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\n"])
