@@ -66,7 +66,7 @@ class EdgeCore:
         self._context.counters.add("internal_errors")
         if now >= self._next_error_log_at:
             self._next_error_log_at = now + _LOG_EVERY_S
-            log.exception("message could not be handled", size=size)
+            log.exception("message_failed", size=size)
         return []
 
     def _receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:

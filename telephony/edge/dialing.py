@@ -67,7 +67,7 @@ class Dialing:
         dial, until = self._allowed.get(request.value(LEG_HEADER), (None, 0.0))
         if dial is None or until < now or dial.worker != worker:
             context.counters.add("refused.dial")
-            log.warning("worker sent an INVITE that was not allowed", worker=worker.name)
+            log.warning("invite_not_allowed", worker=worker.name)
             return [context.answer_worker(request, address, 403)]
         del self._allowed[dial.leg_id]
         dialog = self._dialog(request, dial, now)

@@ -130,7 +130,7 @@ class Edge:
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()
-        log.info("edge listens", addresses=[str(address) for address in self._addresses])
+        log.info("edge_listening", addresses=[str(address) for address in self._addresses])
 
     async def _listen(self, index: int, address: ListenAddress) -> None:
         try:
@@ -357,4 +357,4 @@ class Edge:
             callback(what)
         except Exception:  # the gateway's fault must not cost the caller an answer
             self.counters.add("callback_errors")
-            log.exception("callback failed")
+            log.exception("callback_failed")

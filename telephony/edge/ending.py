@@ -33,7 +33,7 @@ class EndingCalls:
         context = self._context
         if not dialog.live:
             return []
-        log.warning("call ended by the edge", leg_id=dialog.leg_id, cause=cause, state=dialog.state.value)
+        log.debug("dialog_cut", leg_id=dialog.leg_id, cause=cause, state=dialog.state.value)
         context.counters.add("ended_by_edge")
         if dialog.state is DialogState.INVITING and dialog.initiator is Party.WORKER:
             return self._dialing.cut(dialog, status, cause, now, tell_worker=tell_worker)
@@ -64,7 +64,7 @@ class EndingCalls:
         if due.kind is DueKind.NO_END:
             return self._no_end(relay, now)
         self._context.counters.add("not_taken")
-        log.warning("not taken by its worker", method=relay.method, leg_id=relay.dialog.leg_id)
+        log.warning("request_not_taken", method=relay.method, leg_id=relay.dialog.leg_id)
         if relay.method == "CANCEL":
             return []  # the INVITE's end is waited for
         if relay.initial:

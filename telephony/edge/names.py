@@ -57,7 +57,7 @@ class DnsService:
         except dns.resolver.NoAnswer as error:
             return Answer((), _negative_ttl(error.kwargs.get("response")))
         except (dns.exception.DNSException, OSError, ValueError, KeyError) as error:
-            log.warning("name service", name=question.name, kind=question.kind, error=type(error).__name__)
+            log.warning("name_lookup_failed", name=question.name, kind=question.kind, error=type(error).__name__)
             return Answer(failed=True)
         return Answer(tuple(_record(question, item) for item in answer), float(answer.rrset.ttl))
 

@@ -218,7 +218,9 @@ class TrunkSide:
         if not changed:
             return []
         name, reachability = sent.side.trunk.name, probe.status.reachability
-        log.warning("trunk host", trunk=name, host=f"{sent.place.ip}:{sent.place.port}", state=reachability.value)
+        log.warning(
+            "trunk_host_changed", trunk=name, host=f"{sent.place.ip}:{sent.place.port}", state=reachability.value
+        )
         what: Literal["host_up", "host_down"] = "host_up" if reachability is Reachability.UP else "host_down"
         return [TrunkChanged(name, what, f"host {sent.place.ip}:{sent.place.port} is {reachability.value}")]
 
@@ -232,7 +234,7 @@ class TrunkSide:
                 well = status.registered_until > now and not status.reason
                 text = "registered" if well else status.reason or "not registered"
                 what: Literal["registered", "not_registered"] = "registered" if well else "not_registered"
-                log.info("trunk registration", trunk=side.trunk.name, state=status.state.value, text=text)
+                log.info("trunk_registration_changed", trunk=side.trunk.name, state=status.state.value, text=text)
                 actions.append(TrunkChanged(side.trunk.name, what, text))
             else:
                 actions += self._register(side, action, now)

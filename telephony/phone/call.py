@@ -10,10 +10,11 @@ from telephony.errors import TelephonyMisuse
 from telephony.phone.audio import CallAudio, PlayHandle
 from telephony.phone.dialog import Dialog, Received, next_hop, respond
 from telephony.phone.errors import BadPeerMessage, CallFailed
+from telephony.phone.invite_answers import InviteAnswers
 from telephony.phone.rtp import ReceivedPackets
 from telephony.phone.sdp import MediaDirection, describe, understand
 from telephony.phone.signaling import CallEnded, InDialogRequest, Signaling
-from telephony.phone.transaction import ClientTransaction, FinalAnswer
+from telephony.phone.transaction import ClientTransaction
 from telephony.phone.transport import Address
 from telephony.sip.new_request import NewRequest
 from telephony.sip.parse import Response
@@ -55,7 +56,7 @@ class PhoneCall:
         self._challenged = False
         self._hanging_up: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._responding: FinalAnswer | None = None
+        self._answers = InviteAnswers(phone, dialog, self.ended.done)
         self._inviting: ClientTransaction | None = None
 
     # --- what a test or measurement does with a call ---
@@ -242,7 +243,7 @@ class PhoneCall:
 
     async def _close(self) -> None:
         await self.audio.close()
-        if self._responding is None:  # otherwise stay reachable for the ACK
+        if not self._answers.awaiting_ack:  # otherwise stay reachable for it
             self._phone.forget(self.dialog)
 
     def _fail(self, failed: CallFailed) -> None:
@@ -333,27 +334,11 @@ class PhoneCall:
     def _respond_to_invite(self, status: int, reason: str, body: bytes = b"") -> None:
         if self.outgoing or self.asked is None or self.answered_at is not None or self.ended.done():
             raise TelephonyMisuse("only an incoming call that waits for an answer can be answered")
-        self.respond_until_ack(self.asked, status, reason, body)
+        self._answers.send(self.asked, status, reason, body)
 
-    def respond_until_ack(self, invite: Received, status: int, reason: str, body: bytes = b"") -> None:
-        """Finals are repeated until the ACK comes (RFC 3261 sections 13.3.1.4 and 17.2.1)."""
-        response = respond(invite, status, reason, to_tag=self.dialog.tag, contact=self.dialog.contact, body=body)
-        if status < 200:
-            self._phone.reply(invite, response)
-            return
-        self.stop_responding()
-        self._responding = FinalAnswer(
-            status,
-            lambda: self._phone.reply(invite, response),
-            lambda: self._phone.forget(self.dialog) if self.ended.done() else None,
-            reliable=self._phone.reliable,
-            timers=self._phone.timers,
-        )
-
-    def stop_responding(self) -> None:
-        if self._responding is not None:
-            self._responding.stop()
-            self._responding = None
+    def stop_answering(self) -> None:
+        """Give up waiting for an ACK."""
+        self._answers.stop()
 
     def on_request(self, request: Received) -> None:
         """A request from the peer within the call."""
@@ -361,7 +346,7 @@ class PhoneCall:
         headers = {name: values[0] for name, values in request.message.headers.items() if values}
         self.requests.append(InDialogRequest(now, request.method, headers, request.text))
         if request.method == "ACK":
-            self.stop_responding()
+            self._answers.stop()
             if self.ended.done():
                 self._phone.forget(self.dialog)
             elif self.audio.remote is None and request.message.body and self._use(request.text):  # the offer was ours
@@ -395,7 +380,7 @@ class PhoneCall:
         elif request.method == "INVITE":
             body = self.describe()
         if request.method == "INVITE":
-            self.respond_until_ack(request, status, reason, body)
+            self._answers.send(request, status, reason, body)
         else:
             response = respond(request, status, reason, to_tag=self.dialog.tag, contact=self.dialog.contact, body=body)
             self._phone.reply(request, response)
@@ -403,7 +388,7 @@ class PhoneCall:
     def on_cancel(self) -> None:
         """The peer cancelled an incoming call."""
         assert self.asked is not None
-        self.respond_until_ack(self.asked, 487, "Request Terminated")
+        self._answers.send(self.asked, 487, "Request Terminated")
         self.end(CallEnded("peer", self._loop.time(), 487, "Request Terminated"))
 
 

@@ -87,7 +87,7 @@ class Phone:
         for transaction in self._transactions.values():
             transaction.abandon()
         for call in calls:
-            call.stop_responding()
+            call.stop_answering()
             call.abandon()
         await asyncio.gather(*(call.wait_bye() for call in calls))
         await self._transport.close()

@@ -1,0 +1,195 @@
+"""New calls from outside: trunk, rate, challenge, checks and admission, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from telephony.edge.attempts import Attempt, attempt_key
+from telephony.edge.bodies import Unacceptable
+from telephony.edge.challenging import challenge
+from telephony.edge.context import EdgeContext
+from telephony.edge.dialogs import Dialog, PublicParty, Reply, WorkerParty
+from telephony.edge.forwarding import check, forward
+from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
+from telephony.edge.invite_info import invite_info
+from telephony.edge.protocol import Forward, InviteInfo, Refuse, RefusedInvite
+from telephony.edge.to_worker import shown_to_worker
+from telephony.sip import writing
+from telephony.sip.parse import Request
+from telephony.sip.uri import contact_uri
+
+__all__ = ["NewCalls"]
+
+log = structlog.get_logger(__name__)
+
+
+class NewCalls:
+    def __init__(self, context: EdgeContext) -> None:
+        self._context = context
+
+    def invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
+        context = self._context
+        key = attempt_key(request, request.via, hop.ip)
+        if (attempt := context.attempts_of(hop.ip).get(key) or context.over_rate.get(key)) is not None:
+            return self._retransmitted(request, hop, attempt)
+        if key in context.waiting:
+            return [context.answer(request, hop, 100)]
+        trunk = context.trunks.trunk_of(hop.ip)
+        if trunk is None:
+            if not context.rates.strangers.allow("", now):  # floods get neither an answer nor a record each
+                context.counters.add("dropped.stranger")
+                context.floods.add(hop.ip, None, now)
+                return []
+            refuse = Refuse(403, "Source not allowed by any trunk", cause_text=f"no trunk allows source {hop.ip}")
+            return self._refuse(request, hop, invite_info(request, hop, None, context.limits, now), refuse, "acl")
+        if over_rate:
+            return [self._over_rate(request, hop, trunk, now)]
+        if not context.rates.invites.allow(hop.ip, now):
+            if not context.waiting.add(key, request, hop):
+                return [self._over_rate(request, hop, trunk, now)]
+            context.counters.add("rate_limited.waiting")
+            return [context.answer(request, hop, 100)]
+        return self._take(request, hop, trunk, now)
+
+    def due(self, now: float) -> list[Action]:
+        """New calls that have waited for their turn."""
+        context = self._context
+        actions: list[Action] = []
+        for request, hop in context.waiting.due(lambda ip: context.rates.invites.allow(ip, now)):
+            actions += self._take(request, hop, context.trunks.trunk_of(hop.ip) or "", now)
+        return actions
+
+    def _take(self, request: Request, hop: Hop, trunk: str, now: float) -> list[Action]:
+        """A new call within the rate of its trunk."""
+        context = self._context
+        info = invite_info(request, hop, context.trunks.named(trunk), context.limits, now)
+        asked = challenge(context, request, hop, trunk, now)
+        if isinstance(asked, Refuse):
+            return self._refuse(request, hop, info, asked, "digest")
+        if asked is not None:
+            return [asked]
+        try:
+            check(context, request, hop, trunk)
+        except Unacceptable as error:
+            refuse = Refuse(error.status, "", cause_text=error.cause)
+            return self._refuse(request, hop, info, refuse, error.rule, error.headers)
+        old = context.dialogs.find(request.call_id, request.from_tag)
+        if old is not None and old.live:  # the same call by a second way (RFC 3261 section 8.2.2.2)
+            refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
+            return self._refuse(request, hop, info, refuse, "loop")
+        return self._admit(request, hop, info)
+
+    def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
+        """Refused as part of a flood: it is aggregated with the others of its minute, and takes no place among the
+        known attempts."""
+        context = self._context
+        context.counters.add("rate_limited.invite")
+        context.floods.add(hop.ip, trunk, now)
+        headers = {
+            "Retry-After": str(context.limits.retry_after_s),
+            "Reason": writing.reason_header(503, f"too many new calls a second from {hop.ip}"),
+        }
+        answer = context.answer(request, hop, 503, reason="Too Many Calls", headers=headers)
+        context.over_rate.add(
+            attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
+        )
+        return answer
+
+    def _retransmitted(self, request: Request, hop: Hop, attempt: Attempt) -> list[Action]:
+        context = self._context
+        context.counters.add("retransmissions.INVITE")
+        if attempt.final:
+            return [SendPublic(context.reply_hop(request, hop), attempt.final)]
+        if attempt.dialog is None:
+            return []
+        relay = context.relays.get(attempt.branch, "INVITE")
+        again: list[Action] = [] if relay is None or relay.taken else [relay.sent]
+        return [context.answer(request, hop, 100), *again]
+
+    def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
+        context = self._context
+        rule, leg_id = "admitter", ""
+        try:
+            decision = context.admitter.admit(info)
+        except Exception:  # whatever the gateway's failure, the caller gets an answer
+            log.exception("admitter_failed", sip_call_id=info.sip_call_id)
+            decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
+        if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
+            log.error("unknown_worker", leg_id=decision.leg_id, worker=decision.worker.name)
+            rule, leg_id = "error", decision.leg_id
+            decision = Refuse(503, "Service Unavailable", cause_text="the call's worker is gone")
+        if isinstance(decision, Refuse):
+            return self._refuse(request, hop, info, decision, rule, leg_id=leg_id)
+        return self._forward_new(request, hop, info, decision)
+
+    def _forward_new(self, request: Request, hop: Hop, info: InviteInfo, decision: Forward) -> list[Action]:
+        context, now = self._context, info.received_at
+        branch = context.branches.forwarded(request)
+        reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
+        dialog = Dialog(
+            leg_id=decision.leg_id,
+            sip_call_id=request.call_id,
+            public=PublicParty(
+                request.from_tag,
+                _written(request, "from"),
+                contact_uri(request.value("contact")) or request.sender.uri,
+                hop,
+                request.cseq,
+                tuple(request.headers.get("record-route")),
+            ),
+            worker=WorkerParty(decision.worker, decision.leg_id, _written(request, "to")),
+            trunk=info.trunk or "",
+            invite_cseq=request.cseq,
+            branch=branch,
+            created_at=now,
+            expires_at=now + context.limits.invite_timeout_s,
+            invite=reply,
+            shown=shown_to_worker(request, decision.worker, context.branches.public_tag(decision.leg_id)),
+            info=info,
+        )
+        context.dialogs.add(dialog)
+        context.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
+        return [
+            context.answer(request, hop, 100),
+            forward(context, request, hop, dialog, now, extra=decision.headers, initial=True),
+        ]
+
+    def given_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
+        """The caller has cancelled it while it waited for its turn."""
+        trunk = self._context.trunks.trunk_of(hop.ip) or ""
+        info = invite_info(invite, hop, self._context.trunks.named(trunk), self._context.limits, now)
+        refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
+        return self._refuse(invite, hop, info, refuse, "cancelled")
+
+    def _refuse(
+        self,
+        request: Request,
+        hop: Hop,
+        info: InviteInfo,
+        refuse: Refuse,
+        rule: str,
+        extra: Mapping[str, str] | None = None,
+        leg_id: str = "",
+    ) -> list[Action]:
+        context, now = self._context, info.received_at
+        cause = refuse.cause_text or refuse.reason
+        headers = {"Reason": writing.reason_header(refuse.status, cause), **(extra or {})}
+        retry_after = refuse.retry_after
+        if refuse.status == 503 and retry_after is None:
+            retry_after = context.limits.retry_after_s
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
+        answer = context.answer(request, hop, refuse.status, reason=refuse.reason, headers=headers)
+        context.attempts_of(hop.ip).add(
+            attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
+        )
+        context.counters.add(f"refused.{rule}")
+        refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, leg_id)
+        return [answer, InviteRefused(refused)]
+
+
+def _written(request: Request, name: str) -> str:
+    """A value as its caller wrote it, for what goes back to the caller."""
+    return next(line.value for line in request.lines if line.name == name)
