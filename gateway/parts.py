@@ -120,15 +120,8 @@ async def make_parts(
         summary_words=summaries.words if summaries is not None else lambda _: None,
     )  # fmt: skip
     supervisor = Supervisor(settings, calls, agents.call_workers if agents is not None else WarmWorkers.start)
-    admission = Admission(
-        settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now
-    )  # fmt: skip
-    edge = Edge(
-        edge_settings(settings), admission,
-        on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
-        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted,
-        on_trunk=partial(tell_of_trunk, events),
-    )  # fmt: skip
+    admission = Admission(settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now)
+    edge = _make_edge(settings, admission, calls, events)
     calls.connect(edge, supervisor, admission.info)
 
     def draining() -> bool:
@@ -179,6 +172,15 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
 
 def tell_of_trunk(events: EventHub, changed: TrunkChanged) -> None:
     events.tell(EventType(f"trunk.{changed.what}"), {"trunk": changed.trunk, "detail": changed.text})
+
+
+def _make_edge(settings: Settings, admission: Admission, calls: Reconciler, events: EventHub) -> Edge:
+    return Edge(
+        edge_settings(settings), admission,
+        on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
+        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted,
+        on_trunk=partial(tell_of_trunk, events),
+    )  # fmt: skip
 
 
 def _trunk_reports(edge: Edge) -> tuple[TrunkReport, ...]:

@@ -10,9 +10,9 @@ from typing import Protocol
 from gateway.record import Recording
 from telephony.media.recording import WavRecorder
 
-__all__ = ["CallRecording", "RecordingOfCall"]
+__all__ = ["CallRecording", "RecordingOfCall", "as_recorded", "closed"]
 
-RECORDING_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
+_CLOSE_LIMIT_S = 5.0  # a disk that stalls must not keep the slot
 
 
 class RecordingOfCall(Protocol):
@@ -26,6 +26,24 @@ class RecordingOfCall(Protocol):
 
     def result(self) -> Recording | None:
         """After `close`, for the record."""
+
+
+async def closed(recorder: WavRecorder) -> str:
+    """Close it within the limit. Returns what went wrong; empty: nothing."""
+    try:
+        async with asyncio.timeout(_CLOSE_LIMIT_S):
+            await recorder.close()
+    except TimeoutError:
+        return "the recording was not complete when the call was over"
+    return ""
+
+
+def as_recorded(recorder: WavRecorder, name: str, trouble: str, before_ms: int = 0) -> Recording:
+    """A closed recording, for the record. `name`: its path in the folder of recordings. `trouble`: what `closed`
+    returned. `before_ms`: what the file had when the recorder took it over."""
+    duration_ms = round(recorder.duration_ms) + before_ms
+    path = "" if recorder.error and not duration_ms else name
+    return Recording(path=path, duration_ms=duration_ms, error=recorder.error or trouble)
 
 
 class CallRecording:
@@ -48,11 +66,7 @@ class CallRecording:
         self._heard = heard
         if self._recorder is None:
             return
-        try:
-            async with asyncio.timeout(RECORDING_LIMIT_S):
-                await self._recorder.close()
-        except TimeoutError:
-            self._trouble = "the recording was not complete when the call was over"
+        self._trouble = await closed(self._recorder)
         if not heard:
             self._recorder.path.unlink(missing_ok=True)
 
@@ -60,11 +74,7 @@ class CallRecording:
         recorder = self._recorder
         if recorder is None or not self._heard:
             return None
-        return Recording(
-            path="" if recorder.error and not recorder.duration_ms else self._name(),
-            duration_ms=round(recorder.duration_ms),
-            error=recorder.error or self._trouble,
-        )
+        return as_recorded(recorder, self._name(), self._trouble)
 
     def _name(self) -> str:
         path, folder = Path(self._path), self._folder.resolve()

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from gateway.calls.recording import RECORDING_LIMIT_S
+from gateway.calls.recording import as_recorded, closed
 from gateway.config import Settings
 from gateway.livekit_jobs.routing import JobPlan
 from gateway.record import Recording
@@ -121,19 +121,13 @@ class JobRecording:
     async def close(self, *, heard: bool) -> None:
         if self._recorder is None or self._abandoned():
             return
-        try:
-            async with asyncio.timeout(RECORDING_LIMIT_S):
-                await self._recorder.close()
-        except TimeoutError:
-            self._trouble = "the recording was not complete when the call was over"
+        self._trouble = await closed(self._recorder)
 
     def result(self) -> Recording | None:
         recorder = self._recorder
         if recorder is None:
             return None
-        duration_ms = round(recorder.duration_ms) + self._before_ms
-        path = "" if recorder.error and not duration_ms else self.path
-        return Recording(path=path, duration_ms=duration_ms, error=recorder.error or self._trouble)
+        return as_recorded(recorder, self.path, self._trouble, self._before_ms)
 
     def _begin(self, *, gone_on: bool) -> WavRecorder:
         path = (self._folder / self.path).resolve()

@@ -245,7 +245,6 @@ def _as(words: str) -> Callable[[re.Match[str]], Said]:
 @cache
 def rules(language: str) -> Sequence[Rule]:
     """`language`: "en-gb" says dates and keys in the British way."""
-    hash_key = "hash" if language.startswith(("en-gb", "en-ie")) else "pound"
     units = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
     short = "|".join(re.escape(word) for word in sorted(_SHORT, key=len, reverse=True))
     return (
@@ -276,6 +275,12 @@ def rules(language: str) -> Sequence[Rule]:
             lambda m: _count(m[1], "feet") + (f" {m[2]}" if m[2] else ""),
             "'′",
         ),
+        *_sign_rules("hash" if language.startswith(("en-gb", "en-ie")) else "pound"),
+    )
+
+
+def _sign_rules(hash_key: str) -> Sequence[Rule]:
+    return (
         Rule(re.compile(r"(?:\b[Nn]o\. ?|#)(?=\d)"), _as("number "), "#."),
         Rule(re.compile(r"~(?=\d)"), _as("about "), "~"),
         Rule(re.compile(rf" ?([{''.join(_LONE)}]) ?"), lambda m: f" {_LONE[m[1]]} ", "".join(_LONE)),

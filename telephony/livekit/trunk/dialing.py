@@ -56,30 +56,11 @@ class LiveKitSipTrunk:
         pause of 500 ms. If this is cancelled or LiveKit does not respond, the call is ended. Raises TelephonyMisuse,
         and LiveKitError if calls cannot be placed.
         """
-        if not _NUMBER.fullmatch(number):
-            raise TelephonyMisuse(f"invalid number {number!r}: expected a number or SIP user, not a URI")
-        if caller and not _NUMBER.fullmatch(caller):
-            raise TelephonyMisuse(f"invalid caller {caller!r}: neither a number nor a SIP user")
-        if not room or not identity:
-            raise TelephonyMisuse("a call needs a room name and an identity")
-        if not _KEYS.fullmatch(digits):
-            raise TelephonyMisuse(f"invalid keys {digits!r}: use 0-9 * # A-D, and w (a pause)")
-        if re.search(r'["\\\x00-\x1f]', display_name):
-            raise TelephonyMisuse(f"invalid display name {display_name!r}")
+        _check(number, room, identity, caller=caller, digits=digits, display_name=display_name)
         dial = Dial(
-            await self._trunk_id(),
-            number,
-            room,
-            identity,
-            _ringing(ringing_timeout_s),
-            caller,
-            name,
-            display_name,
-            digits,
-            max_call_s,
-            attributes or {},
-            headers or {},
-        )
+            await self._trunk_id(), number, room, identity, _ringing(ringing_timeout_s),
+            caller, name, display_name, digits, max_call_s, attributes or {}, headers or {},
+        )  # fmt: skip
         try:
             return CallOutcome(OutcomeKind.ANSWERED, 200, "OK", await self._placed(dial))
         except DialFailed as failed:
@@ -119,6 +100,20 @@ class LiveKitSipTrunk:
                     await asyncio.sleep(_REMOVE_PAUSE_S)
         except (LiveKitError, TimeoutError):
             pass  # LiveKit's own limits for ringing and for empty rooms end it
+
+
+def _check(number: str, room: str, identity: str, *, caller: str, digits: str, display_name: str) -> None:
+    """Raises TelephonyMisuse."""
+    if not _NUMBER.fullmatch(number):
+        raise TelephonyMisuse(f"invalid number {number!r}: expected a number or SIP user, not a URI")
+    if caller and not _NUMBER.fullmatch(caller):
+        raise TelephonyMisuse(f"invalid caller {caller!r}: neither a number nor a SIP user")
+    if not room or not identity:
+        raise TelephonyMisuse("a call needs a room name and an identity")
+    if not _KEYS.fullmatch(digits):
+        raise TelephonyMisuse(f"invalid keys {digits!r}: use 0-9 * # A-D, and w (a pause)")
+    if re.search(r'["\\\x00-\x1f]', display_name):
+        raise TelephonyMisuse(f"invalid display name {display_name!r}")
 
 
 async def transfer(
