@@ -24,6 +24,7 @@ __all__ = [
     "Prepare",
     "Ready",
     "Record",
+    "ReferReport",
     "Stop",
 ]
 
@@ -71,6 +72,18 @@ class DigitByInfo(Message):
     leg_id: str
     digit: str = field(repr=False)
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReport(Message):
+    """Gateway to worker: news of the leg's REFER. `answer`: it is the REFER's own final answer, else a report of the
+    peer on the call to the target. `status` 0: none. `over`: nothing more will come."""
+
+    leg_id: str
+    answer: bool
+    status: int
+    reason: str
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,10 @@ class Record(Message):
 
 
 WIRE = Wire(
-    (Prepare, EndLeg, DigitByInfo, LastWord, Drain, Stop, Ready, Heartbeat, Blocked, Record, Question, Answer),
+    (
+        *(Prepare, EndLeg, DigitByInfo, ReferReport, LastWord, Drain, Stop),
+        *(Ready, Heartbeat, Blocked, Record, Question, Answer),
+    ),
     most_bytes=4 * 1024 * 1024,
 )
 

@@ -178,7 +178,7 @@ def _make_edge(settings: Settings, admission: Admission, calls: Reconciler, even
     return Edge(
         edge_settings(settings), admission,
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
-        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted,
+        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted, on_refer=calls.referred,
         on_trunk=partial(tell_of_trunk, events),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.adoption import mended
-from gateway.control import DigitByInfo, EndLeg, LastWord, Message
+from gateway.control import DigitByInfo, EndLeg, LastWord, Message, ReferReport
 from gateway.dispatch import Dispatcher
 from gateway.floods import flood_record
 from gateway.live_calls import LiveCalls
@@ -29,7 +29,17 @@ from gateway.record import (
 )
 from gateway.summaries import CALL_SUMMARY
 from telephony.call import CallInfo, EndedBy
-from telephony.edge import CallerGone, DialAttempted, DialogEnded, DigitPressed, Flood, InviteInfo, RefusedInvite
+from telephony.edge import (
+    CallerGone,
+    DialAttempted,
+    DialogEnded,
+    DigitPressed,
+    Flood,
+    InviteInfo,
+    ReferAnswered,
+    ReferNotified,
+    RefusedInvite,
+)
 
 __all__ = ["EdgeControl", "Reconciler", "WorkerControl"]
 
@@ -205,6 +215,13 @@ class Reconciler:
 
     def digit(self, pressed: DigitPressed) -> None:
         self._tell(pressed.leg_id, DigitByInfo(pressed.leg_id, pressed.digit, pressed.duration_ms))
+
+    def referred(self, news: ReferAnswered | ReferNotified) -> None:
+        if isinstance(news, ReferAnswered):
+            over = not 200 <= news.status < 300
+            self._tell(news.leg_id, ReferReport(news.leg_id, True, news.status, news.reason, over))
+        else:
+            self._tell(news.leg_id, ReferReport(news.leg_id, False, news.status, news.reason, news.over))
 
     def attempted(self, attempt: DialAttempted) -> None:
         """A place that one of our calls was tried at goes into the call's story."""

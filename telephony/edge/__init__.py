@@ -3,7 +3,15 @@
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
-from telephony.edge.hops import CallerGone, DialAttempted, DialogEnded, DigitPressed, TrunkChanged
+from telephony.edge.hops import (
+    CallerGone,
+    DialAttempted,
+    DialogEnded,
+    DigitPressed,
+    ReferAnswered,
+    ReferNotified,
+    TrunkChanged,
+)
 from telephony.edge.protocol import (
     FAIL_OVER_ON,
     Admitter,
@@ -41,6 +49,8 @@ __all__ = [
     "InviteInfo",
     "ListenAddress",
     "PlaceStatus",
+    "ReferAnswered",
+    "ReferNotified",
     "Refusal",
     "Refuse",
     "RefusedInvite",

@@ -9,6 +9,7 @@ from telephony.edge.capabilities import ALLOW, SUPPORTED
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.hops import Action, DigitPressed, Hop, SendPublic
+from telephony.edge.referring import Referring
 from telephony.sip.info import DTMF_TYPES, read_key
 from telephony.sip.parse import Request
 
@@ -24,7 +25,6 @@ _NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none are accepte
 # Method -> status and headers, for what needs no look at the request. All others: 405.
 _FIXED: Mapping[str, tuple[int, Mapping[str, str]]] = {
     "OPTIONS": (200, CAPABLE),  # RFC 3261 section 11
-    "NOTIFY": (481, {}),  # there is no subscription (RFC 6665 section 4.1.3)
     "SUBSCRIBE": (489, {"Allow-Events": ""}),  # RFC 6665 section 4.2.1.1: no event package
     "MESSAGE": (415, {"Accept": f"application/sdp, {_BODIES}"}),  # texts are not supported: RFC 3428 section 7
 }
@@ -35,22 +35,24 @@ class AnsweredHere:
         self._context = context
 
     def handle(self, request: Request, hop: Hop, dialog: Dialog) -> list[Action]:
-        """Answer it, once for each retransmission the same, and tell of a key once."""
+        """Answer it, once for each retransmission the same, and tell of a key or a report once."""
         context = self._context
         key = (request.cseq, request.via.branch)
         if (before := dialog.answered.get(key)) is not None:
             context.counters.add("retransmissions.other")
             return [SendPublic(context.reply_hop(request, hop), before)]
-        pressed: list[Action] = []
+        told: list[Action] = []
         if request.method == "INFO":
-            status, headers, pressed = self._info(request, dialog)
+            status, headers, told = self._info(request, dialog)
+        elif request.method == "NOTIFY":
+            status, headers, told = Referring.notify(request, dialog)
         else:
             status, headers = _FIXED.get(request.method, (405, _ALLOW))
         answer = context.answer(request, hop, status, headers=headers)
         dialog.answered[key] = answer.data
         while len(dialog.answered) > _REMEMBERED:
             del dialog.answered[next(iter(dialog.answered))]
-        return [answer, *pressed]
+        return [answer, *told]
 
     def _info(self, request: Request, dialog: Dialog) -> tuple[int, Mapping[str, str], list[Action]]:
         kind = content_type(request)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 __all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED"]
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, PRACK, UPDATE"
 EXTENSIONS = frozenset({"timer", "100rel"})  # supported by a worker's PJSIP
 SUPPORTED = "timer, 100rel"

@@ -21,6 +21,7 @@ from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
+from telephony.edge.referring import Referring
 from telephony.edge.trunk_side import TrunkSide
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
@@ -42,7 +43,8 @@ class EdgeCore:
         self._from_worker = WorkerMessages(context, self._dialing)
         self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
-        self._from_public = PublicResponses(context, self._pending, self._dialing, self.trunks)
+        self._referring = Referring(context)
+        self._from_public = PublicResponses(context, self._pending, self._dialing, self.trunks, self._referring)
         self._ending = EndingCalls(context, self._dialing)
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -193,6 +195,12 @@ class EdgeCore:
         dialog = self._context.dialogs.of_leg(leg_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
 
+    def refer(self, leg_id: str, target: str, now: float) -> list[Action]:
+        dialog = self._context.dialogs.of_leg(leg_id)
+        if dialog is None:
+            raise TelephonyMisuse(f"there is no call of leg {leg_id}")
+        return self._referring.refer(dialog, target, now)
+
     def end_leg(self, leg_id: str, cause: str, now: float) -> list[Action]:
         """Empty when there is no such live call."""
         dialog = self._context.dialogs.of_leg(leg_id)
@@ -218,6 +226,7 @@ class EdgeCore:
         for key in lost:
             actions += self._dialing.unreachable(key, now)
             actions += self.trunks.lost(key, now)
+            actions += self._referring.lost(key)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)
         actions += self._inbound.due(now)

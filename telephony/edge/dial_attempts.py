@@ -71,9 +71,9 @@ class DialAttempts:
         branch = dialog.branch
         if dialed.now is not None:
             dialed.earlier[dialed.now.branch] = dialed.now
-            dialog.worker.cseq_shift += 1
+            dialog.worker.renumber(request.cseq)
             branch = context.branches.own(f"dial {dialog.branch}", dialog.worker.cseq_shift)
-        cseq = request.cseq + dialog.worker.cseq_shift
+        cseq = dialog.worker.number(request.cseq)
         attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq

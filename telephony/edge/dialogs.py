@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from telephony.edge.dialog_states import LIVE, DialogEvent, DialogState, Party, next_state
 from telephony.edge.hops import Hop
 from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
+from telephony.sip.digest import DigestClient
 from telephony.sip.offer import ALONE, Streams
 from telephony.sip.parse import Line, Via
 
@@ -23,10 +24,14 @@ __all__ = [
     "DialogTable",
     "Party",
     "PublicParty",
+    "Referral",
     "Reply",
     "ShownToWorker",
     "WorkerParty",
 ]
+
+
+_NUMBERS_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,44 @@ class WorkerParty:
     tag: str = ""
     contact: str = ""  # URI
     cseq: int = 0  # as the public side knows it
-    cseq_shift: int = 0  # so many of its requests have been sent to the public side once more than it knows
+    cseq_shift: int = 0  # so many requests have been sent to the public side that it does not know of
+    numbers: dict[int, int] = field(default_factory=dict)  # CSeq of its last requests -> as the public side knows it
+
+    def number(self, cseq: int) -> int:
+        """The CSeq by which the public side knows its request: the same for its retransmissions and its ACK."""
+        if cseq not in self.numbers:
+            self.numbers[cseq] = cseq + self.cseq_shift
+            if len(self.numbers) > _NUMBERS_KEPT:
+                del self.numbers[next(iter(self.numbers))]
+        return self.numbers[cseq]
+
+    def renumber(self, cseq: int) -> int:
+        """It is sent once more, as another request."""
+        self.cseq_shift += 1
+        self.numbers.pop(cseq, None)
+        return self.number(cseq)
+
+    def take_number(self) -> int:
+        """For a request of the edge's own within the dialog."""
+        self.cseq += 1
+        self.cseq_shift += 1
+        return self.cseq
 
     @property
     def address(self) -> str:
         """With its tag, once it has answered with one."""
         return f"{self.name};tag={self.tag}" if self.tag else self.name
+
+
+@dataclass(slots=True)
+class Referral:
+    """A REFER of ours, and the subscription that it made (RFC 3515)."""
+
+    target: str  # URI
+    branch: str = ""  # of the last REFER: only its answer counts
+    digest: DigestClient | None = None
+    challenges: int = 0
+    waits: bool = True  # for the REFER's final answer
 
 
 @dataclass(slots=True)
@@ -110,6 +147,7 @@ class Dialog:
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
     told: bool = field(default=False)  # its end has been reported
+    referral: Referral | None = None  # our latest REFER in it
     answered: dict[tuple[int, str], bytes] = field(default_factory=dict)  # by us: CSeq and branch -> the answer
 
     @property

@@ -28,6 +28,8 @@ from telephony.edge.hops import (
     FloodSummedUp,
     Hop,
     InviteRefused,
+    ReferAnswered,
+    ReferNotified,
     SendPublic,
     SendWorker,
     TrunkChanged,
@@ -58,8 +60,9 @@ class Edge:
     `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` for each place that a worker's call was tried at, when that is over, `on_trunk` when a trunk is
-    registered or not any more, or a host of it up or down. `may_dial_over` is asked with a leg and a trunk before a
-    call that its trunk did not take goes to the next trunk of its route. `names`: asked for the names of trunks' hosts.
+    registered or not any more, or a host of it up or down, `on_refer` for what becomes of `refer`. `may_dial_over` is
+    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route.
+    `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Edge:
         on_digit: Callable[[DigitPressed], None] | None = None,
         on_attempt: Callable[[DialAttempted], None] | None = None,
         on_trunk: Callable[[TrunkChanged], None] | None = None,
+        on_refer: Callable[[ReferAnswered | ReferNotified], None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
     ) -> None:
@@ -88,6 +92,7 @@ class Edge:
         self._on_digit = on_digit
         self._on_attempt = on_attempt
         self._on_trunk = on_trunk
+        self._on_refer = on_refer
         self._may_dial_over = may_dial_over
         self._name_service = names or DnsService()
         self._looking_up: set[asyncio.Task[None]] = set()
@@ -243,6 +248,10 @@ class Edge:
         """The worker may place this call, within 10 s. Raises TelephonyMisuse when it cannot go there."""
         self._running_core().allow_dial(dial, self._loop.time())
 
+    def refer(self, leg_id: str, target: str) -> None:
+        """Ask the peer of an answered leg to call this URI (REFER, RFC 3515). Raises TelephonyMisuse."""
+        self._perform(self._running_core().refer(leg_id, target, self._loop.time()))
+
     def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
         """Address and BYE for the peer of a leg in progress, for its worker to send if this process dies. None
         when it cannot: the caller is on TCP, or the call is not there."""
@@ -333,6 +342,8 @@ class Edge:
                     self._tell(self._on_flood, flood)
                 case DialAttempted():
                     self._tell(self._on_attempt, action)
+                case ReferAnswered() | ReferNotified():
+                    self._tell(self._on_refer, action)
                 case TrunkChanged():
                     self._tell(self._on_trunk, action)
                 case DialogEnded():

@@ -18,6 +18,8 @@ __all__ = [
     "FloodSummedUp",
     "Hop",
     "InviteRefused",
+    "ReferAnswered",
+    "ReferNotified",
     "SendPublic",
     "SendWorker",
     "TrunkChanged",
@@ -93,6 +95,26 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """The final answer to a REFER of ours. `status` 0: none has come."""
+
+    leg_id: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferNotified:
+    """The peer reports on the call that our REFER asked for (RFC 3515 section 2.4.5). `status`: the last one of its
+    INVITE, 0: not said. `over`: nothing more will come."""
+
+    leg_id: str
+    status: int
+    reason: str
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DialAttempted:
     """A place that a worker's call was tried at. `status`: the final answer; 0: there was none. `failed`: the place
     gave no sign of life, or could not take the call, which says nothing about the number."""
@@ -128,4 +150,6 @@ Action = (
     | FloodSummedUp
     | CallerGone
     | DigitPressed
+    | ReferAnswered
+    | ReferNotified
 )

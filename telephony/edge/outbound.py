@@ -10,6 +10,7 @@ from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
+from telephony.edge.referring import Referring
 from telephony.edge.relays import Asked, Relay
 from telephony.edge.to_public import request_to_public, response_to_public
 from telephony.edge.to_worker import own_to_worker, response_to_worker
@@ -52,7 +53,7 @@ class WorkerMessages:
             return [context.answer_worker(request, address, 200 if request.method == "BYE" else 481)]
         if request.max_forwards == 0 and request.method != "ACK":
             return [context.answer_worker(request, address, 483)]
-        dialog.worker.cseq = max(dialog.worker.cseq, request.cseq + dialog.worker.cseq_shift)
+        dialog.worker.cseq = max(dialog.worker.cseq, dialog.worker.number(request.cseq))
         if request.method in ("INVITE", "UPDATE"):
             dialog.worker.contact = contact_uri(request.value("contact")) or dialog.worker.contact
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
@@ -187,8 +188,16 @@ class WorkerMessages:
 class PublicResponses:
     """Answers of callers to what workers, or the edge in a worker's stead, sent them."""
 
-    def __init__(self, context: EdgeContext, pending: PendingRequests, dialing: Dialing, trunks: TrunkSide) -> None:
+    def __init__(
+        self,
+        context: EdgeContext,
+        pending: PendingRequests,
+        dialing: Dialing,
+        trunks: TrunkSide,
+        referring: Referring,
+    ) -> None:
         self._context = context
+        self._referring = referring
         self._trunks = trunks
         self._dialing = dialing
         self._pending = pending
@@ -199,6 +208,8 @@ class PublicResponses:
             return self._stray()
         branch = response.via.branch
         if (ours := self._trunks.response(response, hop, now)) is not None:
+            return ours
+        if (ours := self._referring.response(response, hop, now)) is not None:
             return ours
         invite = context.relays.asked(branch, "INVITE")
         if invite is not None and invite.initial and response.cseq_method in ("INVITE", "CANCEL"):

@@ -63,12 +63,10 @@ class PendingRequests:
 
     def _again(self, asked: Asked, now: float) -> SendPublic:
         context, dialog, request = self._context, asked.dialog, asked.request
-        dialog.worker.cseq_shift += 1
-        dialog.worker.cseq = max(dialog.worker.cseq, request.cseq + dialog.worker.cseq_shift)
+        cseq = dialog.worker.renumber(request.cseq)
+        dialog.worker.cseq = max(dialog.worker.cseq, cseq)
         uri, routes, hop = way_to_public(context, dialog)
-        branch = context.branches.own(
-            f"again {request.method} {dialog.sip_call_id}", request.cseq + dialog.worker.cseq_shift
-        )
+        branch = context.branches.own(f"again {request.method} {dialog.sip_call_id}", cseq)
         data = request_to_public(
             request,
             dialog,

@@ -49,7 +49,7 @@ def request_to_public(
         f"From: {dialog.worker.address}",
         f"To: {dialog.public.address}",
         f"Call-ID: {dialog.sip_call_id}",
-        f"CSeq: {request.cseq + dialog.worker.cseq_shift} {request.method}",
+        f"CSeq: {dialog.worker.number(request.cseq)} {request.method}",
     ]
     texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(request, contact)

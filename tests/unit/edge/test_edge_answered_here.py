@@ -45,7 +45,7 @@ def test_allow_and_supported_name_what_is_done(world: World) -> None:
     world.established()
     world.caller(call_request("OPTIONS", cseq=2, to_tag="bob", body=b""))
     (answer,) = world.to_public()
-    assert values(answer, "allow") == ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK", "UPDATE"]
+    assert values(answer, "allow") == ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "NOTIFY", "PRACK", "UPDATE"]
     assert values(answer, "supported") == ["timer", "100rel"]
 
 
