@@ -11,10 +11,12 @@ import structlog
 
 from agent.clock import ThreadOffload
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for, personas_beside
+from agent.known_sentences import known_sentences
+from agent.persona import Agent
 from agent.pipeline.canned import CannedAudio
-from agent.providers.base import LLM, STT, TTS, VAD
+from agent.providers.base import LLM, STT, TTS, VAD, ProviderError
 from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
-from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload
+from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload, speaks_language
 from agent.session import AgentSession
 from gateway.calls.who_serves import who_serves
 from gateway.config import Settings, SpeechSettings
@@ -44,8 +46,23 @@ def preload_providers(
     names |= {name for name in own if isinstance(name, str)}
     failed = preload(sorted(names - {""}), calls=settings.slots_per_worker)
     personas = [cls for maker in makers for cls in personas_beside(maker)]
+    if "hibari" in names - failed:
+        _speak_ahead(personas)
     for text in who_serves(settings.speech, failed, personas):
         log.warning("speech_provider", message=text)
+
+
+def _speak_ahead(personas: Iterable[type[Agent]]) -> None:
+    """What the personas say in every call, where hibari speaks for them."""
+    from agent.providers import hibari
+
+    for persona in personas:
+        fixed = isinstance(persona.language, str) and isinstance(persona.voice, str)
+        if fixed and persona.tts in (None, "hibari") and speaks_language("hibari", persona.language):
+            try:
+                hibari.prepare(known_sentences(persona), persona.voice)
+            except ProviderError as error:
+                log.warning("not_spoken_ahead", persona=persona.__name__, error=str(error))
 
 
 class ProviderSet:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from agent.providers import hibari
+from agent.providers._kept_sentences import KeptSentences
 from agent.providers.base import ProviderBadRequest
 from agent.providers.hibari import HibariTTS
 from agent.providers.registry import ProviderSettings, build_tts, voice_problem
@@ -96,3 +97,27 @@ def test_a_caller_waits_for_no_silence_before_the_first_word() -> None:
         loud = np.flatnonzero(np.abs(np.frombuffer(speak(text), np.int16)) > 330)  # -40 dB full scale
         samples = len(speak(text)) // 2
         assert loud[0] < 8 * 100 and samples - loud[-1] < 8 * 300
+
+
+def test_a_sentence_that_was_spoken_before_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hibari, "_kept", KeptSentences(200_000, 60_000))
+    hibari.prepare(["Good morning.", "Good evening."])
+    made, model = [], hibari.load("heart")
+    monkeypatch.setattr(hibari, "load", lambda voice: lambda text, seed: made.append(text) or model(text, seed=seed))
+    assert speak("Good morning.") == speak("Good morning.", voice="en-us") != b""
+    assert made == []
+    assert speak("Not yet.") == speak("Not yet.") != b""
+    assert made == ["Not yet."]
+
+
+def test_of_sentences_spoken_later_the_latest_are_kept() -> None:
+    kept = KeptSentences(10, 10)
+    assert kept.keep_for_all("v", "always", b"12345678")
+    assert not kept.keep_for_all("v", "no room", b"123")
+    for text in ("one", "two"):
+        kept.keep("v", text, b"1234")
+    assert kept.get("v", "one") == b"1234"
+    kept.keep("v", "three", b"1234")
+    assert [kept.get("v", text) is not None for text in ("always", "one", "two", "three")] == [True, True, False, True]
+    kept.keep("v", "too long", b"12345678901")
+    assert kept.get("v", "too long") is None and kept.get("v", "always") == b"12345678"
