@@ -141,6 +141,11 @@ class Ears:
             for event in self._voice.frame(frame):
                 self._tell(self._speaking.voice(event))
 
+    def want_interims(self, wanted: bool) -> None:
+        """Whether texts before the final one are of use. Where the recogniser is given all audio, they always are."""
+        if self._recognizer is not None:
+            self._recognizer.want_interims(wanted or self.endless)
+
     def begin(self, turn: SpokenTurn, at: float) -> None:
         """Speech of `turn` is to be recognised."""
         if self._feed is not None:

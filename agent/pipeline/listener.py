@@ -130,6 +130,10 @@ class Listener:
         """What the caller, who begins to speak, has been asked for."""
         self._endpointing.expect(expected, language)
 
+    def want_interims(self, wanted: bool) -> None:
+        """Whether the words are of use before the caller has fallen silent."""
+        self._ears.want_interims(wanted)
+
     def drop(self) -> None:
         """Discard the pending user turn."""
         if not self._turns.drop():

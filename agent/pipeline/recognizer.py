@@ -19,6 +19,7 @@ from agent.pipeline.tasks import SessionTasks
 from agent.providers.base import (
     STT,
     Expectations,
+    InterimsOnDemand,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -106,6 +107,7 @@ class Recognizer:
         self._slow = 0
         self._lost = False
         self._language = ""
+        self._interims = True  # wanted
         self._closed = False
 
     @property
@@ -161,6 +163,12 @@ class Recognizer:
         with self._guard():
             self._stream.expect(self._expectations())
 
+    def want_interims(self, wanted: bool) -> None:
+        """Whether anybody uses texts before the final one."""
+        if wanted is not self._interims:
+            self._interims = wanted
+            self._tell_interims()
+
     def start(self) -> None:
         """Open the stream ahead of the first speech."""
         self._connect()
@@ -181,7 +189,12 @@ class Recognizer:
         self._language = self._agent.language
         with self._guard():
             self._stream = self._stt.stream(language=self._language, expectations=self._expectations())
+            self._tell_interims()
             self._reader = self._tasks.spawn(self._read(self._stream), "recognizer")
+
+    def _tell_interims(self) -> None:
+        if isinstance(stream := self._stream, InterimsOnDemand):
+            stream.want_interims(self._interims)
 
     def _expectations(self) -> Expectations:
         rules = self._agent.rules

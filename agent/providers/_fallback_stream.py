@@ -13,6 +13,7 @@ from agent.providers._resting import Resting
 from agent.providers.base import (
     STT,
     Expectations,
+    InterimsOnDemand,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -55,6 +56,7 @@ class FallbackStream:
         self._expectations = expectations
         self._out: asyncio.Queue[Transcript | Signal | ProviderError | None] = asyncio.Queue()
         self._utterances: deque[_Utterance] = deque()
+        self._interims = True  # wanted
         self._failed: set[int] = set()  # since the last text
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +85,11 @@ class FallbackStream:
     def expect(self, expectations: Expectations) -> None:
         self._expectations = expectations
         self._do(lambda stream: stream.expect(expectations))
+
+    def want_interims(self, wanted: bool) -> None:
+        self._interims = wanted
+        if isinstance(stream := self._stream, InterimsOnDemand):
+            stream.want_interims(wanted)
 
     async def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
         while (item := await self._out.get()) is not None:
@@ -118,6 +125,7 @@ class FallbackStream:
                 errors.append(self._note(index, error))
                 continue
             self._stream, self._index = stream, index
+            self.want_interims(self._interims)
             self._pump = self._spawn(self._read(stream, stt.name))
             return
         raise errors[-1] if errors else ProviderUnavailable("stt", "no recognizer is left")

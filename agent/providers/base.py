@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from agent.turns.signals import Signal
 from telephony.media.frames import AudioFrame
@@ -20,6 +20,7 @@ __all__ = [
     "VAD",
     "ChatMessage",
     "Expectations",
+    "InterimsOnDemand",
     "LLMEvent",
     "Offload",
     "ProviderBadRequest",
@@ -142,6 +143,14 @@ class SpeechStream(Protocol):
         """Its results, as they arrive; raises ProviderError if the recogniser failed for good."""
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class InterimsOnDemand(SpeechStream, Protocol):
+    """A SpeechStream whose interim texts are work of their own. It makes them until it is told otherwise."""
+
+    def want_interims(self, wanted: bool) -> None:
+        """Whether anybody uses them just now. Idempotent."""
 
 
 class STT(Protocol):

@@ -131,6 +131,9 @@ class _FakeSpeechStream:
     def expect(self, expectations: Expectations) -> None:
         self._stt.expectations.append(expectations)
 
+    def want_interims(self, wanted: bool) -> None:
+        self._stt.interims_wanted.append(wanted)
+
     async def __aiter__(self) -> AsyncIterator[Transcript]:
         while (item := await self._queue.get()) is not None:
             if isinstance(item, Exception):
@@ -157,6 +160,7 @@ class FakeSTT:
         self.frames: list[AudioFrame] = []
         self.flushed_at: list[float] = []
         self.expectations: list[Expectations] = []
+        self.interims_wanted: list[bool] = []  # as its streams were told; scripted ones come all the same
         self.closing_s = closing_s
         self.streams = 0
         self.closed = 0

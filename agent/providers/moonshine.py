@@ -101,6 +101,7 @@ class MoonshineStream:
         self._transcripts = Transcripts(_NAME)
         self._work: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
         self._busy = False
+        self._interims = True  # wanted
         self._closed = False
         self._task = asyncio.create_task(self._run(), name=_NAME)
 
@@ -111,7 +112,8 @@ class MoonshineStream:
         if self._digits is not None:
             self._digits.push(frame)
         fresh = len(self._frames) - self._heard_to
-        if fresh >= max(_PARTIAL_EVERY, self._heard_to * _PARTIAL_SHARE) and not self._busy:
+        due = fresh >= max(_PARTIAL_EVERY, self._heard_to * _PARTIAL_SHARE)
+        if due and self._interims and not self._busy:
             self._heard_to = len(self._frames)
             self._busy = True
             self._work.put_nowait(list(self._frames))
@@ -127,6 +129,9 @@ class MoonshineStream:
         self._next = expectations
         if not self._frames:
             self._expectations = expectations
+
+    def want_interims(self, wanted: bool) -> None:
+        self._interims = wanted
 
     def __aiter__(self) -> AsyncIterator[Transcript]:
         return aiter(self._transcripts)

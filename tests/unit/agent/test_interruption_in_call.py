@@ -102,6 +102,32 @@ def test_interim_words_interrupt_before_the_end_of_speech():
     assert cut.at < phone.one(UserMessage).ended_at
 
 
+@pytest.mark.parametrize("longest_backchannel_ms, wanted", [(1000, {False}), (3000, {False, True})])
+def test_interim_words_are_asked_for_only_where_they_decide_much_sooner_than_the_length(
+    longest_backchannel_ms: float, wanted: set[bool]
+) -> None:
+    stt = FakeSTT("stop it")
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(700)
+        await phone.speak(800, 3000)
+
+    call(script, Talker(), llm=FakeLLM("I see."), stt=stt, backchannel_max_ms=longest_backchannel_ms)
+    assert set(stt.interims_wanted) == wanted
+    assert stt.interims_wanted[-1] is False
+
+
+def test_interim_words_are_asked_for_while_the_agent_thinks() -> None:
+    stt = FakeSTT("my order", "stop it")
+
+    async def script(phone: Phone) -> None:
+        await phone.speak(600, 1000)
+        await phone.speak(2000, 3000)
+
+    call(script, llm=FakeLLM(ModelTurn(("I see.",), first_ms=5000)), stt=stt)
+    assert stt.interims_wanted[-3:] == [False, True, False]
+
+
 def test_a_second_speech_before_the_verdict_does_not_confuse_it():
     async def script(phone: Phone) -> None:
         await phone.wait(700)

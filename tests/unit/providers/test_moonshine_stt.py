@@ -47,7 +47,11 @@ def spoken(text: str) -> bytes:
 
 
 def listen(
-    audio: list[bytes], expectations: Expectations = NOTHING, pace_s: float = 0.0, digits: STT | None = None
+    audio: list[bytes],
+    expectations: Expectations = NOTHING,
+    pace_s: float = 0.0,
+    digits: STT | None = None,
+    interims: bool = True,
 ) -> list[Transcript]:
     """All transcripts up to the final one. `pace_s`: how long a frame takes to come."""
 
@@ -55,6 +59,7 @@ def listen(
         offload = VirtualOffload()
         stt = MoonshineSTT(offload, digits=digits or PocketSphinxSTT(offload, mode="grammar"))
         stream = stt.stream(language="en-US", expectations=expectations)
+        stream.want_interims(interims)
         for pcm in audio:
             stream.push(AudioFrame(pcm, 0.0))
             if pace_s:
@@ -97,6 +102,15 @@ def test_partial_texts_come_while_the_caller_speaks_and_one_final_at_the_end() -
     heard = listen(frames(spoken("Could you tell me what time you open on Saturdays?")), pace_s=0.02)
     assert [transcript.final for transcript in heard].count(True) == 1
     assert len(heard) >= 3 and "could you" in heard[0].text.lower()
+
+
+def test_no_partial_text_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, heard_samples = _moonshine.load(), []
+    hear = model.hear
+    monkeypatch.setattr(model, "hear", lambda samples, *rest, **how: heard_samples.append(samples) or hear(samples))
+    audio = frames(spoken("Could you tell me what time you open on Saturdays?"))
+    assert [heard.final for heard in listen(audio, pace_s=0.02, interims=False)] == [True]
+    assert len(heard_samples) == 1
 
 
 def test_the_same_audio_gives_the_same_transcripts() -> None:
