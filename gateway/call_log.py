@@ -19,6 +19,7 @@ def log_end(end: CallEnded) -> None:
         ended_by=end.ended_by.value,
         reason=end.reason,
         sip_status=end.sip_status,
+        q850_cause=end.q850_cause,
         duration_s=end.duration_s,
         turns=end.turns,
     )

@@ -73,6 +73,7 @@ class CallEnded:
     ended_by: EndedBy
     reason: str
     sip_status: int | None
+    q850_cause: int | None
     duration_s: float
     turns: int
     trunk: str
@@ -218,6 +219,7 @@ class LiveCalls:
             message.ended_at,
             answered_at=message.answered_at,
             sip_status=message.sip_status,
+            q850_cause=message.q850_cause,
             whole=whole,
         )
         return () if end is None else (end,)
@@ -232,6 +234,7 @@ class LiveCalls:
         *,
         answered_at: datetime | None = None,
         sip_status: int | None = None,
+        q850_cause: int | None = None,
         whole: CallRecord | None = None,
     ) -> CallEnded | None:
         call = self._calls.pop(call_id, None)
@@ -247,6 +250,7 @@ class LiveCalls:
             ended_by=by,
             reason=reason,
             sip_status=sip_status,
+            q850_cause=q850_cause,
             duration_s=round(duration_between(answered_at or call.answered_at, at) / 1000, 1),
             turns=call.turns,
             trunk=whole.trunk if whole is not None else call.trunk,

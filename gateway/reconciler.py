@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -235,7 +235,10 @@ class Reconciler:
             "t_ms": 0.0 if answered_at is None else round((now - answered_at).total_seconds() * 1000, 1),
             "leg_id": attempt.leg_id,
             "host": f"{attempt.place.transport}:{attempt.place.ip}:{attempt.place.port}",
+            "transport": attempt.place.transport,
+            "started_at": (now - timedelta(seconds=attempt.ended_at - attempt.began_at)).isoformat(),
             "status": attempt.status or None,
+            "q850_cause": attempt.cause or None,
             "reason": attempt.reason,
             "took_ms": round((attempt.ended_at - attempt.began_at) * 1000, 1),
         }

@@ -22,6 +22,7 @@ from telephony.leg_events import LegEvents
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
 from telephony.media.sources import Network
 from telephony.rooms.protocol import LegAudio
+from telephony.sip.causes import cause_of
 
 __all__ = ["FakeLeg", "statistics"]
 
@@ -157,9 +158,10 @@ class FakeLeg:
         for digit in digits:
             self.inject(LegDigit(digit, self._now(), source))
 
-    def end(self, *, sip_status: int = 200, reason: str = "", by_peer: bool = True) -> None:
-        """End the leg, once; by default the peer hangs up."""
-        self.inject(LegEnded(self._now(), by_peer, sip_status, reason, self.figures))
+    def end(self, *, sip_status: int = 200, reason: str = "", by_peer: bool = True, cause: int = 0) -> None:
+        """End the leg, once; by default the peer hangs up. `cause`: Q.850; 0: that of the status."""
+        cause = cause or cause_of(sip_status)
+        self.inject(LegEnded(self._now(), by_peer, sip_status, reason, self.figures, cause=cause))
 
     def tick(self, pcm: bytes = SILENCE, at: float | None = None) -> bytes:
         """One 20 ms tick of the media clock, in PJSIP's order: a frame is sent (and returned), then `pcm` is heard."""

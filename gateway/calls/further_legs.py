@@ -217,4 +217,5 @@ def _outcome(owner: LegOwner) -> CallOutcome:
     if owner.acknowledged.is_set():
         return CallOutcome(OutcomeKind.ANSWERED, 200, "OK")
     ended = owner.ended.result()
-    return CallOutcome(outcome_kind(ended.sip_status), ended.sip_status, ended.reason)
+    kind = outcome_kind(ended.sip_status, cause=ended.cause)
+    return CallOutcome(kind, ended.sip_status, ended.reason, cause=ended.cause)

@@ -82,6 +82,7 @@ class LegJournal:
             ended_at=wall_time(ended.at, self._now()),
             answered_at=None if self.answered_at is None else wall_time(self.answered_at, self._now()),
             sip_status=ended.sip_status or None,
+            q850_cause=ended.cause or None,
             end_reason=ended.reason,
             ended_by=by,
             media=ended.statistics,
@@ -96,7 +97,7 @@ class LegJournal:
     def _outcome(self, ended: LegEnded, cancelled: bool) -> Outcome:
         if self.answered_at is not None:
             return Outcome.ANSWERED
-        return Outcome.CANCELLED if cancelled else Outcome(outcome_kind(ended.sip_status).value)
+        return Outcome.CANCELLED if cancelled else Outcome(outcome_kind(ended.sip_status, cause=ended.cause).value)
 
     @property
     def first_rtp_ms(self) -> float | None:
@@ -195,6 +196,7 @@ class Journal:
                 ended_at=self._wall(ended_at),
                 answered_at=None if self._answered_at is None else self._wall(self._answered_at),
                 sip_status=(ended.sip_status or None) if ended is not None else None,
+                q850_cause=(ended.cause or None) if ended is not None else None,
                 end_reason=reason,
                 recording=recording,
                 media=ended.statistics if ended is not None else None,

@@ -58,6 +58,7 @@ from gateway.steering import STEER
 from gateway.summary_words import summary_message
 from telephony.call import CallInfo, EndedBy
 from telephony.errors import TelephonyError
+from telephony.sip.causes import cause_of
 
 __all__ = ["CallWorker", "PreparedConversation", "SipEndpoint"]
 
@@ -236,6 +237,7 @@ class CallWorker:
         closed = CallClosed(
             call_id=call_id, outcome=outcome, ended_by=by, ended_at=datetime.now(UTC),
             end_reason=reason, sip_status=sip_status or None,
+            q850_cause=cause_of(sip_status) or None,
         )  # fmt: skip
         self._record(closed.to_dict())
 

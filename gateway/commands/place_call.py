@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from gateway.end_words import end_line
 from gateway.terminal import Terminal
 
 __all__ = ["order_of", "place_call"]
@@ -106,8 +107,7 @@ def _line(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
         case "call.handoff":
             return "note", f"handed over from {data['from']} to {data['to']}"
         case "call.ended":
-            status = f" ({data['sip_status']})" if data.get("sip_status") else ""
-            return "note", f"{data['outcome']}{status}, ended by the {data['ended_by']}: {data['end_reason']}"
+            return "note", end_line(data)
     return "note", ""
 
 

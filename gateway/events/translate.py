@@ -86,6 +86,7 @@ class Translator:
             "ended_by": fact.ended_by,
             "end_reason": fact.reason,
             "sip_status": fact.sip_status,
+            "q850_cause": fact.q850_cause,
             "duration_s": fact.duration_s,
             "attempts": fact.attempts,
         }
@@ -94,7 +95,7 @@ class Translator:
 def lost_call(call: CallRecord) -> Draft:
     """The end of a call whose gateway died."""
     end = {"outcome": Outcome.GATEWAY_LOST, "ended_by": EndedBy.SYSTEM, "end_reason": "gateway_lost"}
-    unknown = {"sip_status": None, "duration_s": None, "attempts": call.attempts}
+    unknown = {"sip_status": None, "q850_cause": None, "duration_s": None, "attempts": call.attempts}
     return Draft(EventType.CALL_ENDED, call.call_id, _parties(call) | end | unknown)
 
 

@@ -33,6 +33,8 @@ class Outcome(StrEnum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     REJECTED = "rejected"  # the callee, or a network on their behalf, declined
+    INVALID_NUMBER = "invalid_number"  # nobody has it (any more), or it cannot be one
+    REDIRECTED = "redirected"  # to somewhere that calls of this trunk do not go
     FAILED = "failed"
     WORKER_LOST = "worker_lost"  # the worker's process died during the call
     GATEWAY_LOST = "gateway_lost"  # the gateway's process died; found at the next start
@@ -65,6 +67,7 @@ class LegRecord:
     ended_at: AwareDatetime | None = None
     outcome: Outcome | None = None
     sip_status: int | None = None
+    q850_cause: int | None = None  # of the end: as the peer says, else that of `sip_status` (RFC 3398)
     ended_by: EndedBy | None = None
     end_reason: str = ""
     media: MediaStatistics | None = None

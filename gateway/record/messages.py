@@ -16,6 +16,7 @@ from agent.events import SessionEvent
 from gateway.record.legs import MediaAlarm, Outcome, TransferKind, leg_id_of
 from gateway.record.model import CallRecord, Recording, Tokens
 from telephony.call import CallInfo, Direction, EndedBy, LegRole, MediaStatistics
+from telephony.sip.causes import cause_of
 
 __all__ = [
     "CallClosed",
@@ -124,6 +125,7 @@ class CallClosed(_Message):
     answered_at: AwareDatetime | None = None
     duration_ms: int | None = None
     sip_status: int | None = None
+    q850_cause: int | None = None
     end_reason: str = ""
     refused_by: str = ""
     recording: Recording | None = None
@@ -178,6 +180,7 @@ class LegClosed(_Message):
     ended_at: AwareDatetime
     answered_at: AwareDatetime | None = None
     sip_status: int | None = None
+    q850_cause: int | None = None
     end_reason: str = ""
     ended_by: EndedBy | None = None
     media: MediaStatistics | None = None
@@ -254,6 +257,7 @@ def refused_record(
         duration_ms=0,
         outcome=Outcome.REFUSED,
         sip_status=sip_status,
+        q850_cause=cause_of(sip_status) or None,
         ended_by=EndedBy.SYSTEM,
         end_reason=reason or refused_by,
         refused_by=refused_by,

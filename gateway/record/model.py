@@ -109,6 +109,7 @@ class CallRecord:
     duration_ms: int | None = None  # answer to end; 0 if never answered; None while in progress
     outcome: Outcome | None = None
     sip_status: int | None = None
+    q850_cause: int | None = None  # of the end: as the peer says, else that of `sip_status` (RFC 3398)
     ended_by: EndedBy | None = None
     end_reason: str = ""
     refused_by: str = ""

@@ -52,7 +52,7 @@ _SHARED_BEGINNING = (
     "call_id", "direction", "trunk", "called", "caller", "sip_call_id", "worker", "started_at",
 )  # fmt: skip
 _SHARED_END = (
-    "answered_at", "ended_at", "outcome", "sip_status", "ended_by", "end_reason", "media", "first_rtp_ms",
+    "answered_at", "ended_at", "outcome", "sip_status", "q850_cause", "ended_by", "end_reason", "media", "first_rtp_ms",
     "media_alarms",
 )  # fmt: skip
 _FIRST_END = update(legs).where(legs.c.leg_id == bindparam("this"), legs.c.outcome.is_(None))

@@ -76,6 +76,7 @@ calls = Table(
     Column("duration_ms", Integer),
     Column("outcome", String(16)),  # NULL while the call is in progress
     Column("sip_status", Integer),
+    Column("q850_cause", Integer),
     Column("ended_by", String(16)),
     Column("end_reason", Text, nullable=False),
     Column("refused_by", Text, nullable=False),
@@ -137,6 +138,7 @@ legs = Table(
     Column("ended_at", UtcDateTime),
     Column("outcome", String(16)),  # NULL while the leg is active
     Column("sip_status", Integer),
+    Column("q850_cause", Integer),
     Column("ended_by", String(16)),
     Column("end_reason", Text, nullable=False),
     Column("media", JSON(none_as_null=True)),

@@ -6,6 +6,7 @@ Each attempt is a client transaction of its own: a branch and a CSeq. The worker
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
@@ -15,6 +16,7 @@ from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_public import request_to_public
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.way import way_to
+from telephony.sip.causes import NORMAL, OUT_OF_ORDER, cause_of, reason_values
 from telephony.sip.digest import DigestClient
 from telephony.sip.parse import Response
 from telephony.sip.resolving import Place
@@ -23,6 +25,7 @@ from telephony.sip.writing import own_request
 
 __all__ = ["DialAttempts", "route_set"]
 
+_ELSEWHERE = "tried elsewhere by now"
 _OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they are of the place
 
 
@@ -131,8 +134,11 @@ class DialAttempts:
             del dialed.then[0]
         return bool(dialed.then)
 
-    def over(self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0) -> list[Action]:
-        """The current attempt has ended; its result is remembered for the destination. Reports it once."""
+    def over(
+        self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0, cause: int = 0
+    ) -> list[Action]:
+        """The current attempt has ended; its result is remembered for the destination. Reports it once. `cause`: what
+        the peer says (Q.850); 0: nothing."""
         dialed = asked.dialed
         if dialed is None or dialed.now is None or dialed.told is dialed.now:
             return []
@@ -148,24 +154,29 @@ class DialAttempts:
             kept = self._context.trunk_refusals.get(attempt.dial.trunk)
             if kept is not None:
                 kept.append(Refusal(now, attempt.place, status, reason[:100]))
+        if not cause:
+            cause = cause_of(status) if status else NORMAL if asked.cancelled else OUT_OF_ORDER
         leg_id = asked.dialog.leg_id
         failed = silent or 500 <= status < 600 or (status == 408 and not rang)
         trunk = attempt.dial.trunk
-        return [DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now, trunk, failed)]
+        told = DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now, trunk, failed, cause)
+        return [told]
 
     # Requests of the edge's own
 
-    def cancel(self, asked: Asked, now: float) -> list[Action]:
-        """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1)."""
-        asked.cancelled = True
+    def cancel(self, asked: Asked, now: float, why: Sequence[str] = ()) -> list[Action]:
+        """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1). `why`: Reason values of
+        the first time that this is wanted."""
+        if not asked.cancelled:
+            asked.cancelled, asked.why = True, tuple(why)
         attempt = None if asked.dialed is None else asked.dialed.now
-        return [] if attempt is None else self._cancel_attempt(asked.dialog, attempt, now)
+        return [] if attempt is None else self._cancel_attempt(asked.dialog, attempt, asked.why, now)
 
-    def _cancel_attempt(self, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:
+    def _cancel_attempt(self, dialog: Dialog, attempt: DialAttempt, why: Sequence[str], now: float) -> list[Action]:
         if not attempt.heard or attempt.cancel:
             return []
         attempt.cancel = True
-        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{attempt.dial.uri}>"))
+        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{attempt.dial.uri}>", why))
         self._context.resends.request((attempt.branch, "CANCEL"), sent, now)
         return [sent]
 
@@ -174,16 +185,18 @@ class DialAttempts:
         to = f"<{attempt.dial.uri}>" + (f";tag={response.to_tag}" if response.to_tag else "")
         return SendPublic(attempt.hop, self._own("ACK", dialog, attempt, to))
 
-    def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str) -> bytes:
+    def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str, why: Sequence[str] = ()) -> bytes:
         """With the Route of the INVITE (RFC 3261 sections 9.1 and 17.1.1.3)."""
         headers = [("Via", self._context.public_via(attempt.hop, attempt.branch))]
         headers += [("Route", value) for value in self._context.route_of(attempt.dial.trunk)]
         headers += [("From", _sender(dialog, attempt)), ("To", to), ("Call-ID", dialog.sip_call_id)]
-        headers.append(("CSeq", f"{attempt.cseq} {method}"))
+        headers += [("CSeq", f"{attempt.cseq} {method}"), *(("Reason", value) for value in why)]
         return own_request(method, attempt.dial.uri, headers)
 
-    def turn_down(self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action]:
-        """A 2xx that came too late: ACK and BYE, as its dialog wants them."""
+    def turn_down(
+        self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float, text: str, cause: int = NORMAL
+    ) -> list[Action]:
+        """A 2xx that came too late or cannot be used: ACK and BYE, as its dialog wants them."""
         context = self._context
         contact = contact_uri(response.value("contact")) or attempt.dial.uri
         uri, routes, hop = way_to(context, attempt.hop, attempt.dial.trunk, contact, route_set(response))
@@ -195,6 +208,8 @@ class DialAttempts:
             headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
             headers += [("From", _sender(dialog, attempt)), ("To", f"<{attempt.dial.uri}>;tag={response.to_tag}")]
             headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} {method}")]
+            if method == "BYE":
+                headers += [("Reason", value) for value in reason_values(cause, text=text)]
             action = SendPublic(hop, own_request(method, uri, headers))
             if method == "BYE":
                 context.resends.request(branch, action, now)
@@ -206,9 +221,9 @@ class DialAttempts:
         self._context.resends.answered((attempt.branch, "INVITE"))
         attempt.heard = True
         if response.status < 200:
-            return self._cancel_attempt(asked.dialog, attempt, now)
+            return self._cancel_attempt(asked.dialog, attempt, reason_values(NORMAL, text=_ELSEWHERE), now)
         if response.status < 300:
-            return self.turn_down(response, asked.dialog, attempt, now)
+            return self.turn_down(response, asked.dialog, attempt, now, _ELSEWHERE)
         return [self.acknowledge(response, asked.dialog, attempt)]
 
 

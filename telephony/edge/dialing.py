@@ -21,6 +21,7 @@ from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_worker import response_to_worker
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
+from telephony.sip.causes import NO_ANSWER, OUT_OF_ORDER, cause_of, read_reasons, reason_values
 from telephony.sip.headers import seconds_of
 from telephony.sip.parse import Request, Response
 from telephony.sip.resolving import Place
@@ -119,7 +120,7 @@ class Dialing:
             if asked is None or asked.cancelled or dialog.state is not DialogState.INVITING:
                 return [answer]
             context.dialogs.expire_at(dialog, now + context.timers.dial_cancelled_s)
-            return [answer, *self._attempts.cancel(asked, now)]
+            return [answer, *self._attempts.cancel(asked, now, request.headers.get("reason"))]
         if asked is None:
             return []
         return [asked.final or context.answer_worker(request, address, 100)]
@@ -181,14 +182,15 @@ class Dialing:
             return [asked.final]  # the worker acknowledges it again
         if asked.cancelled or dialog.state is not DialogState.INVITING:
             # It crossed our CANCEL, or another phone was first.
-            actions = self._attempts.turn_down(response, dialog, attempt, now)
+            why = "the call was cancelled" if asked.cancelled else "another phone was first"
+            actions = self._attempts.turn_down(response, dialog, attempt, now, why)
             return actions + (self._end(asked, 487, "cancelled", now) if not asked.final else [])
         self._learn(dialog, response)
         try:
             response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:
             context.counters.add(f"refused.{error.rule}")
-            turned_down = self._attempts.turn_down(response, dialog, attempt, now)
+            turned_down = self._attempts.turn_down(response, dialog, attempt, now, error.cause, cause_of(488))
             return [*turned_down, *self._end(asked, 488, error.cause, now)]
         dialog.happened(DialogEvent.ANSWERED)
         context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
@@ -205,7 +207,8 @@ class Dialing:
         if (again := attempts.with_credentials(response, asked, dialed, now)) is not None:
             return [*actions, again]
         retry_after_s = seconds_of(response.value("retry-after")) or 0
-        actions += attempts.over(asked, response.status, response.reason, now, retry_after_s)
+        cause = next((r.cause for r in read_reasons(response.headers.get("reason")) if r.protocol == "Q.850"), 0)
+        actions += attempts.over(asked, response.status, response.reason, now, retry_after_s, cause)
         if attempts.fails_over(asked, dialed, response.status):
             return [*actions, attempts.next_place(asked, dialed, now)]
         self._learn(dialog, response)
@@ -224,7 +227,7 @@ class Dialing:
         if asked is not None and asked.cancelled:
             return self._end(asked, 487, "cancelled", now)
         self._context.counters.add("invite_timeouts")
-        return self.cut(dialog, 408, "the call was not answered in time", now)
+        return self.cut(dialog, 408, "the call was not answered in time", now, q850=NO_ANSWER)
 
     def unreachable(self, key: object, now: float) -> list[Action]:
         """Nothing at all has come from a place in 32 s (timer B)."""
@@ -260,21 +263,26 @@ class Dialing:
         if self._attempts.fails_over(asked, dialed, 0):
             over = self._attempts.over(asked, 0, "no answer", now)
             return [*over, self._attempts.next_place(asked, dialed, now)]
-        return self._end(asked, 408, "the destination does not answer", now)
+        return self._end(asked, 408, "the destination does not answer", now, q850=OUT_OF_ORDER)
 
-    def cut(self, dialog: Dialog, status: int, cause: str, now: float, *, tell_worker: bool = True) -> list[Action]:
+    def cut(
+        self, dialog: Dialog, status: int, cause: str, now: float, *, tell_worker: bool = True, q850: int = 0
+    ) -> list[Action]:
         """End a call that has not been answered, towards both sides."""
         asked = self._context.relays.asked(dialog.branch, "INVITE")
         if asked is None:
             return self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
-        actions = [] if asked.cancelled else self._attempts.cancel(asked, now)
-        return actions + self._end(asked, status, cause, now, tell_worker=tell_worker)
+        why = reason_values(q850 or cause_of(status), text=cause)
+        actions = [] if asked.cancelled else self._attempts.cancel(asked, now, why)
+        return actions + self._end(asked, status, cause, now, tell_worker=tell_worker, q850=q850)
 
-    def _end(self, asked: Asked, status: int, cause: str, now: float, *, tell_worker: bool = True) -> list[Action]:
+    def _end(
+        self, asked: Asked, status: int, cause: str, now: float, *, tell_worker: bool = True, q850: int = 0
+    ) -> list[Action]:
         """Our own final answer to the worker's INVITE."""
         context, dialog, request = self._context, asked.dialog, asked.request
-        over = self._attempts.over(asked, 0, cause, now)
-        headers = {"Reason": writing.reason_header(status, cause)}
+        over = self._attempts.over(asked, 0, cause, now, cause=q850 or cause_of(status))
+        headers = [("Reason", value) for value in reason_values(q850 or cause_of(status), status, cause)]
         data = writing.respond(
             request.lines, request.via, asked.address, status, to_tag=dialog.shown.public_tag, headers=headers
         )

@@ -13,6 +13,7 @@ from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
 from telephony.edge.way import way_to_public
 from telephony.sip import writing
+from telephony.sip.causes import TEMPORARY_FAILURE, reason_values
 
 __all__ = ["EndingCalls"]
 
@@ -147,7 +148,7 @@ class EndingCalls:
             ("To", dialog.public.address),
             ("Call-ID", dialog.sip_call_id),
             ("CSeq", f"{cseq} BYE"),
-            ("Reason", writing.reason_header(500, cause)),
+            *(("Reason", value) for value in _failed(cause)),
         ]
         return SendPublic(hop, writing.own_request("BYE", uri, headers)), branch
 
@@ -160,7 +161,12 @@ class EndingCalls:
         method = "CANCEL" if inviting else "BYE"
         cseq = dialog.invite_cseq if inviting else dialog.public.cseq + _CSEQ_LEAP
         branch = dialog.branch if inviting else context.branches.own(f"worker {dialog.sip_call_id}", cseq)
-        data = own_to_worker(method, dialog, cseq, context.worker_via(branch), writing.reason_header(500, cause))
+        data = own_to_worker(method, dialog, cseq, context.worker_via(branch), ", ".join(_failed(cause)))
         action = SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
         context.resends.request(branch, action, now)
         return [action]
+
+
+def _failed(cause: str) -> list[str]:
+    """Reason values of an end that neither party wanted."""
+    return reason_values(TEMPORARY_FAILURE, 500, cause)

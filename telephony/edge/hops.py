@@ -117,7 +117,8 @@ class ReferNotified:
 @dataclass(frozen=True, slots=True)
 class DialAttempted:
     """A place that a worker's call was tried at. `status`: the final answer; 0: there was none. `failed`: the place
-    gave no sign of life, or could not take the call, which says nothing about the number."""
+    gave no sign of life, or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or
+    that of the status."""
 
     leg_id: str
     place: Place
@@ -127,6 +128,7 @@ class DialAttempted:
     ended_at: float
     trunk: str = ""
     failed: bool = False
+    cause: int = 0
 
 
 @dataclass(frozen=True, slots=True)

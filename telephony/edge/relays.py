@@ -102,6 +102,7 @@ class Asked:
     initial: bool = False  # the INVITE of a call that the worker places; then:
     dialed: Dialed | None = None  # how far that has come
     cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
+    why: tuple[str, ...] = ()  # Reason values of that CANCEL
     final: SendWorker | None = None  # as sent to the worker
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from telephony.edge.capabilities import EXTENSIONS
 from telephony.edge.dialogs import Dialog, ShownToWorker
 from telephony.edge.protocol import WorkerAddress
+from telephony.sip.causes import read_reasons
 from telephony.sip.parse import Message, Request, Response
 from telephony.sip.uri import phone_user, try_uri
 from telephony.sip.writing import assemble, clean, phrase_of, quoted, stamp_via
@@ -27,11 +28,9 @@ _LONGEST_SESSION_S = 86_400
 _SECONDS = re.compile(r"(\d{1,9})[ \t]*(?:;(.*))?\Z", re.ASCII)
 _REFRESHER = re.compile(r"(?:^|;)[ \t]*refresher[ \t]*=[ \t]*(uac|uas)[ \t]*(?:;|\Z)", re.IGNORECASE)
 _RACK = re.compile(r"(\d{1,10})[ \t]+(\d{1,10})[ \t]+INVITE\Z", re.ASCII)
-_CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
-_TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)
+_MOST_REASONS = 4
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 _PHRASE_CHARACTERS = 64
-_ESCAPED = re.compile(r"\\(.)")
 
 
 def shown_to_worker(request: Request, worker: WorkerAddress, tag: str) -> ShownToWorker:
@@ -155,20 +154,12 @@ def _reliable(response: Response) -> Iterator[str]:
         yield f"RSeq: {int(value[:10])}"
 
 
-def _reason(request: Message) -> Iterator[str]:
-    """Cause and text of Reason (RFC 3326), for the call's record."""
-    value = request.value("reason")
-    if not value:
-        return
-    protocol = "Q.850" if value[:5].upper() == "Q.850" else "SIP"
-    cause, text = _CAUSE.search(value), _TEXT.search(value)
-    said = ""
-    if text is not None:
-        said = _ESCAPED.sub(r"\1", text[1]) if text[1] is not None else text[2]
-    parts = [protocol]
-    if cause is not None:
-        parts.append(f"cause={int(cause[1])}")
-    if said := "".join(c for c in said if c.isprintable()):
-        parts.append(f"text={quoted(said)}")
-    if len(parts) > 1:
-        yield f"Reason: {';'.join(parts)}"
+def _reason(message: Message) -> Iterator[str]:
+    """Causes and texts of Reason (RFC 3326), for the call's record."""
+    for reason in list(read_reasons(message.headers.get("reason")))[:_MOST_REASONS]:
+        said = "".join(c for c in reason.text if c.isprintable())
+        parts = ["Q.850" if reason.protocol == "Q.850" else "SIP"]
+        parts += [f"cause={reason.cause}"] if reason.cause else []
+        parts += [f"text={quoted(said)}"] if said else []
+        if len(parts) > 1:
+            yield f"Reason: {';'.join(parts)}"

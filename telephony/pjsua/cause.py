@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telephony.pjsua._api import PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TSX_STATE, OnCallStateParam
-from telephony.pjsua.request import reason_of
+from telephony.pjsua.request import PeerReason, reason_of
 
 __all__ = ["message_behind", "peer_reason"]
 
@@ -15,6 +15,6 @@ def message_behind(prm: OnCallStateParam) -> str:
     return prm.e.body.tsxState.src.rdata.wholeMsg
 
 
-def peer_reason(prm: OnCallStateParam) -> str:
-    """Its Reason header's text; empty if it gives none."""
+def peer_reason(prm: OnCallStateParam) -> PeerReason:
+    """What its Reason headers say."""
     return reason_of(message_behind(prm))

@@ -55,6 +55,7 @@ from telephony.pjsua.cause import peer_reason
 from telephony.pjsua.line_media import LineMedia
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
+from telephony.sip.causes import cause_of, reason_values
 
 __all__ = ["Line", "SipCall", "guarded"]
 
@@ -237,9 +238,9 @@ class Line:
         prm = CallOpParam()
         if not self._answered:
             prm.statusCode, prm.reason = status, reason
-        if reason:
+        for value in reason_values(cause_of(status), status if reason else 0, reason):
             header = SipHeader()
-            header.hName, header.hValue = "Reason", f'SIP;cause={status};text="{_quotable(reason)}"'
+            header.hName, header.hValue = "Reason", value
             prm.txOption.headers.push_back(header)
         with pjsip_operation("hang up"):
             call.hangup(prm)
@@ -271,18 +272,22 @@ class Line:
             self._first_media = True
             self.post(FirstMedia(monotonic()))
 
-    def finish(self, sip_status: int | None = None, reason: str | None = None, *, by_peer: bool = False) -> None:
-        """Post LegEnded, once. Without arguments: with our own status and reason."""
+    def finish(
+        self, sip_status: int | None = None, reason: str | None = None, *, by_peer: bool = False, cause: int = 0
+    ) -> None:
+        """Post LegEnded, once. Without arguments: with our own status and reason. `cause` 0: that of the status."""
         if self._ended:
             return
         self._ended = True
         own_status, own_reason = self._ending or (0, "")
         own_reason = own_reason or "Normal call clearing"
+        status = own_status if sip_status is None else sip_status
         self.post(
             LegEnded(
                 at=monotonic(),
                 by_peer=by_peer,
-                sip_status=own_status if sip_status is None else sip_status,
+                sip_status=status,
+                cause=cause or cause_of(status),
                 reason=own_reason if reason is None else reason,
                 statistics=self.statistics(),
             )
@@ -311,7 +316,8 @@ class Line:
         by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
         if self._announced and by_peer and not self._acknowledged:
             self._acknowledge()  # a peer that sends a BYE has received our answer
-        self.finish(status, peer_reason(prm) or info.lastReason, by_peer=by_peer)
+        why = peer_reason(prm)
+        self.finish(status, why.text or info.lastReason, by_peer=by_peer, cause=why.cause)
 
     def media_changed(self) -> None:
         call = self._call
@@ -389,9 +395,3 @@ class Line:
             now = monotonic()
             if self._announced:
                 self.post(LegHeld(now) if held else LegResumed(now))
-
-
-def _quotable(text: str) -> str:
-    """For a quoted-string (RFC 3261 section 25.1): no control characters, quotes and backslashes escaped."""
-    printable = "".join(character for character in text if character.isprintable())
-    return printable.replace("\\", "\\\\").replace('"', '\\"')

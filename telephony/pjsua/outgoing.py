@@ -76,8 +76,9 @@ class OutgoingLine(Line):
             self._picked_up()
         elif info.state == PJSIP_INV_STATE_DISCONNECTED and not self._answered and self._ending is None:
             self.release()
-            reason = peer_reason(prm) or info.lastReason
-            self.finish(info.lastStatusCode, reason, by_peer=bool(message_behind(prm)))
+            why = peer_reason(prm)
+            by_peer = bool(message_behind(prm))
+            self.finish(info.lastStatusCode, why.text or info.lastReason, by_peer=by_peer, cause=why.cause)
         else:
             if body := _body(prm):
                 self.peer_suppresses_silence = suppresses_silence(body)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from telephony.sip.causes import read_reasons
 from telephony.sip.sdp import SdpError, parse_sdp
 
-__all__ = ["Headers", "IncomingRequest", "parse_invite", "reason_of", "suppresses_silence"]
+__all__ = ["Headers", "IncomingRequest", "PeerReason", "parse_invite", "reason_of", "suppresses_silence"]
 
 _COMPACT = {"f": "from", "t": "to", "i": "call-id", "m": "contact"}  # RFC 3261 section 7.3.3
 _SIP_USER = re.compile(r"""sips?:([^@<>\s"]*)@""", re.IGNORECASE)
 _TEL_USER = re.compile(r"""tel:([^;<>\s"]*)""", re.IGNORECASE)
 _DISPLAY = re.compile(r'^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<')
-_REASON_TEXT = re.compile(r'text\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,\s]+))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
 _FOLD = re.compile(r"\n[ \t]+")
 
@@ -80,16 +80,21 @@ def parse_invite(message: str) -> IncomingRequest:
     )
 
 
-def reason_of(message: str) -> str:
-    """The text of a request's Reason header field (RFC 3326), else its first value, else empty."""
-    for line in _lines(message)[1:]:
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "reason":
-            text = _REASON_TEXT.search(value)
-            if text:
-                return _ESCAPED.sub(r"\1", text.group(1) if text.group(1) is not None else text.group(2))
-            return value.strip()
-    return ""
+@dataclass(frozen=True, slots=True)
+class PeerReason:
+    """`text`: empty if it gives none. `cause`: of Q.850; 0: not said."""
+
+    text: str = ""
+    cause: int = 0
+
+
+def reason_of(message: str) -> PeerReason:
+    """What a message's Reason header fields say (RFC 3326): the first text, else the first value, and the cause."""
+    fields = [line.partition(":") for line in _lines(message)[1:]]
+    values = [value.strip() for name, _, value in fields if name.strip().lower() == "reason"]
+    reasons = list(read_reasons(values))
+    text = next((reason.text for reason in reasons if reason.text), values[0] if values else "")
+    return PeerReason(text, next((reason.cause for reason in reasons if reason.protocol == "Q.850"), 0))
 
 
 def _lines(message: str) -> list[str]:

@@ -222,7 +222,7 @@ async def test_an_outbound_call_that_is_answered(livekit_stack) -> None:
         (608, "Rejected", OutcomeKind.REJECTED),
         (480, "Gone To Lunch", OutcomeKind.NO_ANSWER),
         (408, "Request Timeout", OutcomeKind.NO_ANSWER),
-        (404, "Not Found", OutcomeKind.FAILED),
+        (404, "Not Found", OutcomeKind.INVALID_NUMBER),
         (503, "Service Unavailable", OutcomeKind.FAILED),
     ],
 )

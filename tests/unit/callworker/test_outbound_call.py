@@ -21,6 +21,7 @@ from telephony.call import Direction, LegAcknowledged, LegAnswered
 from telephony.errors import CallLimitReached, LegEndedError
 from telephony.fakes import FakeLeg, statistics
 from telephony.rooms.protocol import LegAudio
+from telephony.sip.causes import cause_of
 from tests.unit.callworker.call_world import INFO, CallWorld
 
 OUT = replace(INFO, direction=Direction.OUTBOUND)
@@ -109,7 +110,10 @@ def test_the_greeting_waits_for_the_first_packet_but_not_for_ever() -> None:
 
 @pytest.mark.parametrize(
     ("sip_status", "outcome"),
-    [(486, "busy"), (600, "busy"), (603, "rejected"), (480, "no_answer"), (408, "no_answer"), (404, "failed")],
+    [
+        *((486, "busy"), (600, "busy"), (603, "rejected"), (480, "no_answer"), (408, "no_answer")),
+        *((404, "invalid_number"), (484, "invalid_number"), (302, "redirected"), (503, "failed")),
+    ],
 )
 def test_who_does_not_answer(sip_status: int, outcome: str) -> None:
     async def script(world: OutboundWorld) -> None:
@@ -119,6 +123,7 @@ def test_who_does_not_answer(sip_status: int, outcome: str) -> None:
 
     world = call(script)
     assert (world.closed.outcome, world.closed.sip_status, world.said()) == (outcome, sip_status, [])
+    assert world.closed.q850_cause == cause_of(sip_status)
     assert world.closed.answered_at is None
 
 

@@ -8,7 +8,7 @@ import pytest
 from edge_world import SDP, WORKER, WORKER_PORT, World, first_request, make_world, sip, statuses, values
 
 from telephony.edge.dialogs import DialogState
-from telephony.edge.hops import Hop
+from telephony.edge.hops import DialAttempted, Hop
 from telephony.edge.protocol import Dial
 from telephony.errors import TelephonyMisuse
 from telephony.sip.parse import Request, Response
@@ -187,6 +187,8 @@ def test_a_refusal_is_acknowledged_here_and_told_with_its_status(world: World, s
     (ack,) = world.to_public()
     assert isinstance(ack, Request)
     assert (ack.method, ack.via.branch, ack.to_tag) == ("ACK", invite.via.branch, "callee")
+    (told,) = [event for event in world.told if isinstance(event, DialAttempted)]
+    assert (told.status, told.cause) == (status, 17)
     (refusal,) = to_worker(world)
     assert (refusal.status, refusal.reason) == (status, "Whatever")
     assert values(refusal, "reason") == ['Q.850;cause=17;text="Busy"']
@@ -324,6 +326,42 @@ def test_a_worker_that_is_lost_leaves_no_phone_ringing_or_talking(world: World) 
     answered(other)
     other.perform(other.core.end_worker_legs("w1", other.now)[1])
     assert requests(other) == [("BYE", "callee")]
+
+
+def reasons(world: World, method: str) -> list[str]:
+    """Reason values of what the called side was sent."""
+    sent = [message for message in world.to_public() if isinstance(message, Request) and message.method == method]
+    return [value for message in sent for value in values(message, "reason")]
+
+
+def test_each_cancel_and_bye_says_why_in_q850(world: World) -> None:
+    invite = dialled(world, replace(DIAL, ring_s=5.0))
+    callee(world, invite, 180)
+    world.tick(5.2)
+    assert reasons(world, "CANCEL") == ['Q.850;cause=19;text="the call was not answered in time"']
+    callee(world, invite, 200, body=SDP)
+    assert reasons(world, "BYE") == ['Q.850;cause=16;text="the call was cancelled"']
+    other = make_world()
+    callee(other, dialled(other), 180)
+    cancel = worker_invite("CANCEL").replace(b"Content-Length", b'Reason: Q.850;cause=16;text="over"\r\nContent-Length')
+    other.worker(cancel)
+    assert reasons(other, "CANCEL") == ['Q.850;cause=16;text="over"']
+    third = make_world()
+    answered(third)
+    third.perform(third.core.end_leg("leg-1", "no owner", third.now))
+    assert reasons(third, "BYE")[0] == 'Q.850;cause=41;text="no owner"'
+
+
+@pytest.mark.parametrize(("silent", "cause"), [(True, 38), (False, 19)])
+def test_the_worker_is_told_the_cause_of_our_own_end(world: World, silent: bool, cause: int) -> None:
+    invite = dialled(world, replace(DIAL, ring_s=33.0))
+    if not silent:
+        callee(world, invite, 180)
+    world.tick(33.2)
+    answer = next(message for message in to_worker(world) if message.status == 408)
+    assert values(answer, "reason")[0].startswith(f"Q.850;cause={cause};")
+    (told,) = [event for event in world.told if isinstance(event, DialAttempted)]
+    assert (told.status, told.cause) == (0, cause)
 
 
 def test_the_gateway_ends_a_call_that_rings(world: World) -> None:

@@ -145,7 +145,10 @@ def test_an_answered_call_of_a_lost_worker_gets_a_bye_until_it_is_answered(world
     assert (sent.hop.ip, sent.hop.port) == ("10.1.2.3", 5060)
     assert (bye.method, bye.uri_text, bye.cseq) == ("BYE", "sip:alice@10.1.2.3:5060", 1041)
     assert (bye.from_tag, bye.to_tag, bye.call_id) == ("bob", "alice", "call-1")
-    assert values(bye, "reason") == ['SIP;cause=500;text="worker lost"']
+    assert values(bye, "reason") == [
+        'Q.850;cause=41;text="worker lost"',
+        'SIP;cause=500;text="worker lost"',
+    ]
     world.tick(4.0)  # timer E: 0.5, 1, 2 s
     assert len(world.to_public()) == 3
     world.caller(world.answer(bye, 200))

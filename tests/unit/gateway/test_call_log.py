@@ -38,7 +38,14 @@ def later(seconds: float) -> datetime:
 
 
 def closed(outcome: Outcome = Outcome.ANSWERED, **more: Any) -> CallClosed:
-    fields = {"ended_by": EndedBy.CALLER, "ended_at": later(65), "end_reason": "hung up", "sip_status": 200, **more}
+    fields = {
+        "ended_by": EndedBy.CALLER,
+        "ended_at": later(65),
+        "end_reason": "hung up",
+        "sip_status": 200,
+        "q850_cause": 16,
+        **more,
+    }
     return CallClosed(call_id="c1", outcome=outcome, **fields)
 
 
@@ -54,7 +61,7 @@ def test_a_conversation_says_who_ended_it_why_and_how_long_it_was() -> None:
     assert lines(OPENED, *TALK, closed()) == [
         {
             "event": "call_ended", "call_id": "c1", "outcome": "answered", "ended_by": "caller", "reason": "hung up",
-            "sip_status": 200, "duration_s": 64.0, "turns": 2,
+            "sip_status": 200, "q850_cause": 16, "duration_s": 64.0, "turns": 2,
         }
     ]  # fmt: skip
 

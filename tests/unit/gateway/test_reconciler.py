@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import wave
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from agent.testing.virtual_clock import run_virtual
 from gateway.control import DigitByInfo, EndLeg, LastWord
 from gateway.dispatch import Dispatcher
+from gateway.end_words import attempt_line
 from gateway.fakes import FakeEdge, FakeWorkers
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
@@ -335,11 +336,15 @@ def test_each_place_that_a_call_was_tried_at_is_in_its_record(tmp_path: Path) ->
         world = World(tmp_path)
         world.take("c1")
         place = Place("udp", "192.0.2.7", 5060, "sip.carrier.example")
-        world.calls.attempted(DialAttempted(leg_id_of("c1"), place, 503, "Service Unavailable", 10.0, 10.25))
+        refused = DialAttempted(leg_id_of("c1"), place, 503, "Service Unavailable", 10.0, 10.25, cause=34)
+        world.calls.attempted(refused)
         world.calls.attempted(DialAttempted("leg-of-nobody", place, 200, "OK", 10.0, 10.1))
         (events,) = [record for record in world.records if isinstance(record, CallEvents)]
         (entry,) = events.events
         assert (events.call_id, entry["type"], entry["host"]) == ("c1", "dial_attempt", "udp:192.0.2.7:5060")
-        assert (entry["status"], entry["took_ms"], entry["t_ms"]) == (503, 250.0, 0.0)
+        assert (entry["status"], entry["q850_cause"], entry["took_ms"], entry["t_ms"]) == (503, 34, 250.0, 0.0)
+        began = datetime.fromisoformat(entry["started_at"])
+        assert (entry["transport"], datetime.now(UTC) - began >= timedelta(seconds=0.25)) == ("udp", True)
+        assert attempt_line(entry) == "tried udp:192.0.2.7:5060: Service Unavailable (SIP 503, Q.850 34)"
 
     run_virtual(main())

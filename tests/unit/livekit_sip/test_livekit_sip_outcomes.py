@@ -11,7 +11,9 @@ KINDS = {
     OutcomeKind.BUSY: [486, 600],
     OutcomeKind.NO_ANSWER: [408, 480],
     OutcomeKind.REJECTED: [403, 433, 603, 607, 608],
-    OutcomeKind.FAILED: [0, 302, 400, 401, 404, 407, 410, 484, 487, 488, 500, 502, 503, 504, 604, 606, 699],
+    OutcomeKind.INVALID_NUMBER: [404, 410, 484, 485, 604],
+    OutcomeKind.REDIRECTED: [300, 301, 302, 380],
+    OutcomeKind.FAILED: [0, 400, 401, 407, 487, 488, 500, 502, 503, 504, 606, 699],
 }
 
 
@@ -41,3 +43,24 @@ def test_outcomes_say_whether_it_went_well() -> None:
     assert not CallOutcome(OutcomeKind.BUSY, 486, "Busy Here").answered
     assert TransferOutcome(OutcomeKind.ANSWERED, 200, "OK").transferred
     assert not TransferOutcome(OutcomeKind.FAILED, 405, "Method Not Allowed").transferred
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "kind"),
+    [
+        (480, 17, OutcomeKind.BUSY),
+        (480, 18, OutcomeKind.NO_ANSWER),
+        (503, 1, OutcomeKind.INVALID_NUMBER),
+        (500, 28, OutcomeKind.INVALID_NUMBER),
+        (603, 17, OutcomeKind.BUSY),
+        (500, 21, OutcomeKind.REJECTED),
+        (480, 34, OutcomeKind.FAILED),
+        (408, 38, OutcomeKind.FAILED),
+        (408, 102, OutcomeKind.NO_ANSWER),  # as much as the status says
+        (407, 21, OutcomeKind.FAILED),
+        (486, 16, OutcomeKind.BUSY),
+        (200, 31, OutcomeKind.ANSWERED),
+    ],
+)
+def test_a_cause_says_more_than_a_status(status: int, cause: int, kind: OutcomeKind) -> None:
+    assert outcome_kind(status, cause=cause) is kind

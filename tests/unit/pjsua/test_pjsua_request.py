@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.pjsua.request import Headers, parse_invite, reason_of
+from telephony.pjsua.request import Headers, PeerReason, parse_invite, reason_of
 
 INVITE = (
     "INVITE sip:+15550100@127.0.0.1:5070;transport=udp SIP/2.0\r\n"
@@ -61,15 +61,18 @@ def test_no_text_breaks_the_parser(text: str):
 
 
 @pytest.mark.parametrize(
-    ("field", "reason"),
+    ("field", "text", "cause"),
     [
-        ('Reason: Q.850;cause=16;text="Normal \\"clearing\\""', 'Normal "clearing"'),
-        ("reason: SIP ;cause=200 ;text=Moved", "Moved"),
-        ("Reason: Q.850;cause=16", "Q.850;cause=16"),
-        ("Subject: text=no", ""),
+        ('Reason: Q.850;cause=16;text="Normal \\"clearing\\""', 'Normal "clearing"', 16),
+        ("reason: SIP ;cause=200 ;text=Moved", "Moved", 0),
+        ("Reason: Q.850;cause=16", "Q.850;cause=16", 16),
+        ('Reason: SIP;cause=486;text="Busy, really", q.850;cause=17', "Busy, really", 17),
+        ("Reason: SIP;cause=480\r\nReason: Q.850 ; cause=19;text=away", "away", 19),
+        ("Subject: text=no", "", 0),
     ],
 )
-def test_reasons(field: str, reason: str):
+def test_reasons(field: str, text: str, cause: int):
+    reason = PeerReason(text, cause)
     assert reason_of(f"BYE sip:x@y SIP/2.0\r\n{field}\r\n\r\nReason: body") == reason
 
 

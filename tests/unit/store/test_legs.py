@@ -89,7 +89,8 @@ async def test_legs_come_in_the_order_in_which_they_began(store: CallStore) -> N
         leg_id="c1-2", call_id="c1", role=LegRole.HUMAN, direction=Direction.OUTBOUND, trunk="desk",
         called="sip:human@desk.example", caller="+15550100", started_at=START + timedelta(seconds=10),
         sip_call_id="c1-2@us", worker="w2", answered_at=START + timedelta(seconds=15),
-        ended_at=START + timedelta(seconds=30), outcome=Outcome.ANSWERED, sip_status=200, ended_by=EndedBy.HUMAN,
+        ended_at=START + timedelta(seconds=30), outcome=Outcome.ANSWERED, sip_status=200, q850_cause=31,
+        ended_by=EndedBy.HUMAN,
         end_reason="the human hung up", media=MEDIA, first_rtp_ms=20.0, media_alarms=leg_closed().media_alarms,
     )  # fmt: skip
     assert legs[2].outcome is None  # its own end is still to come, whatever became of the call

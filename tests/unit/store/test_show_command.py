@@ -36,7 +36,9 @@ def config(tmp_path: Path) -> str:
 
 def test_the_transcript(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "c1", "--config", config]) == 0
-    assert f"    3.50  caller: {SAID}\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"    3.50  caller: {SAID}\n" in shown
+    assert shown.endswith("  answered (SIP 200, Q.850 31), ended by the caller: caller hung up\n")
 
 
 def test_the_picture(config: str, tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""How a call ended, and where it was tried before, in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["attempt_line", "end_line"]
+
+
+def end_line(end: Mapping[str, Any]) -> str:
+    """`end`: of a record, or of `call.ended`."""
+    return f"{end['outcome']}{_numbers(end)}, ended by the {end['ended_by']}: {end['end_reason']}"
+
+
+def attempt_line(attempt: Mapping[str, Any]) -> str:
+    """`attempt`: an event `dial_attempt`."""
+    return f"tried {attempt['host']}: {attempt['reason']}{_numbers({'sip_status': attempt['status'], **attempt})}"
+
+
+def _numbers(end: Mapping[str, Any]) -> str:
+    named = (("SIP", end.get("sip_status")), ("Q.850", end.get("q850_cause")))
+    said = ", ".join(f"{name} {number}" for name, number in named if number)
+    return f" ({said})" if said else ""
