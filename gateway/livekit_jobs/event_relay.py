@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from agent.events import SessionClosed, SessionEvent
+from gateway.livekit.agent_events import EVENT_TOPIC
 from telephony.livekit.errors import LiveKitError
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["EVENT_TOPIC", "EventRelay", "packet_of"]
+__all__ = ["EventRelay", "packet_of"]
 
-EVENT_TOPIC = "trunkline.event"
 RESEND_LIMIT_S = 10.0  # as long as a connection may take to be resumed
 RESEND_PAUSE_S = 0.2
 log = structlog.get_logger(__name__)

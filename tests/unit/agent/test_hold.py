@@ -1,4 +1,4 @@
-"""A caller who puts us on hold: nothing is heard or said, nothing counts, and the conversation goes on afterwards."""
+"""A caller puts the call on hold and comes back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from typing import ClassVar
 
 import pytest
+from hold_calls import Greeter, Slow, hold, said, tool_call
 from phone import Phone, call
 
 from agent import Agent, DigitEntry, RunContext, function_tool
@@ -19,88 +20,7 @@ from agent.events import (
     UserStartedSpeaking,
     UserTurnEnded,
 )
-from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn
-from agent.turns.hold import GoOn, HeldTooLong, Hold, OpenQuestion, StandStill
-
-
-class Greeter(Agent):
-    """You are kind."""
-
-    greeting = "Hello, how can I help?"
-
-
-def tool_call(name: str, arguments: str = "{}") -> ToolCall:
-    return ToolCall("c1", name, arguments)
-
-
-async def hold(phone: Phone, ms: float, *, music: bool = False) -> None:
-    """On hold for so long; `music` comes from the caller's side meanwhile."""
-    phone.session.on_hold(phone.now)
-    await phone.wait(20)
-    played = phone.room.output.played_ms
-    if music:
-        await phone.speak(ms - 20)
-    else:
-        await phone.wait(ms - 20)
-    assert phone.room.output.played_ms == played, "something was said to nobody"
-    phone.session.on_resume(phone.now)
-
-
-def said(phone: Phone) -> list[tuple[str, str]]:
-    return [(message.text, message.kind) for message in phone.of(AgentMessage)]
-
-
-# --- the pure machine -------------------------------------------------------------------------------------------------
-
-
-def test_the_machine_stands_still_once_and_goes_on_once():
-    machine = Hold(max_hold_ms=600_000)
-    assert machine.deadline is None
-    assert machine.resumed(1.0) == ()
-    assert machine.held(5.0) == (StandStill(5.0),)
-    assert machine.held(6.0) == ()
-    assert machine.deadline == 605.0
-    assert machine.tick(604.9) == ()
-    assert machine.resumed(75.0) == (GoOn(75.0, 70_000.0, greet=False),)
-    machine.met = True
-    machine.held(80.0)
-    assert machine.resumed(81.0) == (GoOn(81.0, 1000.0, greet=True),)
-
-
-def test_the_machine_gives_a_caller_up_once():
-    machine = Hold(max_hold_ms=600_000)
-    machine.held(5.0)
-    assert machine.tick(605.0) == (HeldTooLong(605.0),)
-    assert machine.tick(606.0) == ()
-    assert machine.resumed(607.0) == ()
-    assert Hold(max_hold_ms=None).held(5.0)
-    unlimited = Hold(max_hold_ms=None)
-    unlimited.held(5.0)
-    assert unlimited.deadline is None
-
-
-@pytest.mark.parametrize(
-    ("texts", "open_question"),
-    [
-        (["Hello, how can I help?"], "Hello, how can I help?"),
-        (["Fine. Which day would you like?"], "Which day would you like?"),
-        (["Which day?", "One moment."], "Which day?"),
-        (["You are booked."], ""),
-        (["好的。您几位？"], "您几位？"),
-        (['He asked "when?"'], 'He asked "when?"'),
-    ],
-)
-def test_what_is_asked_and_not_answered(texts, open_question):
-    question = OpenQuestion()
-    for text in texts:
-        question.agent_said(text)
-    assert question.text == open_question
-    question.answered()
-    assert question.text == ""
-
-
-# --- in a call --------------------------------------------------------------------------------------------------------
 
 
 def test_a_caller_who_holds_is_not_silent_and_hears_the_open_question_again():
@@ -157,21 +77,6 @@ def test_what_was_being_said_is_cut_and_taken_up_at_its_sentence():
     # The model is told of one answer, heard whole.
     assert [message.text for message in phone.session.history][1:] == [reply, "I'm here."]
     assert not any(message.interrupted for message in phone.session.history)
-
-
-def test_who_hangs_up_on_hold_has_heard_what_was_heard_before():
-    async def script(phone: Phone) -> None:
-        await phone.wait(200)
-        await phone.speak(600, 2000)
-        phone.session.on_hold(phone.now)
-        await phone.wait(5000)
-        phone.session.leg_ended()
-        await phone.closed()
-
-    phone = call(script, llm=FakeLLM("You have a table. It is booked for seven in the evening."))
-    [cut] = phone.of(AgentMessage)
-    assert phone.session.history[-1].text == cut.text
-    assert phone.session.history[-1].interrupted
 
 
 def test_speech_is_cut_anew_when_the_caller_interrupts_after_the_hold():
@@ -241,20 +146,6 @@ def test_words_before_the_hold_are_answered_after_it():
     assert said(phone) == [("I'm here.", "canned"), ("Until nine.", "reply")]
 
 
-def test_who_holds_too_long_is_given_up_without_a_word():
-    async def script(phone: Phone) -> None:
-        await phone.wait(3000)
-        phone.session.on_hold(phone.now)
-        await phone.closed()
-
-    phone = call(script, Greeter(), max_hold_ms=600_000)
-    assert phone.events[-1].reason == "held_too_long"
-    [(reason, at)] = phone.call.hung_up
-    assert reason == "held_too_long"
-    assert at - phone.one(CallerHeld).at == pytest.approx(600.0, abs=0.1)
-    assert said(phone) == [("Hello, how can I help?", "greeting")]
-
-
 @pytest.mark.parametrize(("words", "kinds"), [("", []), ("There you are.", ["There you are."])])
 def test_a_persona_changes_the_welcome_or_does_without(words, kinds):
     class Mine(Agent):
@@ -315,71 +206,6 @@ def test_a_key_pressed_before_the_hold_waits_for_its_successors():
         await phone.wait(100)
 
     assert call(script, Menu()).one(UserMessage).text == "123"
-
-
-class Slow(Agent):
-    @function_tool
-    async def look_up(self, ctx: RunContext) -> str:
-        """Look it up."""
-        await asyncio.sleep(8)
-        return "seven"
-
-
-def test_nobody_is_asked_for_a_moment_on_hold():
-    async def script(phone: Phone) -> None:
-        await phone.wait(200)
-        await phone.speak(600, 700)
-        await hold(phone, 20_000)
-        await phone.wait(3000)
-
-    phone = call(script, Slow(), llm=FakeLLM(ModelTurn((tool_call("look_up"),)), "At seven."))
-    assert said(phone) == [("I'm here.", "canned"), ("At seven.", "reply")]
-
-
-def test_a_goodbye_waits_for_a_caller_who_holds():
-    async def script(phone: Phone) -> None:
-        await phone.wait(200)
-        await phone.speak(600, 700)
-        await hold(phone, 30_000)
-        assert phone.call.hung_up == []
-        await phone.closed()
-
-    model = FakeLLM(ModelTurn(("You are booked. ", tool_call("end_call", '{"farewell": "Goodbye."}')), first_ms=2000))
-    phone = call(script, llm=model)
-    assert [text for text, _ in said(phone)] == ["You are booked.", "Goodbye."]
-    assert len(phone.call.hung_up) == 1
-    assert phone.events[-1].reason == "agent_ended"
-
-
-def test_a_goodbye_does_not_wait_for_ever():
-    async def script(phone: Phone) -> None:
-        await phone.wait(200)
-        await phone.speak(600, 700)
-        phone.session.on_hold(phone.now)
-        await phone.closed()
-
-    model = FakeLLM(ModelTurn((tool_call("end_call", '{"farewell": "Goodbye."}'),), first_ms=2000))
-    phone = call(script, llm=model, max_hold_ms=60_000)
-    assert phone.of(AgentMessage) == []
-    [(_, at)] = phone.call.hung_up
-    assert at - phone.one(CallerHeld).at == pytest.approx(60.0, abs=0.1)
-
-
-@pytest.mark.parametrize("reason", ["drained", "max_length"])
-def test_an_end_that_is_not_the_conversations_does_not_wait(reason):
-    async def script(phone: Phone) -> None:
-        await phone.wait(3000)
-        phone.session.on_hold(phone.now)
-        await phone.wait(1000)
-        if reason == "drained":
-            await phone.session.drain()
-        await phone.closed()
-
-    phone = call(script, Greeter(), max_call_ms=20_000)
-    assert phone.events[-1].reason == reason
-    [(_, at)] = phone.call.hung_up
-    assert at - phone.began_at == pytest.approx(4.0 if reason == "drained" else 20.0, abs=0.1)
-    assert len(phone.of(AgentMessage)) == 1
 
 
 def test_a_tool_that_asks_the_caller_asks_again():

@@ -47,12 +47,12 @@ def closed(call_id: str = "c1", outcome: Outcome = Outcome.ANSWERED) -> CallClos
 
 
 class World:
-    """Summaries whose deliveries end in `put`."""
+    """Summaries whose deliveries end in `put`, unless `hooks` get them."""
 
-    def __init__(self, read: Any = None, **how: Any) -> None:
+    def __init__(self, read: Any = None, hooks: Webhooks | None = None, **how: Any) -> None:
         self.put: list[Delivery] = []
-        self.clock = 1000.0
-        self.summaries = CallSummaries(URL, read or self.read, self.put.append, now=lambda: self.clock, **how)
+        put = self.put.append if hooks is None else hooks.put
+        self.summaries = CallSummaries(URL, read or self.read, put, now=lambda: 1000.0, **how)
 
     async def read(self, call_id: str) -> CallDetail | None:
         return detail(call_id=call_id)
@@ -126,8 +126,7 @@ async def test_a_summary_outlives_the_gateway_that_waited_for_its_words(store: C
     settings = (SummarySettings(url=URL).as_webhook(),)
     poster = FakePoster()
     hooks = Webhooks(settings, store.deliveries, poster, now=lambda: 1000.0)
-    world = World()
-    world.summaries._put = hooks.put
+    world = World(hooks=hooks)
     world.summaries.observe(closed())
     async with asyncio.timeout(5):
         while await store.deliveries.waiting() != {URL: 1}:
