@@ -20,8 +20,8 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
 from gateway.edge_settings import edge_settings
-from gateway.events.catalogue import EventType
 from gateway.events.hub import EventHub
+from gateway.events.kinds import EVENTS, EventType
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
@@ -171,7 +171,10 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
 
 
 def tell_of_trunk(events: EventHub, changed: TrunkChanged) -> None:
-    events.tell(EventType(f"trunk.{changed.what}"), {"trunk": changed.trunk, "detail": changed.text})
+    place = changed.place
+    host = None if place is None else f"{place.transport}:{place.ip}:{place.port}"
+    kind = EVENTS[EventType(f"trunk.{changed.what}")]
+    events.tell(kind.model_validate({"trunk": changed.trunk, "detail": changed.text, "host": host}))
 
 
 def _make_edge(settings: Settings, admission: Admission, calls: Reconciler, events: EventHub) -> Edge:

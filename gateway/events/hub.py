@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from gateway.events.catalogue import Event, EventType
+from gateway.events.catalogue import Event
+from gateway.events.kinds import EventData
 from gateway.events.stream import EventStream
 from gateway.events.translate import Translator, lost_call
 from gateway.live_calls import CallFact
@@ -40,19 +40,18 @@ class EventHub:
     def observe(self, message: RecordMessage, facts: Sequence[CallFact]) -> None:
         """A record message, and its meaning for calls. Never raises: a listener must not affect a call."""
         try:
-            for draft in self._translator.drafts(message, facts):
-                self.tell(draft.type, draft.data, draft.call_id)
+            for data in self._translator.events(message, facts):
+                self.tell(data)
         except Exception as error:
             log.error("event_not_told", error=repr(error), exc_info=error)
 
     def were_lost(self, calls: Sequence[CallRecord]) -> None:
         """Calls of a gateway that died, found at the start."""
         for call in calls:
-            draft = lost_call(call)
-            self.tell(draft.type, draft.data, draft.call_id)
+            self.tell(lost_call(call))
 
-    def tell(self, event_type: EventType, data: Mapping[str, Any], call_id: str = "") -> None:
-        event = Event(self._next_id(), event_type, datetime.fromtimestamp(self._ms / 1000, UTC), call_id, data)
+    def tell(self, data: EventData) -> None:
+        event = Event(self._next_id(), datetime.fromtimestamp(self._ms / 1000, UTC), data)
         text = event.to_json()
         self.stream.publish(event, text)
         if self._deliver is not None:

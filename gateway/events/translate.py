@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.events.catalogue import EventType
+from pydantic import ValidationError
+
+from gateway.events import kinds
+from gateway.events.kinds import EventData
 from gateway.live_calls import CallAnswered, CallEnded, CallFact
 from gateway.record import (
     CallClosed,
@@ -20,83 +22,76 @@ from gateway.record import (
 )
 from telephony.call import Direction, EndedBy
 
-__all__ = ["Draft", "Translator", "lost_call"]
+__all__ = ["Translator", "lost_call"]
 
 _TEXT_LIMIT = 8_000  # characters of one turn or result; the record has all of it
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An event without its id and time."""
-
-    type: EventType
-    call_id: str
-    data: Mapping[str, Any]
-
-
 class Translator:
-    """`drafts` gets every record message in order, with the registry's result for it, where
+    """`events` gets every record message in order, with the registry's result for it, where
     an answer and an end are reported once."""
 
     def __init__(self) -> None:
         self._going_on: dict[str, dict[str, Any]] = {}  # call id -> who called whom
 
-    def drafts(self, message: RecordMessage, facts: Sequence[CallFact]) -> list[Draft]:
+    def events(self, message: RecordMessage, facts: Sequence[CallFact]) -> list[EventData]:
         made = list(self._of_message(message))
         made += [self._of_fact(fact, message) for fact in facts]
         made += _recording(message)
         return made
 
-    def _of_message(self, message: RecordMessage) -> Iterator[Draft]:
+    def _of_message(self, message: RecordMessage) -> Iterator[EventData]:
         match message:
             case CallOpened() if message.call_id not in self._going_on:
                 self._going_on[message.call_id] = parties = _parties(message)
-                inbound = message.direction is Direction.INBOUND
-                began = {"started_at": message.started_at.isoformat()}
-                yield Draft(
-                    EventType.CALL_RINGING if inbound else EventType.CALL_QUEUED, message.call_id, parties | began
-                )
+                if message.direction is Direction.INBOUND:
+                    yield kinds.CallRinging(**parties, started_at=message.started_at)
+                else:
+                    yield kinds.CallQueued(**parties, started_at=message.started_at)
             case CallEvents():
                 for event in message.events:
-                    yield from _of_session(message.call_id, event)
+                    yield from self._of_session(message.call_id, event)
             case TransferBegan():
-                data = {"transfer_id": message.transfer_id, "kind": message.kind, "target": message.target}
-                yield Draft(EventType.TRANSFER_STARTED, message.call_id, {"call_id": message.call_id, **data})
+                yield kinds.TransferStarted(
+                    call_id=message.call_id, transfer_id=message.transfer_id, kind=message.kind, target=message.target
+                )
             case TransferEnded():
-                ended: dict[str, Any] = {
-                    "transfer_id": message.transfer_id,
-                    "outcome": message.outcome,
-                    "sip_status": message.sip_status,
-                    "reason": message.reason,
-                }
-                yield Draft(EventType.TRANSFER_ENDED, message.call_id, {"call_id": message.call_id, **ended})
+                yield kinds.TransferEnded(
+                    call_id=message.call_id, transfer_id=message.transfer_id, outcome=message.outcome,
+                    sip_status=message.sip_status, reason=message.reason,
+                )  # fmt: skip
 
-    def _of_fact(self, fact: CallFact, message: RecordMessage) -> Draft:
+    def _of_session(self, call_id: str, event: Mapping[str, Any]) -> Iterable[EventData]:
+        make = _SESSION.get(str(event.get("type")))
+        if make is None:
+            return ()
+        try:
+            return (make(self._going_on.get(call_id) or {"call_id": call_id}, event),)
+        except (KeyError, ValueError, TypeError, ValidationError):  # an event of another version
+            return ()
+
+    def _of_fact(self, fact: CallFact, message: RecordMessage) -> EventData:
         if isinstance(fact, CallAnswered):
             parties = self._going_on.get(fact.call_id, {"call_id": fact.call_id})
-            return Draft(EventType.CALL_ANSWERED, fact.call_id, parties | {"after_s": round(fact.after_s, 3)})
-        return Draft(EventType.CALL_ENDED, fact.call_id, self._end(fact, message))
+            return kinds.CallAnswered(**parties, after_s=round(fact.after_s, 3))
+        return self._end(fact, message)
 
-    def _end(self, fact: CallEnded, message: RecordMessage) -> dict[str, Any]:
+    def _end(self, fact: CallEnded, message: RecordMessage) -> EventData:
         parties = self._going_on.pop(fact.call_id, None)
         if parties is None:
             parties = _parties(message) if isinstance(message, CallRecord) else {"call_id": fact.call_id}
-        return parties | {
-            "outcome": fact.outcome,
-            "ended_by": fact.ended_by,
-            "end_reason": fact.reason,
-            "sip_status": fact.sip_status,
-            "q850_cause": fact.q850_cause,
-            "duration_s": fact.duration_s,
-            "attempts": fact.attempts,
-        }
+        return kinds.CallEnded(
+            **parties, outcome=fact.outcome, ended_by=fact.ended_by, end_reason=fact.reason, sip_status=fact.sip_status,
+            q850_cause=fact.q850_cause, duration_s=fact.duration_s, attempts=fact.attempts,
+        )  # fmt: skip
 
 
-def lost_call(call: CallRecord) -> Draft:
+def lost_call(call: CallRecord) -> EventData:
     """The end of a call whose gateway died."""
-    end = {"outcome": Outcome.GATEWAY_LOST, "ended_by": EndedBy.SYSTEM, "end_reason": "gateway_lost"}
-    unknown = {"sip_status": None, "q850_cause": None, "duration_s": None, "attempts": call.attempts}
-    return Draft(EventType.CALL_ENDED, call.call_id, _parties(call) | end | unknown)
+    return kinds.CallEnded(
+        **_parties(call), outcome=Outcome.GATEWAY_LOST, ended_by=EndedBy.SYSTEM, end_reason="gateway_lost",
+        attempts=call.attempts,
+    )  # fmt: skip
 
 
 def _parties(message: CallOpened | CallRecord) -> dict[str, Any]:
@@ -110,47 +105,66 @@ def _parties(message: CallOpened | CallRecord) -> dict[str, Any]:
     }
 
 
-def _recording(message: RecordMessage) -> list[Draft]:
+def _recording(message: RecordMessage) -> list[EventData]:
     if not isinstance(message, CallClosed | CallRecord) or message.recording is None or not message.recording.path:
         return []
-    data = {
-        "call_id": message.call_id,
-        "duration_ms": message.recording.duration_ms,
-        "url": f"/v1/calls/{message.call_id}/recording",
-    }
-    return [Draft(EventType.RECORDING_READY, message.call_id, data)]
+    url = f"/v1/calls/{message.call_id}/recording"
+    return [kinds.RecordingReady(call_id=message.call_id, duration_ms=message.recording.duration_ms, url=url)]
 
 
-def _of_session(call_id: str, event: Mapping[str, Any]) -> Iterable[Draft]:
-    made = _SESSION.get(str(event.get("type")))
-    if made is None:
-        return ()
-    event_type, data = made
-    try:
-        return (Draft(event_type, call_id, {"call_id": call_id, "t_ms": event["t_ms"], **data(event)}),)
-    except (KeyError, ValueError):  # an event of another version
-        return ()
+def _caller_turn(call_id: str, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallTurn(
+        call_id=call_id, t_ms=event["t_ms"], speaker="caller", text=event["text"][:_TEXT_LIMIT], source=event["source"]
+    )
 
 
-def _caller_turn(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {"speaker": "caller", "text": event["text"][:_TEXT_LIMIT], "source": event["source"]}
+def _agent_turn(call_id: str, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallTurn(
+        call_id=call_id, t_ms=event["t_ms"], speaker="agent", text=event["text"][:_TEXT_LIMIT],
+        interrupted=event["interrupted"], kind=event["kind"],
+    )  # fmt: skip
 
 
-def _agent_turn(event: Mapping[str, Any]) -> dict[str, Any]:
-    said = {"text": event["text"][:_TEXT_LIMIT], "interrupted": event["interrupted"], "kind": event["kind"]}
-    return {"speaker": "agent", **said}
+def _tool(call_id: str, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallTool(
+        call_id=call_id, t_ms=event["t_ms"], name=event["name"], output=event["output"][:_TEXT_LIMIT],
+        is_error=event["is_error"], duration_ms=event["duration_ms"],
+    )  # fmt: skip
 
 
-def _tool(event: Mapping[str, Any]) -> dict[str, Any]:
-    output = {"output": event["output"][:_TEXT_LIMIT], "is_error": event["is_error"]}
-    return {"name": event["name"], **output, "duration_ms": event["duration_ms"]}
+def _digit(call_id: str, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallDigit(call_id=call_id, t_ms=event["t_ms"], digit=event["digit"])
 
 
-_SESSION: Mapping[str, tuple[EventType, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
-    "user_message": (EventType.CALL_TURN, _caller_turn),
-    "agent_message": (EventType.CALL_TURN, _agent_turn),
-    "ringing": (EventType.CALL_RINGING, lambda event: {"sip_status": int(event["detail"])}),
-    "digit_received": (EventType.CALL_DIGIT, lambda event: {"digit": event["digit"]}),
-    "function_call_output": (EventType.CALL_TOOL, _tool),
-    "agent_handoff": (EventType.CALL_HANDOFF, lambda event: {"from": event["from_persona"], "to": event["to_persona"]}),
+def _handoff(call_id: str, event: Mapping[str, Any]) -> EventData:
+    said = {"from": event["from_persona"], "to": event["to_persona"]}
+    return kinds.CallHandoff.model_validate({"call_id": call_id, "t_ms": event["t_ms"], **said})
+
+
+def _answered_by(call_id: str, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallAnsweredBy(call_id=call_id, t_ms=event["t_ms"], answered_by=event["answered_by"])
+
+
+Parties = Mapping[str, Any]
+
+
+def _alone(
+    make: Callable[[str, Mapping[str, Any]], EventData],
+) -> Callable[[Parties, Mapping[str, Any]], EventData]:
+    """For kinds that say no more about the call than its id."""
+    return lambda parties, event: make(parties["call_id"], event)
+
+
+def _ringing(parties: Parties, event: Mapping[str, Any]) -> EventData:
+    return kinds.CallRinging(**parties, sip_status=int(event["detail"]))
+
+
+_SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
+    "user_message": _alone(_caller_turn),
+    "agent_message": _alone(_agent_turn),
+    "ringing": _ringing,
+    "answered_by": _alone(_answered_by),
+    "digit_received": _alone(_digit),
+    "function_call_output": _alone(_tool),
+    "agent_handoff": _alone(_handoff),
 }

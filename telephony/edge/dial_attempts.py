@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
-from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic
+from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic, TrunkChanged
 from telephony.edge.protocol import Dial
 from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_public import request_to_public
@@ -27,6 +27,8 @@ __all__ = ["DialAttempts", "route_set"]
 
 _ELSEWHERE = "tried elsewhere by now"
 _OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they are of the place
+# The trunk did its part: busy, absent, declined, no such number.
+_CALLEE_SAYS = frozenset({404, 410, 480, 484, 486, 487, 600, 603, 604, 607, 608})
 
 
 class DialAttempts:
@@ -150,17 +152,21 @@ class DialAttempts:
             self._context.failed_places.failed(attempt.place, now, retry_after_s)
         elif attempt.heard:
             self._context.failed_places.worked(attempt.place)
+        refused: list[Action] = []
         if (status == 0 or status >= 300) and not asked.cancelled:
             kept = self._context.trunk_refusals.get(attempt.dial.trunk)
             if kept is not None:
                 kept.append(Refusal(now, attempt.place, status, reason[:100]))
+                if status not in _CALLEE_SAYS:
+                    text = f"{status} {reason[:100]}".strip() if status else f"no answer: {reason[:100]}"
+                    refused.append(TrunkChanged(attempt.dial.trunk, "refused", text, attempt.place))
         if not cause:
             cause = cause_of(status) if status else NORMAL if asked.cancelled else OUT_OF_ORDER
         leg_id = asked.dialog.leg_id
         failed = silent or 500 <= status < 600 or (status == 408 and not rang)
         trunk = attempt.dial.trunk
         told = DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now, trunk, failed, cause)
-        return [told]
+        return [told, *refused]
 
     # Requests of the edge's own
 

@@ -133,12 +133,13 @@ class DialAttempted:
 
 @dataclass(frozen=True, slots=True)
 class TrunkChanged:
-    """`what`: "registered" (again, after it was not), "not_registered" (any more, or a try has failed), "host_up" or
-    "host_down"; `text` says more."""
+    """`what`: "registered" (again, after it was not), "registration_failed" (a try), "unregistered" (at the end), a
+    host "up" or "down" (by OPTIONS), or "refused" (it did not take a call of ours); `text` says more."""
 
     trunk: str
-    what: Literal["registered", "not_registered", "host_up", "host_down"]
+    what: Literal["registered", "registration_failed", "unregistered", "up", "down", "refused"]
     text: str
+    place: Place | None = None  # which host
 
 
 Action = (

@@ -221,8 +221,9 @@ class TrunkSide:
         log.warning(
             "trunk_host_changed", trunk=name, host=f"{sent.place.ip}:{sent.place.port}", state=reachability.value
         )
-        what: Literal["host_up", "host_down"] = "host_up" if reachability is Reachability.UP else "host_down"
-        return [TrunkChanged(name, what, f"host {sent.place.ip}:{sent.place.port} is {reachability.value}")]
+        what: Literal["up", "down"] = "up" if reachability is Reachability.UP else "down"
+        text = f"host {sent.place.ip}:{sent.place.port} is {reachability.value}"
+        return [TrunkChanged(name, what, text, sent.place)]
 
     # Sending
 
@@ -233,8 +234,10 @@ class TrunkSide:
                 status = action.status
                 well = status.registered_until > now and not status.reason
                 text = "registered" if well else status.reason or "not registered"
-                what: Literal["registered", "not_registered"] = "registered" if well else "not_registered"
                 log.info("trunk_registration_changed", trunk=side.trunk.name, state=status.state.value, text=text)
+                what: Literal["registered", "registration_failed", "unregistered"] = "registered"
+                if not well:
+                    what = "registration_failed" if status.reason else "unregistered"
                 actions.append(TrunkChanged(side.trunk.name, what, text))
             else:
                 actions += self._register(side, action, now)

@@ -9,7 +9,7 @@ from edge_world import SDP, World, first_request, make_world
 from test_edge_dialing import CALLEE, DIAL, dialled, state, to_worker, worker_invite
 
 from telephony.edge.dialogs import DialogState
-from telephony.edge.hops import DialAttempted, Hop
+from telephony.edge.hops import DialAttempted, Hop, TrunkChanged
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials, read_parameters
 from telephony.sip.parse import Request
@@ -137,6 +137,18 @@ def test_the_next_place_answers_and_each_attempt_is_told(world: World) -> None:
     said(world, again, 200, hop=SECOND, body=SDP)
     assert [answer.status for answer in to_worker(world)] == [180, 200]
     assert [(ip, status) for ip, status, _ in attempts(world)] == [("10.9.9.9", 503), ("10.9.9.8", 200)]
+
+
+@pytest.mark.parametrize(("status", "refused"), [(503, 1), (403, 1), (488, 1), (486, 0), (404, 0), (603, 0)])
+def test_a_trunk_that_takes_no_call_is_told_of_and_a_callee_who_takes_none_is_not(
+    world: World, status: int, refused: int
+) -> None:
+    said(world, dialled(world, DIAL), status)
+    told = [told for told in world.told if isinstance(told, TrunkChanged)]
+    assert [(each.trunk, each.what, each.place) for each in told] == [
+        (DIAL.trunk, "refused", DIAL.places[0]) for _ in range(refused)
+    ]
+    assert all(each.text.startswith(str(status)) for each in told)
 
 
 @pytest.mark.parametrize("status", [486, 600, 603, 404, 403, 488])

@@ -10,6 +10,8 @@ import pytest
 from agent.events import DigitReceived, FunctionCallOutput
 from gateway.events.catalogue import Event, EventType, matches
 from gateway.events.hub import EventHub
+from gateway.events.kinds import EVENTS, CallHandoff
+from gateway.events.reference import example, with_catalogue
 from gateway.live_calls import LiveCalls
 from gateway.record import CallEvents, Outcome, WorkerLost, event_on_axis, opened_part
 from gateway.record_flow import RecordFlow
@@ -56,6 +58,20 @@ def test_an_answer_and_an_end_are_told_once() -> None:
     told.flow.put(closed(recording=None))
     told.flow.put(WorkerLost(call_ids=("c1",), at=START))
     assert told.types == ["call.ringing", "call.answered", "call.ended"]
+
+
+def test_an_outbound_call_rings_with_who_calls_whom_and_says_who_answered() -> None:
+    told = Told()
+    told.flow.put(opened(direction=Direction.OUTBOUND))
+    came = (
+        {"type": "ringing", "t_ms": 0.0, "detail": "183"},
+        {"type": "answered_by", "t_ms": 900.0, "answered_by": "ivr"},
+    )
+    told.flow.put(CallEvents(call_id="c1", events=came))
+    assert told.types == ["call.queued", "call.ringing", "call.answered_by"]
+    ringing, answered_by = told.events[1]["data"], told.events[2]["data"]
+    assert (ringing["called"], ringing["persona"], ringing["sip_status"]) == ("+15550100", "clinic.Reception", 183)
+    assert answered_by == {"call_id": "c1", "t_ms": 900.0, "answered_by": "ivr"}
 
 
 def test_outbound_calls_are_queued_and_lost_ones_end() -> None:
@@ -112,16 +128,17 @@ def test_ids_are_in_the_order_of_time_also_when_the_clock_is_set_back() -> None:
     ids: list[str] = []
     hub = EventHub(deliver=lambda event, _: ids.append(event.id), now_ms=lambda: next(times))
     for _ in range(3):
-        hub.tell(EventType.CALL_ENDED, {})
+        hub.tell(example(EventType.CALL_ENDED))
     assert ids == sorted(set(ids))
     assert len(ids) == 3
 
 
 def test_on_the_wire_it_is_what_standard_webhooks_ask_for() -> None:
     at = datetime(2026, 11, 27, 20, 0, 0, 123456, tzinfo=UTC)
-    event = Event("id1", EventType.CALL_ENDED, at, "c1", {"call_id": "c1", "text": "héllo"})
+    event = Event("id1", at, CallHandoff.model_validate({"call_id": "c1", "t_ms": 1.5, "from": "héllo", "to": "b"}))
     assert event.to_json() == (
-        '{"id":"id1","type":"call.ended","timestamp":"2026-11-27T20:00:00.123Z","data":{"call_id":"c1","text":"héllo"}}'
+        '{"id":"id1","type":"call.handoff","timestamp":"2026-11-27T20:00:00.123Z",'
+        '"data":{"call_id":"c1","t_ms":1.5,"from":"héllo","to":"b"}}'
     )
 
 
@@ -132,9 +149,19 @@ def test_patterns(patterns: list[str], expected: bool) -> None:
     assert matches("call.ended", patterns) is expected
 
 
-def test_every_event_is_in_the_docs() -> None:
+def test_the_docs_have_the_catalogue_as_it_is() -> None:
+    """If not: `python -m gateway.events`."""
     page = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
-    assert [event for event in EventType if f"`{event}`" not in page] == []
+    assert with_catalogue(page) == page
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_each_kind_has_an_example_and_says_when_it_is_told_and_what_it_holds(kind: EventType) -> None:
+    model = EVENTS[kind]
+    sent = json.loads(Event("id1", START, example(kind)).to_json())
+    assert (sent["type"], sent["data"]) == (kind, dict(model.example))
+    assert model.__doc__ and model.__doc__ != EVENTS[EventType.CALL_QUEUED].__base__.__doc__
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
 
 
 def test_records_of_calls_that_are_over_are_forgotten() -> None:

@@ -10,6 +10,7 @@ import pytest
 from gateway.config.webhooks import WebhookSettings
 from gateway.events.catalogue import Event, EventType
 from gateway.events.posting import Answer, FakePoster
+from gateway.events.reference import example
 from gateway.events.retrying import GIVE_UP_S, PARK_AFTER, EndpointHealth, next_attempt
 from gateway.events.webhooks import AT_ONCE, Webhooks
 from gateway.store import CallStore, StoreUnavailable
@@ -33,7 +34,7 @@ class World:
     def tell(self, kind: EventType = EventType.CALL_ENDED) -> None:
         self.told += 1
         at = datetime.fromtimestamp(self.clock, UTC)
-        self.hooks.deliver(Event(f"e{self.told}", kind, at, "c1", {}), f'{{"n":{self.told}}}')
+        self.hooks.deliver(Event(f"e{self.told}", at, example(kind, call_id="c1")), f'{{"n":{self.told}}}')
 
     async def go_on(self, seconds: float = 0.0) -> float:
         """Time passes, and what is due is posted and noted down."""

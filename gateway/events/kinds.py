@@ -1,0 +1,311 @@
+"""The catalogue of events: what each kind says. Pure. `python -m gateway.events` writes it into docs/events.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from gateway.record import Outcome, TransferKind
+from telephony.call import Direction, EndedBy
+
+__all__ = [
+    "EVENTS",
+    "AnsweredBy",
+    "CallAnswered",
+    "CallAnsweredBy",
+    "CallDigit",
+    "CallEnded",
+    "CallHandoff",
+    "CallQueued",
+    "CallRinging",
+    "CallTold",
+    "CallTool",
+    "CallTurn",
+    "EventData",
+    "EventType",
+    "RecordingReady",
+    "TransferEnded",
+    "TransferStarted",
+    "TrunkDown",
+    "TrunkEvent",
+    "TrunkRefused",
+    "TrunkRegistered",
+    "TrunkRegistrationFailed",
+    "TrunkUnregistered",
+    "TrunkUp",
+]
+
+
+class EventType(StrEnum):
+    CALL_QUEUED = "call.queued"
+    CALL_RINGING = "call.ringing"
+    CALL_ANSWERED = "call.answered"
+    CALL_ANSWERED_BY = "call.answered_by"
+    CALL_DIGIT = "call.digit"
+    CALL_TURN = "call.turn"
+    CALL_TOOL = "call.tool"
+    CALL_HANDOFF = "call.handoff"
+    CALL_ENDED = "call.ended"
+    TRANSFER_STARTED = "transfer.started"
+    TRANSFER_ENDED = "transfer.ended"
+    RECORDING_READY = "recording.ready"
+    TRUNK_REGISTERED = "trunk.registered"
+    TRUNK_REGISTRATION_FAILED = "trunk.registration_failed"
+    TRUNK_UNREGISTERED = "trunk.unregistered"
+    TRUNK_UP = "trunk.up"
+    TRUNK_DOWN = "trunk.down"
+    TRUNK_REFUSED = "trunk.refused"
+
+
+class AnsweredBy(StrEnum):
+    HUMAN = "human"
+    VOICEMAIL = "voicemail"
+    MAILBOX_FULL = "mailbox_full"
+    SCREENER = "screener"
+    IVR = "ivr"
+    FAX = "fax"
+    SILENCE = "silence"
+    UNKNOWN = "unknown"
+
+
+class EventData(BaseModel):
+    """`data` of an event. A kind's docstring says when it is told; `example` is one, as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    type: ClassVar[EventType]
+    example: ClassVar[Mapping[str, Any]]
+
+    @property
+    def of_call(self) -> str:
+        """The call's ID; empty for events that belong to no call."""
+        return ""
+
+
+class CallTold(EventData):
+    call_id: str = Field(description="The call's ID.")
+
+    @property
+    def of_call(self) -> str:
+        return self.call_id
+
+
+class _Parties(CallTold):
+    direction: Direction | None = Field(default=None, description="`inbound` or `outbound`.")
+    trunk: str = Field(default="", description="The trunk's name in the settings.")
+    called: str = Field(default="", description="The number that was called.")
+    caller: str | None = Field(default=None, description="The number that calls; null: withheld.")
+    persona: str = Field(default="", description="Who answers or calls, as the dialplan names it.")
+
+
+class _OnAxis(CallTold):
+    t_ms: float = Field(description="Milliseconds on the call's recording.")
+
+
+_PARTIES = {
+    "call_id": "8b0f5a1c2d3e4f60",
+    "direction": "outbound",
+    "trunk": "carrier",
+    "called": "+15551234567",
+    "caller": "+15550199",
+    "persona": "clinic.Reminder",
+}
+_CALL = {"call_id": "8b0f5a1c2d3e4f60"}
+
+
+class CallQueued(_Parties):
+    """An outbound call was accepted and is about to be placed."""
+
+    type = EventType.CALL_QUEUED
+    example = _PARTIES | {"started_at": "2026-11-27T20:00:00Z"}
+
+    started_at: AwareDatetime = Field(description="When the call began.")
+
+
+class CallRinging(_Parties):
+    """An inbound call has come and is being answered; an outbound call rings at the other side."""
+
+    type = EventType.CALL_RINGING
+    example = _PARTIES | {"started_at": "2026-11-27T20:00:00Z", "sip_status": 180}
+
+    started_at: AwareDatetime | None = Field(default=None, description="When the call began.")
+    sip_status: int | None = Field(default=None, description="The SIP status; of outbound calls 180 or 183.")
+
+
+class CallAnswered(_Parties):
+    """An inbound caller has our answer; an outbound call was answered, by whom ever."""
+
+    type = EventType.CALL_ANSWERED
+    example = _PARTIES | {"after_s": 6.2}
+
+    after_s: float = Field(description="Seconds since the call began.")
+
+
+class CallAnsweredBy(_OnAxis):
+    """It is known who answered an outbound call."""
+
+    type = EventType.CALL_ANSWERED_BY
+    example = _CALL | {"t_ms": 1840.0, "answered_by": "human"}
+
+    answered_by: AnsweredBy = Field(description=", ".join(f"`{each}`" for each in AnsweredBy) + ".")
+
+
+class CallDigit(_OnAxis):
+    """The customer pressed a key."""
+
+    type = EventType.CALL_DIGIT
+    example = _CALL | {"t_ms": 9120.0, "digit": "5"}
+
+    digit: str = Field(description="The key; `•` where it is hidden.", repr=False)
+
+
+class CallTurn(_OnAxis):
+    """One side has finished saying something."""
+
+    type = EventType.CALL_TURN
+    example = _CALL | {
+        "t_ms": 4600.0, "speaker": "caller", "text": "Tomorrow at nine, please.", "source": "speech",
+        "interrupted": False, "kind": None,
+    }  # fmt: skip
+
+    speaker: Literal["caller", "agent"] = Field(description="`caller` is the customer, also of outbound calls.")
+    text: str = Field(description="The words; of an interrupted reply those that were heard.")
+    source: str | None = Field(default=None, description="Of the caller: `speech`, `dtmf` or `text`.")
+    interrupted: bool = Field(default=False, description="Whether the caller cut the agent short.")
+    kind: str | None = Field(default=None, description="Of the agent: `greeting`, `reply`, `say`, `farewell`, ….")
+
+
+class CallTool(_OnAxis):
+    """A function of the persona has returned."""
+
+    type = EventType.CALL_TOOL
+    example = _CALL | {
+        "t_ms": 5310.0, "name": "free_slots", "output": "9:00, 9:30", "is_error": False, "duration_ms": 112.5,
+    }  # fmt: skip
+
+    name: str = Field(description="The function's name.")
+    output: str = Field(description="Its result as the model sees it.")
+    is_error: bool = Field(description="Whether it failed; then `output` says how.")
+    duration_ms: float = Field(description="How long it took.")
+
+
+class CallHandoff(_OnAxis):
+    """Another persona has taken over."""
+
+    type = EventType.CALL_HANDOFF
+    example = _CALL | {"t_ms": 12050.0, "from": "Reception", "to": "Billing"}
+
+    from_: str = Field(alias="from", description="The persona that spoke before.")
+    to: str = Field(description="The persona that speaks now.")
+
+
+class CallEnded(_Parties):
+    """Once for each attempt, refused ones included."""
+
+    type = EventType.CALL_ENDED
+    example = _PARTIES | {
+        "outcome": "answered", "ended_by": "caller", "end_reason": "leg_ended", "sip_status": 200, "q850_cause": 16,
+        "duration_s": 41.3, "attempts": 1,
+    }  # fmt: skip
+
+    outcome: Outcome = Field(description="As in the record ([records.md](records.md)).")
+    ended_by: EndedBy = Field(description="`caller`, `agent`, `human` or `system`.")
+    end_reason: str = Field(description="Why; of refused calls the rule that refused it.")
+    sip_status: int | None = Field(default=None, description="The final SIP status; null: none is known.")
+    q850_cause: int | None = Field(default=None, description="The Q.850 cause; null: none is known.")
+    duration_s: float | None = Field(default=None, description="From answer to end; null: unknown.")
+    attempts: int = Field(default=1, description="More: that many attempts of a flood, told as one.")
+
+
+class _Transfer(CallTold):
+    transfer_id: str = Field(description="As in the record's `transfers`.")
+
+
+class TransferStarted(_Transfer):
+    """The customer is to be brought to somebody."""
+
+    type = EventType.TRANSFER_STARTED
+    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "kind": "warm", "target": "+15557654321"}
+
+    kind: TransferKind = Field(description="`warm` or `cold`.")
+    target: str = Field(description="To whom: a number or a SIP address.")
+
+
+class TransferEnded(_Transfer):
+    """How that went."""
+
+    type = EventType.TRANSFER_ENDED
+    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "busy", "sip_status": 486, "reason": "Busy"}
+
+    outcome: Outcome = Field(description="`answered`: the target has the call; else why not.")
+    sip_status: int | None = Field(default=None, description="The target's final SIP status; null: there was none.")
+    reason: str = Field(default="", description="In words.")
+
+
+class RecordingReady(CallTold):
+    """The recording can be fetched."""
+
+    type = EventType.RECORDING_READY
+    example = _CALL | {"duration_ms": 41300, "url": "/v1/calls/8b0f5a1c2d3e4f60/recording"}
+
+    duration_ms: int = Field(description="Its length.")
+    url: str = Field(description="Its path in this API.")
+
+
+class TrunkEvent(EventData):
+    trunk: str = Field(description="The trunk's name in the settings.")
+    detail: str = Field(description="In words.")
+    host: str | None = Field(default=None, description="Which of its hosts, as in `udp:192.0.2.7:5060`; null: all.")
+
+
+class TrunkRegistered(TrunkEvent):
+    """The registrar has taken our registration, for the first time or again after it was lost."""
+
+    type = EventType.TRUNK_REGISTERED
+    example = {"trunk": "carrier", "detail": "registered", "host": None}
+
+
+class TrunkRegistrationFailed(TrunkEvent):
+    """A try to register has failed."""
+
+    type = EventType.TRUNK_REGISTRATION_FAILED
+    example = {"trunk": "carrier", "detail": "403 Forbidden", "host": None}
+
+
+class TrunkUnregistered(TrunkEvent):
+    """The registration is over, as the gateway stops."""
+
+    type = EventType.TRUNK_UNREGISTERED
+    example = {"trunk": "carrier", "detail": "not registered", "host": None}
+
+
+class TrunkUp(TrunkEvent):
+    """A host answers OPTIONS again, with the thresholds of `probe`."""
+
+    type = EventType.TRUNK_UP
+    example = {"trunk": "carrier", "detail": "host 192.0.2.7:5060 is up", "host": "udp:192.0.2.7:5060"}
+
+
+class TrunkDown(TrunkEvent):
+    """A host does not answer OPTIONS any more."""
+
+    type = EventType.TRUNK_DOWN
+    example = {"trunk": "carrier", "detail": "host 192.0.2.7:5060 is down", "host": "udp:192.0.2.7:5060"}
+
+
+class TrunkRefused(TrunkEvent):
+    """A host did not take a call that we placed: an error, or no answer. `detail` begins with the SIP status."""
+
+    type = EventType.TRUNK_REFUSED
+    example = {"trunk": "carrier", "detail": "503 Service Unavailable", "host": "udp:192.0.2.7:5060"}
+
+
+def _kinds(of: type[EventData]) -> list[type[EventData]]:
+    return [each for inner in of.__subclasses__() for each in (inner, *_kinds(inner))]
+
+
+_MODELS = {each.type: each for each in _kinds(EventData) if "type" in vars(each)}
+EVENTS: Mapping[EventType, type[EventData]] = {kind: _MODELS[kind] for kind in EventType}
