@@ -143,9 +143,9 @@ class Call:
         else:
             self.end_now(reason)
 
-    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
-        """In the agent's voice. Raises NotTalking."""
-        self._conversation.say(text, allow_interruptions=allow_interruptions)
+    async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+        """In the agent's voice. Raises NotTalking, VerbRefused."""
+        await self._conversation.say(text, allow_interruptions=allow_interruptions)
 
     async def send_digits(self, digits: str) -> None:
         """To the customer. Raises TelephonyError."""

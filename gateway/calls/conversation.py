@@ -77,8 +77,8 @@ class Conversation(Protocol):
     async def drain(self, reason: str) -> None:
         """End politely."""
 
-    def say(self, text: str, *, allow_interruptions: bool) -> None:
-        """Speak in the agent's voice, after the current speech. Raises NotTalking."""
+    async def say(self, text: str, *, allow_interruptions: bool) -> None:
+        """Speak in the agent's voice, after the current speech. Raises NotTalking, VerbRefused."""
 
     def leg_ended(self) -> None:
         """The customer is gone. No effect if it is already ending."""

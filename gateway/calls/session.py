@@ -164,7 +164,7 @@ class SessionConversation:
         if self._session is not None:
             await self._session.drain()
 
-    def say(self, text: str, *, allow_interruptions: bool) -> None:
+    async def say(self, text: str, *, allow_interruptions: bool) -> None:
         if self._session is None:
             raise NotTalking("The conversation has not begun yet.")
         self._session.say(text, allow_interruptions=allow_interruptions)

@@ -25,7 +25,7 @@ class TheCall(Protocol):
 
     def hang_up(self, reason: str, *, goodbye: bool) -> None: ...
 
-    def say(self, text: str, *, allow_interruptions: bool = True) -> None: ...
+    async def say(self, text: str, *, allow_interruptions: bool = True) -> None: ...
 
     async def send_digits(self, digits: str) -> None: ...
 
@@ -38,9 +38,9 @@ class SteeredHere:
     def hang_up(self, reason: str, *, goodbye: bool) -> None:
         self._call.hang_up(reason, goodbye=goodbye)
 
-    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+    async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         try:
-            self._call.say(text, allow_interruptions=allow_interruptions)
+            await self._call.say(text, allow_interruptions=allow_interruptions)
         except NotTalking as error:
             raise VerbRefused("not_talking", str(error)) from None
 

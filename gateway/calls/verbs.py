@@ -28,8 +28,9 @@ class VerbRefused(Exception):
     """Nothing has been done. `kind`: one word for programs; `text`: a sentence for people.
 
     not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a transfer
-    is in progress; on_hold: not while it is on hold; not_possible: this kind of call or room cannot do it. Of dialling:
-    no_trunk, closed_destination, invalid_target, no_slot, draining, no_room, failed."""
+    is in progress; on_hold: not while it is on hold; not_possible: this kind of call, room or agent cannot do it;
+    no_answer: the agent does not answer. Of dialling: no_trunk, closed_destination, invalid_target, no_slot, draining,
+    no_room, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
@@ -113,7 +114,7 @@ class SteeredCall(Protocol):
     def hang_up(self, reason: str, *, goodbye: bool) -> None:
         """`goodbye`: the agent says its farewell first, if there is one."""
 
-    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+    async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         """In the agent's voice, after the current speech."""
 
     def press(self, digits: str) -> None:

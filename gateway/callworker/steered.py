@@ -34,7 +34,7 @@ async def _told(call: SteeredCall, body: Mapping[str, Any]) -> Mapping[str, Any]
         case "hang_up":
             call.hang_up("ended over the API", goodbye=bool(body["goodbye"]))
         case "say":
-            call.say(str(body["text"]), allow_interruptions=bool(body["allow_interruptions"]))
+            await call.say(str(body["text"]), allow_interruptions=bool(body["allow_interruptions"]))
         case "digits":
             call.press(str(body["digits"]))
         case "transfer":

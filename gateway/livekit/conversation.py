@@ -25,13 +25,14 @@ from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
+from gateway.livekit.agent_commands import AgentCommands
 from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
 from gateway.livekit.agent_watch import AgentWatch
 from gateway.livekit.caller_waits import CallerWaits, announce
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.pressed_keys import Keys
-from gateway.livekit.room_plan import access_of, caller_attributes, caller_identity, room_plan
-from telephony.call import EndedBy
+from gateway.livekit.room_plan import access_of, caller_attributes, caller_identity, phone_of, room_plan
+from telephony.call import Direction, EndedBy
 from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
 from telephony.livekit.api import whose_silence
 from telephony.livekit.errors import LiveKitError
@@ -49,7 +50,7 @@ from telephony.livekit.events import (
     TranscriptionReceived,
 )
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import DRAIN, HANG_UP, HELD, HELD_ATTRIBUTE
+from telephony.livekit.verbs import HANG_UP, HELD, HELD_ATTRIBUTE
 from telephony.rooms.protocol import LegAudio, Recorder
 
 __all__ = ["LiveKitConversation", "RoomMaker"]
@@ -78,6 +79,8 @@ class LiveKitConversation:
         max_hold_s: float = 600.0,
     ) -> None:
         self._info = side.info
+        self._verbs = side.verbs
+        self._hangs_up = side.hangs_up
         self._prepared = prepared
         self._journal = side.journal
         self._settings = settings
@@ -87,6 +90,7 @@ class LiveKitConversation:
         self._persona: type[Agent] | None = None
         self._room: LiveKitRoom | None = None
         self._agents: AgentWatch | None = None
+        self._commands = AgentCommands(self._joined)
         self._begun = False
         self._hold = Hold(max_hold_ms=max_hold_s * 1000)
         self._hold_alarm = Alarm(self._loop, self._hold, self._held_too_long)
@@ -134,6 +138,8 @@ class LiveKitConversation:
         room.subscribe(self._happened)
         self._agents = AgentWatch(room, self._agent_died, partial(whose_silence, access))
         room.serve(HANG_UP, self._asked_to_hang_up)
+        if self._info.direction is Direction.OUTBOUND:
+            await room.route({identity: ()})  # who is there before the answer does not talk into announcements
         await room.join()
 
     def join(self, recorder: Recorder | None) -> LegAudio:
@@ -149,6 +155,7 @@ class LiveKitConversation:
     async def hold(self) -> ConversationOver:
         self._begun = True
         room = self._joined()
+        await room.route({room.identity: None})
         self._spawn(self._say_status("active"))
         if self._persona is not None:
             self._spawn(self._canned.make(self._persona))  # not while it rings: 100 ms of CPU, once
@@ -185,20 +192,15 @@ class LiveKitConversation:
     def _held_too_long(self, _: tuple[HoldAction, ...]) -> None:
         self._end(ConversationOver(EndedBy.AGENT, "held_too_long"))
 
-    def say(self, text: str, *, allow_interruptions: bool) -> None:
-        raise NotTalking("The agent is a LiveKit job, which cannot be steered from here.")
+    async def say(self, text: str, *, allow_interruptions: bool) -> None:
+        if not self._begun:
+            raise NotTalking("The conversation has not begun yet.")
+        await self._commands.say(text, allow_interruptions=allow_interruptions)
 
     async def drain(self, reason: str) -> None:
         """The agent says goodbye if it supports the request; otherwise a canned sentence is played."""
-        room = self._joined()
-        for who in room.participants:
-            if who.kind is ParticipantKind.AGENT:
-                try:
-                    await room.call(who.identity, DRAIN, json.dumps({"reason": reason}))
-                except LiveKitError as error:
-                    log.info("agent_not_drained", error=str(error))
-                else:
-                    await asyncio.wait({self._over}, timeout=DRAIN_LIMIT_S)
+        if await self._commands.drain(reason):
+            await asyncio.wait({self._over}, timeout=DRAIN_LIMIT_S)
         self._end(ConversationOver(EndedBy.AGENT, "drained"), farewell="goodbye_drain")
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
@@ -335,6 +337,14 @@ class LiveKitConversation:
             self._farewell = farewell
             self._over.set_result(over)
             self._changed.set()
+            if not self._begun and self._info.direction is Direction.OUTBOUND:
+                self._spawn(self._stop_ringing(over))
+
+    async def _stop_ringing(self, over: ConversationOver) -> None:
+        """A call that we place has nobody to be answered for any more."""
+        if over.by is not None:
+            self._hangs_up(over.by, over.reason)
+            await self._verbs.hang_up(over.reason)
 
     async def _say(self, key: str) -> None:
         announcer = self._joined().announcer
@@ -367,7 +377,7 @@ class LiveKitConversation:
             access,
             name,
             identity,
-            name=info.caller or "withheld",
+            name=phone_of(info) or "withheld",
             kind="sip",
             attributes=caller_attributes(info, status),
             plan=room_plan(self._prepared, self._settings.agent_name),

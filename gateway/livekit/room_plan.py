@@ -1,4 +1,4 @@
-"""How a call's room is made and who the caller is in it. Pure."""
+"""How a call's room is made and who the phone is in it. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
-from telephony.call import CallInfo
+from telephony.call import CallInfo, Direction
 from telephony.livekit.access import Dispatch, LiveKitAccess, RoomPlan
 from telephony.livekit.verbs import CALL_ATTRIBUTE
 
-__all__ = ["access_of", "caller_attributes", "caller_identity", "room_metadata", "room_plan"]
+__all__ = ["access_of", "caller_attributes", "caller_identity", "phone_of", "room_metadata", "room_plan"]
 
 _EMPTY_TIMEOUT_S = 60
 _DEPARTURE_TIMEOUT_S = 5
@@ -42,19 +42,26 @@ def room_plan(prepared: Prepare, agent_name: str) -> RoomPlan:
     return RoomPlan(metadata, _EMPTY_TIMEOUT_S, _DEPARTURE_TIMEOUT_S, dispatches)
 
 
+def phone_of(info: CallInfo) -> str:
+    """The other side's number, whoever called; empty: withheld."""
+    return info.called if info.direction is Direction.OUTBOUND else info.caller or ""
+
+
 def caller_identity(info: CallInfo) -> str:
-    return f"sip_{info.caller or info.call_id}"
+    """The phone's in the room."""
+    return f"sip_{phone_of(info) or info.call_id}"
 
 
 def caller_attributes(info: CallInfo, status: str = "ringing") -> dict[str, str]:
     """As LiveKit SIP names them; `status`: ringing, active, hangup."""
+    outbound = info.direction is Direction.OUTBOUND
     attributes = {
         CALL_ATTRIBUTE: info.call_id,
         "sip.callID": info.call_id,
         "sip.callIDFull": info.sip_call_id,
         "sip.callStatus": status,
-        "sip.phoneNumber": info.caller or "",
-        "sip.trunkPhoneNumber": info.called,
+        "sip.phoneNumber": phone_of(info),
+        "sip.trunkPhoneNumber": (info.caller or "") if outbound else info.called,
         "sip.trunkID": info.trunk,
         **{f"sip.h.{name.lower()}": value for name, value in info.headers.items()},
     }

@@ -60,6 +60,7 @@ class CallerWatch:
         self._over = False
         self._is_answered = False
         self._inbound = "sip.ruleID" in caller.attributes
+        self._bridged = CALL_ATTRIBUTE in caller.attributes
         self._loop = asyncio.get_running_loop()
         self._return_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
@@ -72,7 +73,7 @@ class CallerWatch:
             self._answer()
         elif self._identity in room.speaking_tracks:
             self._heard()
-        if caller.kind is ParticipantKind.SIP and CALL_ATTRIBUTE not in caller.attributes:
+        if caller.kind is ParticipantKind.SIP and not self._bridged:
             # LiveKit server holds on to the calls of a LiveKit SIP that has died for 20 s.
             self._asking = self._loop.create_task(self._livekit_sip_dies(), name="caller watch")
 
@@ -120,8 +121,8 @@ class CallerWatch:
         self._answered()
 
     def _heard(self) -> None:
-        """It may also be a dialled phone that is ringing."""
-        if not self._is_answered and self._answer_timer is None:
+        """It may also be a dialled phone that is ringing, for as long as our gateway lets it."""
+        if not self._is_answered and not self._bridged and self._answer_timer is None:
             limit_s = ANSWER_LIMIT_S if self._inbound else RINGING_LIMIT_S
             self._answer_timer = self._loop.call_later(limit_s, self._has_rejoined)
 

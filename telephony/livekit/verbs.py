@@ -18,10 +18,11 @@ from telephony.livekit.events import (
 )
 from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "HELD", "HELD_ATTRIBUTE", "LiveKitCallVerbs", "caller_in"]
+__all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "HELD", "HELD_ATTRIBUTE", "SAY", "LiveKitCallVerbs", "caller_in"]
 
 HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to end
 DRAIN = "trunkline.drain"  # RPC of the call worker to the agent; payload {"reason": text}: say goodbye and hang up
+SAY = "trunkline.say"  # the same; payload {"text", "allow_interruptions"}: to be said after the current speech
 CALL_ATTRIBUTE = "trunkline.callID"  # set on a phone that a Trunkline call worker bridges in
 HELD_ATTRIBUTE = "trunkline.held"  # set on such a phone while it has put us on hold and hears nothing
 HELD = "true"
