@@ -28,6 +28,7 @@ class TrunkTable:
                 shift = network.max_prefixlen - network.prefixlen
                 prefixes = self._lengths[network.version].setdefault(shift, {})
                 prefixes.setdefault(int(network.network_address) >> shift, index)
+        self._certified = {name.lower(): trunk.name for trunk in trunks for name in trunk.tls.callers}
         self._hosts: dict[str, str] = {}  # what the names of trunks' hosts stand for
         self._known: OrderedDict[str, str] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
@@ -45,6 +46,15 @@ class TrunkTable:
             self._hosts.setdefault(ip, name)
         self._known.clear()
         self._strangers.clear()
+
+    def trunk_with_certificate(self, names: Iterable[str]) -> str | None:
+        """Whose the names of a client certificate are."""
+        return next((trunk for name in sorted(names) if (trunk := self._certified.get(name)) is not None), None)
+
+    def needs_certificate(self, name: str) -> bool:
+        """Whether the trunk's messages count only over TLS with its certificate."""
+        trunk = self._trunks.get(name)
+        return trunk is not None and bool(trunk.tls.callers)
 
     def trunk_of(self, ip: str) -> str | None:
         """The first trunk of the settings that allows the address, or whose host it is; None: a stranger."""

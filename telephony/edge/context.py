@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from telephony.edge.admission import SourceRates, TrunkTable
@@ -29,6 +29,7 @@ from telephony.sip.digest_server import DigestServer
 from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
 from telephony.sip.places import FailedPlaces
+from telephony.sip.resolving import Place
 from telephony.sip.uri import bracketed
 
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
@@ -123,6 +124,17 @@ class EdgeContext:
         media = self._trunk_media.get(trunk or "", NO_TRUNK)
         return partial(self._media_policy.apply, trunk=media, source=source)
 
+    def trunk_of(self, hop: Hop) -> str | None:
+        """Whose a message from there is: by the connection's certificate, else by the address; None: a stranger's."""
+        return hop.trunk or self.trunks.trunk_of(hop.ip)
+
+    def hop_to(self, place: Place, trunk: str) -> Hop:
+        """On a connection that is the trunk's, if it has one. Raises StopIteration if nothing listens for it."""
+        listener = next(n for n, socket in enumerate(self.sockets) if socket.transport == place.transport)
+        if place.transport != "tls":
+            return Hop(place.transport, place.ip, place.port, listener, chosen=place.transport == "tcp")
+        return Hop("tls", place.ip, place.port, listener, chosen=True, trunk=trunk, name=place.name)
+
     def attempts_of(self, ip: str) -> AttemptTable:
         """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""
         return self._attempts if self.trunks.trunk_of(ip) is not None else self._strangers
@@ -156,10 +168,16 @@ class EdgeContext:
     def is_public_via(self, via: Via) -> bool:
         return (via.host, via.port or 5060) in self._ours
 
-    def public_contact(self, listener: int) -> str:
-        """Where a caller is to send what belongs to its call."""
+    def contact_in(self, dialog: Dialog, listener: int) -> str:
+        """Where the public side of a call is to send what belongs to it: a `sips:` URI if it was called by one (RFC
+        3261 section 8.1.1.8)."""
+        return self.public_contact(listener, sips=dialog.sips)
+
+    def public_contact(self, listener: int, *, sips: bool = False) -> str:
         socket = self.sockets[listener]
-        transport = ";transport=tcp" if socket.transport == "tcp" else ""
+        if sips and socket.transport == "tls":  # which says the transport, too (RFC 5630 section 3.1.2)
+            return f"<sips:{bracketed(socket.advertised)}:{socket.port}>"
+        transport = "" if socket.transport == "udp" else f";transport={socket.transport}"
         return f"<sip:{bracketed(socket.advertised)}:{socket.port}{transport}>"
 
     def worker_via(self, branch: str) -> str:
@@ -233,4 +251,4 @@ def reply_hop(via: Via, hop: Hop) -> Hop:
     aim us."""
     if hop.transport == "udp" and via.rport is not None:
         return hop
-    return Hop(hop.transport, hop.ip, via.port or 5060, hop.listener, hop.connection)
+    return replace(hop, port=via.port or (5061 if hop.transport == "tls" else 5060))

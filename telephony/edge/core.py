@@ -16,7 +16,7 @@ from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import DialogEvent, DialogState
 from telephony.edge.ending import EndingCalls
-from telephony.edge.hops import Action, FloodSummedUp, Hop, SendPublic
+from telephony.edge.hops import Action, FloodSummedUp, Hop, NotConnected, SendPublic
 from telephony.edge.inbound import InboundRequests
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
@@ -73,7 +73,7 @@ class EdgeCore:
 
     def _receive(self, data: bytes, hop: Hop, now: float) -> list[Action]:
         context = self._context
-        trunk = context.trunks.trunk_of(hop.ip)
+        trunk = context.trunk_of(hop)
         over_rate = False
         if trunk is None:
             if not context.budget.allow(len(data), now):
@@ -90,7 +90,7 @@ class EdgeCore:
             context.counters.add("keepalives")
             return []
         try:
-            message = parse(data, stream=hop.transport == "tcp")
+            message = parse(data, stream=hop.stream)
         except Malformed as error:
             return self._malformed(error, hop, now)
         if isinstance(message, Request):
@@ -187,9 +187,9 @@ class EdgeCore:
             raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
         self._dialing.allow(dial, now)
 
-    def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
-        """No TCP connection could be made to this address."""
-        return self._dialing.not_connected(ip, port, now) + self.trunks.not_connected(ip, port, now)
+    def not_connected(self, failed: NotConnected, now: float) -> list[Action]:
+        """No connection could be made to this address, or it broke at once."""
+        return self._dialing.not_connected(failed, now) + self.trunks.not_connected(failed, now)
 
     def last_word(self, leg_id: str, cause: str) -> SendPublic | None:
         dialog = self._context.dialogs.of_leg(leg_id)

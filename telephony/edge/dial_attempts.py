@@ -55,21 +55,16 @@ class DialAttempts:
             self._next_trunk(asked.dialog, dialed, now)
         place = dialed.left.pop(0)
         dialed.challenges = 0
-        return self._send(asked, dialed, place, self.hop_of(place), now)
+        return self._send(asked, dialed, place, self._context.hop_to(place, dialed.dial.trunk), now)
 
     def _next_trunk(self, dialog: Dialog, dialed: Dialed, now: float) -> None:
         """From now on the dialog is with that trunk."""
         dial = dialed.dial = dialed.then.pop(0)
         dialed.left, dialed.digest = self._places(dial, now), self._digest(dial)
         dialog.trunk, dialog.called_uri = dial.trunk, dial.uri
+        dialog.sips = dial.uri.startswith("sips:")
         dialog.public.address, dialog.public.contact, dialog.public.routes = f"<{dial.uri}>", dial.uri, ()
         dialog.worker.name = f"<{dial.caller}>"
-
-    def hop_of(self, place: Place) -> Hop:
-        sockets = self._context.sockets
-        listener = next(n for n, socket in enumerate(sockets) if socket.transport == place.transport)
-        transport = sockets[listener].transport
-        return Hop(transport, place.ip, place.port, listener, chosen=transport != "udp")
 
     def _send(self, asked: Asked, dialed: Dialed, place: Place, hop: Hop, now: float) -> SendPublic:
         context, dialog, request = self._context, asked.dialog, asked.request
@@ -88,7 +83,7 @@ class DialAttempts:
             request,
             dialog,
             via=context.public_via(hop, branch),
-            contact=context.public_contact(hop.listener),
+            contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=context.route_of(dialog.trunk),
             extra=(*dialed.dial.headers, *credentials),

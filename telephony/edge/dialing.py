@@ -15,7 +15,7 @@ from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.context import EdgeContext
 from telephony.edge.dial_attempts import DialAttempts, route_set
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
-from telephony.edge.hops import Action, Hop, SendWorker
+from telephony.edge.hops import Action, Hop, NotConnected, SendWorker
 from telephony.edge.protocol import Dial, InviteInfo, Source, WorkerAddress
 from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.to_worker import response_to_worker
@@ -80,7 +80,7 @@ class Dialing:
 
     def _dialog(self, request: Request, dial: Dial, now: float) -> Dialog:
         context = self._context
-        hop = self._attempts.hop_of(dial.places[0])
+        hop = context.hop_to(dial.places[0], dial.trunk)
         sip_call_id = context.branches.public_call_id(dial.leg_id, request.call_id)
         tag = context.branches.public_tag(dial.leg_id)
         source = Source(dial.host, dial.port, dial.transport)
@@ -106,6 +106,7 @@ class Dialing:
             info=InviteInfo(sip_call_id, dial.uri, "", dial.caller, {}, dial.trunk, source, now),
             initiator=Party.WORKER,
             called_uri=dial.uri,
+            sips=dial.uri.startswith("sips:"),
         )
 
     def of_invite(self, request: Request, dialog: Dialog, address: tuple[str, int], now: float) -> list[Action]:
@@ -238,17 +239,16 @@ class Dialing:
             return []
         return self._silent(asked, asked.dialed, now) if asked.dialed.now.branch == key[0] else []
 
-    def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
-        """No TCP connection could be made to this address."""
+    def not_connected(self, failed: NotConnected, now: float) -> list[Action]:
+        """No connection could be made to this address."""
         actions: list[Action] = []
         for dialog in self._context.dialogs.inviting():
             asked = self._context.relays.asked(dialog.branch, "INVITE")
             dialed = None if asked is None else asked.dialed
             if asked is None or asked.final or dialed is None or dialed.now is None or dialed.now.heard:
                 continue
-            hop = dialed.now.hop
-            if (hop.transport, hop.ip, hop.port) == ("tcp", ip, port):
-                actions += self._silent(asked, dialed, now)
+            if dialed.now.hop.place == failed.hop.place:
+                actions += self._silent(asked, dialed, now, failed.why)
         return actions
 
     def due(self, now: float) -> list[Action]:
@@ -259,10 +259,12 @@ class Dialing:
                 actions += self._silent(asked, asked.dialed, now)
         return actions
 
-    def _silent(self, asked: Asked, dialed: Dialed, now: float) -> list[Action]:
+    def _silent(self, asked: Asked, dialed: Dialed, now: float, why: str = "") -> list[Action]:
         if self._attempts.fails_over(asked, dialed, 0):
-            over = self._attempts.over(asked, 0, "no answer", now)
+            over = self._attempts.over(asked, 0, why or "no answer", now)
             return [*over, self._attempts.next_place(asked, dialed, now)]
+        if why:  # no secure connection: RFC 3261 section 21.5.4
+            return self._end(asked, 503, why, now, q850=OUT_OF_ORDER)
         return self._end(asked, 408, "the destination does not answer", now, q850=OUT_OF_ORDER)
 
     def cut(

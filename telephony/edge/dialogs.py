@@ -143,6 +143,7 @@ class Dialog:
     info: InviteInfo
     initiator: Party = Party.PUBLIC
     called_uri: str = ""  # of a call that a worker places: Request-URI of its INVITE
+    sips: bool = False  # it was called by a `sips:` URI
     streams: Streams = ALONE  # the refused streams around the worker's one
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was

@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 
 from telephony.edge.admission import TrunkTable
+from telephony.edge.certificates import CertificateExpiry, Certificates
 from telephony.edge.context import LOOPBACK, EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
@@ -28,6 +29,7 @@ from telephony.edge.hops import (
     FloodSummedUp,
     Hop,
     InviteRefused,
+    NotConnected,
     ReferAnswered,
     ReferNotified,
     SendPublic,
@@ -40,7 +42,7 @@ from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
 from telephony.edge.trunk_status import TrunkStatus
 from telephony.edge.udp import UdpPort
-from telephony.errors import PortTaken, TelephonyMisuse
+from telephony.errors import PortTaken, TelephonyError, TelephonyMisuse
 from telephony.sip.resolving import Place, SipTransport
 
 __all__ = ["Edge"]
@@ -95,13 +97,15 @@ class Edge:
         self._on_refer = on_refer
         self._may_dial_over = may_dial_over
         self._name_service = names or DnsService()
-        self._looking_up: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._deregistered = asyncio.Event()
         self.counters = EdgeCounters()
         self._trunks = TrunkTable(settings.trunks)
+        self._certificates = Certificates(settings.tls, {t.name: t.tls for t in settings.trunks})
         self._tcp = TcpConnections(
-            settings.limits, self.counters, self._from_public, self._trunks, self._carries_a_call, self._not_connected
-        )
+            settings.limits, self.counters, self._from_public, self._trunks, self._carries_a_call, self._not_connected,
+            self._tls_failed, self._certificates,
+        )  # fmt: skip
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
         self._worker_socket: UdpPort | None = None
@@ -111,10 +115,11 @@ class Edge:
         self._ticker: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Open all sockets. Raises PortTaken, after closing those already open."""
+        """Open all sockets. Raises TlsFilesError, and PortTaken after closing those already open."""
         if self._core is not None:
             raise TelephonyMisuse("the edge has been started already")
         self._loop = asyncio.get_running_loop()
+        self._certificates.load()
         try:
             for index, text in enumerate(self._settings.listen):
                 await self._listen(index, ListenAddress.parse(text))
@@ -135,6 +140,8 @@ class Edge:
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()
+        if self._settings.tls is not None:
+            self._in_background(self._follow_certificates())
         log.info("edge_listening", addresses=[str(address) for address in self._addresses])
 
     async def _listen(self, index: int, address: ListenAddress) -> None:
@@ -144,7 +151,7 @@ class Edge:
                 self._udp[index] = port
                 bound = port.bound
             else:
-                server, bound = await self._tcp.listen(address.host, address.port, index)
+                server, bound = await self._tcp.listen(address.transport, address.host, address.port, index)
                 self._servers.append(server)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
@@ -166,15 +173,32 @@ class Edge:
 
         for trunk in self._settings.trunks:
             if trunk.hosts:
-                self._start_looking_up(follow(names, trunk.hosts, partial(set_hosts, trunk.name)))
+                self._in_background(follow(names, trunk.hosts, partial(set_hosts, trunk.name)))
             if trunk.register is not None:
                 targets = (trunk.register.target,)
-                self._start_looking_up(follow(names, targets, partial(set_registrar, trunk.name)))
+                self._in_background(follow(names, targets, partial(set_registrar, trunk.name)))
 
-    def _start_looking_up(self, following: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(following)
-        self._looking_up.add(task)
-        task.add_done_callback(self._looking_up.discard)
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _follow_certificates(self) -> None:
+        """New files are used for new connections; those that are there stay."""
+        while True:
+            await asyncio.sleep(self._settings.limits.certificates_checked_s)
+            try:
+                if await asyncio.to_thread(self._certificates.refresh):
+                    self.counters.add("tls.reloaded")
+                    log.info("certificates reloaded", expiries=[str(e.expires_at) for e in self.certificates])
+            except TelephonyError as error:
+                self.counters.add("tls.not_reloaded")
+                log.error("certificates not reloaded, the earlier ones stay in use", error=str(error))
+
+    @property
+    def certificates(self) -> tuple[CertificateExpiry, ...]:
+        """Our own, and until when they are valid."""
+        return self._certificates.expiries
 
     async def _open_worker_socket(self) -> int:
         self._worker_socket = await UdpPort.open(LOOPBACK, 0, self._from_worker, self.counters)
@@ -234,7 +258,7 @@ class Edge:
         core = self._core
         if core is None:
             return
-        for task in self._looking_up:
+        for task in self._background:
             task.cancel()
         self._perform(core.trunks.stop(self._loop.time()))
         if not core.trunks.ending:
@@ -281,7 +305,7 @@ class Edge:
         for port in (*self._udp.values(), self._worker_socket):
             if port is not None:
                 port.close()
-        dialing = [*self._tcp.close(), *self._looking_up]
+        dialing = [*self._tcp.close(), *self._background]
         for task in dialing:
             task.cancel()
         await asyncio.gather(*dialing, return_exceptions=True)
@@ -311,9 +335,13 @@ class Edge:
         if self._core is not None:
             self._perform(self._core.receive(data, hop, self._loop.time()))
 
-    def _not_connected(self, ip: str, port: int) -> None:
+    def _not_connected(self, failed: NotConnected) -> None:
         if self._core is not None:
-            self._perform(self._core.not_connected(ip, port, self._loop.time()))
+            self._perform(self._core.not_connected(failed, self._loop.time()))
+
+    def _tls_failed(self, trunk: str, ip: str, port: int, why: str) -> None:
+        if self._core is not None:
+            self._core.trunks.tls_failed(trunk, ip, port, why, self._loop.time())
 
     def _from_worker(self, data: bytes, address: tuple[str, int]) -> None:
         if self._core is not None:
@@ -356,7 +384,7 @@ class Edge:
                     self._tell(self._on_digit, action)
 
     def _send_public(self, hop: Hop, data: bytes) -> None:
-        if hop.transport == "tcp":
+        if hop.stream:
             self._tcp.send(hop, data)
         elif (port := self._udp.get(hop.listener)) is not None:
             port.send(data, (hop.ip, hop.port))

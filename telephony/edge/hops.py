@@ -18,6 +18,7 @@ __all__ = [
     "FloodSummedUp",
     "Hop",
     "InviteRefused",
+    "NotConnected",
     "ReferAnswered",
     "ReferNotified",
     "SendPublic",
@@ -28,8 +29,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A peer on the public side. TCP uses the numbered connection while it lives, else connects to `ip:port`; when that
-    accepts no connection, the message goes over `fallback`."""
+    """A peer on the public side. TCP and TLS use the numbered connection while it lives, else connect to `ip:port`;
+    when that accepts no connection, the message goes over `fallback`, which has the same transport."""
 
     transport: Transport
     ip: str
@@ -38,6 +39,17 @@ class Hop:
     connection: int = 0  # 0: none
     fallback: int = 0  # another connection; 0: none
     chosen: bool = False  # by the gateway: a connection is made to it even if no trunk allows the address
+    trunk: str = ""  # of TLS: whose it is, as its certificate has shown, or whose a connection is made to
+    name: str = ""  # that its certificate must have, if the connection is made by us
+
+    @property
+    def place(self) -> tuple[str, str, int, str, str]:
+        """What a connection that is made to it is known by."""
+        return (self.transport, self.ip, self.port, self.trunk, self.name)
+
+    @property
+    def stream(self) -> bool:
+        return self.transport != "udp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,15 @@ class DialAttempted:
     trunk: str = ""
     failed: bool = False
     cause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NotConnected:
+    """No connection could be made to a peer, or it broke before the peer could read anything. `why` in plain words;
+    empty: it does not accept any."""
+
+    hop: Hop
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class InboundRequests:
             return context.answer(request, hop, 503, headers={"Retry-After": str(context.limits.retry_after_s)})
         try:
             if request.method != "OPTIONS" or request.max_forwards != 0:  # RFC 3261 section 11: it is then for us
-                check(context, request, hop, context.trunks.trunk_of(hop.ip))
+                check(context, request, hop, context.trunk_of(hop))
         except Unacceptable as error:
             context.counters.add(f"refused.{error.rule}")
             return context.answer(request, hop, error.status, headers=error.headers)

@@ -36,7 +36,7 @@ class NewCalls:
             return self._retransmitted(request, hop, attempt)
         if key in context.waiting:
             return [context.answer(request, hop, 100)]
-        trunk = context.trunks.trunk_of(hop.ip)
+        trunk = context.trunk_of(hop)
         if trunk is None:
             if not context.rates.strangers.allow("", now):  # floods get neither an answer nor a record each
                 context.counters.add("dropped.stranger")
@@ -58,13 +58,17 @@ class NewCalls:
         context = self._context
         actions: list[Action] = []
         for request, hop in context.waiting.due(lambda ip: context.rates.invites.allow(ip, now)):
-            actions += self._take(request, hop, context.trunks.trunk_of(hop.ip) or "", now)
+            actions += self._take(request, hop, context.trunk_of(hop) or "", now)
         return actions
 
     def _take(self, request: Request, hop: Hop, trunk: str, now: float) -> list[Action]:
         """A new call within the rate of its trunk."""
         context = self._context
         info = invite_info(request, hop, context.trunks.named(trunk), context.limits, now)
+        if context.trunks.needs_certificate(trunk) and hop.trunk != trunk:
+            cause = f"trunk {trunk} is to call over TLS with its client certificate"
+            refuse = Refuse(403, "Client certificate required", cause_text=cause)
+            return self._refuse(request, hop, info, refuse, "certificate")
         asked = challenge(context, request, hop, trunk, now)
         if isinstance(asked, Refuse):
             return self._refuse(request, hop, info, asked, "digest")
@@ -148,6 +152,7 @@ class NewCalls:
             invite=reply,
             shown=shown_to_worker(request, decision.worker, context.branches.public_tag(decision.leg_id)),
             info=info,
+            sips=request.uri.scheme == "sips",
         )
         context.dialogs.add(dialog)
         context.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
@@ -158,7 +163,7 @@ class NewCalls:
 
     def given_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
         """The caller has cancelled it while it waited for its turn."""
-        trunk = self._context.trunks.trunk_of(hop.ip) or ""
+        trunk = self._context.trunk_of(hop) or ""
         info = invite_info(invite, hop, self._context.trunks.named(trunk), self._context.limits, now)
         refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
         return self._refuse(invite, hop, info, refuse, "cancelled")

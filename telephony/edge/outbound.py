@@ -77,7 +77,7 @@ class WorkerMessages:
             request,
             dialog,
             via=context.public_via(hop, branch),
-            contact=context.public_contact(hop.listener),
+            contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
         )
@@ -118,7 +118,7 @@ class WorkerMessages:
             response.status, response.reason = 481, ""  # RFC 3262 section 3
         tag = response.to_tag if relay.initial else ""
         response.body = (relay.streams or dialog.streams).around(response.body)
-        contact = context.public_contact(reply.hop.listener)
+        contact = context.contact_in(dialog, reply.hop.listener)
         data = response_to_public(response, reply, contact, tag, initial=relay.initial)
         sent = SendPublic(reply_hop(reply.via, reply.hop), data)
         actions: list[Action] = [sent]

@@ -71,7 +71,7 @@ class PendingRequests:
             request,
             dialog,
             via=context.public_via(hop, branch),
-            contact=context.public_contact(hop.listener),
+            contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
         )

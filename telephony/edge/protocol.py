@@ -24,7 +24,7 @@ __all__ = [
     "WorkerAddress",
 ]
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls"]
 FAIL_OVER_ON = frozenset({408, *range(500, 600)})
 
 
@@ -80,10 +80,11 @@ class Dial:
     fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or a busy
     headers: tuple[tuple[str, str], ...] = ()  # of ours, in the INVITE: P-Asserted-Identity and the like
     then: tuple[Dial, ...] = ()  # the same leg over further trunks, in this order, when no place of this one is left
+    name: str = ""  # of `host`, which its certificate must have
 
     @property
     def places(self) -> tuple[Place, ...]:
-        return (Place(self.transport, self.host, self.port), *self.others)
+        return (Place(self.transport, self.host, self.port, self.name), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,4 +97,4 @@ class ResendTable:
 
 
 def _reliable(action: SendPublic | SendWorker) -> bool:
-    return isinstance(action, SendPublic) and action.hop.transport == "tcp"
+    return isinstance(action, SendPublic) and action.hop.stream

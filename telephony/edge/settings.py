@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -17,7 +18,22 @@ from telephony.sip.registration import RegistrationPolicy
 from telephony.sip.resolving import Target
 from telephony.sip.transactions import Timers
 
-__all__ = ["EdgeLimits", "EdgeSettings", "EdgeTimers", "ListenAddress", "Registrar", "Trunk"]
+__all__ = [
+    "EdgeLimits",
+    "EdgeSettings",
+    "EdgeTimers",
+    "ListenAddress",
+    "Registrar",
+    "TlsIdentity",
+    "TlsServer",
+    "TlsVersion",
+    "Trunk",
+    "TrunkTls",
+]
+
+TlsVersion = Literal["1.2", "1.3"]
+
+_TRANSPORTS: Mapping[str, Transport] = {"udp": "udp", "tcp": "tcp", "tls": "tls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +46,20 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
-        """Read `udp://host:port` or `tcp://host:port`. Raises TelephonyMisuse for anything else."""
+        """Read `udp://host:port`, `tcp://…` or `tls://…`. Raises TelephonyMisuse for anything else."""
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise TelephonyMisuse(f"{text!r} is not a listen address: {error}") from error
-        if parts.scheme not in ("udp", "tcp") or not host or port is None or parts.path or parts.query:
-            raise TelephonyMisuse(f"{text!r} is not a listen address; write udp://host:port or tcp://host:port")
+        transport = _TRANSPORTS.get(parts.scheme)
+        if transport is None or not host or port is None or parts.path or parts.query:
+            raise TelephonyMisuse(f"{text!r} is not a listen address; write udp://, tcp:// or tls://host:port")
         try:
             ipaddress.ip_address(host)
         except ValueError as error:
             raise TelephonyMisuse(f"{text!r} must name an IP address, not a host name") from error
-        return cls("tcp" if parts.scheme == "tcp" else "udp", host, port)
+        return cls(transport, host, port)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -50,21 +67,49 @@ class ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """A certificate of ours and its key, read anew when a file changes."""
+
+    certificate: Path  # PEM: ours, then those between it and its authority
+    key: Callable[[], str] = field(repr=False)  # PEM; raises TelephonyError
+    key_place: str = ""  # where that is, for errors
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsServer:
+    identity: TlsIdentity
+    client_ca: Path | None = None  # whose certificates callers may show; None: they are not asked for one
+    minimum: TlsVersion = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTls:
+    """TLS with one trunk."""
+
+    ca: Path | None = None  # that its certificate must come from; None: any that the system trusts
+    name: str = ""  # that its certificate must have; empty: that of the host as it is configured
+    identity: TlsIdentity | None = None  # our client certificate; None: none is shown
+    callers: tuple[str, ...] = ()  # names of the client certificates that it must show; empty: none is wanted
+    sips: bool = False  # its URIs are sips:
+
+
+@dataclass(frozen=True, slots=True)
 class Registrar:
     """`address` is what is registered, `uri` whom it is registered with."""
 
-    address: str  # "sip:bob@carrier.example"
+    address: str  # "sip:bob@carrier.example", or sips:
     target: Target
     policy: RegistrationPolicy = field(default_factory=RegistrationPolicy)
 
     @property
     def uri(self) -> str:
         """Request-URI (RFC 3261 section 10.2): the domain of the address."""
-        return f"sip:{self.address.rpartition('@')[2]}"
+        return f"{self.address.partition(':')[0]}:{self.address.rpartition('@')[2]}"
 
     @property
     def user(self) -> str:
-        return self.address.removeprefix("sip:").rpartition("@")[0]
+        return self.address.partition(":")[2].rpartition("@")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +128,12 @@ class Trunk:
     probe: ProbePolicy | None = None
     callers: Mapping[str, str] | None = None  # user -> password: its callers are challenged for one of them
     realm: str = ""  # of those challenges
+    tls: TrunkTls = field(default_factory=TrunkTls)
+
+    @property
+    def scheme(self) -> str:
+        """Of its URIs."""
+        return "sips" if self.tls.sips else "sip"
 
     @property
     def media(self) -> TrunkMedia:
@@ -133,6 +184,12 @@ class EdgeLimits:
     tcp_half_message_s: float = 10.0  # time for a message to become whole
     tcp_write_buffer_bytes: int = 262_144  # a peer that lets more than this pile up is cut off
     tcp_connect_s: float = 5.0
+    tls_handshake_s: float = 5.0  # from the connection to the end of its handshake
+    stranger_tls_handshake_s: float = 3.0
+    certificates_checked_s: float = 5.0  # how often their files are looked at
+    tls_handshakes_per_source: int = 20  # that are not done yet
+    stranger_handshakes_per_second: float = 10.0  # of all strangers together: each costs a millisecond or two
+    stranger_handshake_burst: int = 20
     invite_timeout_s: float = 180.0  # unanswered and without a further provisional response (Timer C, RFC 3261 16.6)
     dialog_idle_s: float = 43_200.0  # an answered dialog without any message is forgotten
     remembered_attempts: int = 20_000  # INVITEs remembered to recognise retransmissions; the oldest are dropped first
@@ -177,12 +234,16 @@ class EdgeSettings:
     limits: EdgeLimits = field(default_factory=EdgeLimits)
     media: MediaPolicy = field(default_factory=MediaPolicy)
     timers: EdgeTimers = field(default_factory=EdgeTimers)
+    tls: TlsServer | None = None  # required to listen for TLS
 
     def __post_init__(self) -> None:
         if not self.listen:
             raise TelephonyMisuse("the edge has nothing to listen on")
         for text in self.listen:
-            unspecified = ipaddress.ip_address(ListenAddress.parse(text).host).is_unspecified
+            address = ListenAddress.parse(text)
+            if address.transport == "tls" and self.tls is None:
+                raise TelephonyMisuse(f"{text} needs a certificate")
+            unspecified = ipaddress.ip_address(address.host).is_unspecified
             if unspecified and not self.public_address:
                 raise TelephonyMisuse(f"{text} listens on every address, so public_address must be set")
         names = [trunk.name for trunk in self.trunks]

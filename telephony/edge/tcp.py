@@ -1,29 +1,43 @@
-"""The TCP shell: connections, their limits and timeouts. What messages mean is decided in core."""
+"""The TCP and TLS shell: connections, accepted and made, and their limits. What messages mean is decided in core."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from telephony.edge.admission import TrunkTable
+import structlog
+
+from telephony.edge.admission import Bucket, TrunkTable
 from telephony.edge.budget import ConnectionPlaces
+from telephony.edge.certificates import Certificates
 from telephony.edge.counters import EdgeCounters
-from telephony.edge.hops import Hop
+from telephony.edge.hops import Hop, NotConnected
+from telephony.edge.protocol import Transport
 from telephony.edge.settings import EdgeLimits
-from telephony.sip.framing import KEEPALIVE, FramingError, StreamFramer
+from telephony.edge.tcp_connection import Connection
+from telephony.edge.tls import TlsFailed, TlsLayer
 
 __all__ = ["TcpConnections"]
 
-_PONG = b"\r\n"
+log = structlog.get_logger(__name__)
+
 _WAITING = 512  # connections that the system holds until they are accepted
 _ACCEPTED_AT_ONCE = 16
-_SERVED_AT_ONCE = 16  # messages of one connection in a turn of the loop
-_STRANGER_BYTES = 65_536  # that a stranger may send over one connection
+
+_Place = tuple[str, str, int, str, str]
+
+
+@dataclass(slots=True)
+class _Dialing:
+    task: asyncio.Task[None]
+    queue: list[bytes] = field(default_factory=list)
 
 
 class TcpConnections:
-    """All TCP connections of the edge, accepted and made, by number."""
+    """All connections of the edge, by number. Implements `tcp_connection.Connections`."""
 
     def __init__(
         self,
@@ -32,26 +46,35 @@ class TcpConnections:
         on_message: Callable[[bytes, Hop], None],
         trunks: TrunkTable,
         carries_a_call: Callable[[int], bool],
-        on_not_connected: Callable[[str, int], None],
+        on_not_connected: Callable[[NotConnected], None],
+        on_tls_failed: Callable[[str, str, int, str], None],
+        certificates: Certificates,
     ) -> None:
         """`carries_a_call` says of a connection's number whether a caller is reached over it: such a one is never idle,
-        since a caller behind a NAT can be reached no other way."""
+        since a caller behind a NAT can be reached no other way. `on_tls_failed(trunk, ip, port, why)`: the trunk is
+        empty for a stranger, and the port 0 for a connection that was made to us."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
         self.trunks = trunks
         self.carries_a_call = carries_a_call
         self.on_not_connected = on_not_connected
+        self.on_tls_failed = on_tls_failed
+        self._certificates = certificates
         self._places = ConnectionPlaces(limits, len(trunks))
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Connection] = {}
         self._last = 0
-        self._dialing: dict[tuple[str, int], tuple[asyncio.Task[None], list[bytes]]] = {}
-        self._made: dict[tuple[str, int], _Connection] = {}  # connections that we made, by where to
+        self._dialing: dict[_Place, _Dialing] = {}
+        self._made: dict[_Place, Connection] = {}  # connections that we made, by where to
+        self._handshakes: Counter[str] = Counter()  # that others have begun, by source
+        self._strangers = Bucket(limits.stranger_handshakes_per_second, limits.stranger_handshake_burst)
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    async def listen(self, host: str, port: int, listener: int) -> tuple[asyncio.Server, tuple[str, int]]:
+    async def listen(
+        self, transport: Transport, host: str, port: int, listener: int
+    ) -> tuple[asyncio.Server, tuple[str, int]]:
         """Accept on an address; also returns the bound address. Raises OSError if unavailable."""
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -62,7 +85,7 @@ class TcpConnections:
             sock.bind((host, port))
             # asyncio accepts so many in one turn of the loop, during which no call is served
             server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(self, listener), sock=sock, backlog=_ACCEPTED_AT_ONCE
+                lambda: Connection(self, listener, secure=transport == "tls"), sock=sock, backlog=_ACCEPTED_AT_ONCE
             )
             sock.listen(_WAITING)
         except BaseException:
@@ -73,193 +96,153 @@ class TcpConnections:
 
     def send(self, hop: Hop, data: bytes) -> None:
         """On the hop's connection if it lives, else on a new one to its address. Never waits."""
-        key = (hop.ip, hop.port)
-        connection = self._connections.get(hop.connection) or self._made.get(key)
+        place = hop.place
+        connection = self._connections.get(hop.connection) or self._made.get(place)
         if connection is not None:
             connection.send(data)
             return
-        trunk = self.trunks.trunk_of(hop.ip)
+        trunk = hop.trunk or self.trunks.trunk_of(hop.ip)
         if trunk is None and not hop.chosen:  # no other connections are made, whatever a Via or Contact says
             self.counters.add("tcp.not_connected")
             return
-        if key not in self._dialing:
+        if place not in self._dialing:
             if not self._places.free(trunk, len(self._dialing)):
                 self.counters.add("tcp.refused")
                 return
-            self._dialing[key] = (asyncio.get_running_loop().create_task(self._dial(hop)), [])
-        queue = self._dialing[key][1]
+            self._dialing[place] = _Dialing(asyncio.get_running_loop().create_task(self._dial(hop)))
+        queue = self._dialing[place].queue
         if sum(map(len, queue)) + len(data) > self.limits.tcp_write_buffer_bytes:
             self.counters.add("tcp.overrun")
             return
         queue.append(data)
 
     async def _dial(self, hop: Hop) -> None:
-        loop, key = asyncio.get_running_loop(), (hop.ip, hop.port)
-        connection: _Connection | None = None
+        connection: Connection | None = None
+        failed: NotConnected | None = None
         try:
-            async with asyncio.timeout(self.limits.tcp_connect_s):
-                _, connection = await loop.create_connection(lambda: _Connection(self, hop.listener), *key)
+            connection = await self._connect(hop)
             if connection.number:
-                self._made[key] = connection
+                self._made[hop.place] = connection
+        except TlsFailed as error:
+            failed = NotConnected(hop, str(error))
+            self._failed(hop.ip, hop.port, hop.trunk, error)
         except OSError:  # TimeoutError is one
             self.counters.add("tcp.connect_failed")
+            failed = NotConnected(hop)
+        finally:
+            queue = self._dialing.pop(hop.place).queue
+        if failed is not None:
             connection = self._connections.get(hop.fallback)
             if connection is None:
-                self.on_not_connected(*key)
-        finally:
-            _, queue = self._dialing.pop(key)
+                self.on_not_connected(failed)
         if connection is not None:
             for data in queue:
                 connection.send(data)
 
-    def admit(self, connection: _Connection) -> int:
+    async def _connect(self, hop: Hop) -> Connection:
+        """Raises OSError, TlsFailed."""
+        loop = asyncio.get_running_loop()
+        secure = hop.transport == "tls"
+        async with asyncio.timeout(self.limits.tcp_connect_s):
+            _, connection = await loop.create_connection(
+                lambda: Connection(self, hop.listener, secure=secure, to=hop), hop.ip, hop.port
+            )
+        if not secure:
+            return connection
+        try:
+            async with asyncio.timeout(self.limits.tls_handshake_s):
+                await connection.ready
+        except TimeoutError:
+            connection.abort()
+            raise TlsFailed("handshake_timeout", f"no handshake in {self.limits.tls_handshake_s:g} s") from None
+        return connection
+
+    # What connections ask for
+
+    def admit(self, connection: Connection) -> int:
         """A number for a new connection; 0 when there are too many."""
+        accepted_tls = connection.secure and connection.to is None
+        if accepted_tls and not self._may_begin_a_handshake(connection):
+            self.counters.add("tls.refused")
+            return 0
         if not self._places.take(connection.trunk, connection.ip):
             self.counters.add("tcp.refused")
             return 0
+        if accepted_tls:
+            connection.handshaking = True
+            self._handshakes[connection.ip] += 1
         self._last += 1
         self._connections[self._last] = connection
-        self.counters.add("tcp.opened")
+        self.counters.add("tls.opened" if connection.secure else "tcp.opened")
         return self._last
 
-    def forget(self, connection: _Connection) -> None:
+    def _may_begin_a_handshake(self, connection: Connection) -> bool:
+        if self._handshakes[connection.ip] >= self.limits.tls_handshakes_per_source:
+            return False
+        if connection.trunk is None:
+            if not self._strangers.has(1.0, asyncio.get_running_loop().time()):
+                return False
+            self._strangers.spend(1.0)
+        return True
+
+    def layer(self, connection: Connection) -> TlsLayer | None:
+        """None: there is no certificate."""
+        to = connection.to
+        if to is None:
+            context = self._certificates.server
+            return None if context is None else TlsLayer(context, server_side=True)
+        context = self._certificates.client(to.trunk)
+        name = self._certificates.name_for(to.trunk, to.name) or to.ip
+        return None if context is None else TlsLayer(context, server_side=False, name=name)
+
+    def established(self, connection: Connection, names: frozenset[str]) -> None:
+        """A handshake is done. A caller's certificate, which has been checked, may say whose it is."""
+        self._handshake_over(connection)
+        self.counters.add("tls.established")
+        owner = self.trunks.trunk_with_certificate(names)
+        if connection.to is None and owner is not None:
+            if owner != connection.trunk:
+                self._places.give_back(connection.trunk, connection.ip)
+                if not self._places.take(owner, connection.ip):
+                    self._places.take(None, connection.ip)
+                    connection.cut("refused")
+                    return
+            connection.belongs_to(owner)
+
+    def _handshake_over(self, connection: Connection) -> None:
+        if not connection.handshaking:
+            return
+        connection.handshaking = False
+        if connection.to is None:
+            self._handshakes[connection.ip] -= 1
+            if self._handshakes[connection.ip] <= 0:
+                del self._handshakes[connection.ip]
+
+    def failed(self, connection: Connection, error: TlsFailed) -> None:
+        """Its TLS has failed; it is about to be cut. `_dial` tells of one of ours that is not ready yet."""
+        to = connection.to
+        if to is None:
+            self._failed(connection.ip, 0, connection.trunk or "", error)
+        elif connection.ready.done():
+            self._failed(to.ip, to.port, to.trunk, error)
+            self.on_not_connected(NotConnected(to, str(error)))
+
+    def _failed(self, ip: str, port: int, trunk: str, error: TlsFailed) -> None:
+        self.counters.add(f"tls.{error.kind}")
+        self.on_tls_failed(trunk, ip, port, str(error))
+
+    def forget(self, connection: Connection) -> None:
+        self._handshake_over(connection)
         if self._connections.pop(connection.number, None) is not None:
             self._places.give_back(connection.trunk, connection.ip)
-        if self._made.get(connection.peer) is connection:
-            del self._made[connection.peer]
+        if connection.to is not None and self._made.get(connection.to.place) is connection:
+            del self._made[connection.to.place]
 
     def close(self) -> list[asyncio.Task[None]]:
         """Cut all connections; the returned tasks have been cancelled and are to be awaited."""
         for connection in list(self._connections.values()):
             connection.cut("closed")
-        tasks = [task for task, _ in self._dialing.values()]
+        tasks = [dialing.task for dialing in self._dialing.values()]
         for task in tasks:
             task.cancel()
         return tasks
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, connections: TcpConnections, listener: int) -> None:
-        self._all = connections
-        self._listener = listener
-        self._framer = StreamFramer(connections.limits.message_bytes)
-        self._idle_s = connections.limits.tcp_idle_s
-        self._half_message_s = connections.limits.tcp_half_message_s
-        self._frames: Iterator[bytes] = iter(())
-        self._stranger_bytes = _STRANGER_BYTES
-        self.trunk: str | None = None
-        self._transport: asyncio.Transport | None = None
-        self.number = 0
-        self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
-        self._partial_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.ip = ""
-        self._port = 0
-
-    @property
-    def peer(self) -> tuple[str, int]:
-        return self.ip, self._port
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
-        if peer is None:  # gone already
-            transport.abort()
-            return
-        self.ip, self._port = peer[0], peer[1]
-        self.trunk = self._all.trunks.trunk_of(self.ip)
-        if self.trunk is None:
-            self._as_stranger(self._all.limits)
-        self.number = self._all.admit(self)
-        if not self.number:
-            transport.abort()
-            return
-        self._watch()
-
-    def _as_stranger(self, limits: EdgeLimits) -> None:
-        self._framer = StreamFramer(limits.stranger_message_bytes)
-        self._idle_s = limits.stranger_tcp_idle_s
-        self._half_message_s = limits.stranger_tcp_half_message_s
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._all.forget(self)
-
-    def data_received(self, data: bytes) -> None:
-        if not self.number:
-            return
-        if self.trunk is not None:
-            self._heard_at = self._loop.time()
-        else:
-            self._stranger_bytes -= len(data)
-            if self._stranger_bytes < 0:
-                self.cut("stranger")
-                return
-        self._frames = self._framer.feed(data)
-        self._serve()
-
-    def _serve(self) -> None:
-        """Some messages, and the others in the next turn of the loop: what one peer sends at once delays no other."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        hop = Hop("tcp", self.ip, self._port, self._listener, self.number)
-        try:
-            for _ in range(_SERVED_AT_ONCE):
-                frame = next(self._frames, None)
-                if frame is None:
-                    self._all_served(transport)
-                    return
-                if frame == KEEPALIVE:
-                    self._all.counters.add("keepalives")
-                    self.send(_PONG)
-                    continue
-                self._all.on_message(frame, hop)
-                self._partial_since = None
-                self._heard_at = self._loop.time()  # a stranger's pings and halves don't keep its place
-        except FramingError as error:
-            self._all.counters.add(f"malformed.{error.kind}")
-            self.cut("framing")
-            return
-        transport.pause_reading()
-        self._loop.call_soon(self._serve)
-
-    def _all_served(self, transport: asyncio.Transport) -> None:
-        transport.resume_reading()
-        if not self._framer.partial:
-            self._partial_since = None
-        elif self._partial_since is None:
-            self._partial_since = self._loop.time()
-            self._watch()
-
-    def send(self, data: bytes) -> None:
-        """Queue without waiting; a peer that does not read is cut off, since others must not pay for it."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._all.limits.tcp_write_buffer_bytes:
-            self.cut("overrun")
-
-    def cut(self, why: str) -> None:
-        self._all.counters.add(f"tcp.{why}")
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _watch(self) -> None:
-        """One timer a connection: the nearer of idle and half-message timeout."""
-        if self._timer is not None:
-            self._timer.cancel()
-        now = self._loop.time()
-        if now >= self._heard_at + self._idle_s and self._all.carries_a_call(self.number):
-            self._heard_at = now
-        due = self._heard_at + self._idle_s
-        if self._partial_since is not None:
-            due = min(due, self._partial_since + self._half_message_s)
-        if now >= due:
-            self.cut("half_message" if self._partial_since is not None else "idle")
-            return
-        self._timer = self._loop.call_at(due, self._watch)

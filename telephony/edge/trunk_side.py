@@ -6,6 +6,7 @@ Names have been resolved by whoever runs the core (`set_places`, `set_registrar`
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,9 +15,9 @@ import structlog
 
 from telephony.edge.capabilities import ALLOW
 from telephony.edge.context import EdgeContext
-from telephony.edge.hops import Action, Hop, SendPublic, TrunkChanged
+from telephony.edge.hops import Action, Hop, NotConnected, SendPublic, TrunkChanged
 from telephony.edge.settings import Trunk
-from telephony.edge.trunk_status import PlaceStatus, TrunkStatus
+from telephony.edge.trunk_status import PlaceStatus, TlsFailure, TrunkStatus
 from telephony.sip.new_request import NewRequest
 from telephony.sip.parse import Response
 from telephony.sip.probing import Probe, Reachability
@@ -36,6 +37,8 @@ __all__ = ["TrunkSide"]
 
 log = structlog.get_logger(__name__)
 
+_FAILURES_KEPT = 5
+
 
 @dataclass(slots=True)
 class _Side:
@@ -51,12 +54,14 @@ class _Side:
     at: Place | None = None  # where the last REGISTER went
     cseq: int = 0
     branch: str = ""  # of the last REGISTER: only its answer counts
+    tls_failures: deque[TlsFailure] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     side: _Side
     place: Place
+    hop: Hop
     method: str
 
 
@@ -131,7 +136,19 @@ class TrunkSide:
         name = side.trunk.name
         registration = None if side.registration is None else side.registration.status
         refusals = tuple(self._context.trunk_refusals.get(name, ()))
-        return TrunkStatus(name, tuple(places), registration, side.at, refusals)
+        return TrunkStatus(name, tuple(places), registration, side.at, refusals, tuple(side.tls_failures))
+
+    def tls_failed(self, trunk: str, ip: str, port: int, why: str, now: float) -> None:
+        """`port` 0: the connection was made by the peer. One of a stranger is only counted."""
+        if (side := self._sides.get(trunk)) is None:
+            return
+        peer = f"{bracketed(ip)}:{port}" if port else ip
+        last = side.tls_failures[-1] if side.tls_failures else None
+        if last is not None and (last.peer, last.why) == (peer, why):
+            side.tls_failures.pop()
+        else:
+            log.warning("tls failed", trunk=trunk, peer=peer, why=why)
+        side.tls_failures.append(TlsFailure(now, peer, why))
 
     # Time, answers, the end
 
@@ -187,8 +204,8 @@ class TrunkSide:
         answer = answer_of(response, self._contact(side, sent.place), other_host=bool(self._untried(side)))
         return self._perform(side, side.registration.answered(answer, now), now)
 
-    def lost(self, branch: object, now: float) -> list[Action]:
-        """Our request got no response."""
+    def lost(self, branch: object, now: float, why: str = "") -> list[Action]:
+        """Our request got no response. `why`, if more is known than that."""
         sent = self._sent.pop(branch, None) if isinstance(branch, str) else None
         if sent is None:
             return []
@@ -198,16 +215,16 @@ class TrunkSide:
         side = sent.side
         if side.registration is None or side.branch != branch:
             return []
-        why = f"{sent.place.ip}:{sent.place.port} does not answer"
+        where = f"{sent.place.ip}:{sent.place.port}"
+        why = f"{where}: {why}" if why else f"{where} does not answer"
         return self._perform(side, side.registration.lost(Lost(why, bool(self._untried(side))), now), now)
 
-    def not_connected(self, ip: str, port: int, now: float) -> list[Action]:
-        found = [b for b, sent in self._sent.items() if (sent.place.ip, sent.place.port) == (ip, port)]
+    def not_connected(self, failed: NotConnected, now: float) -> list[Action]:
+        found = [branch for branch, sent in self._sent.items() if sent.hop.place == failed.hop.place]
         actions: list[Action] = []
         for branch in found:
-            if self._sent[branch].place.transport == "tcp":
-                self._context.resends.answered(branch)
-                actions += self.lost(branch, now)
+            self._context.resends.answered(branch)
+            actions += self.lost(branch, now, failed.why)
         return actions
 
     def _probed(self, sent: _Sent, status: int | None, now: float) -> list[Action]:
@@ -286,19 +303,22 @@ class TrunkSide:
     def _contact(self, side: _Side, place: Place) -> str:
         register = side.trunk.register
         user = "" if register is None else register.user
-        plain = self._context.public_contact(self._listener(place))[len("<sip:") : -1]
-        return f"sip:{user}@{plain}" if user else f"sip:{plain}"
+        contact = self._context.public_contact(self._listener(place), sips=side.trunk.tls.sips)
+        scheme, _, plain = contact[1:-1].partition(":")
+        return f"{scheme}:{user}@{plain}" if user else f"{scheme}:{plain}"
 
     def _options(self, side: _Side, place: Place, now: float) -> Action:
         self._count += 1
         listener = self._listener(place)
-        request = NewRequest("OPTIONS", f"sip:{bracketed(place.name or place.ip)}")
+        scheme, contact = side.trunk.scheme, self._context.public_contact(listener, sips=side.trunk.tls.sips)
+        target = f"{scheme}:{bracketed(place.name or place.ip)}"
+        request = NewRequest("OPTIONS", target)
         call_id = self._context.branches.public_call_id("options", str(self._count))
-        request.add("From", f"{self._context.public_contact(listener)};tag={call_id[:12]}")
-        request.add("To", f"<sip:{bracketed(place.name or place.ip)}>")
+        request.add("From", f"{contact};tag={call_id[:12]}")
+        request.add("To", f"<{target}>")
         request.add("Call-ID", call_id)
         request.add("CSeq", "1 OPTIONS")
-        request.add("Contact", self._context.public_contact(listener))
+        request.add("Contact", contact)
         request.add("Accept", "application/sdp")
         policy = side.trunk.probe
         return self._send(side, place, request, now, None if policy is None else policy.answer_s)
@@ -309,12 +329,12 @@ class TrunkSide:
         context = self._context
         self._count += 1
         branch = context.branches.own(f"{request.method} {side.trunk.name}", self._count)
-        hop = Hop("udp" if place.transport == "udp" else "tcp", place.ip, place.port, self._listener(place))
+        hop = context.hop_to(place, side.trunk.name)
         request.fields.insert(0, ("Via", context.public_via(hop, branch)))
         request.add("Max-Forwards", "70")
         request.add("User-Agent", "Trunkline")
         sent = SendPublic(hop, bytes(request))
-        self._sent[branch] = _Sent(side, place, request.method)
+        self._sent[branch] = _Sent(side, place, hop, request.method)
         if request.method == "REGISTER":
             side.branch = branch
         context.resends.request(branch, sent, now, limit_s=limit_s)

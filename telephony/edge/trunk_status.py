@@ -8,7 +8,7 @@ from telephony.sip.probing import ProbeStatus
 from telephony.sip.registration import RegistrationStatus
 from telephony.sip.resolving import Place
 
-__all__ = ["PlaceStatus", "Refusal", "TrunkStatus"]
+__all__ = ["PlaceStatus", "Refusal", "TlsFailure", "TrunkStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFailure:
+    """A secure connection with a trunk that did not come about, or broke. Repeats of the last one are one."""
+
+    at: float  # seconds, loop clock
+    peer: str  # "192.0.2.7:5061"; without the port if the trunk has made the connection
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkStatus:
     name: str
     places: tuple[PlaceStatus, ...]
     registration: RegistrationStatus | None  # None: it is not registered with
     registrar: Place | None  # which the last REGISTER went to
     refusals: tuple[Refusal, ...]  # the last few, oldest first
+    tls_failures: tuple[TlsFailure, ...] = ()  # the same

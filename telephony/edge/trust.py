@@ -7,6 +7,7 @@ way can read them; and an address in a Contact or Route is only a claim.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from telephony.edge.admission import TrunkTable
@@ -35,6 +36,8 @@ class Trust:
     def may_speak(self, dialog: Dialog, hop: Hop) -> bool:
         """Whether a message with the dialog's tags that came from `hop` is the dialog's: from its flow, or from
         another address of its trunk (a second proxy, a NAT that has changed its mapping)."""
+        if self._trunks.needs_certificate(dialog.trunk):
+            return hop.trunk == dialog.trunk
         return hop.ip == dialog.public.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
 
     def is_of_trunk(self, ip: str, trunk: str) -> bool:
@@ -54,14 +57,14 @@ class Trust:
         address = as_ip(target.host) if target is not None else None
         if target is None or address is None:
             return flow
-        ip, port = str(address), target.port or 5060
+        ip, port = str(address), target.port or (5061 if flow.transport == "tls" else 5060)
         source = as_ip(flow.ip)
         if address == source:
-            return Hop(flow.transport, flow.ip, port, flow.listener, flow.connection, chosen=flow.chosen)
+            return replace(flow, port=port, fallback=0)
         behind_nat = source is not None and is_private(address) and not is_private(source)
         if behind_nat or self._is_own(ip, port) or not self.is_of_trunk(ip, trunk):
             return flow
-        return Hop(flow.transport, ip, port, flow.listener, fallback=flow.connection)
+        return replace(flow, ip=ip, port=port, connection=0, fallback=flow.connection, chosen=False)
 
 
 def is_private(address: IPv4Address | IPv6Address) -> bool:

@@ -140,7 +140,7 @@ def plan(
     weights; `kinds`: the addresses that we can send to."""
     asking = _Asking()
     able = [transport for transport in transports if transport == "tls" or not target.secure]
-    if target.transport is not None:
+    if target.transport is not None and not target.secure:
         able = [transport for transport in able if transport == target.transport]
     if not able:
         return asking.resolved(())
@@ -150,10 +150,13 @@ def plan(
         return asking.resolved([Place(usual, str(ip), target.port or _port(usual), name)])
     if target.port is not None:  # section 4.2: then only addresses are asked for
         return asking.resolved((yield from _addresses(asking, name, target.port, usual, name, kinds)))
-    services = [(transport, f"{_SRV[transport]}.{name}") for transport in able]
+    plain = [transport for transport in able if transport != "tls"]  # what a `sip:` URI says nothing about
+    services = [(transport, f"{_SRV[transport]}.{name}") for transport in plain or able]
     if target.transport is None:
         found = yield from asking.ask("NAPTR", name)
         services = _by_naptr(found, able) or services
+        if services[0][0] == "tls":  # who prefers it is not called in the clear when it fails
+            services = [service for service in services if service[0] == "tls"]
     places: list[Place] = []
     has_services = False
     for transport, service in services:

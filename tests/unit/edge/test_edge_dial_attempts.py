@@ -9,7 +9,7 @@ from edge_world import SDP, World, first_request, make_world
 from test_edge_dialing import CALLEE, DIAL, dialled, state, to_worker, worker_invite
 
 from telephony.edge.dialogs import DialogState
-from telephony.edge.hops import DialAttempted, Hop, TrunkChanged
+from telephony.edge.hops import DialAttempted, Hop, NotConnected, TrunkChanged
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials, read_parameters
 from telephony.sip.parse import Request
@@ -215,9 +215,10 @@ def test_when_the_last_place_is_silent_the_worker_is_told(world: World) -> None:
 def test_no_connection_is_no_answer(world: World) -> None:
     world.core.allow_dial(replace(TWO, transport="tcp"), world.now)
     world.worker(worker_invite())
-    assert world.public[0].hop == Hop("tcp", "10.9.9.9", 5070, 1, chosen=True)
+    hop = world.public[0].hop
+    assert hop == Hop("tcp", "10.9.9.9", 5070, 1, chosen=True)
     world.public.clear()
-    world.perform(world.core.not_connected("10.9.9.9", 5070, world.now))
+    world.perform(world.core.not_connected(NotConnected(hop), world.now))
     assert sent(world)[-1][:2] == ("INVITE", "10.9.9.8:5080")
 
 

@@ -91,13 +91,30 @@ def test_literals_are_asked_of_nobody(target: Target, place: tuple[str, str, int
 
 
 def test_the_owners_preference_counts_then_priority() -> None:
-    assert places(Target("example.com")) == [
-        ("tls", "192.0.2.4", 5061),
+    assert places(Target("example.com"), ("udp", "tcp")) == [
         ("tcp", "192.0.2.3", 5060),
         ("udp", "192.0.2.1", 5070),
         ("udp", "192.0.2.2", 5070),
         ("udp", "192.0.2.9", 5060),
     ]
+
+
+def test_who_prefers_tls_is_not_called_in_the_clear() -> None:
+    assert places(Target("example.com")) == [("tls", "192.0.2.4", 5061)]
+    (place,) = resolve(Target("example.com"))[0].places
+    assert place.name == "example.com"  # which the certificate must have (RFC 5922), not the name in the SRV record
+
+
+def test_tls_is_for_those_who_say_so_or_have_said_so() -> None:
+    """By SRV alone nobody knows that a `sip:` URI means TLS; a transport that is asked for is the only one."""
+    assert [q.name for q in resolve(Target("plain.example.net"))[1] if q.kind == "SRV"] == [
+        "_sip._udp.plain.example.net",
+        "_sip._tcp.plain.example.net",
+    ]
+    resolved, asked = resolve(Target("example.com", transport="tls"))
+    assert asked[0] == Question("SRV", "_sips._tcp.example.com")
+    assert [(p.transport, p.port) for p in resolved.places] == [("tls", 5061)]
+    assert places(Target("plain.example.net", transport="tls")) == [("tls", "198.51.100.7", 5061)]
 
 
 def test_what_we_cannot_do_is_left_out() -> None:
