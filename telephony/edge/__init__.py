@@ -1,5 +1,6 @@
 """The public SIP side: admission, dialogs, and rewriting of every message to a worker (docs/edge.md)."""
 
+from telephony.edge.certificates import CertificateExpiry, expiry_of
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
@@ -25,13 +26,25 @@ from telephony.edge.protocol import (
     Source,
     WorkerAddress,
 )
-from telephony.edge.settings import EdgeLimits, EdgeSettings, EdgeTimers, ListenAddress, Registrar, Trunk
-from telephony.edge.trunk_status import PlaceStatus, Refusal, TrunkStatus
+from telephony.edge.settings import (
+    EdgeLimits,
+    EdgeSettings,
+    EdgeTimers,
+    ListenAddress,
+    Registrar,
+    TlsIdentity,
+    TlsServer,
+    Trunk,
+    TrunkTls,
+)
+from telephony.edge.tls import TlsFilesError, client_context, server_context
+from telephony.edge.trunk_status import PlaceStatus, Refusal, TlsFailure, TrunkStatus
 
 __all__ = [
     "FAIL_OVER_ON",
     "Admitter",
     "CallerGone",
+    "CertificateExpiry",
     "Dial",
     "DialAttempted",
     "DialogEnded",
@@ -56,8 +69,16 @@ __all__ = [
     "RefusedInvite",
     "Registrar",
     "Source",
+    "TlsFailure",
+    "TlsFilesError",
+    "TlsIdentity",
+    "TlsServer",
     "Trunk",
     "TrunkChanged",
     "TrunkStatus",
+    "TrunkTls",
     "WorkerAddress",
+    "client_context",
+    "expiry_of",
+    "server_context",
 ]

@@ -71,7 +71,7 @@ class TlsIdentity:
     """A certificate of ours and its key, read anew when a file changes."""
 
     certificate: Path  # PEM: ours, then those between it and its authority
-    key: Callable[[], str] = field(repr=False)  # PEM; raises TelephonyError
+    key: Callable[[], str] = field(repr=False)  # PEM; raises OSError, TelephonyError
     key_place: str = ""  # where that is, for errors
     key_file: Path | None = None
 

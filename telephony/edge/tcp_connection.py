@@ -19,6 +19,9 @@ _PONG = b"\r\n"
 _SERVED_AT_ONCE = 16  # messages of one connection in a turn of the loop
 _STRANGER_BYTES = 65_536  # that a stranger may send over one connection
 _BROKEN = TlsFailed("closed", "the peer closed the connection during the handshake")
+_REFUSED = TlsFailed(  # with TLS 1.3 a server looks at our certificate when we are done, and not all send an alert
+    "closed", "the peer closed the connection after the handshake: it may want another certificate from us, or any"
+)
 
 
 class Connections(Protocol):
@@ -65,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.handshaking = False
         self._silent = True  # nothing has come
+        self._unheard = True  # no message has come
         self._over = False  # for us
         self._heard_at = self._began_at = self._loop.time()
         self._partial_since: float | None = None
@@ -131,6 +135,8 @@ class Connection(asyncio.Protocol):
             self.ready.exception()  # nobody may be waiting any more
         elif self.handshaking and not (self._over or self._silent):
             self._all.failed(self, _BROKEN)
+        elif self.secure and self.to is not None and self._unheard and not self._over:
+            self._all.failed(self, _REFUSED)
         self._all.forget(self)
 
     def data_received(self, data: bytes) -> None:
@@ -191,6 +197,7 @@ class Connection(asyncio.Protocol):
                     self.send(_PONG)
                     continue
                 self._all.on_message(frame, hop)
+                self._unheard = False
                 self._partial_since = None
                 self._heard_at = self._loop.time()  # a stranger's pings and halves don't keep its place
         except FramingError as error:

@@ -101,7 +101,10 @@ def _load_identity(context: ssl.SSLContext, identity: TlsIdentity) -> None:
         identity.certificate.read_bytes()
     except OSError as error:
         raise TlsFilesError(f"certificate {path}: {error.strerror}") from error
-    key = identity.key()
+    try:
+        key = identity.key()
+    except OSError as error:
+        raise TlsFilesError(f"the key of {path} ({identity.key_place}): {error.strerror}") from error
     with _as_file(key) as key_file:
         try:
             context.load_cert_chain(path, key_file, password=_no_password)

@@ -16,6 +16,7 @@ from telephony.edge import (
     InviteInfo,
     Refuse,
     RefusedInvite,
+    TlsServer,
     Trunk,
     WorkerAddress,
 )
@@ -47,8 +48,13 @@ class Running:
 
 @asynccontextmanager
 async def running_edge(
-    limits: EdgeLimits | None = None, allow: tuple[str, ...] = ("127.0.0.0/8",)
+    limits: EdgeLimits | None = None,
+    allow: tuple[str, ...] = ("127.0.0.0/8",),
+    *,
+    tls: TlsServer | None = None,
+    trunk: Trunk | None = None,
 ) -> AsyncIterator[Running]:
+    """`tls`: listen for it, too. `trunk`: instead of one that is nothing but `allow`."""
     numbers = iter(range(1, 10_000))
     running: Running
 
@@ -56,9 +62,8 @@ async def running_edge(
         return Forward(WorkerAddress("w1", "127.0.0.1", running.worker_port), f"c{next(numbers)}")
 
     admitter = FakeAdmitter(decide)
-    settings = EdgeSettings(
-        ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (Trunk("local", allow),), limits=limits or EdgeLimits()
-    )
+    listen = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0", *(("tls://127.0.0.1:0",) if tls else ()))
+    settings = EdgeSettings(listen, (trunk or Trunk("local", allow),), limits=limits or EdgeLimits(), tls=tls)
     edge = Edge(
         settings,
         admitter,
