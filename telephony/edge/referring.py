@@ -45,7 +45,7 @@ class Referring:
         headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
         headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
         headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} REFER")]
-        headers += [("Contact", context.public_contact(hop.listener))]
+        headers += [("Contact", context.contact_in(dialog, hop.listener))]
         headers += [("Refer-To", f"<{referral.target}>")]
         if ours := contact_uri(dialog.worker.name):
             headers.append(("Referred-By", f"<{ours}>"))  # RFC 3892
