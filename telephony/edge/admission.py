@@ -13,8 +13,8 @@ __all__ = ["Bucket", "RateLimiter", "SourceRates", "TrunkTable"]
 
 
 class TrunkTable:
-    """Source address -> trunk name, by one lookup per prefix length. Results are cached, for trunks and for
-    strangers apart, so that forged sources push out no trunk."""
+    """Source address -> trunk name, by one lookup per prefix length. Results are cached separately for trunks and
+    strangers, so that forged sources cannot evict a trunk's."""
 
     _KEPT = 4096
 
@@ -29,7 +29,7 @@ class TrunkTable:
                 prefixes = self._lengths[network.version].setdefault(shift, {})
                 prefixes.setdefault(int(network.network_address) >> shift, index)
         self._certified = {name.lower(): trunk.name for trunk in trunks for name in trunk.tls.callers}
-        self._hosts: dict[str, str] = {}  # what the names of trunks' hosts stand for
+        self._hosts: dict[str, str] = {}  # addresses of trunks' hosts
         self._known: OrderedDict[str, str] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
 
@@ -40,7 +40,7 @@ class TrunkTable:
         return self._trunks[name]
 
     def set_hosts(self, name: str, ips: Iterable[str]) -> None:
-        """The addresses of the trunk's hosts: they belong to it, beside its networks."""
+        """Set the addresses of the trunk's hosts; they belong to it like its networks."""
         self._hosts = {ip: owner for ip, owner in self._hosts.items() if owner != name}
         for ip in ips:
             self._hosts.setdefault(ip, name)
@@ -83,7 +83,7 @@ class TrunkTable:
 
 
 class Bucket:
-    """A token bucket. Times in seconds, of a clock that does not go back."""
+    """A token bucket. Times are seconds of a monotonic clock."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -102,8 +102,8 @@ class Bucket:
 
 
 class RateLimiter:
-    """A token bucket for each source. A source that is not in the table has a full bucket; when the table is full the
-    longest silent source is forgotten."""
+    """A token bucket for each source. A source that is not in the table has a full bucket; when the table is full, the
+    source that has been silent longest is forgotten."""
 
     def __init__(self, per_second: float, burst: float, tracked: int) -> None:
         self._rate = per_second
@@ -129,8 +129,8 @@ class RateLimiter:
 
 
 class SourceRates:
-    """The limits of each source of a trunk: new calls, messages, refusals once it is over these, and the point from
-    which nothing is even read; and new calls of all strangers together, who can forge as many sources as they like."""
+    """Limits per source of a trunk: new calls, messages, refusals beyond these, and the rate above which messages are
+    dropped unread. New calls of strangers are limited together, since they can forge any number of sources."""
 
     def __init__(self, limits: EdgeLimits) -> None:
         tracked, hard = limits.tracked_sources, limits.hard_factor

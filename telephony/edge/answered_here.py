@@ -1,4 +1,4 @@
-"""Requests within a dialog that end in the edge, since a worker need not see them."""
+"""In-dialog requests that the edge answers itself, since a worker need not see them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from telephony.sip.parse import Request
 
 __all__ = ["CAPABLE", "FORWARDED", "AnsweredHere"]
 
-FORWARDED = frozenset({"INVITE", "BYE", "UPDATE", "PRACK"})  # what goes to the worker; ACK and CANCEL apart
+FORWARDED = frozenset({"INVITE", "BYE", "UPDATE", "PRACK"})  # what goes to the worker, besides ACK and CANCEL
 _ALLOW = {"Allow": ALLOW}
 _BODIES = ", ".join(DTMF_TYPES)
 CAPABLE = {**_ALLOW, "Accept": f"application/sdp, {_BODIES}", "Supported": SUPPORTED}
-_REMEMBERED = 16  # answers a dialog, for retransmissions
+_REMEMBERED = 16  # answers kept per dialog, for retransmissions
 _NO_INFO_PACKAGE = {"Recv-Info": ""}  # RFC 6086 section 5.2.2: none are accepted
 
-# Method -> status and headers, for what needs no look at the request. All others: 405.
+# Method -> status and headers, where the answer does not depend on the request. All others: 405.
 _FIXED: Mapping[str, tuple[int, Mapping[str, str]]] = {
     "OPTIONS": (200, CAPABLE),  # RFC 3261 section 11
     "SUBSCRIBE": (489, {"Allow-Events": ""}),  # RFC 6665 section 4.2.1.1: no event package
@@ -35,7 +35,7 @@ class AnsweredHere:
         self._context = context
 
     def handle(self, request: Request, hop: Hop, dialog: Dialog) -> list[Action]:
-        """Answer it, once for each retransmission the same, and tell of a key or a report once."""
+        """Answer it. Retransmissions get the same answer; a key or a report is passed on only once."""
         context = self._context
         key = (request.cseq, request.via.branch)
         if (before := dialog.answered.get(key)) is not None:
@@ -66,5 +66,5 @@ class AnsweredHere:
         if request.value("info-package"):
             return 469, _NO_INFO_PACKAGE, []
         if not request.body.strip():
-            return 200, {}, []  # RFC 6086 section 4.2.2: a legacy use, such as a sign of life
+            return 200, {}, []  # RFC 6086 section 4.2.2: legacy usage, such as a keep-alive
         return 415, {"Accept": _BODIES}, []

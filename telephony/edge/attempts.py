@@ -1,4 +1,4 @@
-"""INVITEs that were seen, so that a retransmission, its ACK and its CANCEL get the treatment of the first.
+"""INVITEs already seen, so that their retransmissions, ACKs and CANCELs are treated like the first one.
 
 Not a transaction layer: no timer runs here. A retransmission of an INVITE with a final answer gets that answer again.
 """
@@ -38,7 +38,7 @@ class Attempt:
 
 
 class AttemptTable:
-    """Bounded: the oldest go first. `kept_s`: how long after its final answer an attempt is known."""
+    """Bounded: the oldest are dropped first. `kept_s`: how long an attempt is kept after its final answer."""
 
     def __init__(self, limit: int, kept_s: float) -> None:
         self._limit = limit

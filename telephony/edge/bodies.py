@@ -1,4 +1,4 @@
-"""What of a message's body a worker gets: its session description in our normal form, or nothing."""
+"""The part of a message's body that a worker gets: its session description in our normal form, or nothing."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Unacceptable(Exception):
 
 
 def content_type(message: Message) -> str:
-    """The type and subtype in lower case; nothing when it is not said."""
+    """Type and subtype in lower case; empty if the header is missing."""
     return message.value("content-type").partition(";")[0].strip().lower()
 
 
 def body_for_worker(
     message: Message, apply_policy: MediaRule, *, in_call: bool = False
 ) -> tuple[bytes, Streams | None]:
-    """The body, and the other streams around its stream for the caller. `in_call`: the call has been answered, and its
-    stream may be put away. Raises Unacceptable: 415 for another body, 400 or
-    488 with a Warning for what cannot be read or met, or names an address that nothing is sent to."""
+    """The body for the worker, and the other streams around its stream, for the caller's answer. `in_call`: the call
+    has been answered, so its stream may be dropped. Raises Unacceptable: 415 for another type of body, 400 or 488 with
+    a Warning if it cannot be read or met, or names an address that we never send to."""
     body = _description(message)
     if not body:
         return b"", None
@@ -80,7 +80,7 @@ def _description(message: Message) -> bytes:
 
 
 def _sdp_part(value: str, body: bytes) -> bytes | None:
-    """The session description among the parts (RFC 5621); None when there is none that can be read."""
+    """The session description among the parts (RFC 5621); None if none can be read."""
     match = _BOUNDARY.search(value)
     if match is None:
         return None

@@ -46,5 +46,5 @@ class Branches:
         return self._digest("token", str(number))
 
     def own(self, call_id: str, number: int) -> str:
-        """The branch of a request that the edge itself makes."""
+        """The branch of one of the edge's own requests."""
         return f"z9hG4bKtlo{self._digest('own', call_id, str(number))}"

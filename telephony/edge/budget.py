@@ -16,8 +16,8 @@ _TO_TAG = re.compile(rb"\n(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=", re.IGNORECA
 
 
 class StrangerBudget:
-    """Messages and bytes a second for all strangers together: their sources can be forged, so that a share for each
-    would not be limited."""
+    """Messages and bytes a second for all strangers together: sources can be forged, so shares per source would have no
+    limit."""
 
     def __init__(self, limits: EdgeLimits) -> None:
         self._largest = limits.stranger_message_bytes
@@ -42,7 +42,7 @@ def begins_something(data: bytes) -> bool:
 
 
 class ConnectionPlaces:
-    """TCP connections: strangers share a few of their own, and no trunk can take the last ones of another."""
+    """TCP connections: strangers share a small pool, and no trunk can take the places reserved for another."""
 
     def __init__(self, limits: EdgeLimits, trunks: int) -> None:
         self._limits = limits

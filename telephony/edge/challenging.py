@@ -1,4 +1,4 @@
-"""Callers of a trunk that has passwords for them are challenged by digest (RFC 3261 section 22.2)."""
+"""Digest challenges (RFC 3261 section 22.2) for callers of a trunk that has passwords for them."""
 
 from __future__ import annotations
 

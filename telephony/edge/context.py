@@ -1,4 +1,4 @@
-"""What all deciding parts of the edge share: settings, tables, addresses, and the answers that any of them may give."""
+"""What the edge's deciding parts share: settings, tables, addresses, and answers that any of them may send."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class EdgeContext:
         trunks: TrunkTable | None = None,
     ) -> None:
         self.settings = settings
-        self.may_dial_over: Callable[[str, str], bool] = lambda leg_id, trunk: True  # a leg that its trunk did not take
+        self.may_dial_over: Callable[[str, str], bool] = lambda leg_id, trunk: (
+            True
+        )  # for a leg that its trunk did not take
         self.limits = settings.limits
         self.timers = settings.timers
         self.admitter = admitter
@@ -82,7 +84,7 @@ class EdgeContext:
         remembered, kept_s = settings.limits.remembered_attempts, settings.timers.kept_s
         self._attempts = AttemptTable(remembered, kept_s)
         self._strangers = AttemptTable(max(1, remembered // 10), kept_s)
-        self.over_rate = AttemptTable(max(1, remembered // 10), kept_s)  # so that they push out no call
+        self.over_rate = AttemptTable(max(1, remembered // 10), kept_s)  # so that they cannot evict a call
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
@@ -107,11 +109,11 @@ class EdgeContext:
         self.trust = Trust(self.trunks, self.is_own)
 
     def account_of(self, trunk: str) -> Credentials | None:
-        """With which the trunk's challenges are answered."""
+        """The credentials that answer the trunk's challenges."""
         return self._accounts.get(trunk)
 
     def route_of(self, trunk: str) -> tuple[str, ...]:
-        """Route values of what begins a dialog, or registers: the trunk's outbound proxy, if it has one."""
+        """Route values for REGISTER and for requests that begin a dialog: the trunk's outbound proxy, if it has one."""
         return self._routes.get(trunk, ())
 
     def random_token(self) -> str:
@@ -136,7 +138,7 @@ class EdgeContext:
         return Hop("tls", place.ip, place.port, listener, chosen=True, trunk=trunk, name=place.name)
 
     def attempts_of(self, ip: str) -> AttemptTable:
-        """Strangers have a small table of their own, so that none of them can push out a caller's INVITE."""
+        """Strangers have a small table of their own, so that they cannot evict a caller's INVITE."""
         return self._attempts if self.trunks.trunk_of(ip) is not None else self._strangers
 
     def finish_attempt(
@@ -159,7 +161,7 @@ class EdgeContext:
 
     @property
     def remembered(self) -> int:
-        """INVITEs that are known at present."""
+        """How many INVITEs are remembered now."""
         return len(self._attempts) + len(self._strangers) + len(self.over_rate)
 
     def is_own(self, ip: str, port: int) -> bool:
@@ -196,7 +198,7 @@ class EdgeContext:
         reason: str = "",
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     ) -> SendPublic:
-        """An answer of our own to a caller. Its To tag comes out the same for each retransmission."""
+        """Our own answer to a caller. Its To tag is the same for each retransmission."""
         data = self.answer_bytes(request, (hop.ip, hop.port), status, reason=reason, headers=headers)
         return SendPublic(reply_hop(request.via, hop), data)
 
@@ -246,9 +248,9 @@ class EdgeContext:
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:
-    """Where to send an answer to a message from `hop` (RFC 3261 section 18.2.2, RFC 3581): the connection, or for
-    UDP the source address, at the source port only when `rport` asked for it. maddr is not obeyed: a stranger could
-    aim us."""
+    """Where to send an answer to a message from `hop` (RFC 3261 section 18.2.2, RFC 3581): the connection, or for UDP
+    the source address, at the source port only when `rport` asked for it. maddr is ignored: a stranger could aim us at
+    others."""
     if hop.transport == "udp" and via.rport is not None:
         return hop
     return replace(hop, port=via.port or (5061 if hop.transport == "tls" else 5060))

@@ -36,7 +36,7 @@ _LOG_EVERY_S = 1.0
 
 class EdgeCore:
     def __init__(self, context: EdgeContext, random: Callable[[], float] | None = None) -> None:
-        """`random` gives numbers from 0 to 1."""
+        """`random` returns numbers from 0 to 1."""
         self._context = context
         self._inbound = InboundRequests(context)
         self._dialing = Dialing(context)
@@ -100,7 +100,7 @@ class EdgeCore:
         return self._from_public.handle(message, hop, now)
 
     def _dropped(self, data: bytes, hop: Hop, trunk: str | None, counter: str, now: float) -> list[Action]:
-        """Unread. What looks like a new call is part of the flood's summary."""
+        """Drop it unread. What looks like a new call is counted in the flood's summary."""
         self._context.counters.add(counter)
         if data.startswith(b"INVITE ") and begins_something(data):
             self._context.floods.add(hop.ip, trunk, now)
@@ -159,12 +159,14 @@ class EdgeCore:
         if context.workers.get(worker.name) == worker:
             return
         if worker.name in context.workers or address in context.worker_addresses:
-            raise TelephonyMisuse(f"worker {worker.name!r} or its address {worker.host}:{worker.port} is already there")
+            raise TelephonyMisuse(
+                f"worker {worker.name!r} or its address {worker.host}:{worker.port} is already registered"
+            )
         context.workers[worker.name] = worker
         context.worker_addresses[address] = worker
 
     def remove_worker(self, name: str, now: float) -> list[Action]:
-        """What calls it still has are ended first. Idempotent."""
+        """Its remaining calls are ended first. Idempotent."""
         _, actions = self.end_worker_legs(name, now)
         worker = self._context.workers.pop(name, None)
         if worker is not None:
@@ -211,15 +213,15 @@ class EdgeCore:
         return [FloodSummedUp(flood) for flood in self._context.floods.rest()]
 
     def close_leg(self, leg_id: str, status: int, cause: str, now: float) -> list[Action]:
-        """The gateway's record of the call is closed: a caller who still waits for an answer gets one (`status`, or
-        500), and one who still talks a BYE."""
+        """The gateway's record of the call is closed: a caller still waiting for an answer gets one (`status`, or 500),
+        and a connected one gets a BYE."""
         dialog = self._context.dialogs.of_leg(leg_id)
         if dialog is None or dialog.state not in (DialogState.INVITING, DialogState.CONFIRMED):
             return []
         return self._ending.end(dialog, cause, now, tell_worker=True, status=status if status >= 400 else 500)
 
     def tick(self, now: float) -> list[Action]:
-        """Retransmissions and expiry; to be called every 100 ms or so."""
+        """Retransmissions and expiry; call it every 100 ms or so."""
         context = self._context
         again, lost = context.resends.due(now)
         actions: list[Action] = [*again]

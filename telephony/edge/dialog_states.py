@@ -1,5 +1,4 @@
-"""The states of a dialog, as a table. The same for both kinds: started by the public side or by a worker
-began."""
+"""The states of a dialog, as a table; the same whether the public side or a worker started it."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ class Party(StrEnum):
 class DialogState(StrEnum):
     INVITING = "inviting"  # no final answer yet
     CONFIRMED = "confirmed"
-    ENDING = "ending"  # BYE seen, its answer not
+    ENDING = "ending"  # BYE seen, but not its answer
     ENDED = "ended"  # kept only for retransmissions
     LOST = "lost"  # ended by the edge; what either side still sends is answered by the edge
 
@@ -33,7 +32,7 @@ class DialogEvent(StrEnum):
     BYE = "BYE"
     BYE_ANSWERED = "BYE answered"
     SILENT = "silent too long"  # no answer to the BYE, or nothing for hours
-    CUT = "cut"  # the edge ends it: no answer in time, worker lost, the gateway's wish
+    CUT = "cut"  # the edge ends it: no answer in time, worker lost, or the gateway asked for it
 
 
 LIVE = frozenset({DialogState.INVITING, DialogState.CONFIRMED, DialogState.ENDING})
@@ -63,7 +62,7 @@ def next_state(state: DialogState, event: DialogEvent) -> DialogState:
 
 
 def table() -> str:
-    """The table as Markdown, for docs/edge.md: a test holds them together."""
+    """The table as Markdown, for docs/edge.md: a test compares them."""
 
     def cell(state: DialogState, event: DialogEvent) -> str:
         after = STEPS.get((state, event))

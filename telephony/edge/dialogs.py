@@ -87,7 +87,7 @@ class WorkerParty:
     tag: str = ""
     contact: str = ""  # URI
     cseq: int = 0  # as the public side knows it
-    cseq_shift: int = 0  # so many requests have been sent to the public side that it does not know of
+    cseq_shift: int = 0  # how many requests unknown to it have been sent to the public side
     numbers: dict[int, int] = field(default_factory=dict)  # CSeq of its last requests -> as the public side knows it
 
     def number(self, cseq: int) -> int:
@@ -99,13 +99,13 @@ class WorkerParty:
         return self.numbers[cseq]
 
     def renumber(self, cseq: int) -> int:
-        """It is sent once more, as another request."""
+        """It is sent again, as a new request."""
         self.cseq_shift += 1
         self.numbers.pop(cseq, None)
         return self.number(cseq)
 
     def take_number(self) -> int:
-        """For a request of the edge's own within the dialog."""
+        """For one of the edge's own requests in the dialog."""
         self.cseq += 1
         self.cseq_shift += 1
         return self.cseq
@@ -146,7 +146,7 @@ class Dialog:
     sips: bool = False  # it was called by a `sips:` URI
     streams: Streams = ALONE  # the refused streams around the worker's one
     state: DialogState = DialogState.INVITING
-    ended_by_worker: bool = False  # of a dialog that is ENDING: whose BYE it was
+    ended_by_worker: bool = False  # in ENDING: the BYE was the worker's
     told: bool = field(default=False)  # its end has been reported
     referral: Referral | None = None  # our latest REFER in it
     answered: dict[tuple[int, str], bytes] = field(default_factory=dict)  # by us: CSeq and branch -> the answer
@@ -183,7 +183,7 @@ class DialogTable:
         return self._by_worker_call.get(worker_call_id)
 
     def rename(self, dialog: Dialog, tag: str) -> None:
-        """The public side has a tag now, or another one."""
+        """The public side has got a tag, or a different one."""
         old, key = (dialog.sip_call_id, dialog.public.tag), (dialog.sip_call_id, tag)
         if self._dialogs.get(old) is not dialog or key in self._dialogs:
             return
@@ -202,7 +202,7 @@ class DialogTable:
         return list(self._by_worker.get(name, {}).values())
 
     def uses(self, connection: int) -> bool:
-        """Whether a live dialog's caller is at this TCP connection. Walks over all: for once in minutes."""
+        """Whether a live dialog's caller is on this TCP connection. Scans all dialogs: call it rarely."""
         return any(dialog.live and dialog.public.hop.connection == connection for dialog in self._dialogs.values())
 
     def add(self, dialog: Dialog) -> None:
@@ -238,7 +238,7 @@ class DialogTable:
             self._push(dialog)
 
     def expired(self, now: float) -> Iterator[Dialog]:
-        """Dialogs whose time has come. Each has to be removed, or given a new time, before the next is asked for."""
+        """Dialogs that have expired. Remove each, or give it a new time, before asking for the next."""
         while self._heap and self._heap[0][0] <= now:
             _, _, dialog = heapq.heappop(self._heap)
             if self._dialogs.get((dialog.sip_call_id, dialog.public.tag)) is not dialog:

@@ -59,12 +59,12 @@ class Edge:
 
     All methods belong to the asyncio loop. `on_refused` is called once for each refused INVITE, `on_dialog_ended` once
     for each admitted call when its dialog is over, `on_call_cancelled` when a caller gives up before the answer,
-    `on_flood` once a source and minute for attempts over the rate, which `on_refused` does not tell of,
+    `on_flood` once per source and minute for attempts over the rate, which `on_refused` does not report,
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
-    `on_attempt` for each place that a worker's call was tried at, when that is over, `on_trunk` when a trunk is
-    registered or not any more, or a host of it up or down, `on_refer` for what becomes of `refer`. `may_dial_over` is
-    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route.
-    `names`: asked for the names of trunks' hosts.
+    `on_attempt` at the end of each attempt to place a worker's call somewhere, `on_trunk` when a trunk is registered or
+    no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`. `may_dial_over` is
+    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route. `names`:
+    asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Edge:
         self._addresses.append(ListenAddress(address.transport, address.host, bound[1]))
 
     def _look_up_trunks(self) -> None:
-        """The places of each trunk's hosts, now and whenever an answer of the name service is too old."""
+        """Resolve each trunk's hosts, now and whenever an answer of the name service expires."""
         transports: tuple[SipTransport, ...] = tuple(dict.fromkeys(address.transport for address in self._addresses))
         names = Names(self._name_service, transports, SystemRandom().random)
         core, loop = self._running_core(), self._loop
@@ -245,16 +245,16 @@ class Edge:
 
     @property
     def trunks(self) -> tuple[TrunkStatus, ...]:
-        """How each trunk is doing: registered until when, which hosts are up, what it refused of late."""
+        """The state of each trunk: until when it is registered, which hosts are up, what it has refused lately."""
         return self._running_core().trunks.status()
 
     def trunk_places(self, trunk: str) -> tuple[Place, ...]:
-        """Where a call of the trunk is to be tried, best first; empty while its names are not known. The first is for
+        """The places to try a call of the trunk at, best first; empty until its names are resolved. The first is for
         `Dial.host`, `port` and `transport`, the rest for `Dial.others`."""
         return self._running_core().trunks.places(trunk, self._loop.time())
 
     async def end_trunks(self, within_s: float = 2.0) -> None:
-        """Deregister everywhere; returns when that is done, or after so long."""
+        """Deregister everywhere; returns when that is done, or after `within_s`."""
         core = self._core
         if core is None:
             return
@@ -277,8 +277,8 @@ class Edge:
         self._perform(self._running_core().refer(leg_id, target, self._loop.time()))
 
     def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
-        """Address and BYE for the peer of a leg in progress, for its worker to send if this process dies. None
-        when it cannot: the caller is on TCP, or the call is not there."""
+        """Address and BYE for the peer of a leg in progress, for its worker to send if this process dies. None if that
+        is impossible: the caller is on TCP, or there is no such call."""
         word = self._running_core().last_word(leg_id, "the gateway was lost")
         return None if word is None else (word.hop.ip, word.hop.port, word.data)
 
@@ -294,7 +294,7 @@ class Edge:
         self._perform(self._running_core().close_leg(leg_id, sip_status, cause, self._loop.time()))
 
     async def close(self) -> None:
-        """Close all sockets. Calls are not ended: that is for the gateway to do before. Idempotent."""
+        """Close all sockets. Calls are not ended: the gateway does that before. Idempotent."""
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None

@@ -19,7 +19,7 @@ __all__ = ["EndingCalls"]
 
 log = structlog.get_logger(__name__)
 
-_CSEQ_LEAP = 1000  # above anything that the worker can have sent unseen
+_CSEQ_LEAP = 1000  # above any CSeq that the worker can have used unseen
 _NOT_TAKEN = "the call worker did not take the request"
 
 
@@ -29,8 +29,8 @@ class EndingCalls:
         self._dialing = dialing
 
     def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool, status: int = 500) -> list[Action]:
-        """Tell the caller, and a worker that lives, that a live dialog is over. Idempotent. `status` is for a call that
-        has not been answered yet."""
+        """Tell the caller, and the worker if it is alive, that a live dialog is over. Idempotent. `status` is for a
+        call that has not been answered yet."""
         context = self._context
         if not dialog.live:
             return []
@@ -56,7 +56,7 @@ class EndingCalls:
         self._context.counters.add("invite_timeouts")
         return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
-    # A worker that does not react
+    # A worker that does not respond
 
     def due(self, due: Due, now: float) -> list[Action]:
         relay = due.relay
@@ -67,7 +67,7 @@ class EndingCalls:
         self._context.counters.add("not_taken")
         log.warning("request_not_taken", method=relay.method, leg_id=relay.dialog.leg_id)
         if relay.method == "CANCEL":
-            return []  # the INVITE's end is waited for
+            return []  # wait for the INVITE's end
         if relay.initial:
             return self._invite_not_taken(relay, now)
         return self._request_not_taken(relay, now)
@@ -98,7 +98,7 @@ class EndingCalls:
         return actions
 
     def _no_end(self, relay: Relay, now: float) -> list[Action]:
-        """Its CANCEL was answered; so must the INVITE be (RFC 3261 section 9.2)."""
+        """Its CANCEL was answered, so the INVITE must be, too (RFC 3261 section 9.2)."""
         if not relay.initial or relay.dialog.state is not DialogState.INVITING:
             return []
         self._context.counters.add("not_taken")
@@ -125,8 +125,8 @@ class EndingCalls:
         return [action]
 
     def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
-        """The BYE that a worker may send to the peer when we are gone: over UDP, in a dialog that is confirmed.
-        None when there is no such way."""
+        """The BYE that a worker may send to the peer when we are gone: only over UDP and in a confirmed dialog, else
+        None."""
         if dialog.state is not DialogState.CONFIRMED:
             return None
         action = self._bye(dialog, cause, dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
@@ -153,7 +153,7 @@ class EndingCalls:
         return SendPublic(hop, writing.own_request("BYE", uri, headers)), branch
 
     def _tell_worker(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
-        """A worker that lives gets a BYE as from its caller, or the CANCEL of its INVITE."""
+        """Send a live worker a BYE as if from its caller, or the CANCEL of its INVITE."""
         context = self._context
         if context.workers.get(dialog.worker.at.name) != dialog.worker.at:
             return []

@@ -48,7 +48,7 @@ class FloodTable:
         return self._strangers >= _STRANGERS if trunk is None else len(self._entries) - self._strangers >= _SOURCES
 
     def due(self, now: float) -> list[Flood]:
-        """What began a minute ago or longer, taken out."""
+        """Remove and return the entries that began at least a minute ago."""
         floods: list[Flood] = []
         while self._entries:
             key, entry = next(iter(self._entries.items()))
@@ -58,7 +58,7 @@ class FloodTable:
         return floods
 
     def rest(self) -> list[Flood]:
-        """All that has not been told yet."""
+        """Everything not reported yet."""
         return [self._take(key, entry) for key, entry in list(self._entries.items())]
 
     def _take(self, key: tuple[str | None, str], entry: _Entry) -> Flood:

@@ -16,8 +16,8 @@ _MOST = 8  # identities read of one message; RFC 3325 section 9.1 allows two
 
 
 def caller_of(request: Request, *, trusted: bool) -> str | None:
-    """The caller's number or user, as `phone_user` gives it. `trusted`: the trunk's asserted identities count
-    (RFC 3324, 3325). A wish for privacy counts from anybody."""
+    """The caller's number or user, as `phone_user` gives it. `trusted`: the trunk's asserted identities count (RFC
+    3324, 3325). A request for privacy is honoured from anybody."""
     party = _remote_party(request)
     if _withheld(request, party):
         return None

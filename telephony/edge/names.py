@@ -1,5 +1,5 @@
-"""Names of trunks' hosts, asked of the system's name service: the only importer of dnspython, which is loaded when the
-first name is asked for."""
+"""Resolves the names of trunks' hosts with the system's name servers. The only importer of dnspython, which is loaded
+at the first lookup."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LONGEST_WAIT_S = 3600.0
 
 class NameService(Protocol):
     async def ask(self, question: Question) -> Answer:
-        """Never raises: what cannot be learnt is an answer that has `failed`."""
+        """Never raises: a failed lookup is an answer with `failed` set."""
 
 
 class DnsService:
@@ -92,7 +92,7 @@ def _negative_ttl(response: Any) -> float:
 
 
 class Names:
-    """Places of targets, by RFC 3263, out of a cache where that still holds."""
+    """Places of targets by RFC 3263, from a cache while its entries are valid."""
 
     def __init__(
         self,
@@ -122,8 +122,8 @@ class Names:
 
 
 async def follow(names: Names, targets: Sequence[Target], found: Callable[[Sequence[Place]], None]) -> None:
-    """Tell of the places of all targets, in their order, and again whenever an answer is too old. Returns when all are
-    literals. While the name service does not answer, earlier results stay."""
+    """Report the places of all targets, in order, and again whenever an answer expires. Returns when all are literals.
+    While the name service does not answer, earlier results are kept."""
     before: tuple[Place, ...] = ()
     while True:
         resolved = [await names.places(target) for target in targets]

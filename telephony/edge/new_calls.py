@@ -80,14 +80,14 @@ class NewCalls:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
         old = context.dialogs.find(request.call_id, request.from_tag)
-        if old is not None and old.live:  # the same call by a second way (RFC 3261 section 8.2.2.2)
+        if old is not None and old.live:  # the same call over a second path (RFC 3261 section 8.2.2.2)
             refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
             return self._refuse(request, hop, info, refuse, "loop")
         return self._admit(request, hop, info)
 
     def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
-        """Refused as part of a flood: it is aggregated with the others of its minute, and takes no place among the
-        known attempts."""
+        """Refuse it as part of a flood: it is aggregated with others of the same minute and is not kept among the known
+        attempts."""
         context = self._context
         context.counters.add("rate_limited.invite")
         context.floods.add(hop.ip, trunk, now)
@@ -196,5 +196,5 @@ class NewCalls:
 
 
 def _written(request: Request, name: str) -> str:
-    """A value as its caller wrote it, for what goes back to the caller."""
+    """A header value as the caller wrote it, to be sent back to the caller."""
     return next(line.value for line in request.lines if line.name == name)

@@ -1,4 +1,4 @@
-"""A worker's re-INVITE or UPDATE that met the caller's own (491) is sent again after a moment, with a CSeq of its own
+"""A worker's re-INVITE or UPDATE that collided with the caller's (491) is sent again after a moment, with a new CSeq
 (RFC 3261 section 14.1). The worker is not told, as PJSIP would end the call."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PendingRequests:
         actions: list[Action] = []
         if asked.request.method == "INVITE":
             actions.append(self._ack(response, asked))
-        if asked.waits:  # once more the same answer
+        if asked.waits:  # the same answer again
             return actions
         if asked.refusals >= _MOST_TIMES or asked.dialog.state is not DialogState.CONFIRMED:
             response.status = TRY_LATER

@@ -75,9 +75,9 @@ class Dial:
     transport: Transport = "udp"
     ring_s: float = 60.0  # then it is cancelled
     others: tuple[Place, ...] = ()  # tried in this order when `host` does not answer or cannot take the call
-    account: Credentials | None = None  # with which a 401 or 407 is answered; None: the trunk's
-    answer_s: float = 4.0  # with others left: as long as a place may show no sign of life
-    fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or a busy
+    account: Credentials | None = None  # answers a 401 or 407; None: the trunk's
+    answer_s: float = 4.0  # while others are left: how long a place may stay silent
+    fail_over_on: frozenset[int] = FAIL_OVER_ON  # statuses after which the next place is tried; never 6xx or busy
     headers: tuple[tuple[str, str], ...] = ()  # of ours, in the INVITE: P-Asserted-Identity and the like
     then: tuple[Dial, ...] = ()  # the same leg over further trunks, in this order, when no place of this one is left
     name: str = ""  # of `host`, which its certificate must have
@@ -108,7 +108,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class RefusedInvite:
-    """An INVITE that was refused, by the edge or by the Admitter. Told once per attempt, not per retransmission."""
+    """An INVITE that was refused, by the edge or by the Admitter. Reported once per attempt, not per retransmission."""
 
     info: InviteInfo
     status: int
@@ -116,7 +116,7 @@ class RefusedInvite:
     cause_text: str
     rule: str  # "acl", "rate", "admitter", "max-forwards", "extension", "scheme", "too-large", "loop", "error"
     at: float  # seconds, loop clock
-    leg_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot is to be given back
+    leg_id: str = ""  # of the Forward, when the worker that it named is not registered: its slot must be released
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """Whether calls are taken now; OPTIONS is answered by it."""
+    """Whether calls are accepted now; OPTIONS is answered accordingly."""
 
     accepting: bool = True
     retry_after: int = 10  # seconds
@@ -140,7 +140,7 @@ class GatewayStatus:
 
 
 class Admitter(Protocol):
-    """Decides what becomes of a new INVITE. Called on the loop for each attempt once: must not block or await."""
+    """Decides what becomes of a new INVITE. Called on the loop, once per attempt: must not block or await."""
 
     def admit(self, invite: InviteInfo) -> Forward | Refuse: ...
 

@@ -1,4 +1,4 @@
-"""Settings of the edge. Contradictions are refused when they are made, not when a call comes."""
+"""Settings of the edge. Contradictions are refused when they are created, not when a call arrives."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TrunkTls:
 
 @dataclass(frozen=True, slots=True)
 class Registrar:
-    """`address` is what is registered, `uri` whom it is registered with."""
+    """`address` is what we register, `uri` where."""
 
     address: str  # "sip:bob@carrier.example", or sips:
     target: Target
@@ -118,12 +118,12 @@ class Trunk:
 
     name: str
     allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
-    called_from: Literal["request-uri", "to"] = "request-uri"  # where its called numbers stand
-    trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From says who calls
-    media_networks: tuple[str, ...] = ()  # where its audio may go beside those; empty: any public address
+    called_from: Literal["request-uri", "to"] = "request-uri"  # where it puts the called number
+    trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From names the caller
+    media_networks: tuple[str, ...] = ()  # where its audio may go besides those; empty: any public address
     hosts: tuple[Target, ...] = ()  # where calls are sent to, in order; what they resolve to may call us, too
-    route: str = ""  # Route value of its outbound proxy, whose hosts `hosts` are then
-    account: Credentials | None = None  # with which its challenges are answered
+    route: str = ""  # Route value of its outbound proxy; then `hosts` are the proxy's
+    account: Credentials | None = None  # answers its challenges
     register: Registrar | None = None  # needs an account where the registrar asks for one
     probe: ProbePolicy | None = None
     callers: Mapping[str, str] | None = None  # user -> password: its callers are challenged for one of them
@@ -159,9 +159,9 @@ class EdgeLimits:
     invites_per_second: float = 30.0  # new calls; a few more wait for their turn, over that: 503 with Retry-After
     invite_burst: int = 60
     invite_wait_s: float = 0.5  # the longest that a new call waits for its turn
-    refusals_per_second: float = 200.0  # a source over its message rate: answers 503 that it still gets; then dropped
+    refusals_per_second: float = 200.0  # 503s to a source over its message rate; beyond that it is dropped
     refusal_burst: int = 400
-    strangers_per_second: float = 2.0  # INVITEs of all sources without a trunk together; over it: no answer, summed up
+    strangers_per_second: float = 2.0  # INVITEs of all sources without a trunk together; over it: only counted
     stranger_burst: int = 50
     stranger_messages_per_second: float = 20.0  # all strangers together, anything; over it: dropped unread
     stranger_message_burst: int = 100
@@ -210,8 +210,8 @@ class EdgeTimers:
     # Loopback loses only packets that do not fit into a full socket buffer. With ticks of 100 ms a caller is answered
     # in 2 s.
     worker: Timers = field(default_factory=lambda: Timers(limit_s=1.8))
-    cancelled_s: float = 1.8  # a cancelled INVITE's own final answer; then the edge gives one
-    dial_cancelled_s: float = 1.5  # the same of a call that a worker places: a leg waits for 2 s
+    cancelled_s: float = 1.8  # wait for a cancelled INVITE's own final answer; then the edge sends one
+    dial_cancelled_s: float = 1.5  # the same for a call that a worker places: its leg waits for 2 s
 
     @property
     def after_bye_s(self) -> float:
@@ -220,7 +220,7 @@ class EdgeTimers:
 
     @property
     def kept_s(self) -> float:
-        """Longer than anything that either side still repeats (RFC 3261 section 17.1.1.2), or that is late."""
+        """Longer than either side retransmits (RFC 3261 section 17.1.1.2) or a message can be late."""
         return 2 * self.public.limit
 
 

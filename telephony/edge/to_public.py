@@ -1,4 +1,4 @@
-"""What a caller gets of a worker's message: a fixed set of header fields with the worker's values, in the caller's own
+"""A worker's message as the caller gets it: a fixed set of header fields with the worker's values, in the caller's own
 dialog and transaction as known to the edge."""
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ _DIALOG_MAKING = range(101, 300)
 
 
 def response_to_public(response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool) -> bytes:
-    """The worker's answer to the request that `reply` is of. `contact`: ours, since a worker has its own on loopback;
-    `initial`: the request makes the dialog, with the route set of the proxies before us; `to_tag` is used when it has
-    none."""
+    """The worker's answer to the request of `reply`. `contact`: ours, since the worker's is on loopback; `initial`: the
+    request creates the dialog, with the route set of the proxies before us; `to_tag`: used if it has none."""
     texts = reply_lines(reply.lines, reply.via, reply.received_from, to_tag)
     if initial and response.status in _DIALOG_MAKING:
         texts += [line.text for line in reply.lines if line.name == "record-route"]
@@ -42,7 +41,7 @@ def request_to_public(
     routes: Sequence[str],
     extra: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """`extra`: header fields of ours. The worker's request in the dialog that the caller knows."""
+    """The worker's request, in the dialog that the caller knows. `extra`: our own header fields."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
     texts = [f"Via: {via}", *(f"Route: {value}" for value in routes), f"Max-Forwards: {left}"]
     texts += [

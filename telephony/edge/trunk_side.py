@@ -1,6 +1,6 @@
 """The edge's own dealings with a trunk: registration, and OPTIONS probes of its hosts. Pure.
 
-Names have been resolved by whoever runs the core (`set_places`, `set_registrar`): here are only addresses.
+Names have been resolved by whoever runs the core (`set_places`, `set_registrar`): there are only addresses here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Side:
     probes: dict[Place, Probe] = field(default_factory=dict)
     registrar: tuple[Place, ...] = ()
     known: bool = False  # whether names have been looked up at all
-    tried: list[Place] = field(default_factory=list)  # of this try to register
+    tried: list[Place] = field(default_factory=list)  # in this attempt to register
     at: Place | None = None  # where the last REGISTER went
     cseq: int = 0
     branch: str = ""  # of the last REGISTER: only its answer counts
@@ -66,7 +66,7 @@ class _Sent:
 
 
 class TrunkSide:
-    """`random` gives numbers from 0 to 1."""
+    """`random` returns numbers from 0 to 1."""
 
     def __init__(self, context: EdgeContext, random: Callable[[], float]) -> None:
         self._context = context
@@ -111,7 +111,7 @@ class TrunkSide:
         return able and not context.is_own(place.ip, place.port)
 
     def places(self, trunk: str, now: float) -> tuple[Place, ...]:
-        """Where a call of the trunk is to be tried, best first: hosts that are down or failed of late come last."""
+        """Where a call of the trunk is to be tried, best first: hosts that are down or failed recently come last."""
         side = self._sides.get(trunk)
         if side is None:
             return ()
@@ -179,7 +179,7 @@ class TrunkSide:
         return any(registration.status.state is RegistrationState.ENDING for registration in registrations)
 
     def response(self, response: Response, hop: Hop, now: float) -> list[Action] | None:
-        """None: it answers no request of ours."""
+        """None: not an answer to one of our requests."""
         branch = response.via.branch
         sent = self._sent.get(branch)
         if sent is None or response.cseq_method != sent.method:
@@ -267,7 +267,7 @@ class TrunkSide:
     def _register(self, side: _Side, wanted: SendRegister, now: float) -> list[Action]:
         registration, register = side.registration, side.trunk.register
         assert registration is not None and register is not None
-        if wanted.new_try:  # it begins where it went well before, or at the best host
+        if wanted.new_try:  # start where it worked before, or at the best host
             well = side.at in (side.registrar or side.places) and not registration.status.reason
             side.tried = [side.at] if well and side.at is not None else []
         if wanted.next_host or not side.tried:
@@ -345,5 +345,5 @@ class TrunkSide:
 
 
 def _until(registration: Registration) -> float:
-    """When the present registration runs out."""
+    """When the current registration expires."""
     return registration.status.registered_until or math.inf

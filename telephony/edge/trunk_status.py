@@ -1,4 +1,4 @@
-"""How a trunk is doing, for pages and commands."""
+"""The state of a trunk, for pages and commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PlaceStatus", "Refusal", "TlsFailure", "TrunkStatus"]
 class PlaceStatus:
     place: Place
     probe: ProbeStatus | None  # None: it is not probed
-    passed_over_until: float  # seconds, loop clock; 0: it has not failed of late
+    passed_over_until: float  # seconds, loop clock; 0: it has not failed recently
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TlsFailure:
 class TrunkStatus:
     name: str
     places: tuple[PlaceStatus, ...]
-    registration: RegistrationStatus | None  # None: it is not registered with
+    registration: RegistrationStatus | None  # None: we do not register there
     registrar: Place | None  # which the last REGISTER went to
     refusals: tuple[Refusal, ...]  # the last few, oldest first
     tls_failures: tuple[TlsFailure, ...] = ()  # the same

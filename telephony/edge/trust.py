@@ -1,7 +1,7 @@
 """A dialog's owner: who may send in it, and where its requests may go. Pure.
 
-A dialog belongs to the trunk that its INVITE came from. What its tags alone prove is not enough, since anybody on the
-way can read them; and an address in a Contact or Route is only a claim.
+A dialog belongs to the trunk that its INVITE came from. Its tags alone prove too little, since anybody on the path can
+read them; and an address in a Contact or Route is only a claim.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Trust:
         return self._trunks.trunk_of(ip) == trunk
 
     def way_to_public(self, dialog: Dialog, target: Uri | None) -> Hop:
-        """Where a request goes that is meant for the caller. `target` is the topmost Route, else the Contact."""
+        """Where to send a request meant for the caller. `target` is the topmost Route, else the Contact."""
         return self.way(dialog.public.hop, dialog.trunk, target)
 
     def way(self, flow: Hop, trunk: str, target: Uri | None) -> Hop:
-        """The same for who is at `flow`, and belongs to the trunk.
+        """The same for the peer at `flow`, which belongs to the trunk.
 
-        It is obeyed (RFC 3261 section 12.2.1.1) when it names the address that the caller's messages come from, or one
-        of its trunk's networks. Otherwise the dialog's flow is used: a caller behind a NAT writes an address that
-        only its own network knows, host names are not looked up, and no one may direct us at a third party.
+        The target is obeyed (RFC 3261 section 12.2.1.1) if it names the address that the caller's messages come from,
+        or one of its trunk's networks. Otherwise the dialog's flow is used: a caller behind a NAT writes an address
+        that only its own network knows, host names are not looked up, and no one may direct us at a third party.
         """
         address = as_ip(target.host) if target is not None else None
         if target is None or address is None:

@@ -1,4 +1,4 @@
-"""New calls of a trunk that are a little too many at once: they wait for their turn instead of being refused. Pure."""
+"""A trunk's new calls that slightly exceed its rate: they wait for their turn instead of being refused. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WaitingInvites:
         return key in self._waiting
 
     def add(self, key: AttemptKey, request: Request, hop: Hop) -> bool:
-        """False: too many of this source wait already."""
+        """False: too many from this source are already waiting."""
         if self._of_source[hop.ip] >= self._most:
             return False
         self._waiting[key] = (request, hop)
@@ -35,7 +35,7 @@ class WaitingInvites:
         return True
 
     def take(self, key: AttemptKey) -> tuple[Request, Hop] | None:
-        """It waits no longer. None: it did not."""
+        """Remove it. None: it was not waiting."""
         found = self._waiting.pop(key, None)
         if found is not None:
             self._of_source[found[1].ip] -= 1

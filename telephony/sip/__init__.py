@@ -1,1 +1,1 @@
-"""SIP without sockets, what edge, call workers and phone share: messages, URIs, transactions, session descriptions."""
+"""SIP without sockets, shared by edge, call workers and phone: messages, URIs, transactions, session descriptions."""

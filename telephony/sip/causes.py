@@ -1,5 +1,5 @@
-"""Why a call has ended, in the numbers of ISDN (ITU-T Q.850): as the Reason header says it (RFC 3326), and as SIP
-statuses translate (RFC 3398). Pure."""
+"""Why a call ended, as ISDN numbers it (ITU-T Q.850): read from and written to Reason headers (RFC 3326), and converted
+from and to SIP statuses (RFC 3398). Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _STATUSES: Mapping[int, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One value of a Reason header. `protocol` in upper case: "Q.850", "SIP"; `cause` 0: not said."""
+    """One value of a Reason header. `protocol` in upper case: "Q.850", "SIP"; `cause` 0: not given."""
 
     protocol: str
     cause: int
@@ -69,7 +69,7 @@ def cause_of(sip_status: int) -> int:
 
 
 def status_of(cause: int) -> int:
-    """The SIP status of a Q.850 cause, of a call that has not been answered; 0: there is none."""
+    """The SIP status for the Q.850 cause of an unanswered call; 0: there is none."""
     return _STATUSES.get(cause, 0 if cause in (0, NORMAL) else 480 if cause < 32 else 500)
 
 
@@ -85,6 +85,6 @@ def read_reasons(values: Iterable[str]) -> Iterator[Reason]:
 
 
 def reason_values(cause: int, sip_status: int = 0, text: str = "") -> list[str]:
-    """Reason values that say a Q.850 cause, and what it is for SIP if that is given."""
+    """Reason values for a Q.850 cause, and for the SIP status if that is given."""
     said = f";text={quoted(text)}" if text else ""
     return [f"Q.850;cause={cause}{said}", *([f"SIP;cause={sip_status}{said}"] if sip_status else [])]

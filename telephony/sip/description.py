@@ -1,4 +1,4 @@
-"""A session description as values (RFC 8866), and what may be wrong with one."""
+"""A session description as values (RFC 8866), and its errors."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class SdpError(PeerError):
 
 
 class SdpNotAcceptable(SdpError):
-    """It can be read, but not be met."""
+    """It can be read, but not satisfied."""
 
     sip_status = 488
 
 
 class Direction(StrEnum):
-    """Seen from who wrote the description (RFC 8866 section 6.7)."""
+    """As seen by the description's author (RFC 8866 section 6.7)."""
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -67,8 +67,8 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
-    """An SDES key (RFC 4568) without lifetime. Lines with a master key index or session parameters, which change what
-    packets look like, are not read."""
+    """An SDES key (RFC 4568) without lifetime. Lines with a master key index or session parameters, which change the
+    packets' format, are not read."""
 
     tag: int
     suite: str
@@ -77,7 +77,7 @@ class Crypto:
 
 @dataclass(frozen=True, slots=True)
 class Rtcp:
-    """Where RTCP is wanted (RFC 3605); `address` None: the stream's own."""
+    """Where RTCP is expected (RFC 3605); `address` None: the stream's own."""
 
     port: int
     address: IpAddress | None = None
@@ -91,7 +91,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One m= line and what belongs to it. `codecs` only of RTP streams, `formats` always."""
+    """One m= line and what belongs to it. `codecs`: only of RTP streams; `formats`: always."""
 
     kind: str  # "audio", "video", "image", …
     port: int  # 0: refused, or not wanted
@@ -104,12 +104,12 @@ class Media:
     maxptime_ms: int | None = None
     rtcp: Rtcp | None = None
     rtcp_mux: bool = False
-    silence_suppression: bool | None = None  # a=silenceSupp (RFC 3108); None: not said
+    silence_suppression: bool | None = None  # a=silenceSupp (RFC 3108); None: not given
     crypto: tuple[Crypto, ...] = ()
 
     @property
     def rtp_address(self) -> tuple[IpAddress, int] | None:
-        """Where its packets are wanted."""
+        """Where its packets go."""
         return (self.address, self.port) if self.address is not None and self.port else None
 
     @property

@@ -31,7 +31,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(r'(["\\])')
 _UNQUOTED = frozenset({"algorithm", "nc", "stale"})  # RFC 7616 section 3.4; qop too in an answer
 _LONGEST = 4_096
-MOST_STALE = 2  # nonces in a row that may be said to be stale
+MOST_STALE = 2  # consecutive nonces that a server may call stale
 
 
 def _md5(data: bytes) -> str:
@@ -46,7 +46,7 @@ def _sha512_256(data: bytes) -> str:
     return hashlib.new("sha512_256", data).hexdigest()
 
 
-# By its name in lower case. The strongest first: the order in which a server offers them (RFC 8760 section 2.3).
+# By name in lower case, strongest first: the order in which a server offers them (RFC 8760 section 2.3).
 ALGORITHMS: Mapping[str, Hash] = {
     **({"sha-512-256": _sha512_256} if "sha512_256" in hashlib.algorithms_available else {}),
     "sha-256": _sha256,
@@ -60,7 +60,7 @@ class DigestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`realm`: the only realm that they are for; empty: any."""
+    """`realm`: the only realm that they are valid for; empty: any."""
 
     username: str
     password: str = field(repr=False)
@@ -72,7 +72,7 @@ class Challenge:
     realm: str
     nonce: str
     algorithm: str = "MD5"  # as it was written
-    qop: tuple[str, ...] = ()  # empty: of RFC 2069, which knows none
+    qop: tuple[str, ...] = ()  # empty: RFC 2069, which has none
     opaque: str | None = None
     stale: bool = False
 
@@ -171,12 +171,12 @@ def response_of(
 @dataclass(slots=True)
 class _Known:
     challenge: Challenge
-    count: int = 0  # answers that were given to it
+    count: int = 0  # how many answers it has got
 
 
 class DigestClient:
-    """One account's answers to a server's challenges. It remembers the nonces, so that later requests need no challenge
-    of their own; `random_token` makes client nonces."""
+    """One account's answers to a server's challenges. It remembers nonces, so that later requests are not challenged
+    again; `random_token` makes client nonces."""
 
     def __init__(self, credentials: Credentials, random_token: Callable[[], str]) -> None:
         self._credentials = credentials
@@ -185,9 +185,9 @@ class DigestClient:
         self.refused = ""  # why the last challenge could not be answered
 
     def challenged(self, status: int, values: Sequence[str], *, before: int = 0) -> bool:
-        """A request got this 401 or 407 after answering `before` challenges. True: send it again
-        with the result of `answers`. False: pointless (`refused` says why) - no challenge is for these credentials,
-        or they have been refused. The topmost that can be answered is (RFC 8760 section 2.4)."""
+        """A request got this 401 or 407 after answering `before` challenges. True: send it again with the result of
+        `answers`. False: pointless (`refused` says why) - no challenge matches these credentials, or they have been
+        refused. The first one that can be answered is answered (RFC 8760 section 2.4)."""
         self._known.pop(status, None)
         found, self.refused = self._usable(values)
         if found is None:

@@ -1,7 +1,7 @@
 """Challenging others by digest (RFC 7616, 8760; in SIP RFC 3261 section 22). Pure: time and randomness are arguments.
 
-A nonce carries its time and is signed, so a challenge costs no memory; we only store the last nonce count of
-each nonce that was answered rightly, so that a recorded answer is worth nothing.
+A nonce carries its time and is signed, so a challenge costs no memory; only the last nonce count of each correctly
+answered nonce is stored, so that a recorded answer is useless.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["DigestServer", "Verdict"]
 _SALT_BYTES = 8
 _SIGNED_BYTES = 16
 _NOBODY = "nobody has this password"  # so an unknown user takes as long as a known one
-_USED_UP = 2**32  # of a nonce that was answered without a count
+_USED_UP = 2**32  # for a nonce that was answered without a count
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`username`: who it is; empty: not to be let in, for this `reason`. `stale`: right but for the age of the nonce,
-    so that the next challenge says so and the user is not asked for a password again."""
+    """`username`: who it is; empty: refused, for this `reason`. `stale`: correct except for the age of the nonce; the
+    next challenge says so, so that the user is not asked for a password again."""
 
     username: str = ""
     reason: str = ""
@@ -37,7 +37,7 @@ class Verdict:
 
 class DigestServer:
     """`key`: secret, of this process or shared; `lifetime_s`: how old a nonce may be; `remembered`: how many nonces are
-    watched for replay - answers with older ones are refused."""
+    watched for replay (answers with older ones are refused)."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class DigestServer:
         self._algorithms = tuple(algorithms)
         self._lifetime_s = lifetime_s
         self._remembered = remembered
-        self._counts: OrderedDict[str, int] = OrderedDict()  # nonce -> the highest count that was taken
+        self._counts: OrderedDict[str, int] = OrderedDict()  # nonce -> the highest count accepted
         self._not_before = 0  # milliseconds; nonces up to here are too old, regardless of their lifetime
 
     def challenges(self, now: float, salt: bytes, *, stale: bool = False) -> list[str]:
@@ -86,7 +86,7 @@ class DigestServer:
             return Verdict(reason="credentials for another realm")
         made_at = self._made_at(given["nonce"])
         if made_at is None:
-            return Verdict(reason="a nonce that is not ours")
+            return Verdict(reason="unknown nonce")
         if not _same_target(given["uri"], uri):
             return Verdict(reason="credentials for another URI")
         password = password_of(given["username"])
@@ -101,10 +101,10 @@ class DigestServer:
     def _is_right(self, given: Mapping[str, str], method: str, password: str) -> bool:
         algorithm = given.get("algorithm", "MD5")
         if algorithm.lower() not in [name.lower() for name in self._algorithms]:
-            raise DigestError("a digest algorithm that was not offered")
+            raise DigestError("digest algorithm was not offered")
         qop = given.get("qop", "")
         if qop not in ("", "auth"):
-            raise DigestError("a quality of protection that was not offered")
+            raise DigestError("quality of protection was not offered")
         expected = response_of(
             (given["username"], self._realm, password),
             algorithm=algorithm,
@@ -118,7 +118,7 @@ class DigestServer:
         return hmac.compare_digest(expected.encode(), given["response"].lower().encode("utf-8", "surrogateescape"))
 
     def _fresh(self, given: Mapping[str, str], made_at: int, now: int) -> Verdict:
-        """The password is right; the nonce must be young, and this answer to it new."""
+        """The password is correct; the nonce must still be valid, and this answer to it new."""
         nonce = given["nonce"]
         if not now - self._lifetime_s * 1000 <= made_at <= now + 1000 or made_at <= self._not_before:
             return Verdict(reason="stale nonce", stale=True)
@@ -129,7 +129,7 @@ class DigestServer:
             except ValueError:
                 return Verdict(reason="unreadable nonce count")
         if not 0 < count <= _USED_UP or count <= self._counts.get(nonce, 0):
-            return Verdict(reason="an answer that was given before", stale=True)
+            return Verdict(reason="answer was used before", stale=True)
         self._counts[nonce] = count
         self._counts.move_to_end(nonce)
         while len(self._counts) > self._remembered:
@@ -143,7 +143,7 @@ class DigestServer:
         return len(self._counts)
 
     def expire(self, now: float) -> None:
-        """Forget nonces that are too old to count."""
+        """Forget expired nonces."""
         while self._counts:
             nonce = next(iter(self._counts))
             if (self._made_at(nonce) or 0) >= int((now - self._lifetime_s) * 1000):
@@ -163,7 +163,7 @@ class DigestServer:
         head, signature = raw[:-_SIGNED_BYTES], raw[-_SIGNED_BYTES:]
         if len(head) != 8 + _SALT_BYTES or not hmac.compare_digest(signature, self._signature(head)):
             return None
-        # Several texts decode to the same bytes; only one of them is a nonce that was given out.
+        # Several texts decode to the same bytes; only one of them was given out as a nonce.
         return int.from_bytes(head[:8], "big") if self._nonce_text(raw) == nonce else None
 
     @staticmethod
@@ -175,7 +175,7 @@ class DigestServer:
 
 
 def _same_target(given: str, asked: str) -> bool:
-    """The URI that was signed names the same user. Its host may be another: proxies before us change it."""
+    """The signed URI names the same user. Its host may differ: proxies before us change it."""
     if given == asked:
         return True
     one, other = try_uri(given), try_uri(asked)

@@ -1,4 +1,4 @@
-"""A machine's table as Markdown, for the docs: tests hold the docs and the code together."""
+"""A machine's table as Markdown, for the docs: tests compare docs and code."""
 
 from __future__ import annotations
 

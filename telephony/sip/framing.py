@@ -15,7 +15,7 @@ KEEPALIVE = b"\r\n\r\n"
 
 
 class FramingError(Exception):
-    """The stream can no longer be followed; the connection has to be closed. `kind` is what metrics count."""
+    """The stream is out of step, so the connection must be closed. `kind` is what metrics count."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -33,11 +33,11 @@ class StreamFramer:
 
     @property
     def partial(self) -> bool:
-        """A message has begun and is not whole."""
+        """A message has begun but is not complete."""
         return bool(self._buffer[:4].strip(b"\r\n"))  # line breaks between messages are not a message
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Whole messages, and KEEPALIVE for a ping, or for several in a row. Raises FramingError."""
+        """Complete messages, and KEEPALIVE for one or several consecutive pings. Raises FramingError."""
         self._buffer += data
         while (frame := self._next()) is not None:
             yield frame

@@ -1,4 +1,4 @@
-"""Header fields by name, read from a message's lines when they are asked for."""
+"""Header fields by name, read from a message's lines on demand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMPACT = {
     "u": "allow-events",
     "v": "via",
     "x": "session-expires",
-}  # RFC 3261 section 7.3.3, and the registry's later ones
+}  # RFC 3261 section 7.3.3, and later ones of the registry
 _FOLD = re.compile(r"\r\n[ \t]+")
 _LISTS = frozenset(
     {"via", "contact", "route", "record-route", "allow", "supported", "require", "proxy-require", "unsupported"}
@@ -48,7 +48,7 @@ class Line(NamedTuple):
 
 
 class Headers:
-    """Values are for reading only: undecodable bytes are replaced in them."""
+    """Values are read-only: undecodable bytes are replaced in them."""
 
     __slots__ = ("_lines", "_values")
 
@@ -59,7 +59,7 @@ class Headers:
             self._lines.setdefault(line.name, []).append(line)
 
     def get(self, name: str) -> list[str]:
-        """All values, in order; not to be changed."""
+        """All values, in order. Do not change the list."""
         name = name.lower()
         values = self._values.get(name)
         if values is None:
@@ -101,7 +101,7 @@ def seconds_of(text: str) -> int | None:
 
 
 def split_commas(text: str) -> list[str]:
-    """The values of a list, without the empty ones. Commas in quotes and in < > separate nothing."""
+    """The values of a list, without empty ones. Commas in quotes or < > do not separate."""
     parts: list[str] = []
     start, quoted, inside, at = 0, False, False, 0
     while at < len(text):

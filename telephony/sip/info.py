@@ -1,5 +1,5 @@
-"""Keys in INFO bodies: application/dtmf-relay (`Signal=5`, `Duration=160`) and application/dtmf (`5`). No RFC says what
-they look like, so phones differ in line ends, white space, case, and omissions."""
+"""Keys in INFO bodies: application/dtmf-relay (`Signal=5`, `Duration=160`) and application/dtmf (`5`). No RFC specifies
+them, so phones differ in line ends, white space, case, and omissions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class InfoKey:
     """`digit` is empty for a hook flash."""
 
     digit: str
-    duration_ms: int = 0  # 0: not said
+    duration_ms: int = 0  # 0: not given
 
 
 def read_key(content_type: str, body: bytes) -> InfoKey | None:
-    """None when the body names no key."""
+    """None if the body names no key."""
     text = body[:_MOST_BYTES].decode("latin-1").strip()
     signal = _SIGNAL.search(text)
     if signal is not None:

@@ -1,7 +1,7 @@
 """Where we may be told to send audio: a pure policy over offers and answers.
 
-The sender of an INVITE chooses the address that our audio goes to, before anyone there has shown that they
-wants it. So it is held against the trunk's networks; what no phone means is refused with a Warning.
+The sender of an INVITE chooses the address that our audio goes to, before anyone there has shown that they want it. So
+it is checked against the trunk's networks; addresses that no phone would use are refused with a Warning.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_MULTICAST = 330  # RFC 3261 section 20.43
 _OTHER = 399
 _FIRST_PORT = 1024  # below are services
 _BROADCAST = IPv4Address("255.255.255.255")
-_HOLD = {  # RFC 2543: an address of zeros means that nothing is to be sent there
+_HOLD = {  # RFC 2543: an all-zero address means "send nothing"
     Direction.SENDRECV: Direction.SENDONLY,
     Direction.RECVONLY: Direction.INACTIVE,
 }
@@ -28,8 +28,8 @@ _HOLD = {  # RFC 2543: an address of zeros means that nothing is to be sent ther
 
 @dataclass(frozen=True, slots=True)
 class TrunkMedia:
-    """`networks`: those of a trunk's signalling, always accepted. `media_networks`: the only others
-    that are; empty: any public address is."""
+    """`networks`: those of a trunk's signalling, always accepted. `media_networks`: the only others accepted; empty:
+    any public address."""
 
     networks: tuple[Network, ...]
     media_networks: tuple[Network, ...] = ()
@@ -45,14 +45,14 @@ class TrunkMedia:
 class MediaPolicy:
     """Our own addresses, where no audio may be sent: it would come back, or reach our own servers."""
 
-    own_addresses: frozenset[IpAddress] = frozenset()  # loopback is, without being named
+    own_addresses: frozenset[IpAddress] = frozenset()  # loopback counts without being named
     own_ports: frozenset[int] = frozenset()  # SIP and HTTP
     rtp_ports: range = field(default_factory=lambda: range(0))
 
     def apply(self, description: SessionDescription, trunk: TrunkMedia, source: str) -> SessionDescription:
-        """The description that a worker may act on. `source`: the address that it came from. An address that only the
-        peer's own network knows (NAT) is replaced by the source, and one of zeros (hold) by the source and a direction.
-        Raises SdpNotAcceptable for addresses that we don't send to."""
+        """The description that a worker may act on. `source`: the address that it came from. A private address behind
+        NAT is replaced by the source, and an all-zero one (hold) by the source and a direction. Raises SdpNotAcceptable
+        for addresses that we don't send to."""
         sender = ip_address(source)
         return SessionDescription(
             description.origin, tuple(self._stream(media, trunk, sender) for media in description.media)
@@ -102,7 +102,7 @@ class MediaPolicy:
 
 
 def addresses(texts: Iterable[str]) -> frozenset[IPv4Address | IPv6Address]:
-    """The texts that are valid addresses, except unspecified ones."""
+    """The texts that are valid and specified addresses."""
     found: set[IPv4Address | IPv6Address] = set()
     for text in texts:
         try:

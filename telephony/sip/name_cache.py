@@ -1,4 +1,4 @@
-"""Answers of the name service as long as they hold. Pure: time is an argument."""
+"""Answers of the name service while they are valid. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["NameCache"]
 
 
 class NameCache:
-    """`negative_s`: how long at most "there is none" holds; `stale_s`: how long an answer whose time is up still serves
-    when the name service does not answer."""
+    """`negative_s`: the longest that "no such name" is kept; `stale_s`: how long an expired answer still serves if the
+    name service does not answer."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class NameCache:
         self._failed_s = failed_s
         self._stale_s = stale_s
         self._most = most
-        self._answers: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()  # with its end
+        self._answers: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()  # with its expiry
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def get(self, question: Question, now: float) -> Answer | None:
-        """With the time that is left to it; None: it has to be asked."""
+        """With its remaining time; None: ask again."""
         found = self._answers.get(question)
         if found is None or found[0] <= now:
             return None

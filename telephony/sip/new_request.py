@@ -1,4 +1,4 @@
-"""A request on its way out: header fields in order, until it is bytes."""
+"""An outgoing request: header fields in order, until it is serialised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NewRequest:
         self.fields.append((name, clean(value)))
 
     def put(self, name: str, value: str) -> None:
-        """In place of what stood under this name."""
+        """Replace the fields of this name."""
         name_in_lower_case = name.lower()
         at = next((n for n, (other, _) in enumerate(self.fields) if other.lower() == name_in_lower_case), None)
         rest = [pair for pair in self.fields if pair[0].lower() != name_in_lower_case]
@@ -39,7 +39,7 @@ class NewRequest:
         return [value for other, value in self.fields if other.lower() == name.lower()]
 
     def value(self, name: str) -> str:
-        """The first, or nothing."""
+        """The first value, or ""."""
         return next(iter(self.values(name)), "")
 
     def __bytes__(self) -> bytes:

@@ -1,7 +1,8 @@
-"""What of an offer or answer a call worker is shown: one audio stream alone, codecs that it has, keys that it can use.
+"""The part of an offer or answer that a call worker is shown: a single audio stream, codecs that it has, keys that it
+can use.
 
-PJSIP finds no audio stream that follows another, so it sees only that one; the rest of the offer is kept separately
-it, and put around its answer (RFC 3264 section 6: an answer has as many streams as its offer, in the same places).
+PJSIP finds no audio stream that follows another, so it sees only that one; the rest of the offer is kept here and put
+around its answer (RFC 3264 section 6: an answer has as many streams as its offer, in the same places).
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ class Streams:
 
     before: bytes = b""
     after: bytes = b""
-    put_away: bytes = b""  # the one of the worker, too, as the peer has put it away
+    put_away: bytes = b""  # the worker's stream as well, as disabled by the peer
 
     def around(self, body: bytes) -> bytes:
-        """A worker's description, with its single stream, and the others in their
-        places. A body that is none stays as it is."""
+        """A worker's description, with its single stream, and the others in their places. Any other body is left as it
+        is."""
         at = body.find(b"\nm=") + 1
         if not at or self == ALONE:
             return body
@@ -58,7 +59,7 @@ ALONE = Streams()
 
 
 def for_worker(description: SessionDescription) -> tuple[SessionDescription, Streams]:
-    """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable when there is none, with
+    """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable if there is none, naming
     the problem with the first."""
     wrong: SdpError | None = None
     streams = description.media
@@ -74,9 +75,9 @@ def for_worker(description: SessionDescription) -> tuple[SessionDescription, Str
 
 
 def put_away(description: SessionDescription) -> tuple[SessionDescription, Streams] | None:
-    """What a worker is shown when the peer, during a call, wants no stream any more (port 0, RFC 3264 sections 6 and
-    8.2): PJSIP would end the call, so to it this is a hold. None when it wants one, or names no audio: a fax has a
-    stream of its own."""
+    """What a worker is shown if the peer disables all streams during a call (port 0, RFC 3264 sections 6 and 8.2):
+    PJSIP would end the call, so it is shown a hold. None if a stream is left, or the peer names no audio, such as a
+    fax."""
     streams = description.media
     if not any(media.kind == "audio" for media in streams) or any(media.port for media in streams):
         return None
@@ -105,7 +106,7 @@ def _audio(media: Media) -> Media:
         raise SdpNotAcceptable("no codec in common: PCMU, PCMA and G722 are supported", 305)
     crypto = tuple(line for line in media.crypto if _usable(line))[:_MOST_KEYS]
     if media.protocol in _SECURE and not crypto:
-        raise SdpNotAcceptable("no SRTP key that can be used is offered (SDES with AES-CM)", 302)
+        raise SdpNotAcceptable("no usable SRTP key is offered (SDES with AES-CM)", 302)
     return replace(
         media,
         formats=tuple(str(codec.payload_type) for codec in codecs),
@@ -113,7 +114,7 @@ def _audio(media: Media) -> Media:
         crypto=crypto,
         ptime_ms=_wanted_packets(media),
         maxptime_ms=_packet_time(media.maxptime_ms),
-        rtcp_mux=False,  # not done, so not offered to be done
+        rtcp_mux=False,  # not supported, so not offered
     )
 
 
@@ -138,7 +139,7 @@ def _usable(line: Crypto) -> bool:
 
 
 def _packet_time(milliseconds: int | None) -> int | None:
-    """In steps of 10 ms, down; what no phone means is not passed on."""
+    """Rounded down to 10 ms; implausible values are not passed on."""
     if milliseconds is None or not _SHORTEST_MS <= milliseconds <= _LONGEST_MS:
         return None
     return milliseconds - milliseconds % 10

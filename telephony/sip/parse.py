@@ -1,7 +1,7 @@
 """Parses and checks SIP messages, keeping their lines for answers.
 
-Lines end with CRLF and with nothing else that some reader takes for a line break. `Message.lines` are the received
-bytes (undecodable ones as surrogate escapes): an answer returns them to their sender. Whatever is forwarded is
+Lines end with CRLF only, and contain nothing that another parser may take for a line break. `Message.lines` are the
+received bytes (undecodable ones as surrogate escapes): an answer returns them to their sender. Whatever is forwarded is
 rewritten from the parsed values.
 """
 
@@ -77,7 +77,7 @@ class Request(Message):
     uri: Uri
     max_forwards: int | None
     worker_body: bytes = b""  # the body for a worker
-    streams: Streams | None = None  # around the stream that it shows; None: it describes none
+    streams: Streams | None = None  # around the stream that it shows; None: no description
 
 
 @dataclass(slots=True)
@@ -89,8 +89,8 @@ class Response(Message):
 
 
 class Malformed(Exception):
-    """A message that must not be used. `kind` is what metrics count. When `lines` is not empty it was a request of
-    which enough could be read to answer it with `status`."""
+    """A message that must not be used. `kind` is what metrics count. If `lines` is not empty, it was a request with
+    enough readable parts to be answered with `status`."""
 
     def __init__(self, kind: str, reason: str, status: int = 400) -> None:
         super().__init__(reason)
@@ -117,9 +117,9 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     start_line = _STATUS.match(start) or _START.match(start)
     lines = _lines(rest)
     try:
-        if b"\0" in head:  # some readers take it for the end of the text
+        if b"\0" in head:  # some parsers take it for the end of the text
             raise Malformed("nul", "NUL in a header")
-        if head.count(b"\r") != breaks or head.count(b"\n") != breaks:  # another reader could see other headers there
+        if head.count(b"\r") != breaks or head.count(b"\n") != breaks:  # another parser could see other headers there
             raise Malformed("line-break", "Bare CR or LF in a header")
         if (over := excess(start, rest, body)) is not None:
             raise Malformed(*over)
@@ -151,7 +151,7 @@ def _lines(texts: list[str]) -> list[Line]:
 
 
 def _check_lines(lines: list[Line], body: bytes, stream: bool) -> bytes:
-    """The checks that need no values; returns the body as long as Content-Length says."""
+    """The checks that need no values; returns the body, cut to Content-Length."""
     counts: dict[str, int] = {}
     for line in lines:
         if ":" not in line.text or not _TOKEN.match(line.name):
@@ -176,7 +176,7 @@ def _check_lines(lines: list[Line], body: bytes, stream: bool) -> bytes:
 
 
 def content_length(line: str) -> int | None:
-    """The number in a Content-Length line; None when it is none, or too large to be meant."""
+    """The number in a Content-Length line; None if it is not a number or implausibly large."""
     digits = line.partition(":")[2].strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 

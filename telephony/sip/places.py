@@ -19,7 +19,7 @@ class _Failure:
 
 
 class FailedPlaces:
-    """`first_s`: how long a place is passed over after its first failure; that doubles up to `longest_s`."""
+    """`first_s`: how long a place is skipped after its first failure; this doubles up to `longest_s`."""
 
     def __init__(self, first_s: float = 30.0, longest_s: float = 600.0) -> None:
         self._first_s = first_s
@@ -27,7 +27,7 @@ class FailedPlaces:
         self._failures: dict[Place, _Failure] = {}
 
     def failed(self, place: Place, now: float, retry_after_s: float = 0.0) -> None:
-        """It did not answer, or said that it cannot (503, with its Retry-After)."""
+        """It did not answer, or refused with 503 (and perhaps Retry-After)."""
         failure = self._failures.pop(place, None)
         in_a_row = 1 if failure is None else failure.in_a_row + 1
         wait = min(self._first_s * 2 ** min(in_a_row - 1, 30), self._longest_s)
@@ -39,7 +39,7 @@ class FailedPlaces:
         self._failures.pop(place, None)
 
     def passed_over_until(self, place: Place) -> float:
-        """0: it has not failed of late."""
+        """0: it has not failed recently."""
         failure = self._failures.get(place)
         return 0.0 if failure is None else failure.until
 

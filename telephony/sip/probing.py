@@ -1,4 +1,4 @@
-"""Whether a peer is there: OPTIONS at intervals, with thresholds for down and up (RFC 3261 section 11). Pure."""
+"""Whether a peer is up: OPTIONS at intervals, with thresholds for down and up (RFC 3261 section 11). Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Reachability(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ProbePolicy:
     every_s: float = 30.0
-    retry_s: float = 5.0  # after a probe that failed
-    answer_s: float = 5.0  # as long as an answer is waited for
+    retry_s: float = 5.0  # after a failed probe
+    answer_s: float = 5.0  # how long to wait for an answer
     down_after: int = 3  # failures in a row
     up_after: int = 2  # consecutive answers from a peer that was down
 
@@ -33,7 +33,7 @@ class ProbeStatus:
 
 
 class Probe:
-    """One peer. `random` gives numbers from 0 to 1: probes of many peers spread out."""
+    """One peer. `random` returns numbers from 0 to 1, to spread out the probes of many peers."""
 
     def __init__(self, policy: ProbePolicy, now: float, random: Callable[[], float]) -> None:
         self._policy = policy
@@ -57,8 +57,8 @@ class Probe:
         return True
 
     def answered(self, status: int, now: float) -> bool:
-        """Any answer shows a peer that lives, but for those by which it says that it takes no calls (503) or that
-        a proxy in front of it got no answer (408, 504). True: its state has changed."""
+        """Any answer shows that the peer is up, except that it takes no calls (503) or that a proxy in front of it got
+        no answer (408, 504). True: its state has changed."""
         sent_at, self._sent_at = self._sent_at, None
         self._status, self._answered_at = status, now
         self._round_trip_ms = None if sent_at is None else (now - sent_at) * 1000
@@ -76,7 +76,7 @@ class Probe:
         return True
 
     def lost(self, now: float) -> bool:
-        """No answer. True: it is down now, and was not before."""
+        """No answer. True: it has just gone down."""
         self._sent_at = None
         return self._failed(now)
 

@@ -1,7 +1,7 @@
 """Maintains a trunk's registration with its registrar (RFC 3261 section 10). Pure: (event, now) -> actions.
 
-The machine says when a REGISTER is to be sent and with what; whoever runs it writes and sends the message, and knows
-which hosts there are. All times are seconds of one clock.
+The machine says when to send a REGISTER and with what; whoever runs it writes and sends the message, and knows the
+hosts. All times are seconds of one clock.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RegistrationState(StrEnum):
 class _Happened(StrEnum):
     START = "start"
     ACCEPTED = "2xx"
-    AGAIN = "challenge, 423, other host"  # the same once more, at once
+    AGAIN = "challenge, 423, other host"  # the same again, at once
     REFUSED = "refused or lost"
     DUE = "time"
     STOP = "stop"
@@ -79,20 +79,20 @@ class RegistrationPolicy:
     refresh_fraction: float = 0.75  # of the granted expiry
     first_wait_s: float = 5.0
     longest_wait_s: float = 300.0
-    refused_wait_s: float = 60.0  # at least, once the credentials were refused: nobody is hammered
-    answer_s: float = 8.0  # with another host left, as long as an answer is waited for
+    refused_wait_s: float = 60.0  # at least this once the credentials were refused, so as not to hammer the registrar
+    answer_s: float = 8.0  # how long to wait for an answer while another host is left
     longest_min_expires_s: int = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A final answer. `challenges`: its WWW-Authenticate or Proxy-Authenticate values; `other_host`: there is a host
-    that this try has not asked."""
+    that this attempt has not tried."""
 
     status: int
     reason: str = ""
     challenges: tuple[str, ...] = ()
-    granted_s: int | None = None  # None: not said
+    granted_s: int | None = None  # None: not given
     min_expires_s: int | None = None
     retry_after_s: int | None = None
     other_host: bool = False
@@ -100,7 +100,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No answer, or nowhere to send to. `why` in plain words."""
+    """No answer, or nowhere to send it. `why`: in plain words."""
 
     why: str
     other_host: bool = False
@@ -108,7 +108,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class SendRegister:
-    """`headers`: the credentials. `next_host`: to one that this try has not asked; `new_try`: one begins."""
+    """`headers`: the credentials. `next_host`: to one that this attempt has not tried; `new_try`: an attempt begins."""
 
     expires_s: int  # 0: deregister
     headers: tuple[tuple[str, str], ...]
@@ -121,7 +121,7 @@ class RegistrationStatus:
     state: RegistrationState
     registered_until: float  # 0: not registered
     status: int  # of the last final answer; 0: none
-    reason: str  # why the last try failed; empty: it did not
+    reason: str  # why the last attempt failed; empty: it did not
     next_at: float  # time of the next attempt or refresh; infinite: none planned
 
 
@@ -136,7 +136,7 @@ RegistrationAction = SendRegister | StatusChanged
 
 
 class Registration:
-    """`random` gives numbers from 0 to 1, `random_token` client nonces."""
+    """`random` returns numbers from 0 to 1, `random_token` client nonces."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Registration:
         self._until = 0.0
         self._next_at = math.inf
         self._failures = 0  # in a row
-        self._challenges = 0  # of this try
+        self._challenges = 0  # of this attempt
         self._too_brief = False  # this attempt got a 423
         self._status, self._reason = 0, ""
 
@@ -165,7 +165,7 @@ class Registration:
 
     @property
     def next_at(self) -> float:
-        """When `due` is to be called."""
+        """When to call `due`."""
         return self._next_at
 
     def start(self, now: float) -> list[RegistrationAction]:
@@ -184,7 +184,7 @@ class Registration:
         return [*actions, self._send(new_try=True)]
 
     def stop(self, now: float) -> list[RegistrationAction]:
-        """Deregister, where there can be something to deregister. Idempotent."""
+        """Deregister if a registration may exist. Idempotent."""
         before = self._state
         self._step(_H.STOP)
         self._next_at = math.inf
@@ -236,7 +236,7 @@ class Registration:
     def _accepted(self, answer: Answered, now: float) -> list[RegistrationAction]:
         granted = self._asked_s if answer.granted_s is None else answer.granted_s
         if self._state is _S.REGISTERING and granted <= 0:
-            return self._failed("the registrar keeps no registration of ours", now)
+            return self._failed("the registrar does not list our registration", now)
         was_registered = self._until > now and not self._reason
         self._step(_H.ACCEPTED)
         self._failures, self._reason = 0, ""
@@ -279,8 +279,8 @@ def _told(answer: Answered) -> str:
 
 
 def answer_of(response: Response, contact: str, *, other_host: bool) -> Answered:
-    """A registrar's final answer. `contact`: the registered URI, as a registrar lists all that
-    there are (RFC 3261 section 10.3)."""
+    """A registrar's final answer. `contact`: the registered URI, as a registrar lists all bindings (RFC 3261 section
+    10.3)."""
     asks = "proxy-authenticate" if response.status == 407 else "www-authenticate"
     return Answered(
         response.status,
@@ -321,7 +321,7 @@ def _granted(response: Response, contact: str) -> int | None:
 
 
 def table() -> str:
-    """The table as Markdown, for docs/trunks.md: a test holds them together."""
+    """The table as Markdown, for docs/trunks.md: a test compares them."""
 
     def cell(state: RegistrationState, happened: _Happened) -> str:
         after = STEPS.get((state, happened))

@@ -1,7 +1,7 @@
 """Where a SIP host is: RFC 3263 (NAPTR, SRV, A and AAAA) as a plan without sockets.
 
 `plan` is a generator: it yields questions, is sent the answers, and returns the places to try, in order. Whoever runs
-it does the queries, and a test needs only a dictionary.
+it makes the queries; a test needs only a dictionary.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ Record = Naptr | Srv | Address
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """No records: there are none, or nothing could be learnt (`failed`)."""
+    """No records: there are none, or the lookup failed (`failed`)."""
 
     records: tuple[Record, ...] = ()
     ttl_s: float = 0.0
@@ -101,8 +101,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Places in the order in which they are to be tried. `ttl_s`: as long as all that was asked holds. `failed`: some
-    question had no answer, so that more places may be there."""
+    """Places in the order to try them. `ttl_s`: how long all answers used are valid. `failed`: some question had no
+    answer, so there may be more places."""
 
     places: tuple[Place, ...]
     ttl_s: float
@@ -136,8 +136,8 @@ def plan(
     *,
     kinds: Sequence[Literal["A", "AAAA"]] = ("A",),
 ) -> Plan:
-    """The addresses of a target. `transports`: the supported ones, best first; `random` gives numbers from 0 to 1, for
-    weights; `kinds`: the addresses that we can send to."""
+    """The addresses of a target. `transports`: the supported ones, best first; `random` returns numbers from 0 to 1,
+    for weights; `kinds`: the kinds of addresses that we can send to."""
     asking = _Asking()
     able = [transport for transport in transports if transport == "tls" or not target.secure]
     if target.transport is not None and not target.secure:
@@ -148,7 +148,7 @@ def plan(
     usual: SipTransport = "tls" if target.secure else target.transport or ("udp" if "udp" in able else able[0])
     if (ip := as_ip(target.host)) is not None:
         return asking.resolved([Place(usual, str(ip), target.port or _port(usual), name)])
-    if target.port is not None:  # section 4.2: then only addresses are asked for
+    if target.port is not None:  # section 4.2: then only addresses are looked up
         return asking.resolved((yield from _addresses(asking, name, target.port, usual, name, kinds)))
     plain = [transport for transport in able if transport != "tls"]  # what a `sip:` URI says nothing about
     services = [(transport, f"{_SRV[transport]}.{name}") for transport in plain or able]
@@ -163,7 +163,7 @@ def plan(
         records = [record for record in (yield from asking.ask("SRV", service)) if isinstance(record, Srv)]
         has_services = has_services or bool(records)
         for record in _by_weight(records, random):
-            if record.target.rstrip("."):  # "." says: not here (RFC 2782)
+            if record.target.rstrip("."):  # ".": the service is not available here (RFC 2782)
                 places += yield from _addresses(asking, record.target, record.port, transport, name, kinds)
     if not has_services:
         places = yield from _addresses(asking, name, _port(usual), usual, name, kinds)
@@ -183,7 +183,7 @@ def _addresses(
     kinds: Sequence[Literal["A", "AAAA"]],
 ) -> Generator[Question, Answer, list[Place]]:
     host = host.rstrip(".")
-    if (ip := as_ip(host)) is not None:  # an SRV record may not name one, and some do
+    if (ip := as_ip(host)) is not None:  # an SRV record must not name one, but some do
         return [Place(transport, str(ip), port, name)]
     places: list[Place] = []
     for kind in kinds:
@@ -193,7 +193,7 @@ def _addresses(
 
 
 def _by_naptr(records: Sequence[Record], able: Sequence[SipTransport]) -> list[tuple[SipTransport, str]]:
-    """The SRV names of the services that we can do, in the order that their owner prefers (RFC 3263 section 4.1)."""
+    """The SRV names of the services that we support, in the order that their owner prefers (RFC 3263 section 4.1)."""
     usable = []
     for record in records:
         if isinstance(record, Naptr) and record.flags.lower() == "s" and record.replacement.rstrip("."):

@@ -1,7 +1,7 @@
-"""Session descriptions (RFC 8866): read into values, and written from nothing but these values.
+"""Session descriptions (RFC 8866): read into values, and written only from these values.
 
-The output never contains copied bytes: numbers are written from numbers, addresses from IP addresses
-(host names are refused, nothing is looked up), names and keys from what matched a pattern. Everything has a limit.
+The output never contains copied bytes: numbers are written from numbers, addresses from IP addresses (host names are
+refused, nothing is looked up), names and keys from text that matched a pattern. Everything has a limit.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _STATIC = {
 
 @lru_cache(maxsize=4096)
 def ip_literal(family: str, text: str) -> IpAddress | None:
-    """None for a host name and for anything else that is not the address of its family."""
+    """None for a host name, or anything else that is not an address of its family."""
     try:
         return IPv4Address(text) if family == "IP4" else IPv6Address(text) if family == "IP6" else None
     except ValueError:
@@ -74,7 +74,7 @@ def ip_literal(family: str, text: str) -> IpAddress | None:
 
 
 def parse_sdp(body: bytes) -> SessionDescription:
-    """Raises SdpError for an invalid session description, SdpNotAcceptable for one with host names. Nothing else."""
+    """Raises SdpError for an invalid session description, SdpNotAcceptable for one with host names. No other errors."""
     if len(body) > MOST_BYTES:
         raise SdpNotAcceptable("the session description is too large")
     text = body.decode("utf-8", "replace").replace("\r\n", "\n")
@@ -123,10 +123,10 @@ def _read(lines: list[str]) -> SessionDescription:
 
 
 def _origin(value: str) -> Origin:
-    """Only the two numbers are of use; phones write anything around them."""
+    """Only the two numbers are used; phones write anything around them."""
     parts = value.split()
     if len(parts) != 6:
-        raise SdpError("the o= line has not six parts")
+        raise SdpError("the o= line does not have six parts")
     return Origin(_big_number(parts[1]), _big_number(parts[2]))
 
 
@@ -245,7 +245,7 @@ def _crypto(value: str) -> Crypto | None:
 
 
 def _packet_time(value: str) -> int | None:
-    """Milliseconds; fractions are cut off."""
+    """Milliseconds, rounded down."""
     return _number(value.partition(".")[0], 10_000) or None
 
 

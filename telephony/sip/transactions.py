@@ -1,7 +1,7 @@
 """The transactions of RFC 3261 section 17, with the corrections of RFC 6026, as tables. Pure.
 
-A transaction gets events (`Came`) and the time (`due`), and returns actions (`Do`). It holds no
-message: whoever runs it keeps the request and the last response, and sends them when told to.
+A transaction gets events (`Came`) and the time (`due`), and returns actions (`Do`). It holds no message: its user keeps
+the request and the last response, and sends them when told to.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ Steps = Mapping[tuple[State, Came], tuple[State, tuple[Do, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One of the four kinds. Events in `absorbed` but not in `steps` come from the network and are ignored then."""
+    """One of the four kinds. Events in `absorbed` but not in `steps` come from the network and are ignored."""
 
     name: str
     first: State
@@ -183,7 +183,7 @@ SERVER_INVITE = _machine(  # figure 7; a 2xx is sent again until its ACK by the 
     },
     {
         _S.COMPLETED: Stay(again="t1", limit=True),  # G, H
-        _S.ACCEPTED: Stay(again="t1", again_if_reliable=True, limit=True),  # hop by hop or not, the way may be UDP
+        _S.ACCEPTED: Stay(again="t1", again_if_reliable=True, limit=True),  # a later hop may be UDP
         _S.CONFIRMED: Stay(over="t4", over_at_once_if_reliable=True),  # I
     },
     frozenset({_C.REQUEST, _C.ACK}),
@@ -254,7 +254,7 @@ class Transaction:
         return min(self._again_at, self._limit_at, self._over_at)
 
     def came(self, what: Came, now: float) -> tuple[Do, ...]:
-        """Raises TelephonyMisuse for what our own side may not do in this state."""
+        """Raises TelephonyMisuse for something that our own side may not do in this state."""
         step = self._machine.steps.get((self.state, what))
         if step is None:
             if (self.state, what) in self._machine.absorbed:
@@ -283,7 +283,7 @@ class Transaction:
         return actions
 
     def _enter(self, now: float) -> None:
-        """Set the timers of the state that it is in."""
+        """Set the timers of the current state."""
         stay, timers = self._machine.stays.get(self.state, _NOTHING), self._timers
         self._again_at = self._over_at = math.inf
         if stay.again and (not self._reliable or stay.again_if_reliable):

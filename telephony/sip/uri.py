@@ -1,6 +1,7 @@
 """SIP and tel URIs and name-addrs (RFC 3261 sections 19.1, 20.10, 25; RFC 3966).
 
-A user part may hold `;` and `?` (RFC 4475 section 3.1.1.2), a quoted display name `<`: so neither splits at the first.
+A user part may contain `;` and `?` (RFC 4475 section 3.1.1.2), a quoted display name `<`, so neither is split at the
+first one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class NameAddr:
 
 
 def parse_uri(text: str) -> Uri:
-    """Raises ValueError if it is not a URI. Of an unknown scheme only `scheme` is parsed."""
+    """Raises ValueError if it is not a URI. For an unknown scheme, only `scheme` is parsed."""
     match = _SCHEME.match(text)
     if match is None:
         raise ValueError("URI without scheme")
@@ -138,7 +139,7 @@ def contact_uri(value: str) -> str:
 
 
 def route_uri(value: str) -> Uri | None:
-    """The URI of a Route or Record-Route value, read; None if it is unreadable."""
+    """The parsed URI of a Route or Record-Route value; None if it is unreadable."""
     try:
         return parse_uri(parse_name_addr(value).uri)
     except ValueError:
@@ -175,8 +176,8 @@ def phone_user(uri: Uri) -> str:
     """The user part for people and dialplans: unescaped, and of a telephone-subscriber (RFC 3261 section 19.1.6, RFC
     3966) only the number, without visual separators and parameters (isub, ext, rn, npdi and others).
 
-    A local number with a context keeps it: `8631234;phone-context=+1914`. Contexts that are domains
-    say nothing about digits, and go.
+    A local number with a context keeps it: `8631234;phone-context=+1914`. Contexts that are domains say nothing about
+    digits and are removed.
     """
     text, _, subscriber = uri.user.partition(";")
     number = unquote(text, errors="replace").translate(_SEPARATORS)
@@ -197,7 +198,7 @@ def is_phone(uri: Uri) -> bool:
 
 @lru_cache(maxsize=4096)
 def as_ip(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a host part spells, or None for a name."""
+    """The IP address in a host part, or None for a name."""
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
@@ -206,5 +207,5 @@ def as_ip(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def bracketed(host: str) -> str:
-    """IPv6 addresses stand in brackets in URIs and Via."""
+    """IPv6 addresses are in brackets in URIs and Via."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -60,7 +60,7 @@ def clean(text: str) -> str:
 
 
 def reason_header(status: int, text: str) -> str:
-    """A Reason value that names why (RFC 3326)."""
+    """A Reason value with this text (RFC 3326)."""
     return f"SIP;cause={status};text={quoted(text)}"
 
 
@@ -76,7 +76,7 @@ def quoted(text: str) -> str:
 
 
 def stamp_via(value: str, via: Via, ip: str, port: int) -> str:
-    """The top Via value with where it really came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
+    """The top Via value with its real source added (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
     if via.host == ip and via.rport is None and not via.received:
         return value
     value = _RECEIVED.sub("", value)
@@ -108,7 +108,7 @@ def assemble(start: str, texts: Iterable[str], body: bytes = b"") -> bytes:
 
 
 def phrase_of(status: int) -> str:
-    """The reason phrase of RFC 3261 section 21, or what fits every status of its class."""
+    """The reason phrase of RFC 3261 section 21, or one that fits every status of its class."""
     return _REASONS.get(status) or _CLASSES[min(status // 100, 6)]
 
 
@@ -140,8 +140,8 @@ def respond(
     to_tag: str = "",
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
 ) -> bytes:
-    """An answer of our own to the request that has these lines (RFC 3261 section 8.2.6). `to_tag` is used when the
-    request has none; a 100 gets none."""
+    """Our own answer to the request with these lines (RFC 3261 section 8.2.6). `to_tag`: used if the request has none;
+    a 100 gets none."""
     texts = reply_lines(lines, via, received_from, to_tag)
     if status == 100:
         texts += [line.text for line in lines if line.name == "timestamp"]
