@@ -42,6 +42,7 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         hosts=() if out is None else tuple(map(_target, (proxy,) if proxy else (out, *out.fail_over))),
         account=_account(trunk.account),
         register=_registrar(trunk.registration, proxy),
+        reliable=trunk.reliable_provisional,
         route=_route(proxy) if proxy else "",
         probe=None if probe is None else ProbePolicy(**probe.model_dump()),
         callers={user.username: user.password.read() for user in trunk.callers.users} if trunk.callers else None,

@@ -147,6 +147,11 @@ class TrunkSettings(_Section):
     callers: TrunkCallersSettings | None = Field(
         default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
     )
+    reliable_provisional: Literal["off", "supported", "required"] = Field(
+        default="supported",
+        description="Ringing and early media with acknowledgement (100rel, PRACK: RFC 3262). supported: if the other "
+        "side requires it. required: our calls require it, and callers that can do it get it. off: refused.",
+    )
     trust_identity: bool = Field(
         default=True,
         description="Whether P-Asserted-Identity and Remote-Party-ID identify the caller. If not, From does. "

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED"]
+from typing import Literal
 
+__all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED", "Reliable", "extensions", "supported"]
+
+Reliable = Literal["off", "supported", "required"]  # provisional answers of a trunk (RFC 3262)
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, PRACK, UPDATE"
-EXTENSIONS = frozenset({"timer", "100rel"})  # supported by a worker's PJSIP
+EXTENSIONS = frozenset({"timer", "100rel"})
 SUPPORTED = "timer, 100rel"
+
+
+def extensions(reliable: Reliable) -> frozenset[str]:
+    """What a request may require."""
+    return EXTENSIONS - {"100rel"} if reliable == "off" else EXTENSIONS
+
+
+def supported(reliable: Reliable) -> str:
+    """The value of Supported."""
+    return "timer" if reliable == "off" else SUPPORTED

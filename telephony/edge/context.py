@@ -12,6 +12,7 @@ from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
 from telephony.edge.bodies import MediaRule
 from telephony.edge.branches import Branches
 from telephony.edge.budget import StrangerBudget
+from telephony.edge.capabilities import Reliable
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogTable, Reply
 from telephony.edge.floods import FloodTable
@@ -89,6 +90,8 @@ class EdgeContext:
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
         self._accounts = {trunk.name: trunk.account for trunk in settings.trunks}
+        self.may_redirect: Callable[[str, str], bool] = lambda trunk, number: False  # a 3xx to another number
+        self._reliable = {trunk.name: trunk.reliable for trunk in settings.trunks}
         self._routes = {trunk.name: (trunk.route,) for trunk in settings.trunks if trunk.route}
         self.trunk_refusals: dict[str, deque[Refusal]] = {
             trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
@@ -111,6 +114,10 @@ class EdgeContext:
     def account_of(self, trunk: str) -> Credentials | None:
         """The credentials that answer the trunk's challenges."""
         return self._accounts.get(trunk)
+
+    def reliable(self, trunk: str) -> Reliable:
+        """Whether provisional answers are reliable there."""
+        return self._reliable.get(trunk, "supported")
 
     def route_of(self, trunk: str) -> tuple[str, ...]:
         """Route values for REGISTER and for requests that begin a dialog: the trunk's outbound proxy, if it has one."""

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from functools import partial
 
+from telephony.edge.capabilities import Reliable, supported
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
 from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic, TrunkChanged
 from telephony.edge.protocol import Dial
+from telephony.edge.redirecting import Moved, NotFollowed, redirection
 from telephony.edge.relays import Asked, DialAttempt, Dialed
+from telephony.edge.reliable import route_set
 from telephony.edge.to_public import request_to_public
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.way import way_to
@@ -23,9 +27,10 @@ from telephony.sip.resolving import Place
 from telephony.sip.uri import contact_uri
 from telephony.sip.writing import own_request
 
-__all__ = ["DialAttempts", "route_set"]
+__all__ = ["DialAttempts"]
 
 _ELSEWHERE = "tried elsewhere by now"
+_MOST_MOVES = 5
 _OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they are of the place
 # The trunk did its part: busy, absent, declined, no such number.
 _CALLEE_SAYS = frozenset({404, 410, 480, 484, 486, 487, 600, 603, 604, 607, 608})
@@ -55,7 +60,7 @@ class DialAttempts:
             self._next_trunk(asked.dialog, dialed, now)
         place = dialed.left.pop(0)
         dialed.challenges = 0
-        return self._send(asked, dialed, place, self._context.hop_to(place, dialed.dial.trunk), now)
+        return self._send(asked, dialed, place, self._context.hop_to(place, dialed.dial.trunk), dialed.dial.uri, now)
 
     def _next_trunk(self, dialog: Dialog, dialed: Dialed, now: float) -> None:
         """From now on the dialog is with that trunk."""
@@ -66,7 +71,8 @@ class DialAttempts:
         dialog.public.address, dialog.public.contact, dialog.public.routes = f"<{dial.uri}>", dial.uri, ()
         dialog.worker.name = f"<{dial.caller}>"
 
-    def _send(self, asked: Asked, dialed: Dialed, place: Place, hop: Hop, now: float) -> SendPublic:
+    def _send(self, asked: Asked, dialed: Dialed, place: Place, hop: Hop, uri: str, now: float) -> SendPublic:
+        """`uri`: the Request-URI."""
         context, dialog, request = self._context, asked.dialog, asked.request
         branch = dialog.branch
         if dialed.now is not None:
@@ -74,10 +80,9 @@ class DialAttempts:
             dialog.worker.renumber(request.cseq)
             branch = context.branches.own(f"dial {dialog.branch}", dialog.worker.cseq_shift)
         cseq = dialog.worker.number(request.cseq)
-        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial)
+        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial, uri)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq
-        uri = dialed.dial.uri
         credentials = () if dialed.digest is None else dialed.digest.answers("INVITE", uri, request.body)
         data = request_to_public(
             request,
@@ -86,7 +91,8 @@ class DialAttempts:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=context.route_of(dialog.trunk),
-            extra=(*dialed.dial.headers, *credentials),
+            extra=(*dialed.dial.headers, *credentials, *_extensions(context.reliable(dialog.trunk))),
+            supported=supported(context.reliable(dialog.trunk)),
         )
         sent = SendPublic(hop, data)
         context.relays.ask(branch, asked, now)
@@ -116,7 +122,22 @@ class DialAttempts:
         if not digest.challenged(response.status, response.headers.get(name), before=dialed.challenges):
             return None
         dialed.challenges += 1
-        return self._send(asked, dialed, attempt.place, attempt.hop, now)
+        return self._send(asked, dialed, attempt.place, attempt.hop, attempt.uri, now)
+
+    def redirected(self, response: Response, asked: Asked, dialed: Dialed) -> Moved | NotFollowed:
+        """Where a 3xx sends the call."""
+        dial = dialed.dial
+        if asked.cancelled or dialed.moves >= _MOST_MOVES:
+            return NotFollowed("the call was cancelled" if asked.cancelled else "redirected too many times")
+        may_dial = partial(self._context.may_redirect, dial.trunk)
+        return redirection(response, dial.places, dial.uri, may_dial)
+
+    def follow(self, asked: Asked, dialed: Dialed, moved: Moved, now: float) -> SendPublic:
+        dialed.moves += 1
+        dialed.challenges = 0
+        return self._send(
+            asked, dialed, moved.place, self._context.hop_to(moved.place, dialed.dial.trunk), moved.uri, now
+        )
 
     def fails_over(self, asked: Asked, dialed: Dialed, status: int) -> bool:
         """Whether the next place is to be tried after this answer; 0: there was none."""
@@ -192,7 +213,7 @@ class DialAttempts:
         headers += [("Route", value) for value in self._context.route_of(attempt.dial.trunk)]
         headers += [("From", _sender(dialog, attempt)), ("To", to), ("Call-ID", dialog.sip_call_id)]
         headers += [("CSeq", f"{attempt.cseq} {method}"), *(("Reason", value) for value in why)]
-        return own_request(method, attempt.dial.uri, headers)
+        return own_request(method, attempt.uri, headers)
 
     def turn_down(
         self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float, text: str, cause: int = NORMAL
@@ -228,10 +249,10 @@ class DialAttempts:
         return [self.acknowledge(response, asked.dialog, attempt)]
 
 
+def _extensions(reliable: Reliable) -> list[tuple[str, str]]:
+    return [("Require", "100rel")] if reliable == "required" else []
+
+
 def _sender(dialog: Dialog, attempt: DialAttempt) -> str:
     """The From of the attempt's INVITE."""
     return f"<{attempt.dial.caller}>;tag={dialog.worker.tag}"
-
-
-def route_set(response: Response) -> tuple[str, ...]:
-    return tuple(reversed(response.headers.get("record-route")))

@@ -7,17 +7,20 @@ its own Call-ID, Via, Contact and tag, and its own client transaction; towards t
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.context import EdgeContext
-from telephony.edge.dial_attempts import DialAttempts, route_set
+from telephony.edge.dial_attempts import DialAttempts
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
 from telephony.edge.hops import Action, Hop, NotConnected, SendWorker
 from telephony.edge.protocol import Dial, InviteInfo, Source, WorkerAddress
+from telephony.edge.redirecting import Moved, NotFollowed
 from telephony.edge.relays import Asked, DialAttempt, Dialed
+from telephony.edge.reliable import ReliableAnswers, route_set
 from telephony.edge.to_worker import response_to_worker
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
@@ -40,6 +43,7 @@ class Dialing:
     def __init__(self, context: EdgeContext) -> None:
         self._context = context
         self._attempts = DialAttempts(context)
+        self._reliable = ReliableAnswers(context)
         self._allowed: OrderedDict[str, tuple[Dial, float]] = OrderedDict()
 
     def allow(self, dial: Dial, now: float) -> None:
@@ -164,17 +168,22 @@ class Dialing:
     ) -> list[Action]:
         context, dialog = self._context, asked.dialog
         context.resends.provisional((attempt.branch, "INVITE"), now)
-        if asked.cancelled:
-            return self._attempts.cancel(asked, now) if first else []
-        if response.status == 100 or dialog.state is not DialogState.INVITING:
+        acknowledged = self._reliable.acknowledge(response, dialog, attempt, now)
+        if acknowledged is None:
             return []
+        if asked.cancelled:
+            return [*acknowledged, *(self._attempts.cancel(asked, now) if first else ())]
+        if response.status == 100 or dialog.state is not DialogState.INVITING:
+            return acknowledged
         attempt.rang = True
         self._learn(dialog, response)
         try:
             response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))
         except Unacceptable as error:  # the call may be answered with another
             context.counters.add(f"refused.{error.rule}")
-        return [self._to_worker(response, asked)]
+        if response.worker_body:
+            attempt.described[response.to_tag] = response.worker_body
+        return [*acknowledged, self._to_worker(response, asked)]
 
     def _answered(self, response: Response, asked: Asked, attempt: DialAttempt, hop: Hop, now: float) -> list[Action]:
         context, dialog = self._context, asked.dialog
@@ -188,7 +197,7 @@ class Dialing:
             return actions + (self._end(asked, 487, "cancelled", now) if not asked.final else [])
         self._learn(dialog, response)
         try:
-            response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))
+            response.worker_body = self._description(response, dialog, attempt, hop)
         except Unacceptable as error:
             context.counters.add(f"refused.{error.rule}")
             turned_down = self._attempts.turn_down(response, dialog, attempt, now, error.cause, cause_of(488))
@@ -197,6 +206,15 @@ class Dialing:
         context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
         asked.final = self._to_worker(response, asked)
         return [asked.final, *self._attempts.over(asked, response.status, response.reason, now)]
+
+    def _description(self, response: Response, dialog: Dialog, attempt: DialAttempt, hop: Hop) -> bytes:
+        """Of a 2xx: its own, or that of an earlier answer of the same phone (RFC 3262 section 5). Raises
+        Unacceptable."""
+        body, _ = body_for_worker(response, self._context.media_rule(dialog.trunk, hop.ip))
+        body = body or attempt.described.get(response.to_tag, b"")
+        if not body:
+            raise Unacceptable(488, "sdp", "the answer has no session description")
+        return body
 
     def _refused(
         self, response: Response, asked: Asked, dialed: Dialed, attempt: DialAttempt, now: float
@@ -208,14 +226,19 @@ class Dialing:
         if (again := attempts.with_credentials(response, asked, dialed, now)) is not None:
             return [*actions, again]
         retry_after_s = seconds_of(response.value("retry-after")) or 0
+        moved = attempts.redirected(response, asked, dialed) if 300 <= response.status < 400 else None
         cause = next((r.cause for r in read_reasons(response.headers.get("reason")) if r.protocol == "Q.850"), 0)
-        actions += attempts.over(asked, response.status, response.reason, now, retry_after_s, cause)
+        reason = moved.why if isinstance(moved, NotFollowed) else response.reason
+        actions += attempts.over(asked, response.status, reason, now, retry_after_s, cause)
+        if isinstance(moved, Moved):
+            return [*actions, attempts.follow(asked, dialed, moved, now)]
         if attempts.fails_over(asked, dialed, response.status):
             return [*actions, attempts.next_place(asked, dialed, now)]
         self._learn(dialog, response)
         if asked.cancelled:
             response.status, response.reason = 487, ""
-        asked.final = self._to_worker(response, asked)
+        why = reason_values(cause or cause_of(response.status), response.status, reason) if moved else ()
+        asked.final = self._to_worker(response, asked, why)
         context.resends.final_answer((dialog.branch, "final"), asked.final, now)
         refused = (response.status, response.reason)
         return [*actions, asked.final, *context.end_dialog(dialog, DialogEvent.REFUSED, now, refused=refused)]
@@ -310,8 +333,9 @@ class Dialing:
             dialog.public.contact = contact
             dialog.public.routes = route_set(response)
 
-    def _to_worker(self, response: Response, asked: Asked) -> SendWorker:
-        data = response_to_worker(
-            response, asked.request, asked.address, self._context.worker_contact, to_tag=asked.dialog.shown.public_tag
-        )
+    def _to_worker(self, response: Response, asked: Asked, why: Sequence[str] = ()) -> SendWorker:
+        """`why`: Reason values of ours."""
+        tag = asked.dialog.shown.public_tag
+        contact = self._context.worker_contact
+        data = response_to_worker(response, asked.request, asked.address, contact, to_tag=tag, why=why)
         return SendWorker(*asked.address, data)

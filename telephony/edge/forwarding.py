@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from telephony.edge.answered_here import FORWARDED
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.capabilities import EXTENSIONS
+from telephony.edge.capabilities import extensions
 from telephony.edge.context import EdgeContext
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, Reply
@@ -26,7 +26,8 @@ def check(context: EdgeContext, request: Request, hop: Hop, trunk: str | None) -
     if request.max_forwards == 0:
         raise Unacceptable(483, "max-forwards", "Max-Forwards is 0")
     unsupported = list(request.headers.get("proxy-require"))
-    unsupported += [token for token in request.headers.get("require") if token.lower() not in EXTENSIONS]
+    able = extensions(context.reliable(trunk or ""))
+    unsupported += [token for token in request.headers.get("require") if token.lower() not in able]
     if unsupported:
         names = ", ".join(unsupported)
         raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
@@ -71,7 +72,12 @@ def send(
     context: EdgeContext, request: Request, dialog: Dialog, branch: str, extra: Mapping[str, str] | None = None
 ) -> SendWorker:
     data = request_to_worker(
-        request, dialog, via=context.worker_via(branch), contact=context.worker_contact, extra=extra
+        request,
+        dialog,
+        via=context.worker_via(branch),
+        contact=context.worker_contact,
+        extra=extra,
+        reliably=not request.to_tag and context.reliable(dialog.trunk) == "required",
     )
     context.counters.add(f"forwarded_in.{counted_method(request.method)}")
     return SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
+from telephony.edge.capabilities import supported
 from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
@@ -80,6 +81,7 @@ class WorkerMessages:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
+            supported=supported(context.reliable(dialog.trunk)),
         )
         if request.method != "ACK":
             context.relays.ask(branch, Asked(dialog, request, address), now)
@@ -119,7 +121,8 @@ class WorkerMessages:
         tag = response.to_tag if relay.initial else ""
         response.body = (relay.streams or dialog.streams).around(response.body)
         contact = context.contact_in(dialog, reply.hop.listener)
-        data = response_to_public(response, reply, contact, tag, initial=relay.initial)
+        able = supported(context.reliable(dialog.trunk))
+        data = response_to_public(response, reply, contact, tag, initial=relay.initial, supported=able)
         sent = SendPublic(reply_hop(reply.via, reply.hop), data)
         actions: list[Action] = [sent]
         if response.status >= 200:

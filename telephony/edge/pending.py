@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 
+from telephony.edge.capabilities import supported
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Action, SendPublic, SendWorker
@@ -74,6 +75,7 @@ class PendingRequests:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
+            supported=supported(context.reliable(dialog.trunk)),
         )
         asked.waits, asked.resent = False, SendPublic(hop, data)
         context.relays.ask(branch, asked, now)

@@ -69,9 +69,12 @@ class DialAttempt:
     cseq: int
     began_at: float
     dial: Dial  # which trunk it went over, to whom and from whom
+    uri: str  # Request-URI: the dial's, or what a 3xx has named
     heard: bool = False  # an answer of any kind has come
     rang: bool = False  # the called side has rung there
     cancel: bool = False  # it has been sent a CANCEL
+    reliable: dict[str, int] = field(default_factory=dict)  # To tag -> RSeq of its last reliable provisional answer
+    described: dict[str, bytes] = field(default_factory=dict)  # To tag -> its session description, as a worker gets it
 
 
 @dataclass(slots=True)
@@ -86,6 +89,7 @@ class Dialed:
     now: DialAttempt | None = None
     earlier: dict[str, DialAttempt] = field(default_factory=dict)
     challenges: int = 0  # of the present place
+    moves: int = 0  # 3xx that were followed
     told: DialAttempt | None = None  # the end of this one has been told
 
 

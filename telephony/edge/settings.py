@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from telephony.edge.capabilities import Reliable
 from telephony.edge.protocol import Transport
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials
@@ -122,6 +123,7 @@ class Trunk:
     trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From names the caller
     media_networks: tuple[str, ...] = ()  # where its audio may go besides those; empty: any public address
     hosts: tuple[Target, ...] = ()  # where calls are sent to, in order; what they resolve to may call us, too
+    reliable: Reliable = "supported"  # provisional answers (RFC 3262)
     route: str = ""  # Route value of its outbound proxy; then `hosts` are the proxy's
     account: Credentials | None = None  # answers its challenges
     register: Registrar | None = None  # needs an account where the registrar asks for one

@@ -19,14 +19,16 @@ _PASSED = frozenset(
 _DIALOG_MAKING = range(101, 300)
 
 
-def response_to_public(response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool) -> bytes:
+def response_to_public(
+    response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool, supported: str = SUPPORTED
+) -> bytes:
     """The worker's answer to the request of `reply`. `contact`: ours, since the worker's is on loopback; `initial`: the
     request creates the dialog, with the route set of the proxies before us; `to_tag`: used if it has none."""
     texts = reply_lines(reply.lines, reply.via, reply.received_from, to_tag)
     if initial and response.status in _DIALOG_MAKING:
         texts += [line.text for line in reply.lines if line.name == "record-route"]
     texts += _passed(response, contact)
-    texts += _promises(response)
+    texts += _promises(response, supported)
     phrase = clean(response.reason) or phrase_of(response.status)
     return assemble(f"SIP/2.0 {response.status} {phrase}", texts, response.body)
 
@@ -40,6 +42,7 @@ def request_to_public(
     uri: str,
     routes: Sequence[str],
     extra: Sequence[tuple[str, str]] = (),
+    supported: str = SUPPORTED,
 ) -> bytes:
     """The worker's request, in the dialog that the caller knows. `extra`: our own header fields."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
@@ -52,7 +55,7 @@ def request_to_public(
     ]
     texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(request, contact)
-    texts += _promises(request)
+    texts += _promises(request, supported)
     return assemble(f"{request.method} {uri} SIP/2.0", texts, request.body)
 
 
@@ -64,9 +67,9 @@ def _passed(message: Message, contact: str) -> Iterator[str]:
             yield line.text
 
 
-def _promises(message: Message) -> Iterator[str]:
+def _promises(message: Message, supported: str) -> Iterator[str]:
     """Replaces the worker's capabilities by ours."""
     if "allow" in message.headers:
         yield f"Allow: {ALLOW}"
     if "supported" in message.headers:
-        yield f"Supported: {SUPPORTED}"
+        yield f"Supported: {supported}"

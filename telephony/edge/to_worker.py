@@ -6,7 +6,7 @@ No byte from outside is copied. Optional values that cannot be parsed are left o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from telephony.edge.capabilities import EXTENSIONS
@@ -48,16 +48,23 @@ def _user(text: str) -> str:
 
 
 def request_to_worker(
-    request: Request, dialog: Dialog, *, via: str, contact: str, extra: Mapping[str, str] | None = None
+    request: Request,
+    dialog: Dialog,
+    *,
+    via: str,
+    contact: str,
+    extra: Mapping[str, str] | None = None,
+    reliably: bool = False,
 ) -> bytes:
-    """The caller's request. `contact`: where the worker is to send its own requests; `extra`: headers of ours."""
+    """The caller's request. `contact`: where the worker is to send its own requests; `extra`: headers of ours;
+    `reliably`: its provisional answers are to be reliable, if the caller can (RFC 3262)."""
     method = request.method
     left = 70 if request.max_forwards is None else max(0, request.max_forwards - 1)
     in_dialog = bool(request.to_tag)
     texts = [f"Via: {via}", f"Max-Forwards: {left}", *_identity(dialog, request.cseq, method, tagged=in_dialog)]
     if method in _TARGET_REFRESH:
         texts.append(f"Contact: {contact}")
-        texts += _session_headers(request)
+        texts += _session_headers(request, EXTENSIONS, reliably=reliably)
     elif method == "PRACK":
         texts += _rack(request)
     elif method in ("BYE", "CANCEL"):
@@ -91,10 +98,16 @@ def _identity(dialog: Dialog, cseq: int, method: str, *, tagged: bool, to_tag: s
 
 
 def response_to_worker(
-    response: Response, asked: Request, received_from: tuple[str, int], contact: str, *, to_tag: str = ""
+    response: Response,
+    asked: Request,
+    received_from: tuple[str, int],
+    contact: str,
+    *,
+    to_tag: str = "",
+    why: Sequence[str] = (),
 ) -> bytes:
     """The public side's answer to a request `asked` of the worker, whose own lines it goes back with. `to_tag`: that
-    request began the dialog, and PJSIP itself does nothing about such an answer."""
+    request began the dialog, and PJSIP itself does nothing about such an answer. `why`: Reason values of ours."""
     status = response.status if to_tag else _status(response.status)
     texts: list[str] = []
     for line in asked.lines:
@@ -106,13 +119,12 @@ def response_to_worker(
             texts.append(line.text)
     if asked.method in _TARGET_REFRESH and status < 300:
         texts.append(f"Contact: {contact}")
-        texts += _session_headers(response)
+        texts += _session_headers(response, EXTENSIONS - {"100rel"})
     if (retry := response.value("retry-after")).isascii() and retry.isdigit() and len(retry) < 6:
         texts.append(f"Retry-After: {retry}")
     phrase = phrase_of(status)
     if to_tag:
-        texts += _reliable(response)
-        texts += _reason(response)
+        texts += [f"Reason: {value}" for value in why] or _reason(response)
         phrase = _UNPRINTABLE.sub("", response.reason)[:_PHRASE_CHARACTERS].strip() or phrase
     return assemble(f"SIP/2.0 {status} {phrase}", _typed(texts, response.worker_body), response.worker_body)
 
@@ -128,12 +140,16 @@ def _status(status: int) -> int:
     return 488 if 300 <= status < 400 else status
 
 
-def _session_headers(message: Message) -> Iterator[str]:
+def _session_headers(message: Message, extensions: frozenset[str], *, reliably: bool = False) -> Iterator[str]:
+    """`extensions`: of those only. `reliably`: provisional answers are to be, if their receiver knows how."""
     headers = message.headers
     if "allow" in headers and (methods := [m for m in headers.get("allow") if m in _METHODS]):
         yield f"Allow: {', '.join(dict.fromkeys(methods))}"
     for name, written in (("supported", "Supported"), ("require", "Require")):
-        if name in headers and (tokens := [t for t in map(str.lower, headers.get(name)) if t in EXTENSIONS]):
+        tokens = [token for token in map(str.lower, headers.get(name)) if token in extensions]
+        if name == "require" and reliably and "100rel" in map(str.lower, headers.get("supported")):
+            tokens.append("100rel")
+        if tokens:
             yield f"{written}: {', '.join(dict.fromkeys(tokens))}"
     for name, written in (("session-expires", "Session-Expires"), ("min-se", "Min-SE")):
         if name in headers and (match := _SECONDS.match(message.value(name))) is not None:
@@ -145,13 +161,6 @@ def _session_headers(message: Message) -> Iterator[str]:
 def _rack(request: Request) -> Iterator[str]:
     if (match := _RACK.match(request.value("rack"))) is not None and max(int(match[1]), int(match[2])) < 2**31:
         yield f"RAck: {int(match[1])} {int(match[2])} INVITE"
-
-
-def _reliable(response: Response) -> Iterator[str]:
-    """The number of a provisional answer that wants a PRACK (RFC 3262)."""
-    value = response.value("rseq")
-    if 100 < response.status < 200 and value.isascii() and value.isdigit() and 0 < int(value[:10]) < 2**31:
-        yield f"RSeq: {int(value[:10])}"
 
 
 def _reason(message: Message) -> Iterator[str]:
