@@ -17,6 +17,7 @@ from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import Dialplan, NoRoute, Route
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
+from gateway.outbound.number_format import TrunkNumbers
 from gateway.record import CallOpened
 from telephony.call import CallInfo, Direction
 from telephony.edge import Forward, GatewayStatus, InviteInfo, Refuse, WorkerAddress
@@ -52,6 +53,7 @@ class Admission:
         self._opened = opened
         self._now = now
         self._wall = wall
+        self._numbers = {trunk.name: TrunkNumbers(trunk) for trunk in settings.sip.trunks}
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
         self._media_networks = {trunk.name: list(trunk.media_sources) for trunk in settings.sip.trunks}
         self.draining = False
@@ -65,7 +67,7 @@ class Admission:
 
     def info(self, invite: InviteInfo, call_id: str = "") -> CallInfo:
         """The attempt as records and agents know it."""
-        return self._info(invite, call_id, *self._dialplan.numbers(invite.called, invite.caller, self._region(invite)))
+        return self._info(invite, call_id, *self._dialplan.numbers(*self._read(invite), self._region(invite)))
 
     def _info(self, invite: InviteInfo, call_id: str, called: str, caller: str | None) -> CallInfo:
         return CallInfo(
@@ -81,7 +83,7 @@ class Admission:
     def admit(self, invite: InviteInfo) -> Forward | Refuse:
         if self.draining:
             return _busy("the gateway is shutting down")
-        decision = self._dialplan.decide(invite.called, invite.caller, self._wall(), self._region(invite))
+        decision = self._dialplan.decide(*self._read(invite), self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
             return Refuse(decision.sip_status, decision.phrase, cause_text=self._without_folders(decision.reason))
         info = self._info(invite, "", decision.called, decision.caller)
@@ -92,6 +94,7 @@ class Admission:
         if not self._prepare(slot.worker, self._prepared(slot.leg_id, info, decision)):
             self._dispatcher.release(slot.leg_id)
             return _busy("the call worker is gone")
+        self._live.put_on_trunk(slot.leg_id, info.trunk, placed=False)
         persona = str(decision.persona)
         self._opened(
             CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
@@ -105,6 +108,13 @@ class Admission:
             worker=slot.worker,
         )
         return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), slot.leg_id, {LEG_HEADER: slot.leg_id})
+
+    def _read(self, invite: InviteInfo) -> tuple[str, str | None]:
+        """Called number and caller, out of the trunk's way to write them."""
+        numbers = self._numbers.get(invite.trunk or "")
+        if numbers is None:
+            return invite.called, invite.caller
+        return numbers.read_called(invite.called), None if invite.caller is None else numbers.read(invite.caller)
 
     def _without_folders(self, reason: str) -> str:
         """Callers learn which rule refused the call, but not its file on this machine."""

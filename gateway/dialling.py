@@ -5,8 +5,9 @@ Nothing rings before everything is decided. Refusals have a kind that programs c
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,9 +15,10 @@ import structlog
 
 from agent.warm.asking import AskError, Refused
 from gateway.calls.dialling import PLACE, DialOrder, LegPlan
-from gateway.config import TrunkSettings
 from gateway.dispatch import Dispatcher, SlotTaken
 from gateway.live_calls import LiveCalls
+from gateway.outbound.choosing import TrunkWay
+from gateway.outbound.trunks import OutboundTrunks
 from gateway.record import LegClosed, LegOpened, Outcome, RecordMessage
 from telephony.call import CallInfo, Direction, EndedBy
 from telephony.edge import FAIL_OVER_ON, Dial, WorkerAddress
@@ -29,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 PLACE_LIMIT_S = 3.0  # for another worker to take the place in the call's room and send the INVITE
 MOST_RING_S = 120.0
-_NUMBER = re.compile(r"\+?[0-9]{1,20}")
+MOST_WAIT_S = 2.0  # for a trunk to be free: the worker that asks does not wait for longer
 
 AskWorker = Callable[..., Awaitable[Mapping[str, Any]]]  # as `Supervisor.ask`
 
@@ -48,20 +50,17 @@ class DialEdge(Protocol):
 class LegDialling:
     def __init__(
         self,
-        trunks: tuple[TrunkSettings, ...],
+        trunks: OutboundTrunks,
         live: LiveCalls,
         dispatcher: Dispatcher,
         record: Callable[[RecordMessage], None],
         *,
-        now: Callable[[], float],
         draining: Callable[[], bool],
     ) -> None:
-        """`now`: the loop clock in seconds."""
         self._trunks = trunks
         self._live = live
         self._dispatcher = dispatcher
         self._record = record
-        self._now = now
         self._draining = draining
 
     def connect(self, edge: DialEdge, ask: AskWorker, public_address: str) -> None:
@@ -79,13 +78,14 @@ class LegDialling:
         except (KeyError, TypeError, ValueError) as error:
             raise Refused("failed", f"the order cannot be read: {error!r}") from error
         self._check_call(order, worker)
-        trunk = self.trunk_for(order)
-        slot = self._dispatcher.take(order.call_id, self._now(), leg_id=order.leg_id, prefer=worker)
-        if slot is None:
-            raise Refused("no_slot", f"all {self._dispatcher.total} call slots are taken", retryable=True)
-        plan = self.allow(order, trunk, slot)
+        slot, ways = await self.take(order, prefer=worker, most_wait_s=MOST_WAIT_S)
+        if self._live.get(order.call_id) is None:
+            self._dispatcher.release(slot.leg_id)
+            raise Refused("unknown_call", f"call {order.call_id} has ended")
+        plan = self.allow(order, ways, slot)
         self._record(_opened(plan, slot.worker))
-        log.info("leg_dialled", call_id=order.call_id, leg_id=order.leg_id, trunk=trunk.name, worker=slot.worker)
+        trunk = plan.info.trunk
+        log.info("leg_dialled", call_id=order.call_id, leg_id=order.leg_id, trunk=trunk, worker=slot.worker)
         here = slot.worker == worker
         if not here:
             await self._placed(plan, slot.worker, ticket)
@@ -100,52 +100,58 @@ class LegDialling:
         if self._live.leg(order.leg_id) is not None:
             raise Refused("failed", f"there is a leg {order.leg_id} already")
 
-    def trunk_for(self, order: DialOrder) -> TrunkSettings:
-        """The named trunk, or the first that may call there. Raises Refused."""
-        for number in (order.to, *([order.caller] if order.caller else [])):
-            if not _NUMBER.fullmatch(number):
-                raise Refused("closed_destination", f"{number!r} is not a telephone number")
-        named = [trunk for trunk in self._trunks if trunk.outbound and order.trunk in ("", trunk.name)]
-        if not named:
-            which = f'trunk "{order.trunk}"' if order.trunk else "no trunk"
-            raise Refused("no_trunk", f"{which} places no calls (sip.trunks[].outbound)")
-        for trunk in named:
-            if trunk.outbound and any(order.to.startswith(each) for each in trunk.outbound.destinations):
-                return trunk
-        raise Refused("closed_destination", f"{order.to} is not among the destinations of any trunk it may go over")
+    async def take(
+        self,
+        order: DialOrder,
+        *,
+        prefer: str = "",
+        most_wait_s: float = math.inf,
+        variables: Mapping[str, str] | None = None,
+    ) -> tuple[SlotTaken, tuple[TrunkWay, ...]]:
+        """A slot, and the ways that the call may go: over the trunk that it was taken for, then over the others. Raises
+        Refused."""
+        ways = self._trunks.choice.ways(order, self._public_address, variables)
+        known = tuple(way for way in ways if self._edge.trunk_places(way.trunk.name))
+        if not known:
+            hosts = ", ".join(f'"{way.trunk.name}"' for way in ways)
+            raise Refused("no_trunk", f"no host of trunk {hosts} can be reached", retryable=True)
+        names = tuple(way.trunk.name for way in known)
+        trunk, slot = await self._trunks.queue.take(
+            order.call_id, order.leg_id, names, prefer=prefer, most_s=most_wait_s
+        )  # fmt: skip
+        return slot, tuple(sorted(known, key=lambda way: way.trunk.name != trunk))
 
-    def allow(self, order: DialOrder, trunk: TrunkSettings, slot: SlotTaken) -> LegPlan:
+    def allow(self, order: DialOrder, ways: Sequence[TrunkWay], slot: SlotTaken) -> LegPlan:
         """Have the edge let the leg through. Raises Refused, with the slot given back."""
-        out = trunk.outbound
-        assert out is not None, "it was chosen by it"
-        caller = order.caller or out.caller
-        places = self._edge.trunk_places(trunk.name)
-        if not places:
+        dials = [self._dial(order, way, slot) for way in ways]
+        try:
+            self._edge.allow_dial(replace(dials[0], then=tuple(dials[1:])))
+        except TelephonyMisuse as error:
             self._dispatcher.release(slot.leg_id)
-            raise Refused("no_trunk", f'no host of trunk "{trunk.name}" can be reached: {out.host}', retryable=True)
-        host = out.host if out.port is None else f"{out.host}:{out.port}"
-        fail_over_on = FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON
-        dial = Dial(
+            raise Refused("no_trunk", str(error)) from error
+        first = ways[0]
+        info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, first.caller or None, first.trunk.name)
+        networks = tuple(dict.fromkeys(network for way in ways for network in way.trunk.media_sources))
+        return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, networks)
+
+    def _dial(self, order: DialOrder, way: TrunkWay, slot: SlotTaken) -> Dial:
+        out, places = way.trunk.outbound, self._edge.trunk_places(way.trunk.name)
+        assert out is not None, "it was chosen by it"
+        return Dial(
             order.leg_id,
             WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port),
-            trunk.name,
-            f"sip:{order.to}@{host}" + (";transport=tcp" if out.transport == "tcp" else ""),
-            f"sip:{caller or 'anonymous'}@{self._public_address}",
+            way.trunk.name,
+            way.uri,
+            way.sender,
             places[0].ip,
             places[0].port,
             "udp" if places[0].transport == "udp" else "tcp",
             min(max(order.ring_limit_s, 1.0), MOST_RING_S),
             others=places[1:],
             answer_s=out.answer_s,
-            fail_over_on=fail_over_on,
+            fail_over_on=FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON,
+            headers=way.headers,
         )
-        try:
-            self._edge.allow_dial(dial)
-        except TelephonyMisuse as error:
-            self._dispatcher.release(slot.leg_id)
-            raise Refused("no_trunk", str(error)) from error
-        info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, caller or None, trunk.name)
-        return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, trunk.media_sources)
 
     async def _placed(self, plan: LegPlan, worker: str, ticket: Mapping[str, Any]) -> None:
         """In another worker than its call's."""

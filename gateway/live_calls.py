@@ -6,8 +6,8 @@ Fed with every record message, it reports once that a call was answered and once
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from gateway.record import (
     CallOpened,
     CallRecord,
     LegClosed,
+    LegMoved,
     LegOpened,
     Outcome,
     RecordMessage,
@@ -42,6 +43,8 @@ class LiveLeg:
     worker: str
     slot_taken_at: float  # seconds, loop clock
     last_word_told: bool = False  # to its worker: how to end it should this process be killed
+    trunk: str = ""  # that it came in or goes out over, where that is known
+    placed: bool = False  # by us
 
 
 @dataclass(slots=True)
@@ -91,6 +94,8 @@ class LiveCalls:
         self._by_worker: dict[str, dict[str, LiveLeg]] = {}  # the same
         self._over: OrderedDict[str, None] = OrderedDict()
         self._late_ends: OrderedDict[str, None] = OrderedDict()
+        self._on_trunk: Counter[tuple[str, bool]] = Counter()  # (trunk, placed by us) -> legs
+        self.slot_freed: Callable[[], None] = lambda: None  # called when a leg has ended; must only take note
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -139,11 +144,30 @@ class LiveCalls:
         self._by_worker.setdefault(worker, {})[leg_id] = leg
         return leg
 
+    def put_on_trunk(self, leg_id: str, trunk: str, *, placed: bool) -> None:
+        """The leg came in over this trunk, or goes out over it from now on. No effect without a slot."""
+        leg = self._legs.get(leg_id)
+        if leg is None:
+            return
+        self._off_trunk(leg)
+        leg.trunk, leg.placed = trunk, placed
+        self._on_trunk[trunk, placed] += 1
+
+    def legs_on(self, trunk: str, *, placed: bool) -> int:
+        """Legs over this trunk that hold a slot: those that we placed, or those that came in."""
+        return self._on_trunk[trunk, placed]
+
+    def _off_trunk(self, leg: LiveLeg) -> None:
+        if leg.trunk:
+            self._on_trunk[leg.trunk, leg.placed] -= 1
+            self.slot_freed()
+
     def withdraw(self, leg_id: str) -> bool:
         """Free its slot. False if it held none. A call without a record or another leg is forgotten."""
         leg = self._legs.pop(leg_id, None)
         if leg is None:
             return False
+        self._off_trunk(leg)
         legs = self._by_worker[leg.worker]
         del legs[leg_id]
         if not legs:
@@ -170,6 +194,10 @@ class LiveCalls:
                 return (*answered, *self._closed(message))
             case CallRecord():
                 return self._closed(message)
+            case LegMoved():
+                if message.leg_id == leg_id_of(message.call_id) and message.call_id in self._calls:
+                    self._calls[message.call_id].trunk = message.trunk
+                return ()
             case LegClosed():
                 self.withdraw(message.leg_id)
                 return ()

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
+from gateway.outbound.trunks import TrunkState
 from gateway.record import CallClosed, CallEvents, LegClosed, RecordMessage
 from gateway.store.writer import WriterState
 from telephony.call import MediaStatistics
@@ -33,6 +34,7 @@ class Snapshots(Collector):
         self.slots_free: Callable[[], int] | None = None
         self.edge: Callable[[], Mapping[str, float]] | None = None  # counter name, as in requests_refused -> count
         self.store: Callable[[], WriterState] | None = None
+        self.trunks: Callable[[], Mapping[str, TrunkState]] | None = None
         self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
         self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
 
@@ -59,8 +61,25 @@ class Snapshots(Collector):
             for result, total in self.webhooks().items():
                 deliveries.add_metric([result], total)
             yield deliveries
+        if self.trunks is not None:
+            yield from _trunk_metrics(self.trunks())
         if self.store is not None:
             yield from _store_metrics(self.store())
+
+
+def _trunk_metrics(states: Mapping[str, TrunkState]) -> Iterable[Metric]:
+    calls = GaugeMetricFamily("trunkline_trunk_calls", "Calls over a trunk now", labels=["trunk", "direction"])
+    cap = GaugeMetricFamily("trunkline_trunk_cap", "Calls at once that a trunk takes", labels=["trunk"])
+    waiting = GaugeMetricFamily("trunkline_trunk_waiting", "Calls that wait for a trunk", labels=["trunk"])
+    full = CounterMetricFamily("trunkline_trunk_full", "Calls refused for want of room on a trunk", labels=["trunk"])
+    for name, state in states.items():
+        calls.add_metric([name, "outbound"], state.cap.placed)
+        calls.add_metric([name, "inbound"], state.cap.came_in)
+        waiting.add_metric([name], state.cap.waiting)
+        full.add_metric([name], state.cap.refused)
+        if state.cap.calls is not None:
+            cap.add_metric([name], state.cap.calls)
+    yield from (calls, cap, waiting, full)
 
 
 def _store_metrics(state: WriterState) -> Iterable[Metric]:

@@ -26,6 +26,7 @@ from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.outbound.originating import Origination
+from gateway.outbound.trunks import OutboundTrunks
 from gateway.private_files import tighten
 from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
@@ -36,7 +37,7 @@ from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
-from telephony.edge import Edge, TrunkChanged
+from telephony.edge import DialAttempted, Edge, TrunkChanged
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
@@ -66,6 +67,7 @@ class Parts:
     edge: Edge
     ending: CallsEnding
     originator: Origination
+    trunks: OutboundTrunks
     summaries: CallSummaries | None
     events: EventHub
     webhooks: Webhooks | None
@@ -121,24 +123,25 @@ async def make_parts(
     )  # fmt: skip
     supervisor = Supervisor(settings, calls, agents.call_workers if agents is not None else WarmWorkers.start)
     admission = Admission(settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now)
-    edge = _make_edge(settings, admission, calls, events)
+    trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
+    edge = _make_edge(settings, admission, calls, events, trunks)
     calls.connect(edge, supervisor, admission.info)
 
     def draining() -> bool:
         return admission.draining
 
-    dialling = LegDialling(settings.sip.trunks, live, dispatcher, records.put, now=now, draining=draining)
+    dialling = LegDialling(trunks, live, dispatcher, records.put, draining=draining)
     dialling.connect(edge, supervisor.ask, settings.public_address)
     supervisor.serve(DIAL, dialling.dial)
     originator = Origination(
-        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, now=now, draining=draining
+        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=draining
     )
     ending = CallsEnding(live, supervisor.broadcast)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, originator=originator, summaries=summaries, events=events, webhooks=webhooks,
+        ending=ending, originator=originator, trunks=trunks, summaries=summaries, events=events, webhooks=webhooks,
         livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
@@ -163,7 +166,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         attempts=parts.store.attempts,
         originator=parts.originator,
         steering=CallSteering(parts.live, parts.supervisor.ask),
-        trunks=partial(_trunk_reports, parts.edge),
+        trunks=partial(_trunk_reports, parts.edge, parts.trunks),
         version=version("trunkline"),
     )
     listen = settings.http.listen
@@ -177,18 +180,26 @@ def tell_of_trunk(events: EventHub, changed: TrunkChanged) -> None:
     events.tell(kind.model_validate({"trunk": changed.trunk, "detail": changed.text, "host": host}))
 
 
-def _make_edge(settings: Settings, admission: Admission, calls: Reconciler, events: EventHub) -> Edge:
+def _make_edge(
+    settings: Settings, admission: Admission, calls: Reconciler, events: EventHub, trunks: OutboundTrunks
+) -> Edge:
+    def attempted(attempt: DialAttempted) -> None:
+        trunks.attempted(attempt)
+        calls.attempted(attempt)
+
     return Edge(
         edge_settings(settings), admission,
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
-        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=calls.attempted, on_refer=calls.referred,
-        on_trunk=partial(tell_of_trunk, events),
+        on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
+        on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
     )  # fmt: skip
 
 
-def _trunk_reports(edge: Edge) -> tuple[TrunkReport, ...]:
-    loop_now = asyncio.get_running_loop().time()
-    return trunk_reports(edge.trunks, (dialog.trunk for dialog in edge.dialogs), loop_now, datetime.now(UTC))
+def _trunk_reports(edge: Edge, trunks: OutboundTrunks) -> tuple[TrunkReport, ...]:
+    loop_now, dialogs = asyncio.get_running_loop().time(), edge.dialogs
+    return trunk_reports(
+        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC)
+    )  # fmt: skip
 
 
 def _fill_snapshots(parts: Parts) -> None:
@@ -199,6 +210,7 @@ def _fill_snapshots(parts: Parts) -> None:
         return {"ready": ready, "starting": len(parts.supervisor.workers) - ready}
 
     snapshots.workers = workers
+    snapshots.trunks = parts.trunks.states
     snapshots.slots_free = lambda: parts.dispatcher.free
     snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
     if parts.webhooks is not None:

@@ -234,6 +234,7 @@ class Reconciler:
             "at": attempt.ended_at,
             "t_ms": 0.0 if answered_at is None else round((now - answered_at).total_seconds() * 1000, 1),
             "leg_id": attempt.leg_id,
+            "trunk": attempt.trunk,
             "host": f"{attempt.place.transport}:{attempt.place.ip}:{attempt.place.port}",
             "transport": attempt.place.transport,
             "started_at": (now - timedelta(seconds=attempt.ended_at - attempt.began_at)).isoformat(),

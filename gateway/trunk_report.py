@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gateway.outbound.trunks import TrunkState
 from telephony.edge import PlaceStatus, TrunkStatus
 from telephony.sip.resolving import Place
 
@@ -50,12 +51,26 @@ class TrunkRefusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkLoad:
+    """Legs of calls now, and the trunk's cap."""
+
+    placed: int
+    came_in: int
+    cap: int | None  # calls at once; null: no limit
+    cap_per_second: float | None
+    waiting: int  # calls that wait for their turn
+    refused: int  # since the start: the trunk was full, and stayed so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkReport:
     name: str
     calls: int  # dialogs now, inbound and outbound
     registration: TrunkRegistration | None
     hosts: tuple[TrunkHost, ...]  # in the order to try them; empty: none configured, or its name is not resolved yet
     refusals: tuple[TrunkRefusal, ...]  # the last few, oldest first
+    load: TrunkLoad
+    passed_over_until: datetime | None = None  # tried last until then, since it failed of late
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +87,18 @@ class _Clock:
 
 
 def trunk_reports(
-    statuses: Iterable[TrunkStatus], calls_of: Iterable[str], loop_now: float, now: datetime
+    statuses: Iterable[TrunkStatus],
+    calls_of: Iterable[str],
+    states: Mapping[str, TrunkState],
+    loop_now: float,
+    now: datetime,
 ) -> tuple[TrunkReport, ...]:
     """`calls_of`: the trunk of each live dialog; `loop_now` and `now` are the same moment."""
     clock, calls = _Clock(loop_now, now), Counter(calls_of)
-    return tuple(_report(status, calls[status.name], clock) for status in statuses)
+    return tuple(_report(status, calls[status.name], states[status.name], clock) for status in statuses)
 
 
-def _report(status: TrunkStatus, calls: int, clock: _Clock) -> TrunkReport:
+def _report(status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock) -> TrunkReport:
     registration = None
     if (found := status.registration) is not None:
         registration = TrunkRegistration(
@@ -104,6 +123,15 @@ def _report(status: TrunkStatus, calls: int, clock: _Clock) -> TrunkReport:
             )
             for refusal in status.refusals
         ),
+        load=TrunkLoad(
+            placed=state.cap.placed,
+            came_in=state.cap.came_in,
+            cap=state.cap.calls,
+            cap_per_second=state.cap.calls_per_second,
+            waiting=state.cap.waiting,
+            refused=state.cap.refused,
+        ),
+        passed_over_until=clock.at(state.passed_over_until) if state.passed_over_until > clock.loop_now else None,
     )
 
 

@@ -35,6 +35,7 @@ class DialOrder:
     trunk: str = ""
     caller: str = ""
     ring_limit_s: float = 30.0
+    private: bool = False  # the called side is not to see the number
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -49,7 +49,9 @@ def _is_well(trunk: dict[str, Any]) -> bool:
 
 def _lines(trunk: dict[str, Any]) -> list[str]:
     calls = trunk["calls"]
-    lines = [f"{_safe(trunk['name'])}: {calls} call{'' if calls == 1 else 's'}"]
+    lines = [f"{_safe(trunk['name'])}: {calls} call{'' if calls == 1 else 's'}{_cap(trunk['load'])}"]
+    if trunk["passed_over_until"]:
+        lines.append(f"  tried last until {_time(trunk['passed_over_until'])}")
     if (registration := trunk["registration"]) is not None:
         until = registration["registered_until"]
         text = f"registered until {_time(until)}" if until else f"not registered ({registration['state']})"
@@ -64,6 +66,19 @@ def _lines(trunk: dict[str, Any]) -> list[str]:
         status = refusal["status"] or "no answer"
         lines.append(f"  refused at {_time(refusal['at'])} by {refusal['host']}: {status} {_safe(refusal['reason'])}")
     return lines
+
+
+def _cap(load: dict[str, Any]) -> str:
+    parts = []
+    if load["cap"] is not None:
+        parts.append(f"at most {load['cap']} at once")
+    if load["cap_per_second"] is not None:
+        parts.append(f"{load['cap_per_second']:g} new ones a second")
+    if load["waiting"]:
+        parts.append(f"{load['waiting']} waiting")
+    if load["refused"]:
+        parts.append(f"{load['refused']} refused, as it was full")
+    return "".join(f", {part}" for part in parts)
 
 
 def _host(host: dict[str, Any]) -> str:

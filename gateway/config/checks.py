@@ -8,6 +8,7 @@ from itertools import combinations
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
 from gateway.config.session import turn_detection_problem
+from gateway.config.trunk_checks import outbound_contradictions, trunk_contradictions
 from gateway.config.trunks import TrunkHostSettings
 
 __all__ = ["contradictions"]
@@ -19,6 +20,7 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
     """Every contradiction, with its place."""
     yield from _addresses(settings)
     yield from _trunks(settings)
+    yield from outbound_contradictions(settings.outbound, settings.sip.trunks)
     yield from _ports(settings)
     yield from _providers(settings)
     if settings.rooms == "livekit" and settings.livekit is None:
@@ -63,6 +65,7 @@ def _trunks(settings: Settings) -> Iterator[Complaint]:
     for index, trunk in enumerate(trunks):
         of: Located = ("sip", "trunks", index)
         out, registration = trunk.outbound, trunk.registration
+        yield from trunk_contradictions(trunk, of)
         if trunk.probe is not None and out is None:
             yield (*of, "probe"), "requires outbound: its hosts are what is asked"
         hosts: list[tuple[Located, TrunkHostSettings]] = [(("outbound",), out)] if out else []

@@ -22,6 +22,7 @@ from gateway.config.fields import (
     SocketAddress,
 )
 from gateway.config.livekit import LiveKitSettings
+from gateway.config.outbound import OutboundSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
@@ -265,6 +266,7 @@ class Settings(_Section):
     """All settings. Relative paths are relative to the program's current directory."""
 
     sip: SipSettings = Field(description="The public SIP side.")
+    outbound: OutboundSettings = Field(default=OutboundSettings(), description="Calls that the gateway places.")
     rtp: RtpSettings = Field(default=RtpSettings(), description="Audio.")
     http: HttpSettings = Field(default=HttpSettings(), description="REST API, dashboard, metrics.")
     rooms: Literal["local", "livekit"] = Field(

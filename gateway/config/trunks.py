@@ -7,6 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.fields import Network, Region, Secret
+from gateway.config.trunk_calls import (
+    Destination,
+    HeaderInSettings,
+    HeaderOutSettings,
+    Kind,
+    Number,
+    TrunkCapSettings,
+    TrunkIdentitySettings,
+    TrunkInboundSettings,
+    TrunkNumberSettings,
+)
 
 __all__ = [
     "TrunkAccountSettings",
@@ -59,12 +70,23 @@ class TrunkOutboundSettings(TrunkHostSettings):
     fail_over_on_480: bool = Field(
         default=False, description="Also try the next host after 480; always after 408 and 5xx, never after 486 or 6xx."
     )
-    destinations: tuple[Annotated[str, Field(pattern=r"^\+?[0-9]+$")], ...] = Field(
+    destinations: tuple[Destination, ...] = Field(
         default=(),
-        description='Beginnings of the numbers that may be called, such as `"+1555"`. Not given: none. '
-        "All others are closed.",
+        description='Beginnings of the numbers that may be called, such as `"+1555"`, and countries, such as `US`. Not '
+        "given: none. All others are closed. A country code alone (`+1`, `+44`) opens its main country (`+1`: the "
+        "United States with Puerto Rico and the US Virgin Islands, and Canada), not the others that share it.",
     )
-    caller: str = Field(default="", description="The number that calls come from when the persona names none.")
+    allow_kinds: tuple[Kind, ...] = Field(
+        default=(), description="Kinds of numbers that are closed although `destinations` has them, unless named here."
+    )
+    caller: str = Field(default="", description="The number that calls come from when they name none.")
+    callers: tuple[Number, ...] = Field(
+        default=(), description="The same, several numbers: each call comes from the next one."
+    )
+    caller_choice: Literal["listed", "any"] = Field(
+        default="listed",
+        description="What a call may name itself (`from`): `caller` and `callers` only, or any number.",
+    )
 
 
 class TrunkAccountSettings(_Section):
@@ -151,6 +173,22 @@ class TrunkSettings(_Section):
         default="supported",
         description="Ringing and early media with acknowledgement (100rel, PRACK: RFC 3262). supported: if the other "
         "side requires it. required: our calls require it, and callers that can do it get it. off: refused.",
+    )
+    numbers: TrunkNumberSettings = Field(
+        default=TrunkNumberSettings(), description="How it writes numbers. Default: E.164."
+    )
+    cap: TrunkCapSettings | None = Field(default=None, description="How many calls it takes. Not given: any number.")
+    identity: TrunkIdentitySettings = Field(
+        default=TrunkIdentitySettings(), description="Who our calls say that they come from."
+    )
+    inbound: TrunkInboundSettings | None = Field(
+        default=None, description="Which calls from `allow` are its own, where several trunks send from one address."
+    )
+    headers_in: tuple[HeaderInSettings, ...] = Field(
+        default=(), max_length=30, description="Headers of its INVITEs that become variables of the call."
+    )
+    headers_out: tuple[HeaderOutSettings, ...] = Field(
+        default=(), max_length=30, description="Variables of our calls that become headers of the INVITE."
     )
     trust_identity: bool = Field(
         default=True,

@@ -22,13 +22,20 @@ class CallOrder(BaseModel):
         default=None,
         alias="from",
         pattern=r"^\+?[0-9]{3,15}$",
-        description="The number that the call comes from. Not given: the trunk's `outbound.caller`.",
+        description="The number that the call comes from, one of the trunk's (`outbound.callers`, `caller_choice`). "
+        "Not given: the trunk's choice.",
     )
     trunk: str | None = Field(
         default=None,
         min_length=1,
         max_length=64,
-        description="A trunk of the settings. Not given: the first that may call there.",
+        description="A trunk of the settings. Not given: those of the number's route (`outbound.routes`), one after "
+        "the other if need be.",
+    )
+    private: bool = Field(
+        default=False,
+        description="Whether the called side is not to see the number that the call comes from. Only over trunks with "
+        "`identity.privacy`.",
     )
     persona: str = Field(
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}$",
@@ -50,8 +57,8 @@ class CallOrder(BaseModel):
 
 
 class OrderRefused(Exception):
-    """Nothing has been dialled. `kind`: one word for programs: invalid_number, unknown_persona, no_trunk,
-    closed_destination, trunk_full, no_slot, draining, failed."""
+    """Nothing has been dialled. `kind`: one word for programs: invalid_number, invalid_variable, unknown_persona,
+    no_trunk, no_privacy, caller_not_allowed, closed_destination, trunk_full, no_slot, draining, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)

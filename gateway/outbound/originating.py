@@ -1,6 +1,6 @@
 """Places calls: everything that can be wrong is found before anything rings, then a worker has the call.
 
-Synchronous up to the slot, like admission of calls that come in: no two calls share one.
+A trunk that has room and a slot are taken in one step (`caps.TrunkQueue`): no two calls share one.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ class Origination:
         record: Callable[[RecordMessage], None],
         ask: Callable[..., Awaitable[Mapping[str, Any]]],
         *,
-        now: Callable[[], float],
         draining: Callable[[], bool],
     ) -> None:
-        """`ask`: as `Supervisor.ask`. `now`: the loop clock in seconds."""
+        """`ask`: as `Supervisor.ask`."""
         self._settings = settings
         self._dialplan = dialplan
         self._live = live
@@ -83,23 +82,23 @@ class Origination:
         self._dialling = dialling
         self._record = record
         self._ask = ask
-        self._now = now
         self._draining = draining
 
     async def place(self, order: CallOrder, call_id: str) -> CallRecord:
         persona = self._checked(order)
         dial = DialOrder(
             call_id, leg_id_of(call_id), order.to, LegRole.CUSTOMER, order.trunk or "", order.from_ or "",
-            order.ring_timeout_s,
+            order.ring_timeout_s, order.private,
         )  # fmt: skip
         try:
-            trunk = self._dialling.trunk_for(dial)
-            slot = self._dispatcher.take(call_id, self._now())
-            if slot is None:
-                raise OrderRefused("no_slot", f"All {self._dispatcher.total} call slots are taken.", retryable=True)
-            plan = self._dialling.allow(dial, trunk, slot)
+            slot, ways = await self._dialling.take(dial, variables=order.variables)
+            if self._draining():
+                self._dispatcher.release(slot.leg_id)
+                raise Refused("draining", "the gateway is shutting down", retryable=True)
+            plan = self._dialling.allow(dial, ways, slot)
         except Refused as refused:
-            raise OrderRefused(refused.kind, f"{refused.text}.", retryable=refused.retryable) from None
+            text = f"{refused.text[:1].upper()}{refused.text[1:]}."
+            raise OrderRefused(refused.kind, text, retryable=refused.retryable) from None
         plan = replace(plan, info=replace(plan.info, variables=dict(order.variables)))
         opened = CallOpened.of(
             plan.info, started_at=datetime.now(UTC), persona=order.persona, rule=persona.where, worker=slot.worker

@@ -1,9 +1,10 @@
 """One call record per attempt: its model, the messages that build it, and the transcript built from its events. Pure.
 
 A worker sends `CallOpened`, any number of `CallEvents`, then `CallClosed`; also `LegOpened` and `LegClosed` for
-each leg, and `TransferBegan` and `TransferEnded` for each transfer. The gateway itself makes `WorkerLost` and, for
-attempts that never reached a worker, a whole `CallRecord` (`refused_record`). Times of day are aware UTC; `…_ms` on the
-call's axis is milliseconds since the answer, which is where the recording begins.
+each leg, and `TransferBegan` and `TransferEnded` for each transfer. The gateway itself makes `WorkerLost`, `LegMoved`
+when a leg goes over another trunk, and, for attempts that never reached a worker, a whole `CallRecord`
+(`refused_record`). Times of day are aware UTC; `…_ms` on the call's axis is milliseconds since the answer, which is
+where the recording begins.
 """
 
 from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferKind, TransferRecord, call_id_of, leg_id_of
@@ -12,6 +13,7 @@ from gateway.record.messages import (
     CallEvents,
     CallOpened,
     LegClosed,
+    LegMoved,
     LegOpened,
     RecordMessage,
     TransferBegan,
@@ -46,6 +48,7 @@ __all__ = [
     "CallRecord",
     "Latency",
     "LegClosed",
+    "LegMoved",
     "LegOpened",
     "LegRecord",
     "MediaAlarm",

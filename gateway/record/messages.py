@@ -23,6 +23,7 @@ __all__ = [
     "CallEvents",
     "CallOpened",
     "LegClosed",
+    "LegMoved",
     "LegOpened",
     "RecordMessage",
     "TransferBegan",
@@ -170,6 +171,16 @@ class LegOpened(_Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegMoved(_Message):
+    """A leg that we dial goes over another trunk, since the one before did not take it."""
+
+    message: ClassVar[str] = "leg_moved"
+    leg_id: str
+    call_id: str
+    trunk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegClosed(_Message):
     """The end of a leg. It may come after the end of its call, from another worker."""
 
@@ -216,13 +227,12 @@ class TransferEnded(_Message):
     reason: str = ""
 
 
-WireMessage = CallOpened | CallEvents | CallClosed | WorkerLost | LegOpened | LegClosed | TransferBegan | TransferEnded
+WireMessage = (
+    CallOpened | CallEvents | CallClosed | WorkerLost | LegOpened | LegMoved | LegClosed | TransferBegan | TransferEnded
+)
 RecordMessage = WireMessage | CallRecord
 
-_MESSAGES: dict[str, type[WireMessage]] = {
-    cls.message: cls
-    for cls in (CallOpened, CallEvents, CallClosed, WorkerLost, LegOpened, LegClosed, TransferBegan, TransferEnded)
-}
+_MESSAGES: dict[str, type[WireMessage]] = {cls.message: cls for cls in WireMessage.__args__}
 
 
 def message_from_dict(data: Mapping[str, Any]) -> WireMessage:

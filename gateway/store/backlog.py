@@ -15,6 +15,7 @@ from gateway.record import (
     CallEvents,
     CallRecord,
     LegClosed,
+    LegMoved,
     LegOpened,
     RecordMessage,
     TransferBegan,
@@ -23,7 +24,7 @@ from gateway.record import (
 
 __all__ = ["Backlog"]
 
-_OF_LEGS = (LegOpened, LegClosed, TransferBegan, TransferEnded)
+_OF_LEGS = (LegOpened, LegMoved, LegClosed, TransferBegan, TransferEnded)
 
 
 class Backlog:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, case, func, select, update
 from gateway.record import (
     CallClosed,
     LegClosed,
+    LegMoved,
     LegOpened,
     LegRecord,
     Outcome,
@@ -42,6 +43,7 @@ __all__ = [
     "end_transfer",
     "legs_of",
     "lose",
+    "move_leg",
     "open_customers_leg",
     "open_leg",
     "transfers_of",
@@ -84,6 +86,14 @@ def open_leg(connection: Connection, opened: LegOpened) -> None:
         name: case((legs.c[name] == "", new.excluded[name]), else_=legs.c[name]) for name in ("sip_call_id", "worker")
     }
     connection.execute(new.on_conflict_do_update(index_elements=["leg_id"], set_=missing))
+
+
+def move_leg(connection: Connection, moved: LegMoved) -> None:
+    """The customer's leg takes its call with it."""
+    trunk = fitting(legs, {"trunk": moved.trunk})
+    connection.execute(update(legs).where(legs.c.leg_id == moved.leg_id).values(trunk))
+    if moved.leg_id == leg_id_of(moved.call_id):
+        connection.execute(update(calls).where(calls.c.call_id == moved.call_id).values(trunk))
 
 
 def close_leg(connection: Connection, closed: LegClosed) -> None:

@@ -18,6 +18,7 @@ from gateway.record import (
     CallOpened,
     CallRecord,
     LegClosed,
+    LegMoved,
     LegOpened,
     Outcome,
     RecordMessage,
@@ -65,6 +66,8 @@ class Transaction:
                 self._finish(message)
             case LegOpened():
                 legs.open_leg(self.connection, message)
+            case LegMoved():
+                legs.move_leg(self.connection, message)
             case LegClosed():
                 legs.close_leg(self.connection, message)
             case TransferBegan():

@@ -1,15 +1,17 @@
-"""The order in which to try a peer's addresses: failed ones are skipped for a while. Pure."""
+"""The order in which to try a peer's addresses, or trunks: failed ones are skipped for a while. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from telephony.sip.resolving import Place
 
-__all__ = ["FailedPlaces"]
+__all__ = ["FailedPlaces", "Failures"]
 
 _MOST = 1_000
+Tried = TypeVar("Tried", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -18,15 +20,15 @@ class _Failure:
     in_a_row: int
 
 
-class FailedPlaces:
+class Failures(Generic[Tried]):
     """`first_s`: how long a place is skipped after its first failure; this doubles up to `longest_s`."""
 
     def __init__(self, first_s: float = 30.0, longest_s: float = 600.0) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
-        self._failures: dict[Place, _Failure] = {}
+        self._failures: dict[Tried, _Failure] = {}
 
-    def failed(self, place: Place, now: float, retry_after_s: float = 0.0) -> None:
+    def failed(self, place: Tried, now: float, retry_after_s: float = 0.0) -> None:
         """It did not answer, or refused with 503 (and perhaps Retry-After)."""
         failure = self._failures.pop(place, None)
         in_a_row = 1 if failure is None else failure.in_a_row + 1
@@ -35,19 +37,22 @@ class FailedPlaces:
         if len(self._failures) > _MOST:
             del self._failures[next(iter(self._failures))]
 
-    def worked(self, place: Place) -> None:
+    def worked(self, place: Tried) -> None:
         self._failures.pop(place, None)
 
-    def passed_over_until(self, place: Place) -> float:
+    def passed_over_until(self, place: Tried) -> float:
         """0: it has not failed recently."""
         failure = self._failures.get(place)
         return 0.0 if failure is None else failure.until
 
-    def ordered(self, places: Iterable[Place], now: float) -> tuple[Place, ...]:
+    def ordered(self, places: Iterable[Tried], now: float) -> tuple[Tried, ...]:
         """Those that have not failed, in order; then the others, earliest expiry first: if nothing
         else is left, a place that failed is better than none."""
-        kept: list[Place] = []
-        late: list[Place] = []
+        kept: list[Tried] = []
+        late: list[Tried] = []
         for place in places:
             (kept if self.passed_over_until(place) <= now else late).append(place)
         return (*kept, *sorted(late, key=self.passed_over_until))
+
+
+FailedPlaces = Failures[Place]

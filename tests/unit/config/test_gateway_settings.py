@@ -111,6 +111,33 @@ def test_contradictions_are_refused(change, place, words):
     assert words in complaint
 
 
+OUT = "outbound: {host: 192.0.2.7, destinations: ['+1']}"
+
+
+@pytest.mark.parametrize(
+    ("trunk", "routes", "place", "words"),
+    [
+        (OUT, "{numbers: ['+1'], trunks: [other]}", "outbound.routes[0].trunks[0]", 'there is no trunk "other"'),
+        ("region: US", "{numbers: ['+1'], trunks: [a]}", "outbound.routes[0].trunks[0]", "no outbound settings"),
+        (OUT, "{numbers: ['+1', '+1'], trunks: [a]}", "outbound.routes[0].numbers[1]", "is also in"),
+        (OUT, "{numbers: ['+1'], trunks: [a], weights: [1, 2]}", "outbound.routes[0].weights", "2 weights for 1"),
+        (OUT, "{numbers: ['+1'], trunks: [a], weights: [0]}", "outbound.routes[0].weights", "share nothing"),
+        (OUT + ", numbers: {format: national}", "", "sip.trunks[0].region", "required"),
+        (OUT + ", cap: {queue_s: 3}", "", "sip.trunks[0].cap", "limits nothing"),
+        (OUT + ", cap: {calls_per_second: 3, inbound: true}", "", "sip.trunks[0].cap.inbound", "requires cap.calls"),
+        ("identity: {privacy: true}", "", "sip.trunks[0].identity", "requires outbound"),
+        ("outbound: {host: 192.0.2.7}", "", "sip.trunks[0].outbound.destinations", "no number may be called"),
+        ("outbound: {host: a, destinations: ['+4']}", "", "sip.trunks[0].outbound.destinations[0]", "no country"),
+        ("outbound: {host: a, destinations: [XX]}", "", "sip.trunks[0].outbound.destinations[0]", "nor a country"),
+    ],
+)
+def test_what_cannot_be_of_calls_that_we_place(trunk, routes, place, words):
+    text = SMALLEST.replace("{name: local, ", f"{{name: a, {trunk}, ")
+    (complaint,) = complaints(text + (f"outbound: {{routes: [{routes}]}}\n" if routes else ""))
+    assert complaint.split(": ")[1] == place
+    assert words in complaint
+
+
 def test_a_recogniser_that_detects_turns_needs_no_vad():
     text = SMALLEST + "speech: {vad: null, stt: [instant/turns]}\nsession: {turn_detection: stt, max_delay_ms: 2000}"
     settings = load_settings("s.yaml", text)

@@ -12,10 +12,11 @@ import pytest
 
 from agent.warm.asking import AskTimedOut, Refused
 from gateway.calls.dialling import PLACE, DialOrder, LegPlan
-from gateway.config import TrunkSettings
+from gateway.config import Settings, TrunkSettings
 from gateway.dialling import LegDialling
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
+from gateway.outbound.trunks import OutboundTrunks
 from gateway.record import CallOpened, LegClosed, LegOpened, Outcome, RecordMessage
 from telephony.call import CallInfo, Direction, LegRole
 from telephony.edge import Dial
@@ -30,6 +31,12 @@ TICKET = {"path": "/tmp/legs", "token": "secret"}
 def trunk(name: str = "local", **outbound: Any) -> TrunkSettings:
     out = {"host": "192.0.2.7", "destinations": ["+1555700"], "caller": "+15550100", **outbound}
     return TrunkSettings.model_validate({"name": name, "allow": ["192.0.2.0/24"], "outbound": out}, strict=False)
+
+
+def settings_of(*trunks: TrunkSettings) -> Settings:
+    return Settings.model_validate(
+        {"sip": {"listen": ("udp://127.0.0.1:5060",), "trunks": trunks}, "dialplans": ("plan.yaml",)}
+    )
 
 
 class World:
@@ -50,10 +57,10 @@ class World:
         self.no_answer = False
         self.dispatcher.take("c", 0.0, prefer="w1")
         self.live.observe(CallOpened.of(INFO, started_at=datetime.now(UTC)))
-        self.dialling = LegDialling(
-            trunks or (trunk(),), self.live, self.dispatcher, self.record, now=lambda: 5.0,
-            draining=lambda: self.draining,
-        )  # fmt: skip
+        outbound = OutboundTrunks(
+            settings_of(*(trunks or (trunk(),))), self.live, self.dispatcher, self.record, now=lambda: 5.0
+        )
+        self.dialling = LegDialling(outbound, self.live, self.dispatcher, self.record, draining=lambda: self.draining)
         self.hosts = {each.name: each.outbound.host for each in trunks or (trunk(),) if each.outbound}
         self.dialling.connect(self, self.ask, "203.0.113.5")
 
@@ -161,10 +168,11 @@ def test_refusals_of_the_whole_gateway() -> None:
 
 
 def test_the_first_trunk_that_may_call_there_and_the_one_that_is_named() -> None:
-    world = World(trunk("a", destinations=["+44"]), trunk("b"), trunk("c", host="192.0.2.9"))
+    world = World(trunk("a", destinations=["+44"]), trunk("b"), trunk("c", host="192.0.2.9", caller_choice="any"))
     world.dial()
     world.dial(replace(ORDER, leg_id="c-3", trunk="c", caller="+15550199"))
     assert [(dial.trunk, dial.host) for dial in world.dialled] == [("b", "192.0.2.7"), ("c", "192.0.2.9")]
+    assert [[then.trunk for then in dial.then] for dial in world.dialled] == [["c"], []]
     assert world.dialled[1].caller == "sip:+15550199@203.0.113.5"
 
 

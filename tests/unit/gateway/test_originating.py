@@ -17,6 +17,7 @@ from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
 from gateway.outbound.order import CallOrder, OrderRefused
 from gateway.outbound.originating import Origination
+from gateway.outbound.trunks import OutboundTrunks
 from gateway.record import CallClosed, CallOpened, RecordMessage
 from telephony.call import Direction
 from telephony.edge import Dial
@@ -50,13 +51,12 @@ class World:
         self.draining = False
         self.dead = False
         self.places = (Place("udp", "127.0.0.1", 5090), Place("tcp", "192.0.2.9", 5060))
-        dialling = LegDialling(
-            settings.sip.trunks, self.live, self.dispatcher, self._record, now=lambda: 0.0, draining=lambda: False
-        )
+        trunks = OutboundTrunks(settings, self.live, self.dispatcher, self._record, now=lambda: 0.0)
+        dialling = LegDialling(trunks, self.live, self.dispatcher, self._record, draining=lambda: False)
         dialling.connect(self, self._ask, "192.0.2.1")
         self.placing = Origination(
             settings, Dialplan.load([folder / "plan.yaml"], settings), self.live, self.dispatcher, dialling,
-            self._record, self._ask, now=lambda: 0.0, draining=lambda: self.draining,
+            self._record, self._ask, draining=lambda: self.draining,
         )  # fmt: skip
 
     worker_address = ("127.0.0.1", 5070)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.commands import trunks as command
+from gateway.outbound.caps import CapState
+from gateway.outbound.trunks import TrunkState
 from gateway.rest_client import RestClient
 from gateway.trunk_report import TrunkReport, trunk_reports
 from telephony.edge import PlaceStatus, Refusal, TrunkStatus
@@ -18,6 +20,8 @@ from telephony.sip.registration import RegistrationState, RegistrationStatus
 from telephony.sip.resolving import Place
 from tests.unit.api.asking import Asker
 
+FULL = CapState(placed=3, came_in=1, calls=3, calls_per_second=0.5, waiting=2, refused=1)
+EMPTY = CapState(placed=0, came_in=0, calls=None, calls_per_second=None, waiting=0, refused=0)
 NOW = datetime(2026, 11, 27, 20, 0, tzinfo=UTC)
 ONE, TWO = Place("udp", "192.0.2.1", 5060, "sip.carrier.example"), Place("tcp", "2001:db8::1", 5070)
 UP = ProbeStatus(Reachability.UP, 200, 12.345, 995.0)
@@ -30,7 +34,8 @@ def reports(registration: RegistrationStatus | None = REGISTERED, first: ProbeSt
     hosts = (PlaceStatus(ONE, first, 900.0), PlaceStatus(TWO, DOWN, 1030.0))
     refusals = (Refusal(940.0, TWO, 503, "Service Unavailable"), Refusal(950.0, TWO, 0, "no answer"))
     statuses = (TrunkStatus("carrier", hosts, registration, ONE, refusals), TrunkStatus("plain", (), None, None, ()))
-    return trunk_reports(statuses, ["carrier", "carrier", "other"], 1000.0, NOW)
+    states = {"carrier": TrunkState(FULL, 1060.0), "plain": TrunkState(EMPTY, 0.0)}
+    return trunk_reports(statuses, ["carrier", "carrier", "other"], states, 1000.0, NOW)
 
 
 def test_times_are_times_of_day() -> None:
@@ -44,7 +49,9 @@ def test_times_are_times_of_day() -> None:
     assert one.passed_over_until is None  # that is over
     assert (two.host, two.passed_over_until) == ("tcp:[2001:db8::1]:5070", NOW + timedelta(seconds=30))
     assert [refusal.status for refusal in carrier.refusals] == [503, None]
-    assert (plain.registration, plain.hosts, plain.calls) == (None, (), 0)
+    assert (plain.registration, plain.hosts, plain.calls, plain.passed_over_until) == (None, (), 0, None)
+    assert (carrier.load.placed, carrier.load.came_in, carrier.load.cap) == (3, 1, 3)
+    assert carrier.passed_over_until == NOW + timedelta(seconds=60)
 
 
 def test_what_is_not_planned_has_no_time() -> None:
@@ -87,4 +94,6 @@ def test_the_command_shows_them_and_its_exit_code_says_whether_all_is_well(
     assert command.run(argparse.Namespace(url="http://127.0.0.1:1", key=None, json=False)) == code
     shown = capsys.readouterr().out
     assert text in shown
+    assert "carrier: 2 calls, at most 3 at once, 0.5 new ones a second, 2 waiting, 1 refused, as it was full" in shown
+    assert "plain: 0 calls\n" in shown and "  tried last until " in shown
     assert "carrier: 2 calls" in shown and "by tcp:[2001:db8::1]:5070: 503 Service Unavailable" in shown

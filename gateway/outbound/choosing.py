@@ -1,0 +1,92 @@
+"""Over which trunks a call may go, and how it looks on each: what can be wrong is found here, before it is dialled.
+Pure but for draws and turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.warm.asking import Refused
+from gateway.calls.dialling import DialOrder
+from gateway.config.outbound import OutboundSettings
+from gateway.config.trunks import TrunkSettings
+from gateway.outbound.destinations import closed_because
+from gateway.outbound.identity import CallerChoice, headers_of, identity_of
+from gateway.outbound.number_format import TrunkNumbers
+from gateway.outbound.trunk_order import TrunkOrder
+
+__all__ = ["TrunkChoice", "TrunkWay"]
+
+_NUMBER = re.compile(r"\+?[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkWay:
+    """A call over one trunk. `uri`: Request-URI and To; `caller`: our number, as records have it; `sender`: URI in
+    From."""
+
+    trunk: TrunkSettings
+    uri: str
+    caller: str
+    sender: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class TrunkChoice:
+    """`passed_over` says whether a trunk failed of late: it is tried last."""
+
+    def __init__(
+        self,
+        trunks: Iterable[TrunkSettings],
+        outbound: OutboundSettings,
+        *,
+        random: Callable[[], float],
+        passed_over: Callable[[str], bool],
+    ) -> None:
+        self._order = TrunkOrder(outbound, trunks, random)
+        self._callers = CallerChoice()
+        self._passed_over = passed_over
+
+    def ways(
+        self, order: DialOrder, public_address: str, variables: Mapping[str, str] | None = None
+    ) -> tuple[TrunkWay, ...]:
+        """In the order to try them; never empty. Raises Refused with the reason of the first trunk."""
+        for number in (order.to, *([order.caller] if order.caller else [])):
+            if not _NUMBER.fullmatch(number):
+                raise Refused("closed_destination", f"{number!r} is not a telephone number")
+        ways: list[TrunkWay] = []
+        refusals: list[Refused] = []
+        for trunk in self._candidates(order):
+            try:
+                ways.append(self._way(order, trunk, public_address, variables or {}))
+            except Refused as refused:
+                refusals.append(refused)
+        if not ways:
+            raise min(refusals, key=lambda refused: refused.kind == "closed_destination")
+        return tuple(ways)
+
+    def _candidates(self, order: DialOrder) -> list[TrunkSettings]:
+        if order.trunk:
+            named = self._order.named(order.trunk)
+            if named is None:
+                raise Refused("no_trunk", f'trunk "{order.trunk}" places no calls (sip.trunks[].outbound)')
+            return [named]
+        found = self._order.of(order.to)
+        if not found:
+            raise Refused("no_trunk", "no trunk places calls (sip.trunks[].outbound)")
+        return sorted(found, key=lambda trunk: self._passed_over(trunk.name))
+
+    def _way(self, order: DialOrder, trunk: TrunkSettings, address: str, variables: Mapping[str, str]) -> TrunkWay:
+        out = trunk.outbound
+        assert out is not None, "it was chosen by it"
+        if (why := closed_because(order.to, trunk)) is not None:
+            raise Refused("closed_destination", why)
+        caller = self._callers.number(trunk, order.caller)
+        identity = identity_of(trunk, caller, private=order.private, public_address=address)
+        headers = (*identity.headers, *headers_of(trunk, variables))
+        numbers = TrunkNumbers(trunk)
+        host = out.host if out.port is None else f"{out.host}:{out.port}"
+        transport = f";transport={out.transport}" if out.transport not in (None, "udp") else ""
+        uri = f"sip:{numbers.called(order.to)}@{host}{transport}{numbers.parameters}"
+        return TrunkWay(trunk, uri, caller, identity.address, headers)

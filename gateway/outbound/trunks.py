@@ -1,0 +1,76 @@
+"""The trunks that calls are placed over: which may take a call, how many each has, and which failed of late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import SystemRandom
+
+import structlog
+
+from gateway.config import Settings
+from gateway.dispatch import Dispatcher
+from gateway.live_calls import LiveCalls
+from gateway.outbound.caps import CapState, TrunkCaps, TrunkQueue
+from gateway.outbound.choosing import TrunkChoice
+from gateway.record import LegMoved, RecordMessage, call_id_of
+from telephony.edge import DialAttempted
+from telephony.sip.places import Failures
+
+__all__ = ["OutboundTrunks", "TrunkState"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkState:
+    cap: CapState
+    passed_over_until: float  # seconds, loop clock; 0: it has not failed of late
+
+
+class OutboundTrunks:
+    def __init__(
+        self,
+        settings: Settings,
+        live: LiveCalls,
+        dispatcher: Dispatcher,
+        record: Callable[[RecordMessage], None],
+        *,
+        now: Callable[[], float],
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        """`now`: the loop clock in seconds; `random` gives numbers from 0 to 1."""
+        trunks = settings.sip.trunks
+        self._names = tuple(trunk.name for trunk in trunks)
+        self._record = record
+        self._now = now
+        self._failures: Failures[str] = Failures()
+        self.queue = TrunkQueue(TrunkCaps(trunks, live.legs_on), live, dispatcher, now)
+        self.choice = TrunkChoice(
+            trunks, settings.outbound, random=random or SystemRandom().random, passed_over=self._passed_over
+        )
+
+    def attempted(self, attempt: DialAttempted) -> None:
+        """A trunk that could not take a call is tried last for a while, twice as long each time, until it has taken
+        one or has said something about the number."""
+        if attempt.failed:
+            self._failures.failed(attempt.trunk, self._now())
+        elif attempt.status:
+            self._failures.worked(attempt.trunk)
+
+    def may_dial_over(self, leg_id: str, trunk: str) -> bool:
+        """The edge asks before a leg that its trunk did not take goes on over the next one of its route."""
+        if not self.queue.moves(leg_id, trunk):
+            return False
+        log.info("leg_moved", leg_id=leg_id, trunk=trunk)
+        self._record(LegMoved(leg_id=leg_id, call_id=call_id_of(leg_id), trunk=trunk))
+        return True
+
+    def states(self) -> dict[str, TrunkState]:
+        """By the trunk's name."""
+        return {
+            name: TrunkState(self.queue.state(name), self._failures.passed_over_until(name)) for name in self._names
+        }
+
+    def _passed_over(self, trunk: str) -> bool:
+        return self._failures.passed_over_until(trunk) > self._now()
