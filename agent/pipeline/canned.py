@@ -6,7 +6,7 @@ import math
 from array import array
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import cache
+from functools import cache, lru_cache
 
 from agent.options import SessionOptions
 from agent.persona import Agent
@@ -64,7 +64,13 @@ def _place(agent: Agent, text: str) -> tuple[str | int | None, str, str, str]:
 
 def in_spoken_form(agent: Agent, key: str) -> str:
     """Canned words as the synthesis is given them."""
-    return spoken_piece(agent.say_canned(key), agent.language).spoken
+    return _in_spoken_form(agent.say_canned(key), agent.language)
+
+
+@lru_cache(maxsize=256)
+def _in_spoken_form(text: str, language: str) -> str:
+    """The same few sentences at the beginning of each call."""
+    return spoken_piece(text, language).spoken
 
 
 @cache

@@ -52,8 +52,9 @@ class Arrivals:
         self._limit = PressLimit()
         self._loop = asyncio.get_running_loop()
         self._looking: asyncio.TimerHandle | None = None
-        self._loop.add_reader(gate.rtp.ours, self._rtp_came)
-        self._loop.add_reader(gate.rtcp.ours, self._rtcp_came)
+        # By number: for a socket that is new to it, the loop would make the text of an error that nobody sees.
+        self._loop.add_reader(gate.rtp.ours.fileno(), self._rtp_came)
+        self._loop.add_reader(gate.rtcp.ours.fileno(), self._rtcp_came)
         self.look()
 
     def look(self) -> None:
@@ -61,7 +62,7 @@ class Arrivals:
         self._looking = None
         for group in (self._gate.rtp, self._gate.rtcp):
             if group.strangers.fileno() >= 0 and self._gate.open_at(group):
-                self._loop.add_reader(group.strangers, self._stranger_came, group)
+                self._loop.add_reader(group.strangers.fileno(), self._stranger_came, group)
 
     def close(self) -> None:
         if self._looking is not None:
@@ -69,7 +70,7 @@ class Arrivals:
         for group in (self._gate.rtp, self._gate.rtcp):
             for sock in (group.ours, group.strangers):
                 if sock.fileno() >= 0:
-                    self._loop.remove_reader(sock)
+                    self._loop.remove_reader(sock.fileno())
         self._gate.close()
 
     def _rtp_came(self) -> None:
