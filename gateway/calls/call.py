@@ -1,8 +1,8 @@
 """One call: its legs, its conversation, its policy and its one end.
 
 Whichever ends first (the customer hangs up, the agent says goodbye, media never comes, the gateway drains), everything
-else is ended from here, once, and one closing record is sent. Each leg has its own `LegOwner`; what its end means for
-the call says the table in `ends.py`.
+else is ended from here, once, and one closing record is sent. Each leg has its own `LegOwner`; the table in `ends.py`
+says what its end means for the call.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ CLOSE_LIMIT_S = 5.0
 
 
 class Call:
-    """`run` waits for whichever comes first: the conversation is over, the customer's leg has ended, or someone
-    wants the end. Nothing but `_wind_up` ends anything; all others say why and let it."""
+    """`run` waits for whichever comes first: the conversation is over, the customer's leg has ended, or someone asks
+    for the end. Only `_wind_up` ends anything; everything else gives a reason and leaves it to that."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Call:
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
     ) -> None:
-        """`leg`: the customer's, not followed yet. `limits` None: whether its audio comes is not ours to
-        see. `dialler`: who places further legs."""
+        """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
+        further legs."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
@@ -84,15 +84,15 @@ class Call:
         self._conversation: Conversation = conversation(
             CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial)
         )
-        self._over = asyncio.Event()  # the customer's leg has ended, or is to be ended
+        self._over = asyncio.Event()  # the customer's leg has ended, or must be ended
         self._cause: tuple[EndedBy, str] | None = None
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # what ended it, if that was a fault
-        self.steered = SteeredHere(self)  # for those who command it
+        self.steered = SteeredHere(self)  # for the API's verbs
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
-        """After `run`: the call's summary, and whose words it is; empty: none. May take seconds."""
+        """After `run`: the call's summary and its author; empty: none. May take seconds."""
         return await self._conversation.summary(by_model=by_model)
 
     async def run(self) -> None:
@@ -156,18 +156,18 @@ class Call:
             await self._further.dismiss(reason)  # the customer hears the agent again
             await self._conversation.drain(reason)
         except Exception as error:
-            # Then without a goodbye.
+            # Then end without a goodbye.
             log.error("goodbye_failed", error=repr(error), exc_info=error)
             self.end_now(reason)
 
     # --- the conversation ----------------------------------------------------------------------------------------
 
     async def _converse(self) -> None:
-        """From ringing to the end of the conversation. Cancelled when the leg ends before there is one."""
+        """From ringing to the end of the conversation. Cancelled if the leg ends before it begins."""
         try:
             await self._answer_and_talk()
         except LegEndedError:
-            # The caller was faster than we were; the leg's last event says how it ended.
+            # The caller hung up first; the leg's last event says how it ended.
             await asyncio.wait({self._customer.ended}, timeout=LAST_EVENT_LIMIT_S)
         except Exception as error:  # noqa: BLE001 - never leave the caller on a dead line
             self._failed(error)
@@ -200,12 +200,12 @@ class Call:
         await customer.answer(self._joined())
         if await customer.comes(customer.acknowledged, ANSWER_LIMIT_S):
             return True
-        self._because(EndedBy.SYSTEM, "no ACK came for the answer")
+        self._because(EndedBy.SYSTEM, "no ACK for the answer arrived")
         return False
 
     async def _place(self) -> bool:
-        """A call that we place. The agent gets ready while the other side rings, and says nothing into early media. If
-        nobody answers, the leg ends, and with it this."""
+        """A call that we place. The agent gets ready while the other side rings, and does not speak into early media.
+        If nobody answers, the leg ends, which cancels this."""
         if not self._conversation.joins_unprepared:
             await self._conversation.prepare()
         await self._customer.answer(self._joined())
@@ -282,7 +282,7 @@ class Call:
             self._because(over.by, over.reason)
 
     def _because(self, by: EndedBy, reason: str) -> None:
-        """The first cause is the cause."""
+        """Only the first cause counts."""
         if self._cause is None:
             self._cause = (by, reason)
 
@@ -323,7 +323,7 @@ class Call:
     def _close_record(self) -> None:
         customer = self._customer
         ended = customer.ended.result() if customer.ended.done() else None
-        # Without a cause of ours and without the caller's it was PJSIP: no ACK came, no codec in common.
+        # Neither we nor the caller ended it, so PJSIP did: no ACK arrived, or there is no codec in common.
         by, reason = self._cause or (EndedBy.SYSTEM, ended.reason if ended is not None else "the leg never ended")
         self._journal.close(
             outcome=self._outcome(by, ended),

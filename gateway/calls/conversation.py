@@ -36,7 +36,7 @@ class CallSide:
 
 
 class NotTalking(Exception):
-    """There is no agent (yet, or any more) that could speak, or we cannot control it."""
+    """There is no agent to speak (not yet, or no longer), or we cannot control it."""
 
 
 class Conversation(Protocol):
@@ -52,7 +52,7 @@ class Conversation(Protocol):
 
     @property
     def joins_unprepared(self) -> bool:
-        """Whether `join` may come before `prepare`: then a call that we place rings while it is prepared."""
+        """Whether `join` may come before `prepare`: then a call that we place rings during preparation."""
 
     async def prepare(self) -> None:
         """While the phone rings: prepare everything possible before the answer. An exception ends the call."""
@@ -65,7 +65,7 @@ class Conversation(Protocol):
         """After `join`: where further legs can join. None: nowhere."""
 
     async def hold(self) -> ConversationOver:
-        """From the answer until it is over. Takes the digits once it can do something with them."""
+        """From the answer until it is over. Takes the digits once it can use them."""
 
     async def apologize(self) -> None:
         """The call was answered, but there will be no conversation: tell the customer, if possible. Never
@@ -84,10 +84,10 @@ class Conversation(Protocol):
         """The customer is gone. No effect if it is already ending."""
 
     async def stop(self) -> None:
-        """It did not end, or its start has failed half way. May raise."""
+        """Stop one that did not end by itself, or whose start failed halfway. May raise."""
 
     async def close(self) -> None:
-        """After all: leave the room."""
+        """Finally: leave the room."""
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         """After `close`: its summary and its author ("persona", "model"); empty: none. May take

@@ -1,5 +1,6 @@
 """Further legs: a call's request to the gateway, the gateway's decision, and who places the leg. The bodies of two
-questions on the control channel: a worker asks `DIAL`, and the gateway asks the worker that is to hold the leg `PLACE`.
+questions on the control channel: a worker asks `DIAL`, and the gateway asks `PLACE` of the worker that will hold the
+leg.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["DIAL", "ORIGINATE", "PLACE", "DialOrder", "Dialler", "LegPlan", "Pla
 
 DIAL = "dial"
 PLACE = "place_leg"
-ORIGINATE = "originate"  # the gateway asks a worker to have a call that we place; body {prepare, plan}
+ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
 
 
 def call_info(fields: Mapping[str, Any]) -> CallInfo:
@@ -84,8 +85,8 @@ class PlacedLeg:
 
 class Dialler(Protocol):
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
-        """Have the leg placed, here or in another worker, and joined to `audio`. What becomes of it its events say.
+        """Have the leg placed, here or in another worker, and joined to `audio`. Its events say what becomes of it.
         Raises DialRefused."""
 
     def hold(self, owner: LegOwner) -> None:
-        """A leg that was placed here has its owner: it is this worker's until its end."""
+        """A leg placed here has its owner: it is this worker's until it ends."""

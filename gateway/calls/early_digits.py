@@ -1,4 +1,4 @@
-"""Keys that are pressed before anybody takes them."""
+"""Keys pressed before there is a receiver."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the end of a leg means for the call, as a table. Pure.
 
-The row is the leg's role and the state of the call, the column why the leg has ended; the entry says what to do, in
+The row is the leg's role and the state of the call, the column is why the leg has ended; the entry says what to do, in
 order. docs/architecture.md shows it as `python -m gateway.calls.ends` prints it.
 """
 
@@ -21,7 +21,7 @@ class CallState(StrEnum):
     WITH_AGENT = "with agent"
     DIALLING = "dialling"  # the agent, while someone else is being called
     JOINED = "joined"  # a human, and the agent is silent
-    ENDING = "ending"  # nobody any more
+    ENDING = "ending"  # nobody any longer
 
 
 class LegEnd(StrEnum):
@@ -52,7 +52,7 @@ def _row(entry: tuple[Consequence, ...], **other: tuple[Consequence, ...]) -> Ma
     return {why: other.get(why.name.lower(), entry) for why in LegEnd}
 
 
-# The call is with the customer. A human who leaves, or is lost, leaves the customer to the agent, who is still
+# The call is the customer's. If a human leaves, or is lost, the customer goes back to the agent, who is still
 # there, so nobody is left on a dead line. A supervisor only listens.
 TABLE: Mapping[LegRole, Mapping[CallState, Mapping[LegEnd, tuple[Consequence, ...]]]] = {
     LegRole.CUSTOMER: {
@@ -78,7 +78,7 @@ def consequences(role: LegRole, state: CallState, why: LegEnd) -> tuple[Conseque
 
 
 def as_markdown() -> str:
-    """The table for people: rows that are alike stand together."""
+    """The table for people, with equal rows merged."""
     lines = [
         "| leg | state of the call | " + " | ".join(LegEnd) + " |",
         "| --- | --- |" + " --- |" * len(LegEnd),

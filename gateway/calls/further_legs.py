@@ -29,7 +29,7 @@ __all__ = ["Dialled", "FurtherLegs", "rows_of"]
 
 log = structlog.get_logger(__name__)
 
-PLACING_LIMIT_S = 3.0  # at the call's end, for a leg that is just being placed
+PLACING_LIMIT_S = 3.0  # at the call's end, for a leg being placed at that moment
 
 
 def rows_of(legs: tuple[str, ...], joined: str | None) -> Rows:
@@ -71,8 +71,8 @@ class FurtherLegs:
         send: Callable[[dict[str, Any]], None],
         watch: Callable[[Leg], MediaWatch],
     ) -> None:
-        """`dialler` None: this call has no others. `send` takes the records of legs that this worker holds, `watch`
-        makes what watches their media."""
+        """`dialler` None: no further legs for this call. `send` takes the records of legs that this worker holds;
+        `watch` makes their media watches."""
         self._call_id = call_id
         self._dialler = dialler
         self._tell = tell
@@ -110,7 +110,7 @@ class FurtherLegs:
         task = asyncio.create_task(self._place(order, room, dialler), name=f"place {leg_id}")
         self._placing.add(task)
         task.add_done_callback(self._placed)
-        owner = await asyncio.shield(task)  # who gives up waiting does not leave a leg without its owner
+        owner = await asyncio.shield(task)  # giving up the wait must not leave a leg without its owner
         answered = asyncio.create_task(owner.acknowledged.wait())
         either: list[asyncio.Future[Any]] = [answered, owner.ended]
         try:
@@ -125,7 +125,7 @@ class FurtherLegs:
     def _placed(self, task: asyncio.Task[LegOwner]) -> None:
         self._placing.discard(task)
         if not task.cancelled():
-            task.exception()  # who waits for it is told, if anybody still does
+            task.exception()  # its waiter is told, if there still is one
 
     async def _place(self, order: DialOrder, room: Room, dialler: Dialler) -> LegOwner:
         audio = room.add_leg(order.leg_id)
@@ -153,7 +153,7 @@ class FurtherLegs:
     # --- what happens to them ------------------------------------------------------------------------------------
 
     def answered(self, owner: LegOwner) -> None:
-        """Who answers first is joined with the customer."""
+        """The first to answer is joined with the customer."""
         if self._joined is not None:
             self._end(owner, "another leg has answered")
             return
@@ -184,7 +184,7 @@ class FurtherLegs:
                 self._end(owner, "the call is over")
 
     async def dismiss(self, reason: str) -> None:
-        """All of them go, and the customer is the agent's. Never raises."""
+        """End all of them; the customer is back with the agent. Never raises."""
         await asyncio.gather(*(owner.end(reason) for owner in tuple(self._owners.values())))
 
     async def end(self, reason: str) -> None:

@@ -19,7 +19,7 @@ from telephony.rooms.protocol import LegAudio
 
 __all__ = ["ClockedAudio", "Journal", "LegJournal", "wall_time"]
 
-KEY_MS = 300.0  # the longest that a key is pressed, as a rule
+KEY_MS = 300.0  # how long a key is pressed at most, as a rule
 
 
 class ClockedAudio:
@@ -52,7 +52,7 @@ class LegJournal:
         call_id: str = "",
         send: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """`now`: the loop clock in seconds. `send` None: somebody else tells of its end."""
+        """`now`: the loop clock in seconds. `send` None: somebody else reports its end."""
         self.leg_id = leg_id
         self._now = now
         self._call_id = call_id
@@ -126,7 +126,7 @@ class Journal:
         return self._audio
 
     def recorded_by(self, recorder: WavRecorder | None) -> None:
-        """The conversation's events say when it pauses."""
+        """The recording, which the conversation's events pause."""
         self._recorder = recorder
 
     def answered(self, at: float) -> None:
@@ -138,8 +138,8 @@ class Journal:
         self._tell(event_on_axis(event, self._origin))
 
     def distant_event(self, event: SessionEvent, unix_ms: float) -> None:
-        """Of a session in another process, maybe on another machine: its clock is not ours. `unix_ms`: the time of day
-        of the event's `at`."""
+        """An event of a session in another process, maybe on another machine, with a different clock. `unix_ms`: the
+        time of day of the event's `at`."""
         at = self._now() - (time.time() - unix_ms / 1000)
         self._pause_recording(event, at)
         began_there = event.at - (min(at, self._now()) - self._origin)
@@ -155,7 +155,7 @@ class Journal:
             self._recorder.resume(KEY_MS)
 
     def leg_event(self, event: LegEvent) -> None:
-        """Hold and resumption are part of a call's story; the rest of a leg's events has its own place."""
+        """Hold and resumption are part of the call's events; a leg's other events are recorded elsewhere."""
         if isinstance(event, LegHeld | LegResumed):
             kind = "leg_held" if isinstance(event, LegHeld) else "leg_resumed"
             self._tell({"type": kind, "at": event.at, "t_ms": self._on_axis(event.at)})
@@ -165,12 +165,12 @@ class Journal:
         self.send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def note(self, kind: str, detail: str, at: float) -> None:
-        """Part of the call's story, and nothing to worry about."""
+        """An event of the call that is no cause for alarm."""
         entry = {"type": kind, "at": at, "t_ms": self._on_axis(at), "detail": detail}
         self.send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def alarm(self, kind: str, detail: str, at: float) -> None:
-        """Of the call; a leg's own are its `LegJournal`'s."""
+        """An alarm of the call; a leg's alarms go to its `LegJournal`."""
         self._alarms.append((at, kind, detail))
 
     def close(

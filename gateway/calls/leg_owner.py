@@ -38,14 +38,14 @@ __all__ = ["LegFact", "LegOwner", "LegUnfollowed"]
 
 log = structlog.get_logger(__name__)
 
-STRANGERS_ALARM = 50  # packets: less is a peer that moves, or a scanner that passes by
+STRANGERS_ALARM = 50  # packets: fewer may come from a peer that moves, or a passing scanner
 END_LIMIT_S = 5.0  # for the leg to confirm its end
 WATCH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LegUnfollowed:
-    """Its events have ended without its end; `error`: by this."""
+    """Its events stopped before it ended; `error`: because of this."""
 
     error: BaseException | None = None
 
@@ -62,13 +62,13 @@ class LegOwner:
         tell: Callable[[LegOwner, LegFact], None],
         watch: MediaWatch | None = None,
     ) -> None:
-        """`watch` None: whether audio comes is not ours to see."""
+        """`watch` None: its audio cannot be observed here."""
         loop = asyncio.get_running_loop()
         self.leg = leg
         self.role = role
         self.journal = journal
         self.digits = EarlyDigits()
-        self.acknowledged = asyncio.Event()  # only then it counts as answered: an INVITE may name anyone's address
+        self.acknowledged = asyncio.Event()  # only then does it count as answered: an INVITE may name anyone's address
         self.media = asyncio.Event()
         self.ended: asyncio.Future[LegEnded] = loop.create_future()
         self.answered_at: float | None = None  # when the 200 went out or came
@@ -77,7 +77,7 @@ class LegOwner:
         self._watch = watch
         self._answering = False  # a 200 is in flight: the leg can no longer be refused
         self._asked_to_end = False
-        self._strangers = 0  # packets from elsewhere, when last looked at
+        self._strangers = 0  # packets from elsewhere at the last check
         self._following: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -86,7 +86,7 @@ class LegOwner:
         return self.journal.leg_id
 
     def follow(self) -> None:
-        """From now on report facts, until `close`."""
+        """Report facts from now on, until `close`."""
         self._following = asyncio.create_task(self._follow(), name="leg events")
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class LegOwner:
 
     @property
     def why(self) -> LegEnd:
-        """Of a leg that has ended, or could not be followed."""
+        """Why it has ended, or could not be followed."""
         ended = self.ended.result() if self.ended.done() else None
         if ended is not None and ended.lost:
             return LegEnd.WORKER_LOST
@@ -163,7 +163,7 @@ class LegOwner:
         return self._watch is not None
 
     def watch_media(self) -> None:
-        """From now on, once there should be some."""
+        """Start once there should be some."""
         if self._watch is not None and self._watching is None:
             self._watching = asyncio.create_task(self._watch_media(self._watch), name="media watch")
 
@@ -172,7 +172,7 @@ class LegOwner:
             self._watching.cancel()
 
     async def _watch_media(self, watch: MediaWatch) -> None:
-        """No packets and silence are different things: this is about packets, RTCP among them (silence suppression)."""
+        """Watches packets, including RTCP (for silence suppression); audible silence is something else."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
@@ -183,7 +183,9 @@ class LegOwner:
                 continue
             strangers = statistics.packets_from_strangers if statistics is not None else 0
             if strangers >= STRANGERS_ALARM > self._strangers:
-                self.journal.alarm("strangers", "media from elsewhere than the peer comes, and is dropped", loop.time())
+                self.journal.alarm(
+                    "strangers", "media from addresses other than the peer's is being dropped", loop.time()
+                )
                 log.warning("media_from_strangers", packets=strangers)
             self._strangers = strangers
             for finding in watch.poll(Arrivals.of(statistics), loop.time()):
@@ -204,8 +206,8 @@ class LegOwner:
             raise
 
     async def end(self, reason: str, refusal: tuple[int, str] | None = None) -> None:
-        """BYE, CANCEL or a final response, and its confirmation. Never raises. `refusal`: of one that came in and has
-        not been answered."""
+        """BYE, CANCEL or a final response, and its confirmation. Never raises. `refusal`: for an unanswered inbound
+        leg."""
         self._asked_to_end = True
         for _ in range(2):
             if self.ended.done():
@@ -217,7 +219,7 @@ class LegOwner:
                     else:
                         await self.leg.reject(*refusal)
                     await asyncio.wait({self.ended})
-            except Exception as error:  # noqa: BLE001 - the rest has to be ended all the same
+            except Exception as error:  # noqa: BLE001 - the rest must be ended anyway
                 log.error("leg_not_confirmed_ended", error=repr(error))
 
     async def comes(self, what: asyncio.Event, limit_s: float) -> bool:

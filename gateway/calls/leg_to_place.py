@@ -1,5 +1,5 @@
-"""The customer's leg of a call that we place, as a leg before it is dialled: the call owns it from its beginning, and
-`answer` (joining it to the room's audio) is what sends its INVITE."""
+"""The customer's leg of a call that we place, before it is dialled: the call owns it from the start, and `answer`,
+which joins it to the room's audio, sends its INVITE."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LegToPlace:
         self._place = place
         self._leg: Placed | None = None
         self._loop = asyncio.get_running_loop()
-        self._begun: asyncio.Future[None] = self._loop.create_future()  # there is a leg, or there will be none
+        self._begun: asyncio.Future[None] = self._loop.create_future()  # there is a leg, or there will never be one
         self._ended: LegEnded | None = None
 
     @property
@@ -39,14 +39,14 @@ class LegToPlace:
         return self._leg is not None and self._leg.suppresses_silence
 
     async def ring(self) -> None:
-        """It is the other side that rings."""
+        """The other side does the ringing."""
 
     async def answer(self, audio: LegAudio) -> None:
         """Send the INVITE. Raises TelephonyError."""
         if self._ended is not None:
             raise LegEndedError("the call was ended before it was placed")
         leg = await self._place(audio)
-        if self._begun.done():  # ended meanwhile
+        if self._begun.done():  # ended in the meantime
             await leg.hang_up()
             return
         self._leg = leg

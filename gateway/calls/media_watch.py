@@ -1,11 +1,11 @@
-"""Is the caller's side alive? A pure machine: facts and times in, findings out.
+"""Whether the caller's side is alive. A pure machine: facts and times in, findings out.
 
 RTP is the usual sign of life. A phone that suppresses silence sends none while its caller listens: then RTCP is the
-sign (RFC 3550 section 6). Or comfort noise was the last that came (RFC 3389: once may do for long), or the SDP
-says so (a=silenceSupp, CN): that is believed for `SAID_SO_S`. A call without any sign is a dead line.
+sign (RFC 3550 section 6). If the last packet was comfort noise (RFC 3389: one may last long), or the SDP announces
+suppression (a=silenceSupp, CN), that is believed for `SAID_SO_S`. A call without any sign is a dead line.
 
-Missing RTP is an alarm after `alarm_s`, unless something indicates silence suppression; the call continues.
-Without any sign it ends: after `first_limit_s` if there never was one, later after `gap_limit_s`. Not on hold.
+Missing RTP is an alarm after `alarm_s`, unless something indicates silence suppression; the call continues. Without any
+sign it ends: after `first_limit_s` if there never was one, later after `gap_limit_s`. Nothing counts on hold.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SilenceSuppressed(Finding):
 
 @dataclass(frozen=True, slots=True)
 class MediaLost(Finding):
-    """The call is to be ended."""
+    """The call must be ended."""
 
 
 class MediaWatch:
@@ -88,7 +88,7 @@ class MediaWatch:
         self._rtp_at = at
 
     def poll(self, arrived: Arrivals, now: float) -> tuple[Finding, ...]:
-        """Each finding is made once; an alarm again after RTP has come."""
+        """Each finding is returned once; an alarm again after RTP has come back."""
         if self._answered_at is None or self._lost:
             return ()
         before, self._arrived = self._arrived, arrived
@@ -109,7 +109,7 @@ class MediaWatch:
         sign_at = max((at for at in (self._rtp_at, self._rtcp_at) if at is not None), default=None)
         silent_s = now - (answered_at if self._rtp_at is None else self._rtp_at)
         dead_s = now - (answered_at if sign_at is None else sign_at)
-        what = "no RTP packet has come" if self._rtp_at is None else "RTP packets stopped coming"
+        what = "no RTP packet has arrived" if self._rtp_at is None else "RTP packets have been missing"
         if dead_s >= self._limit_s(sign_at):
             self._lost = True
             return (MediaLost(now, f"{what} for {silent_s:.0f} s{self._about_rtcp(now)}"),)
@@ -131,17 +131,17 @@ class MediaWatch:
 
     @property
     def _in_noise(self) -> bool:
-        """Comfort noise was the last that came."""
+        """The last packet was comfort noise."""
         return self._noise_at is not None and self._noise_at == self._rtp_at
 
     def _excuse(self, now: float) -> str:
-        """Why it is only silence; empty: no reason is known."""
+        """Why it may be only silence; empty: no known reason."""
         if self._rtcp_at is not None and now - self._rtcp_at < self._gap_limit_s:
-            return "the phone suppresses silence, RTCP comes"
+            return "the phone suppresses silence, RTCP arrives"
         if self._in_noise:
-            return "the phone suppresses silence, comfort noise was the last that came"
+            return "the phone suppresses silence, the last packet was comfort noise"
         if self._said_so and self._rtp_at is not None:
-            return "the phone suppresses silence, as its SDP says"
+            return "the phone suppresses silence according to its SDP"
         return ""
 
     def _about_rtcp(self, now: float) -> str:

@@ -33,8 +33,8 @@ _LATE = ("numpy", "numpy.fft", "soxr", "concurrent.futures.thread", "telephony.m
 def preload_providers(
     settings: Settings, speeches: list[Mapping[str, Any]], makers: Iterable[PersonaMaker] = ()
 ) -> None:
-    """In the warm parent, before any fork: imports and models. `speeches`: what routes change. `makers`: whose personas
-    may name providers of their own."""
+    """Import modules and load models in the warm parent, before any fork. `speeches`: the routes' changes. `makers`:
+    their personas may name providers of their own."""
     for name in _LATE:
         import_module(name)
     makers = list(makers)
@@ -53,7 +53,7 @@ def preload_providers(
 
 
 def _speak_ahead(personas: Iterable[type[Agent]]) -> None:
-    """What the personas say in every call, where hibari speaks for them."""
+    """Synthesise what the personas say in every call, if hibari is their voice."""
     from agent.providers import hibari
 
     for persona in personas:
@@ -84,7 +84,7 @@ class ProviderSet:
         return await cast_for(maker, call, self._shared, self._offload)
 
     def session(self, speech: Mapping[str, Any], session: Mapping[str, Any], userdata: Any = None) -> AgentSession:
-        """A session with a route's changes over the settings. Raises ValueError for a key that is missing."""
+        """A session with the settings as changed by a route. Raises ValueError for a missing key."""
         vad, stt, llm, tts = self._of(speech)
         return AgentSession(
             vad=vad,
@@ -106,7 +106,7 @@ class ProviderSet:
         return self._named[part, name]
 
     async def warm(self, speech: Mapping[str, Any]) -> None:
-        """Load and connect all that are not ready, in parallel. Raises the first ProviderError."""
+        """Load and connect all providers that are not ready, in parallel. Raises the first ProviderError."""
         _, stt, llm, tts = self._of(speech)
         results = await asyncio.gather(stt.warm(), llm.warm(), tts.warm(), return_exceptions=True)
         for failure in results:

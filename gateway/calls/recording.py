@@ -22,7 +22,7 @@ class RecordingOfCall(Protocol):
         """Before the answer. None: this call is not recorded."""
 
     async def close(self, *, heard: bool) -> None:
-        """Never raises. `heard`: the call was answered; without that the file goes."""
+        """Never raises. `heard`: the call was answered; otherwise the file is deleted."""
 
     def result(self) -> Recording | None:
         """After `close`, for the record."""
@@ -34,13 +34,13 @@ async def closed(recorder: WavRecorder) -> str:
         async with asyncio.timeout(_CLOSE_LIMIT_S):
             await recorder.close()
     except TimeoutError:
-        return "the recording was not complete when the call was over"
+        return "the recording was not complete when the call ended"
     return ""
 
 
 def as_recorded(recorder: WavRecorder, name: str, trouble: str, before_ms: int = 0) -> Recording:
     """A closed recording, for the record. `name`: its path in the folder of recordings. `trouble`: what `closed`
-    returned. `before_ms`: what the file had when the recorder took it over."""
+    returned. `before_ms`: its length when the recorder took it over."""
     duration_ms = round(recorder.duration_ms) + before_ms
     path = "" if recorder.error and not duration_ms else name
     return Recording(path=path, duration_ms=duration_ms, error=recorder.error or trouble)

@@ -40,12 +40,12 @@ class SessionPlan:
 
 
 def ended_by(reason: str) -> EndedBy:
-    """Whose end a session's reason is."""
+    """Who ended the session, from its reason."""
     return EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT
 
 
 class SessionConversation:
-    """Implements `Conversation`, but for the room: `join` and `_place` are for the kinds of it."""
+    """Implements `Conversation` except for the room: subclasses have `join` and `_place`."""
 
     def __init__(
         self,
@@ -83,11 +83,11 @@ class SessionConversation:
             async with asyncio.timeout(WARM_LIMIT_S):
                 await self._warm()
         except (ProviderError, TimeoutError) as error:
-            # The session has its own answer to a provider that stays away: the caller is not refused for it.
+            # The session handles a missing provider itself: no reason to refuse the caller.
             log.warning("provider_not_warm", error=str(error))
 
     def _cast(self, cast: Cast, session: AgentSession) -> None:
-        """Persona and session are there."""
+        """Persona and session exist now."""
         self._persona, self._made = cast.agent, session
 
     async def _warm(self) -> None:
@@ -98,11 +98,11 @@ class SessionConversation:
 
     @property
     def room(self) -> Room | None:
-        """Events of a further leg, if nothing else is known."""
+        """None: nowhere to join."""
         return None
 
     def _place(self) -> Participant:
-        """The agent's in the room."""
+        """The agent's place in the room."""
         raise NotImplementedError
 
     def _resumed(self) -> Sequence[ChatMessage] | None:
@@ -110,7 +110,7 @@ class SessionConversation:
         return None
 
     async def hold(self) -> ConversationOver:
-        """The session from its start to its last event, which a persona that hangs in `on_enter` does not delay."""
+        """Runs the session from its start to its last event, which a persona hanging in `on_enter` does not delay."""
         session, persona = self._made, self._persona
         assert session is not None and persona is not None, "prepare comes first"
         session.subscribe(self._on_event)
@@ -125,9 +125,9 @@ class SessionConversation:
                 closed.set_result(event)
 
         async def start() -> None:
-            # In one step with the start: only from here on the session is told when the leg ends.
+            # Without awaiting after the start: only from here on is the session told when the leg ends.
             self._session = session
-            # Keys that were pressed before: handed over once the session has begun, before its persona waits for any.
+            # Keys pressed earlier: handed over once the session has begun, before its persona waits for any.
             loop.call_soon(self._side.digits.flow_to, session.on_digit)
             verbs = AgentsVerbs(self._side, self._hangs_up)
             await session.start(agent=persona, room=self._place(), call=verbs, resumed=self._resumed())
@@ -152,10 +152,10 @@ class SessionConversation:
         self._side.hangs_up(ended_by(reason), reason or "hung up")
 
     async def apologize(self) -> None:
-        """Without a session nothing can be said."""
+        """Nothing can be said without a session."""
 
     def on_hold(self, held: bool) -> None:
-        """Also before the session begins: then it begins on hold."""
+        """May come before the session begins: then it begins on hold."""
         if self._made is not None:
             now = asyncio.get_running_loop().time()
             self._made.on_hold(now) if held else self._made.on_resume(now)
@@ -178,7 +178,7 @@ class SessionConversation:
             await self._session.aclose("error")
 
     async def close(self) -> None:
-        """The room is another's."""
+        """The room belongs to somebody else."""
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         return await call_summary(self._session, by_model=by_model) if self._session is not None else ("", "")
@@ -212,7 +212,7 @@ class LocalConversation(SessionConversation):
 
 class AgentsVerbs:
     """What the agent may do with its call; implements `CallVerbs` and `Dials`. `hangs_up(reason)` is called just
-    before: it is the agent who ends the call."""
+    before, as it is the agent who ends the call."""
 
     def __init__(self, side: CallSide, hangs_up: Callable[[str], None]) -> None:
         self._side = side

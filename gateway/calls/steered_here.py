@@ -45,7 +45,7 @@ class SteeredHere:
             raise VerbRefused("not_talking", str(error)) from None
 
     def press(self, digits: str) -> None:
-        """Sending digits takes time; the requester is told at once whether they can be sent."""
+        """Sending digits takes time; the requester learns at once whether they can be sent."""
         if not self._call.answered:
             raise VerbRefused("not_talking", "The call has not been answered yet.")
         self._spawn(self._sent(digits))

@@ -1,7 +1,7 @@
 """What may be done with a live call from outside: one Protocol for every kind of call and room.
 
-`Call` implements it for calls whose leg and room this process has; a job in a LiveKit room has an implementation of its
-own. `gateway.callworker.steered` reads commands of the API and calls it, whichever it is.
+`Call` implements it for calls whose leg and room this process has; a job in a LiveKit room has its own implementation.
+`gateway.callworker.steered` reads the API's commands and calls either.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = [
 
 
 class VerbRefused(Exception):
-    """Nothing has been done. `kind`: one word for programs; `text`: a sentence for people.
+    """Nothing was done. `kind`: one word for programs; `text`: a sentence for people.
 
     not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a transfer
     is in progress; on_hold: not while it is on hold; not_possible: this kind of call, room or agent cannot do it;
-    no_answer: the agent does not answer. Of dialling: no_trunk, closed_destination, invalid_target, no_slot, draining,
-    no_room, failed."""
+    no_answer: the agent does not answer. From dialling: no_trunk, closed_destination, invalid_target, no_slot,
+    draining, no_room, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
@@ -49,15 +49,15 @@ class ListenMode(StrEnum):
     """Who hears a supervisor. A supervisor hears everybody."""
 
     LISTEN = "listen"  # nobody
-    WHISPER = "whisper"  # the human who talks with the customer, and nobody without one
+    WHISPER = "whisper"  # the human who talks with the customer; nobody without one
     BARGE = "barge"  # the customer, and the human if there is one; not the agent
 
 
 @dataclass(frozen=True, slots=True)
 class TransferOrder:
-    """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: said by
-    the agent before. `refer`: whether the customer's side is asked by REFER to call the target itself; never for a
-    warm one. `afterwards`: when the target leaves a bridged call before the customer does."""
+    """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: the
+    agent says this first. `refer`: whether to ask the customer's side by REFER to call the target itself; never for a
+    warm transfer. `afterwards`: what happens when the target leaves a bridged call before the customer."""
 
     transfer_id: str
     to: str
@@ -108,8 +108,8 @@ class ListenOrder:
 
 
 class SteeredCall(Protocol):
-    """All raise VerbRefused, and return once it has begun; what becomes of it is in the call's events and record. Hold,
-    resume, mute and unmute change nothing where it is so already."""
+    """All raise VerbRefused, and return once it has begun; its outcome is in the call's events and record. Hold,
+    resume, mute and unmute do nothing if that is the state already."""
 
     def hang_up(self, reason: str, *, goodbye: bool) -> None:
         """`goodbye`: the agent says its farewell first, if there is one."""
@@ -124,7 +124,7 @@ class SteeredCall(Protocol):
         """Bring the customer to somebody else."""
 
     async def hold(self) -> None:
-        """The customer hears hold music; the agent neither hears nor speaks, and no time runs for it."""
+        """The customer hears hold music; the agent neither hears nor speaks, and its time limits pause."""
 
     async def resume(self) -> None: ...
 
@@ -133,4 +133,4 @@ class SteeredCall(Protocol):
     async def unmute(self, voice: Voice) -> None: ...
 
     async def listen(self, order: ListenOrder) -> str:
-        """Call a supervisor in; the leg's id. For one who is being called or listens already: its mode."""
+        """Call in a supervisor; returns the leg's id. For one already called or listening: changes the mode."""

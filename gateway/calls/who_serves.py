@@ -1,4 +1,4 @@
-"""Which providers take over where the first of the settings cannot serve, reported at the start. Pure."""
+"""Which providers take over if the first one in the settings cannot serve, reported at the start. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _DOES = {"stt": "hears", "tts": "speaks"}
 
 
 def who_serves(speech: SpeechSettings, failed: Collection[str], personas: Iterable[type[Agent]]) -> Iterator[str]:
-    """A line for each provider that could not be loaded (`failed`), and for each language of a persona that the first
-    one does not know."""
+    """A line for each provider that could not be loaded (`failed`), and for each persona's language that the first one
+    does not support."""
     for part, names in (("stt", speech.stt), ("llm", speech.llm), ("tts", speech.tts)):
         there = [name for name in names if name not in failed]
         if not there:

@@ -1,4 +1,4 @@
-"""PostgreSQL's address for SQLAlchemy, and its errors for people."""
+"""PostgreSQL's address for SQLAlchemy, and its errors in plain words."""
 
 from __future__ import annotations
 

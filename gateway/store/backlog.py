@@ -28,8 +28,8 @@ _OF_LEGS = (LegOpened, LegMoved, LegClosed, TransferBegan, TransferEnded)
 
 
 class Backlog:
-    """Places are events; a message without events takes one. `bound` holds for events; half as many beginnings and
-    ends of calls, as many of legs and transfers, and a quarter as many refused attempts, may wait in addition. Calls
+    """Each event takes a place; a message without events takes one. `bound` limits events; in addition half as many
+    beginnings and ends of calls, as many of legs and transfers, and a quarter as many refused attempts may wait. Calls
     are written before refusals."""
 
     def __init__(self, bound: int) -> None:
@@ -86,7 +86,7 @@ class Backlog:
             self._count(message, 1)
 
     def _with_room(self, message: RecordMessage) -> RecordMessage | None:
-        """The message, or what of it there is room for."""
+        """The message, or the part of it that there is room for."""
         if isinstance(message, CallRecord):
             if len(self._refusals) < self._refusals_bound:
                 return message

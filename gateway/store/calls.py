@@ -1,4 +1,5 @@
-"""`CallStore`: the call records of one database. Every method is a coroutine; the database's threads work.
+"""`CallStore`: the call records of one database. Every method is a coroutine; the work is done in the database's
+threads.
 
 Exactly one record per attempt, despite duplicate and late messages:
 
@@ -63,13 +64,13 @@ class CallStore:
         busy_timeout_s: float = 5.0,
         migrate_apart: bool = False,
     ) -> Self:
-        """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), made and migrated if need be, or
+        """Open `sqlite:///relative/path.db` (or `sqlite:////absolute`), created and migrated if necessary, or
         `postgresql://user@host/database`.
 
-        With PostgreSQL `gateway_id` says whose calls are written; `exclusive` is for the gateway, and for who works
-        for it in another `role`: there can be only one. `migrate_apart`: see `bring_up_to_date`. Raises SchemaTooNew,
-        StoreDamaged, StoreInUse, StoreError for another kind of URL or the database of something else,
-        StoreUnavailable when it cannot be opened.
+        With PostgreSQL `gateway_id` says whose calls are written; `exclusive` is for the gateway and its helpers, each
+        in another `role`: only one process may hold each. `migrate_apart`: see `bring_up_to_date`. Raises SchemaTooNew,
+        StoreDamaged, StoreInUse, StoreError for another kind of URL or the database of something else, StoreUnavailable
+        if it cannot be opened.
         """
         parsed = make_url(url)
         backend: Backend
@@ -107,7 +108,7 @@ class CallStore:
         return StoredAttempts(self._database)
 
     async def close(self) -> None:
-        """Idempotent. Waits for a write that is under way."""
+        """Idempotent. Waits for a write in progress."""
         await self._database.close()
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
@@ -122,10 +123,8 @@ class CallStore:
 
     async def apply(self, messages: Sequence[RecordMessage], *, again: bool = False) -> None:
         """Store `messages` in order, in one transaction: all of them or none. `again`: some of them may have been
-        stored before; events that are there already are left out.
-
-        Raises StoreUnavailable when the same may work later, ValueError or another error for a message that cannot be
-        stored at all.
+        stored before; existing events are left out. Raises StoreUnavailable if a retry may work, ValueError or another
+        error for a message that cannot be stored at all.
         """
         kept = tuple(messages)  # the caller's list may change if the caller is cancelled
 
@@ -147,11 +146,10 @@ class CallStore:
         return await self._database.read(found)
 
     async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
-        """At start-up: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
-        sign of life (last event, answer or start), as it is unknown how long the call lasted after that. Legs and
-        transfers that were left open end with their calls.
-
-        Other gateways and LiveKit agent workers may share the store, and each ends its own only."""
+        """At startup: end what a previous process left open, as `gateway_lost`; return how many. The end is the last
+        sign of life (last event, answer or start), as it is unknown how long the call lasted after that. Open legs and
+        transfers end with their calls. Other gateways and LiveKit agent workers may share the store; each ends only its
+        own."""
 
         def end(connection: Connection) -> int:
             transaction = Transaction(connection)
@@ -182,15 +180,15 @@ class CallStore:
         return await self._database.write(lambda connection: redact_rows(connection, call_id, digits_only=digits_only))
 
     async def compact(self) -> None:
-        """Leave nothing in the file that was deleted or redacted. Other writers wait. Raises StoreUnavailable."""
+        """Remove all traces of deleted and redacted data from the file. Other writers wait. Raises StoreUnavailable."""
         await self._database.compact()
 
     async def old_calls(self, selection: Selection, what: Kept, after: Place | None, limit: int) -> list[OldCall]:
-        """Calls that still have `what`, oldest first; `after`: the place of the last one before."""
+        """Calls that still have `what`, oldest first; `after`: the place of the previous one."""
         return await self._database.read(lambda connection: find_old(connection, selection, what, after, limit))
 
     async def forget(self, what: Kept, call_ids: Sequence[str]) -> None:
-        """Take it out of the tables. Files of recordings are the caller's."""
+        """Remove it from the tables. The caller removes recordings' files."""
         now = datetime.now(UTC)
         await self._database.write(lambda connection: forget(connection, what, call_ids, now))
 
@@ -213,7 +211,7 @@ class CallStore:
         return await self._database.read(listed)
 
     async def find(self, selection: Selection, after: Place | None, limit: int) -> list[str]:
-        """Ids of calls that are over, oldest first; `after`: the place of the last one before."""
+        """Ids of ended calls, oldest first; `after`: the place of the previous one."""
         return await self._database.read(lambda connection: find_calls(connection, selection, after, limit))
 
     async def get_record(self, call_id: str) -> CallRecord | None:

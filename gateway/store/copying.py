@@ -20,7 +20,7 @@ CopiedCall = Mapping[str, Sequence[Row]]  # a table's name -> rows of one call
 
 
 def read_calls(connection: Connection, after: Place | None, limit: int) -> list[CopiedCall]:
-    """Oldest first; `after`: the place of the last one before."""
+    """Oldest first; `after`: the place of the previous one."""
     query = select(calls).order_by(calls.c.started_at, calls.c.call_id).limit(limit)
     if after is not None:
         query = query.where(tuple_(calls.c.started_at, calls.c.call_id) > tuple_(*after))
@@ -28,7 +28,7 @@ def read_calls(connection: Connection, after: Place | None, limit: int) -> list[
 
 
 def add_calls(connection: Connection, found: Sequence[CopiedCall], gateway_id: str) -> int:
-    """How many were new. `gateway_id`: whose they are from now on."""
+    """Returns how many were new. `gateway_id`: the calls' owner from now on."""
     ids = [call["calls"][0]["call_id"] for call in found]
     known = set(connection.execute(select(calls.c.call_id).where(calls.c.call_id.in_(ids))).scalars())
     new = [call for call in found if call["calls"][0]["call_id"] not in known]

@@ -1,4 +1,4 @@
-"""The database, and the threads that work with it in place of the loop.
+"""The database, and the threads that do its work off the loop.
 
 SQLAlchemy's asyncio extension would compile statements on the loop, and load `sqlalchemy.orm`: 6 MiB per process.
 """
@@ -24,12 +24,12 @@ Result = TypeVar("Result")
 
 _READERS = 2
 _SWITCH_INTERVAL_S = 0.0005
-_CLOSE_LIMIT_S = 3.0  # from the end to the breaking off of what still waits for the database
+_CLOSE_LIMIT_S = 3.0  # at the end: then threads still waiting for the database are interrupted
 
 
 def shorten_thread_turns() -> None:
-    """For a program with a loop and a store, once, at its start: the loop gets the interpreter back from the store's
-    threads within half a millisecond."""
+    """Called once at the start of a program with a loop and a store: the loop then gets the interpreter back from the
+    store's threads within half a millisecond."""
     sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
 
 
@@ -48,29 +48,29 @@ class Backend(Protocol):
 
     @property
     def patience_s(self) -> float | None:
-        """A transaction that takes longer is broken off; None: the database never leaves us waiting."""
+        """A transaction that takes longer is aborted; None: the database never makes us wait."""
 
     def prepare(self, *, migrate_apart: bool) -> None:
-        """Bring the schema up to date, and prove that the database can be used."""
+        """Bring the schema up to date, and verify that the database can be used."""
 
     def in_words(self, error: BaseException) -> str:
         """The driver's message on one line, with a remedy."""
 
     def check(self) -> None:
-        """Before each write. Raises OSError when it would be lost."""
+        """Called before each write. Raises OSError if it would be lost."""
 
     def trouble_of(self, error: Exception) -> str | None:
-        """The error if it is a problem of the store, so that a retry may work; None if it is one of the request: a row
+        """The error if it is a problem of the store, so that a retry may work; None if the request is at fault: a row
         that breaks a rule, a value that no column takes."""
 
     def doubts(self, error: Exception) -> bool:
-        """Whether connections must be reopened after it."""
+        """Whether connections must be reopened after this error."""
 
     def compact(self) -> None:
-        """Leave nothing that was deleted. Raises StoreUnavailable."""
+        """Remove all traces of deleted data. Raises StoreUnavailable."""
 
     def break_off(self) -> None:
-        """Make threads fail that wait for the database. From any thread."""
+        """Make threads that wait for the database fail. From any thread."""
 
     def dispose(self) -> None: ...
 
@@ -92,7 +92,7 @@ class Database:
         return self._backend.engine
 
     async def start(self, *, migrate_apart: bool) -> None:
-        """Before all else. Raises what `Backend.prepare` raises, with the database closed."""
+        """Call this first. Raises what `Backend.prepare` raises, with the database closed."""
         try:
             await self._run(self._writer, partial(self._backend.prepare, migrate_apart=migrate_apart))
         except BaseException:
@@ -100,8 +100,8 @@ class Database:
             raise
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """`work` as one transaction, after those asked for before: rolled back when it raises, or when the caller is
-        cancelled before it is through. Raises StoreUnavailable when the same may work later, and what `work` raises.
+        """`work` as one transaction, after those requested earlier; rolled back if it raises, or if the caller is
+        cancelled before it is done. Raises StoreUnavailable if a retry may work, and what `work` raises.
         """
         given_up = threading.Event()
 
@@ -125,7 +125,7 @@ class Database:
             raise StoreUnavailable(f"the store cannot be written: {trouble}") from error
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """`work` sees the database as it is when it first looks. Raises StoreUnavailable, and what `work` raises."""
+        """`work` sees the database as of its first query. Raises StoreUnavailable, and what `work` raises."""
 
         def transaction() -> Result:
             with self._backend.engine.connect() as connection:
@@ -154,7 +154,7 @@ class Database:
             raise StoreUnavailable(f"the store cannot be rewritten: {' '.join(str(error).split())}") from error
 
     async def close(self) -> None:
-        """Idempotent. Waits for the work that has been asked for, within the backend's patience."""
+        """Idempotent. Waits for requested work, within the backend's patience."""
         self._closed = True
         await asyncio.to_thread(self._shut_down)
 

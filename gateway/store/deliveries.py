@@ -1,7 +1,7 @@
-"""Deliveries to webhooks that have not arrived yet. They are in the store so that a restart loses none.
+"""Pending deliveries to webhooks. They are in the store so that a restart loses none.
 
-A delivery is claimed by moving its time ahead (a lease): a gateway that dies leaves it for the next one that looks,
-and two gateways on one database never post the same one at once.
+A delivery is claimed by postponing it (a lease): if the gateway dies, the next one to look finds it, and two gateways
+on one database never post the same one at once.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class DeliveryQueue(Protocol):
         """When the next one of these endpoints is due; None: nothing waits for them."""
 
     async def waiting(self) -> Mapping[str, int]:
-        """Deliveries that wait, by endpoint; also for endpoints that are no longer in the settings."""
+        """Waiting deliveries by endpoint, including endpoints no longer in the settings."""
 
 
 class StoredDeliveries:

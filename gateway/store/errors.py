@@ -1,4 +1,4 @@
-"""What goes wrong with the store, as types."""
+"""The store's errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["BadCursor", "SchemaTooNew", "StoreDamaged", "StoreError", "StoreInUs
 
 
 class StoreError(Exception):
-    """The store cannot be opened or used as it was asked to be."""
+    """The store cannot be opened or used as requested."""
 
 
 class StoreInUse(StoreError):
@@ -32,13 +32,13 @@ class StoreDamaged(StoreError):
 
     def __init__(self, path: Path, cause: str) -> None:
         super().__init__(
-            f"the store {path} is damaged, or no database: {cause}. It is left as it is: "
+            f"the store {path} is damaged, or not a database: {cause}. It is left unchanged: "
             f"restore a backup, or move it away ({path.name}-wal and {path.name}-shm too) and start with a new one"
         )
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be written or read just now: locked, disk full, I/O error. The same may work later."""
+    """The database cannot be written or read now: locked, disk full, I/O error. A retry may work."""
 
 
 class BadCursor(StoreError, ValueError):

@@ -19,9 +19,9 @@ KEPT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A request under a key of its sender's. `owner`: its sender (an API key's ID). `fingerprint`: of the request.
-    `reference`: what it is about to create (a call's ID), so it can be found even if no answer was sent.
-    `status` None: it has not been answered."""
+    """A request with its sender's key. `owner`: the sender (an API key's ID). `fingerprint`: of the request.
+    `reference`: what it is about to create (a call's ID), so it can be found even if no answer was sent. `status` None:
+    it has not been answered."""
 
     owner: str
     key: str
@@ -37,13 +37,13 @@ class Attempts(Protocol):
     """All may raise StoreUnavailable."""
 
     async def begin(self, attempt: Attempt) -> Attempt | None:
-        """None if it is the first with its key within 24 h; otherwise the first one."""
+        """None if it is the first with its key within 24 h; otherwise returns the first."""
 
     async def answered(self, attempt: Attempt) -> None:
         """Keep its `status`, `location` and `body`."""
 
     async def forget(self, attempt: Attempt) -> None:
-        """It came to nothing, and may be tried again under its key."""
+        """It failed without effect, and may be tried again with the same key."""
 
 
 class StoredAttempts:
@@ -65,7 +65,7 @@ class StoredAttempts:
 
         def write(connection: Connection) -> Attempt | None:
             connection.execute(delete(idempotency).where(idempotency.c.created_at < attempt.created_at - KEPT))
-            # Two at once: the database lets one of them in, and the other finds it.
+            # Two at once: the database accepts one of them, and the other finds it.
             new = insert_into(connection, idempotency).values(row).on_conflict_do_nothing()
             if connection.execute(new.execution_options(preserve_rowcount=True)).rowcount:
                 return None

@@ -41,7 +41,7 @@ class StoredKeys:
         return await self._database.read(read)
 
     async def revoke(self, key_id: str, now: datetime) -> bool:
-        """False when there is no such key, or it was revoked before."""
+        """False if there is no such key, or it was revoked already."""
 
         def write(connection: Connection) -> bool:
             this = (api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
@@ -51,7 +51,7 @@ class StoredKeys:
 
 
 def _key(row: Row[Any]) -> ApiKey:
-    known = {scope.value for scope in Scope}  # a scope of a newer version opens nothing here
+    known = {scope.value for scope in Scope}  # a newer version's scope permits nothing here
     return ApiKey(
         key_id=row.key_id,
         name=row.name,

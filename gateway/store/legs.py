@@ -1,4 +1,4 @@
-"""Legs and transfers: what their messages do to the tables, and their rows as records.
+"""Legs and transfers: how their messages change the tables, and their rows as records.
 
 As with calls, first facts win: duplicates add only missing values, and an end is written once.
 """
@@ -111,7 +111,7 @@ def close_leg(connection: Connection, closed: LegClosed) -> None:
 
 
 def end_later(connection: Connection, call_id: str, ended_at: datetime) -> None:
-    """A later sign of life of a call whose gateway died: its customer's leg lasted as long."""
+    """A later sign of life of a call whose gateway died: its customer's leg lasted at least until then."""
     lost = (legs.c.leg_id == leg_id_of(call_id), legs.c.outcome == Outcome.GATEWAY_LOST)
     connection.execute(update(legs).where(*lost).values(ended_at=ended_at))
 
@@ -136,7 +136,7 @@ def end_transfer(connection: Connection, ended: TransferEnded) -> None:
 
 
 def end_left_open(connection: Connection, closed: CallClosed) -> None:
-    """A call that was lost takes its legs and transfers with it."""
+    """A lost call's legs and transfers end with it."""
     come = _lost(closed.outcome, closed.ended_at, closed.end_reason)
     open_legs = (legs.c.call_id == closed.call_id, legs.c.outcome.is_(None))
     connection.execute(update(legs).where(*open_legs).values(come[0]))
@@ -151,8 +151,8 @@ def lose(connection: Connection, lost: WorkerLost) -> None:
 
 
 def end_of_ended_calls(connection: Connection, of_calls: Any, reason: str) -> None:
-    """At start-up: legs and transfers whose end a lost process never told, though their call has one. They end with it.
-    `of_calls`: a condition on `calls`."""
+    """At startup: legs and transfers whose end a lost process never reported, though their call has ended. They end
+    with it. `of_calls`: a condition on `calls`."""
     for table in (legs, transfers):
         query = (
             select(calls.c.call_id, calls.c.ended_at)

@@ -1,4 +1,4 @@
-"""One gateway a store: a second one would take the first one's live calls for lost, and close their records."""
+"""One gateway per store: a second one would take the first one's live calls for lost and close their records."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["StoreLock"]
 
 
 class StoreLock:
-    """Held until `release`, or until the process ends, however it ends. Children that are started don't inherit it.
+    """Held until `release`, or until the process ends, however it ends. Child processes do not inherit it.
 
-    The lock is on the database file itself, whatever name (a link, another mount) it was reached by: with flock,
-    which SQLite's own locks do not see. To close a file that SQLite has open in this process would take SQLite's locks
-    away (POSIX): so release it after the store has been closed.
+    The lock is on the database file itself, whatever path (a link, another mount) it was opened by; flock does not
+    interfere with SQLite's own locks. Closing a file that SQLite has open in this process would release SQLite's locks
+    (POSIX), so release this one after closing the store.
     """
 
     def __init__(self, fds: list[int]) -> None:
@@ -26,8 +26,8 @@ class StoreLock:
 
     @classmethod
     def take(cls, store: Path) -> Self:
-        """Makes an empty database file where there is none. Raises StoreInUse, or StoreError when there can be no such
-        file."""
+        """Creates an empty database file if there is none. Raises StoreInUse, or StoreError if the file cannot be
+        created."""
         lock = cls.beside(store)  # held by earlier versions
         try:
             lock._fds.append(_locked(store, store))
@@ -46,7 +46,7 @@ class StoreLock:
         return cls([_locked(real.with_name(name), store)])
 
     def release(self) -> None:
-        """Idempotent. The files stay: to remove them would let two others hold them at once."""
+        """Idempotent. The files stay: removing them would let two others hold them at once."""
         fds, self._fds = self._fds, []
         for fd in fds:
             os.close(fd)

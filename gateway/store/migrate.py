@@ -1,7 +1,7 @@
 """Bring a database to the newest schema. Blocking: run it in a thread.
 
 As `python -m gateway.store.migrate URL`, with PostgreSQL's password on its standard input, it exits with 3 and prints
-both revisions when the database is newer than this program.
+both revisions if the database is newer than this program.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def upgrade(url: str, password: str = "") -> str:
-    """Apply missing migrations in one transaction; return the schema's revision. Idempotent, and safe when two
-    processes do it at once: the second waits. `url`: `sqlite:///…` or `postgresql://…`, the latter with `password`.
+    """Apply missing migrations in one transaction; return the schema's revision. Idempotent, and safe if two processes
+    do it at once: the second waits. `url`: `sqlite:///…` or `postgresql://…`, the latter with `password`.
 
-    Raises SchemaTooNew when the database has a revision that is not known here; the database is left as it was.
+    Raises SchemaTooNew if the database's revision is not known here, and leaves it unchanged.
     """
     engine = _sqlite(url) if url.startswith("sqlite:") else _postgresql(url, password)
     config = Config()  # no alembic.ini: the scripts are package data

@@ -21,8 +21,8 @@ async def open_store(
     migrate_apart: bool = False,
     busy_timeout_s: float = 5.0,
 ) -> CallStore:
-    """`owner`: for the gateway itself, alone under its id; `role`: for one that shares the id with it, and is alone in
-    that role. Raises as `CallStore.open`, and StoreError when the password is not where the settings say."""
+    """`owner`: for the gateway itself, the only one with its id; `role`: for a program that shares the id, the only one
+    in that role. Raises what `CallStore.open` raises, and StoreError if the password cannot be read."""
     from gateway.config.fields import SecretMissing
 
     try:

@@ -1,6 +1,5 @@
-"""A PostgreSQL database that gateways share, each under its own id.
-
-Needs sessions of its own: a pooler in between may pool sessions, but not transactions.
+"""A PostgreSQL database that gateways share, each with its own id. Needs its own sessions: a pooler in between may pool
+sessions, but not transactions.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["PostgresDatabase"]
 
 READERS = 2
 _CONNECT_S = 5
-# A silently lost peer is noticed within about 15 s, by us and by the server, which then frees our lock.
+# A silently lost peer is noticed within about 15 s, by us and by the server, which then releases our lock.
 _KEEPALIVE: dict[str, int] = {
     "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000,
 }  # fmt: skip
@@ -45,8 +44,8 @@ class PostgresDatabase:
     patience_s = 30.0
 
     def __init__(self, url: str, *, password: str = "", owner: str = "", role: str = "") -> None:
-        """Opens nothing yet. `owner`: the gateway whose calls are written; empty for commands, which share the
-        database with gateways. `role`: of one that shares the owner's id. Raises StoreError without psycopg."""
+        """Opens nothing yet. `owner`: the gateway whose calls are written; empty for commands, which share the database
+        with gateways. `role`: of a program that shares the owner's id. Raises StoreError without psycopg."""
         if find_spec("psycopg") is None:
             raise StoreError("the store is PostgreSQL, which needs psycopg: pip install 'trunkline[postgres]'")
         plain = make_url(url)
@@ -103,7 +102,7 @@ class PostgresDatabase:
     def break_off(self) -> None:
         """Wakes threads that wait for a server that does not answer; their work fails."""
         for session in list(self._open.values()):
-            # The socket is libpq's, and not ours to close; to shut down a duplicate ends the wait all the same.
+            # The socket is libpq's, not ours to close; shutting down a duplicate ends the wait as well.
             with (
                 suppress(OSError, Exception),
                 socket.fromfd(session.fileno(), socket.AF_INET, socket.SOCK_STREAM) as duplicate,
@@ -124,7 +123,7 @@ class PostgresDatabase:
             pool_pre_ping=bool(readers),  # the writer tries again anyway
             isolation_level="REPEATABLE READ" if readers else "READ COMMITTED",  # a read sees one state of the database
             query_cache_size=32,
-            hide_parameters=True,  # errors are logged; what callers say is not
+            hide_parameters=True,  # errors are logged, callers' words are not
             json_serializer=json_text,
         )
 
@@ -159,7 +158,7 @@ def _locked(session: Any, name: str) -> bool:
 
 
 def _without_details(context: ExceptionContext) -> None:
-    """PostgreSQL's DETAIL repeats the row, with what callers said."""
+    """PostgreSQL's DETAIL repeats the row, including callers' words."""
     original = context.original_exception
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
     if primary is None:

@@ -1,4 +1,4 @@
-"""Which schema a PostgreSQL database has, told without loading the migrations."""
+"""Which schema a PostgreSQL database has, without loading the migrations."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MIGRATION_LIMIT_S = 600
 
 
 def bring_up_to_date(engine: Engine, url: str, password: str, name: str, *, apart: bool) -> None:
-    """Make or migrate the tables if need be. `apart`: see `gateway.store.revision`. Raises SchemaTooNew, StoreError,
-    StoreUnavailable, sqlalchemy's errors."""
+    """Create or migrate the tables if necessary. `apart`: see `gateway.store.revision`. Raises SchemaTooNew,
+    StoreError, StoreUnavailable, sqlalchemy's errors."""
     with engine.connect() as connection:
         found = _revision(connection, name)
     if found == NEWEST:
@@ -44,13 +44,13 @@ def bring_up_to_date(engine: Engine, url: str, password: str, name: str, *, apar
 
 
 def _revision(connection: Connection, name: str) -> str | None:
-    """None for a database without tables of ours."""
+    """None for a database without our tables."""
     version = int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
     if version < _OLDEST_SERVER:
         raise StoreError(f"{name} is PostgreSQL {version}; Trunkline needs {_OLDEST_SERVER} or newer")
     encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
-        raise StoreError(f"{name} has the encoding {encoding}: make a database with UTF8")
+        raise StoreError(f"{name} has the encoding {encoding}: create a database with UTF8")
     if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is not None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     foreign = connection.execute(text("SELECT to_regclass('calls')")).scalar()

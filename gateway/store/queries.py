@@ -58,7 +58,7 @@ class CallPage:
 
 
 def select_calls(filters: CallFilters, limit: int, cursor: str | None) -> Select[Any]:
-    """Newest first; one row more than `limit`, which says whether there is a next page. Raises BadCursor."""
+    """Newest first; one row more than `limit`, to know whether there is a next page. Raises BadCursor."""
     query = select(calls).order_by(calls.c.started_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
     for column in ("called", "caller", "outcome", "persona"):
         wanted = getattr(filters, column)
@@ -89,7 +89,7 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         at = datetime.fromisoformat(started_at)
         at = at.astimezone(UTC) if at.tzinfo is not None else at  # OverflowError at the ends of the calendar
         if at.tzinfo is None or not isinstance(call_id, str):
-            raise ValueError("not a place in the list")
+            raise ValueError("invalid place in the list")
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadCursor("invalid cursor") from error
     return at, call_id
@@ -105,7 +105,7 @@ def detail_of(row: Mapping[Any, Any], **parts: Sequence[Any]) -> CallDetail:
 
 
 def validated(model: TypeAdapter[Record], fields: dict[str, Any]) -> Record:
-    """A JSON column that another version wrote in another form is left out: one old call must not break a list."""
+    """A JSON column written in another version's format is left out: one old call must not break a list."""
     try:
         return model.validate_python(fields)
     except ValidationError as error:
@@ -116,7 +116,7 @@ def validated(model: TypeAdapter[Record], fields: dict[str, Any]) -> Record:
 
 
 def turn_from_json(text: str) -> Turn:
-    """Raises ValueError for a turn that another version wrote in another form."""
+    """Raises ValueError for a turn in another version's format."""
     return _turn.validate_json(text)
 
 

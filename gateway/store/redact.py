@@ -1,4 +1,4 @@
-"""Redaction in the database: rows are rewritten, and the file so that nothing of the old ones is left in it."""
+"""Redaction in the database: rows are rewritten, and the file is compacted so that no trace of the old ones is left."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class NoSuchCall(LookupError):
 
 
 class CallGoesOn(Exception):
-    """Only ended calls can be redacted: later messages would not be."""
+    """Only ended calls can be redacted: later messages would escape it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedactedCall:
-    """`events`: how many were changed. `recording`: as the record named it, "" for none. `spans`: what of it is to be
-    made silent, milliseconds; None: all."""
+    """`events`: how many were changed. `recording`: its path in the record, "" for none. `spans`: the parts to silence,
+    in milliseconds; None: all."""
 
     events: int
     recording: str
@@ -62,13 +62,13 @@ def redact_rows(connection: Connection, call_id: str, *, digits_only: bool) -> R
         columns["recording"] = {**row["recording"], "path": "", "error": "redacted"}
     connection.execute(update(calls).where(calls.c.call_id == call_id).values(columns))
     _redact_legs(connection, call_id, digits_only=digits_only)
-    waiting = deliveries.c.body.contains(f'"{call_id}"', autoescape=True)  # events for webhooks hold words too
+    waiting = deliveries.c.body.contains(f'"{call_id}"', autoescape=True)  # webhook events contain words, too
     connection.execute(delete(deliveries).where(waiting))
     return RedactedCall(changed, recording, spans_of(before, after) if digits_only else None)
 
 
 def _redact_legs(connection: Connection, call_id: str, *, digits_only: bool) -> None:
-    """Why legs and transfers ended, in whose words ever. Numbers stay, as the call's do."""
+    """Clear why legs and transfers ended, as the reasons may contain words. Numbers stay, as the call's do."""
     for leg in connection.execute(select(legs.c.leg_id, legs.c.end_reason).where(legs.c.call_id == call_id)).all():
         reason = text_digits_masked(leg.end_reason)
         connection.execute(update(legs).where(legs.c.leg_id == leg.leg_id).values(end_reason=reason))
@@ -81,7 +81,7 @@ def _redact_legs(connection: Connection, call_id: str, *, digits_only: bool) -> 
 
 
 def _note(connection: Connection, call_id: str, last: Mapping[str, Any], what: str) -> None:
-    """The record says that it was redacted."""
+    """Note in the record that it was redacted."""
     event = {"type": "redacted", "at": last.get("at", 0.0), "t_ms": last.get("t_ms"), "what": what}
     row = {"call_id": call_id, "t_ms": event["t_ms"], "type": "redacted", "event": json.dumps(event)}
     connection.execute(insert(events).values(row))

@@ -15,7 +15,7 @@ from gateway.store.values import json_text
 
 __all__ = ["Kept", "OldCall", "Place", "Selection", "find_calls", "find_old", "forget"]
 
-PRUNED = "pruned"  # the type of the event that says so
+PRUNED = "pruned"  # the type of the event that records it
 Place = tuple[datetime, str]  # of a call in the order of time: started_at, call_id
 
 
@@ -29,7 +29,7 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Ended calls, `since` <= started_at < `until`. `dialplan`: only those that a rule of this file took.
+    """Ended calls, `since` <= started_at < `until`. `dialplan`: only those answered by a rule of this file.
     `gateway_id`: only those of this gateway; empty: all."""
 
     since: datetime | None = None
@@ -65,7 +65,7 @@ class OldCall:
 
 
 def find_calls(connection: Connection, selection: Selection, after: Place | None, limit: int) -> list[str]:
-    """Ids, oldest first. `after`: where the ones before left off."""
+    """Ids, oldest first. `after`: the place of the last one so far."""
     query = _in_order(select(calls.c.call_id).where(*selection.conditions()), after, limit)
     return list(connection.execute(query).scalars())
 

@@ -1,4 +1,4 @@
-"""Which schema a database has, told without loading the migrations."""
+"""Which schema a database has, without loading the migrations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.store.errors import SchemaTooNew, StoreDamaged, StoreError, StoreUn
 __all__ = ["NEWEST", "bring_up_to_date"]
 
 _CHECKED_BYTES = 128 << 20  # a larger file is not fully checked at each start: that takes a second, or minutes
-NEWEST = "0007"  # a test holds it to the last migration
+NEWEST = "0007"  # a test compares it with the last migration
 
 
 def bring_up_to_date(path: Path, *, apart: bool) -> None:
-    """Make or migrate the database if need be, once it has been found whole. Blocking: run it in a thread.
+    """Create or migrate the database if necessary, after checking its integrity. Blocking: run it in a thread.
 
-    `apart`: in a process of its own, so that what migrations load (some 15 MiB) does not stay with a gateway that runs
-    for months. Raises SchemaTooNew, StoreDamaged, StoreError for the database of something else, StoreUnavailable,
+    `apart`: in a process of its own, so that the 15 MiB that migrations load do not stay in a gateway that runs for
+    months. Raises SchemaTooNew, StoreDamaged, StoreError for the database of something else, StoreUnavailable,
     sqlite3.Error.
     """
     if path.exists() and _revision_of_whole(path) == NEWEST:
@@ -60,7 +60,7 @@ def _revision_of_whole(path: Path) -> str | None:
             if tables and "alembic_version" not in tables:
                 raise StoreError(f"{path} is the database of something else: it has the table {min(tables)!r}")
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables else None
-    except sqlite3.OperationalError:  # locked, no permission: it may work later
+    except sqlite3.OperationalError:  # locked, no permission: a retry may work
         raise
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(path, str(error)) from error

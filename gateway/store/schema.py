@@ -1,4 +1,4 @@
-"""The tables. A change here needs a migration in `migrations/versions`; a test holds the two together."""
+"""The tables. A change here needs a migration in `migrations/versions`; a test compares the two."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ turns = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", _Counter, primary_key=True),  # the order in which they came
+    Column("id", _Counter, primary_key=True),  # in order of arrival
     Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
     Column("t_ms", Float),
     Column("type", String(64), nullable=False),
@@ -118,7 +118,7 @@ events = Table(
     Index(None, "call_id", "id"),
 )
 
-# The same holds in PostgreSQL by the migration; saying so here would load its dialect (3 MiB) in every process.
+# In PostgreSQL the migration does the same; declaring it here would load its dialect (3 MiB) in every process.
 _OPEN = text("outcome IS NULL")
 
 legs = Table(
@@ -155,7 +155,7 @@ transfers = Table(
     Column("call_id", _CallId, ForeignKey("calls.call_id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("target", String(256), nullable=False),
-    Column("leg_id", _PartId),  # no foreign key: the leg's own message may come later
+    Column("leg_id", _PartId),  # no foreign key: the leg's own message may arrive later
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("outcome", String(16)),  # NULL while the transfer is in progress
@@ -165,7 +165,7 @@ transfers = Table(
     Index("ix_transfers_open", "call_id", sqlite_where=_OPEN),
 )
 
-deliveries = Table(  # to webhooks, until they have arrived (gateway.store.deliveries)
+deliveries = Table(  # to webhooks, until accepted (gateway.store.deliveries)
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -174,7 +174,7 @@ deliveries = Table(  # to webhooks, until they have arrived (gateway.store.deliv
     Column("type", String(64), nullable=False),
     Column("body", Text, nullable=False),  # JSON text
     Column("created", Float(53), nullable=False),  # Unix seconds
-    Column("due", Float(53), nullable=False),  # Unix seconds; ahead while somebody has claimed it
+    Column("due", Float(53), nullable=False),  # Unix seconds; in the future while claimed
     Column("attempts", Integer, nullable=False),
     Column("error", Text, nullable=False),  # of the last attempt
     Index(None, "event_id"),
@@ -186,7 +186,7 @@ api_keys = Table(  # those of `trunkline keys` (gateway.store.keys)
     metadata,
     Column("key_id", String(64), primary_key=True),
     Column("name", String(128), nullable=False),
-    Column("scopes", Text, nullable=False),  # with spaces between them
+    Column("scopes", Text, nullable=False),  # separated by spaces
     Column("digest", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),

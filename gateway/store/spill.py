@@ -1,8 +1,8 @@
-"""Files next to the store for messages it cannot take: records survive the end, or kill -9, of their gateway.
+"""Files next to the store for messages it cannot take: records survive the end of their gateway, even by kill -9.
 
 `<store>.waiting.jsonl`: messages that wait while the store fails; the next start writes them into it.
-`<store>.unstorable.jsonl`: messages that the store refused though it works; each start tries them again.
-Each line is a record message as JSON. Blocking: work with it in a thread.
+`<store>.unstorable.jsonl`: messages that a working store refused; each start tries them again. Each line is a record
+message as JSON. Blocking: work with it in a thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Spill:
         self.unstorable = real.with_name(f"{name}.unstorable.jsonl")
 
     def append(self, path: Path, lines: Iterable[str]) -> None:
-        """On the disk when this returns."""
+        """It is on disk when this returns."""
         text = "".join(f"{line}\n" for line in lines)
         if not text:
             return
@@ -46,7 +46,7 @@ class Spill:
             os.close(fd)
 
     def replace(self, path: Path, lines: Iterable[str]) -> None:
-        """In one step; without lines the file goes."""
+        """Replace the file atomically; without lines it is deleted."""
         kept = list(lines)
         if not kept:
             path.unlink(missing_ok=True)
@@ -57,12 +57,12 @@ class Spill:
         new.replace(path)
 
     def mentions(self, call_id: str) -> bool:
-        """Whether something of this call waits, or was set aside."""
+        """Whether any message of this call waits or was set aside."""
         messages = [*self.read(self.waiting), *self.read(self.unstorable)]
         return any(call_id == getattr(message, "call_id", "") for message in messages)
 
     def read(self, path: Path) -> list[RecordMessage]:
-        """In order; empty when there is no such file. A line that was cut off by the end of its process is left out."""
+        """In order; empty if there is no file. A line cut off by the end of its process is left out."""
         try:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
@@ -77,6 +77,6 @@ class Spill:
 
 
 def encoded(message: RecordMessage) -> list[str]:
-    """Lines of JSON; a whole record is its beginning and its end."""
+    """Lines of JSON; a complete record becomes its beginning and its end."""
     parts = (opened_part(message), closed_part(message)) if isinstance(message, CallRecord) else (message,)
     return [json.dumps(part.to_dict(), default=str) for part in parts]

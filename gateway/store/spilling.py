@@ -26,19 +26,19 @@ _RECOVERED_AT_ONCE = 500
 
 
 class Spilling:
-    """Keeps the file in step with the backlog. Never raises; `error` says why there is no file."""
+    """Keeps the file in sync with the backlog. Never raises; `error` says why there is no file."""
 
     def __init__(self, backlog: Backlog, spill: Spill | None) -> None:
         """`spill`: None for a writer whose records do not outlive it."""
         self._backlog = backlog
         self._spill = spill
-        self._pending: list[RecordMessage] | None = None  # not yet in the file; None: the store works
+        self._pending: list[RecordMessage] | None = None  # not in the file yet; None: the store works
         self._lines = 0
         self.set_aside = 0
         self.error = ""
 
     def begin(self) -> None:
-        """The store fails, and not for a moment. Idempotent."""
+        """The store has failed for more than a moment. Idempotent."""
         if self._spill is not None and self._pending is None:
             self._pending = self._backlog.messages()
             self._backlog.on_kept = self._keep
@@ -54,7 +54,7 @@ class Spilling:
         try:
             lines = await asyncio.to_thread(_write, spill, spill.waiting, kept, anew)
         except asyncio.CancelledError:
-            self._pending = [*pending, *(self._pending or [])]  # written twice at worst, which does no harm
+            self._pending = [*pending, *(self._pending or [])]  # at worst written twice, which is harmless
             raise
         except OSError as error:
             self._pending = [*pending, *(self._pending or [])]
@@ -64,7 +64,7 @@ class Spilling:
             self.error = ""
 
     async def end(self) -> None:
-        """All has been written to the store."""
+        """Everything has been written to the store."""
         if self._spill is None or self._pending is None:
             return
         self._pending, self._backlog.on_kept, self._lines, self.error = None, None, 0, ""
@@ -116,8 +116,8 @@ def _write(spill: Spill, path: Path, messages: Iterable[RecordMessage], anew: bo
 
 
 async def recover(store: CallStore, spill: Spill) -> int:
-    """Write the messages of an earlier process to the store; return their number. Those that are
-    refused once more stay in their file. Raises StoreUnavailable, OSError."""
+    """Write the messages of an earlier process to the store; return their number. Those refused again stay in their
+    file. Raises StoreUnavailable, OSError."""
     messages = await asyncio.to_thread(lambda: [*spill.read(spill.unstorable), *spill.read(spill.waiting)])
     if not messages:
         return 0

@@ -1,4 +1,4 @@
-"""A SQLite file with the settings that make it fit for a gateway."""
+"""A SQLite file with the settings that a gateway needs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SqliteFile:
     def prepare(self, *, migrate_apart: bool) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         bring_up_to_date(self._path, apart=migrate_apart)
-        with self.engine.connect():  # a first connection proves the settings
+        with self.engine.connect():  # a first connection verifies the settings
             pass
         self._place = _place_of(self._path)
 
@@ -59,7 +59,7 @@ class SqliteFile:
         return None
 
     def doubts(self, error: Exception) -> bool:
-        """After damage, as opposed to a lock or a full disk, what connections remember of the file may be wrong."""
+        """After damage, as opposed to a lock or a full disk, connections' cached state may be wrong."""
         return isinstance(error, exc.DatabaseError) and not isinstance(error, exc.OperationalError)
 
     def compact(self) -> None:
@@ -97,15 +97,15 @@ def _place_of(path: Path) -> tuple[int, int]:
 
 def _engine(path: Path, busy_timeout_s: float) -> Engine:
     """Connections in WAL mode (readers never wait for the writer), each commit synced to disk. A transaction on a
-    connection with the option `trunkline_write` takes the write lock as it begins, and so cannot fail half-way for it.
+    connection with the option `trunkline_write` takes the write lock at its start, so it cannot fail to get it halfway.
     """
     engine = create_engine(
         URL.create("sqlite+pysqlite", database=str(path)),
         connect_args={"timeout": busy_timeout_s},  # SQLite's busy timeout
         pool_size=1 + READERS,
         max_overflow=0,
-        query_cache_size=32,  # 50 KiB a statement; the writer has 14, and each set of filters makes one
-        hide_parameters=True,  # errors are logged; what callers say is not
+        query_cache_size=32,  # 50 KiB per statement; the writer has 14, and each set of filters adds one
+        hide_parameters=True,  # errors are logged, callers' words are not
         json_serializer=json_text,
     )
 
@@ -121,7 +121,7 @@ def _engine(path: Path, busy_timeout_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     def nap(*_statement: object) -> None:
-        # SQLite's calls let go of the interpreter's lock too briefly for the loop to get hold of it.
+        # SQLite's calls release the interpreter's lock too briefly for the loop to acquire it.
         time.sleep(_NAP_S)
 
     event.listen(engine, "connect", configure)

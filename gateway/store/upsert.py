@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, which SQLite and PostgreSQL have alike, and SQLAlchemy only in their dialects."""
+"""INSERT … ON CONFLICT, which SQLite and PostgreSQL share, but SQLAlchemy has only in their dialects."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["add_or_ignore", "insert_into"]
 
 
 def insert_into(connection: Connection, table: Table) -> Insert:
-    """To be given values and `on_conflict_do_…`."""
+    """An INSERT that still needs values and `on_conflict_do_…`."""
     return _insert(connection.dialect.name, table)
 
 
 def add_or_ignore(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """A row that is there already stays as it is."""
+    """An existing row is left unchanged."""
     connection.execute(_ignoring(connection.dialect.name, table), row)
 
 
 @cache
 def _ignoring(dialect: str, table: Table) -> Insert:
-    """Made once: to build a statement costs more than to run it."""
+    """Built once: building a statement costs more than running it."""
     return _insert(dialect, table).on_conflict_do_nothing()
 
 

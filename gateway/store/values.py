@@ -14,15 +14,15 @@ __all__ = ["encodable", "fitting", "json_text"]
 
 
 def encodable(value: Any) -> Any:
-    """Text without half characters and NUL, numbers that are ones; all else as it is."""
+    """Text without lone surrogates and NUL, finite numbers; everything else unchanged."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fitting(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row as its table takes it: text is cut to its column's length, which PostgreSQL enforces. Ids are not: one
-    that was cut would be another's."""
+    """The row with text cut to its column's length, which PostgreSQL enforces. Ids are not cut: a cut one could be
+    another call's."""
     lengths = _lengths(table)
     fit = {}
     for name, value in row.items():
@@ -32,7 +32,7 @@ def fitting(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_text(value: Any) -> str:
-    """JSON that every reader takes: no NaN, no lone surrogates, and what JSON has no form for as text."""
+    """JSON that every parser accepts: no NaN, no lone surrogates, and types unknown to JSON as text."""
     try:
         text = json.dumps(value, allow_nan=False, default=str, ensure_ascii=False)
     except ValueError:

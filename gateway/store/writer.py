@@ -26,7 +26,7 @@ class RecordSink(Protocol):
     """Where records go: `CallStore`."""
 
     async def apply(self, messages: Sequence[RecordMessage]) -> None:
-        """All in order, or none. Raises StoreUnavailable when the same may work later."""
+        """All in order, or none. Raises StoreUnavailable if a retry may work."""
 
 
 class FakeSink:
@@ -50,14 +50,14 @@ class FakeSink:
 class WriterState:
     """For metrics and health. `error` is empty unless the last write failed; counts are since the start."""
 
-    backlog: int  # events and other messages that wait, one each
+    backlog: int  # waiting events and other messages, one each
     written: int
-    failures: int  # writes that failed and were tried again
+    failures: int  # writes that failed and were retried
     dropped_events: int
     dropped_records: int  # beginnings or ends of calls that were lost: each a call without a true record
     error: str
     dropped_refusals: int = 0  # records of refused attempts dropped for lack of space
-    set_aside: int = 0  # messages that a working store refused: in a file next to it
+    set_aside: int = 0  # messages that a working store refused, saved to a file next to it
     spill_error: str = ""  # why waiting messages are only in memory
 
     @property
@@ -79,14 +79,14 @@ class RecordWriter:
         batch: int = 500,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`spill`: where records wait for the next start when the store stays sick; None: they are lost then."""
+        """`spill`: where records wait for the next start if the store keeps failing; None: then they are lost."""
         self._sink = sink
         self._every_s = every_s
         self._batch = batch
         self._sleep = sleep
         self._backlog = Backlog(bound)
         self._spilling = Spilling(self._backlog, spill)
-        self._aside: set[str] = set()  # calls with messages set aside: the rest has to follow
+        self._aside: set[str] = set()  # calls with messages set aside: the rest must follow
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -135,12 +135,12 @@ class RecordWriter:
             self._task = asyncio.create_task(self._run(), name="record-writer")
 
     async def flush(self) -> None:
-        """Wait until all that was put has been written (or found unstorable). Needs `start`."""
+        """Wait until all messages so far have been written (or found unstorable). Needs `start`."""
         await self._empty.wait()
 
     async def close(self, timeout_s: float = 5.0) -> None:
-        """Write the rest within `timeout_s`; what then remains is saved to a file for the next start, or is lost
-        without one, and logged. Idempotent."""
+        """Write the rest within `timeout_s`; the remainder is saved to a file for the next start, or, without one, lost
+        and logged. Idempotent."""
         if self._closed:
             return
         await self.start()
@@ -243,12 +243,12 @@ class RecordWriter:
     def _failed(self, error: StoreUnavailable) -> None:
         self._failures += 1
         self._streak += 1
-        if not self._error:  # once a trouble, not once a try
+        if not self._error:  # once per failure, not once per attempt
             log.error("store_failing", error=str(error), backlog=self._backlog.size)
         self._error = str(error)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep; cut short by the closing, and short once it has begun."""
+        """Sleep, briefly if closing has begun; interrupted when it begins."""
         if self._closing.is_set():
             await self._sleep(min(seconds, 0.1))
             return

@@ -1,4 +1,4 @@
-"""What each message does to the tables, inside one transaction."""
+"""How each message changes the tables, within one transaction."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Transaction:
     """Applies messages in order. Event rows are gathered and written together; `flush` before commit."""
 
     def __init__(self, connection: Connection, *, again: bool = False, gateway_id: str = "") -> None:
-        """`again`: events that are there already are left out. `gateway_id`: whose calls begin here."""
+        """`again`: existing events are left out. `gateway_id`: the owner of calls that begin here."""
         self.connection = connection
         self._gateway_id = gateway_id
         self._again = again
@@ -185,7 +185,7 @@ class Transaction:
             )
 
     def make_turns(self, call_id: str) -> None:
-        """The transcript, of the events as they are stored."""
+        """The transcript, built from the stored events."""
         in_order = select(events.c.event).where(events.c.call_id == call_id).order_by(events.c.id)
         happened = self.connection.execute(in_order).scalars().all()
         rows = _turn_rows(call_id, happened)
@@ -195,8 +195,8 @@ class Transaction:
 
 
 def decode_conversation(happened: Iterable[str], said: Sequence[str] | None) -> tuple[list[Turn], list[dict[str, Any]]]:
-    """Turns and events from their stored JSON. Turns are built from the events if none are stored (`said` is None,
-    a live call) or where another version stored them in another form."""
+    """Turns and events from their stored JSON. Turns are built from the events if none are stored (`said` is None, a
+    live call) or if they are in another version's format."""
     decoded: list[dict[str, Any]] = [json.loads(text) for text in happened]
     if said is not None:
         try:
@@ -231,7 +231,7 @@ def _end_columns(closed: CallClosed) -> dict[str, Any]:
 
 
 def _end_by_recording(row: Mapping[str, Any], recording: Mapping[str, Any]) -> dict[str, Any]:
-    """The end time of a call whose gateway died is a guess: its recording is a later sign of life than its last
+    """The end time of a call whose gateway died is an estimate: its recording may be a later sign of life than its last
     event."""
     if row["answered_at"] is None or row["ended_at"] is None:
         return {}

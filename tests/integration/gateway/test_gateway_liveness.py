@@ -95,4 +95,4 @@ async def test_signs_of_life(start_gateway: StartGateway) -> None:
         assert not [event for event in told if "admitted" in event and event != "call_admitted"]
     assert not dead_lived
     assert (dead["ended_by"], [alarm["kind"] for alarm in dead["media_alarms"]]) == ("system", ["no_rtp", "no_rtp"])
-    assert dead["end_reason"].startswith("RTP packets stopped coming for 3 s")
+    assert dead["end_reason"].startswith("RTP packets have been missing for 3 s")

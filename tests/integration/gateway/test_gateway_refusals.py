@@ -97,8 +97,8 @@ async def test_media_never_comes(start_gateway: StartGateway) -> None:
         sip.send(call.ok(bye))
         record = await gateway.record(call.call_id)
     assert (record["outcome"], record["ended_by"]) == ("answered", "system")
-    assert "no RTP packet has come" in record["end_reason"]
-    assert "no RTP packet has come" in bye.headers["reason"]
+    assert "no RTP packet has arrived" in record["end_reason"]
+    assert "no RTP packet has arrived" in bye.headers["reason"]
     assert [alarm["kind"] for alarm in record["media_alarms"]] == ["no_rtp", "no_rtp"]
     assert 900 <= record["media_alarms"][0]["t_ms"] <= 2200
     assert 2800 <= record["duration_ms"] <= 4500

@@ -82,7 +82,7 @@ def test_the_closing_record_has_what_the_leg_said_last():
     world.customer.answered(90.0)
     world.customer.first_media(90.25)
     world.journal.alarm("livekit_lost", "the connection broke", 96.0)
-    world.customer.alarm("no_rtp", "RTP packets stopped coming for 2 s", 95.0)
+    world.customer.alarm("no_rtp", "RTP packets have been missing for 2 s", 95.0)
     figures = statistics(packets_received=400)
     closed = world.close(LegEnded(98.0, True, 200, "bye", figures))
     assert (closed.outcome, closed.ended_by, closed.end_reason) == ("answered", "caller", "hung up")

@@ -21,8 +21,8 @@ def watch() -> MediaWatch:
 def test_media_that_never_comes_alarms_once_and_ends_the_call_once(watch: MediaWatch) -> None:
     found = [finding for second in range(1, 60) for finding in watch.poll(Arrivals(0), 100.0 + second)]
     assert found == [
-        MediaAlarm(102.0, "no RTP packet has come for 2 s"),
-        MediaLost(130.0, "no RTP packet has come for 30 s"),
+        MediaAlarm(102.0, "no RTP packet has arrived for 2 s"),
+        MediaLost(130.0, "no RTP packet has arrived for 30 s"),
     ]
 
 
@@ -31,8 +31,8 @@ def test_packets_that_stop_end_the_call_after_the_gap(watch: MediaWatch) -> None
     assert watch.poll(Arrivals(50), 101.0) == ()
     found = [finding for second in range(2, 40) for finding in watch.poll(Arrivals(50), 100.0 + second)]
     assert found == [
-        MediaAlarm(103.0, "RTP packets stopped coming for 2 s"),
-        MediaLost(121.0, "RTP packets stopped coming for 20 s"),
+        MediaAlarm(103.0, "RTP packets have been missing for 2 s"),
+        MediaLost(121.0, "RTP packets have been missing for 20 s"),
     ]
 
 
@@ -47,7 +47,7 @@ def test_hold_is_no_loss_and_the_gap_counts_from_resumption(watch: MediaWatch) -
     assert [f for s in range(2, 100) for f in watch.poll(Arrivals(50), 100.0 + s)] == []
     watch.resumed(200.0)
     assert watch.poll(Arrivals(50), 201.0) == ()
-    assert watch.poll(Arrivals(50), 202.0) == (MediaAlarm(202.0, "RTP packets stopped coming for 2 s"),)
+    assert watch.poll(Arrivals(50), 202.0) == (MediaAlarm(202.0, "RTP packets have been missing for 2 s"),)
 
 
 def test_before_answer_nothing_is_missed() -> None:
@@ -70,13 +70,13 @@ def test_who_sends_rtcp_is_alive_and_the_record_says_that_it_is_silence(watch: M
     watch.first_media(100.1)
     watch.poll(Arrivals(50), 101.0)
     assert found(watch, 1000, rtcp=1) == [
-        SilenceSuppressed(103.0, "RTP packets stopped coming for 2 s: the phone suppresses silence, RTCP comes")
+        SilenceSuppressed(103.0, "RTP packets have been missing for 2 s: the phone suppresses silence, RTCP arrives")
     ]
 
 
 def test_rtcp_alone_is_a_sign_from_the_beginning(watch: MediaWatch) -> None:
     assert found(watch, 1000, rtp=0, rtcp=1) == [
-        SilenceSuppressed(102.0, "no RTP packet has come for 2 s: the phone suppresses silence, RTCP comes")
+        SilenceSuppressed(102.0, "no RTP packet has arrived for 2 s: the phone suppresses silence, RTCP arrives")
     ]
 
 
@@ -85,15 +85,15 @@ def test_rtcp_that_stops_as_well_ends_the_call_and_says_so(watch: MediaWatch) ->
     for s in range(2, 40):
         watch.poll(Arrivals(50, 0, s), 100.0 + s)
     findings = [finding for s in range(40, 80) for finding in watch.poll(Arrivals(50, 0, 39), 100.0 + s)]
-    assert findings == [MediaLost(159.0, "RTP packets stopped coming for 58 s, no RTCP for 20 s")]
+    assert findings == [MediaLost(159.0, "RTP packets have been missing for 58 s, no RTCP for 20 s")]
 
 
 def test_comfort_noise_is_rtp_and_explains_the_silence_behind_it(watch: MediaWatch) -> None:
     watch.poll(Arrivals(50), 101.0)
     watch.poll(Arrivals(51, 1), 102.0)
-    why = "the phone suppresses silence, comfort noise was the last that came"
+    why = "the phone suppresses silence, the last packet was comfort noise"
     findings = [finding for s in range(3, 300) for finding in watch.poll(Arrivals(51, 1), 100.0 + s)]
-    assert findings == [SilenceSuppressed(104.0, f"RTP packets stopped coming for 2 s: {why}")]
+    assert findings == [SilenceSuppressed(104.0, f"RTP packets have been missing for 2 s: {why}")]
     # Audio again, and then nothing at all: that is no silence.
     watch.poll(Arrivals(52, 1), 400.0)
     assert [type(f) for s in range(401, 430) for f in watch.poll(Arrivals(52, 1), float(s))] == [MediaAlarm, MediaLost]
@@ -112,6 +112,6 @@ def test_a_phone_that_announces_it_and_never_sends_anything_is_a_dead_line() -> 
     watch = MediaWatch(alarm_s=2.0, first_limit_s=30.0, gap_limit_s=20.0, suppresses_silence=True)
     watch.answered(100.0)
     assert found(watch, 100, rtp=0) == [
-        MediaAlarm(102.0, "no RTP packet has come for 2 s"),
-        MediaLost(130.0, "no RTP packet has come for 30 s"),
+        MediaAlarm(102.0, "no RTP packet has arrived for 2 s"),
+        MediaLost(130.0, "no RTP packet has arrived for 30 s"),
     ]

@@ -76,7 +76,7 @@ def test_a_phone_that_sends_rtcp_but_no_rtp_is_alive_and_the_record_says_so():
     assert world.outcome == ("answered", "caller", "hung up")
     assert world.closed.media_alarms == ()
     [note] = [event for event in world.events if event["type"] == "silence_suppressed"]
-    assert note["detail"].endswith("RTCP comes")
+    assert note["detail"].endswith("RTCP arrives")
 
 
 def test_a_phone_that_announced_it_is_alive_without_any_packet():

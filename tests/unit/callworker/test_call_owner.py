@@ -307,7 +307,7 @@ def test_an_answer_that_is_never_acknowledged_is_hung_up_not_refused():
 
     world = call(script, media=False)
     assert world.done() == ["ring", "answer", "hang_up"]
-    assert world.outcome == ("failed", "system", "no ACK came for the answer")
+    assert world.outcome == ("failed", "system", "no ACK for the answer arrived")
     assert world.closed.answered_at is None
     assert world.ended_after == pytest.approx(40, abs=0.1)
 

@@ -95,7 +95,7 @@ def test_media_that_never_comes_is_an_alarm_and_then_the_end():
         await wait(10)
 
     world = call(script, media=False)
-    assert world.outcome == ("answered", "system", "no RTP packet has come for 6 s")
+    assert world.outcome == ("answered", "system", "no RTP packet has arrived for 6 s")
     assert [alarm.kind for alarm in world.closed.media_alarms] == ["no_rtp", "no_rtp"]
     assert world.closed.first_rtp_ms is None
     assert world.done().count("hang_up") == 1
@@ -118,7 +118,7 @@ def test_media_that_stops_ends_the_call_and_failing_statistics_do_not_blind_the_
         await wait(10)
 
     world = call(script)
-    assert world.outcome == ("answered", "system", "RTP packets stopped coming for 5 s")
+    assert world.outcome == ("answered", "system", "RTP packets have been missing for 5 s")
 
 
 def test_ending_twice_hangs_up_once_and_the_first_cause_counts():
@@ -306,7 +306,7 @@ def test_a_disk_that_stalls_does_not_keep_the_slot(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(WavRecorder, "close", stalls)
     world = call(script, recording=str(tmp_path / "call-1.wav"))
     assert world.outcome == ("answered", "caller", "hung up")
-    assert world.closed.recording.error == "the recording was not complete when the call was over"
+    assert world.closed.recording.error == "the recording was not complete when the call ended"
     assert world.ended_after < 8
 
 

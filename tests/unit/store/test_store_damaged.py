@@ -51,7 +51,7 @@ async def test_a_damaged_file_is_refused_at_the_start_and_left_as_it_is(tmp_path
     await made(path)
     damage(path)  # type: ignore[operator]
     before = path.read_bytes()
-    with pytest.raises(StoreDamaged, match=r"t\.db is damaged.*left as it is.*backup"):
+    with pytest.raises(StoreDamaged, match=r"t\.db is damaged.*left unchanged.*backup"):
         await CallStore.open(f"sqlite:///{path}", migrate_apart=True)
     assert path.read_bytes() == before
 

@@ -1,1 +1,1 @@
-"""One module a schema revision; `down_revision` chains them."""
+"""One module per schema revision; `down_revision` chains them."""

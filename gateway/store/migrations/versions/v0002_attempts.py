@@ -1,4 +1,4 @@
-"""A record may stand for several attempts: those of one source over the rate, summed up."""
+"""A record may stand for several attempts: those of one source over the rate limit, aggregated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Legs and transfers. What is known of each old call's customer becomes its leg."""
+"""Legs and transfers. Each old call's data about its customer becomes a leg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries to webhooks that have not arrived yet."""
+"""Pending deliveries to webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several gateways may share a database: whose call it is."""
+"""Several gateways may share a database: each call's owner."""
 
 from __future__ import annotations
 

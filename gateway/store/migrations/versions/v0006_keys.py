@@ -1,4 +1,4 @@
-"""API keys that are made by command, and answers that are kept for `Idempotency-Key`."""
+"""API keys created by command, and stored answers for `Idempotency-Key`."""
 
 from __future__ import annotations
 

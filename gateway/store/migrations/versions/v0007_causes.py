@@ -1,4 +1,4 @@
-"""The Q.850 cause of each call's and each leg's end. Of earlier ones it is not known."""
+"""The Q.850 cause of each call's and each leg's end. Unknown for earlier ones."""
 
 from __future__ import annotations
 
