@@ -145,12 +145,13 @@ class LegDialling:
             way.sender,
             places[0].ip,
             places[0].port,
-            "udp" if places[0].transport == "udp" else "tcp",
+            places[0].transport,
             min(max(order.ring_limit_s, 1.0), MOST_RING_S),
             others=places[1:],
             answer_s=out.answer_s,
             fail_over_on=FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON,
             headers=way.headers,
+            name=places[0].name,
         )
 
     async def _placed(self, plan: LegPlan, worker: str, ticket: Mapping[str, Any]) -> None:

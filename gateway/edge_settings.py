@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from gateway.config import Settings, TrunkSettings
-from gateway.config.trunks import TrunkAccountSettings, TrunkHostSettings, TrunkRegistrationSettings
+from gateway.config.trunks import TrunkAccountSettings, TrunkHostSettings
+from gateway.edge_tls import tls_server, trunk_tls
 from telephony.edge import EdgeLimits, EdgeSettings, Registrar, Trunk
 from telephony.sip.digest import Credentials
 from telephony.sip.media_policy import MediaPolicy, addresses
@@ -27,50 +29,58 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         public_address=sip.public_address or "",
         limits=EdgeLimits(**limits),
         media=_media_policy(settings),
+        tls=tls_server(sip),
     )
 
 
 def _trunk(trunk: TrunkSettings) -> Trunk:
     out, probe = trunk.outbound, trunk.probe
     proxy = None if out is None else out.proxy
+    hosts = () if out is None else (proxy,) if proxy else (out, *out.fail_over)
     return Trunk(
         trunk.name,
         tuple(map(str, trunk.allow)),
         called_from=trunk.called_from,
         trust_identity=trunk.trust_identity,
         media_networks=tuple(map(str, trunk.media_networks)),
-        hosts=() if out is None else tuple(map(_target, (proxy,) if proxy else (out, *out.fail_over))),
+        hosts=tuple(_target(host, trunk) for host in hosts),
         account=_account(trunk.account),
-        register=_registrar(trunk.registration, proxy),
+        register=_registrar(trunk, hosts[0] if hosts else None),
         reliable=trunk.reliable_provisional,
-        route=_route(proxy) if proxy else "",
+        route=_route(proxy, trunk) if proxy else "",
         probe=None if probe is None else ProbePolicy(**probe.model_dump()),
         callers={user.username: user.password.read() for user in trunk.callers.users} if trunk.callers else None,
         realm=trunk.callers.realm if trunk.callers else "",
+        tls=trunk_tls(trunk),
     )
 
 
-def _target(host: TrunkHostSettings) -> Target:
-    return Target(host.host, host.port, host.transport)
+def _target(host: TrunkHostSettings, trunk: TrunkSettings) -> Target:
+    return Target(host.host, host.port, host.transport, secure=trunk.tls.sips)
 
 
 def _account(account: TrunkAccountSettings | None) -> Credentials | None:
     return None if account is None else Credentials(account.username, account.password.read(), account.realm)
 
 
-def _route(proxy: TrunkHostSettings) -> str:
+def _route(proxy: TrunkHostSettings, trunk: TrunkSettings) -> str:
     host = proxy.host if proxy.port is None else f"{proxy.host}:{proxy.port}"
-    transport = f";transport={proxy.transport}" if proxy.transport in ("tcp", "tls") else ""
-    return f"<sip:{host}{transport};lr>"
+    if trunk.tls.sips:
+        return f"<sips:{host};lr>"
+    return f"<sip:{host}{proxy.uri_transport};lr>"
 
 
-def _registrar(registration: TrunkRegistrationSettings | None, proxy: TrunkHostSettings | None) -> Registrar | None:
+def _registrar(trunk: TrunkSettings, first: TrunkHostSettings | None) -> Registrar | None:
+    """`first`: where calls go to. If that is by TLS, so is the registration."""
+    registration, out = trunk.registration, trunk.outbound
     if registration is None:
         return None
-    host = proxy or registration.registrar
-    target = _target(host) if host else Target(registration.domain)
+    host = first if out is not None and out.proxy is not None else registration.registrar
+    by_tls: Literal["tls"] | None = "tls" if first is not None and first.transport == "tls" else None
+    target = _target(host, trunk) if host else Target(registration.domain, None, by_tls, secure=trunk.tls.sips)
     policy = RegistrationPolicy(expiry_s=registration.expiry_s)
-    return Registrar(f"sip:{registration.user}@{registration.domain}", target, policy)
+    scheme = "sips" if trunk.tls.sips else "sip"
+    return Registrar(f"{scheme}:{registration.user}@{registration.domain}", target, policy)
 
 
 def _media_policy(settings: Settings) -> MediaPolicy:

@@ -36,6 +36,7 @@ class Snapshots(Collector):
         self.store: Callable[[], WriterState] | None = None
         self.trunks: Callable[[], Mapping[str, TrunkState]] | None = None
         self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
+        self.certificates: Callable[[], Iterable[tuple[str, str, float]]] | None = None  # file, trunk, seconds left
         self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
 
     def collect(self) -> Iterable[Metric]:
@@ -50,6 +51,15 @@ class Snapshots(Collector):
             for name, total in self.edge().items():
                 metric = re.sub(r"[^a-zA-Z0-9_]", "_", name)  # counters may be called as in refused.source
                 yield CounterMetricFamily(f"trunkline_edge_{metric}", f"SIP edge: {name.replace('_', ' ')}", total)
+        if self.certificates is not None:
+            left = GaugeMetricFamily(
+                "trunkline_certificate_expires_seconds",
+                "Time until a certificate of ours expires; less than 0: it has",
+                labels=["file", "trunk"],
+            )
+            for file, trunk, seconds in self.certificates():
+                left.add_metric([file, trunk], seconds)
+            yield left
         if self.recordings is not None:
             up, failed = self.recordings()
             yield GaugeMetricFamily("trunkline_recordings_up", "1 unless the folder of recordings is unusable", int(up))

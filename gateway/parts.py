@@ -213,6 +213,10 @@ def _fill_snapshots(parts: Parts) -> None:
     snapshots.trunks = parts.trunks.states
     snapshots.slots_free = lambda: parts.dispatcher.free
     snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
+    snapshots.certificates = lambda: [
+        (each.file, each.trunk, (each.expires_at - datetime.now(UTC)).total_seconds())
+        for each in parts.edge.certificates
+    ]
     if parts.webhooks is not None:
         hooks = parts.webhooks
         snapshots.webhooks = lambda: hooks.counts

@@ -12,7 +12,7 @@ from gateway.outbound.trunks import TrunkState
 from telephony.edge import PlaceStatus, TrunkStatus
 from telephony.sip.resolving import Place
 
-__all__ = ["TrunkHost", "TrunkRefusal", "TrunkRegistration", "TrunkReport", "trunk_reports"]
+__all__ = ["TrunkHost", "TrunkRefusal", "TrunkRegistration", "TrunkReport", "TrunkTlsFailure", "trunk_reports"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,15 @@ class TrunkLoad:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkTlsFailure:
+    """A secure connection with the trunk that did not come about, or broke. `peer`: without a port if it was theirs."""
+
+    at: datetime
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkReport:
     name: str
     calls: int  # dialogs now, inbound and outbound
@@ -70,6 +79,7 @@ class TrunkReport:
     hosts: tuple[TrunkHost, ...]  # in the order to try them; empty: none configured, or its name is not resolved yet
     refusals: tuple[TrunkRefusal, ...]  # the last few, oldest first
     load: TrunkLoad
+    tls_failures: tuple[TrunkTlsFailure, ...]  # the last few, oldest first; repeats of the last one are one
     passed_over_until: datetime | None = None  # tried last until then, since it failed of late
 
 
@@ -132,6 +142,10 @@ def _report(status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock) -
             refused=state.cap.refused,
         ),
         passed_over_until=clock.at(state.passed_over_until) if state.passed_over_until > clock.loop_now else None,
+        tls_failures=tuple(
+            TrunkTlsFailure(at=clock.at(failure.at) or clock.now, peer=failure.peer, reason=failure.why)
+            for failure in status.tls_failures
+        ),
     )
 
 

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         paths = [*settings.dialplans, *(path for path in paths if path not in settings.dialplans)]
     warnings: list[str] = []
     plan = _plan(paths, settings, problems, warnings)
+    if settings is not None:
+        _check_certificates(args.config, settings, problems, warnings)
     missing = [f"{missing}: required to start the gateway" for missing in _missing(settings)]
     warnings += missing
     livekit = ""
@@ -66,6 +68,16 @@ def _settings(path: str, problems: list[Problem]) -> Settings | None:
     except ConfigError as error:
         problems += error.problems
         return None
+
+
+def _check_certificates(file: str, settings: Settings, problems: list[Problem], warnings: list[str]) -> None:
+    if settings.sip.tls is None:
+        return
+    from gateway.config import Problem
+    from gateway.edge_tls import tls_problems, tls_warnings
+
+    problems += [Problem(file, 0, where, text) for where, text in tls_problems(settings)]
+    warnings += tls_warnings(settings)
 
 
 def _missing(settings: Settings | None) -> Iterable[str]:

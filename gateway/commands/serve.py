@@ -52,6 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
         return 2
+    if settings.sip.tls is not None:
+        from gateway.edge_tls import tls_problems
+
+        if problems := list(tls_problems(settings)):
+            print("\n".join(f"{args.config}: {where}: {text}" for where, text in problems), file=sys.stderr)
+            return 2
     logs.configure(settings.log.level, settings.log.format)
     raise_soft_limit()
     _fork_warm_parent(settings)
@@ -106,11 +112,12 @@ async def start_gateway(gateway: Gateway) -> bool:
     """Start, or print in one line why it can't."""
     from gateway.api import ExposureError
     from gateway.store import StoreError
+    from telephony.edge import TlsFilesError
     from telephony.errors import PortTaken
 
     try:
         await gateway.start()
-    except (PortTaken, StoreError, ExposureError, TimeoutError, OSError) as error:
+    except (PortTaken, TlsFilesError, StoreError, ExposureError, TimeoutError, OSError) as error:
         reason = str(error) or "no call worker became ready; see the log above"
         print(f"trunkline cannot start: {reason}", file=sys.stderr)
         return False

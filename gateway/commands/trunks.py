@@ -65,6 +65,8 @@ def _lines(trunk: dict[str, Any]) -> list[str]:
     for refusal in trunk["refusals"]:
         status = refusal["status"] or "no answer"
         lines.append(f"  refused at {_time(refusal['at'])} by {refusal['host']}: {status} {_safe(refusal['reason'])}")
+    for failure in trunk["tls_failures"]:
+        lines.append(f"  TLS failed at {_time(failure['at'])} with {failure['peer']}: {_safe(failure['reason'])}")
     return lines
 
 

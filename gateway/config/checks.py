@@ -8,6 +8,7 @@ from itertools import combinations
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
 from gateway.config.session import turn_detection_problem
+from gateway.config.tls_checks import tls_contradictions
 from gateway.config.trunk_checks import outbound_contradictions, trunk_contradictions
 from gateway.config.trunks import TrunkHostSettings
 
@@ -21,6 +22,7 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
     yield from _addresses(settings)
     yield from _trunks(settings)
     yield from outbound_contradictions(settings.outbound, settings.sip.trunks)
+    yield from tls_contradictions(settings.sip)
     yield from _ports(settings)
     yield from _providers(settings)
     if settings.rooms == "livekit" and settings.livekit is None:

@@ -44,7 +44,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 class SocketAddress:
     """A listen address. `port` 0: the system picks one."""
 
-    transport: Literal["udp", "tcp", "http"]
+    transport: Literal["udp", "tcp", "tls", "http"]
     host: str
     port: int
 
@@ -61,8 +61,8 @@ class SocketAddress:
         return ipaddress.ip_address(self.host).is_loopback
 
     def collides(self, other: SocketAddress) -> bool:
-        """Whether the two cannot both be bound. HTTP runs on TCP."""
-        kinds = {"tcp" if address.transport == "http" else address.transport for address in (self, other)}
+        """Whether the two cannot both be bound. TLS and HTTP run on TCP."""
+        kinds = {"udp" if address.transport == "udp" else "tcp" for address in (self, other)}
         same_host = self.host == other.host or self.any_address or other.any_address
         return len(kinds) == 1 and same_host and self.port == other.port != 0
 
@@ -107,15 +107,17 @@ def _host_and_port(text: str, example: str) -> tuple[str, int]:
     return host, int(port)
 
 
+_SIP_TRANSPORTS: dict[str, Literal["udp", "tcp", "tls"]] = {"udp": "udp", "tcp": "tcp", "tls": "tls"}
+
+
 def _sip_listen(value: Any) -> SocketAddress:
     example = "udp://127.0.0.1:5060"
     scheme, separator, rest = _text(value, example).partition("://")
-    if separator and scheme == "tls":
-        raise ValueError("TLS comes in a later version; listen on udp:// or tcp:// behind a TLS proxy until then")
-    if scheme not in ("udp", "tcp") or not separator:
-        raise ValueError(f'"{value}" must begin with udp:// or tcp://, as in "{example}"')
+    transport = _SIP_TRANSPORTS.get(scheme)
+    if transport is None or not separator:
+        raise ValueError(f'"{value}" must begin with udp://, tcp:// or tls://, as in "{example}"')
     host, port = _host_and_port(rest, example)
-    return SocketAddress("udp" if scheme == "udp" else "tcp", host, port)
+    return SocketAddress(transport, host, port)
 
 
 def _http_listen(value: Any) -> SocketAddress:

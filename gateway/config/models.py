@@ -26,6 +26,7 @@ from gateway.config.outbound import OutboundSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
+from gateway.config.tls import SipTlsSettings
 from gateway.config.trunks import (
     TrunkSettings,
 )
@@ -101,7 +102,10 @@ class SipLimits(_Section):
 class SipSettings(_Section):
     """The public SIP side."""
 
-    listen: tuple[SipListen, ...] = Field(min_length=1, description="UDP and TCP addresses. Port 0: any free one.")
+    listen: tuple[SipListen, ...] = Field(
+        min_length=1, description="UDP, TCP and TLS addresses (`tls://0.0.0.0:5061`). Port 0: any free one."
+    )
+    tls: SipTlsSettings | None = Field(default=None, description="Required to listen for TLS.")
     public_address: str | None = Field(
         default=None,
         min_length=1,

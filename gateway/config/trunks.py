@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.fields import Network, Region, Secret
+from gateway.config.tls import TrunkTlsSettings
 from gateway.config.trunk_calls import (
     Destination,
     HeaderInSettings,
@@ -44,12 +45,21 @@ class TrunkHostSettings(_Section):
 
     host: Host = Field(description="IP address, host name or domain. Names are looked up by RFC 3263 (NAPTR, SRV, A).")
     port: int | None = Field(
-        default=None, ge=1, le=65535, description="Its SIP port. Not given: what SRV says, else 5060."
-    )
-    transport: Literal["udp", "tcp"] | None = Field(
         default=None,
-        description="There must be a listen address for it. Not given: what NAPTR and SRV say, else udp.",
+        ge=1,
+        le=65535,
+        description="Its SIP port. Not given: what SRV says, else 5060, and 5061 for tls.",
     )
+    transport: Literal["udp", "tcp", "tls"] | None = Field(
+        default=None,
+        description="There must be a listen address for it. Not given: what NAPTR and SRV say, else udp. With tls "
+        "nothing is sent in the clear, whatever fails.",
+    )
+
+    @property
+    def uri_transport(self) -> str:
+        """The parameter of a `sip:` URI that says it (RFC 3261 section 19.1.1); udp is what none means."""
+        return f";transport={self.transport}" if self.transport in ("tcp", "tls") else ""
 
 
 class TrunkOutboundSettings(TrunkHostSettings):
@@ -140,7 +150,19 @@ class TrunkSettings(_Section):
     """A source that may send us calls."""
 
     name: str = Field(min_length=1, description="Its name in call records and logs.")
-    allow: tuple[Network, ...] = Field(min_length=1, description="Networks its calls come from. Others get 403.")
+    allow: tuple[Network, ...] = Field(
+        description="Networks its calls come from. Others get 403. May be empty with `tls.client_names`."
+    )
+    tls: TrunkTlsSettings = Field(default=TrunkTlsSettings(), description="TLS with it.")
+    srtp: Literal["off", "offered", "required"] = Field(
+        default="offered",
+        description="Encrypted audio (SRTP with SDES keys), in both directions. off: never; offered: if the other side "
+        "can, too (RTP/AVP with keys); required: RTP/SAVP, and no call without it.",
+    )
+    srtp_over_plain_sip: bool = Field(
+        default=False,
+        description="Whether `srtp: required` is accepted without TLS, where anybody on the way can read the keys.",
+    )
     region: Region | None = Field(
         default=None, description="Country of its numbers without a country code; default: the dialplan's `region`."
     )

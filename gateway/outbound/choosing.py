@@ -87,6 +87,6 @@ class TrunkChoice:
         headers = (*identity.headers, *headers_of(trunk, variables))
         numbers = TrunkNumbers(trunk)
         host = out.host if out.port is None else f"{out.host}:{out.port}"
-        transport = f";transport={out.transport}" if out.transport not in (None, "udp") else ""
-        uri = f"sip:{numbers.called(order.to)}@{host}{transport}{numbers.parameters}"
+        scheme, transport = ("sips", "") if trunk.tls.sips else ("sip", out.uri_transport)
+        uri = f"{scheme}:{numbers.called(order.to)}@{host}{transport}{numbers.parameters}"
         return TrunkWay(trunk, uri, caller, identity.address, headers)

@@ -52,7 +52,7 @@ def test_settings_survive_pickling_for_worker_processes():
 def test_every_problem_is_named_at_once_with_its_line():
     text = """\
 sip:
-  listen: ["udp://127.0.0.1:5060", "tls://127.0.0.1:5061", 5060]
+  listen: ["udp://127.0.0.1:5060", "sctp://127.0.0.1:5061", 5060]
   public_adress: 127.0.0.1
   trunks: [{name: +15550100, allow: ["127.0.0.1/8"], region: USA}]
 rtp: {ports: 20001-29999}
@@ -64,8 +64,8 @@ speech: {stt: [deepgram/nova]}
 """
     assert complaints(text) == [
         "s.yaml:1: dialplans: required",
-        "s.yaml:2: sip.listen[1]: TLS comes in a later version; "
-        "listen on udp:// or tcp:// behind a TLS proxy until then",
+        's.yaml:2: sip.listen[1]: "sctp://127.0.0.1:5061" must begin with udp://, tcp:// or tls://, '
+        'as in "udp://127.0.0.1:5060"',
         's.yaml:2: sip.listen[2]: 5060 is a number here, not text: write "5060" in quotes',
         's.yaml:3: sip.public_adress: unknown setting; did you mean "public_address"?',
         's.yaml:4: sip.trunks[0].name: +15550100 is a number here, not text: write "+15550100" in quotes',
