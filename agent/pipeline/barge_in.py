@@ -73,11 +73,6 @@ class BargeIn:
         return self._machine.state == "judging"
 
     @property
-    def awaits_words(self) -> bool:
-        """Words that come while the caller speaks may decide."""
-        return self._machine.awaits_words
-
-    @property
     def answer_expected(self) -> bool:
         """Whether a mere "yes" or "okay" would mean something."""
         speaker = self._talker.speaker

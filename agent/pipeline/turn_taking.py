@@ -151,7 +151,7 @@ class TurnTaking:
         talker, now = self._talker, self._runtime.now()
         self._barge_in.changed(now, speaking=self.speaking, may_interrupt=not self._by_hand)
         if self.listener is not None:
-            self.listener.want_interims(self._barge_in.awaits_words)
+            self.listener.want_interims(self._barge_in.judging)  # words may decide
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import exp, inf, log
+from math import exp, log
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from agent.providers._moonshine_decoder import Decoder, Sound
+from agent.providers._moonshine_graphs import decoder_models
 from agent.providers._moonshine_tokens import Vocabulary, read_tokens
 from agent.providers._onnx import check_machine, files_of, open_model
 from agent.providers.base import ProviderUnavailable
@@ -32,8 +34,6 @@ _HASHES = {  # of moonshine-voice 0.0.73
     "tokenizer.bin": "6884b35fd6377d4c4d32336a0bc152f36b64d1e45b6503683cdc238250a8472d",
 }
 _NEEDS_MIB = 120
-_LAYERS, _HEADS, _WIDTH = 6, 8, 36
-_BEGIN, _END = 1, 2
 _TOKENS_A_SECOND = 6.5
 _EXPECTED_NATS = 4.0  # by so much an expected text may be less likely than what was heard: e^4 times
 _UNSURE = 0.5  # of its least sure word: then it hears again
@@ -52,10 +52,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`confidence`: the geometric mean of the tokens', 0 to 1."""
+    """`confidence`: the geometric mean of the tokens', 0 to 1. `tokens`: as the decoder gave them."""
 
     words: tuple[Word, ...]
     confidence: float
+    tokens: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -68,23 +69,6 @@ class Heard:
 
 
 Alternatives = Callable[[Sequence[Word]], Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class _States:
-    """What the encoder made of `samples` samples. The decoder's mask is one of samples: it thins it out itself."""
-
-    states: Array
-    samples: int
-
-    @property
-    def length(self) -> int:
-        return int(self.states.shape[1])
-
-    @property
-    def given(self) -> dict[str, Array]:
-        mask = np.ones((1, self.samples), np.int64)
-        return {"encoder_hidden_states": self.states, "encoder_attention_mask": mask}
 
 
 def load() -> Moonshine:
@@ -107,9 +91,10 @@ def _loaded() -> Moonshine | ProviderUnavailable:
 def _load() -> Moonshine:
     check_machine(NAME, _NEEDS_MIB)
     files = files_of(NAME, "moonshine_voice", "assets/tiny-en", _HASHES, "trunkline[speech]")
+    of_sound, of_tokens = decoder_models(files["decoder_model_merged.ort"].read_bytes())
     model = Moonshine(
         open_model(NAME, files["encoder_model.ort"]),
-        open_model(NAME, files["decoder_model_merged.ort"]),
+        Decoder(open_model(NAME, of_sound), open_model(NAME, of_tokens)),
         Vocabulary(read_tokens(files["tokenizer.bin"])),
     )
     model.hear(np.zeros(SAMPLE_RATE, np.float32))  # what the first use loads is shared too
@@ -120,110 +105,78 @@ class Moonshine:
     """Sessions are shared by all calls of the process. One is heard after the other: what an utterance takes while it
     is heard is the most of a worker's own memory, and there are not more cores than workers."""
 
-    def __init__(self, encoder: Any, decoder: Any, vocabulary: Vocabulary) -> None:
+    def __init__(self, encoder: Any, decoder: Decoder, vocabulary: Vocabulary) -> None:
         self._encoder = encoder
         self._decoder = decoder
         self._vocabulary = vocabulary
-        self._outputs = [output.name for output in decoder.get_outputs()]
         self._turn = Lock()
-        self._own_outputs = [name for name in self._outputs if "encoder" not in name]
 
     def hear(
-        self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None = None, *, final: bool = True
+        self,
+        samples: npt.NDArray[np.float32],
+        alternatives: Alternatives | None = None,
+        *,
+        final: bool = True,
+        guess: Sequence[int] = (),
     ) -> Heard:
         """`samples`: 16 kHz, -1 to 1. `alternatives` names other texts, of which the likeliest is taken if the sound
-        explains it nearly as well as what was heard. Not `final`: it is heard once only. Raises
-        ProviderUnavailable."""
+        explains it nearly as well as what was heard. Not `final`: it is heard once only. `guess`: the tokens that were
+        heard in its beginning, which saves time as far as they are right. Raises ProviderUnavailable."""
         if len(samples) < LEAST_SAMPLES:
             return Heard((), 1.0)
         try:
             with self._turn:
-                return self._hear(samples, alternatives, final)
+                return self._hear(samples, alternatives, final, guess)
         except Exception as error:  # onnxruntime's errors have no common base
             raise ProviderUnavailable(NAME, f"the model failed: {error}") from error
 
-    def _hear(self, samples: npt.NDArray[np.float32], alternatives: Alternatives | None, final: bool) -> Heard:
-        heard, states = self._heard(samples)
+    def _hear(
+        self,
+        samples: npt.NDArray[np.float32],
+        alternatives: Alternatives | None,
+        final: bool,
+        guess: Sequence[int],
+    ) -> Heard:
+        heard, sound = self._heard(samples, guess)
         if final and heard.least < _UNSURE and heard.words:
             samples = np.concatenate([np.zeros(_QUIET_SAMPLES, np.float32), samples])
-            again, its_states = self._heard(samples)
+            again, its_sound = self._heard(samples)
             if again.confidence > heard.confidence:
-                heard, states = again, its_states
-        return heard if alternatives is None else self._likeliest(heard, alternatives(heard.words), states)
+                heard, sound = again, its_sound
+        return heard if alternatives is None else self._likeliest(heard, alternatives(heard.words), sound)
 
-    def _heard(self, samples: npt.NDArray[np.float32]) -> tuple[Heard, _States]:
-        states = _States(self._encode(samples), len(samples))
-        ids, sure = self._decode(states)
+    def _heard(self, samples: npt.NDArray[np.float32], guess: Sequence[int] = ()) -> tuple[Heard, Sound]:
+        sound = self._decoder.sound(self._encode(samples))
+        most = int(len(samples) / SAMPLE_RATE * _TOKENS_A_SECOND) + 4
+        ids, sure = self._decoder.likeliest(sound, most, guess)
         kept = without_repeats(ids)
         counted = sure[: len(ids)]  # not how sure it is that nothing follows
         mean = exp(sum(map(log, counted)) / len(counted)) if counted else 1.0
         words = tuple(Word(text, round(least, 3)) for text, least in self._vocabulary.words(ids[:kept], sure))
-        return Heard(words, mean), states
+        return Heard(words, mean, tuple(ids)), sound
 
-    def _likeliest(self, heard: Heard, texts: Sequence[str], states: _States) -> Heard:
+    def _likeliest(self, heard: Heard, texts: Sequence[str], sound: Sound) -> Heard:
         """Each text is given to the decoder as if it had written it."""
         if not texts:
             return heard
-        best, best_score = heard, self._score(heard.text, states) - _EXPECTED_NATS
+        best, best_score = heard, self._score(heard.text, sound) - _EXPECTED_NATS
         for text in texts:
-            score = self._score(text, states)
+            score = self._score(text, sound)
             if score > best_score:
                 known = {word.text: word.confidence for word in heard.words}
                 words = tuple(Word(word, known.get(word, 1.0)) for word in text.split())
-                best, best_score = Heard(words, max(heard.confidence, exp(score / (len(words) + 1)))), score
+                sure = max(heard.confidence, exp(score / (len(words) + 1)))
+                best, best_score = Heard(words, sure, heard.tokens), score
         return best
 
-    def _score(self, text: str, states: _States) -> float:
+    def _score(self, text: str, sound: Sound) -> float:
         """The logarithm of the probability of a text, given the sound."""
-        ids = self._vocabulary.ids(text)
-        if not ids:
-            return -inf
-        given = {"input_ids": np.array([[_BEGIN, *ids]], np.int64), "use_cache_branch": np.array([False])}
-        given |= states.given | _empty_past(states.length)
-        logits = self._decoder.run(["logits"], given)[0][0].astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        chosen = logits[np.arange(len(ids) + 1), [*ids, _END]]
-        return float((chosen - np.log(np.exp(logits).sum(axis=1))).sum())
+        return self._decoder.score(self._vocabulary.ids(text), sound)
 
     def _encode(self, samples: npt.NDArray[np.float32]) -> Array:
         mask = np.ones((1, len(samples)), np.int64)
         states: Array = self._encoder.run(None, {"input_values": samples[None], "attention_mask": mask})[0]
         return states
-
-    def _decode(self, states: _States) -> tuple[list[int], list[float]]:
-        """Greedy. Token ids without begin and end, and the probability of each, the end's included."""
-        past = _empty_past(states.length)
-        ids: list[int] = []
-        sure: list[float] = []
-        last, cached = _BEGIN, False
-        for _ in range(int(states.samples / SAMPLE_RATE * _TOKENS_A_SECOND) + 4):
-            given = {"input_ids": np.array([[last]], np.int64), "use_cache_branch": np.array([cached])}
-            names = self._own_outputs if cached else self._outputs  # the encoder's keys are computed once
-            out = dict(zip(names, self._decoder.run(names, given | states.given | past), strict=True))
-            last, probability = _best(out["logits"][0, -1])
-            sure.append(probability)
-            if last == _END:
-                break
-            ids.append(last)
-            for name in out:
-                if name != "logits":
-                    past[name.replace("present", "past_key_values")] = out[name]
-            cached = True
-        return ids, sure
-
-
-def _empty_past(length: int) -> dict[str, Array]:
-    past: dict[str, Array] = {}
-    for layer in range(_LAYERS):
-        for kind in ("key", "value"):
-            past[f"past_key_values.{layer}.decoder.{kind}"] = np.zeros((1, _HEADS, 0, _WIDTH), np.float32)
-            past[f"past_key_values.{layer}.encoder.{kind}"] = np.zeros((1, _HEADS, length, _WIDTH), np.float32)
-    return past
-
-
-def _best(logits: Array) -> tuple[int, float]:
-    best = int(logits.argmax())
-    return best, max(1e-6, 1.0 / float(np.exp(logits - logits[best]).sum()))
 
 
 def without_repeats(ids: list[int]) -> int:

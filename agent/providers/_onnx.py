@@ -57,8 +57,9 @@ def files_of(provider: str, package: str, folder: str, hashes: dict[str, str], e
     return found
 
 
-def open_model(provider: str, path: Path) -> Any:
-    """A session on one thread: many calls share a process, and what they ask is short. Raises ProviderUnavailable."""
+def open_model(provider: str, model: Path | bytes) -> Any:
+    """A session on one thread: many calls share a process, and what they ask is short. `model`: a file, or what would
+    be in it. Raises ProviderUnavailable."""
     try:
         import onnxruntime
 
@@ -67,8 +68,12 @@ def open_model(provider: str, path: Path) -> Any:
         options.enable_cpu_mem_arena = False  # an arena keeps what its longest input ever took
         options.enable_mem_pattern = False  # one more buffer for each length of input
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        given = model if isinstance(model, bytes) else str(model)
+        session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        session._model_bytes = None  # it has its own copy, and would keep these for other processors
+        return session
     except ImportError as error:
         raise ProviderUnavailable(provider, f"onnxruntime cannot be loaded: {error}") from error
     except Exception as error:  # onnxruntime's errors have no common base
-        raise ProviderUnavailable(provider, f"{path.name} cannot be loaded: {error}") from error
+        name = model.name if isinstance(model, Path) else "a model made of it"
+        raise ProviderUnavailable(provider, f"{name} cannot be loaded: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -96,6 +96,8 @@ class MoonshineStream:
         self._expectations = self._next = expectations
         self._frames: list[bytes] = []
         self._done: list[str] = []  # texts of the beginning of a long utterance
+        self._guess: tuple[int, ...] = ()  # what was heard last,
+        self._guess_of: bytes | None = None  # in speech that began with this frame
         self._heard_to = 0  # frames that the last partial text was made of
         self._digits: SpeechStream | None = None
         self._transcripts = Transcripts(_NAME)
@@ -173,16 +175,23 @@ class MoonshineStream:
     async def _partial(self, frames: list[bytes]) -> None:
         if self._work.qsize():
             return  # the final text is wanted already
-        heard = await self._offload(lambda: _hear(frames[-_LONGEST:], None), modelled_ms=_PARTIAL_MODELLED_MS)
+        heard = await self._hear(frames[-_LONGEST:], None, _PARTIAL_MODELLED_MS)
         if self._means_words(heard):
             self._transcripts.put(Transcript(_plain(heard.text), False, heard.confidence, "en"))
+
+    async def _hear(self, frames: list[bytes], expected: Expectations | None, modelled_ms: float) -> _moonshine.Heard:
+        """What is heard in the beginning of an utterance, or of a turn that goes on, is likely heard again."""
+        first = frames[0] if frames else None
+        guess = self._guess if first is self._guess_of else ()
+        heard = await self._offload(lambda: _hear(frames, expected, guess), modelled_ms=modelled_ms)
+        self._guess, self._guess_of = heard.tokens, first
+        return heard
 
     async def _final(self, frames: list[bytes]) -> Transcript:
         texts: list[str] = []
         sure: list[float] = []
         for piece in _pieces(frames):
-            hear = partial(_hear, piece, self._expectations)
-            heard = await self._offload(hear, modelled_ms=_FINAL_MODELLED_MS)
+            heard = await self._hear(piece, self._expectations, _FINAL_MODELLED_MS)
             if self._means_words(heard):
                 texts.append(corrected(heard.words, self._expectations))
                 sure.append(heard.confidence)
@@ -252,8 +261,8 @@ def _loudness(pcm: bytes) -> float:
     return float(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).mean())
 
 
-def _hear(frames: list[bytes], expectations: Expectations | None) -> _moonshine.Heard:
-    """Blocking. `expectations` None: for a partial text."""
+def _hear(frames: list[bytes], expectations: Expectations | None, guess: Sequence[int] = ()) -> _moonshine.Heard:
+    """Blocking. `expectations` None: for a partial text. `guess`: the tokens that it may begin with."""
     model = _moonshine.load()
     narrow = np.frombuffer(b"".join(frames), "<i2").astype(np.float32) / 32768.0
     if len(narrow) * 2 < FRAME_BYTES:
@@ -261,6 +270,5 @@ def _hear(frames: list[bytes], expectations: Expectations | None) -> _moonshine.
     wide: npt.NDArray[np.float32] = soxr.resample(narrow, SAMPLE_RATE, _moonshine.SAMPLE_RATE, quality="HQ")
     level = float(np.sqrt((wide**2).mean()))
     expected = partial(alternatives, expectations=expectations) if expectations and expectations.phrases else None
-    return model.hear(
-        wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide, expected, final=expectations is not None
-    )
+    loud = wide * min(8.0, _LEVEL / level) if level > 1e-4 else wide
+    return model.hear(loud, expected, final=expectations is not None, guess=guess)

@@ -36,9 +36,6 @@ __all__ = [
 ]
 
 
-_SOON_MS = 1000
-
-
 @dataclass(frozen=True, slots=True)
 class InterruptionSettings:
     min_duration_ms: float = 400
@@ -96,12 +93,6 @@ class Interruption:
         if self._speaking:
             return None if self._words_only else self._started_at + self._longest_s
         return max(self._paused_at, self._ended_at) + self.settings.max_pause_ms / 1000
-
-    @property
-    def awaits_words(self) -> bool:
-        """Whether words may decide before the caller has fallen silent. The output is silent meanwhile: a verdict that
-        comes up to a second earlier than that by the length is not heard, and nobody has to recognise for it."""
-        return self.state == "judging" and (self._words_only or self.settings.backchannel_max_ms > _SOON_MS)
 
     @property
     def _longest_s(self) -> float:

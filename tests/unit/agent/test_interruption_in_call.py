@@ -102,19 +102,17 @@ def test_interim_words_interrupt_before_the_end_of_speech():
     assert cut.at < phone.one(UserMessage).ended_at
 
 
-@pytest.mark.parametrize("longest_backchannel_ms, wanted", [(1000, {False}), (3000, {False, True})])
-def test_interim_words_are_asked_for_only_where_they_decide_much_sooner_than_the_length(
-    longest_backchannel_ms: float, wanted: set[bool]
-) -> None:
-    stt = FakeSTT("stop it")
+def test_interim_words_are_asked_for_only_while_they_may_decide() -> None:
+    stt = FakeSTT("stop it", "and now this")
 
     async def script(phone: Phone) -> None:
         await phone.wait(700)
-        await phone.speak(800, 3000)
+        await phone.speak(2500, 3000)
+        await phone.speak(2500, 3000)
 
-    call(script, Talker(), llm=FakeLLM("I see."), stt=stt, backchannel_max_ms=longest_backchannel_ms)
-    assert set(stt.interims_wanted) == wanted
-    assert stt.interims_wanted[-1] is False
+    phone = call(script, Talker(), llm=FakeLLM("I see.", "Yes."), stt=stt)
+    assert [message.text for message in phone.of(UserMessage)] == ["stop it", "and now this"]
+    assert stt.interims_wanted == [False, True, False]  # over the greeting until it is cut, not in the second turn
 
 
 def test_interim_words_are_asked_for_while_the_agent_thinks() -> None:
