@@ -30,13 +30,17 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def kamailio(
-    folder: Path, *, algorithm: str = "MD5", phone: tuple[str, int] = ("127.0.0.1", 9)
+    folder: Path,
+    *,
+    algorithm: str = "MD5",
+    phone: tuple[str, int] = ("127.0.0.1", 9),
+    template: str = "",
 ) -> AsyncIterator[int]:
-    """Yields its port. Calls that it lets through go to the `phone`."""
+    """Yields its port. Calls that it lets through go to the `phone`. `template`: of another configuration."""
     program = shutil.which("kamailio", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     assert program, "Kamailio is missing: apt-get install kamailio"
     port = free_port()
-    text = CONFIG.read_text().replace("PORT", str(port)).replace("ALGORITHM", algorithm)
+    text = (template or CONFIG.read_text()).replace("PORT", str(port)).replace("ALGORITHM", algorithm)
     config = folder / "kamailio.cfg"
     config.write_text(text.replace("PHONE", f"{phone[0]}:{phone[1]}"))
     with (folder / "kamailio.log").open("wb") as output:
