@@ -71,10 +71,10 @@ class Gateway:
         try:
             await parts.edge.start()
             await api.start()
+            await parts.webhooks.load()
             await self._end_what_was_left()
             await parts.writer.start()
-            if parts.webhooks is not None:
-                parts.webhooks.start()
+            parts.webhooks.start()
             if self.settings.record_calls or self.dialplan.records:
                 await parts.recordings.look()
                 self._spawn(self._background, parts.recordings.watch())

@@ -20,8 +20,11 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
 from gateway.edge_settings import edge_settings
+from gateway.events.endpoints import Endpoints
 from gateway.events.hub import EventHub
 from gateway.events.kinds import EVENTS, EventType
+from gateway.events.posting import Poster
+from gateway.events.webhooks import Webhooks
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
@@ -41,7 +44,6 @@ from telephony.edge import DialAttempted, Edge, TrunkChanged
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
-    from gateway.events.webhooks import Webhooks
     from gateway.livekit.server_watch import LiveKitWatch
     from gateway.livekit_jobs.hosted import HostedWorker
 
@@ -70,7 +72,7 @@ class Parts:
     trunks: OutboundTrunks
     summaries: CallSummaries | None
     events: EventHub
-    webhooks: Webhooks | None
+    webhooks: Webhooks
     livekit: LiveKitWatch | None
     agents: HostedWorker | None
 
@@ -113,7 +115,7 @@ async def make_parts(
     metrics = Metrics(live)
     webhooks = _webhooks(settings, store)
     summaries = _summaries(settings, store, webhooks)
-    events = EventHub(deliver=webhooks.deliver if webhooks is not None else None)
+    events = EventHub(deliver=webhooks.deliver)
     records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
     dispatcher = Dispatcher(live, fill=settings.rooms == "livekit")
@@ -217,26 +219,19 @@ def _fill_snapshots(parts: Parts) -> None:
         (each.file, each.trunk, (each.expires_at - datetime.now(UTC)).total_seconds())
         for each in parts.edge.certificates
     ]
-    if parts.webhooks is not None:
-        hooks = parts.webhooks
-        snapshots.webhooks = lambda: hooks.counts
+    snapshots.webhooks = lambda: parts.webhooks.counts
     snapshots.store = lambda: parts.writer.state
     snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)
 
 
-def _webhooks(settings: Settings, store: CallStore) -> Webhooks | None:
+def _webhooks(settings: Settings, store: CallStore) -> Webhooks:
     """Raises SecretMissing."""
-    endpoints = settings.webhooks + ((settings.summary.as_webhook(),) if settings.summary is not None else ())
-    if not endpoints:
-        return None
-    from gateway.events.posting import Poster
-    from gateway.events.webhooks import Webhooks  # a gateway without webhooks never loads an HTTP client
-
-    return Webhooks(endpoints, store.deliveries, Poster(endpoints))
+    of_settings = settings.webhooks + ((settings.summary.as_webhook(),) if settings.summary is not None else ())
+    return Webhooks(Endpoints(of_settings, settings.call_webhooks), store.deliveries, store.call_hooks, Poster())
 
 
-def _summaries(settings: Settings, store: CallStore, webhooks: Webhooks | None) -> CallSummaries | None:
-    if settings.summary is None or webhooks is None:
+def _summaries(settings: Settings, store: CallStore, webhooks: Webhooks) -> CallSummaries | None:
+    if settings.summary is None:
         return None
     return CallSummaries(settings.summary.url, store.get_call, webhooks.put, words_come=settings.rooms == "local")
 

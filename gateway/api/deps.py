@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from aiohttp import web
 
 from gateway.api.keyring import KeyRate, KeyReader, KeyRing
+from gateway.events.endpoints import EndpointState
+from gateway.events.following import FakeFollower, Follower
 from gateway.metrics import Metrics
 from gateway.outbound.originating import FakeOriginator, Originator
 from gateway.record import CallDetail, CallRecord
@@ -21,9 +23,8 @@ from gateway.trunk_report import TrunkReport
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
     from gateway.events.stream import EventStream
-    from gateway.events.webhooks import Webhooks
 
-__all__ = ["DEPS", "KEYS", "ApiDeps", "CallReader", "FakeCalls", "HealthReport", "HealthState"]
+__all__ = ["DEPS", "KEYS", "ApiDeps", "CallReader", "FakeCalls", "FakeWebhooks", "HealthReport", "HealthState"]
 
 HealthState = Literal["starting", "ready", "draining", "failing"]
 
@@ -66,6 +67,18 @@ class FakeCalls:
         return next((call for call in self.calls if call.call_id == call_id), None)
 
 
+class WebhookStates(Follower, Protocol):
+    """Implemented by `gateway.events.webhooks.Webhooks`."""
+
+    async def states(self) -> tuple[EndpointState, ...]:
+        """Raises StoreUnavailable."""
+
+
+class FakeWebhooks(FakeFollower):
+    async def states(self) -> tuple[EndpointState, ...]:
+        return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
     """Whether calls can be taken. `reasons`: why not, each a sentence. `warnings`: problems that don't prevent calls;
@@ -88,7 +101,7 @@ class ApiDeps:
 
     `keys`: those of `trunkline keys`, each with its scopes; `require_key`: also where there is none at all.
     `health` and `store_state` return at once. `recordings`: the only directory to serve recordings from.
-    `room_tokens`: None with local rooms. `webhooks`: None when the settings name none.
+    `room_tokens`: None with local rooms.
     """
 
     calls: CallReader
@@ -103,7 +116,7 @@ class ApiDeps:
     store_state: Callable[[], WriterState] | None = None
     room_tokens: RoomTokens | None = None
     events: EventStream | None = None
-    webhooks: Webhooks | None = None
+    webhooks: WebhookStates = field(default_factory=FakeWebhooks)
     attempts: Attempts = field(default_factory=FakeAttempts)
     originator: Originator = field(default_factory=FakeOriginator)
     steering: Steering = field(default_factory=FakeSteering)

@@ -14,8 +14,8 @@ from gateway.api.calls import json_response
 from gateway.api.deps import DEPS
 from gateway.api.parameters import EventsQuery, NoQuery, query_of
 from gateway.api.problems import ProblemError
+from gateway.events.endpoints import EndpointState
 from gateway.events.stream import SentEvent, Subscription
-from gateway.events.webhooks import EndpointState
 
 __all__ = ["WebhookList", "events", "webhooks"]
 
@@ -79,5 +79,4 @@ def _lines(event: SentEvent) -> bytes:
 
 async def webhooks(request: web.Request) -> web.Response:
     query_of(request, NoQuery)
-    hooks = request.app[DEPS].webhooks
-    return await json_response(_list, WebhookList(webhooks=await hooks.states() if hooks is not None else ()))
+    return await json_response(_list, WebhookList(webhooks=await request.app[DEPS].webhooks.states()))

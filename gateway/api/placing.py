@@ -13,6 +13,7 @@ from gateway.api.exposure import owner_of
 from gateway.api.idempotency import Answer, Interrupted, answer_once, key_of
 from gateway.api.parameters import NoQuery, body_of, query_of
 from gateway.api.problems import ProblemError
+from gateway.events.following import follow_call
 from gateway.outbound.order import CallOrder, OrderRefused
 from gateway.record import CallRecord
 
@@ -26,6 +27,7 @@ _STATUS = {
     "invalid_variable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_privacy": HTTPStatus.UNPROCESSABLE_ENTITY,
     "caller_not_allowed": HTTPStatus.FORBIDDEN,
+    "closed_webhook": HTTPStatus.UNPROCESSABLE_ENTITY,
     "closed_destination": HTTPStatus.FORBIDDEN,
 }
 
@@ -55,8 +57,10 @@ async def place(request: web.Request) -> web.Response:
 async def _placed(deps: ApiDeps, order: CallOrder, call_id: str) -> Answer:
     """Raises ProblemError when nothing has been dialled."""
     try:
+        follow_call(deps.webhooks, order, call_id)
         return _answer(await deps.originator.place(order, call_id))
     except OrderRefused as refused:
+        deps.webhooks.unfollow(call_id)
         status = _STATUS.get(refused.kind, HTTPStatus.SERVICE_UNAVAILABLE)
         retry = {"Retry-After": "5"} if refused.retryable else None
         raise ProblemError(status, str(refused), retry, kind=refused.kind) from None

@@ -30,7 +30,7 @@ from gateway.config.tls import SipTlsSettings
 from gateway.config.trunks import (
     TrunkSettings,
 )
-from gateway.config.webhooks import WebhookSettings, all_different
+from gateway.config.webhooks import CallWebhookSettings, WebhookSettings, all_different
 
 if TYPE_CHECKING:
     from agent.providers.registry import ProviderSettings as VendorSettings
@@ -300,6 +300,9 @@ class Settings(_Section):
     summary: SummarySettings | None = Field(default=None, description="What is posted after a call; default: nothing.")
     webhooks: Annotated[tuple[WebhookSettings, ...], all_different] = Field(
         default=(), max_length=20, description="URLs that are told what happens, as it happens."
+    )
+    call_webhooks: CallWebhookSettings = Field(
+        default=CallWebhookSettings(), description="Webhooks that come with single calls."
     )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
     sandbox: SandboxSettings = Field(default=SandboxSettings(), description="Restrictions of call workers.")

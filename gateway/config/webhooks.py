@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.config.fields import Secret
 
-__all__ = ["WebhookSettings", "WebhookUrl", "all_different"]
+__all__ = ["CallWebhookSettings", "Pattern", "WebhookSettings", "WebhookUrl", "all_different", "is_signing_key"]
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[a-z_.]*\*?$", min_length=1, max_length=64)]
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+([/?]\S*)?$", max_length=2048)]
@@ -33,6 +34,27 @@ class WebhookSettings(BaseModel):
         default=False, description="Whether the URL may lead to this machine or into a private network."
     )
     timeout_s: float = Field(default=10.0, gt=0, le=60, description="One attempt to post.")
+
+
+class CallWebhookSettings(BaseModel):
+    """Webhooks that come with calls (`webhook` of `POST /v1/calls`); see docs/events.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    allow_private: bool = Field(
+        default=False, description="Whether their URLs may lead to this machine or into a private network."
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="One attempt to post.")
+
+
+def is_signing_key(secret: str) -> bool:
+    """Any text, but after `whsec_` it is base64 (Standard Webhooks)."""
+    if not secret.startswith("whsec_"):
+        return bool(secret)
+    try:
+        return bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        return False
 
 
 def _all_different(webhooks: tuple[WebhookSettings, ...]) -> tuple[WebhookSettings, ...]:

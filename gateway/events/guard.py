@@ -37,6 +37,8 @@ def is_public(address: str) -> bool:
 def refuse_private_literal(url: str) -> None:
     """For URLs with an address in place of a name, which no resolver sees. Raises ForbiddenTarget."""
     host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761
+        raise ForbiddenTarget(f"{host} leads into a private network (allow_private)")
     try:
         public = is_public(host)
     except ValueError:  # a name

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from gateway.config.fields import SecretMissing
-from gateway.config.webhooks import WebhookSettings
+from gateway.events.endpoints import Target
 from gateway.events.guard import ForbiddenTarget, PublicResolver, refuse_private_literal
 from gateway.store.deliveries import Delivery
 
@@ -29,7 +29,7 @@ class Answer:
 
 
 class EventPoster(Protocol):
-    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
+    async def post(self, target: Target, delivery: Delivery) -> Answer:
         """One attempt. Never raises, unless cancelled."""
 
     async def close(self) -> None: ...
@@ -41,9 +41,11 @@ class FakePoster:
 
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     posted: list[tuple[str, Delivery]] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
 
-    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
-        self.posted.append((webhook.url, delivery))
+    async def post(self, target: Target, delivery: Delivery) -> Answer:
+        self.posted.append((target.url, delivery))
+        self.targets.append(target)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def close(self) -> None:
@@ -75,28 +77,27 @@ class Poster:
     """Implements `EventPoster`. Keeps connections open between events, and follows no redirects: they could lead
     anywhere."""
 
-    def __init__(self, webhooks: tuple[WebhookSettings, ...]) -> None:
-        """Raises SecretMissing."""
-        self._keys = {each.url: signer(each.secret.read()) if each.secret else None for each in webhooks}
+    def __init__(self) -> None:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by allow_private
 
-    async def post(self, webhook: WebhookSettings, delivery: Delivery) -> Answer:
+    async def post(self, target: Target, delivery: Delivery) -> Answer:
         """Never raises, unless cancelled."""
-        headers = signed_headers(self._keys[webhook.url], delivery.event_id, delivery.body, datetime.now(UTC))
-        limit = aiohttp.ClientTimeout(total=webhook.timeout_s)
+        limit = aiohttp.ClientTimeout(total=target.timeout_s)
         try:
-            if not webhook.allow_private:
-                refuse_private_literal(webhook.url)
-            async with self._session(webhook.allow_private).post(
-                webhook.url, data=delivery.body.encode(), headers=headers, allow_redirects=False, timeout=limit
+            key = signer(target.secret) if target.secret else None
+            headers = signed_headers(key, delivery.event_id, delivery.body, datetime.now(UTC))
+            if not target.allow_private:
+                refuse_private_literal(target.url)
+            async with self._session(target.allow_private).post(
+                target.url, data=delivery.body.encode(), headers=headers, allow_redirects=False, timeout=limit
             ) as answer:
                 if answer.status < 300:
                     return Answer()
                 asked_s = _retry_after_s(answer.headers.get("Retry-After", ""))
                 return Answer(f"{answer.status} {answer.reason or ''}".strip(), asked_s)
         except TimeoutError:
-            return Answer(f"no answer within {webhook.timeout_s:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Answer(f"no answer within {target.timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError, SecretMissing) as error:
             return Answer(_reason(error))
 
     def _session(self, allow_private: bool) -> aiohttp.ClientSession:

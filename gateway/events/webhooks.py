@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import structlog
 
-from gateway.config.webhooks import WebhookSettings
+from gateway.events.call_hooks import CallHooks
 from gateway.events.catalogue import Event, matches
+from gateway.events.endpoints import Endpoint, Endpoints, EndpointState
 from gateway.events.posting import Answer, EventPoster
-from gateway.events.retrying import EndpointHealth, next_attempt
+from gateway.events.retrying import next_attempt
+from gateway.store.call_hooks import CallHook, HookStore
 from gateway.store.deliveries import Delivery, DeliveryQueue, Retry
 from gateway.store.errors import StoreUnavailable
 
-__all__ = ["EndpointState", "Webhooks"]
+__all__ = ["Webhooks"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,37 +33,26 @@ STORE_RETRY_S = 1.0
 CLOSE_LIMIT_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointState:
-    """`url` without its query, which may hold a secret. `parked`: only failures came; one delivery every few minutes
-    asks whether it is back."""
-
-    url: str
-    events: tuple[str, ...]
-    waiting: int
-    delivered: int  # since the start
-    failures: int  # in a row
-    parked: bool
-    error: str  # the last one; empty while it works
-
-
 class Webhooks:
     def __init__(
         self,
-        webhooks: Sequence[WebhookSettings],
+        endpoints: Endpoints,
         queue: DeliveryQueue,
+        hooks: HookStore,
         poster: EventPoster,
         *,
         now: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`now`: Unix seconds."""
-        self._webhooks = {each.url: each for each in webhooks}
+        self._endpoints = endpoints
         self._queue = queue
+        self._hook_store = hooks
         self._poster = poster
         self._now = now
         self._chance = chance
-        self._health = {url: EndpointHealth() for url in self._webhooks}
+        self._hooks = CallHooks()
+        self._looked_at = -math.inf
         self._pending: deque[Delivery] = deque()
         self._delivered: list[Delivery] = []
         self._failed: list[Retry] = []
@@ -70,24 +60,43 @@ class Webhooks:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter(delivered=0, failed=0, given_up=0, dropped=0)
-        self._delivered_to: Counter[str] = Counter()
+
+    def follow(self, hook: CallHook) -> None:
+        """A call that is about to be placed has a webhook of its own. Never waits and never raises."""
+        self._hooks.follow(hook)
+        self._wake.set()
+
+    def unfollow(self, call_id: str) -> None:
+        self._hooks.unfollow(call_id)
+
+    @property
+    def calls_may_be_private(self) -> bool:
+        return self._endpoints.calls_may_be_private
 
     def deliver(self, event: Event, text: str) -> None:
         """To all who want it. Never waits and never raises."""
-        for url, webhook in self._webhooks.items():
-            if matches(event.type, webhook.events):
-                self.put(Delivery(event.id, url, event.type, text, event.at.timestamp()))
+        for endpoint in self._endpoints.fixed:
+            if matches(event.type, endpoint.events):
+                self.put(Delivery(event.id, endpoint.key, event.type, text, event.at.timestamp()))
+        own = self._hooks.delivery(event, text)
+        if own is not None:
+            self.put(own)
 
     def put(self, delivery: Delivery) -> None:
-        """To one endpoint of the settings, at `created` or now; replaces a waiting one of the same event. Never waits
-        and never raises."""
+        """To one endpoint, at `created` or now; replaces a waiting one of the same event. Never waits and never
+        raises."""
         if len(self._pending) >= MOST_PENDING:
             self.counts["dropped"] += 1
             if self.counts["dropped"] == 1:
                 log.error("webhook_events_dropped", waiting=len(self._pending))
             return
+        self._endpoints.use(delivery.endpoint)
         self._pending.append(delivery)
         self._wake.set()
+
+    async def load(self) -> None:
+        """The calls' webhooks of the process before. Raises StoreUnavailable."""
+        self._hooks.found(await self._hook_store.kept(self._now()), self._now())
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="webhooks")
@@ -110,27 +119,15 @@ class Webhooks:
     async def states(self) -> tuple[EndpointState, ...]:
         """Raises StoreUnavailable."""
         waiting = await self._queue.waiting()
-        return tuple(self._state(url, waiting) for url in self._webhooks)
+        return tuple(endpoint.state(waiting.get(endpoint.key, 0)) for endpoint in self._endpoints)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences for /healthz."""
         return tuple(
-            f"the webhook {_shown(url)} takes no events: {health.error}"
-            for url, health in self._health.items()
-            if health.parked
-        )
-
-    def _state(self, url: str, waiting: Mapping[str, int]) -> EndpointState:
-        health = self._health[url]
-        return EndpointState(
-            url=_shown(url),
-            events=self._webhooks[url].events,
-            waiting=waiting.get(url, 0),
-            delivered=self._delivered_to[url],
-            failures=health.failures,
-            parked=health.parked,
-            error=health.error,
+            f"the webhook {endpoint.shown} takes no events: {endpoint.health.error}"
+            for endpoint in self._endpoints
+            if endpoint.health.parked
         )
 
     async def _run(self) -> None:
@@ -152,9 +149,13 @@ class Webhooks:
         self._wake.clear()
         await self._keep_books()
         now = self._now()
+        if now - self._looked_at > LONGEST_NAP_S:  # what another process has left
+            self._looked_at = now
+            for key in await self._queue.waiting():
+                self._endpoints.use(key)
         under_way = Counter(self._posting.values())
-        shares = {url: health.share(now, AT_ONCE) - under_way[url] for url, health in self._health.items()}
-        lease_s = LEASE_MARGIN_S + max((each.timeout_s for each in self._webhooks.values()), default=0.0)
+        shares = {each.key: each.health.share(now, AT_ONCE) - under_way[each.key] for each in self._endpoints}
+        lease_s = LEASE_MARGIN_S + self._endpoints.longest_s
         for delivery in await self._queue.claim(shares, now, lease_s):
             task = asyncio.create_task(self._attempt(delivery), name="webhook delivery")
             self._posting[task] = delivery.endpoint
@@ -163,8 +164,8 @@ class Webhooks:
 
     async def _until_next(self, now: float) -> float:
         under_way = Counter(self._posting.values())
-        free = [url for url, health in self._health.items() if not health.parked and under_way[url] < AT_ONCE]
-        times = [health.probe_at for health in self._health.values() if health.parked]
+        free = [each.key for each in self._endpoints if not each.health.parked and under_way[each.key] < AT_ONCE]
+        times = [each.health.probe_at for each in self._endpoints if each.health.parked]
         due = await self._queue.next_due(free) if free else None
         times += [] if due is None else [due]
         return min(LONGEST_NAP_S, max(0.0, min(times, default=now + LONGEST_NAP_S) - now))
@@ -174,27 +175,33 @@ class Webhooks:
         self._wake.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
-        answer = await self._poster.post(self._webhooks[delivery.endpoint], delivery)
-        if answer.error:
-            self._has_failed(delivery, answer)
+        endpoint = self._endpoints.get(delivery.endpoint)
+        if endpoint is None:  # there are too many: another time
+            self._failed.append(Retry(delivery, self._now() + LONGEST_NAP_S, "too many endpoints at once"))
             return
-        self._health[delivery.endpoint].succeeded()
+        answer = await self._poster.post(endpoint.target_of(delivery), delivery)
+        if answer.error:
+            self._has_failed(endpoint, delivery, answer)
+            return
+        endpoint.health.succeeded()
+        endpoint.delivered += 1
         self._delivered.append(delivery)
-        self._delivered_to[delivery.endpoint] += 1
         self.counts["delivered"] += 1
 
-    def _has_failed(self, delivery: Delivery, answer: Answer) -> None:
+    def _has_failed(self, endpoint: Endpoint, delivery: Delivery, answer: Answer) -> None:
         now = self._now()
         due = next_attempt(delivery.attempts + 1, delivery.created, now, self._chance(), answer.asked_s)
         self._failed.append(Retry(delivery, due, answer.error))
         self.counts["failed" if due is not None else "given_up"] += 1
         if due is None:
-            log.error("webhook_given_up", url=_shown(delivery.endpoint), event_id=delivery.event_id, error=answer.error)
-        if self._health[delivery.endpoint].failed(now, answer.error):
-            log.error("webhook_parked", url=_shown(delivery.endpoint), error=answer.error)
+            log.error("webhook_given_up", url=endpoint.shown, event_id=delivery.event_id, error=answer.error)
+        if endpoint.health.failed(now, answer.error):
+            log.error("webhook_parked", url=endpoint.shown, error=answer.error)
 
     async def _keep_books(self) -> None:
-        """Store delivered, failed and new events. Raises StoreUnavailable without losing any."""
+        """Store delivered, failed and new events, and which calls have webhooks. Raises StoreUnavailable without losing
+        any."""
+        await self._keep_hooks()
         if self._delivered or self._failed:
             delivered, failed = list(self._delivered), list(self._failed)
             await self._queue.settle(delivered, failed)
@@ -205,7 +212,14 @@ class Webhooks:
             for _ in new:
                 self._pending.popleft()
 
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+    async def _keep_hooks(self) -> None:
+        hooks = self._hooks
+        hooks.forget(self._now())
+        if hooks.new:
+            new = list(hooks.new)
+            await self._hook_store.keep(new)
+            del hooks.new[: len(new)]
+        if hooks.old:
+            old = list(hooks.old)
+            await self._hook_store.forget(old)
+            del hooks.old[: len(old)]

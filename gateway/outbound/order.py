@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-__all__ = ["CallOrder", "OrderRefused"]
+from gateway.config.webhooks import Pattern, WebhookUrl, is_signing_key
+
+__all__ = ["CallOrder", "OrderRefused", "OwnWebhook"]
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 VariableText = Annotated[str, StringConstraints(max_length=1000)]
+
+
+def _signing_key(secret: SecretStr) -> SecretStr:
+    if not is_signing_key(secret.get_secret_value()):
+        raise ValueError("after whsec_ must come base64")
+    return secret
+
+
+class OwnWebhook(BaseModel):
+    """A webhook for the events of one call."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: WebhookUrl = Field(description="Where events are posted.")
+    events: tuple[Pattern, ...] = Field(
+        default=("*",), min_length=1, max_length=20, description="Which: `call.ended`, `call.*`, `*`."
+    )
+    secret: Annotated[SecretStr, AfterValidator(_signing_key)] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Signing key as in Standard Webhooks: `whsec_` and base64, or any text. It is not shown again. "
+        "Default: unsigned.",
+    )
 
 
 class CallOrder(BaseModel):
@@ -54,11 +80,19 @@ class CallOrder(BaseModel):
         le=86_400,
         description="The longest it may last, from the answer. Default: the settings'.",
     )
+    webhook: OwnWebhook | WebhookUrl | None = Field(
+        default=None, description="A URL that the call's events are posted to, besides the settings' webhooks."
+    )
+
+    @property
+    def own_webhook(self) -> OwnWebhook | None:
+        return OwnWebhook(url=self.webhook) if isinstance(self.webhook, str) else self.webhook
 
 
 class OrderRefused(Exception):
     """Nothing has been dialled. `kind`: one word for programs: invalid_number, invalid_variable, unknown_persona,
-    no_trunk, no_privacy, caller_not_allowed, closed_destination, trunk_full, no_slot, draining, failed."""
+    no_trunk, no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot, draining,
+    failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)

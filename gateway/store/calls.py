@@ -27,6 +27,7 @@ from gateway.record import (
     Outcome,
     RecordMessage,
 )
+from gateway.store.call_hooks import StoredHooks
 from gateway.store.database import Backend, Database, Result
 from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
@@ -96,6 +97,11 @@ class CallStore:
     def deliveries(self) -> StoredDeliveries:
         """To webhooks."""
         return StoredDeliveries(self._database)
+
+    @property
+    def call_hooks(self) -> StoredHooks:
+        """Webhooks of single calls."""
+        return StoredHooks(self._database, self._gateway_id)
 
     @property
     def keys(self) -> StoredKeys:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from gateway.store.database import Database
 from gateway.store.schema import deliveries
@@ -21,15 +21,18 @@ __all__ = ["Delivery", "DeliveryQueue", "FakeDeliveries", "Retry", "StoredDelive
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event for one endpoint. Times are Unix seconds."""
+    """One event for one endpoint. Times are Unix seconds. `url` and `secret`: of a call's own webhook; empty: those
+    that the settings have for the endpoint."""
 
     event_id: str
-    endpoint: str  # its URL
+    endpoint: str  # of the settings: its URL
     type: str
     body: str  # JSON
     created: float
     attempts: int = 0
     number: int = 0  # the queue's own name for it
+    url: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class StoredDeliveries:
                 "attempts": 0,
                 "due": each.created,
                 "error": "",
+                "url": each.url or None,
+                "secret": each.secret or None,
             }
             for each in {(each.event_id, each.endpoint): each for each in new}.values()
         ]
@@ -104,10 +109,7 @@ class StoredDeliveries:
                     .limit(max(0, most))
                     .with_for_update(skip_locked=True)
                 )
-                found += [
-                    Delivery(row.event_id, row.endpoint, row.type, row.body, row.created, row.attempts, row.id)
-                    for row in connection.execute(due)
-                ]
+                found += [_delivery(row) for row in connection.execute(due)]
             if found:
                 numbers = [each.number for each in found]
                 connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(due=now + lease_s))
@@ -145,6 +147,13 @@ class StoredDeliveries:
             return {row.endpoint: row.number for row in connection.execute(count)}
 
         return await self._database.read(read)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        row.event_id, row.endpoint, row.type, row.body, row.created, row.attempts, row.id, row.url or "",
+        row.secret or "",
+    )  # fmt: skip
 
 
 class FakeDeliveries:

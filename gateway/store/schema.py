@@ -26,6 +26,7 @@ from sqlalchemy import (
 __all__ = [
     "UtcDateTime",
     "api_keys",
+    "call_webhooks",
     "calls",
     "deliveries",
     "events",
@@ -177,8 +178,21 @@ deliveries = Table(  # to webhooks, until accepted (gateway.store.deliveries)
     Column("due", Float(53), nullable=False),  # Unix seconds; in the future while claimed
     Column("attempts", Integer, nullable=False),
     Column("error", Text, nullable=False),  # of the last attempt
+    Column("url", Text),  # NULL: as the settings have the endpoint
+    Column("secret", Text),  # to sign it with, beside `url`
     Index(None, "event_id"),
     Index(None, "endpoint", "due"),
+)
+
+call_webhooks = Table(  # of calls that go on (gateway.store.call_hooks)
+    "call_webhooks",
+    metadata,
+    Column("call_id", String(128), primary_key=True),  # no foreign key: it is kept before the call's own row
+    Column("gateway_id", String(64)),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),  # patterns with spaces between them
+    Column("secret", Text, nullable=False),
+    Column("created", Float(53), nullable=False),  # Unix seconds
 )
 
 api_keys = Table(  # those of `trunkline keys` (gateway.store.keys)

@@ -14,6 +14,9 @@ from typing import Any
 
 import aiohttp
 from gateway_process import RunningGateway, until
+from standardwebhooks import Webhook
+from test_gateway_further_legs import trunks
+from test_gateway_outbound import TO, ask, plan
 
 from telephony.phone import Phone
 
@@ -28,9 +31,13 @@ class Short(Agent):
 class _Receiver(BaseHTTPRequestHandler):
     came: list[dict[str, Any]]
     statuses: list[int]
+    secret: str
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(text)
+        if self.secret:
+            Webhook(self.secret).verify(text, dict(self.headers.items()))
         status = self.statuses.pop(0) if self.statuses else 204
         if status < 300:
             self.came.append(body)
@@ -42,10 +49,11 @@ class _Receiver(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving(*statuses: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook's URL, and what it took; the first requests are answered with `statuses`."""
+def receiving(*statuses: int, secret: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook's URL, and what it took; the first requests are answered with `statuses`. `secret`: requests that it
+    does not sign are not taken."""
     came: list[dict[str, Any]] = []
-    handler = type("Handler", (_Receiver,), {"came": came, "statuses": list(statuses)})
+    handler = type("Handler", (_Receiver,), {"came": came, "statuses": list(statuses), "secret": secret})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -110,3 +118,45 @@ async def test_a_gateway_that_is_killed_tells_at_the_next_start(
             await until(lambda: any(event["type"] == "call.ended" for event in came), 10, what="the end")
     (ended,) = [event["data"] for event in came if event["type"] == "call.ended"]
     assert ended["outcome"] == "gateway_lost"
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+async def test_a_call_brings_its_own_webhook_and_a_kill_amid_it_loses_none(
+    start_gateway: Callable[..., RunningGateway], tmp_path: Path
+) -> None:
+    with receiving(500, secret=SECRET) as (url, came):
+        async with Phone() as phone:
+            gateway = start_gateway(sip=trunks(phone), call_webhooks={"allow_private": True}, **plan(tmp_path))
+            webhook = {"url": url, "secret": SECRET}
+            order = {"to": TO, "persona": "reminder.Reminder", "webhook": webhook}
+            status, placed, _ = await ask(gateway, "POST", "/v1/calls", order)
+            assert status == 202
+            assert SECRET not in json.dumps(placed)
+            call = await phone.incoming()
+            await call.answer()
+            await until(lambda: any(event["type"] == "call.answered" for event in came), 5, what="the answer")
+            await until(lambda: any(call["answered_at"] for call in gateway.calls()), 5, what="the answer on record")
+            gateway.kill()
+            gateway.start()
+            await until(lambda: any(event["type"] == "call.ended" for event in came), 10, what="the end")
+            await until(lambda: any(event["type"] == "call.queued" for event in came), 10, what="the one refused first")
+            shown = gateway.get("/v1/webhooks")
+        assert SECRET not in gateway.log_text() + json.dumps(shown)
+    assert {event["data"]["call_id"] for event in came} == {placed["call_id"]}
+    (ended,) = [event["data"] for event in came if event["type"] == "call.ended"]
+    assert ended["outcome"] == "gateway_lost"
+    (host,) = shown["webhooks"]
+    assert (host["of_calls"], url.startswith(host["url"])) == (True, True)
+
+
+async def test_a_webhook_inside_a_private_network_is_refused_before_anything_is_dialled(
+    start_gateway: Callable[..., RunningGateway], tmp_path: Path
+) -> None:
+    async with Phone() as phone:
+        gateway = start_gateway(sip=trunks(phone), **plan(tmp_path))
+        order = {"to": TO, "persona": "reminder.Reminder", "webhook": "http://127.0.0.1:1/x"}
+        status, problem, _ = await ask(gateway, "POST", "/v1/calls", order)
+        assert (status, problem["type"]) == (422, "urn:trunkline:problem:closed_webhook")
+        assert gateway.calls() == []

@@ -11,14 +11,16 @@ import pytest
 import pytest_asyncio
 
 from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
-from gateway.config.webhooks import WebhookSettings
+from gateway.config.webhooks import CallWebhookSettings, WebhookSettings
 from gateway.events.catalogue import EventType
+from gateway.events.endpoints import Endpoints
 from gateway.events.hub import EventHub
 from gateway.events.posting import FakePoster
 from gateway.events.reference import example
 from gateway.events.webhooks import Webhooks
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
+from gateway.store.call_hooks import FakeHooks
 from gateway.store.deliveries import FakeDeliveries
 from tests.unit.api.asking import Asker, body
 
@@ -102,7 +104,8 @@ async def test_what_cannot_be_asked(tmp_path: Path, path: str, headers: dict[str
 
 
 async def test_how_webhooks_do(tmp_path: Path) -> None:
-    hooks = Webhooks([WebhookSettings(url="https://a.test/x?token=t")], FakeDeliveries(), FakePoster())
+    endpoints = Endpoints([WebhookSettings(url="https://a.test/x?token=t")], CallWebhookSettings())
+    hooks = Webhooks(endpoints, FakeDeliveries(), FakeHooks(), FakePoster())
     answer = body(await Asker(tmp_path, webhooks=hooks).get("/v1/webhooks"))
     (shown,) = answer["webhooks"]
     assert (shown["url"], shown["parked"], shown["waiting"]) == ("https://a.test/x", False, 0)

@@ -338,11 +338,17 @@ def test_a_target_of_make_is_there(command: Command) -> None:
 @pytest.mark.parametrize("command", commands("curl"), ids=named)
 def test_a_request_is_one_that_the_api_knows(command: Command) -> None:
     from gateway.api.openapi import description
+    from gateway.api.routes import ROUTES
 
     words = command.words()
-    (url,) = [word for word in words if "/" in word and not word.startswith("Authorization")]
+    (url,) = [word for word in words if "/" in word and not word.startswith(("Authorization", "{"))]
     path = urlsplit(url if "//" in url else f"http://{url}").path
-    described = description()["paths"][path]["get"]
+    method = words[words.index("-X") + 1] if "-X" in words else "GET"
+    (route,) = [each for each in ROUTES if (each.method, each.path) == (method, path)]
+    if "--json" in words:
+        assert route.body is not None
+        route.body.model_validate_json(words[words.index("--json") + 1])
+    described = description()["paths"][path][method.lower()]
     known = {parameter["name"] for parameter in described.get("parameters", ())}
     given = {words[index + 1].partition("=")[0] for index, word in enumerate(words) if word == "-d"}
     assert given <= known

@@ -16,7 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
 from gateway.config.fields import SecretMissing
-from gateway.config.webhooks import WebhookSettings
+from gateway.config.webhooks import CallWebhookSettings, WebhookSettings
+from gateway.events.endpoints import Endpoints
 from gateway.events.guard import ForbiddenTarget, PublicResolver, is_public
 from gateway.events.posting import Poster, signed_headers, signer
 from gateway.store.deliveries import Delivery
@@ -54,9 +55,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 async def post(url: str, **settings: Any) -> Any:
     webhook = WebhookSettings.model_validate({"url": url, "allow_private": True} | settings)
-    poster = Poster((webhook,))
+    (endpoint,) = Endpoints([webhook], CallWebhookSettings())
+    poster = Poster()
     try:
-        return await poster.post(webhook, DELIVERY)
+        return await poster.post(endpoint.target, DELIVERY)
     finally:
         await poster.close()
 

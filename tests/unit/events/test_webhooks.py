@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from gateway.config.webhooks import WebhookSettings
+from gateway.config.webhooks import CallWebhookSettings, WebhookSettings
 from gateway.events.catalogue import Event, EventType
+from gateway.events.endpoints import Endpoints, Target
 from gateway.events.posting import Answer, FakePoster
 from gateway.events.reference import example
 from gateway.events.retrying import GIVE_UP_S, PARK_AFTER, EndpointHealth, next_attempt
 from gateway.events.webhooks import AT_ONCE, Webhooks
 from gateway.store import CallStore, StoreUnavailable
+from gateway.store.call_hooks import FakeHooks, HookStore
 from gateway.store.deliveries import Delivery, DeliveryQueue, FakeDeliveries, Retry
 
 URL = "https://example.test/hook?token=secret"
@@ -23,18 +25,30 @@ OTHER = "https://other.test/"
 class World:
     """Webhooks on a clock that is set by hand."""
 
-    def __init__(self, *answers: str, queue: DeliveryQueue | None = None, urls: tuple[str, ...] = (URL,)) -> None:
+    def __init__(
+        self,
+        *answers: str,
+        queue: DeliveryQueue | None = None,
+        urls: tuple[str, ...] = (URL,),
+        events: tuple[str, ...] = ("*",),
+        hooks: HookStore | None = None,
+        **calls: Any,
+    ) -> None:
+        """`calls`: settings of calls' own webhooks."""
         self.clock = 1_000_000.0
         self.poster = FakePoster([Answer(each) for each in answers] or [Answer()])
         self.queue = FakeDeliveries() if queue is None else queue
-        settings = [WebhookSettings(url=url) for url in urls]
-        self.hooks = Webhooks(settings, self.queue, self.poster, now=lambda: self.clock, chance=lambda: 0.5)
+        settings = [WebhookSettings(url=url, events=events) for url in urls]
+        self.kept = FakeHooks() if hooks is None else hooks
+        endpoints = Endpoints(settings, CallWebhookSettings(**calls))
+        self.hooks = Webhooks(endpoints, self.queue, self.kept, self.poster, now=lambda: self.clock, chance=lambda: 0.5)
         self.told = 0
 
-    def tell(self, kind: EventType = EventType.CALL_ENDED) -> None:
+    def tell(self, kind: EventType = EventType.CALL_ENDED, call_id: str = "c1") -> None:
         self.told += 1
         at = datetime.fromtimestamp(self.clock, UTC)
-        self.hooks.deliver(Event(f"e{self.told}", at, example(kind, call_id="c1")), f'{{"n":{self.told}}}')
+        data = example(kind, call_id=call_id) if call_id else example(kind)
+        self.hooks.deliver(Event(f"e{self.told}", at, data), f'{{"n":{self.told}}}')
 
     async def go_on(self, seconds: float = 0.0) -> float:
         """Time passes, and what is due is posted and noted down."""
@@ -75,8 +89,7 @@ async def test_a_failure_is_tried_again_later_and_later() -> None:
 
 
 async def test_only_events_that_are_asked_for() -> None:
-    world = World()
-    world.hooks._webhooks[URL] = WebhookSettings(url=URL, events=("transfer.*",))
+    world = World(events=("transfer.*",))
     world.tell(EventType.CALL_ENDED)
     world.tell(EventType.TRANSFER_ENDED)
     await world.go_on()
@@ -111,9 +124,9 @@ async def test_a_dead_endpoint_is_parked_probed_and_taken_back_with_all_that_wai
 async def test_a_dead_endpoint_does_not_hold_up_the_other() -> None:
     world = World(urls=(URL, OTHER))
 
-    async def post(webhook: WebhookSettings, delivery: Delivery) -> Answer:
-        world.poster.posted.append((webhook.url, delivery))
-        if webhook.url == URL:
+    async def post(target: Target, delivery: Delivery) -> Answer:
+        world.poster.posted.append((target.url, delivery))
+        if target.url == URL:
             await asyncio.Event().wait()
         return Answer()
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.config.summary import SummarySettings
+from gateway.config.webhooks import CallWebhookSettings
+from gateway.events.endpoints import Endpoints
 from gateway.events.posting import FakePoster
 from gateway.events.webhooks import Webhooks
 from gateway.record import CallClosed, CallDetail, Outcome, ToolUse, Turn, WorkerLost
@@ -123,9 +125,9 @@ async def test_a_stop_of_the_gateway_is_not_held_up() -> None:
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_a_summary_outlives_the_gateway_that_waited_for_its_words(store: CallStore, killed: bool) -> None:
-    settings = (SummarySettings(url=URL).as_webhook(),)
+    endpoints = Endpoints([SummarySettings(url=URL).as_webhook()], CallWebhookSettings())
     poster = FakePoster()
-    hooks = Webhooks(settings, store.deliveries, poster, now=lambda: 1000.0)
+    hooks = Webhooks(endpoints, store.deliveries, store.call_hooks, poster, now=lambda: 1000.0)
     world = World(hooks=hooks)
     world.summaries.observe(closed())
     async with asyncio.timeout(5):
@@ -137,7 +139,8 @@ async def test_a_summary_outlives_the_gateway_that_waited_for_its_words(store: C
         await hooks._keep_books()
     assert poster.posted == []
 
-    after = Webhooks(settings, store.deliveries, poster, now=lambda: 1000.0 + (TEMPLATE_AFTER_S if killed else 0.0))
+    later = 1000.0 + (TEMPLATE_AFTER_S if killed else 0.0)
+    after = Webhooks(endpoints, store.deliveries, store.call_hooks, poster, now=lambda: later)
     await after.step()
     await asyncio.sleep(0)
     ((url, delivery),) = poster.posted

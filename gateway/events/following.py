@@ -1,0 +1,53 @@
+"""The webhook that an order for a call brings along."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from gateway.events.guard import ForbiddenTarget, refuse_private_literal
+from gateway.outbound.order import CallOrder, OrderRefused
+from gateway.store.call_hooks import CallHook
+
+__all__ = ["FakeFollower", "Follower", "follow_call"]
+
+
+class Follower(Protocol):
+    """What tells a call's own webhook of its events (`gateway.events.webhooks.Webhooks`)."""
+
+    @property
+    def calls_may_be_private(self) -> bool: ...
+
+    def follow(self, hook: CallHook) -> None:
+        """Before the call's first event."""
+
+    def unfollow(self, call_id: str) -> None:
+        """The call was not placed. Idempotent."""
+
+
+class FakeFollower:
+    calls_may_be_private = False
+
+    def __init__(self) -> None:
+        self.followed: dict[str, CallHook] = {}
+
+    def follow(self, hook: CallHook) -> None:
+        self.followed[hook.call_id] = hook
+
+    def unfollow(self, call_id: str) -> None:
+        self.followed.pop(call_id, None)
+
+
+def follow_call(follower: Follower, order: CallOrder, call_id: str) -> None:
+    """Raises OrderRefused for a webhook inside a private network, as far as its URL shows that; what its name leads to
+    is looked at for each delivery."""
+    webhook = order.own_webhook
+    if webhook is None:
+        return
+    if not follower.calls_may_be_private:
+        try:
+            refuse_private_literal(webhook.url)
+        except ForbiddenTarget as error:
+            raise OrderRefused("closed_webhook", f"webhook: {error}.") from None
+    secret = webhook.secret.get_secret_value() if webhook.secret is not None else ""
+    follower.follow(CallHook(call_id, webhook.url, time.time(), webhook.events, secret))
