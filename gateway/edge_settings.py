@@ -15,6 +15,7 @@ from telephony.sip.media_policy import MediaPolicy, addresses
 from telephony.sip.probing import ProbePolicy
 from telephony.sip.registration import RegistrationPolicy
 from telephony.sip.resolving import Target
+from telephony.sip.session_timer import SessionPolicy
 
 __all__ = ["edge_settings"]
 
@@ -46,6 +47,7 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         hosts=tuple(_target(host, trunk) for host in hosts),
         account=_account(trunk.account),
         register=_registrar(trunk, hosts[0] if hosts else None),
+        session=SessionPolicy(**trunk.session_timer.model_dump()),
         reliable=trunk.reliable_provisional,
         route=_route(proxy, trunk) if proxy else "",
         probe=None if probe is None else ProbePolicy(**probe.model_dump()),

@@ -28,6 +28,7 @@ __all__ = [
     "TrunkOutboundSettings",
     "TrunkProbeSettings",
     "TrunkRegistrationSettings",
+    "TrunkSessionTimerSettings",
     "TrunkSettings",
 ]
 
@@ -146,6 +147,18 @@ class TrunkCallersSettings(_Section):
     users: tuple[TrunkCallerSettings, ...] = Field(min_length=1, description="Who may call.")
 
 
+class TrunkSessionTimerSettings(_Section):
+    """Session timers (RFC 4028): a call that nobody refreshes in time is ended."""
+
+    expires_s: int = Field(
+        default=1800, ge=90, le=86_400, description="Longest time between refreshes to ask for, and to agree to."
+    )
+    refresher: Literal["us", "them", "either"] = Field(
+        default="either",
+        description="Who refreshes. us: we do, even if the other side asks for no timer. either: as it says.",
+    )
+
+
 class TrunkSettings(_Section):
     """A source that may send us calls."""
 
@@ -190,6 +203,9 @@ class TrunkSettings(_Section):
     )
     callers: TrunkCallersSettings | None = Field(
         default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
+    )
+    session_timer: TrunkSessionTimerSettings = Field(
+        default=TrunkSessionTimerSettings(), description="Refreshes of long calls, so that dead ones are noticed."
     )
     reliable_provisional: Literal["off", "supported", "required"] = Field(
         default="supported",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED", "Reliable", "extensions", "supported"]
+__all__ = ["ALLOW", "EXTENSIONS", "SUPPORTED", "WORKERS_EXTENSIONS", "Reliable", "extensions", "supported"]
 
 Reliable = Literal["off", "supported", "required"]  # provisional answers of a trunk (RFC 3262)
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, PRACK, UPDATE"
 EXTENSIONS = frozenset({"timer", "100rel"})
+WORKERS_EXTENSIONS = frozenset({"100rel"})  # of those: session timers are the edge's alone
 SUPPORTED = "timer, 100rel"
 
 

@@ -20,6 +20,7 @@ from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
 from telephony.edge.protocol import Admitter, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
+from telephony.edge.sessions import Sessions
 from telephony.edge.settings import EdgeSettings
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.trust import Trust
@@ -99,6 +100,7 @@ class EdgeContext:
         self.challengers = {
             trunk.name: DigestServer(trunk.realm, key) for trunk in settings.trunks if trunk.callers is not None
         }
+        self.sessions = Sessions({trunk.name: trunk.session for trunk in settings.trunks})
         self.resends = ResendTable(settings.timers.public)
         self.relays = RelayTable(remembered, settings.timers)
         self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"

@@ -22,6 +22,7 @@ from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
 from telephony.edge.referring import Referring
+from telephony.edge.refreshing import Refreshing
 from telephony.edge.trunk_side import TrunkSide
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
@@ -44,8 +45,11 @@ class EdgeCore:
         self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
         self._referring = Referring(context)
-        self._from_public = PublicResponses(context, self._pending, self._dialing, self.trunks, self._referring)
         self._ending = EndingCalls(context, self._dialing)
+        self._refreshing = Refreshing(context, self._ending)
+        self._from_public = PublicResponses(
+            context, self._pending, self._dialing, self.trunks, self._referring, self._refreshing
+        )
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
         self._unlogged = 0
@@ -229,8 +233,10 @@ class EdgeCore:
             actions += self._dialing.unreachable(key, now)
             actions += self.trunks.lost(key, now)
             actions += self._referring.lost(key)
+            actions += self._refreshing.lost(key, now)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)
+        actions += self._refreshing.due(now)
         actions += self._inbound.due(now)
         actions += self._dialing.due(now)
         actions += self.trunks.due(now)

@@ -70,6 +70,7 @@ class DialAttempts:
         dialog.sips = dial.uri.startswith("sips:")
         dialog.public.address, dialog.public.contact, dialog.public.routes = f"<{dial.uri}>", dial.uri, ()
         dialog.worker.name = f"<{dial.caller}>"
+        self._context.sessions.begin(dialog)
 
     def _send(self, asked: Asked, dialed: Dialed, place: Place, hop: Hop, uri: str, now: float) -> SendPublic:
         """`uri`: the Request-URI."""
@@ -83,6 +84,7 @@ class DialAttempts:
         attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial, uri)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq
+        dialog.described = request.body
         credentials = () if dialed.digest is None else dialed.digest.answers("INVITE", uri, request.body)
         data = request_to_public(
             request,
@@ -91,7 +93,12 @@ class DialAttempts:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=context.route_of(dialog.trunk),
-            extra=(*dialed.dial.headers, *credentials, *_extensions(context.reliable(dialog.trunk))),
+            extra=(
+                *dialed.dial.headers,
+                *credentials,
+                *_extensions(context.reliable(dialog.trunk)),
+                *context.sessions.asks(dialog),
+            ),
             supported=supported(context.reliable(dialog.trunk)),
         )
         sent = SendPublic(hop, data)
@@ -113,8 +120,17 @@ class DialAttempts:
                 found.append(asked)
         return found
 
-    def with_credentials(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
-        """The INVITE once more, with an answer to its challenge; None: there is no such answer."""
+    def once_more(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
+        """The INVITE at the same place, with an answer to its challenge, or for a longer session (RFC 4028 section
+        7.3); None: neither helps."""
+        attempt = dialed.now
+        if response.status != 422 or attempt is None or asked.cancelled:
+            return self._with_credentials(response, asked, dialed, now)
+        if not self._context.sessions.too_short(asked.dialog, response.headers):
+            return None
+        return self._send(asked, dialed, attempt.place, attempt.hop, attempt.uri, now)
+
+    def _with_credentials(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
         attempt, digest = dialed.now, dialed.digest
         if attempt is None or digest is None or asked.cancelled or response.status not in (401, 407):
             return None

@@ -77,6 +77,7 @@ class Dialing:
         del self._allowed[dial.leg_id]
         dialog = self._dialog(request, dial, now)
         context.dialogs.add(dialog)
+        context.sessions.begin(dialog)
         dialed = self._attempts.dialed(dial, now)
         asked = Asked(dialog, request, address, initial=True, dialed=dialed)
         sent = self._attempts.next_place(asked, dialed, now)
@@ -204,6 +205,7 @@ class Dialing:
             return [*turned_down, *self._end(asked, 488, error.cause, now)]
         dialog.happened(DialogEvent.ANSWERED)
         context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
+        context.sessions.accepted(dialog, response.headers, now)
         asked.final = self._to_worker(response, asked)
         return [asked.final, *self._attempts.over(asked, response.status, response.reason, now)]
 
@@ -223,7 +225,7 @@ class Dialing:
         actions: list[Action] = [attempts.acknowledge(response, dialog, attempt)]
         if asked.final or dialog.state is not DialogState.INVITING:
             return actions
-        if (again := attempts.with_credentials(response, asked, dialed, now)) is not None:
+        if (again := attempts.once_more(response, asked, dialed, now)) is not None:
             return [*actions, again]
         retry_after_s = seconds_of(response.value("retry-after")) or 0
         moved = attempts.redirected(response, asked, dialed) if 300 <= response.status < 400 else None
@@ -329,6 +331,7 @@ class Dialing:
             ours = context.branches.public_tag(f"{dialog.leg_id} {tag}")
             address = shown.public.partition(";tag=")[0]
             dialog.shown = replace(shown, public=f"{address};tag={ours}", public_tag=ours)
+        dialog.learn_methods(response.headers)
         if response.status < 300 and (contact := contact_uri(response.value("contact"))):
             dialog.public.contact = contact
             dialog.public.routes = route_set(response)

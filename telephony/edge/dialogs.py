@@ -13,8 +13,10 @@ from telephony.edge.dialog_states import LIVE, DialogEvent, DialogState, Party, 
 from telephony.edge.hops import Hop
 from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
 from telephony.sip.digest import DigestClient
+from telephony.sip.headers import Headers
 from telephony.sip.offer import ALONE, Streams
 from telephony.sip.parse import Line, Via
+from telephony.sip.session_timer import SessionTimer
 
 __all__ = [
     "Dialog",
@@ -149,11 +151,20 @@ class Dialog:
     ended_by_worker: bool = False  # in ENDING: the BYE was the worker's
     told: bool = field(default=False)  # its end has been reported
     referral: Referral | None = None  # our latest REFER in it
+    timer: SessionTimer | None = None  # of its session (RFC 4028)
+    refresh_by: str = "INVITE"  # or UPDATE, where the peer takes that
+    refreshing: bool = False  # by a re-INVITE of the edge's own, which has no answer yet
+    described: bytes = b""  # our last session description, as the public side has it
     answered: dict[tuple[int, str], bytes] = field(default_factory=dict)  # by us: CSeq and branch -> the answer
 
     @property
     def live(self) -> bool:
         return self.state in LIVE
+
+    def learn_methods(self, headers: Headers) -> None:
+        """The peer says what it takes."""
+        if "allow" in headers:
+            self.refresh_by = "UPDATE" if "UPDATE" in headers.get("allow") else "INVITE"
 
     def happened(self, event: DialogEvent) -> None:
         """Raises TelephonyMisuse when that is not possible now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from telephony.edge.context import EdgeContext, reply_hop
@@ -13,7 +15,7 @@ from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
 from telephony.edge.way import way_to_public
 from telephony.sip import writing
-from telephony.sip.causes import TEMPORARY_FAILURE, reason_values
+from telephony.sip.causes import TEMPORARY_FAILURE, TIMER_EXPIRED, reason_values
 
 __all__ = ["EndingCalls"]
 
@@ -28,7 +30,16 @@ class EndingCalls:
         self._context = context
         self._dialing = dialing
 
-    def end(self, dialog: Dialog, cause: str, now: float, *, tell_worker: bool, status: int = 500) -> list[Action]:
+    def end(
+        self,
+        dialog: Dialog,
+        cause: str,
+        now: float,
+        *,
+        tell_worker: bool,
+        status: int = 500,
+        q850: int = TEMPORARY_FAILURE,
+    ) -> list[Action]:
         """Tell the caller, and the worker if it is alive, that a live dialog is over. Idempotent. `status` is for a
         call that has not been answered yet."""
         context = self._context
@@ -42,10 +53,15 @@ class EndingCalls:
         if dialog.state is DialogState.INVITING:
             actions += self._final_answer(dialog, status, cause, now)
         elif dialog.state is DialogState.CONFIRMED or dialog.ended_by_worker:
-            actions.append(self._bye_public(dialog, cause, now))
+            actions.append(self._bye_public(dialog, reason_values(q850, 500, cause), now))
         if tell_worker:
-            actions += self._tell_worker(dialog, cause, now)
+            actions += self._tell_worker(dialog, cause, now, q850)
         return actions + context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)
+
+    def expired(self, dialog: Dialog, now: float) -> list[Action]:
+        """Nobody has refreshed its session (RFC 4028 section 10)."""
+        self._context.counters.add("sessions_expired")
+        return self.end(dialog, "its session was not refreshed", now, tell_worker=True, q850=TIMER_EXPIRED)
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
         """Timer C has fired (RFC 3261 section 16.8), or a worker's call has rung for as long as it may."""
@@ -129,15 +145,15 @@ class EndingCalls:
         None."""
         if dialog.state is not DialogState.CONFIRMED:
             return None
-        action = self._bye(dialog, cause, dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
+        action = self._bye(dialog, _failed(cause), dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
         return action if action.hop.transport == "udp" else None
 
-    def _bye_public(self, dialog: Dialog, cause: str, now: float) -> Action:
-        action, branch = self._bye(dialog, cause, dialog.worker.cseq + _CSEQ_LEAP)
+    def _bye_public(self, dialog: Dialog, why: Sequence[str], now: float) -> Action:
+        action, branch = self._bye(dialog, why, dialog.worker.cseq + _CSEQ_LEAP)
         self._context.resends.request(branch, action, now)
         return action
 
-    def _bye(self, dialog: Dialog, cause: str, cseq: int) -> tuple[SendPublic, str]:
+    def _bye(self, dialog: Dialog, why: Sequence[str], cseq: int) -> tuple[SendPublic, str]:
         context = self._context
         uri, routes, hop = way_to_public(context, dialog)
         branch = context.branches.own(dialog.sip_call_id, cseq)
@@ -148,11 +164,11 @@ class EndingCalls:
             ("To", dialog.public.address),
             ("Call-ID", dialog.sip_call_id),
             ("CSeq", f"{cseq} BYE"),
-            *(("Reason", value) for value in _failed(cause)),
+            *(("Reason", value) for value in why),
         ]
         return SendPublic(hop, writing.own_request("BYE", uri, headers)), branch
 
-    def _tell_worker(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
+    def _tell_worker(self, dialog: Dialog, cause: str, now: float, q850: int = TEMPORARY_FAILURE) -> list[Action]:
         """Send a live worker a BYE as if from its caller, or the CANCEL of its INVITE."""
         context = self._context
         if context.workers.get(dialog.worker.at.name) != dialog.worker.at:
@@ -161,7 +177,8 @@ class EndingCalls:
         method = "CANCEL" if inviting else "BYE"
         cseq = dialog.invite_cseq if inviting else dialog.public.cseq + _CSEQ_LEAP
         branch = dialog.branch if inviting else context.branches.own(f"worker {dialog.sip_call_id}", cseq)
-        data = own_to_worker(method, dialog, cseq, context.worker_via(branch), ", ".join(_failed(cause)))
+        reason = ", ".join(reason_values(q850, 500, cause))
+        data = own_to_worker(method, dialog, cseq, context.worker_via(branch), reason)
         action = SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
         context.resends.request(branch, action, now)
         return [action]

@@ -14,6 +14,7 @@ from telephony.edge.hops import Hop, SendWorker
 from telephony.edge.relays import Relay
 from telephony.edge.to_worker import request_to_worker
 from telephony.sip.parse import KNOWN_SCHEMES, Request
+from telephony.sip.session_timer import SHORTEST_S, SessionTimer
 
 __all__ = ["check", "forward", "send"]
 
@@ -31,6 +32,9 @@ def check(context: EdgeContext, request: Request, hop: Hop, trunk: str | None) -
     if unsupported:
         names = ", ".join(unsupported)
         raise Unacceptable(420, "extension", f"unsupported extension {names}", {"Unsupported": names})
+    if request.method in ("INVITE", "UPDATE") and SessionTimer.refuses(request.headers):
+        cause = f"Session Interval Too Small: at least {SHORTEST_S} s"
+        raise Unacceptable(422, "session-timer", cause, {"Min-SE": str(SHORTEST_S)})
     if request.method in FORWARDED and request.method != "BYE":
         rule = context.media_rule(trunk, hop.ip)
         in_call = bool(request.to_tag)

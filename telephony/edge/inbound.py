@@ -122,6 +122,9 @@ class InboundRequests:
         if (relay := context.relays.get(branch, request.method)) is not None:
             context.counters.add("retransmissions.other")
             return [SendPublic(context.reply_hop(request, hop), relay.final) if relay.final else relay.sent]
+        if dialog.refreshing and request.method in ("INVITE", "UPDATE"):
+            context.counters.add("glare")  # it met our refresh (RFC 3261 section 14.2)
+            return [context.answer(request, hop, 491)]
         if request.method == "BYE" and dialog.live and dialog.state is not DialogState.ENDING:
             if dialog.state is DialogState.CONFIRMED:  # it got our answer: a real call from its claimed source
                 context.rates.invites.give_back(hop.ip)

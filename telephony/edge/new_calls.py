@@ -155,6 +155,8 @@ class NewCalls:
             sips=request.uri.scheme == "sips",
         )
         context.dialogs.add(dialog)
+        context.sessions.begin(dialog)
+        dialog.learn_methods(request.headers)
         context.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), Attempt(dialog, branch, now))
         return [
             context.answer(request, hop, 100),

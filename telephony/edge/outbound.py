@@ -12,16 +12,19 @@ from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
 from telephony.edge.referring import Referring
+from telephony.edge.refreshing import Refreshing
 from telephony.edge.relays import Asked, Relay
 from telephony.edge.to_public import request_to_public, response_to_public
 from telephony.edge.to_worker import own_to_worker, response_to_worker
 from telephony.edge.trunk_side import TrunkSide
-from telephony.edge.way import way_to_public
+from telephony.edge.way import acknowledge, way_to_public
+from telephony.sip.headers import Headers
 from telephony.sip.parse import Request, Response
 from telephony.sip.uri import contact_uri
-from telephony.sip.writing import own_request
 
 __all__ = ["PublicResponses", "WorkerMessages"]
+
+_REFRESHES = frozenset({"INVITE", "UPDATE"})  # of a session (RFC 4028)
 
 
 class WorkerMessages:
@@ -74,6 +77,8 @@ class WorkerMessages:
         context = self._context
         uri, routes, hop = way_to_public(context, dialog)
         request.body = dialog.streams.around(request.body)
+        if request.body:
+            dialog.described = request.body
         data = request_to_public(
             request,
             dialog,
@@ -81,6 +86,7 @@ class WorkerMessages:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
+            extra=context.sessions.asks(dialog) if request.method in _REFRESHES else (),
             supported=supported(context.reliable(dialog.trunk)),
         )
         if request.method != "ACK":
@@ -121,8 +127,13 @@ class WorkerMessages:
         tag = response.to_tag if relay.initial else ""
         response.body = (relay.streams or dialog.streams).around(response.body)
         contact = context.contact_in(dialog, reply.hop.listener)
+        if response.body and relay.method in _REFRESHES:
+            dialog.described = response.body
+        extra: list[tuple[str, str]] = []
+        if relay.method in _REFRESHES and 200 <= response.status < 300:
+            extra = context.sessions.answers(dialog, Headers(reply.lines), now)
         able = supported(context.reliable(dialog.trunk))
-        data = response_to_public(response, reply, contact, tag, initial=relay.initial, supported=able)
+        data = response_to_public(response, reply, contact, tag, initial=relay.initial, extra=extra, supported=able)
         sent = SendPublic(reply_hop(reply.via, reply.hop), data)
         actions: list[Action] = [sent]
         if response.status >= 200:
@@ -198,8 +209,10 @@ class PublicResponses:
         dialing: Dialing,
         trunks: TrunkSide,
         referring: Referring,
+        refreshing: Refreshing,
     ) -> None:
         self._context = context
+        self._refreshing = refreshing
         self._referring = referring
         self._trunks = trunks
         self._dialing = dialing
@@ -212,8 +225,9 @@ class PublicResponses:
         branch = response.via.branch
         if (ours := self._trunks.response(response, hop, now)) is not None:
             return ours
-        if (ours := self._referring.response(response, hop, now)) is not None:
-            return ours
+        for part in (self._referring, self._refreshing):
+            if (ours := part.response(response, hop, now)) is not None:
+                return ours
         invite = context.relays.asked(branch, "INVITE")
         if invite is not None and invite.initial and response.cseq_method in ("INVITE", "CANCEL"):
             if response.cseq_method == "INVITE":
@@ -240,7 +254,8 @@ class PublicResponses:
             return actions
         if response.cseq_method == "BYE":
             actions += context.end_dialog(dialog, DialogEvent.BYE_ANSWERED, now)
-        elif response.cseq_method in ("INVITE", "UPDATE") and response.status < 300:
+        elif response.cseq_method in _REFRESHES and response.status < 300:
+            context.sessions.accepted(dialog, response.headers, now)
             dialog.public.contact = contact_uri(response.value("contact")) or dialog.public.contact
         return actions
 
@@ -254,19 +269,10 @@ class PublicResponses:
             except Unacceptable as error:
                 context.counters.add(f"refused.{error.rule}")
                 if response.status >= 200 and asked.request.method == "INVITE":
-                    actions.append(self._ack(dialog, response.cseq))
+                    actions.append(acknowledge(context, dialog, response.cseq))
                 response.status = 488
         data = response_to_worker(response, asked.request, asked.address, context.worker_contact)
         return [SendWorker(*asked.address, data), *actions]
-
-    def _ack(self, dialog: Dialog, cseq: int) -> SendPublic:
-        context = self._context
-        uri, routes, hop = way_to_public(context, dialog)
-        branch = context.branches.own(f"ack {dialog.sip_call_id}", cseq)
-        headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} ACK")]
-        return SendPublic(hop, own_request("ACK", uri, headers))
 
     def _stray(self) -> list[Action]:
         self._context.counters.add("stray_response")

@@ -12,9 +12,8 @@ from telephony.edge.hops import Action, SendPublic, SendWorker
 from telephony.edge.relays import Asked
 from telephony.edge.to_public import request_to_public
 from telephony.edge.to_worker import response_to_worker
-from telephony.edge.way import way_to_public
+from telephony.edge.way import acknowledge, way_to_public
 from telephony.sip.parse import Response
-from telephony.sip.writing import own_request
 
 __all__ = ["PendingRequests"]
 
@@ -37,7 +36,7 @@ class PendingRequests:
             return None
         actions: list[Action] = []
         if asked.request.method == "INVITE":
-            actions.append(self._ack(response, asked))
+            actions.append(acknowledge(self._context, asked.dialog, response.cseq, response.via.branch))
         if asked.waits:  # the same answer again
             return actions
         if asked.refusals >= _MOST_TIMES or asked.dialog.state is not DialogState.CONFIRMED:
@@ -75,17 +74,9 @@ class PendingRequests:
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
             routes=routes,
+            extra=context.sessions.asks(dialog),
             supported=supported(context.reliable(dialog.trunk)),
         )
         asked.waits, asked.resent = False, SendPublic(hop, data)
         context.relays.ask(branch, asked, now)
         return asked.resent
-
-    def _ack(self, response: Response, asked: Asked) -> SendPublic:
-        """ACK of a non-2xx final answer, with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
-        context, dialog = self._context, asked.dialog
-        uri, routes, way = way_to_public(context, dialog)
-        headers = [("Via", context.public_via(way, response.via.branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{response.cseq} ACK")]
-        return SendPublic(way, own_request("ACK", uri, headers))

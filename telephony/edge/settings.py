@@ -17,6 +17,7 @@ from telephony.sip.media_policy import MediaPolicy, Network, TrunkMedia
 from telephony.sip.probing import ProbePolicy
 from telephony.sip.registration import RegistrationPolicy
 from telephony.sip.resolving import Target
+from telephony.sip.session_timer import SessionPolicy
 from telephony.sip.transactions import Timers
 
 __all__ = [
@@ -123,6 +124,7 @@ class Trunk:
     trust_identity: bool = True  # P-Asserted-Identity and Remote-Party-ID count; else From names the caller
     media_networks: tuple[str, ...] = ()  # where its audio may go besides those; empty: any public address
     hosts: tuple[Target, ...] = ()  # where calls are sent to, in order; what they resolve to may call us, too
+    session: SessionPolicy = field(default_factory=SessionPolicy)
     reliable: Reliable = "supported"  # provisional answers (RFC 3262)
     route: str = ""  # Route value of its outbound proxy; then `hosts` are the proxy's
     account: Credentials | None = None  # answers its challenges

@@ -13,20 +13,29 @@ from telephony.sip.writing import assemble, clean, phrase_of, reply_lines
 __all__ = ["request_to_public", "response_to_public"]
 
 _PASSED = frozenset(
-    {"session-expires", "min-se", "require", "rseq", "unsupported", "warning", "retry-after", "reason"}
+    {"require", "rseq", "unsupported", "warning", "retry-after", "reason"}
     | {"accept", "accept-encoding", "server", "user-agent", "rack"}
 )
 _DIALOG_MAKING = range(101, 300)
 
 
 def response_to_public(
-    response: Response, reply: Reply, contact: str, to_tag: str, *, initial: bool, supported: str = SUPPORTED
+    response: Response,
+    reply: Reply,
+    contact: str,
+    to_tag: str,
+    *,
+    initial: bool,
+    extra: Sequence[tuple[str, str]] = (),
+    supported: str = SUPPORTED,
 ) -> bytes:
     """The worker's answer to the request of `reply`. `contact`: ours, since the worker's is on loopback; `initial`: the
-    request creates the dialog, with the route set of the proxies before us; `to_tag`: used if it has none."""
+    request creates the dialog, with the route set of the proxies before us; `to_tag`: used if it has none;
+    `extra`: our own header fields."""
     texts = reply_lines(reply.lines, reply.via, reply.received_from, to_tag)
     if initial and response.status in _DIALOG_MAKING:
         texts += [line.text for line in reply.lines if line.name == "record-route"]
+    texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(response, contact)
     texts += _promises(response, supported)
     phrase = clean(response.reason) or phrase_of(response.status)

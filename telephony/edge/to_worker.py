@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from telephony.edge.capabilities import EXTENSIONS
+from telephony.edge.capabilities import WORKERS_EXTENSIONS
 from telephony.edge.dialogs import Dialog, ShownToWorker
 from telephony.edge.protocol import WorkerAddress
 from telephony.sip.causes import read_reasons
@@ -24,9 +24,6 @@ _METHODS = frozenset(
 )
 _TARGET_REFRESH = frozenset({"INVITE", "UPDATE"})
 _USER_CHARACTERS = 64
-_LONGEST_SESSION_S = 86_400
-_SECONDS = re.compile(r"(\d{1,9})[ \t]*(?:;(.*))?\Z", re.ASCII)
-_REFRESHER = re.compile(r"(?:^|;)[ \t]*refresher[ \t]*=[ \t]*(uac|uas)[ \t]*(?:;|\Z)", re.IGNORECASE)
 _RACK = re.compile(r"(\d{1,10})[ \t]+(\d{1,10})[ \t]+INVITE\Z", re.ASCII)
 _MOST_REASONS = 4
 _UNPRINTABLE = re.compile(r"[^ -~]+")
@@ -64,7 +61,7 @@ def request_to_worker(
     texts = [f"Via: {via}", f"Max-Forwards: {left}", *_identity(dialog, request.cseq, method, tagged=in_dialog)]
     if method in _TARGET_REFRESH:
         texts.append(f"Contact: {contact}")
-        texts += _session_headers(request, EXTENSIONS, reliably=reliably)
+        texts += _session_headers(request, reliably=reliably)
     elif method == "PRACK":
         texts += _rack(request)
     elif method in ("BYE", "CANCEL"):
@@ -119,7 +116,7 @@ def response_to_worker(
             texts.append(line.text)
     if asked.method in _TARGET_REFRESH and status < 300:
         texts.append(f"Contact: {contact}")
-        texts += _session_headers(response, EXTENSIONS - {"100rel"})
+        texts += _allow(response)
     if (retry := response.value("retry-after")).isascii() and retry.isdigit() and len(retry) < 6:
         texts.append(f"Retry-After: {retry}")
     phrase = phrase_of(status)
@@ -140,22 +137,21 @@ def _status(status: int) -> int:
     return 488 if 300 <= status < 400 else status
 
 
-def _session_headers(message: Message, extensions: frozenset[str], *, reliably: bool = False) -> Iterator[str]:
-    """`extensions`: of those only. `reliably`: provisional answers are to be, if their receiver knows how."""
-    headers = message.headers
-    if "allow" in headers and (methods := [m for m in headers.get("allow") if m in _METHODS]):
+def _allow(message: Message) -> Iterator[str]:
+    if methods := [method for method in message.headers.get("allow") if method in _METHODS]:
         yield f"Allow: {', '.join(dict.fromkeys(methods))}"
+
+
+def _session_headers(request: Request, *, reliably: bool) -> Iterator[str]:
+    """`reliably`: provisional answers are to be, if the caller knows how."""
+    headers = request.headers
+    yield from _allow(request)
     for name, written in (("supported", "Supported"), ("require", "Require")):
-        tokens = [token for token in map(str.lower, headers.get(name)) if token in extensions]
+        tokens = [token for token in map(str.lower, headers.get(name)) if token in WORKERS_EXTENSIONS]
         if name == "require" and reliably and "100rel" in map(str.lower, headers.get("supported")):
             tokens.append("100rel")
         if tokens:
             yield f"{written}: {', '.join(dict.fromkeys(tokens))}"
-    for name, written in (("session-expires", "Session-Expires"), ("min-se", "Min-SE")):
-        if name in headers and (match := _SECONDS.match(message.value(name))) is not None:
-            seconds = min(int(match[1]), _LONGEST_SESSION_S)
-            refresher = _REFRESHER.search(match[2] or "") if name == "session-expires" else None
-            yield f"{written}: {seconds}" + (f";refresher={refresher[1].lower()}" if refresher else "")
 
 
 def _rack(request: Request) -> Iterator[str]:

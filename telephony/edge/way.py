@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
-from telephony.edge.hops import Hop
+from telephony.edge.hops import Hop, SendPublic
 from telephony.sip.uri import contact_uri, route_uri, try_uri
+from telephony.sip.writing import own_request
 
-__all__ = ["way_to", "way_to_public"]
+__all__ = ["acknowledge", "way_to", "way_to_public"]
 
 
 def way_to_public(context: EdgeContext, dialog: Dialog) -> tuple[str, list[str], Hop]:
@@ -28,3 +29,13 @@ def way_to(
     if top is not None and "lr" not in [part.partition("=")[0] for part in top.params.split(";")]:
         uri, routes = contact_uri(routes[0]), [*routes[1:], f"<{uri}>"]  # a strict router is next (section 12.2.1.1)
     return uri, routes, context.trust.way(flow, trunk, target)
+
+
+def acknowledge(context: EdgeContext, dialog: Dialog, cseq: int, branch: str = "") -> SendPublic:
+    """ACK of the peer's answer to a re-INVITE. `branch`: of that INVITE, for a non-2xx (RFC 3261 section 17.1.1.3)."""
+    uri, routes, hop = way_to_public(context, dialog)
+    branch = branch or context.branches.own(f"ack {dialog.sip_call_id}", cseq)
+    headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
+    headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
+    headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} ACK")]
+    return SendPublic(hop, own_request("ACK", uri, headers))

@@ -18,7 +18,7 @@ from telephony.pjsua._api import (
     PJMEDIA_SRTP_OPTIONAL,
     PJSIP_TRANSPORT_UDP,
     PJSUA_DESTROY_NO_RX_MSG,
-    PJSUA_SIP_TIMER_OPTIONAL,
+    PJSUA_SIP_TIMER_INACTIVE,
     Account,
     AccountConfig,
     EpConfig,
@@ -306,7 +306,7 @@ def _endpoint_config(settings: EndpointSettings) -> EpConfig:
 def _account_config(settings: EndpointSettings, sip_port: int) -> AccountConfig:
     config = AccountConfig()
     config.idUri = f"sip:trunkline@{settings.sip_host}:{sip_port}"
-    config.callConfig.timerUse = PJSUA_SIP_TIMER_OPTIONAL
+    config.callConfig.timerUse = PJSUA_SIP_TIMER_INACTIVE  # they are the edge's
     media = config.mediaConfig
     media.lockCodecEnabled = True  # ask a peer that accepts several of our codecs to pick one (RFC 3264, 10.2)
     media.transportConfig.port = settings.first_rtp

@@ -17,6 +17,7 @@ __all__ = [
     "NO_ANSWER",
     "OUT_OF_ORDER",
     "TEMPORARY_FAILURE",
+    "TIMER_EXPIRED",
     "UNKNOWN_NUMBER",
     "Reason",
     "cause_of",
@@ -31,6 +32,7 @@ NO_ANSWER = 19  # from the user, who was alerted
 INVALID_FORMAT = 28
 OUT_OF_ORDER = 38  # the network
 TEMPORARY_FAILURE = 41
+TIMER_EXPIRED = 102
 INTERWORKING = 127
 _CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
 _TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)

@@ -37,6 +37,7 @@ _REASONS = {
     415: "Unsupported Media Type",
     416: "Unsupported URI Scheme",
     420: "Bad Extension",
+    422: "Session Interval Too Small",
     469: "Bad Info Package",
     481: "Call/Transaction Does Not Exist",
     482: "Loop Detected",
@@ -150,7 +151,7 @@ def respond(
     return assemble(f"SIP/2.0 {status} {clean(reason) or phrase_of(status)}", texts)
 
 
-def own_request(method: str, uri: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A request of the edge itself, without a body."""
+def own_request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> bytes:
+    """A request of the edge itself. The Content-Type of a body is among the `headers`."""
     texts = [f"{name}: {clean(value)}" for name, value in headers]
-    return assemble(f"{method} {uri} SIP/2.0", [*texts, "Max-Forwards: 70"])
+    return assemble(f"{method} {uri} SIP/2.0", [*texts, "Max-Forwards: 70"], body)

@@ -52,12 +52,12 @@ def test_a_new_invite_gets_100_and_goes_to_the_worker_written_anew(world: World)
 
 def test_a_request_that_is_too_long_for_a_worker_loses_what_it_does_not_need(world: World) -> None:
     long = tuple(f"X-Long-{n}: {'x' * 500}" for n in range(12))
-    world.caller(call_request(more=(*long, "Supported: timer", "Subject: dinner")))
+    world.caller(call_request(more=(*long, "Supported: 100rel", "Subject: dinner")))
     invite = first_request(world.to_worker())
     assert len(world.admitter.invites[0].headers) == 12
     texts = [line.text for line in invite.lines]
     assert not any(text.startswith("X-Long") for text in texts) and "Subject: dinner" not in texts
-    assert "Supported: timer" in texts and invite.body
+    assert "Supported: 100rel" in texts and invite.body
     assert values(invite, "x-trunkline-leg") == ["c1"]
 
 

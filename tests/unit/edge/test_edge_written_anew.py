@@ -14,12 +14,12 @@ def test_answers_of_callers_are_written_anew_for_the_worker(world: World, status
     world.established()
     world.worker(worker_request("UPDATE", 7))
     asked = first_request(world.to_public())
-    more = ("WWW-Authenticate: Digest x", "X-Evil: 1", "Allow: INVITE, ,;", "Session-Expires: 90;refresher=UAC;x")
+    more = ("WWW-Authenticate: Digest x", "X-Evil: 1", "Allow: INVITE, ,;", "Session-Expires: 90;refresher=UAC")
     world.caller(world.answer(asked, status, more=more))
     (answer,) = world.to_worker()
     assert not isinstance(answer, Request)
     assert answer.status == shown
-    extra = ["Contact: <sip:127.0.0.1:39999>", "Allow: INVITE", "Session-Expires: 90;refresher=uac"]
+    extra = ["Contact: <sip:127.0.0.1:39999>", "Allow: INVITE"]
     assert [line.text for line in answer.lines] == [
         "Via: SIP/2.0/UDP 127.0.0.1:40001;branch=z9hG4bKw7;received=127.0.0.1;rport=40001",
         "From: <sip:+15550199@127.0.0.1:40001>;tag=bob",
@@ -75,15 +75,13 @@ def test_a_bye_tells_its_reason_in_our_words(world: World) -> None:
     ("more", "written"),
     [
         ("Allow: INVITE, ACK,", "Allow: INVITE, ACK"),
-        ("Supported: timer,,replaces", "Supported: timer"),
-        ("Session-Expires: 1800;", "Session-Expires: 1800"),
-        ("Session-Expires: 1800;refresher=UAS", "Session-Expires: 1800;refresher=uas"),
+        ("Supported: timer,,100rel,replaces", "Supported: 100rel"),
+        ("Session-Expires: 1800;", ""),  # the edge's own affair
         ("Session-Expires: 18x", ""),
-        ("Session-Expires: 999999999", "Session-Expires: 86400"),
-        ("Min-SE: 90;x", "Min-SE: 90"),
+        ("Min-SE: 90;x", ""),
         ("Expires: 180;x", ""),
         ("Authorization: Bearer abc", ""),
-        ("Require: timer", "Require: timer"),
+        ("Require: timer", ""),
     ],
 )
 def test_odd_headers_cost_nobody_the_call(world: World, more: str, written: str) -> None:
