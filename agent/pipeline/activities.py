@@ -32,7 +32,7 @@ class Activities:
         userdata: Any,
         call: CallVerbs | None,
     ) -> None:
-        """Raises ValueError for the name of a provider that is not known."""
+        """Raises ValueError for an unknown provider name."""
         self._casting = casting
         self._tasks = tasks
         self._run_task = run_task
@@ -65,7 +65,7 @@ class Activities:
         return activity
 
     def end(self, activity: Activity, why: str) -> tuple[Activity, ...]:
-        """End a task and everything its tools started above it, topmost first. Does nothing if it was gone."""
+        """End a task and everything its tools started above it, topmost first. Does nothing if it has ended already."""
         if activity not in self.stack:
             return ()
         gone = self.stack.drop(activity)
@@ -79,7 +79,7 @@ class Activities:
         return RunContext(self._session, agent, self._userdata, self._call, function_call)
 
     def within(self, activity: Activity, reply: object | None = None) -> Within:
-        """What code of `activity` runs within. `reply`: waits for it."""
+        """The context that code of `activity` runs in. `reply`: the one waiting for it."""
 
         def run_task(task: Task[Any]) -> Awaitable[Any]:
             return self._run_task(task, place)
@@ -102,7 +102,7 @@ class Activities:
         await self.run_hook(lambda: agent.on_exit(context), "on_exit", activity=activity, reply=reply)
 
     def asker(self, place: Within | None) -> Activity:
-        """Whose code it is that runs at `place`."""
+        """The activity whose code runs at `place`."""
         found = next((activity for activity in self.stack if place is not None and activity is place.activity), None)
         return found or self.top
 

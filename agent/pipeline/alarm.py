@@ -1,4 +1,4 @@
-"""Calls a pure machine's `tick` when its deadline has come: where turn taking meets the loop's timers."""
+"""Calls a pure machine's `tick` at its deadline: connects turn taking to the loop's timers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Machine(Protocol[A_co]):
 
 
 class Alarm(Generic[A]):
-    """`set` after each event that was given to the machine; `perform` gets the actions of each tick."""
+    """Call `set` after each event given to the machine; `perform` gets the actions of each tick."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, machine: Machine[A], perform: Callable[[tuple[A, ...]], None]

@@ -21,7 +21,7 @@ FailureReport = Callable[[ProviderError, Literal["retry", "canned"]], None]
 class AttemptLimits:
     first_ms: float  # to the first item that counts
     stall_ms: float  # between items after it
-    retries: int  # after an error that may pass; a timeout or an empty stream is retried once only
+    retries: int  # after a transient error; a timeout or an empty stream is retried only once
     backoff_ms: float
 
 
@@ -58,7 +58,7 @@ async def attempts(
 
 
 class ProviderEmpty(ProviderUnavailable):
-    """The stream ended without anything in it."""
+    """The stream ended without content."""
 
 
 async def _timed(
@@ -79,7 +79,7 @@ async def _timed(
                     what = f"stalled for {limits.stall_ms:.0f} ms"
                 yield item
                 if counts(item):
-                    # The time that the consumer took is not the provider's.
+                    # The consumer's time does not count as the provider's.
                     until = max(until, loop.time() + limits.stall_ms / 1000)
         except StopAsyncIteration:
             return

@@ -1,4 +1,4 @@
-"""What becomes of the agent's speech when the caller speaks: paused, resumed or stopped, as the pure machine judges."""
+"""The agent's speech while the caller speaks: paused, resumed or stopped, as the pure machine decides."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ class BargeIn:
         self._alarm.cancel()
 
     def interrupt(self, *, settled: bool = True) -> None:
-        """Stop the current speech. `settled`: it is certain that the caller gives a message."""
+        """Stop the current speech. `settled`: the caller is certainly saying something."""
         if self._activities.top.asking:
             # A tool is waiting for the caller's message: only the speech stops.
             self._talker.speaker.interrupt()
         elif self._talker.working and not settled:
-            # Its outcome is still wanted if the caller only coughed. It waits until that is known.
+            # Its outcome is still needed if the caller only coughed, so it waits until that is known.
             self._talker.speaker.interrupt()
             self._talker.caller_goes_on()
         else:

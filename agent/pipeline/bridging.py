@@ -1,4 +1,4 @@
-"""Bridges waits: checks for due answers and silence, and has fillers said."""
+"""Bridges waits: checks for due answers and silence, and says fillers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK_EVERY_S = 0.5  # while audio is playing: nothing signals that the output r
 
 
 class Bridging:
-    """Call `changed` after any event. Continues while the session ends, as a farewell may be pending too."""
+    """Call `changed` after any event. Continues while the session ends, as a farewell may be pending, too."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Bridging:
         caller_speaks: Callable[[], bool],
         caller_waits: Callable[[], bool],
     ) -> None:
-        """`caller_waits`: the caller has said something that is not settled yet."""
+        """`caller_waits`: something the caller said is not settled yet."""
         self._runtime = runtime
         self._activities = activities
         self._caller_speaks = caller_speaks
@@ -48,7 +48,7 @@ class Bridging:
             self._alarm.set()
 
     def sound(self, until: float) -> None:
-        """Something other than the agent's words was heard until then: the caller, an announcement."""
+        """Something other than the agent's words was audible until then: the caller, or an announcement."""
         self._last_sound_at = max(self._last_sound_at, until)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Sentences that must be there when nothing else works, made ahead, and a tone for when not even they are."""
+"""Sentences made ahead, for when nothing else works, and a tone for when even they are missing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CannedAudio:
         return self._audio.get(_place(agent, text))
 
     async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
-        """Synthesise what is missing for this persona. Raises ProviderError."""
+        """Synthesise this persona's missing sentences. Raises ProviderError."""
         for text in (in_spoken_form(agent, key) for key in MADE_AHEAD):
             key = _place(agent, text)
             if key in self._audio:
@@ -63,7 +63,7 @@ def _place(agent: Agent, text: str) -> tuple[str | int | None, str, str, str]:
 
 
 def in_spoken_form(agent: Agent, key: str) -> str:
-    """Canned words as the synthesis is given them."""
+    """Canned words in the form that the synthesis gets."""
     return _in_spoken_form(agent.say_canned(key), agent.language)
 
 
@@ -124,8 +124,8 @@ async def speak_canned(
     canned: CannedAudio,
     fallback: str,
 ) -> AsyncGenerator[SpokenAudio, None]:
-    """A canned sentence: as made ahead, else from TTS, else the sentence `fallback` as made ahead, else a tone.
-    Never raises."""
+    """A canned sentence: made ahead, else from TTS, else the `fallback` sentence made ahead, else a tone. Never
+    raises."""
     made = canned.get(agent, text)
     if made is not None:
         yield SpokenAudio(made)
@@ -144,8 +144,8 @@ async def speak_canned(
 async def speak_filler(
     tts: TTS, agent: Agent, text: str, options: SessionOptions, canned: CannedAudio
 ) -> AsyncGenerator[SpokenAudio, None]:
-    """As made ahead, else from TTS if that is quick, else two soft notes: the wait that it bridges may be for the very
-    same TTS. Never raises."""
+    """Made ahead, else from TTS if that is quick, else two soft notes: the wait that it bridges may be for this same
+    TTS. Never raises."""
     made = canned.get(agent, text)
     if made is not None:
         yield SpokenAudio(made)

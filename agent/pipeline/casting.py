@@ -33,7 +33,7 @@ class Casting:
         self._tts = self.reporting("tts", tts) if tts is not None and voiced else None
 
     def of(self, agent: Agent, context: Callable[[], RunContext]) -> Cast:
-        """Raises ValueError for a name of a provider that is not known."""
+        """Raises ValueError for an unknown provider name."""
         llm, tts = self._llm, self._tts
         if agent.llm is not None:
             own = self._named("llm", agent.llm) if isinstance(agent.llm, str) else agent.llm

@@ -28,7 +28,7 @@ class Commits:
         self._of_turns: dict[SpokenTurn, Commit] = {}
 
     def begin(self, *, answered: bool) -> Commit:
-        """The turn that is decided next is the application's doing."""
+        """The next turn to be decided was ended by the application."""
         self._begun = Commit(asyncio.get_running_loop().create_future(), answered)
         return self._begun
 
@@ -44,7 +44,7 @@ class Commits:
             self._begun = None
 
     def take(self, turn: SpokenTurn) -> Commit | None:
-        """That of a turn whose words are there."""
+        """The commit of a turn whose words have arrived."""
         return self._of_turns.pop(turn, None)
 
     def forget(self) -> None:

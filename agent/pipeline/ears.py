@@ -32,7 +32,7 @@ __all__ = ["Ears", "EarsEvent", "FailureTold", "HearingLost", "RecogniserLost", 
 
 @dataclass(frozen=True, slots=True)
 class TextCame:
-    """The text of a piece that was flushed; None: it will never come. `whole`: it is that of all the turn so far."""
+    """The text of a flushed piece; None: it will never arrive. `whole`: it is the text of the whole turn so far."""
 
     turn: SpokenTurn
     transcript: Transcript | None
@@ -46,12 +46,12 @@ class RecogniserLost:
 
 @dataclass(frozen=True, slots=True)
 class RecogniserWell:
-    """It does again."""
+    """It gives signals again."""
 
 
 @dataclass(frozen=True, slots=True)
 class HearingLost:
-    """Nothing signals any more when the caller speaks."""
+    """Nothing signals the caller's speech any longer."""
 
 
 EarsEvent = Signal | TextCame | RecogniserLost | RecogniserWell | HearingLost
@@ -94,7 +94,7 @@ class Ears:
 
     @property
     def speaking(self) -> bool:
-        """The caller speaks just now."""
+        """The caller is speaking now."""
         return self._speaking.now
 
     @property
@@ -109,12 +109,12 @@ class Ears:
 
     @property
     def fed_ms(self) -> float:
-        """Of the piece that the recogniser is being given."""
+        """How much of the open piece the recogniser has been given."""
         return 0.0 if self._feed is None else self._feed.fed_ms
 
     @property
     def loud_ms(self) -> float:
-        """Of an endless piece: of sound that may be speech."""
+        """How much of an endless piece may be speech."""
         return self._feed.loud_ms if self._feed is not None and self._feed.endless else 0.0
 
     def start(self) -> None:
@@ -129,7 +129,7 @@ class Ears:
             self._recognizer.agent_changed(agent)
 
     def detect(self, detection: TurnDetection, turn: SpokenTurn | None) -> None:
-        """Another source ends turns from now on; `turn`: the current speech."""
+        """From now on, another source ends turns. `turn`: the current speech."""
         self._detection = detection
         self._feed_as_detected(turn)
 
@@ -142,12 +142,12 @@ class Ears:
                 self._tell(self._speaking.voice(event))
 
     def want_interims(self, wanted: bool) -> None:
-        """Whether texts before the final one are of use. Where the recogniser is given all audio, they always are."""
+        """Whether texts before the final one are useful. If the recogniser is given all audio, they always are."""
         if self._recognizer is not None:
             self._recognizer.want_interims(wanted or self.endless)
 
     def begin(self, turn: SpokenTurn, at: float) -> None:
-        """Speech of `turn` is to be recognised."""
+        """Start recognising speech of `turn`."""
         if self._feed is not None:
             self._feed.begin(turn, at)
 
@@ -175,7 +175,7 @@ class Ears:
             self._feed.forget()
 
     def deafen(self, deaf: bool) -> None:
-        """Whether to ignore the recogniser's signals, as they are about earlier audio."""
+        """Whether to ignore the recogniser's signals because they refer to earlier audio."""
         self._deaf = deaf
 
     def close(self) -> None:

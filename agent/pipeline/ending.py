@@ -1,4 +1,4 @@
-"""How a session ends politely: the last word is played out to its last frame, then the leg is hung up. Once."""
+"""How a session ends politely, once: the last word is played to its last frame, then the leg is hung up."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Ending:
         stop_hearing: Callable[[], None],
         close: Callable[[str], object],
     ) -> None:
-        """`close` begins to close the session; its end is not waited for here, since closing waits for this task."""
+        """`close` begins to close the session; it is not awaited here, since closing waits for this task."""
         self._runtime = runtime
         self._talker = talker
         self._stop_hearing = stop_hearing
         self._close = close
         self._task: asyncio.Task[None] | None = None
-        self._at_once = asyncio.Event()  # there is nobody to hear the rest
+        self._at_once = asyncio.Event()  # nobody is left to hear the rest
         self.hanging_up = False
         self.begun = False
 
@@ -65,7 +65,7 @@ class Ending:
             self._close(reason)
 
     async def _played_out(self) -> None:
-        """Wait for the last frame; give up when nothing has moved for `farewell_margin_ms`."""
+        """Wait for the last frame; give up if there is no playback progress for `farewell_margin_ms`."""
         output, loop = self._runtime.output, self._runtime.loop
         if output is None:
             await self._talker.speaker.idle()

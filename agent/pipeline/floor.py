@@ -33,7 +33,7 @@ class Floor(Generic[R]):
         self.activity = activity
         self.under_way: list[R] = []
         self.waiting: deque[R] = deque()
-        self._awaited: dict[R, R] = {}  # a reply that waits -> the reply whose tool awaits it
+        self._awaited: dict[R, R] = {}  # a waiting reply -> the reply whose tool awaits it
 
     @property
     def active(self) -> R | None:
@@ -45,7 +45,7 @@ class Floor(Generic[R]):
 
     @property
     def working(self) -> bool:
-        """Functions run, whose outcome the caller waits for."""
+        """Functions are running and the caller waits for their outcome."""
         return any(reply.working for reply in self.under_way)
 
     @property
@@ -76,13 +76,13 @@ class Floor(Generic[R]):
         return found
 
     def forget(self, reply: R) -> None:
-        """It no longer waits."""
+        """Remove a reply that no longer waits."""
         self._awaited.pop(reply, None)
         if reply in self.waiting:
             self.waiting.remove(reply)
 
     def over(self, reply: R) -> bool:
-        """It has ended; returns whether it was in progress here."""
+        """A reply has ended; returns whether it was in progress here."""
         if reply not in self.under_way:
             return False
         self.under_way.remove(reply)

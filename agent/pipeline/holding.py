@@ -78,7 +78,7 @@ class Holding:
         talker = self._talker
         self._runtime.emit(CallerBack(action.at, action.held_ms))
         self._turns.resume(action.at, action.held_ms)
-        # A tool that asks the caller something waits for an answer, and has nothing to say before it.
+        # A tool that has asked the caller something waits for the answer and says nothing before it.
         waits = talker.speaker.busy if self._activities.top.asking else talker.busy
         waits = waits or self._turns.awaits_words or talker.speaker.closed
         talker.release("welcome_back" if action.greet else "")

@@ -19,7 +19,7 @@ from agent.turns.signals import Digit
 
 __all__ = ["KeyEvent", "KeyPressed", "Keying", "KeysEntered", "KeysSettled"]
 
-_KEYS_AT_ONCE = 40  # that were pressed before the agent could hear them
+_KEYS_AT_ONCE = 40  # pressed before the agent could hear them
 _WHY = {
     "length": "all digits were keyed",
     "terminator": "the terminator was keyed",
@@ -44,7 +44,7 @@ class KeysEntered:
 
 @dataclass(frozen=True, slots=True)
 class KeysSettled:
-    """A press, or the time for one, has been dealt with: whether more is awaited may have changed."""
+    """A key press, or the time limit for one, has been handled: whether more is awaited may have changed."""
 
 
 KeyEvent = KeyPressed | KeysEntered | KeysSettled
@@ -114,7 +114,7 @@ class Keying:
             self._turns_alarm.set()
 
     def stop(self) -> None:
-        """Presses are only told from now on."""
+        """From now on key presses are only reported."""
         self._stopped = True
         self.hold()
 

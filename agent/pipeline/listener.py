@@ -38,26 +38,26 @@ from telephony.media.frames import AudioFrame
 
 __all__ = ["Heard", "HearingLost", "Listener", "TurnDecided", "TurnLikely", "TurnReady"]
 
-_LEAST_LOUD_MS = 100.0  # of sound that a commit counts as speech if there are no speech signals
+_LEAST_LOUD_MS = 100.0  # how much sound a commit counts as speech if there are no speech signals
 
 
 @dataclass(frozen=True, slots=True)
 class TurnLikely:
-    """All words so far are there and the caller is silent, but the turn is not decided."""
+    """All words so far have arrived and the caller is silent, but the turn is not decided."""
 
     turn: SpokenTurn
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDecided:
-    """Its text may be yet to come."""
+    """Its text may not have arrived yet."""
 
     turn: SpokenTurn
 
 
 @dataclass(frozen=True, slots=True)
 class TurnReady:
-    """Decided, and its text is there (or it `failed`)."""
+    """Decided, and its text has arrived (or it `failed`)."""
 
     turn: SpokenTurn
 
@@ -104,7 +104,7 @@ class Listener:
 
     @property
     def speaking(self) -> bool:
-        """The caller speaks just now."""
+        """The caller is speaking now."""
         return self._ears.speaking
 
     @property
@@ -127,11 +127,11 @@ class Listener:
             self._alarm.set()
 
     def expect(self, expected: Expected | None, language: str) -> None:
-        """What the caller, who begins to speak, has been asked for."""
+        """The caller begins to speak and has been asked for this."""
         self._endpointing.expect(expected, language)
 
     def want_interims(self, wanted: bool) -> None:
-        """Whether the words are of use before the caller has fallen silent."""
+        """Whether words are useful before the caller has fallen silent."""
         self._ears.want_interims(wanted)
 
     def drop(self) -> None:
@@ -141,7 +141,7 @@ class Listener:
         self._endpointing.discard()
         self._alarm.set()
         if self._endpointing.state == "speech":
-            # The caller is speaking again: that continues as a separate turn.
+            # The caller is speaking again, which continues as a separate turn.
             self._ears.hand_over(self._turns.begin(self._loop.time()))
         elif not self._ears.endless:
             self._ears.flush(None)
@@ -302,7 +302,7 @@ class Listener:
             if isinstance(action, FlushSpeech):
                 self._ears.flush(self._turns.current)
                 continue
-            goes_on = self._endpointing.state == "speech"  # talk that was cut in two
+            goes_on = self._endpointing.state == "speech"  # speech that was cut in two
             if goes_on and self._turns.current is not None:
                 self._turns.current.voiced_ms += (action.at - self._speech_started_at) * 1000
                 self._speech_started_at = action.at
@@ -339,11 +339,11 @@ class Listener:
         self._settle()
 
     def _is_stopped(self) -> bool:
-        """Asked again after each event, upon which all may have been ended."""
+        """Checked again after each event, since that may have ended everything."""
         return self._stopped
 
     def _settle(self) -> None:
-        """Hand over the turns whose text is complete, in their order."""
+        """Hand over the turns whose text is complete, in order."""
         while (turn := self._turns.ready()) is not None:
             self._heard(TurnReady(turn))
 

@@ -37,12 +37,12 @@ class Messages:
         self._tell(entered.text, entered.started_at, entered.ended_at, "dtmf", 1.0)
 
     def keep(self, text: str) -> None:
-        """It is not to be answered."""
+        """Keep it without an answer."""
         self._talker.next_turn()
         self._history.add(ChatMessage("user", text))
 
     def answer(self, text: str, turn: SpokenTurn | None) -> None:
-        """Let the function answer that has asked, or else the model."""
+        """Let the function that asked answer, or else the model."""
         if self.answered(text):
             return
         number, now = self._talker.turn, self._runtime.now()
@@ -52,7 +52,7 @@ class Messages:
         self._talker.reply(ChatMessage("user", text), waterfall, allow_interruptions=not forced)
 
     def answered(self, text: str) -> bool:
-        """Whether a function has waited for this message, which then needs no answer."""
+        """Whether a function was waiting for this message, so that it needs no answer."""
         top = self._activities.top
         if not top.asking:
             return False

@@ -1,5 +1,5 @@
-"""A model's stream without parts not meant for the caller, applied before the time limits: reasoning is not a first
-word."""
+"""A model's stream without parts not meant for the caller, applied before the time limits: reasoning does not count as
+a first word."""
 
 from __future__ import annotations
 

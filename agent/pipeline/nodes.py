@@ -1,4 +1,4 @@
-"""The hooks between the stages: a persona's `llm_node` and `tts_node` in the place of its model and its synthesis."""
+"""The hooks between the stages: a persona's `llm_node` and `tts_node` in place of its model and its synthesis."""
 
 from __future__ import annotations
 

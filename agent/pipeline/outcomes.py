@@ -46,7 +46,7 @@ def all_silent(outcomes: Sequence[ToolOutcome]) -> bool:
 def end_refused(
     outcome: ToolOutcome, why: str = "since another function failed. Tell the caller first."
 ) -> ToolOutcome:
-    """An end of the call together with something that the caller must hear first."""
+    """A refused end of the call: the caller must hear something first."""
     if not isinstance(outcome.value, EndCall):
         return outcome
     return ToolOutcome(f"The call has not ended, {why}", is_error=True)

@@ -32,7 +32,7 @@ from telephony.media.frames import AudioFrame
 
 __all__ = ["Piece", "PieceDone", "Recognizer", "RecognizerEvent", "RecognizerLimits", "StreamLost", "StreamWell"]
 
-_PATIENCE = 5  # further tries of a recogniser that nothing wakes
+_PATIENCE = 5  # further attempts with a recogniser that nothing wakes
 _PATIENCE_S = 2.0  # apart
 
 
@@ -41,13 +41,13 @@ class Piece:
     """Speech up to one flush."""
 
     frames: deque[AudioFrame] = field(default_factory=deque)
-    whole: bool = False  # it holds the turn from its beginning: its text replaces earlier text
+    whole: bool = False  # it contains the turn from its start: its text replaces earlier text
     keep: int | None = None  # the latest frames, if not all
 
 
 @dataclass(frozen=True, slots=True)
 class PieceDone:
-    """The final text of a piece that was flushed; None: recognition failed for good."""
+    """The final text of a flushed piece; None: recognition failed for good."""
 
     piece: Piece
     transcript: Transcript | None
@@ -62,7 +62,7 @@ class StreamLost:
 
 @dataclass(frozen=True, slots=True)
 class StreamWell:
-    """Something came from the stream after it had been lost."""
+    """The stream works again after it was lost."""
 
 
 RecognizerEvent = Signal | PieceDone | StreamLost | StreamWell
@@ -116,10 +116,9 @@ class Recognizer:
         return self._stream is not None and bool(getattr(self._stream, "turns", getattr(self._stt, "turns", False)))
 
     def begin(self, piece: Piece) -> None:
-        """Speech begins; `piece.frames` is the audio just before. An open piece ends without its text
-        being wanted."""
+        """Speech begins; `piece.frames` is the audio just before. An open piece ends and its text is not needed."""
         if self._stream is not None and not self._awaiting and self._language != self._agent.language:
-            self._disconnect()  # a handoff while the caller spoke: now is the time
+            self._disconnect()  # after a handoff while the caller was speaking
         self._open = None
         self.wake()
         self._open = piece
@@ -140,7 +139,7 @@ class Recognizer:
             self._to_stream(frame)
 
     def flush(self) -> None:
-        """The piece is over: its text is wanted."""
+        """The piece is complete: request its text."""
         piece, self._open = self._open, None
         if piece is None:
             return
@@ -311,7 +310,7 @@ class Recognizer:
         self._tell_lost(for_good=limits.alone and not patient)
 
     def _tell_lost(self, *, for_good: bool = False) -> None:
-        # Soon, since it may have broken while it was being told something.
+        # Later, since it may have broken in the middle of a call into it.
         self._tasks.loop.call_soon(lambda: None if self._closed else self._heard(StreamLost(for_good)))
 
     def _reopen_in(self, seconds: float) -> None:
@@ -321,7 +320,7 @@ class Recognizer:
         return _Guard(self)
 
     def broke(self, error: Exception) -> None:
-        """A call into the stream raised."""
+        """A call into the stream has raised."""
         failure = error if isinstance(error, ProviderError) else ProviderError(self._stt.name, repr(error))
         self._fail(failure)
 

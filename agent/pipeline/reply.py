@@ -32,7 +32,7 @@ from agent.within import enter
 
 __all__ = ["Reply"]
 
-_TOOLS_END_S = 1.0  # a task's last function has said that it is complete, and has little left to do
+_TOOLS_END_S = 1.0  # a task's last function has completed it, and has little left to do
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +84,7 @@ class Reply:
         self.failed = False
 
     def begin(self) -> None:
-        """Ask the model. Until `decide` nothing is heard, no tool runs and the history does not know of it."""
+        """Ask the model. Until `decide`, nothing is heard, no tool runs and nothing is added to the history."""
         self._task = self._runtime.tasks.spawn(self._run(), "reply")
         self._task.add_done_callback(self._finished)
 
@@ -98,7 +98,7 @@ class Reply:
 
     @property
     def lost(self) -> bool:
-        """It ended before it was committed: an internal failure, or cancelled."""
+        """It ended before it was committed: by an internal failure, or cancelled."""
         return self._task is not None and self._task.done() and not self._decided.is_set()
 
     @property
@@ -112,14 +112,13 @@ class Reply:
         return self._phase in ("tools", "hook")
 
     def retire(self) -> None:
-        """Its activity is over: what it has said stays; running functions finish, but have no effect
-        them."""
+        """Its activity is over: what it has said stays; running functions finish, but without effect."""
         self._retired = True
         if self._phase == "asking":
             self.stop()
 
     async def tools_over(self) -> None:
-        """Wait until its functions have finished, at most a second."""
+        """Wait until its functions have finished, for at most a second."""
         if self._phase == "tools":
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TOOLS_END_S):
@@ -167,7 +166,7 @@ class Reply:
             self._stopped = self._stopped or utterance.interrupted
 
     async def _turn_completed(self) -> bool:
-        """The persona sees the caller's turn before the model does; False: it wants no answer."""
+        """Show the caller's turn to the persona before the model; False: it wants no answer."""
         agent = self._activity.agent
         if self.user is None or not overrides(agent, "on_user_turn_completed"):
             return True
@@ -178,7 +177,7 @@ class Reply:
         return await turn_completed(agent, context, self._user_entry) and not self._is_done_with()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+        # Not in a `finally` of the task: a task cancelled before its first step never gets there.
         decided = self._decided.is_set()
         self._tools_over.set()
         for utterance in self._utterances:
@@ -197,7 +196,7 @@ class Reply:
         self._over(self)
 
     async def _ask(self, tools: Sequence[ToolSpec], *, first: bool, kind: Kind = "reply") -> list[ToolCall] | None:
-        """One request to the model; None: it failed (and that was dealt with)."""
+        """One request to the model; None: it failed (and the failure was handled)."""
         self._phase = "asking"
         utterance = self._new_utterance(kind, first=first)
         calls: list[ToolCall] = []
@@ -207,17 +206,17 @@ class Reply:
             utterance.broken = True
             await utterance.end()
             await self._decided.wait()
-            # A function has done its work: that it can't be done would be wrong.
+            # A function has done its work, so saying that it failed would be wrong.
             empty = isinstance(error, ProviderEmpty) and not first
             await self._apologize("lost_words" if empty else "unavailable", failure=True)
             return None
         await utterance.end()
         await self._decided.wait()
         if not utterance.voiced:
-            await utterance.over.wait()  # text takes no time: it comes before the tools that follow it
+            await utterance.over.wait()  # text comes before the tools that follow it
         offered = {spec.name for spec in tools}
         if calls and not offered:
-            calls = []  # out of steps: it was not offered any
+            calls = []  # no steps left, so it was offered no tools
         if calls:
             utterance.entry.update(tool_calls=tuple(calls))
         elif kind == "reply" and not (utterance.worded or utterance.interrupted or self._may_be_silent):
@@ -253,7 +252,7 @@ class Reply:
                     if len(calls) < options.max_tool_calls:
                         calls.append(event)
                     else:
-                        _log.warning("a call of %s is not run: it is one too many of one answer", event.name)
+                        _log.warning("not running a call of %s: too many calls in one answer", event.name)
                 else:
                     self._happened(TokensUsed(event.prompt_tokens, event.completion_tokens))
 
@@ -310,13 +309,13 @@ class Reply:
         self._follow(self._voice.apologize(key, self.handle, failure=failure))
 
     def _follow(self, utterance: Utterance | None) -> None:
-        """It is part of this answer: it counts for its latency, and the answer is not over before it."""
+        """It is part of this answer: it counts for the latency, and the answer is not over before it is."""
         if utterance is not None:
             self.hear_for(utterance)
             self._utterances.append(utterance)
 
     def _is_done_with(self) -> bool:
-        """It is a task's, and that is complete: the model has nothing more to say for it."""
+        """Its task is complete, so the model has nothing more to say for it."""
         agent = self._activity.agent
         return self._retired or (isinstance(agent, Task) and agent.done)
 
@@ -362,5 +361,5 @@ class Reply:
 
 
 def _is_content(event: LLMEvent) -> bool:
-    """Whether it is something to hear or to do: a lone "*" or a space is not."""
+    """Whether it is something to say or to do: a lone "*" or a space is not."""
     return isinstance(event, ToolCall) or (isinstance(event, TextDelta) and any(map(str.isalnum, event.text)))

@@ -52,7 +52,7 @@ __all__ = ["Providers", "RunningSession"]
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """What hears, thinks and speaks. `named`: makes those that personas name."""
+    """The providers that hear, think and speak. `named`: creates those that personas name."""
 
     vad: VAD | None
     stt: STT | None
@@ -77,7 +77,7 @@ class RunningSession:
         close: Callable[[str], object],
     ) -> None:
         """`session`: what tools and hooks are given as it. `changed` is called when the agent begins or ends being
-        busy, `close` when the last word has been said. Raises ValueError for an unknown name of a provider."""
+        busy, `close` when the last word has been said. Raises ValueError for an unknown provider name."""
         self.runtime = runtime
         self._canned_audio = providers.canned_audio
         self._changed = changed
@@ -123,7 +123,7 @@ class RunningSession:
         )
 
     def _length_limit(self) -> Alarm[CallTooLong]:
-        """A conversation of text may take as long as it likes."""
+        """A text conversation has no length limit."""
         runtime = self.runtime
         max_call_ms = runtime.options.max_call_ms if runtime.output is not None else None
         limit = LengthLimit(max_call_ms=max_call_ms, started_at=runtime.now())
@@ -135,12 +135,12 @@ class RunningSession:
         return await self.task_runs.run(task, place)
 
     def make_canned(self) -> None:
-        """Make the canned words of the persona that is active ahead, if there is a voice for them."""
+        """Make the active persona's canned words ahead, if there is a voice for them."""
         if self.activities.top.cast.tts is not None:
             self.runtime.tasks.spawn(self._make_canned(self.activities.top), "canned audio")
 
     async def stop(self) -> None:
-        """Nothing more is heard, said or done, but `on_exit`."""
+        """Nothing more is heard, said or done, except `on_exit`."""
         tasks = self.runtime.tasks
         tasks.closing = True
         self.talker.speaker.refuse()
@@ -157,7 +157,7 @@ class RunningSession:
         await tasks.all_let_go()
 
     def happened(self, event: SessionEvent) -> None:
-        """Each event of the session."""
+        """Called with each event of the session."""
         self.holding.happened(event)
         match event:
             case CallerHeld():
@@ -169,7 +169,7 @@ class RunningSession:
                 self.bridging.sound(event.at)
 
     def unwatch(self) -> None:
-        """What blocks the loop from now on is not this session's."""
+        """From now on the session is not blamed for a blocked loop."""
         self._unwatch()
 
     @property
@@ -221,7 +221,7 @@ class RunningSession:
             )
 
     def _watch(self) -> Callable[[], None]:
-        """Unless time is virtual: then nothing blocks, and no thread has a place."""
+        """Not in virtual time, where nothing blocks and threads do not belong."""
         runtime, speaker = self.runtime, self.talker.speaker
         if not (isinstance(runtime.offload, ThreadOffload) and has_real_time(runtime.loop)):
             return lambda: None

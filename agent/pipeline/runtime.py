@@ -1,4 +1,4 @@
-"""What one session runs on: given once, the same to its end. Its parts keep what changes."""
+"""What one session runs on: set once and never changed. The session's parts keep what changes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Runtime"]
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`output`: None in a text conversation. `call`: the leg's verbs, if there is one. `emit` tells everybody who
-    watches the session."""
+    """`output`: None in a text conversation. `call`: the leg's verbs, if there is one. `emit` reports to all watchers
+    of the session."""
 
     loop: asyncio.AbstractEventLoop
     options: SessionOptions

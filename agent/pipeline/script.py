@@ -11,9 +11,9 @@ from agent.speech.stage import SpokenPiece
 
 __all__ = ["Script"]
 
-# A word, or in a script without spaces each of its characters, with the signs behind it.
+# A word, or in a script without spaces each character, with the punctuation after it.
 _UNIT = re.compile(rf"[{DENSE}][^\s{DENSE}]*|[^\s{DENSE}]+")
-_MS_A_CHARACTER = 60  # of ordinary speech: for a piece whose audio is not all there yet
+_MS_A_CHARACTER = 60  # of ordinary speech: for a piece whose audio is still incomplete
 
 
 @dataclass(slots=True)
@@ -27,19 +27,19 @@ class _Piece:
 
 
 class Script:
-    """The pieces of one utterance in order, with their places in its audio (ms from its beginning)."""
+    """The pieces of one utterance in order, with their positions in its audio (ms from its start)."""
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
         self.end_ms = 0.0  # of all audio so far
 
     def begin(self, words: SpokenPiece) -> int:
-        """A piece is going to be spoken; its number."""
+        """A piece is about to be spoken; returns its number."""
         self._pieces.append(_Piece(words))
         return len(self._pieces) - 1
 
     def add(self, number: int, audio_ms: float, marks: tuple[WordMark, ...]) -> None:
-        """More audio of a piece goes to the output. Marks count from the beginning of the piece."""
+        """More audio of a piece goes to the output. Marks are relative to the start of the piece."""
         piece = self._pieces[number]
         if not piece.begun:
             piece.begun = True
@@ -52,7 +52,7 @@ class Script:
         self._pieces[number].complete = True
 
     def piece_at(self, played_ms: float) -> int:
-        """The piece that is being heard at this place; the next one if it was heard to its end just now."""
+        """The piece heard at this position; the next one if it has just ended."""
         place = 0
         for number, piece in enumerate(self._pieces):
             if not piece.begun or played_ms <= piece.start_ms:
@@ -62,7 +62,7 @@ class Script:
         return place
 
     def rewind(self, number: int) -> None:
-        """From this piece on all audio will be added again."""
+        """All audio from this piece on will be added again."""
         for piece in self._pieces[number:]:
             if piece.begun:
                 self.end_ms -= piece.audio_ms
@@ -75,7 +75,7 @@ class Script:
         return "".join(piece.words.source for piece in self._pieces[:number]).strip()
 
     def heard(self, played_ms: float) -> str:
-        """The beginning of the text whose words were heard completely."""
+        """The start of the text, as far as its words were heard completely."""
         texts: list[str] = []
         for piece in self._pieces:
             if not piece.begun or played_ms <= piece.start_ms:
@@ -100,7 +100,7 @@ class Script:
         )
 
     def sentence_end_ms(self, played_ms: float) -> float | None:
-        """Where the piece that is being heard ends; None if its audio is not all there."""
+        """Where the current piece ends; None if its audio is incomplete."""
         for piece in self._pieces:
             if piece.begun and piece.start_ms <= played_ms < piece.start_ms + piece.audio_ms:
                 return piece.start_ms + piece.audio_ms if piece.complete else None
@@ -129,7 +129,7 @@ def _cut(piece: _Piece, played_ms: float) -> str:
 
 
 def _heard_at(marks: list[WordMark], text: str, offset: int, total: float) -> float:
-    """When the unit at `offset` begins. Engines merge short words ("of the") into one mark: then the next mark counts.
+    """When the unit at `offset` starts. Engines merge short words ("of the") into one mark; then the next mark counts.
     In a script without spaces, where a mark may stand for many characters, it is estimated between two marks."""
     later = [mark for mark in marks if mark.offset >= offset]
     following = min(later, key=lambda mark: mark.offset, default=WordMark(len(text), total))

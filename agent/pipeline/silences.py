@@ -1,4 +1,4 @@
-"""Handles a silent caller: prompts by the persona or canned phrases, rung by rung, and a goodbye on the last one."""
+"""Handles a silent caller: prompts by the persona or canned phrases, rung by rung, and a goodbye after the last."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Silences:
         away: Callable[[str], None],
         asked: Callable[[], None],
     ) -> None:
-        """`away`: the caller has been asked for the last time, and these canned words say goodbye. `asked`: the persona
-        has dealt with a rung, or it has been climbed instead."""
+        """`away`: the last prompt has gone unanswered, and these canned words say goodbye. `asked`: the persona has
+        handled a rung, or its prompt was said."""
         self._runtime = runtime
         self._activities = activities
         self._talker = talker
         self._away = away
         self._asked = asked
-        # Without a phone nobody can be silent: a text session waits for as long as it likes.
+        # Nobody can be silent without a phone: a text session waits indefinitely.
         away_ms = runtime.options.away_ms if runtime.output is not None else None
         self.ladder = SilenceLadder(away_ms=away_ms)
         self.ladder.on = activities.agent.silence_ladder
@@ -60,7 +60,7 @@ class Silences:
             self._talker.say_canned(rung.canned, "silence_prompt")
 
     async def _ask_persona(self, rung: SilenceRung) -> None:
-        """The persona may deal with the silence itself."""
+        """The persona may handle the silence itself."""
         activities, agent, handled = self._activities, self._activities.agent, False
 
         async def ask() -> None:

@@ -37,6 +37,6 @@ def _load(file: Path, mtime_ns: int, size: int) -> bytes:
 
 
 async def played(pcm: bytes) -> AsyncGenerator[SpokenAudio, None]:
-    """As a synthesis gives it."""
+    """In the form that a synthesis returns."""
     for start in range(0, len(pcm), _PIECE_BYTES):
         yield SpokenAudio(pcm[start : start + _PIECE_BYTES])

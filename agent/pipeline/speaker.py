@@ -19,8 +19,8 @@ __all__ = ["Speaker"]
 
 class Speaker:
     def __init__(self, runtime: Runtime, changed: Callable[[], None], failed: Callable[[Utterance], None]) -> None:
-        """`changed` is called whenever an utterance begins or all are over, `failed` when one could not be made to
-        its end and everything available has been played."""
+        """`changed` is called whenever an utterance begins or all are over, `failed` if one could not be completed,
+        after everything available has been played."""
         self._runtime = runtime
         self._output = runtime.output
         self._changed = changed
@@ -30,13 +30,13 @@ class Speaker:
         self.current: Utterance | None = None
         self.filler: Utterance | None = None  # said while waiting for `current` or the next utterance
         self._filling: asyncio.Task[None] | None = None
-        self.asked = False  # a question has been heard, and no message of the caller since
+        self.asked = False  # a question has been heard, and no message from the caller since
         self.bridged = False  # a filler has been heard, and nothing else since
-        self.closed = False  # the farewell is the last: nothing else is taken up
-        self.silent_since = runtime.now()  # the end of the last sound of ours
+        self.closed = False  # nothing is accepted after the farewell
+        self.silent_since = runtime.now()  # the end of our last sound
         self.words_until = float("-inf")  # loop time; fillers do not count
         self.paused = False
-        self.held = False  # the caller hears nothing: all that is to be said waits
+        self.held = False  # the caller hears nothing: everything waits
         self._paused_at = 0.0
         self._pause_reported = False
 
@@ -162,11 +162,11 @@ class Speaker:
             await asyncio.sleep(0)
 
     def refuse(self) -> None:
-        """From now on nothing but a farewell is taken up."""
+        """From now on only a farewell is accepted."""
         self.closed = True
 
     def keep_all(self) -> None:
-        """The same, and nothing of what is queued may be interrupted."""
+        """The same, and queued speech may not be interrupted."""
         self.refuse()
         for utterance in (self.current, *self._waiting):
             if utterance is not None:
@@ -174,7 +174,7 @@ class Speaker:
         self.resume()
 
     async def finish_sentence(self) -> None:
-        """Let the sentence that is being heard end, then drop the rest. Waits at most 10 s."""
+        """Let the current sentence end, then drop the rest. Waits at most 10 s."""
         self.resume()
         await self._after_filler(limit_s=10)
         current, output = self.current, self._output
@@ -244,7 +244,7 @@ class Speaker:
             self._begin_next()
 
     async def _play_audio(self, utterance: Utterance) -> float | None:
-        """Push all of its audio and wait until it has been played; when the last frame was taken."""
+        """Push all of its audio and wait until it has been played; returns when the last frame was taken."""
         output = self._output
         if output is None:
             return None
@@ -381,5 +381,5 @@ class Speaker:
 
 
 def _behind(before: str, text: str) -> str:
-    """Without the words that were heard before a hold."""
+    """The rest, without the words heard before a hold."""
     return text.removeprefix(before).strip() if before else text

@@ -34,11 +34,11 @@ class SpeechFeed:
         # for an endless piece, also keep audio from before a turn started, as nothing signals its start
         self.keeps_all = False
         self.frames = 0  # of the open piece
-        self.loud_ms = 0.0  # of an endless piece: of sound that may be speech
+        self.loud_ms = 0.0  # of an endless piece: sound that may be speech
 
     @property
     def open(self) -> bool:
-        """A piece has begun and not been flushed."""
+        """A piece has begun and has not been flushed."""
         return self._piece is not None
 
     @property
@@ -60,7 +60,7 @@ class SpeechFeed:
             turn.frames.append(frame)
 
     def forget(self) -> None:
-        """Later audio is unrelated to earlier audio."""
+        """Treat later audio as unrelated to earlier audio."""
         self._recent.clear()
 
     def begin(self, turn: SpokenTurn, speech_at: float) -> None:
@@ -105,7 +105,7 @@ class SpeechFeed:
             self._belongs(self._piece, turn)
 
     def done(self, piece: Piece) -> SpokenTurn:
-        """The turn to which the text of a piece belongs, which has come."""
+        """The turn to which a piece's text, which has arrived, belongs."""
         turn = self._turns.pop(piece)
         turn.awaited -= 1
         return turn

@@ -20,8 +20,8 @@ class SpokenTurn:
     confidences: list[float] = field(default_factory=list)
     interim: str = ""  # words without final text yet, from a recogniser that ends turns itself
     voiced_ms: float = 0.0
-    awaited: int = 0  # pieces whose text has not come yet
-    frames: list[AudioFrame] = field(default_factory=list)  # for recognizers that want the whole turn again
+    awaited: int = 0  # pieces whose text has not arrived yet
+    frames: list[AudioFrame] = field(default_factory=list)  # for recognisers that need the whole turn again
     over_agent: bool = False  # the agent talked on, since it could not be interrupted
     interrupted_agent: bool = False
     cut_answer: bool = False  # and that was more than canned words
@@ -42,7 +42,7 @@ class SpokenTurn:
         return min(self.confidences, default=1.0)
 
     def heard(self, text: str, confidence: float, at: float, *, whole: bool) -> None:
-        """Final words; `whole`: of all the turn so far."""
+        """Final words; `whole`: of the entire turn so far."""
         self.transcript_at = at
         self.interim = ""
         if whole:
@@ -89,7 +89,7 @@ class SpokenTurns:
         return None
 
     def drop(self) -> bool:
-        """Nothing of it is a turn. Whether something was being said."""
+        """Discard it. Returns whether something was being said."""
         for turn in self._unready:
             turn.dropped = True
         self._unready.clear()

@@ -28,7 +28,7 @@ class PersonaChanged:
 
 @dataclass(frozen=True, slots=True)
 class FarewellBegan:
-    """The agent says its last words: nothing more of the caller counts."""
+    """The agent says its last words: the caller's input no longer counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class EndReached:
 
 @dataclass(frozen=True, slots=True)
 class TokensUsed:
-    """The model's provider has counted a request."""
+    """The model's provider has reported a request's tokens."""
 
     prompt: int
     completion: int

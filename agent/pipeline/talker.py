@@ -46,7 +46,7 @@ class Talker:
         self._floors: list[Floor[Reply]] = [Floor(activities.top)]
         self._prepared: Reply | None = None
         self._entering_silently = 0
-        self._caller_is_done = asyncio.Event()  # clear: what the caller has begun to say is waited for
+        self._caller_is_done = asyncio.Event()  # clear: waiting for what the caller has begun to say
         self._caller_is_done.set()
         self.turn = 0  # of the caller, so far
         self.speaker = Speaker(runtime, self._changed, self._utterance_failed)
@@ -54,38 +54,38 @@ class Talker:
 
     @property
     def _floor(self) -> Floor[Reply]:
-        """Of whoever has the caller."""
+        """The floor of whoever has the caller."""
         return self._floors[-1]
 
     @property
     def busy(self) -> bool:
-        """Something is being said, or will be without the caller doing anything."""
+        """Something is being said, or will be without the caller's doing."""
         return self.speaker.busy or self._floor.busy
 
     @property
     def owes(self) -> bool:
-        """Something is to be heard without the caller doing anything."""
+        """Something will be heard without the caller's doing."""
         return self.busy or self._entering_silently > 0
 
     @property
     def working(self) -> bool:
-        """Functions run, whose outcome the caller waits for."""
+        """Functions are running and the caller waits for their outcome."""
         return self._floor.working
 
     @property
     def interruptible(self) -> bool:
-        """Busy with what may be interrupted."""
+        """Busy with something that may be interrupted."""
         if not self.busy or self.speaker.closed:
             return False
         return self.speaker.interruptible and self._floor.interruptible
 
     def next_turn(self) -> int:
-        """The caller has said something: the number of that turn."""
+        """The caller has said something; returns the number of that turn."""
         self.turn += 1
         return self.turn
 
     def caller_goes_on(self) -> None:
-        """What functions have given waits until what the caller has begun to say is settled."""
+        """Functions' results wait until what the caller has begun to say is settled."""
         self._caller_is_done.clear()
 
     def caller_is_done(self) -> None:
@@ -136,8 +136,8 @@ class Talker:
             self.say(last.text)  # most likely a question, of whose answer nothing was heard
 
     def play(self, pcm: bytes, text: str, name: str, *, allow_interruptions: bool) -> SpeechHandle:
-        """Play 8 kHz audio after the queued speech. `text`: its words, for the model; without, the transcript
-        has the `name`."""
+        """Play 8 kHz audio after the queued speech. `text`: its words, for the model; without it, the transcript has
+        the `name`."""
         handle = SpeechHandle(self._interrupt_handle)
         utterance = self.voice.new_utterance("say", handle, allow_interruptions=allow_interruptions, audio=pcm)
         utterance.set_text(text or f"[{name}]", whole=True)
@@ -161,8 +161,8 @@ class Talker:
         allow_interruptions: bool = True,
         place: Within | None = None,
     ) -> SpeechHandle:
-        """Let the model answer, after the current replies. Uses a reply prepared for the same words.
-        `place`: of the tool or hook that wants it."""
+        """Let the model answer, after the current replies. Uses a reply prepared for the same words. `place`: of the
+        requesting tool or hook."""
         prepared, self._prepared = self._prepared, None
         fits = prepared is not None and user is not None and prepared.user == user and not prepared.lost
         if prepared is not None and fits and not self.busy and not instructions:
@@ -199,7 +199,7 @@ class Talker:
             prepared.stop()
 
     def interrupt(self, *, force: bool = False) -> bool:
-        """Stop what may be stopped; whether anything was."""
+        """Stop everything that may be stopped; returns whether anything was."""
         stopped = self.stop_replies(force=force)
         return self.speaker.interrupt(force=force) or stopped
 
@@ -269,7 +269,7 @@ class Talker:
         self.speaker.drop_handle(handle)
 
     def _handle_awaited(self, handle: SpeechHandle) -> None:
-        """A tool or a hook that a reply waits for waits for another reply: that one goes first."""
+        """A tool or hook of one reply waits for another reply, which goes first."""
         place, inner = within(), self._reply_of(handle)
         if place is not None and inner is not None:
             for floor in self._floors:
@@ -279,14 +279,14 @@ class Talker:
     # --- activities -----------------------------------------------------------------------------------------------
 
     def _floor_of(self, place: Within | None) -> Floor[Reply]:
-        """Where a reply belongs that is asked for at `place`: a persona's tool does not talk in the name of a task."""
+        """The floor of a reply requested at `place`: a persona's tool does not speak in the name of a task."""
         if place is None:
             return self._floor
         return next((floor for floor in self._floors if floor.activity is place.activity), self._floor)
 
     def free(self, place: Within) -> bool | None:
-        """Whether a task may begin that is awaited at `place`: its activity has the caller and no other reply does.
-        None: never, since its activity is over."""
+        """Whether a task awaited at `place` may begin: its activity has the caller and no other reply does. None:
+        never, since its activity is over."""
         floor = next((floor for floor in self._floors if floor.activity is place.activity), None)
         if floor is None or self.speaker.closed:
             return None
@@ -298,7 +298,7 @@ class Talker:
 
     def begin_task(self, activity: Activity, place: Within) -> None:
         """A task has the caller: says its greeting. If it has none and its `on_enter` says nothing, its model is asked.
-        For the reply that waits for it these are the words that the caller has waited for."""
+        For the reply waiting for it, these are the words that the caller has been waiting for."""
         self.drop_prepared()
         self._floors.append(Floor(activity))
         asker = place.reply if isinstance(place.reply, Reply) else None
@@ -328,7 +328,7 @@ class Talker:
 
     @staticmethod
     def retire(floors: Iterable[Floor[Reply]]) -> list[Reply]:
-        """These are abandoned for good."""
+        """Abandon these replies for good."""
         retired: list[Reply] = []
         for floor in floors:
             for reply in floor.waiting:

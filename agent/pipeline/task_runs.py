@@ -39,13 +39,13 @@ class TaskRuns:
         self._held = False
 
     def changed(self) -> None:
-        """Someone started or stopped talking: it may be a waiting task's turn."""
+        """Someone started or stopped talking, so it may be a waiting task's turn."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
 
     def hold(self) -> None:
-        """The caller hears nothing: no limit runs until `resume`."""
+        """The caller hears nothing: time limits pause until `resume`."""
         if not self._held:
             self._held = True
             for limit in self._limits:
@@ -58,8 +58,8 @@ class TaskRuns:
                 limit.go_on()
 
     async def run(self, task: Task[T], place: Within) -> T:
-        """The result of `task`, awaited at `place`. Raises its failure, TaskTimedOut, TaskAbandoned;
-        SessionMisuse and ValueError when it cannot begin."""
+        """The result of `task`, awaited at `place`. Raises its failure, TaskTimedOut, TaskAbandoned; SessionMisuse and
+        ValueError if it cannot begin."""
         asker = place.activity
         assert isinstance(asker, Activity), "tools and hooks run within an activity"
         with waiting_for_conversation():
@@ -99,7 +99,7 @@ class TaskRuns:
             await self._activities.leave(activity)
 
     async def _turn(self, task: Task[Any], place: Within) -> None:
-        """One task at a time: of tools that run side by side the second waits until the first one's is over."""
+        """One task at a time: of parallel tools, the second waits until the first one's task is over."""
         while not (free := self._talker.free(place)):
             if free is None:
                 raise TaskAbandoned(

@@ -15,7 +15,7 @@ from agent.within import TimeLimit, Within, enter
 
 __all__ = ["SessionTasks"]
 
-HOOK_LIMIT_S = 10.0  # of a hook's own time
+HOOK_LIMIT_S = 10.0  # of a hook's own running time
 LET_GO_LIMIT_S = 1.0  # for providers to close their streams when the session closes
 _log = logging.getLogger(__name__)
 
@@ -26,20 +26,20 @@ class SessionTasks:
         # Session tasks inherit the session's context, not that of the tool or hook that started them.
         self._context = contextvars.copy_context()
         self.watch: Callable[[str], None] | None = None  # told the name of a persona's code by the task that runs it
-        self.closing = False  # nothing that ends now is a failure
+        self.closing = False  # nothing that ends now counts as a failure
         self._tasks: set[asyncio.Task[Any]] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._hooks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """A task of this session: it is cancelled when the session closes, and its failure is logged."""
+        """Start a task of this session: it is cancelled when the session closes, and a failure is logged."""
         task = self.loop.create_task(coroutine, name=name, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def let_go(self, closing: Coroutine[Any, Any, None]) -> None:
-        """Close a provider's stream. Unlike other tasks this continues while the session closes."""
+        """Close a provider's stream. Unlike other tasks, this continues while the session closes."""
         task = self.loop.create_task(closing, name="let go", context=self._context.copy())
         self._letting_go.add(task)
         task.add_done_callback(self._letting_go.discard)
@@ -49,7 +49,7 @@ class SessionTasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # of tasks that were over already, Python 3.12 does not wait for the callbacks
+        await asyncio.sleep(0)  # Python 3.12 does not wait for the callbacks of tasks that were already done
 
     async def all_let_go(self) -> None:
         """Wait until everything is closed, at most a second."""
@@ -65,15 +65,15 @@ class SessionTasks:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
     def user_code(self, name: str) -> None:
-        """The task that calls this runs code of the persona from now on."""
+        """From now on the calling task runs the persona's code."""
         if self.watch is not None:
             self.watch(name)
 
     async def run_hook(
         self, place: Within, activity: Activity, hook: Callable[[], object], name: str
     ) -> Exception | None:
-        """A hook of `activity`, a coroutine function or not. Its failure, which is given back, or taking longer than
-        10 s ends nothing. The end of its activity ends it."""
+        """A hook of `activity`, a coroutine function or not. A failure, which is returned, or a time-out after 10 s
+        ends nothing else. The end of its activity ends it."""
         run = self._guarded(place, activity, hook, name)
         task = self.loop.create_task(run, name=f"{activity.name}.{name}", context=self._context.copy())
         self._hooks.add(task)

@@ -25,8 +25,8 @@ _ARGUMENTS = 16_000  # characters of a call's arguments in the record
 async def run_tools(
     runtime: Runtime, activities: Activities, activity: Activity, place: Within, calls: Sequence[ToolCall]
 ) -> list[ToolOutcome]:
-    """The outcomes in the order of the calls, which run side by side. An end of the call waits for the others, and is
-    refused when one of them failed: the caller must hear of that first."""
+    """The outcomes in the order of the calls, which run in parallel. Ending the call waits for the others, and is
+    refused if one of them failed: the caller must hear of that first."""
     handed_to: list[str] = []
     runs = [_Run(runtime, activities, activity, place, call, handed_to) for call in calls]
     tasks = [runtime.tasks.spawn(run.run(), f"tool {run.call.name}") for run in runs]
@@ -70,7 +70,7 @@ class _Run:
         self._place = place
         self._handed_to = handed_to
         self.call = call
-        # The outcome if the task is cancelled from within, such as by a function that cancels its own task.
+        # The outcome if the task is cancelled from within, for example by a function that cancels its own task.
         self.outcome = ToolOutcome(f"{call.name} was cancelled and gave nothing.", is_error=True)
         self._began_at = self._ended_at = runtime.now()
         self._told = False

@@ -9,7 +9,7 @@ __all__ = ["detection_problem"]
 
 
 def detection_problem(detection: TurnDetection, *, vad: bool, stt: STT | None) -> str:
-    """Why turns cannot be detected so; empty: they can."""
+    """Why turns cannot be detected this way; empty: they can."""
     match detection:
         case "realtime":
             return "turn_detection realtime is not available yet: use vad, stt or manual"

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 
 async def turn_completed(agent: Agent, context: RunContext, entry: Entry) -> bool:
-    """Run `on_user_turn_completed` on the message in `entry`, which it may change. False: no answer is wanted. A hook
-    that fails or takes longer than 10 s changes nothing."""
+    """Run `on_user_turn_completed` on the message in `entry`, which it may change. False: do not answer. A hook that
+    fails or takes longer than 10 s changes nothing."""
     turn = UserTurn(entry.message.text)
     try:
         async with TimeLimit(LIMIT_S):

@@ -65,7 +65,7 @@ class TurnTaking:
         self._silence = self._silences.ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._stopped = self._held = False
-        self._asked_for: Expected | None = None  # by a function that waits for the next message
+        self._asked_for: Expected | None = None  # by a function waiting for the next message
         self._vad, self._stt = vad, stt
         self.listener: Listener | None = None
         if vad is not None or stt is not None:
@@ -81,13 +81,13 @@ class TurnTaking:
             )
 
     def start(self, audio: AudioInput) -> None:
-        """Hear from now on."""
+        """Start hearing."""
         if self.listener is not None:
             self.listener.start()
             audio.subscribe(self.listener.frame)
 
     def stop(self) -> None:
-        """Take nothing more from the caller."""
+        """Accept nothing more from the caller."""
         self._stopped = True
         self._keying.stop()
         self._silences.stop()
@@ -99,7 +99,7 @@ class TurnTaking:
         self._commits.forget()
 
     def commit(self, *, skip_reply: bool = False) -> asyncio.Future[str]:
-        """What the caller has said up to now is a turn. Its text when that is there; empty: nothing was said."""
+        """End the caller's turn now. Returns its text once that has arrived; empty: nothing was said."""
         commit = self._commits.begin(answered=not skip_reply)
         if self.listener is not None:
             self.listener.commit()
@@ -116,12 +116,12 @@ class TurnTaking:
         self.changed()
 
     def hear(self, enabled: bool) -> None:
-        """Whether the caller's audio is listened to."""
+        """Whether to listen to the caller's audio."""
         if self.listener is not None:
             self.listener.enable(enabled, self._runtime.now())
 
     def freeze(self) -> None:
-        """Whatever changes from now on changes nothing here, until `resume`."""
+        """Ignore all changes until `resume`."""
         self._held = True
 
     def hold(self, at: float) -> None:
@@ -129,7 +129,7 @@ class TurnTaking:
         listener = self.listener
         if listener is not None:
             if self._barge_in.judging and listener.turn is not None:
-                listener.turn.over_agent = True  # should it turn out to be a mere "okay"
+                listener.turn.over_agent = True  # in case it turns out to be a mere "okay"
             listener.hold(at)
         self._barge_in.stand_still()
         self._silence.busy()
@@ -145,7 +145,7 @@ class TurnTaking:
             self.listener.resume(at)
 
     def changed(self) -> None:
-        """The agent began or ended being busy, or the caller did something: who is idle now?"""
+        """The agent became busy or idle, or the caller did something: find out who is idle now."""
         if self._stopped or self._held:
             return
         talker, now = self._talker, self._runtime.now()
@@ -167,17 +167,17 @@ class TurnTaking:
 
     @property
     def speaking(self) -> bool:
-        """The caller speaks just now."""
+        """The caller is speaking now."""
         return self.listener is not None and self.listener.speaking
 
     @property
     def awaits_words(self) -> bool:
-        """The caller has said something whose text has not come yet."""
+        """The caller has said something whose text has not arrived yet."""
         return self.listener is not None and self.listener.busy
 
     def agent_changed(self) -> None:
-        """Another persona: its digit entry, its expectations. Keyed digits and silence counted for the previous one
-        before goes with it."""
+        """Another persona: its digit entry, its expectations. Keyed digits and silence counted for the previous one are
+        dropped."""
         agent = self._activities.agent
         self._keying.persona_changed(agent)
         self._silence.on = agent.silence_ladder
@@ -257,14 +257,14 @@ class TurnTaking:
         self.changed()
 
     def _without_words(self, turn: SpokenTurn) -> None:
-        """A turn's length of sound, but no word in it."""
+        """Sound as long as a turn, but without words."""
         now = self._runtime.now()
         self._silence.heard(now)
         verdict = self._wordless.turn(turn.voiced_ms, now) if self._stt is not None else "ask"
         if verdict == "end":
             self._end("caller_wordless", "goodbye_wordless")
         elif self._talker.owes or (verdict == "pass" and not turn.cut_answer):
-            return  # an answer is on its way; or: enough has been asked
+            return  # an answer is coming, or the caller has been asked often enough
         elif self._runtime.options.inaudible == "tell_model":
             self._answer(INAUDIBLE, turn)
         elif self._stt is not None:
@@ -313,11 +313,11 @@ class TurnTaking:
         self._wordless.words()
 
     def answered(self, text: str) -> bool:
-        """Whether a function has waited for this message, which then needs no answer."""
+        """Whether a function was waiting for this message, so that it needs no answer."""
         return self._messages.answered(text)
 
     async def next_message(self, activity: Activity, expect: Expected | None = None) -> str:
-        """The caller's next message to `activity`, which then is not answered by the model."""
+        """The caller's next message to `activity`; the model does not answer it."""
         question: asyncio.Future[str] = self._runtime.loop.create_future()
         activity.questions.append(question)
         self._asked_for = expect
@@ -331,7 +331,7 @@ class TurnTaking:
 
     @property
     def _asking(self) -> bool:
-        """Whoever has the caller has a function that waits for the next message."""
+        """A function of whoever has the caller is waiting for the next message."""
         return self._activities.top.asking
 
     # --- interruption ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One thing that the agent says: text comes in while it is made, audio goes out in pieces, ahead of its turn."""
+"""One thing that the agent says: text comes in as it is generated, audio goes out in pieces, ahead of playback."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Kind", "SpokenChunk", "Utterance"]
 
 Kind = Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell"]
 _PIECES_AHEAD = 8
-_AT_A_TIME = 512  # characters that are worked on before the loop has its turn: about a millisecond
-_WHOLE = 600  # characters of a canned sentence at most that are spoken in one piece
+_AT_A_TIME = 512  # characters processed before yielding to the loop: about a millisecond
+_WHOLE = 600  # most characters of a canned sentence spoken in one piece
 _CHUNKS_AHEAD = 512  # of 20-200 ms: limits buffering when the output is full
 
 
@@ -47,7 +47,7 @@ class Utterance:
         language: str = "en",
         max_characters: int = 8000,
     ) -> None:
-        """Text beyond `max_characters` is neither said nor kept; see `full`."""
+        """Text beyond `max_characters` is neither spoken nor kept; see `full`."""
         self.kind: Kind = kind
         self.handle = handle
         self.allow_interruptions = allow_interruptions
@@ -56,7 +56,7 @@ class Utterance:
         self.entry = Entry(ChatMessage("assistant"))
         self.script = Script()
         self.full_text = ""
-        self.error: ProviderError | None = None  # the speech could not be made to its end
+        self.error: ProviderError | None = None  # the speech could not be completed
         self.written = asyncio.Event()  # all text has arrived, or no more is needed
         self.over = asyncio.Event()  # played, interrupted or dropped
         self.interrupted = False
@@ -65,12 +65,12 @@ class Utterance:
         self.begins_ms = 0.0  # where playback starts in its audio: after the part heard before a hold
         self.pushed = False
         self.cut_short = False  # not all of its text became audio
-        self.broken = False  # its text broke off
+        self.broken = False  # its text ended early
         self._fixed = False  # all of its text was given at once
         self.on_first_audio: Callable[[], None] = lambda: None
         self.on_started: Callable[[float], None] = lambda _: None
         self.synthesis: asyncio.Task[None] | None = None
-        self.full = False  # more text came than it may have
+        self.full = False  # more text arrived than allowed
         self._language = language
         self._room_left = max_characters
         self._speech = SpeechText(language)
@@ -79,10 +79,10 @@ class Utterance:
         self._chunks: asyncio.Queue[SpokenChunk | None] = asyncio.Queue()
         self._any_audio = False
         self._room = asyncio.Semaphore(_CHUNKS_AHEAD)
-        self._taken: deque[SpokenChunk] = deque()  # from the sentence that is being heard on, for after a hold
+        self._taken: deque[SpokenChunk] = deque()  # from the current sentence on, for after a hold
         self._all_taken = False
         self.heard = ""  # of its words, before a hold
-        self.before = ""  # the words before the sentence that a hold has cut: they are not said again
+        self.before = ""  # the words before the sentence cut by a hold: they are not repeated
 
     async def write(self, text: str) -> None:
         """More text. Waits when synthesis is far behind."""
@@ -119,7 +119,7 @@ class Utterance:
 
     @property
     def worded(self) -> bool:
-        """Whether there is anything in it that can be said. Known when it has ended."""
+        """Whether it contains anything that can be spoken. Known once it has ended."""
         return self._speech.says_something if self.voiced and not self._fixed else bool(self.full_text.strip())
 
     async def _hand_on(self, pieces: Iterable[SpokenPiece | None]) -> None:
@@ -160,7 +160,7 @@ class Utterance:
             yield piece
 
     async def synthesize(self, speak: Callable[[str], AsyncGenerator[SpokenAudio, None]]) -> None:
-        """Make audio of the text until it ends; after a failure the rest of the text is taken in unspoken."""
+        """Synthesise the text until it ends; after a failure the rest is accepted but not spoken."""
         try:
             async for piece in self._next_pieces():
                 if self.error is None:
@@ -187,7 +187,7 @@ class Utterance:
         self._chunks.put_nowait(chunk)
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
-        """After `rewind`, chunks that are to be repeated come first."""
+        """After `rewind`, the chunks to repeat come first."""
         for chunk in tuple(self._taken):
             yield chunk
         while not self._all_taken:
@@ -206,7 +206,7 @@ class Utterance:
             self._taken.popleft()
 
     def rewind(self, played_ms: float) -> None:
-        """It was cut off at this place of its audio, and will be said again from the beginning of that sentence."""
+        """It was cut off at this position in its audio, and will be repeated from the start of that sentence."""
         self.forget(played_ms)
         piece = self.script.piece_at(played_ms)
         self.before = self.script.text_before(piece)
@@ -237,7 +237,7 @@ class Utterance:
         if self.synthesis is not None:
             self.synthesis.cancel()
         while not self._pieces.empty():
-            self._pieces.get_nowait()  # lets go of a writer that waits for room
+            self._pieces.get_nowait()  # releases a writer waiting for room
         self.entry.update(text=heard, interrupted=interrupted)
         self.handle.text = f"{self.handle.text} {heard}".strip()
         if self.sole:

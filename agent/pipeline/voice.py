@@ -1,4 +1,4 @@
-"""The agent's voice: makes utterances as the active persona speaks them, and puts them to the speaker."""
+"""The agent's voice: creates utterances in the active persona's voice and hands them to the speaker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.turns.limits import FailureCount
 
 __all__ = ["CANNED_KINDS", "Voice"]
 
-_JUST_OVER_S = 1.5  # a function may still have something to write down after it has said so
+_JUST_OVER_S = 1.5  # a function may still have something to write after it has spoken
 CANNED_KINDS = frozenset({"canned", "silence_prompt", "farewell"})
 
 
@@ -35,7 +35,7 @@ class Voice:
         self._runtime = runtime
         self._activities = activities
         self._history = history
-        self.by_code = 0  # how often the persona's own code has had words said, or asked the model to say some
+        self.by_code = 0  # how often the persona's own code has spoken, or asked the model to
         self._failures = FailureCount(max_in_a_row=runtime.options.max_failures)
         self._speaker = speaker
         self._canned = canned
@@ -43,7 +43,7 @@ class Voice:
 
     @property
     def closed(self) -> bool:
-        """Only a farewell is said any more."""
+        """Only a farewell is still spoken."""
         return self._speaker.closed
 
     @property
@@ -112,11 +112,11 @@ class Voice:
         return utterance
 
     def succeeded(self) -> None:
-        """An answer has been said: failures before it are over."""
+        """An answer has been spoken: the failure count starts again."""
         self._failures.succeeded()
 
     def fail(self) -> None:
-        """Something that was to be answered or said failed outside a reply."""
+        """Something failed to be answered or said, outside a reply."""
         self.apologize("unavailable", SpeechHandle(), failure=True)
 
     def _speak(self, agent: Agent, tts: TTS | None, kind: Kind, text: str) -> AsyncGenerator[SpokenAudio, None]:

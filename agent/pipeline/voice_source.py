@@ -45,7 +45,7 @@ class VoiceSource:
         return tuple(event for probability, at in windows for event in self._voice.window(probability, at))
 
     def cut(self, at: float) -> tuple[VoiceEvent, ...]:
-        """Nothing more will be heard for now."""
+        """No more audio for now."""
         return self._voice.cut(at)
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""A session as the watch of its event loop sees it: who of it blocks the loop, and how its caller is spoken to then."""
+"""A session as seen by the event loop's watch: which of its code blocks the loop, and how to speak to its caller
+then."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class WatchedSession:
         unheard: Callable[[], bool],
         announced: Callable[[float], None],
     ) -> None:
-        """`agent`: who has the caller. `unheard`: the caller hears nothing, on hold. `announced`: something is heard
+        """`agent`: who has the caller. `unheard`: the caller hears nothing (on hold). `announced`: something is audible
         until then."""
         self._runtime = runtime
         self._agent = agent

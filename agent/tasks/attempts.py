@@ -1,4 +1,4 @@
-"""What tasks share that ask for something up to a number of times: patience, attempts, another prompt."""
+"""Shared by tasks that ask for something a limited number of times: patience, attempts, another prompt."""
 
 from __future__ import annotations
 

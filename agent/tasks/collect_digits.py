@@ -31,7 +31,7 @@ _LONG = 8  # a secret must be this long for its last digits to reveal nothing
 class CollectDigits(AskedAgain[str]):
     """`number = await CollectDigits("Your order number, please.", length=5)`: the digits as text.
 
-    Raises ToolError when the caller has none, or has given none that fits in `retries` more attempts.
+    Raises ToolError if the caller has none, or has given no valid one in `retries` more attempts.
     """
 
     def __init__(
@@ -50,11 +50,10 @@ class CollectDigits(AskedAgain[str]):
         retry_prompt: str = "",
         valid: Callable[[str], bool] | None = None,
     ) -> None:
-        """`length`: exactly so many digits; else from `least` to `most`. With all of them, or with one of the
-        `terminators`, it ends at once. `first_digit_timeout_ms`: without speech or keys for this long, the attempt
-        fails. `secret`: masked everywhere, and the recording is silent meanwhile. `confirm`: read back, and asked
-        whether that is right. `retry_prompt`: instead of the prompt after an attempt that failed. `valid`: whether it
-        may be such a number.
+        """`length`: the exact number of digits; else from `least` to `most`. All digits, or one of the `terminators`,
+        end it at once. `first_digit_timeout_ms`: without speech or keys for this long, the attempt fails. `secret`:
+        masked everywhere, and the recording is silent meanwhile. `confirm`: read it back and ask whether it is right.
+        `retry_prompt`: replaces the prompt after a failed attempt. `valid`: whether a number is acceptable.
 
         Raises ValueError for contradictions.
         """
@@ -125,7 +124,7 @@ class CollectDigits(AskedAgain[str]):
         if self._secret:
             ctx.session.keep_secret(digits)
         if not whole and len(digits) < self._least and digits != self._said:
-            self._said = digits  # said in pieces: the next one is waited for
+            self._said = digits  # said in pieces: wait for the next one
             self._expect_rest()
             return
         self._said = ""

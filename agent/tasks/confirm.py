@@ -1,4 +1,4 @@
-"""A question that is answered by yes or no."""
+"""A yes-or-no question."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ again. If the caller wants something else altogether, call caller_wants_somethin
 
 class Confirm(Task[bool]):
     """`if await Confirm("Shall I book it?"): ...`. A plain "yes" or "no" needs no model; for anything else the model
-    decides what it means, answers questions about it, and asks again. Raises ToolError if the caller has given no clear
+    decides what it means, answers questions about it, and asks again. Raises ToolError if the caller gives no clear
     answer in `turns` turns, or wants something else."""
 
     timeout_s = 60.0

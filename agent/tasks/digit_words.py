@@ -53,7 +53,7 @@ _WORDS = {
 
 
 def digit_words(language: str) -> DigitWords:
-    """Of a language that is not known here: English."""
+    """For an unknown language: English."""
     return _WORDS.get(base_language(language), _WORDS["en"])
 
 

@@ -23,8 +23,8 @@ something about them, answer in a sentence and ask again. If none of them fits, 
 
 
 class Menu(AskedAgain[str]):
-    """`desk = await Menu({"1": "sales", "2": "billing"}, "For sales press 1, for billing press 2.")`: the name of what
-    was chosen, by its key, its number or its name. Raises ToolError when nothing was chosen."""
+    """`desk = await Menu({"1": "sales", "2": "billing"}, "For sales press 1, for billing press 2.")`: the name of the
+    choice, made by key, number or name. Raises ToolError if nothing was chosen."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Menu(AskedAgain[str]):
         Raises ValueError for choices that cannot be told apart.
         """
         if not choices or len(set(choices.values())) < len(choices):
-            raise ValueError("a menu needs choices, each with a name of its own")
+            raise ValueError("a menu needs choices with different names")
         if wrong := [key for key in choices if not key or any(each not in "0123456789*#" for each in key)]:
             raise ValueError(f"not keys of a telephone: {wrong}")
         told = ", ".join(f"{name} (key {key})" for key, name in choices.items())

@@ -1,4 +1,4 @@
-"""A task: one thing that is asked of the caller, as a conversation within the conversation, with a typed result."""
+"""A task: something asked of the caller, as a conversation within the conversation, with a typed result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TaskAbandoned(ToolError):
 
 
 class TaskTimedOut(ToolError):
-    """Raised where a task is awaited: its `timeout_s` is over."""
+    """Raised where a task is awaited: its `timeout_s` has expired."""
 
 
 class Task(Agent, Generic[T]):
@@ -31,11 +31,11 @@ class Task(Agent, Generic[T]):
 
         address = await ConfirmedAddress("Where shall we send it?")
 
-    From then on the task talks and listens, until `complete` or `fail` is called; then the reply and the persona that
-    wait for it go on. What the task does not set itself (`voice`, `language`, `llm`, `tts`, `canned`, `silence_ladder`,
-    `turn_detection`) is as whoever awaits it has it. A task is awaited once.
+    From then on the task talks and listens, until `complete` or `fail` is called; then the reply and the persona
+    waiting for it continue. What the task does not set itself (`voice`, `language`, `llm`, `tts`, `canned`,
+    `silence_ladder`, `turn_detection`) is taken from whoever awaits it. A task is awaited once.
 
-    `timeout_s`: of the caller's and the agent's time, holds not counted; None: the call's other limits are enough.
+    `timeout_s`: limits the time without holds; None: the call's other limits are enough.
     """
 
     timeout_s: float | None = None
@@ -56,11 +56,11 @@ class Task(Agent, Generic[T]):
             self._open().set_result(result)
 
     def fail(self, error: Exception) -> None:
-        """The task is over without a result; `error` is raised where it is awaited. Of a ToolError the model reads the
+        """The task is over without a result; `error` is raised where it is awaited. The model reads a ToolError's
         text."""
         if not self._open().done():
             self._open().set_exception(error)
-            self._open().exception()  # it counts as read: whoever awaited it may have been cancelled by now
+            self._open().exception()  # marks it as read: whoever awaited it may have been cancelled by now
 
     @property
     def done(self) -> bool:
@@ -73,9 +73,9 @@ class Task(Agent, Generic[T]):
         return self._open()
 
     def begin(self, asker: Agent) -> None:
-        """For the session: it is on, in the voice of `asker`. Raises SessionMisuse the second time."""
+        """For the session: it begins, with the voice of `asker`. Raises SessionMisuse the second time."""
         if self._result is not None:
-            raise SessionMisuse(f"the task {self.name} was awaited before: make another one")
+            raise SessionMisuse(f"the task {self.name} was awaited before: create another one")
         self._result = asyncio.get_running_loop().create_future()
         for attribute in _FROM_PERSONA:
             if not self._sets(attribute):

@@ -282,7 +282,7 @@ def test_misuse_is_told():
     host = Host()
     llm = FakeLLM(calls("twice"), calls("is_monday"), "Fine.", calls("hands_over_to_it"), "Sorry.")
     phone = call(agent=host, llm=llm, **conversation("a table", "monday", "again"))
-    assert host.errors == ["the task Day was awaited before: make another one"]
+    assert host.errors == ["the task Day was awaited before: create another one"]
     assert phone.of(FunctionCallOutput)[-1].is_error
     assert phone.of(AgentHandoff) == []
 
