@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
 from gateway.config import Settings
 from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import Dialplan, NoRoute, Route
+from gateway.dialplan.numbers import normalise
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
 from gateway.outbound.number_format import TrunkNumbers
-from gateway.record import CallOpened
-from telephony.call import CallInfo, Direction
+from gateway.record import CallEvents, CallOpened
+from telephony.call import CallInfo, Direction, Diversion
 from telephony.edge import Forward, GatewayStatus, InviteInfo, Refuse, WorkerAddress
 
 __all__ = ["Admission"]
@@ -40,7 +42,7 @@ class Admission:
         live: LiveCalls,
         *,
         prepare: Callable[[str, Prepare], bool],
-        opened: Callable[[CallOpened], None],
+        opened: Callable[[CallOpened | CallEvents], None],
         now: Callable[[], float],
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -54,6 +56,7 @@ class Admission:
         self._now = now
         self._wall = wall
         self._numbers = {trunk.name: TrunkNumbers(trunk) for trunk in settings.sip.trunks}
+        self._headers_in = {trunk.name: trunk.headers_in for trunk in settings.sip.trunks}
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
         self._media_networks = {trunk.name: list(trunk.media_sources) for trunk in settings.sip.trunks}
         self.draining = False
@@ -78,7 +81,21 @@ class Admission:
             trunk=invite.trunk or "",
             sip_call_id=invite.sip_call_id,
             headers=dict(invite.headers),
+            variables=self._variables(invite),
+            diversions=self._diversions(invite),
         )
+
+    def _variables(self, invite: InviteInfo) -> dict[str, str]:
+        """Headers that the trunk's settings make variables of the call."""
+        headers = {name.lower(): value for name, value in invite.headers.items()}
+        wanted = self._headers_in.get(invite.trunk or "", ())
+        return {each.variable: headers[each.header.lower()] for each in wanted if each.header.lower() in headers}
+
+    def _diversions(self, invite: InviteInfo) -> tuple[Diversion, ...]:
+        numbers, region = self._numbers.get(invite.trunk or ""), self._region(invite)
+        if numbers is None or not invite.diversions:
+            return ()
+        return tuple(replace(each, number=normalise(numbers.read(each.number), region)) for each in invite.diversions)
 
     def admit(self, invite: InviteInfo) -> Forward | Refuse:
         if self.draining:
@@ -99,6 +116,8 @@ class Admission:
         self._opened(
             CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
         )
+        if info.diversions:
+            self._opened(CallEvents(call_id=info.call_id, events=(_diverted(info, invite.received_at),)))
         log.info(
             "call_admitted",
             call_id=info.call_id,
@@ -142,6 +161,12 @@ class Admission:
             speech=dict(route.speech),
             media_networks=self._media_networks.get(info.trunk, []),
         )
+
+
+def _diverted(info: CallInfo, at: float) -> dict[str, Any]:
+    """For the call's story."""
+    by = [{"number": each.number, "reason": each.reason} for each in info.diversions]
+    return {"type": "diverted", "at": at, "t_ms": 0.0, "by": by}
 
 
 def _busy(why: str) -> Refuse:

@@ -54,6 +54,9 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         callers={user.username: user.password.read() for user in trunk.callers.users} if trunk.callers else None,
         realm=trunk.callers.realm if trunk.callers else "",
         tls=trunk_tls(trunk),
+        numbers=trunk.inbound.numbers if trunk.inbound else (),
+        domains=frozenset(domain.lower() for domain in trunk.inbound.domains) if trunk.inbound else frozenset(),
+        headers_in=frozenset(each.header.lower() for each in trunk.headers_in),
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Dials",
     "DigitSource",
     "Direction",
+    "Diversion",
     "EndedBy",
     "FirstMedia",
     "Leg",
@@ -89,6 +90,15 @@ class DigitSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Diversion:
+    """A number that forwarded the call. `reason`: as in RFC 5806 ("unconditional", "user-busy", "no-answer"…), or
+    empty."""
+
+    number: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallInfo:
     """One call attempt. Numbers are E.164 with `+` where they could be normalised, else as received."""
 
@@ -99,7 +109,13 @@ class CallInfo:
     trunk: str
     sip_call_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)  # X-… headers of the INVITE
-    variables: Mapping[str, str] = field(default_factory=dict)  # given with a call that we place
+    variables: Mapping[str, str] = field(default_factory=dict)  # given with a call that we place, or by the trunk
+    diversions: tuple[Diversion, ...] = ()  # who forwarded a call that came in, the latest first
+
+    def __post_init__(self) -> None:
+        """`diversions` may come as JSON has them."""
+        read = (each if isinstance(each, Diversion) else Diversion(**each) for each in self.diversions)
+        object.__setattr__(self, "diversions", tuple(read))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
 from gateway.config.session import turn_detection_problem
 from gateway.config.tls_checks import tls_contradictions
-from gateway.config.trunk_checks import outbound_contradictions, trunk_contradictions
+from gateway.config.trunk_checks import outbound_contradictions, told_apart, trunk_contradictions
 from gateway.config.trunks import TrunkHostSettings
 
 __all__ = ["contradictions"]
@@ -88,8 +88,11 @@ def _trunks(settings: Settings) -> Iterator[Complaint]:
         if trunks[first].name == trunks[second].name:
             yield (*place, "name"), f'duplicate trunk name "{trunks[second].name}"'
         for index, network in enumerate(trunks[second].allow):
-            if network in trunks[first].allow:
-                yield (*place, "allow", index), f'{network} is also in trunk "{trunks[first].name}"'
+            if network in trunks[first].allow and not told_apart(trunks[first], trunks[second]):
+                yield (
+                    (*place, "allow", index),
+                    f'{network} is also in trunk "{trunks[first].name}": say which calls are whose (inbound, callers)',
+                )
 
 
 def _ports(settings: Settings) -> Iterator[Complaint]:

@@ -8,7 +8,7 @@ from gateway.config.located_yaml import Located
 from gateway.config.outbound import OutboundSettings
 from gateway.config.trunks import TrunkSettings
 
-__all__ = ["outbound_contradictions", "trunk_contradictions"]
+__all__ = ["outbound_contradictions", "told_apart", "trunk_contradictions"]
 
 Complaint = tuple[Located, str]
 
@@ -58,6 +58,22 @@ def trunk_contradictions(trunk: TrunkSettings, of: Located) -> Iterator[Complain
     for n, header in enumerate(trunk.headers_out):
         if any(header.header.lower() == other.header.lower() for other in trunk.headers_out[:n]):
             yield (*of, "headers_out", n, "header"), f'duplicate header "{header.header}"'
+
+
+def told_apart(first: TrunkSettings, second: TrunkSettings) -> bool:
+    """Whether calls from the same address can be given to one of the two: by number, domain, certificate, the
+    user that they are registered as, or digest users (with one realm, since there is one challenge)."""
+    if first.inbound is not None and second.inbound is not None and first.inbound == second.inbound:
+        return False
+    if first.inbound is not None or second.inbound is not None:
+        return True
+    if bool(first.tls.client_names) != bool(second.tls.client_names):
+        return True
+    if first.callers is not None and second.callers is not None:
+        users = {user.username for user in first.callers.users} & {user.username for user in second.callers.users}
+        return not users and first.callers.realm == second.callers.realm
+    registrations = (first.registration, second.registration)
+    return all(registrations) and len({each.user for each in registrations if each is not None}) == 2
 
 
 def _names_a_country(entry: str) -> bool:

@@ -13,7 +13,7 @@ __all__ = ["Bucket", "RateLimiter", "SourceRates", "TrunkTable"]
 
 
 class TrunkTable:
-    """Source address -> trunk name, by one lookup per prefix length. Results are cached separately for trunks and
+    """Source address -> names of trunks, by one lookup per prefix length. Results are cached separately for trunks and
     strangers, so that forged sources cannot evict a trunk's."""
 
     _KEPT = 4096
@@ -21,16 +21,17 @@ class TrunkTable:
     def __init__(self, trunks: Sequence[Trunk]) -> None:
         self._names = [trunk.name for trunk in trunks]
         self._trunks = {trunk.name: trunk for trunk in trunks}
-        self._lengths: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}  # version -> shift -> prefix -> trunk
+        # IP version -> shift -> prefix -> trunks
+        self._lengths: dict[int, dict[int, dict[int, list[int]]]] = {4: {}, 6: {}}
         for index, trunk in enumerate(trunks):
             for text in trunk.allow:
                 network = ipaddress.ip_network(text)
                 shift = network.max_prefixlen - network.prefixlen
                 prefixes = self._lengths[network.version].setdefault(shift, {})
-                prefixes.setdefault(int(network.network_address) >> shift, index)
+                prefixes.setdefault(int(network.network_address) >> shift, []).append(index)
         self._certified = {name.lower(): trunk.name for trunk in trunks for name in trunk.tls.callers}
-        self._hosts: dict[str, str] = {}  # addresses of trunks' hosts
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._hosts: dict[str, tuple[str, ...]] = {}  # trunk -> addresses of its hosts
+        self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -41,9 +42,7 @@ class TrunkTable:
 
     def set_hosts(self, name: str, ips: Iterable[str]) -> None:
         """Set the addresses of the trunk's hosts; they belong to it like its networks."""
-        self._hosts = {ip: owner for ip, owner in self._hosts.items() if owner != name}
-        for ip in ips:
-            self._hosts.setdefault(ip, name)
+        self._hosts[name] = tuple(ips)
         self._known.clear()
         self._strangers.clear()
 
@@ -57,29 +56,37 @@ class TrunkTable:
         return trunk is not None and bool(trunk.tls.callers)
 
     def trunk_of(self, ip: str) -> str | None:
-        """The first trunk of the settings that allows the address, or whose host it is; None: a stranger."""
+        """The first of these; None: a stranger."""
+        trunks = self.trunks_of(ip)
+        return trunks[0] if trunks else None
+
+    def trunks_of(self, ip: str) -> tuple[str, ...]:
+        """The trunks that allow the address, in the order of the settings, then those whose host it is."""
         known = self._known.get(ip)
-        if known is not None or ip in self._strangers:
+        if known is not None:
             return known
+        if ip in self._strangers:
+            return ()
         found = self._find(ip)
-        if found is None:
+        if not found:
             self._strangers[ip] = None
             if len(self._strangers) > self._KEPT:
                 self._strangers.popitem(last=False)
-            return None
+            return ()
         self._known[ip] = found
         if len(self._known) > self._KEPT:
             self._known.popitem(last=False)
         return found
 
-    def _find(self, ip: str) -> str | None:
+    def _find(self, ip: str) -> tuple[str, ...]:
         address = as_ip(ip)
         if address is None:
-            return None
+            return ()
         number = int(address)
         lengths = self._lengths[address.version]
-        fitting = [index for shift, prefixes in lengths.items() if (index := prefixes.get(number >> shift)) is not None]
-        return self._names[min(fitting)] if fitting else self._hosts.get(str(address))
+        fitting = {index for shift, prefixes in lengths.items() for index in prefixes.get(number >> shift, ())}
+        hosts = [name for name, ips in self._hosts.items() if str(address) in ips]
+        return tuple(dict.fromkeys([*(self._names[index] for index in sorted(fitting)), *hosts]))
 
 
 class Bucket:

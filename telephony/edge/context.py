@@ -21,7 +21,7 @@ from telephony.edge.protocol import Admitter, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
 from telephony.edge.sessions import Sessions
-from telephony.edge.settings import EdgeSettings
+from telephony.edge.settings import EdgeSettings, Trunk
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.trust import Trust
 from telephony.edge.waiting import WaitingInvites
@@ -138,6 +138,13 @@ class EdgeContext:
     def trunk_of(self, hop: Hop) -> str | None:
         """Whose a message from there is: by the connection's certificate, else by the address; None: a stranger's."""
         return hop.trunk or self.trunks.trunk_of(hop.ip)
+
+    def trunks_of(self, hop: Hop) -> tuple[Trunk, ...]:
+        """All that it may be of. Those that have to show a certificate come last: without one it is not theirs."""
+        if hop.trunk:
+            return (self.trunks.named(hop.trunk),)
+        names = sorted(self.trunks.trunks_of(hop.ip), key=self.trunks.needs_certificate)
+        return tuple(map(self.trunks.named, names))
 
     def hop_to(self, place: Place, trunk: str) -> Hop:
         """On a connection that is the trunk's, if it has one. Raises StopIteration if nothing listens for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from telephony.edge.diversions import diversions_of
 from telephony.edge.hops import Hop
 from telephony.edge.identity import caller_of, user_of
 from telephony.edge.protocol import InviteInfo, Source
@@ -21,22 +22,24 @@ def invite_info(request: Request, hop: Hop, trunk: Trunk | None, limits: EdgeLim
         called=called,
         to_user=to_user,
         caller=caller_of(request, trusted=trunk is not None and trunk.trust_identity),
-        headers=_extra_headers(request, limits),
+        headers=_extra_headers(request, limits, frozenset() if trunk is None else trunk.headers_in),
         trunk=trunk.name if trunk is not None else None,
         source=Source(hop.ip, hop.port, hop.transport),
         received_at=now,
+        diversions=diversions_of(request) if trunk is not None and trunk.trust_identity else (),
     )
 
 
-def _extra_headers(request: Request, limits: EdgeLimits) -> dict[str, str]:
-    """X-… headers: the first of each name, without excess or overlong ones; never our own names from outside."""
+def _extra_headers(request: Request, limits: EdgeLimits, wanted: frozenset[str]) -> dict[str, str]:
+    """X-… headers, and those that are `wanted` (in lower case): the first of each name, without excess or overlong
+    ones; never our own names from outside."""
     headers: dict[str, str] = {}
     for name, values in request.headers.items():
         lower = name.lower()
-        if not lower.startswith("x-") or lower.startswith("x-trunkline-"):
+        if (not lower.startswith("x-") and lower not in wanted) or lower.startswith("x-trunkline-"):
             continue
-        if len(headers) >= limits.header_count:
-            break
+        if len(headers) >= limits.header_count and lower not in wanted:
+            continue
         if values and len(values[0]) <= limits.header_bytes:
             headers[name] = values[0]
     return headers

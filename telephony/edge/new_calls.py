@@ -16,6 +16,7 @@ from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
 from telephony.edge.invite_info import invite_info
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, RefusedInvite
 from telephony.edge.to_worker import shown_to_worker
+from telephony.edge.which_trunk import which_trunk
 from telephony.sip import writing
 from telephony.sip.parse import Request
 from telephony.sip.uri import contact_uri
@@ -51,20 +52,25 @@ class NewCalls:
                 return [self._over_rate(request, hop, trunk, now)]
             context.counters.add("rate_limited.waiting")
             return [context.answer(request, hop, 100)]
-        return self._take(request, hop, trunk, now)
+        return self._take(request, hop, now)
 
     def due(self, now: float) -> list[Action]:
         """New calls that have waited for their turn."""
         context = self._context
         actions: list[Action] = []
         for request, hop in context.waiting.due(lambda ip: context.rates.invites.allow(ip, now)):
-            actions += self._take(request, hop, context.trunk_of(hop) or "", now)
+            actions += self._take(request, hop, now)
         return actions
 
-    def _take(self, request: Request, hop: Hop, trunk: str, now: float) -> list[Action]:
-        """A new call within the rate of its trunk."""
+    def _take(self, request: Request, hop: Hop, now: float) -> list[Action]:
+        """A new call within the rate of its source."""
         context = self._context
-        info = invite_info(request, hop, context.trunks.named(trunk), context.limits, now)
+        found = which_trunk(request, context.trunks_of(hop))
+        info = invite_info(request, hop, found, context.limits, now)
+        if found is None:
+            cause = f"no trunk at {hop.ip} takes calls to {info.called or 'this number'}"
+            return self._refuse(request, hop, info, Refuse(403, "Not a number of any trunk", cause_text=cause), "acl")
+        trunk = found.name
         if context.trunks.needs_certificate(trunk) and hop.trunk != trunk:
             cause = f"trunk {trunk} is to call over TLS with its client certificate"
             refuse = Refuse(403, "Client certificate required", cause_text=cause)
@@ -165,8 +171,8 @@ class NewCalls:
 
     def given_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
         """The caller has cancelled it while it waited for its turn."""
-        trunk = self._context.trunk_of(hop) or ""
-        info = invite_info(invite, hop, self._context.trunks.named(trunk), self._context.limits, now)
+        trunk = which_trunk(invite, self._context.trunks_of(hop))
+        info = invite_info(invite, hop, trunk, self._context.limits, now)
         refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
         return self._refuse(invite, hop, info, refuse, "cancelled")
 

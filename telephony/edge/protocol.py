@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from telephony.call import Diversion
 from telephony.sip.digest import Credentials
 from telephony.sip.resolving import Place
 
@@ -58,6 +59,7 @@ class InviteInfo:
     trunk: str | None  # None: no trunk allows the source
     source: Source
     received_at: float  # seconds, loop clock
+    diversions: tuple[Diversion, ...] = ()  # of a trusted trunk, the latest first
 
 
 @dataclass(frozen=True, slots=True)

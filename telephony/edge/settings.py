@@ -116,7 +116,7 @@ class Registrar:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A source that may call. The first trunk whose networks contain the source address is the call's trunk."""
+    """A source that may call. Of several whose networks contain the source address, `which_trunk` chooses."""
 
     name: str
     allow: tuple[str, ...]  # networks in CIDR form, IPv4 or IPv6
@@ -133,6 +133,9 @@ class Trunk:
     callers: Mapping[str, str] | None = None  # user -> password: its callers are challenged for one of them
     realm: str = ""  # of those challenges
     tls: TrunkTls = field(default_factory=TrunkTls)
+    numbers: tuple[str, ...] = ()  # beginnings of its called numbers, where several trunks are at one address
+    domains: frozenset[str] = frozenset()  # hosts of its calls' Request-URI or To, in lower case
+    headers_in: frozenset[str] = frozenset()  # the gateway is told of, besides X-…; in lower case
 
     @property
     def scheme(self) -> str:

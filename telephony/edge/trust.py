@@ -41,7 +41,7 @@ class Trust:
         return hop.ip == dialog.public.hop.ip or self.is_of_trunk(hop.ip, dialog.trunk)
 
     def is_of_trunk(self, ip: str, trunk: str) -> bool:
-        return self._trunks.trunk_of(ip) == trunk
+        return trunk in self._trunks.trunks_of(ip)
 
     def way_to_public(self, dialog: Dialog, target: Uri | None) -> Hop:
         """Where to send a request meant for the caller. `target` is the topmost Route, else the Contact."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gateway_process import RunningGateway, until
 from test_gateway_outbound import ask, closed_record, plan
 
-from telephony.phone import Phone, PhoneCall
+from telephony.phone import CallFailed, Phone, PhoneCall
 from telephony.sip.parse import Request
 
 StartGateway = Callable[..., RunningGateway]
@@ -92,6 +94,43 @@ async def test_a_full_trunk_lets_calls_wait_and_then_says_so_before_anything_is_
         assert len(gateway.calls()) == 2
         await gateway.idle()
         assert gateway.complaints() == []
+
+
+async def test_trunks_at_one_address_have_their_own_calls_headers_and_numbers(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.py").write_text(
+        "import structlog\nfrom agent import Agent\n\nclass Asked(Agent):\n    greeting = 'Hello.'\n\n"
+        "    async def on_enter(self, ctx):\n        info = ctx.call.info\n"
+        "        by = [each.number for each in info.diversions]\n"
+        "        structlog.get_logger('asked').info('asked', trunk=info.trunk, variables=dict(info.variables), by=by)\n"
+    )
+    (tmp_path / "plan.yaml").write_text("numbers:\n  '+12125550101': asked.Asked\n  '+13105550101': asked.Asked\n")
+    trunks = [
+        {"name": "east", "allow": ["127.0.0.0/8"], "region": "US", "inbound": {"numbers": ["+1212"]}},
+        {
+            "name": "west", "allow": ["127.0.0.0/8"], "region": "US", "numbers": {"format": "national"},
+            "inbound": {"numbers": ["310"]}, "headers_in": [{"header": "Subject", "variable": "subject"}],
+        },
+    ]  # fmt: skip
+    gateway = start_gateway(sip={"trunks": trunks}, dialplans=[str(tmp_path / "plan.yaml")])
+    async with Phone() as phone:
+        headers = {"Subject": "order 7", "Diversion": "<sip:3105550177@pbx>;reason=no-answer"}
+        for number, trunk in (("+12125550101", "east"), ("3105550101", "west")):
+            call = await phone.call(gateway.uri(number), caller="+12125550123", headers=headers)
+            await until(lambda: len(call.received.at) > 5, 5, what="audio")  # noqa: B023
+            await call.hang_up()
+            record = await gateway.record(call.call_id)
+            assert (record["trunk"], record["called"][-4:]) == (trunk, "0101")
+            (diverted,) = [event for event in record["events"] if event["type"] == "diverted"]
+            assert diverted["by"][0]["reason"] == "no-answer"
+        with pytest.raises(CallFailed) as refused:
+            await phone.call(gateway.uri("+442071838750"), caller="+12125550123")
+        assert refused.value.status == 403
+    lines = [json.loads(line) for line in gateway.log_text().splitlines() if '"asked"' in line]
+    assert [(each["trunk"], each["variables"], each["by"]) for each in lines] == [
+        ("east", {}, ["+13105550177"]), ("west", {"subject": "order 7"}, ["+13105550177"]),
+    ]  # fmt: skip
 
 
 async def test_who_calls_and_what_the_call_says(start_gateway: StartGateway, tmp_path: Path) -> None:

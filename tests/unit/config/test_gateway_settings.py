@@ -169,7 +169,7 @@ def test_a_trunk_name_or_network_has_one_place():
     text = SMALLEST.replace('"127.0.0.0/8"]}', '"127.0.0.0/8"]}, {name: local, allow: ["127.0.0.0/8"]}')
     assert [line.split(": ", 1)[1] for line in complaints(text)] == [
         'sip.trunks[1].name: duplicate trunk name "local"',
-        'sip.trunks[1].allow[0]: 127.0.0.0/8 is also in trunk "local"',
+        'sip.trunks[1].allow[0]: 127.0.0.0/8 is also in trunk "local": say which calls are whose (inbound, callers)',
     ]
 
 

@@ -15,7 +15,7 @@ from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import NoRoute, PersonaRef, Route
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
-from gateway.record import CallOpened
+from telephony.call import Diversion
 from telephony.edge import Forward, InviteInfo, Refuse
 from telephony.edge.protocol import Source
 
@@ -44,21 +44,22 @@ class Plan:
 
     def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Any:
         self.regions.append(region)
+        self.called = called
         return self.decision
 
 
 class World:
-    def __init__(self, decision: Any = ROUTE, *, slots: int = 1, sends: bool = True) -> None:
+    def __init__(self, decision: Any = ROUTE, *, slots: int = 1, sends: bool = True, settings: str = SETTINGS) -> None:
         self.live = LiveCalls()
         self.dispatcher = Dispatcher(self.live)
         if slots:
             self.dispatcher.add("w1", 7001, slots)
-        self.opened: list[CallOpened] = []
+        self.opened: list[Any] = []
         self.prepared: list[Prepare] = []
         self.plan = Plan(decision)
         self.sends = sends
         self.admission = Admission(
-            load_settings("s.yaml", SETTINGS),
+            load_settings("s.yaml", settings),
             self.plan,
             self.dispatcher,
             self.live,
@@ -97,6 +98,19 @@ def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
     assert (call.call_id, call.worker) == (opened.call_id, "w1")
     assert call.recording == f"2026-03-04/{opened.call_id}.wav"
     assert world.plan.regions == ["US"]  # the trunk's before the dialplan's
+
+
+def test_what_the_trunk_says_beside_the_numbers_reaches_the_call_and_its_record():
+    trunk = "numbers: {format: national}, headers_in: [{header: X-Account, variable: account}]"
+    world = World(settings=SETTINGS.replace("region: US", f"region: US, {trunk}"))
+    said = {"x-account": "A-17", "X-B": "2"}
+    world.admission.admit(replace(INVITE, headers=said, diversions=(Diversion("2125550111", "user-busy"),)))
+    ((prepared,), (_, story)) = world.prepared, world.opened
+    assert prepared.call["variables"] == {"account": "A-17"}
+    assert prepared.call["diversions"] == ({"number": "+12125550111", "reason": "user-busy"},)
+    (event,) = story.events
+    assert (event["type"], event["by"]) == ("diverted", [{"number": "+12125550111", "reason": "user-busy"}])
+    assert world.plan.called == "+14155550100"
 
 
 def test_a_route_may_leave_the_recording_out():
