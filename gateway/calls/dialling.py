@@ -51,13 +51,15 @@ class DialOrder:
 @dataclass(frozen=True, slots=True)
 class LegPlan:
     """How a worker places a leg. `edge`: where its INVITE goes. `media_networks`: where the audio of a peer behind NAT
-    may come from."""
+    may come from. `carrier`: of LiveKit SIP, which dials it and stops its ringing; empty: it goes over the edge."""
 
     leg_id: str
     role: LegRole
     info: CallInfo
     edge: tuple[str, int]
     media_networks: tuple[str, ...] = field(default=())
+    carrier: str = ""
+    ring_limit_s: float = 30.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,6 +74,8 @@ class LegPlan:
             call_info(body["info"]),
             (str(host), int(port)),
             tuple(body["media_networks"]),
+            str(body["carrier"]),
+            float(body["ring_limit_s"]),
         )
 
 

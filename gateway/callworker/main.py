@@ -8,6 +8,7 @@ import socket
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,10 +19,13 @@ from agent.warm.memory import use_few_arenas
 from gateway import logs
 from gateway.calls.providers import ProviderSet, preload_providers
 from gateway.callworker.sandbox import SandboxRefused, confine_files, give_up_privileges
-from gateway.callworker.worker import CallWorker, PreparedConversation
+from gateway.callworker.worker import CallWorker
 from gateway.config import Settings
 from gateway.dialplan import Dialplan, load_persona
 from telephony.pjsua import Endpoint, EndpointSettings
+
+if TYPE_CHECKING:
+    from gateway.livekit.calls import LiveKitCalls
 
 __all__ = ["preload", "run"]
 
@@ -54,8 +58,14 @@ def run(sock: socket.socket, settings: Settings, name: str, rtp_ports: tuple[int
     endpoint = EndpointSettings(
         rtp_ports=rtp_ports, public_address=settings.media_address, rtp_bind=settings.rtp.address or ""
     )
+    livekit = _in_rooms_of_livekit(settings)
     worker = CallWorker(
-        settings, ProviderSet(settings), partial(Endpoint, endpoint), _in_rooms_of_livekit(settings), _makers
+        settings,
+        ProviderSet(settings),
+        partial(Endpoint, endpoint),
+        livekit.conversation if livekit is not None else None,
+        _makers,
+        livekit.dialled if livekit is not None else None,
     )
     return run_to_end(worker.serve(sock))
 
@@ -73,9 +83,9 @@ def _confine(settings: Settings) -> None:
         log.warning("no_sandbox", reason=str(error))
 
 
-def _in_rooms_of_livekit(settings: Settings) -> PreparedConversation | None:
+def _in_rooms_of_livekit(settings: Settings) -> LiveKitCalls | None:
     if settings.rooms != "livekit" or settings.livekit is None:
         return None
     from gateway.livekit.calls import LiveKitCalls
 
-    return LiveKitCalls(settings.livekit, settings.session).conversation
+    return LiveKitCalls(settings.livekit, settings.session)

@@ -22,8 +22,9 @@ import structlog
 
 from agent.factory import PersonaMaker
 from agent.loop_watch import watch_of
+from agent.warm.asking import Refused
 from gateway.calls.call import Call
-from gateway.calls.conversation import CallSide, Conversation
+from gateway.calls.conversation import CallSide, Conversation, ConversationMaker
 from gateway.calls.dialling import ORIGINATE, LegPlan, call_info
 from gateway.calls.journal import Journal
 from gateway.calls.leg_to_place import LegToPlace
@@ -73,6 +74,7 @@ BLOCKED_STATUS = 70  # of a process whose event loop did not come back
 PREWARM_LIMIT_S = 5.0  # a `prewarm` that takes longer continues while the first calls wait for it
 
 PreparedConversation = Callable[[Prepare, CallSide], Conversation]
+DialledElsewhere = Callable[[Prepare, LegPlan], tuple[OneLeg, ConversationMaker]]
 
 
 class SipEndpoint(DiallingEndpoint, Protocol):
@@ -105,13 +107,16 @@ class CallWorker:
         endpoint: Callable[[Callable[[WorkersLeg], None]], SipEndpoint],
         conversations: PreparedConversation | None = None,
         makers: Sequence[PersonaMaker] = (),
+        dialled: DialledElsewhere | None = None,
     ) -> None:
         """`endpoint` creates the SIP endpoint, given the callback for incoming legs. `conversations`:
-        None for local rooms. `makers` of personas are asked what they want made beforehand."""
+        None for local rooms. `makers` of personas are asked what they want made beforehand. `dialled` makes calls that
+        another server dials for us (LiveKit SIP)."""
         self._settings = settings
         self._providers = providers
         self._conversations = conversations
         self._makers = makers
+        self._dialled = dialled
         self._endpoint = endpoint(self._incoming)
         self._announced = Announced()
         self._slots = Slots(self._announced)
@@ -275,21 +280,30 @@ class CallWorker:
     async def _originate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The gateway places a call in this worker. Answers at once; the result is in the record."""
         prepared, plan = Prepare(**body["prepare"]), LegPlan.from_dict(body["plan"])
-        leg = LegToPlace(plan.info, partial(self._dialling.place, plan))
-        task = asyncio.create_task(self._have(leg, plan.info, prepared), name=f"call {plan.info.call_id}")
+        leg: OneLeg = LegToPlace(plan.info, partial(self._dialling.place, plan))
+        conversation: ConversationMaker | None = None
+        if plan.carrier:
+            if self._dialled is None:
+                raise Refused("no_trunk", "LiveKit SIP dials into LiveKit rooms only")
+            leg, conversation = self._dialled(prepared, plan)
+        task = asyncio.create_task(self._have(leg, plan.info, prepared, conversation), name=f"call {plan.info.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._taken)
         task.add_done_callback(lambda _: self._slots.left(plan.leg_id))
         return {}
 
-    async def _have(self, leg: LegToPlace, info: CallInfo, prepared: Prepare) -> None:
+    async def _have(
+        self, leg: OneLeg, info: CallInfo, prepared: Prepare, conversation: ConversationMaker | None
+    ) -> None:
         structlog.contextvars.bind_contextvars(call_id=info.call_id)
-        await self._run(leg, info, prepared)
+        await self._run(leg, info, prepared, conversation)
 
-    async def _run(self, leg: OneLeg, info: CallInfo, prepared: Prepare) -> None:
+    async def _run(
+        self, leg: OneLeg, info: CallInfo, prepared: Prepare, conversation: ConversationMaker | None = None
+    ) -> None:
         """A call from its beginning to its end, its record and its summary."""
         leg_id = prepared.leg_id
-        call = self._calls[leg_id] = self._call(leg, info, prepared)
+        call = self._calls[leg_id] = self._call(leg, info, prepared, conversation)
         self._legs[leg_id] = HeldLeg(leg, partial(_end_call, call))
         if self._closing:
             call.end_now(self._closing)
@@ -303,7 +317,8 @@ class CallWorker:
             words = await call.summary(by_model=self._settings.summary.by == "model")
             self._record(summary_message(info.call_id, words))
 
-    def _call(self, leg: OneLeg, info: CallInfo, prepared: Prepare) -> Call:
+    def _call(self, leg: OneLeg, info: CallInfo, prepared: Prepare, conversation: ConversationMaker | None) -> Call:
+        """`conversation`: of a leg whose audio is not here."""
         settings = self._settings
         return Call(
             leg,
@@ -311,8 +326,8 @@ class CallWorker:
             info,
             Journal(info.call_id, self._record, asyncio.get_running_loop().time),
             CallRecording(prepared.recording, settings.recordings),
-            partial(self._conversations or self._local_conversation, prepared),
-            settings.calls,
+            conversation or partial(self._conversations or self._local_conversation, prepared),
+            None if conversation is not None else settings.calls,
             self._dialling,
         )
 

@@ -76,5 +76,6 @@ class LiveKitSettings(_Section):
     )
     worker: LiveKitWorkerSettings = Field(default=LiveKitWorkerSettings(), description="`trunkline worker`.")
     outbound: tuple[LiveKitOutboundSettings, ...] = Field(
-        default=(), description="Carriers of LiveKit SIP, for `trunkline livekit`; see docs/livekit-sip.md."
+        default=(),
+        description="Carriers of LiveKit SIP, for `trunkline livekit` and `POST /v1/calls`; see docs/livekit-sip.md.",
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.fields import Secret
+from gateway.config.trunk_calls import Destination, Kind
 
 __all__ = ["LiveKitOutboundSettings"]
 
@@ -23,6 +24,12 @@ class LiveKitOutboundSettings(BaseModel):
     )
     numbers: tuple[Annotated[str, Field(pattern=r"^\+?[\w*#.-]+$")], ...] = Field(
         min_length=1, description="Caller numbers that it accepts. One of them is used if a call gives none."
+    )
+    destinations: tuple[Destination, ...] = Field(
+        default=(), description="What `POST /v1/calls` may call through it, as a trunk's `outbound.destinations`."
+    )
+    allow_kinds: tuple[Kind, ...] = Field(
+        default=(), description="Kinds of numbers that are closed although `destinations` has them, unless named here."
     )
     transport: Literal["auto", "udp", "tcp", "tls"] = Field(default="auto", description="auto: LiveKit's choice.")
     auth_username: str = Field(default="", max_length=128, description="If it requires a user and password.")

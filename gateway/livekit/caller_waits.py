@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gateway.config import LiveKitSettings
 from telephony.media.frames import duration_ms
 from telephony.media.tones import ringback
 from telephony.rooms.protocol import AudioOutput
 
-__all__ = ["CallerWaits", "announce"]
+__all__ = ["CallerWaits", "announce", "nobody_came"]
 
 RINGBACK_AFTER_S = 0.7  # most agents are there by then, and a phone need not ring again
 
@@ -20,6 +21,15 @@ def announce(announcer: AudioOutput | None, pcm: bytes) -> float:
         announcer.push(pcm)
         announcer.flush()
     return duration_ms(pcm) / 1000
+
+
+def nobody_came(settings: LiveKitSettings, *, met: bool) -> str:
+    """The end's reason, with what to do. `met`: an agent had been there."""
+    if met:
+        return f"agent_lost: the agent has left and none came back within {settings.agent_return_s:g} s"
+    name, limit_s = settings.agent_name, settings.agent_timeout_s
+    asked = f"no agent worker is registered as '{name}'" if name else "no agent worker accepts nameless rooms"
+    return f"no_agent: no agent came within {limit_s:g} s: {asked} (start `trunkline worker`), or all are busy"
 
 
 class CallerWaits:

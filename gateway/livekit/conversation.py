@@ -28,7 +28,7 @@ from gateway.dialplan import PersonaRef, load_persona
 from gateway.livekit.agent_commands import AgentCommands
 from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
 from gateway.livekit.agent_watch import AgentWatch
-from gateway.livekit.caller_waits import CallerWaits, announce
+from gateway.livekit.caller_waits import CallerWaits, announce, nobody_came
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.pressed_keys import Keys
 from gateway.livekit.room_plan import access_of, caller_attributes, caller_identity, phone_of, room_plan
@@ -90,7 +90,7 @@ class LiveKitConversation:
         self._persona: type[Agent] | None = None
         self._room: LiveKitRoom | None = None
         self._agents: AgentWatch | None = None
-        self._commands = AgentCommands(self._joined)
+        self._commands = AgentCommands(lambda: self.joined)
         self._begun = False
         self._hold = Hold(max_hold_ms=max_hold_s * 1000)
         self._hold_alarm = Alarm(self._loop, self._hold, self._held_too_long)
@@ -98,10 +98,11 @@ class LiveKitConversation:
         self._over: asyncio.Future[ConversationOver] = self._loop.create_future()
         self._farewell = ""  # the canned sentence that the caller hears before it is over
         self._waits = CallerWaits(
-            lambda: self._joined().announcer, lambda: canned.get(self._persona, "one_moment"), self._change
+            lambda: self.joined.announcer, lambda: canned.get(self._persona, "one_moment"), self._change
         )
         privacy = Privacy(prepared.session.get("mask_digits", "cards"))
-        self._told = AgentEvents(side.journal, privacy, caller_identity(side.info), self._is_agent)
+        self._phone = caller_identity(side.info)  # its identity in the room
+        self._told = AgentEvents(side.journal, privacy, self._phone, self._is_agent)
         self._room_name = call_room_name(side.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(side.verbs.send_digits)
@@ -125,7 +126,7 @@ class LiveKitConversation:
         maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
         self._persona = persona_class(maker)
         access = access_of(self._settings)
-        identity = caller_identity(self._info)
+        identity = self._identity
         room = self._make_room(
             access.url,
             lambda: self._token(access, self._room_name, identity),
@@ -133,6 +134,7 @@ class LiveKitConversation:
             identity=identity,
             join_timeout_s=self._settings.join_timeout_s,
             resume_s=self._settings.resume_s,
+            observes="" if identity == self._phone else self._phone,
         )
         self._room = room
         room.subscribe(self._happened)
@@ -143,7 +145,7 @@ class LiveKitConversation:
         await room.join()
 
     def join(self, recorder: Recorder | None) -> LegAudio:
-        room = self._joined()
+        room = self.joined
         room.record_to(recorder)
         return room.add_leg(room.identity)
 
@@ -154,7 +156,7 @@ class LiveKitConversation:
 
     async def hold(self) -> ConversationOver:
         self._begun = True
-        room = self._joined()
+        room = self.joined
         await room.route({room.identity: None})
         self._spawn(self._say_status("active"))
         if self._persona is not None:
@@ -175,8 +177,12 @@ class LiveKitConversation:
 
     @property
     def _talking(self) -> bool:
-        room = self._joined()
-        return room.live and bool(room.speaking_tracks)
+        return self.joined.live and bool(self._speakers)
+
+    @property
+    def _speakers(self) -> frozenset[str]:
+        """Who speaks to the phone."""
+        return self.joined.speaking_tracks - {self._phone}
 
     async def apologize(self) -> None:
         """An answered caller is already in the room and hears its farewell there."""
@@ -233,26 +239,19 @@ class LiveKitConversation:
         """Whether an agent joined, or the call ended, in time."""
         limit_s = self._settings.agent_return_s if self._waits.met else self._settings.agent_timeout_s
         return await self._waits.for_somebody(
-            lambda: self._talking or not self._joined().live or self._over.done(), limit_s
+            lambda: self._talking or not self.joined.live or self._over.done(), limit_s
         )
 
     async def _resumed_or_lost(self) -> None:
         """The connection broke: the room says in time which of the two it is."""
-        await self._waits.until(lambda: self._joined().live or self._over.done(), BREAK_GRACE_S, math.inf)
+        await self._waits.until(lambda: self.joined.live or self._over.done(), BREAK_GRACE_S, math.inf)
 
     def _nobody(self) -> None:
-        name = self._settings.agent_name
-        if self._waits.met:
-            text = f"agent_lost: the agent has left and none came back within {self._settings.agent_return_s:g} s"
-        else:
-            asked = f"no agent worker is registered as '{name}'" if name else "no agent worker accepts nameless rooms"
-            limit_s = self._settings.agent_timeout_s
-            text = f"no_agent: no agent came within {limit_s:g} s: {asked} (start `trunkline worker`), or all are busy"
-        self._apologize(text)
+        self._apologize(nobody_came(self._settings, met=self._waits.met))
 
     def _agent_died(self, identity: str) -> None:
         """Its worker had time to bring it back."""
-        if not self._over.done() and not self._joined().speaking_tracks - {identity}:
+        if not self._over.done() and not self._speakers - {identity}:
             self._apologize("agent_lost: the agent's process no longer answers")
 
     def _apologize(self, text: str) -> None:
@@ -310,11 +309,11 @@ class LiveKitConversation:
         """The agent left on purpose without deleting the room: without anyone else to talk to, that is the end."""
         room = self._room
         agents = room is not None and any(who.kind is ParticipantKind.AGENT for who in room.participants)
-        if room is not None and room.live and not room.speaking_tracks and not agents:
+        if room is not None and room.live and not self._speakers and not agents:
             self._end(ConversationOver(EndedBy.AGENT, "agent_left"))
 
     def _is_agent(self, identity: str | None) -> bool:
-        participants = self._joined().participants
+        participants = self.joined.participants
         return any(who.identity == identity and who.kind is ParticipantKind.AGENT for who in participants)
 
     async def _asked_to_hang_up(self, identity: str, payload: str) -> str:
@@ -325,7 +324,7 @@ class LiveKitConversation:
             reason = str(json.loads(payload or "{}").get("reason") or "hung up")
         except (ValueError, AttributeError) as error:
             raise LiveKitError(f"the payload is not a JSON object: {error}") from error
-        await self._joined().played_out(PLAY_OUT_LIMIT_S)
+        await self.joined.played_out(PLAY_OUT_LIMIT_S)
         self._end(ConversationOver(EndedBy.SYSTEM if reason == "error" else EndedBy.AGENT, reason))
         return "{}"
 
@@ -347,7 +346,7 @@ class LiveKitConversation:
             await self._verbs.hang_up(over.reason)
 
     async def _say(self, key: str) -> None:
-        announcer = self._joined().announcer
+        announcer = self.joined.announcer
         if announcer is None or self._hold.state != "talking":
             return
         announcer.clear()
@@ -359,16 +358,21 @@ class LiveKitConversation:
             announcer.clear()
 
     async def _send_key(self, digit: str) -> None:
-        await self._joined().send_digits(digit)
+        await self.joined.send_digits(digit)
 
     async def _say_status(self, status: str) -> None:
         await self._tell({"sip.callStatus": status})
 
     async def _tell(self, attributes: dict[str, str]) -> None:
         try:
-            await self._joined().set_attributes(attributes)
+            await self.joined.set_attributes(attributes)
         except LiveKitError as error:
             log.info("status_not_told", error=str(error))
+
+    @property
+    def _identity(self) -> str:
+        """Ours in the room: we are the phone there."""
+        return self._phone
 
     def _token(self, access: LiveKitAccess, name: str, identity: str) -> str:
         info = self._info
@@ -383,7 +387,9 @@ class LiveKitConversation:
             plan=room_plan(self._prepared, self._settings.agent_name),
         )
 
-    def _joined(self) -> LiveKitRoom:
+    @property
+    def joined(self) -> LiveKitRoom:
+        """The room."""
         assert self._room is not None, "prepare comes first"
         return self._room
 

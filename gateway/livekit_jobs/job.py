@@ -19,7 +19,7 @@ from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, NotTalking
 from gateway.calls.journal import Journal
 from gateway.calls.recording import RecordingOfCall
-from gateway.livekit_jobs.caller_watch import REJOINED
+from gateway.livekit.caller_watch import REJOINED
 from gateway.livekit_jobs.conversation import JobConversation, say_and_end
 from gateway.livekit_jobs.job_parts import JobParts
 from gateway.livekit_jobs.job_recording import JobRecording, LateRecorder, NoRecording, path_of, record_before
@@ -198,7 +198,7 @@ class JobCall:
         def conversation(side: CallSide) -> JobConversation:
             made = JobConversation(side, plan, self._parts.providers, room, warming, self._ctx, recording, stored)
             if plan.bridged:
-                made.relay_to(leg.identity)
+                made.relay_to(leg.keeper)
             return made
 
         def send(body: Mapping[str, Any]) -> None:
@@ -265,7 +265,7 @@ class JobCall:
 
     def _check_keeper(self, identity: str) -> None:
         """Anyone else in the room may not command us."""
-        if self._leg is None or identity != self._leg.identity:
+        if self._leg is None or identity != self._leg.keeper:
             raise LiveKitError(f"{identity} may not command this agent")
 
     # --- the end ----------------------------------------------------------------------------------------------------

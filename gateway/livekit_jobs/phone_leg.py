@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.livekit_jobs.caller_watch import CallerWatch
+from gateway.livekit.caller_watch import CallerWatch
 from gateway.livekit_jobs.job_records import LEFT_ALONE
 from telephony.call import (
     CallInfo,
@@ -38,7 +38,7 @@ from telephony.livekit.events import (
     RoomClosed,
     RoomLost,
 )
-from telephony.livekit.verbs import CALL_ATTRIBUTE, LiveKitCallVerbs
+from telephony.livekit.verbs import CALL_ATTRIBUTE, LiveKitCallVerbs, keeper_of
 from telephony.rooms.protocol import LegAudio
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class PhoneLeg:
         self._info = _NOT_KNOWN
         self._events = LegEvents()
         self._loop = asyncio.get_running_loop()
+        self._not_the_phone = {self.keeper} - {self.identity}  # presses keys for the phone to hear
         self._held = False
         self._hanging_up: asyncio.Task[None] | None = None
         self.answered = asyncio.Event()
@@ -86,6 +87,11 @@ class PhoneLeg:
     @property
     def identity(self) -> str:
         return self._caller.identity
+
+    @property
+    def keeper(self) -> str:
+        """The identity of the call worker that keeps the record, if one does."""
+        return keeper_of(self._caller)
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -132,7 +138,7 @@ class PhoneLeg:
 
     def _happened(self, event: LiveKitEvent) -> None:
         match event:
-            case DtmfReceived(digit=digit, at=at):
+            case DtmfReceived(digit=digit, at=at, identity=identity) if identity not in self._not_the_phone:
                 self._events.post(LegDigit(digit, at, DigitSource.RTP))
             case RoomClosed(reason=reason):
                 self.taken_over = self.taken_over or reason == "duplicate_identity"

@@ -11,7 +11,7 @@ from gateway.config.trunk_calls import Kind
 from gateway.config.trunks import TrunkSettings
 from gateway.outbound.number_format import TrunkNumbers
 
-__all__ = ["closed_because", "emergency", "kind_of"]
+__all__ = ["closed_because", "emergency", "kind_of", "not_among"]
 
 _KINDS: Mapping[int, Kind] = {
     PhoneNumberType.PREMIUM_RATE: "premium_rate",
@@ -43,11 +43,16 @@ def closed_because(number: str, trunk: TrunkSettings) -> str | None:
         return f'trunk "{trunk.name}" places no calls'
     if emergency(number, trunk.region) or _dialled_as_emergency(number, trunk):
         return f"{number} is an emergency number"
+    return not_among(number, out.destinations, out.allow_kinds, f'trunk "{trunk.name}"')
+
+
+def not_among(number: str, destinations: Iterable[str], allow_kinds: Iterable[str], whose: str) -> str | None:
+    """The same, by such a list; `whose` it is, for people."""
     parsed = _parsed(number)
-    if not any(_opens(entry, number, parsed) for entry in out.destinations):
-        return f'{number} is not among the destinations of trunk "{trunk.name}"{_country(parsed, out.destinations)}'
+    if not any(_opens(entry, number, parsed) for entry in destinations):
+        return f"{number} is not among the destinations of {whose}{_country(parsed, destinations)}"
     kind = None if parsed is None else kind_of(parsed)
-    if kind is not None and kind not in out.allow_kinds:
+    if kind is not None and kind not in allow_kinds:
         return f"{number} is of a kind that is closed: {kind} (outbound.allow_kinds)"
     return None
 

@@ -5,6 +5,7 @@ A trunk that has room and a slot are taken in one step (`caps.TrunkQueue`): no t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from gateway.control import Prepare
 from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan, OutboundPersona
 from gateway.dialplan.numbers import is_possible
-from gateway.dispatch import Dispatcher
+from gateway.dispatch import Dispatcher, SlotTaken
 from gateway.live_calls import LiveCalls
+from gateway.outbound.carriers import NO_WAY, carrier_for, carrier_plan
 from gateway.outbound.order import CallOrder, OrderRefused
 from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of, record_of_opened
 from telephony.call import Direction, EndedBy, LegRole
@@ -91,11 +93,7 @@ class Origination:
             order.ring_timeout_s, order.private,
         )  # fmt: skip
         try:
-            slot, ways = await self._dialling.take(dial, variables=order.variables)
-            if self._draining():
-                self._dispatcher.release(slot.leg_id)
-                raise Refused("draining", "the gateway is shutting down", retryable=True)
-            plan = self._dialling.allow(dial, ways, slot)
+            plan, slot = await self._taken(dial, order.variables)
         except Refused as refused:
             text = f"{refused.text[:1].upper()}{refused.text[1:]}."
             raise OrderRefused(refused.kind, text, retryable=refused.retryable) from None
@@ -107,6 +105,27 @@ class Origination:
         log.info("call_placed", call_id=call_id, called=order.to, persona=order.persona, worker=slot.worker)
         await self._given_to(slot.worker, plan, self._prepared(order, persona, plan))
         return record_of_opened(opened)
+
+    async def _taken(self, dial: DialOrder, variables: Mapping[str, str]) -> tuple[LegPlan, SlotTaken]:
+        """A slot, and how its worker places the call: over trunks of ours, else over a carrier of LiveKit SIP. Raises
+        Refused."""
+        try:
+            slot, ways = await self._dialling.take(dial, variables=variables)
+        except Refused as refused:
+            carrier = carrier_for(self._settings, dial) if refused.kind in NO_WAY and not refused.retryable else None
+            if carrier is None:
+                raise
+            return carrier_plan(dial, carrier), self._slot(dial.call_id)
+        if self._draining():
+            self._dispatcher.release(slot.leg_id)
+            raise Refused("draining", "the gateway is shutting down", retryable=True)
+        return self._dialling.allow(dial, ways, slot), slot
+
+    def _slot(self, call_id: str) -> SlotTaken:
+        slot = self._dispatcher.take(call_id, asyncio.get_running_loop().time())
+        if slot is None:
+            raise Refused("no_slot", f"all {self._dispatcher.total} call slots are taken", retryable=True)
+        return slot
 
     def _checked(self, order: CallOrder) -> OutboundPersona:
         if self._draining():

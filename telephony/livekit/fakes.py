@@ -36,6 +36,7 @@ class FakeLiveKit:
         attributes: dict[str, str] | None = None,
         resume_s: float = 10.0,
         api: RoomApi | None = None,
+        observes: str = "",
     ) -> LiveKitRoom:
         """A room for `identity` to join."""
         me = RemoteParticipant(identity, kind, identity, attributes or {})
@@ -47,6 +48,7 @@ class FakeLiveKit:
             resume_s=resume_s,
             connect=lambda listener: FakeConnection(self, me, listener),
             api=api,
+            observes=observes,
         )
 
     def connection(self, identity: str) -> FakeConnection:

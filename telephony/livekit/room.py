@@ -16,7 +16,8 @@ from telephony.livekit.api import RoomApi
 from telephony.livekit.connection import Connection, ConnectionListener, Disconnected, RpcHandler
 from telephony.livekit.dtmf import send_keys
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom
-from telephony.livekit.places import AgentPlace, LegPlace
+from telephony.livekit.observing import leg_place
+from telephony.livekit.places import AgentPlace, LegPlace, Place
 from telephony.livekit.presence import Presence
 from telephony.livekit.routing import RoomRoutes
 from telephony.rooms.protocol import AudioOutput, LegAudio, Participant, Recorder
@@ -53,9 +54,10 @@ class LiveKitRoom:
         resume_s: float = RESUME_S,
         connect: Callable[[ConnectionListener], Connection] = _sdk,
         api: RoomApi | None = None,
+        observes: str = "",
     ) -> None:
         """`token` provides a token for each join. `identity`: ours, as in the token. `api`: needed to route other
-        participants."""
+        participants. `observes`: the identity of a phone that is somebody else's: then we publish nothing."""
         self._url = url
         self._token = token
         self._name = name
@@ -65,11 +67,18 @@ class LiveKitRoom:
         self._resume_s = resume_s
         self._connect = connect
         self._loop = asyncio.get_running_loop()
-        self._place: LegPlace | AgentPlace | None = None
+        self._observes = observes
+        self._place: Place | None = None
         self._connection: Connection | None = None
         self._live = False  # our audio reaches the room
         self._presence = Presence()
-        self._routes = RoomRoutes(identity, self._presence, api, room=lambda: self.name, own_track=self._own_track)
+        self._routes = RoomRoutes(
+            identity,
+            self._presence,
+            api,
+            room=lambda: self.name,
+            own_track=lambda: self._connection.track if self._connection is not None else "",
+        )
         self._handlers: dict[str, RpcHandler] = {}
         self._attributes: dict[str, str] = {}
         self._callbacks: list[Callable[[events.LiveKitEvent], None]] = []
@@ -126,7 +135,7 @@ class LiveKitRoom:
     def add_leg(self, identity: str) -> LegAudio:
         """A phone takes our place in the room. Before or after `join`. Raises TelephonyMisuse when it is taken."""
         self._check_free()
-        self._place = leg = LegPlace(identity, self._loop, self._play, self._recorder)
+        self._place = leg = leg_place(identity, self._loop, self._play, self._recorder, self._observes)
         self._settle(leg)
         return leg
 
@@ -254,7 +263,8 @@ class LiveKitRoom:
             await connection.open(self._url, self._token(), self._join_timeout_s)
             for method, handler in self._handlers.items():
                 connection.serve(method, handler)
-            await connection.publish()
+            if not self._observes:
+                await connection.publish()
             if self._attributes:
                 await connection.set_attributes(self._attributes)
         except BaseException:
@@ -275,14 +285,11 @@ class LiveKitRoom:
         for event in self._presence.newcomers(there, self._loop.time()):
             self._tell(event)
 
-    def _settle(self, place: LegPlace | AgentPlace) -> None:
+    def _settle(self, place: Place) -> None:
         place.route(self._routes.own_row)
         place.live(self._live)
         for track, source in self._presence.tracks.items():
             place.track_started(track, source)
-
-    def _own_track(self) -> str:
-        return self._connection.track if self._connection is not None else ""
 
     def _tell(self, event: events.LiveKitEvent) -> None:
         if not self._presence.take(event):

@@ -18,12 +18,24 @@ from telephony.livekit.events import (
 )
 from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["CALL_ATTRIBUTE", "DRAIN", "HANG_UP", "HELD", "HELD_ATTRIBUTE", "SAY", "LiveKitCallVerbs", "caller_in"]
+__all__ = [
+    "CALL_ATTRIBUTE",
+    "DRAIN",
+    "HANG_UP",
+    "HELD",
+    "HELD_ATTRIBUTE",
+    "KEEPER_ATTRIBUTE",
+    "SAY",
+    "LiveKitCallVerbs",
+    "caller_in",
+    "keeper_of",
+]
 
 HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to end
 DRAIN = "trunkline.drain"  # RPC of the call worker to the agent; payload {"reason": text}: say goodbye and hang up
 SAY = "trunkline.say"  # the same; payload {"text", "allow_interruptions"}: to be said after the current speech
-CALL_ATTRIBUTE = "trunkline.callID"  # set on a phone that a Trunkline call worker bridges in
+CALL_ATTRIBUTE = "trunkline.callID"  # set on a phone that a Trunkline call worker bridges in, or has had dialled
+KEEPER_ATTRIBUTE = "trunkline.keeper"  # set on a phone of LiveKit SIP that a call worker has had dialled: its identity
 HELD_ATTRIBUTE = "trunkline.held"  # set on such a phone while it has put us on hold and hears nothing
 HELD = "true"
 HANG_UP_LIMIT_S = 10.0
@@ -77,7 +89,7 @@ class LiveKitCallVerbs:
     async def _end(self, caller: RemoteParticipant, reason: str) -> None:
         if CALL_ATTRIBUTE in caller.attributes:
             try:
-                await self._room.call(caller.identity, HANG_UP, json.dumps({"reason": reason}), HANG_UP_LIMIT_S)
+                await self._room.call(keeper_of(caller), HANG_UP, json.dumps({"reason": reason}), HANG_UP_LIMIT_S)
                 return
             except LiveKitError:
                 if caller_in(self._room) is None:
@@ -110,6 +122,11 @@ class LiveKitCallVerbs:
             pass
         finally:
             unsubscribe()
+
+
+def keeper_of(caller: RemoteParticipant) -> str:
+    """The identity of the call worker that keeps this phone's call: itself, if it brings the phone in."""
+    return caller.attributes.get(KEEPER_ATTRIBUTE) or caller.identity
 
 
 def caller_in(room: LiveKitRoom) -> RemoteParticipant | None:

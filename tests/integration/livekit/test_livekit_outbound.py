@@ -112,7 +112,7 @@ async def test_an_agent_of_another_program_takes_no_commands_and_the_phone_is_wh
 
 
 @pytest.mark.parametrize(
-    ("sip_status", "outcome"), [(486, "busy"), (603, "rejected"), (480, "no_answer"), (404, "failed")]
+    ("sip_status", "outcome"), [(486, "busy"), (603, "rejected"), (480, "no_answer"), (404, "invalid_number")]
 )
 async def test_each_refusal_is_an_outcome(start: Start, sip_status: int, outcome: str) -> None:
     async with Phone() as phone:

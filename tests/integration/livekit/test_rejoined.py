@@ -15,7 +15,7 @@ from rooms import access_of, until
 from worker_phone import calling
 from worker_process import RunningWorker
 
-from gateway.livekit_jobs.caller_watch import ANSWER_LIMIT_S
+from gateway.livekit.caller_watch import ANSWER_LIMIT_S
 from telephony.livekit.api import LiveKitApi
 
 

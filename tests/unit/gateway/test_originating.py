@@ -34,14 +34,25 @@ dialplans: [plan.yaml]
 workers: 1
 """
 
+LIVEKIT = """\
+rooms: livekit
+livekit:
+  url: ws://127.0.0.1:7880
+  api_key: {env: K}
+  api_secret: {env: S}
+  outbound:
+    - {name: closed, address: sip.example.net, numbers: ["+15550100"]}
+    - {name: far, address: sip.example.net, numbers: ["+15550100", "+15550101"], destinations: ["+44", "+1555"]}
+"""
+
 
 class World:
-    def __init__(self, folder: Path, slots: int = 2) -> None:
+    def __init__(self, folder: Path, slots: int = 2, more: str = "") -> None:
         (folder / "clinic.py").write_text("from agent import Agent\nclass Reminder(Agent):\n    greeting = 'Hi'\n")
         (folder / "plan.yaml").write_text(
             "outbound:\n  - persona: clinic.Reminder\n    recording: true\n    session: {max_call_s: 60}\n"
         )
-        settings = load_settings("s.yaml", SETTINGS)
+        settings = load_settings("s.yaml", SETTINGS + more)
         self.live = LiveCalls()
         self.dispatcher = Dispatcher(self.live)
         self.dispatcher.add("w1", 6001, slots)
@@ -150,3 +161,48 @@ async def test_a_trunk_whose_hosts_are_not_known_takes_no_call_and_no_slot(tmp_p
         await world.placing.place(order(), "c9")
     assert (refused.value.kind, refused.value.retryable) == ("no_trunk", True)
     assert (world.dispatcher.free, world.records) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "trunk", "caller"),
+    [
+        ({}, "lab", "+15550199"),  # a trunk of ours comes first
+        ({"to": "+442071234567"}, "far", "+15550100"),
+        ({"trunk": "far", "from": "+15550101", "ring_timeout_s": 100}, "far", "+15550101"),
+    ],
+)
+async def test_livekit_sip_dials_what_no_trunk_of_ours_does(
+    tmp_path: Path, changes: dict[str, Any], trunk: str, caller: str
+) -> None:
+    world = World(tmp_path, more=LIVEKIT)
+    placed = await world.placing.place(order(**changes), "c1")
+    assert (placed.trunk, placed.caller) == (trunk, caller)
+    ((_, _, body),) = world.asked
+    plan = LegPlan.from_dict(body["plan"])
+    assert (plan.carrier, len(world.dials)) == (("", 1) if trunk == "lab" else ("far", 0))
+    assert plan.ring_limit_s <= 70
+    assert world.dispatcher.free == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"trunk": "closed"}, "closed_destination"),
+        ({"trunk": "far", "to": "+33142685300"}, "closed_destination"),
+        ({"trunk": "far", "from": "+15550177"}, "caller_not_allowed"),
+        ({"to": "+33142685300"}, "closed_destination"),
+    ],
+)
+async def test_what_no_carrier_of_livekit_sip_may_call(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
+    world = World(tmp_path, more=LIVEKIT)
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(**changes), "c1")
+    assert refused.value.kind == kind
+    assert (world.dispatcher.free, world.records, world.asked) == (2, [], [])
+
+
+async def test_in_local_rooms_livekit_sip_dials_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path, more=LIVEKIT.replace("rooms: livekit", "rooms: local"))
+    with pytest.raises(OrderRefused) as refused:
+        await world.placing.place(order(trunk="far"), "c1")
+    assert refused.value.kind == "no_trunk"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.testing.virtual_clock import run_virtual
-from gateway.livekit_jobs.caller_watch import ANSWER_LIMIT_S, NOT_BACK, RETURN_S, RINGING_LIMIT_S, SIP_LOST, CallerWatch
+from gateway.livekit.caller_watch import ANSWER_LIMIT_S, NOT_BACK, RETURN_S, RINGING_LIMIT_S, SIP_LOST, CallerWatch
 from telephony.call import EndedBy
 from telephony.livekit.connection import Disconnected
 from telephony.livekit.errors import LiveKitUnreachable

@@ -46,10 +46,13 @@ class CallerWatch:
         gone: Callable[[str, EndedBy], None],
         whose: Callable[[str, str], Awaitable[Silence]],
         held: Callable[[bool], None] = lambda held: None,
+        *,
+        of_livekit_sip: bool | None = None,
     ) -> None:
         """`answered()` and `gone(reason, by)` are called on the loop, the latter once. `whose(room, identity)`: what
         the server says of a silence (`telephony.livekit.api.whose_silence`); one that does not answer loses the
-        room. `held(True)`: the caller has put us on hold, which only a phone that Trunkline bridges in can tell."""
+        room. `held(True)`: the caller has put us on hold, which only a phone that Trunkline bridges in can tell.
+        `of_livekit_sip`: whether to look after the LiveKit SIP that has it; None: as its attributes say."""
         self._room = room
         self._whose = whose
         self._identity = caller.identity
@@ -73,7 +76,7 @@ class CallerWatch:
             self._answer()
         elif self._identity in room.speaking_tracks:
             self._heard()
-        if caller.kind is ParticipantKind.SIP and not self._bridged:
+        if of_livekit_sip or (of_livekit_sip is None and caller.kind is ParticipantKind.SIP and not self._bridged):
             # LiveKit server holds on to the calls of a LiveKit SIP that has died for 20 s.
             self._asking = self._loop.create_task(self._livekit_sip_dies(), name="caller watch")
 
