@@ -138,7 +138,7 @@ def writing(watch: Stopwatch) -> None:
     core.receive_from_worker(answer(asked, 200, SDP), (WORKER.host, WORKER.port), 1.0)
     dialog = context.dialogs.of_leg(asked.call_id)
     assert isinstance(dialog, Dialog)
-    rule = context.media_rule("carrier", CALLER.ip)
+    rule = context.media_rule("carrier", CALLER)
 
     def wrote(data: bytes) -> None:
         message = parse(data)

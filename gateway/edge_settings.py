@@ -16,6 +16,7 @@ from telephony.sip.probing import ProbePolicy
 from telephony.sip.registration import RegistrationPolicy
 from telephony.sip.resolving import Target
 from telephony.sip.session_timer import SessionPolicy
+from telephony.sip.srtp import Srtp
 
 __all__ = ["edge_settings"]
 
@@ -57,6 +58,8 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         numbers=trunk.inbound.numbers if trunk.inbound else (),
         domains=frozenset(domain.lower() for domain in trunk.inbound.domains) if trunk.inbound else frozenset(),
         headers_in=frozenset(each.header.lower() for each in trunk.headers_in),
+        srtp=Srtp(trunk.srtp),
+        srtp_over_plain_sip=trunk.srtp_over_plain_sip,
     )
 
 

@@ -254,6 +254,7 @@ class MediaStatistics:
     packets_unknown_payload: int = 0  # with a payload type that was not negotiated; included in packets received
     packets_from_strangers: int = 0  # RTP and RTCP from sources other than the peer; not included in any other figure
     presses_dropped: int = 0  # key presses faster than a person can type
+    encrypted: bool = False  # the audio went as SRTP all the time
 
 
 @dataclass(frozen=True, slots=True)

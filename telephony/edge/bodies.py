@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from telephony.sip.media_policy import MediaPolicy, TrunkMedia
 from telephony.sip.offer import Streams, for_worker, put_away
 from telephony.sip.parse import Message
-from telephony.sip.sdp import SdpError, SessionDescription, parse_sdp, write_sdp
+from telephony.sip.sdp import SdpError, SdpNotAcceptable, SessionDescription, parse_sdp, write_sdp
+from telephony.sip.srtp import Srtp, check_keys
 from telephony.sip.writing import warning_header
 
 __all__ = ["MediaRule", "Unacceptable", "body_for_worker", "content_type"]
-
-MediaRule = Callable[[SessionDescription], SessionDescription]  # raises SdpNotAcceptable
 
 _SDP = "application/sdp"
 _ACCEPT = f"{_SDP}, multipart/mixed"
@@ -20,6 +21,25 @@ _MULTIPART = frozenset({"multipart/mixed", "multipart/alternative"})
 _BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]{1,70})"|([^;" \t]{1,70}))', re.IGNORECASE)
 _OPTIONAL = re.compile(r";[ \t]*handling[ \t]*=[ \t]*\"?optional", re.IGNORECASE)
 _MOST_PARTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRule:
+    """What a trunk's descriptions are held against. `source`: where this one came from; `secure`: by TLS."""
+
+    policy: MediaPolicy
+    trunk: TrunkMedia
+    source: str
+    secure: bool
+
+    def shown(self, description: SessionDescription, offer: bytes) -> tuple[SessionDescription, Streams]:
+        """What a worker may act on, and the streams around it. `offer`: our own that it answers. Raises SdpError."""
+        if self.trunk.srtp is Srtp.REQUIRED and not (self.secure or self.trunk.keys_over_plain_sip):
+            raise SdpNotAcceptable("SRTP is required here, and its keys are not accepted over plain SIP: use TLS", 302)
+        shown, streams = for_worker(description, self.trunk.srtp)
+        if offer:
+            check_keys(shown.media[0], offer)
+        return self.policy.apply(shown, self.trunk, self.source), streams
 
 
 class Unacceptable(Exception):
@@ -39,11 +59,11 @@ def content_type(message: Message) -> str:
 
 
 def body_for_worker(
-    message: Message, apply_policy: MediaRule, *, in_call: bool = False
+    message: Message, rule: MediaRule, *, in_call: bool = False, offer: bytes = b""
 ) -> tuple[bytes, Streams | None]:
     """The body for the worker, and the other streams around its stream, for the caller's answer. `in_call`: the call
-    has been answered, so its stream may be dropped. Raises Unacceptable: 415 for another type of body, 400 or 488 with
-    a Warning if it cannot be read or met, or names an address that we never send to."""
+    has been answered, so its stream may be dropped. `offer`: ours that it answers. Raises Unacceptable: 415 for another
+    type of body, 400 or 488 with a Warning if it cannot be read or met, or names an address that we never send to."""
     body = _description(message)
     if not body:
         return b"", None
@@ -51,8 +71,8 @@ def body_for_worker(
         description = parse_sdp(body)
         if in_call and (held := put_away(description)) is not None:
             return write_sdp(held[0]), held[1]
-        shown, streams = for_worker(description)
-        return write_sdp(apply_policy(shown)), streams
+        shown, streams = rule.shown(description, offer)
+        return write_sdp(shown), streams
     except SdpError as error:
         text = str(error)
         raise Unacceptable(error.sip_status, "sdp", text, {"Warning": warning_header(error.warning, text)}) from error

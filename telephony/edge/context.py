@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from telephony.edge.admission import SourceRates, TrunkTable
 from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
@@ -32,6 +31,7 @@ from telephony.sip.media_policy import TrunkMedia
 from telephony.sip.parse import Request, Via
 from telephony.sip.places import FailedPlaces
 from telephony.sip.resolving import Place
+from telephony.sip.srtp import for_public
 from telephony.sip.uri import bracketed
 
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
@@ -130,10 +130,15 @@ class EdgeContext:
         self._tokens += 1
         return self.branches.token(self._tokens)[:16]
 
-    def media_rule(self, trunk: str | None, source: str) -> MediaRule:
-        """The media policy for a description from `source`."""
+    def media_rule(self, trunk: str | None, hop: Hop) -> MediaRule:
+        """For a description that has come from there."""
         media = self._trunk_media.get(trunk or "", NO_TRUNK)
-        return partial(self._media_policy.apply, trunk=media, source=source)
+        return MediaRule(self._media_policy, media, hop.ip, hop.transport == "tls")
+
+    def described(self, body: bytes, dialog: Dialog, *, offer: bool) -> bytes:
+        """A worker's description, as the trunk of its call wants the audio to be encrypted."""
+        srtp = self._trunk_media.get(dialog.trunk, NO_TRUNK).srtp
+        return for_public(body, srtp, secure=offer and dialog.savp)
 
     def trunk_of(self, hop: Hop) -> str | None:
         """Whose a message from there is: by the connection's certificate, else by the address; None: a stranger's."""

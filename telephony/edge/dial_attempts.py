@@ -84,7 +84,7 @@ class DialAttempts:
         attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial, uri)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq
-        dialog.described = request.body
+        request.body = dialog.described = context.described(asked.offer, dialog, offer=True)
         credentials = () if dialed.digest is None else dialed.digest.answers("INVITE", uri, request.body)
         data = request_to_public(
             request,

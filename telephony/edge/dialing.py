@@ -79,7 +79,7 @@ class Dialing:
         context.dialogs.add(dialog)
         context.sessions.begin(dialog)
         dialed = self._attempts.dialed(dial, now)
-        asked = Asked(dialog, request, address, initial=True, dialed=dialed)
+        asked = Asked(dialog, request, address, initial=True, dialed=dialed, offer=request.body)
         sent = self._attempts.next_place(asked, dialed, now)
         return [context.answer_worker(request, address, 100), sent]
 
@@ -179,7 +179,8 @@ class Dialing:
         attempt.rang = True
         self._learn(dialog, response)
         try:
-            response.worker_body, _ = body_for_worker(response, context.media_rule(dialog.trunk, hop.ip))
+            rule = context.media_rule(dialog.trunk, hop)
+            response.worker_body, _ = body_for_worker(response, rule, offer=asked.request.body)
         except Unacceptable as error:  # the call may be answered with another
             context.counters.add(f"refused.{error.rule}")
         if response.worker_body:
@@ -198,21 +199,23 @@ class Dialing:
             return actions + (self._end(asked, 487, "cancelled", now) if not asked.final else [])
         self._learn(dialog, response)
         try:
-            response.worker_body = self._description(response, dialog, attempt, hop)
+            response.worker_body = self._description(response, dialog, attempt, hop, asked.request.body)
         except Unacceptable as error:
             context.counters.add(f"refused.{error.rule}")
             turned_down = self._attempts.turn_down(response, dialog, attempt, now, error.cause, cause_of(488))
             return [*turned_down, *self._end(asked, 488, error.cause, now)]
+        dialog.describe(response.worker_body)
         dialog.happened(DialogEvent.ANSWERED)
         context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
         context.sessions.accepted(dialog, response.headers, now)
         asked.final = self._to_worker(response, asked)
         return [asked.final, *self._attempts.over(asked, response.status, response.reason, now)]
 
-    def _description(self, response: Response, dialog: Dialog, attempt: DialAttempt, hop: Hop) -> bytes:
+    def _description(self, response: Response, dialog: Dialog, attempt: DialAttempt, hop: Hop, offer: bytes) -> bytes:
         """Of a 2xx: its own, or that of an earlier answer of the same phone (RFC 3262 section 5). Raises
         Unacceptable."""
-        body, _ = body_for_worker(response, self._context.media_rule(dialog.trunk, hop.ip))
+        rule = self._context.media_rule(dialog.trunk, hop)
+        body, _ = body_for_worker(response, rule, offer=offer)
         body = body or attempt.described.get(response.to_tag, b"")
         if not body:
             raise Unacceptable(488, "sdp", "the answer has no session description")

@@ -17,6 +17,7 @@ from telephony.sip.headers import Headers
 from telephony.sip.offer import ALONE, Streams
 from telephony.sip.parse import Line, Via
 from telephony.sip.session_timer import SessionTimer
+from telephony.sip.srtp import uses_savp
 
 __all__ = [
     "Dialog",
@@ -146,6 +147,7 @@ class Dialog:
     initiator: Party = Party.PUBLIC
     called_uri: str = ""  # of a call that a worker places: Request-URI of its INVITE
     sips: bool = False  # it was called by a `sips:` URI
+    savp: bool = False  # the public side's last description was of RTP/SAVP
     streams: Streams = ALONE  # the refused streams around the worker's one
     state: DialogState = DialogState.INVITING
     ended_by_worker: bool = False  # in ENDING: the BYE was the worker's
@@ -165,6 +167,11 @@ class Dialog:
         """The peer says what it takes."""
         if "allow" in headers:
             self.refresh_by = "UPDATE" if "UPDATE" in headers.get("allow") else "INVITE"
+
+    def describe(self, body: bytes) -> None:
+        """The worker is shown this description of the public side; an empty one is none."""
+        if body:
+            self.savp = uses_savp(body)
 
     def happened(self, event: DialogEvent) -> None:
         """Raises TelephonyMisuse when that is not possible now."""

@@ -36,7 +36,7 @@ def check(context: EdgeContext, request: Request, hop: Hop, trunk: str | None) -
         cause = f"Session Interval Too Small: at least {SHORTEST_S} s"
         raise Unacceptable(422, "session-timer", cause, {"Min-SE": str(SHORTEST_S)})
     if request.method in FORWARDED and request.method != "BYE":
-        rule = context.media_rule(trunk, hop.ip)
+        rule = context.media_rule(trunk, hop)
         in_call = bool(request.to_tag)
         request.worker_body, request.streams = body_for_worker(request, rule, in_call=in_call)
 
@@ -83,5 +83,6 @@ def send(
         extra=extra,
         reliably=not request.to_tag and context.reliable(dialog.trunk) == "required",
     )
+    dialog.describe(request.worker_body)
     context.counters.add(f"forwarded_in.{counted_method(request.method)}")
     return SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)

@@ -65,7 +65,7 @@ class InboundRequests:
             return []
         self._seen(request, hop, dialog, now)
         try:
-            request.worker_body, _ = body_for_worker(request, context.media_rule(dialog.trunk, hop.ip))
+            request.worker_body, _ = body_for_worker(request, context.media_rule(dialog.trunk, hop))
         except Unacceptable as error:  # the worker ends a call whose offer has no answer
             context.counters.add(f"refused.{error.rule}")
         return [send(context, request, dialog, context.branches.own(f"ack {request.call_id}", request.cseq))]

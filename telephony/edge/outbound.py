@@ -76,7 +76,8 @@ class WorkerMessages:
         """By the dialog's own route set and target (RFC 3261 section 12.2.1.1): a worker knows neither."""
         context = self._context
         uri, routes, hop = way_to_public(context, dialog)
-        request.body = dialog.streams.around(request.body)
+        offer = request.method in ("INVITE", "UPDATE")
+        request.body = dialog.streams.around(context.described(request.body, dialog, offer=offer))
         if request.body:
             dialog.described = request.body
         data = request_to_public(
@@ -125,7 +126,8 @@ class WorkerMessages:
         if relay.method == "PRACK" and response.status == 400:  # PJSIP's answer to one that matches nothing
             response.status, response.reason = 481, ""  # RFC 3262 section 3
         tag = response.to_tag if relay.initial else ""
-        response.body = (relay.streams or dialog.streams).around(response.body)
+        described = context.described(response.body, dialog, offer=relay.streams is None)
+        response.body = (relay.streams or dialog.streams).around(described)
         contact = context.contact_in(dialog, reply.hop.listener)
         if response.body and relay.method in _REFRESHES:
             dialog.described = response.body
@@ -248,7 +250,7 @@ class PublicResponses:
             return []
         if (again := self._pending.refused(response, asked, now)) is not None:
             return again
-        actions = self._to_worker(response, asked, dialog, hop.ip)
+        actions = self._to_worker(response, asked, dialog, hop)
         context.counters.add(f"responses_in.{response.status // 100}xx")
         if not dialog.live or response.status < 200:
             return actions
@@ -259,13 +261,14 @@ class PublicResponses:
             dialog.public.contact = contact_uri(response.value("contact")) or dialog.public.contact
         return actions
 
-    def _to_worker(self, response: Response, asked: Asked, dialog: Dialog, source: str) -> list[Action]:
+    def _to_worker(self, response: Response, asked: Asked, dialog: Dialog, hop: Hop) -> list[Action]:
         """An answer whose body cannot be used is as good as a refusal; the caller's 2xx still gets its ACK."""
         context, actions = self._context, list[Action]()
         if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
             try:
-                rule = context.media_rule(dialog.trunk, source)
-                response.worker_body, _ = body_for_worker(response, rule, in_call=True)
+                rule, offer = context.media_rule(dialog.trunk, hop), asked.request.body
+                response.worker_body, _ = body_for_worker(response, rule, in_call=True, offer=offer)
+                dialog.describe(response.worker_body)
             except Unacceptable as error:
                 context.counters.add(f"refused.{error.rule}")
                 if response.status >= 200 and asked.request.method == "INVITE":

@@ -108,6 +108,7 @@ class Asked:
     cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
     why: tuple[str, ...] = ()  # Reason values of that CANCEL
     final: SendWorker | None = None  # as sent to the worker
+    offer: bytes = b""  # its description, as the worker has written it: each trunk is sent its own
 
 
 @dataclass(frozen=True, slots=True)

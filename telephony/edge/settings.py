@@ -18,6 +18,7 @@ from telephony.sip.probing import ProbePolicy
 from telephony.sip.registration import RegistrationPolicy
 from telephony.sip.resolving import Target
 from telephony.sip.session_timer import SessionPolicy
+from telephony.sip.srtp import Srtp
 from telephony.sip.transactions import Timers
 
 __all__ = [
@@ -136,6 +137,8 @@ class Trunk:
     numbers: tuple[str, ...] = ()  # beginnings of its called numbers, where several trunks are at one address
     domains: frozenset[str] = frozenset()  # hosts of its calls' Request-URI or To, in lower case
     headers_in: frozenset[str] = frozenset()  # the gateway is told of, besides X-…; in lower case
+    srtp: Srtp = Srtp.OFFERED
+    srtp_over_plain_sip: bool = False  # where it is required
 
     @property
     def scheme(self) -> str:
@@ -147,7 +150,8 @@ class Trunk:
         def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
             return tuple(ipaddress.ip_network(text) for text in texts)
 
-        return TrunkMedia(networks(self.allow), networks(self.media_networks))
+        allow, media = networks(self.allow), networks(self.media_networks)
+        return TrunkMedia(allow, media, self.srtp, self.srtp_over_plain_sip)
 
     def __post_init__(self) -> None:
         for network in (*self.allow, *self.media_networks):

@@ -31,6 +31,7 @@ from telephony.sip.registration import (
     answer_of,
 )
 from telephony.sip.resolving import Place
+from telephony.sip.srtp import Srtp
 from telephony.sip.uri import bracketed
 
 __all__ = ["TrunkSide"]
@@ -86,7 +87,9 @@ class TrunkSide:
     def set_places(self, trunk: str, places: Iterable[Place], now: float) -> None:
         """Set the trunk's hosts, in the order to try them. Probes of hosts that stay continue."""
         side = self._sides[trunk]
-        side.places = tuple(place for place in places if self._can_reach(place))
+        media = side.trunk.media
+        safe = media.srtp is not Srtp.REQUIRED or media.keys_over_plain_sip
+        side.places = tuple(p for p in places if self._can_reach(p) and (safe or p.transport == "tls"))
         if side.trunk.probe is not None:
             policy = side.trunk.probe
             side.probes = {place: side.probes.get(place) or Probe(policy, now, self._random) for place in side.places}

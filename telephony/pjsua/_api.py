@@ -51,6 +51,7 @@ from pjsua2 import (
     OnStreamCreatedParam,
     OnStreamDestroyedParam,
     SipHeader,
+    SrtpCrypto,
     TransportConfig,
 )
 from pjsua2 import _pjsua2 as extension
@@ -106,5 +107,6 @@ __all__ = [
     "OnStreamCreatedParam",
     "OnStreamDestroyedParam",
     "SipHeader",
+    "SrtpCrypto",
     "TransportConfig",
 ]

@@ -225,6 +225,9 @@ class AccountConfig:
     idUri: str
     def __getattr__(self, name: str) -> Any: ...
 
+class SrtpCrypto:
+    name: str
+
 class TransportConfig:
     port: int
     boundAddress: str

@@ -26,6 +26,7 @@ from telephony.pjsua._api import (
     LogWriter,
     OnIncomingCallParam,
     OnRejectedIncomingCallParam,
+    SrtpCrypto,
     TransportConfig,
 )
 from telephony.pjsua._api import Endpoint as PjEndpoint
@@ -34,7 +35,7 @@ from telephony.pjsua.line import Line, guarded
 from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, set_g722_level, silence_log
 from telephony.pjsua.outgoing import OutgoingLine
 from telephony.pjsua.request import IncomingRequest, parse_invite
-from telephony.pjsua.settings import CODECS, EndpointSettings
+from telephony.pjsua.settings import CODECS, SRTP_SUITES, EndpointSettings
 from telephony.pjsua.sockets import ClosingSockets, free_pair
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
@@ -318,4 +319,8 @@ def _account_config(settings: EndpointSettings, sip_port: int) -> AccountConfig:
         media.srtpUse = PJMEDIA_SRTP_OPTIONAL
         media.srtpSecureSignaling = 0
         media.srtpOpt.keyings.push_back(PJMEDIA_SRTP_KEYING_SDES)
+        for suite in SRTP_SUITES:
+            crypto = SrtpCrypto()
+            crypto.name = suite
+            media.srtpOpt.cryptos.push_back(crypto)
     return config

@@ -38,6 +38,7 @@ class LineMedia:
         self._stream = 0  # its address
         self._paused = False
         self._at_offer = 0  # packets received when the last offer came
+        self._encrypted: bool | None = None  # every stream so far; None: there has been none
         self._finished: MediaStatistics | None = None  # totals of the streams that have ended
         self._keys = TelephoneEvents()  # for SRTP, whose events only PJSIP can read
         self._key_limit = PressLimit()
@@ -86,6 +87,7 @@ class LineMedia:
         rtcp = _source(info.remoteRtcpAddress) or (rtp and (rtp[0], min(rtp[1] + 1, 65535)))
         event_type = info.audRxEventPt if info.audRxEventPt > 0 else None
         self._at_offer = self._received(call)
+        self._encrypted = sockets.secure and self._encrypted is not False
         gate.offer(Agreed(rtp, rtcp, info.rxPt, event_type, sockets.secure), self.networks)
         self.watch(gate)
 
@@ -148,6 +150,7 @@ class LineMedia:
             packets_unknown_payload=arrived.unknown_payload,
             packets_from_strangers=gate.strangers,
             presses_dropped=arrived.presses_dropped + self._key_limit.dropped,
+            encrypted=self._encrypted is True,
         )
 
     def secure_key(self, digit: str, timestamp_ms: int, duration_ms: int, *, ended: bool, at: float) -> LegDigit | None:

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 
 from telephony.errors import TelephonyMisuse
 
-__all__ = ["CODECS", "EndpointSettings", "JitterBuffer"]
+__all__ = ["CODECS", "SRTP_SUITES", "EndpointSettings", "JitterBuffer"]
 
 CODECS = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1"}  # ours -> PJSIP's codec id
+
+# In the order of our offers (RFC 4568, RFC 6188). The first is what everybody has; one with a short tag comes last.
+SRTP_SUITES = (
+    "AES_CM_128_HMAC_SHA1_80",
+    "AES_256_CM_HMAC_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32",
+    "AES_256_CM_HMAC_SHA1_32",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class EndpointSettings:
     sip_port: int = 0  # 0: any free one
     codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")  # in order of preference in our offers
     jitter_buffer: JitterBuffer = JitterBuffer()
-    srtp: bool = True  # SRTP with SDES when the peer offers it; never required
+    srtp: bool = True  # SRTP with SDES if both sides can; what a trunk wants of it is the edge's business
     log_level: int = 2  # PJSIP's: 1 errors, 2 warnings, 3 information, 4 and 5 debug
     switch_interval_s: float | None = 0.001  # sys.setswitchinterval: limits how long the loop can delay a frame
     call_limit: int | None = None  # at most PJSIP's compile-time limit; None: that limit

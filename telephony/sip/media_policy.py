@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from telephony.sip.sdp import Direction, IpAddress, Media, SdpNotAcceptable, SessionDescription
+from telephony.sip.srtp import Srtp
 
 __all__ = ["MediaPolicy", "Network", "TrunkMedia", "addresses"]
 
@@ -33,6 +34,8 @@ class TrunkMedia:
 
     networks: tuple[Network, ...]
     media_networks: tuple[Network, ...] = ()
+    srtp: Srtp = Srtp.OFFERED
+    keys_over_plain_sip: bool = False  # accepted when SRTP is required
 
     def holds(self, address: IpAddress) -> bool:
         return any(

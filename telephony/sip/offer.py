@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from telephony.sip.sdp import Codec, Crypto, Direction, Media, SdpError, SdpNotAcceptable, SessionDescription
+from telephony.sip.srtp import Srtp
 
 __all__ = ["ALONE", "Streams", "for_worker", "put_away"]
 
@@ -58,7 +59,7 @@ class Streams:
 ALONE = Streams()
 
 
-def for_worker(description: SessionDescription) -> tuple[SessionDescription, Streams]:
+def for_worker(description: SessionDescription, srtp: Srtp = Srtp.OFFERED) -> tuple[SessionDescription, Streams]:
     """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable if there is none, naming
     the problem with the first."""
     wrong: SdpError | None = None
@@ -66,7 +67,7 @@ def for_worker(description: SessionDescription) -> tuple[SessionDescription, Str
     for index, media in enumerate(streams):
         if media.kind == "audio" and media.port:
             try:
-                shown = SessionDescription(description.origin, (_audio(media),))
+                shown = SessionDescription(description.origin, (_audio(media, srtp),))
             except SdpNotAcceptable as error:
                 wrong = wrong or error
             else:
@@ -96,15 +97,19 @@ def _refused(streams: tuple[Media, ...]) -> bytes:
     return "".join(f"m={media.kind} 0 {media.protocol} {media.formats[0]}\r\n" for media in streams).encode("ascii")
 
 
-def _audio(media: Media) -> Media:
+def _audio(media: Media, srtp: Srtp) -> Media:
     if media.protocol not in _PLAIN | _SECURE:
         raise SdpNotAcceptable(f"{media.protocol} is not supported", 302)
+    if srtp is Srtp.REQUIRED and media.protocol not in _SECURE:
+        raise SdpNotAcceptable("only encrypted audio is accepted here: SRTP is required (RTP/SAVP)", 302)
+    if srtp is Srtp.OFF and media.protocol in _SECURE:
+        raise SdpNotAcceptable("encrypted audio is not accepted here: SRTP is off (RTP/AVP)", 302)
     if not isinstance(media.address, IPv4Address):
         raise SdpNotAcceptable("media over IPv6 is not supported", 300)
     codecs = _codecs(media.codecs)
     if not any(codec.key in _VOICE for codec in codecs):
         raise SdpNotAcceptable("no codec in common: PCMU, PCMA and G722 are supported", 305)
-    crypto = tuple(line for line in media.crypto if _usable(line))[:_MOST_KEYS]
+    crypto = () if srtp is Srtp.OFF else tuple(line for line in media.crypto if _usable(line))[:_MOST_KEYS]
     if media.protocol in _SECURE and not crypto:
         raise SdpNotAcceptable("no usable SRTP key is offered (SDES with AES-CM)", 302)
     return replace(

@@ -167,8 +167,10 @@ def make_world(
     allow: tuple[str, ...] = ("10.0.0.0/8",),
     others: Mapping[str, tuple[str, ...]] | None = None,
     trunk: Mapping[str, Any] | None = None,
+    *,
+    tls: bool = False,
 ) -> World:
-    """`trunk`: further settings of the caller's."""
+    """`trunk`: further settings of the caller's. `tls`: there is a socket for it, the third."""
 
     numbers = iter(range(1, 10_000))
 
@@ -183,6 +185,8 @@ def make_world(
     )
     settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
+    if tls:
+        sockets.append(PublicSocket("tls", (PUBLIC, 5061), PUBLIC))
     context = EdgeContext(settings, admitter, EdgeCounters(), sockets, WORKER_PORT, b"k" * 32)
     core = EdgeCore(context)
     core.add_worker(WORKER)
