@@ -1,7 +1,6 @@
-"""What thinks and talks. Knows nothing of SIP; the public names are these.
-
-They are loaded when they are first used: the gateway process reads `agent.events` and `agent.rules`, and must not pay
-for the speech pipeline, which runs in its call workers only.
+"""The part that thinks and talks, with its public names. Knows nothing of SIP. Names are loaded at first use: the
+gateway process reads `agent.events` and `agent.rules`, and must not pay for the speech pipeline, which runs only in its
+call workers.
 """
 
 from __future__ import annotations

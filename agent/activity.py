@@ -1,4 +1,4 @@
-"""Activities: whose turn at the conversation it is. A persona at the bottom, tasks that are awaited above it.
+"""Activities: who conducts the conversation. A persona at the bottom, awaited tasks above it.
 
 persona             a tool awaits a task      its task awaits another     a handoff
 [Reception]   ->    [Reception, Identify]  -> […, Identify, Confirm]  ->  [Billing]
@@ -49,26 +49,26 @@ class Activity:
         return any(not question.done() for question in self.questions)
 
     def answer(self, text: str) -> bool:
-        """The caller has said this; whether a function had waited for it."""
+        """The caller has said this; returns whether a function was waiting for it."""
         question = next((one for one in self.questions if not one.done()), None)
         if question is not None:
             question.set_result(text)
         return question is not None
 
     def follows(self, other: object) -> bool:
-        """Whether messages of `other` matter to a model whose state follows from the history: not those
-        said to a task is."""
+        """Whether messages of `other` matter to a model whose state follows from the history: those said to a task do
+        not."""
         return other is self or not (isinstance(other, Activity) and isinstance(other.agent, Task))
 
     def leave_unanswered(self, why: str) -> None:
-        """Nothing more of what the caller says is for it."""
+        """It gets no more of the caller's messages."""
         for question in self.questions:
             if not question.done():
                 question.set_exception(TaskAbandoned(why))
-                question.exception()  # it counts as read: the function may have been cancelled by now
+                question.exception()  # marks it as read: the function may have been cancelled by now
 
     def end(self, why: str) -> None:
-        """End it with its hooks; waiters for its result, or for an answer, get `why` there is none."""
+        """End it with its hooks; whoever waits for its result, or for an answer, gets `why` as the reason for none."""
         self.leave_unanswered(why)
         hooks, self.hooks = self.hooks, set()
         for hook in hooks:

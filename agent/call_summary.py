@@ -1,4 +1,4 @@
-"""A call's summary: by the persona's hook, or by the model of the conversation. After the call."""
+"""A call's summary, written after the call by the persona's hook or the conversation's model."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 
 async def call_summary(session: AgentSession, *, by_model: bool) -> tuple[str, str]:
-    """The words, and whose they are: "persona" or "model". Both empty when there are none: the persona has no hook or
-    it says None, and no model is to be asked, or it fails. Never raises but CancelledError."""
+    """The words and their author, "persona" or "model". Both are empty if there is no summary: the persona has no hook
+    or returns None, and no model may be asked, or it fails. Raises only CancelledError."""
     try:
         async with asyncio.timeout(SUMMARY_LIMIT_S):
             agent = session.persona

@@ -3,10 +3,11 @@
 For any history, the result is accepted even by strict servers:
 
 - one system message, first; the rest alternates between user and assistant, and ends with user or tool;
-- an assistant's calls have one output each, right behind their message and in order; their arguments are a JSON object;
-- call ids are there and are each used once; no message is empty; all text is valid Unicode;
+- an assistant's calls have one output each, directly after their message and in order; their arguments are a JSON
+  object;
+- every call has an ID, used once; no message is empty; all text is valid Unicode;
 - if an answer was cut off and another follows in the same message, a dash separates them;
-- it is not longer than its limits: the oldest turns are left out, whole, with all that belongs to them.
+- it respects its limits: the oldest turns are left out, whole, with everything that belongs to them.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def build_context(
     instructions: str = "",
     limits: ContextLimits | None = ContextLimits(),
 ) -> list[ChatMessage]:
-    """`history` and then `user`, under `prompt`. `instructions` are for this request only; where nobody has said
-    anything that is to be answered, they are the user's message. `limits` None: all of the history."""
+    """`history` and then `user`, under `prompt`. `instructions` are for this request only; if there is nothing to
+    answer, they are the user's message. `limits` None: the whole history."""
     most = limits.message_characters if limits is not None else 0
     recent = _recent(history, limits) if limits is not None else history
     whole = [_valid(message, most) for message in (*recent, *((user,) if user is not None else ()))]
@@ -126,7 +127,7 @@ def _blocks(messages: Sequence[ChatMessage]) -> list[_Block]:
 
 
 def _with_unique_ids(blocks: list[_Block]) -> list[_Block]:
-    """Calls without output are gone; ids that are missing, or that were used before, are made."""
+    """Calls without output are removed; missing and repeated ids are replaced by new ones."""
     used: set[str] = set()
     for block in blocks:
         pairs = [(call, output) for call, output in zip(block.calls, block.outputs, strict=True) if output is not None]
@@ -157,7 +158,7 @@ def _merged(blocks: list[_Block]) -> list[_Block]:
 
 
 def _recent(history: Sequence[ChatMessage], limits: ContextLimits) -> Sequence[ChatMessage]:
-    """As much of the end of it as is needed at most: the work for a request does not grow with the call."""
+    """Only as much of its end as may be needed: the work per request does not grow with the call."""
     characters = 0
     for count, message in enumerate(reversed(history), 1):
         characters += min(len(message.text), limits.message_characters) + 1
@@ -167,8 +168,8 @@ def _recent(history: Sequence[ChatMessage], limits: ContextLimits) -> Sequence[C
 
 
 def _within(blocks: Sequence[_Block], limits: ContextLimits, *, cut: bool) -> int:
-    """How many of the last blocks fit, in whole turns of the caller; the last turn is always there. `cut`: older ones
-    are gone already."""
+    """How many of the last blocks fit, in whole turns of the caller; the last turn always does. `cut`: older ones have
+    been removed already."""
     kept = characters = messages = 0
     for count, block in enumerate(reversed(blocks), 1):
         characters += len(block.text) + sum(len(call.arguments) for call in block.calls)

@@ -22,8 +22,8 @@ class ThreadOffload:
     """An `Offload` that runs work in a thread; `modelled_ms` is ignored."""
 
     def __init__(self, executor: Executor | None = None) -> None:
-        """`executor` None: the process's threads for speech, which nothing else uses. The loop's default executor is
-        what `asyncio.to_thread` and name look-ups use: a persona's function that hangs there would silence speech."""
+        """`executor` None: the process's threads for speech, which nothing else uses. The loop's default executor
+        serves `asyncio.to_thread` and name lookups: a persona's function hanging there would silence speech."""
         self._executor = executor
 
     async def __call__(self, work: Callable[[], T], *, modelled_ms: float) -> T:
@@ -32,13 +32,13 @@ class ThreadOffload:
 
 
 def offload_for_tools(offload: Offload) -> Offload:
-    """One call's share of the threads for tools; on virtual time tools are offloaded as all else."""
+    """One call's share of the tools' threads; in virtual time tools are offloaded like everything else."""
     return _tool_threads(os.getpid()).share() if isinstance(offload, ThreadOffload) else offload
 
 
 def is_our_end(error: BaseException) -> bool:
-    """Whether the running task itself is being ended by `error`. A CancelledError that comes from something it awaited,
-    and was cancelled by others, is not that."""
+    """Whether the running task itself is being ended by `error`. Not so for a CancelledError from something it awaited
+    that others cancelled."""
     if isinstance(error, GeneratorExit):
         return True
     task = asyncio.current_task()
@@ -46,7 +46,7 @@ def is_our_end(error: BaseException) -> bool:
 
 
 def has_real_time(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop's clock is the machine's, as that of every loop is that does not jump."""
+    """Whether the loop's clock is the machine's, as opposed to a virtual one, which jumps."""
     return abs(loop.time() - time.monotonic()) < 1.0
 
 

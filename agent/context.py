@@ -18,8 +18,8 @@ __all__ = ["AgentsCall", "RunContext"]
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """`agent`: the active persona. `function_call`: in a tool, the model's call. `userdata`: what the
-    session was given. `call`: the phone call's verbs."""
+    """`agent`: the active persona. `function_call`: in a tool, the model's call. `userdata`: as given to the session.
+    `call`: the phone call's verbs."""
 
     session: SessionVerbs
     agent: ActivePersona
@@ -32,8 +32,8 @@ class RunContext:
         self.session.disallow_interruptions()
 
     async def ask(self, question: str) -> str:
-        """Say this and give back the caller's next words, or keyed digits, which the model is not asked to answer. The
-        time limit of the tool is paused meanwhile."""
+        """Say this and return the caller's next words, or keyed digits, which the model does not answer. The tool's
+        time limit pauses meanwhile."""
         await self.session.say(question)
         return await self.session.next_message()
 
@@ -59,9 +59,9 @@ class AgentsCall:
         return self._verbs.info
 
     async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
-        """Call somebody in, and return once they have answered or will not (`.outcome`). Who answers talks with the
-        customer. Stay in the tool until they have gone (`await leg.ended()`, with `timeout_s=None`): then the customer
-        is yours again. Raises DialRefused (telephony.errors) when nothing was dialled."""
+        """Call somebody in, and return once they have answered or it is clear that they will not (`.outcome`). They
+        talk with the customer. Stay in the tool until they have left (`await leg.ended()`, with `timeout_s=None`): then
+        the customer is back with you. Raises DialRefused (telephony.errors) if nothing was dialled."""
         if not isinstance(self._verbs, Dials):
             raise DialRefused("no_room", "this call takes no further legs")
         return await self._verbs.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)

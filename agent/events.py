@@ -55,7 +55,7 @@ class SessionEvent:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted(SessionEvent):
-    """`llm`: the names of the models that think, as in `openai | rules`."""
+    """`llm`: the names of the models, as in `openai | rules`."""
 
     persona: str
     llm: str = ""
@@ -63,14 +63,14 @@ class SessionStarted(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class UserStartedSpeaking(SessionEvent):
-    """`at`: when speech began, as the audio shows it, which is before it was noticed."""
+    """`at`: when speech began in the audio, which is before it was noticed."""
 
     noticed_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class UserStoppedSpeaking(SessionEvent):
-    """`at`: when speech ended, as the audio shows it; the end silence runs from here."""
+    """`at`: when speech ended in the audio; the end silence starts here."""
 
     noticed_at: float
 
@@ -78,7 +78,7 @@ class UserStoppedSpeaking(SessionEvent):
 @dataclass(frozen=True, slots=True)
 class UserTurnEnded(SessionEvent):
     """The turn machine decided that the caller is done. `reason`: silence, end_of_turn (by the recogniser), committed
-    (by the application), digits, or forced (endless talk). `why`: the reason of the decision, for people."""
+    (by the application), digits, or forced (endless talk). `why`: the reason, for people."""
 
     speech_ended_at: float
     reason: Literal["silence", "end_of_turn", "committed", "digits", "forced"]
@@ -105,8 +105,8 @@ class DigitReceived(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class RecordingPaused(SessionEvent):
-    """From `at` on the recording is silent, on the same time axis. `reason`: secret (digits are keyed in that are
-    hidden), asked (by the persona)."""
+    """From `at` on the recording is silent, on the same time axis. `reason`: secret (hidden digits are being keyed),
+    asked (by the persona)."""
 
     reason: Literal["secret", "asked"]
 
@@ -138,8 +138,8 @@ class AgentStoppedSpeaking(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage(SessionEvent):
-    """A finished reply. `text`: what was heard of it (everything unless interrupted); `full_text`: the complete text.
-    `kind`: where the words came from. `started_at`..`at` is its place in the audio."""
+    """A finished reply. `text`: the part that was heard (everything unless interrupted); `full_text`: the complete
+    text. `kind`: where the words came from. `started_at`..`at` is its place in the audio."""
 
     text: str
     full_text: str
@@ -258,7 +258,7 @@ _TYPES: dict[str, type[SessionEvent]] = {
 
 
 def event_from_dict(data: Mapping[str, Any]) -> SessionEvent:
-    """The inverse of `SessionEvent.to_dict`. Raises ValueError for a type that is not known."""
+    """The inverse of `SessionEvent.to_dict`. Raises ValueError for an unknown type."""
     fields = dict(data)
     name = "".join(part.title() for part in str(fields.pop("type", "")).split("_"))
     if name not in _TYPES:

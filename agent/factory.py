@@ -1,4 +1,4 @@
-"""From a dialplan's reference to the persona of one call: a persona class, or a factory of persona and userdata.
+"""Creates the persona of one call from a dialplan's reference: a persona class, or a factory of persona and userdata.
 
     def prewarm() -> Calendar: ...                                      # once a process
     async def reception(call: CallInfo, calendar: Calendar) -> tuple[Agent, Visit]: ...
@@ -42,7 +42,7 @@ LIMIT_S = 10.0  # for a factory, while the phone rings
 
 
 class BadFactory(TypeError):
-    """It can't be called as a factory is, or returned something else than a factory does."""
+    """It can't be called like a factory, or did not return what a factory returns."""
 
 
 class FactoryFailed(RuntimeError):
@@ -58,10 +58,10 @@ class Cast:
 
 
 class SharedByCalls:
-    """What `prewarm` of each persona file returned. One a process and event loop, for all its calls."""
+    """What `prewarm` of each persona file returned. One per process and event loop, for all its calls."""
 
     def __init__(self, offload: Offload) -> None:
-        self._offload = offload_for_tools(offload)  # it may hang, and must take nothing from speech
+        self._offload = offload_for_tools(offload)  # it may hang, and must not slow down speech
         self._made: dict[str, asyncio.Task[Any]] = {}
 
     async def warm(self, makers: Iterable[PersonaMaker]) -> list[Exception]:
@@ -104,9 +104,9 @@ async def cast_for(maker: PersonaMaker, call: CallInfo, shared: SharedByCalls, o
 
 
 def check_factory(factory: Callable[..., Any]) -> int:
-    """How many of (call, shared) it takes. Raises BadFactory when it can't be called with them."""
+    """How many of (call, shared) it takes. Raises BadFactory if it can't be called with them."""
     if getattr(factory, "__name__", "") == PREWARM:
-        raise BadFactory(f"{PREWARM} is run once in each process and makes no persona: name a class or a factory")
+        raise BadFactory(f"{PREWARM} runs once per process and does not create a persona: name a class or a factory")
     if not callable(factory):
         raise BadFactory(f"{_name(factory)} is neither a class derived from agent.Agent nor a factory")
     try:
@@ -123,8 +123,8 @@ def check_factory(factory: Callable[..., Any]) -> int:
 
 
 def persona_class(maker: PersonaMaker) -> type[Agent]:
-    """The class that says which voice and canned words a call has where the persona itself is not made: the class, that
-    of a class method, that of the return annotation, or `Agent`."""
+    """The class whose voice and canned words a call has before its persona is created: the class itself, a class
+    method's class, the return annotation's class, or `Agent`."""
     if isinstance(maker, type) and issubclass(maker, Agent):
         return maker
     owner = getattr(maker, "__self__", None)

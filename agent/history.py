@@ -40,8 +40,8 @@ class History:
         self._entries.append(entry)
 
     def add_after(self, entry: Entry, messages: Iterable[ChatMessage]) -> None:
-        """Add outputs of the tools that `entry` called. Messages from meanwhile come first: the calls
-        move behind it, so that the outputs are right behind them and last."""
+        """Add outputs of the tools that `entry` called. Messages from the meantime come first: the calls move behind
+        them, so that the outputs directly follow the calls and are last."""
         outputs = [Entry(message, entry.activity) for message in messages]
         calls = entry.message.tool_calls
         if calls and (not self._entries or entry is not self._entries[-1]):
@@ -50,8 +50,8 @@ class History:
         self._entries += outputs
 
     def replace(self, messages: Iterable[ChatMessage]) -> None:
-        """Replace the history. Messages kept from the old one remain the same objects: an answer being said goes
-        on growing in it."""
+        """Replace the history. Messages kept from the old one remain the same objects: an answer being said keeps
+        growing in it."""
         known = list(self._entries)
         entries: list[Entry] = []
         for message in messages:
@@ -74,7 +74,7 @@ class History:
         return " ".join(reversed(texts))
 
     def messages(self, heard: Callable[[object], bool] = lambda _: True) -> list[ChatMessage]:
-        """Without answers that were not heard at all. `heard`: whether messages of this activity count."""
+        """Without answers that nobody heard. `heard`: whether messages of this activity count."""
         return [
             entry.message
             for entry in self._entries

@@ -1,4 +1,4 @@
-"""What a persona's hooks and tools may tell the session besides their result."""
+"""What a persona's hooks and tools can tell the session besides their result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["StopResponse", "UserTurn", "outcome_of"]
 
 class StopResponse(Exception):
     """Raised in `on_user_turn_completed`: this turn of the caller is not answered. Raised in a tool: the model is not
-    asked to speak of it; it reads the text, or "done", when it is asked next."""
+    asked to comment; it reads the text, or "done", with the next request."""
 
 
 @dataclass(slots=True)

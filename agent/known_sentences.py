@@ -1,4 +1,4 @@
-"""What a persona will say in many calls, word for word: made into sound once, before the first call."""
+"""What a persona says word for word in many calls: synthesised once, before the first call."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ __all__ = ["known_sentences"]
 
 
 def known_sentences(persona: type[Agent]) -> list[str]:
-    """In the pieces that its synthesis is given: the greeting, what its rules answer without naming a value, and its
-    canned phrases. What it decides only in a call is left out. For a
-    persona whose language is fixed."""
+    """In the pieces that its synthesis gets: the greeting, its rules' answers without values, and its canned phrases;
+    nothing that is decided only during a call. For a persona with a fixed language."""
     language = persona.language
     found: dict[str, None] = {}
     for text in _said(persona):

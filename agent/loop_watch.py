@@ -1,13 +1,12 @@
-"""A thread that watches the event loop: names the code that blocks it, speaks to its callers, and finally gives up on
-it.
+"""A thread that watches the event loop: names code that blocks it, speaks to its callers, and finally gives up on it.
 
 A coroutine that calls `time.sleep`, or a library that does, stops everything on the loop but not the threads: the media
 continues, and so does this one. It probes the loop twenty times a second while a persona's function runs, and
 twice a second while there is a session at all.
 
 Such a function is not moved to a thread automatically, because what it awaits (a client, a lock, `ctx.session`) belongs
-to the loop on which it was made, and would fail in ways that are worse than a delay. Whoever writes it can say that it
-may be moved, by making it no coroutine, or with `@function_tool(blocking=True)`.
+to the loop on which it was made, and would fail in ways that are worse than a delay. Its author can allow the move by
+not making it a coroutine, or with `@function_tool(blocking=True)`.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ class Blocked:
 
 
 class Watched(Protocol):
-    """A session, as the watch sees it."""
+    """A session as seen by the watch."""
 
     def loop_blocked(self, blocked: Blocked) -> None:
         """One of its own functions blocked the loop. Called on the loop once it runs again."""
 
     def announce(self, canned: str) -> float:
-        """Say these canned words, past the loop; their length in seconds. Called on the watch's thread while the loop
-        is blocked."""
+        """Say these canned words, bypassing the loop; returns their length in seconds. Called on the watch's thread
+        while the loop is blocked."""
 
 
 class LoopWatch:
@@ -62,7 +61,7 @@ class LoopWatch:
     `last_resort(name)` when all calls have heard goodbye; without one nothing is ended."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, pace: float = 1.0) -> None:
-        """To be made on the loop's thread. `pace`: how many seconds one counts for; tests don't wait."""
+        """Create it on the loop's thread. `pace`: scales time, so that tests don't wait."""
         self._loop = loop
         self._pace = pace
         self._loop_thread = threading.get_ident()
@@ -90,7 +89,7 @@ class LoopWatch:
             self._wanted.clear()
 
     def runs(self, session: Watched, name: str) -> None:
-        """The task that calls this runs a persona's function, and so do tasks that it makes."""
+        """The calling task, and tasks that it creates, run a persona's function."""
         task = asyncio.current_task()
         if task is not None:
             self._running[task] = (session, name)
@@ -180,7 +179,7 @@ class LoopWatch:
     def _give_up(self, name: str) -> None:
         if self.last_resort is None:
             return
-        _log.critical("the event loop does not come back from %s: its calls hear goodbye", name or "what blocks it")
+        _log.critical("the event loop does not return from %s: its calls hear goodbye", name or "what blocks it")
         began_at = time.monotonic()
         until = began_at + min(GOODBYE_LIMIT_S, self._announce("goodbye_error") + 0.3) / self._pace
         while (left := until - time.monotonic()) > 0:

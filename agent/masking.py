@@ -1,6 +1,6 @@
 """Finds secret digits in texts and masks each with `•`. Pure.
 
-A run is digits as they are written or read out: "4929 1234", "4 9 2 9", "four nine two nine" (English).
+A run is a sequence of digits as written or read out: "4929 1234", "4 9 2 9", "four nine two nine" (English).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 __all__ = ["CARD_DIGITS", "MASK", "digit_runs", "mask_digits", "mask_json", "mask_text", "mask_value"]
 
 MASK = "•"
-CARD_DIGITS = 12  # the shortest card numbers have so many; no PIN and few phone numbers do
-_LEAST_SECRET = 3  # shorter ones are in every text
+CARD_DIGITS = 12  # length of the shortest card numbers; no PIN and few phone numbers are as long
+_LEAST_SECRET = 3  # shorter ones occur in every text
 _LEAST_PART = 5  # of a secret, read out in part before the caller interrupted
 _WORDS = {
     "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
@@ -25,13 +25,13 @@ _WORDS = {
 _ONE = r"(?:\d|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b)"
 _RUN = re.compile(rf"{_ONE}(?:[ \t\u00a0.,/()-]{{0,3}}{_ONE})+", re.IGNORECASE)
 _DIGIT = re.compile(_ONE, re.IGNORECASE)
-_LONG_TEXT = 4_000  # characters, 2 ms; beyond that only digits in a row are looked for
+_LONG_TEXT = 4_000  # characters, 2 ms; beyond that only contiguous digits are searched
 _PLAIN_CARD = re.compile(rf"(?<![\w+])\d{{{CARD_DIGITS},}}(?![^\W\d])")
 
 
 def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
-    """`secrets`: known runs of digits; they are found with anything between their digits, also partially.
-    `cards`: hide what may be a card number as well: twelve digits or more, not behind a `+`."""
+    """`secrets`: known runs of digits; they are found whatever is between their digits, also partially. `cards`: also
+    hide possible card numbers: twelve digits or more, not after a `+`."""
     if not secrets and not cards:
         return text
     if len(text) > _LONG_TEXT:
@@ -40,7 +40,7 @@ def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
 
 
 def mask_digits(text: str) -> str:
-    """Each digit, a lone one too."""
+    """Mask each digit, even a single one."""
     return _DIGIT.sub(MASK, text)
 
 
@@ -71,7 +71,7 @@ def mask_value(value: Any, secrets: Collection[str], *, cards: bool) -> Any:
 
 
 def mask_json(text: str, secrets: Collection[str], *, cards: bool) -> str:
-    """The same in a text that may be JSON, which it stays."""
+    """The same in a text that may be JSON, keeping it valid."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -22,13 +22,13 @@ class SessionOptions:
 
     # turns
     turn_detection: TurnDetection = "vad"  # who says when the caller is done; "realtime" is not available yet
-    end_silence_ms: float = 550  # from the end of speech in the audio to the decision that the caller is done
+    end_silence_ms: float = 550  # from the end of speech in the audio until the turn is decided
     flush_after_ms: float = 160  # silence after which the recogniser is asked for the text, ahead of the decision
-    endpointing: Literal["fixed", "dynamic"] = "fixed"  # dynamic: end_silence_ms is only where it begins
-    min_delay_ms: float = 300  # the same silence when the caller has likely finished, as a recogniser or model says
-    max_delay_ms: float = 3000  # and when not; or when a recogniser that ends turns itself does not
-    likely_finished: float = 0.5  # the least likelihood of the former
-    max_turn_ms: float = 60_000  # of uninterrupted talk; then the turn is decided all the same
+    endpointing: Literal["fixed", "dynamic"] = "fixed"  # dynamic: end_silence_ms is only the initial value
+    min_delay_ms: float = 300  # the same silence if a recogniser or model thinks that the caller has finished
+    max_delay_ms: float = 3000  # and if not; or if a recogniser that ends turns itself does not
+    likely_finished: float = 0.5  # from this likelihood on, min_delay_ms applies
+    max_turn_ms: float = 60_000  # of uninterrupted talk; then the turn is decided anyway
     preemptive: bool = True  # model and TTS begin before the turn is decided, unheard and without tools
     inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without words
     inaudible_min_ms: float = 600  # shorter speech without words is ignored
@@ -43,14 +43,14 @@ class SessionOptions:
     max_call_ms: float | None = 30 * 60_000
     max_hold_ms: float | None = 10 * 60_000  # how long a caller may put us on hold
     max_tool_steps: int = 5
-    max_context_characters: int = 100_000  # four are about a token; of a longer conversation old turns are left out
+    max_context_characters: int = 100_000  # about four per token; a longer conversation loses its oldest turns
     max_context_messages: int = 400
     max_keys_a_second: float = 20  # keys arriving faster for long are dropped; a person presses at most ten
     min_key_turn_ms: float = 500  # key turns closer together are combined for the model
     max_user_characters: int = 4000  # of one message of the caller; the rest is cut off
     max_tool_result_characters: int = 16_000  # for the model and the record; the rest is cut off
     max_tool_calls: int = 16  # of one answer; the rest is not run
-    max_reply_characters: int = 8000  # about ten minutes; the rest of a longer reply is neither said nor kept
+    max_reply_characters: int = 8000  # about ten minutes; the rest of a longer reply is neither spoken nor kept
     filler_ms: float | None = 3200  # silence while an answer is due before canned "one_moment"
     max_wordless_turns: int | None = 8  # consecutive, over at least a minute; then the call ends
     farewell_margin_ms: float = 5000  # give up on a farewell that makes no playback progress for this long
@@ -61,10 +61,10 @@ class SessionOptions:
     tts_first_audio_ms: float = 3000
     tts_stall_ms: float = 5000
     stt_final_ms: float = 2000
-    retries: int = 2  # after an error that may pass; after a timeout or an empty answer only one
+    retries: int = 2  # after a transient error; only one after a timeout or an empty answer
     retry_backoff_ms: float = 200
     max_failures: int = 3  # consecutive failed replies; then the call ends
-    queue_ahead_ms: float = 10_000  # of audio that waits in the output at most
+    queue_ahead_ms: float = 10_000  # most audio waiting in the output
 
     # privacy: which digits only the persona sees (agent.privacy)
     mask_digits: Literal["secret", "cards", "all"] = "cards"

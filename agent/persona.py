@@ -25,11 +25,11 @@ __all__ = ["CANNED", "Agent", "PersonaAware", "overrides"]
 class Agent:
     """Subclass it: the docstring is the instructions, methods marked with `@function_tool` are the tools.
 
-    `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: one of the
-    `language`, as the synthesis has it. `llm`, `tts`: this persona's model and synthesis, as a provider or by
-    name; None: the session's. `silence_ladder` False: a silent caller is not asked, and the call is not ended for it.
-    `turn_detection`: what decides when its callers are done; None: the session's setting. `expects`: what it asks its
-    callers for: an incomplete answer is waited for, a complete one is taken sooner.
+    `digits` says how keyed digits become a turn; None: each digit only reaches `on_digit`. `voice` empty: the
+    synthesis's voice for `language`. `llm`, `tts`: this persona's model and synthesis, as a provider or by name; None:
+    the session's. `silence_ladder` False: a silent caller is neither prompted nor hung up on. `turn_detection`: what
+    decides when its callers are done; None: the session's setting. `expects`: what it asks its callers for: it waits
+    for an incomplete answer, and takes a complete one sooner.
     """
 
     instructions: str = ""
@@ -67,7 +67,7 @@ class Agent:
 
     @property
     def prompt(self) -> str:
-        """The instructions as the model gets them."""
+        """The instructions for the model."""
         if self.instructions:
             return self.instructions
         for cls in type(self).__mro__:
@@ -100,8 +100,9 @@ class Agent:
         """The caller pressed a key."""
 
     async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
-        """The caller is done, and the model is about to be asked: `turn.text` may be changed, the history edited. Raise
-        StopResponse for no answer. With it the model is not asked ahead of the decision that the turn is over."""
+        """The caller is done, and the model is about to be asked: you may change `turn.text` and edit the history.
+        Raise StopResponse for no answer. A persona with this hook gets no answers prepared before the turn is
+        decided."""
 
     async def on_user_silence(self, ctx: RunContext, rung: int) -> bool:
         """Nobody has spoken for `away_ms`, for the `rung`th time. True: handled, the silence ladder
@@ -110,7 +111,7 @@ class Agent:
 
     async def on_call_summary(self, ctx: RunContext) -> str | None:
         """The call is over and hung up: its summary for `summary.url`, with `ctx.session.history` and `ctx.userdata`.
-        None: the settings say whose words it is."""
+        None: the settings choose the author."""
         return None
 
     def transcription_node(self, text: str) -> str:
@@ -120,12 +121,12 @@ class Agent:
     def llm_node(
         self, ctx: RunContext, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]
     ) -> AsyncIterator[LLMEvent | str]:
-        """One request to the model, the instructions first in `messages`. Override it, as an `async` generator as a
-        rule, to change what is asked or what comes back: text as `str` or TextDelta, ToolCall, Usage."""
+        """One request to the model, the instructions first in `messages`. Override it, usually as an `async` generator,
+        to change what is asked or what comes back: text as `str` or TextDelta, ToolCall, Usage."""
         return ctx.session.llm.chat(messages, tools)
 
     def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[SpokenAudio | bytes]:
-        """The speech of a piece of text, a sentence as a rule: 8 kHz 16-bit mono."""
+        """The speech of a piece of text, usually a sentence: 8 kHz 16-bit mono."""
         return ctx.session.tts.synthesize(text, voice=self.voice, language=self.language)
 
     def update_instructions(self, instructions: str) -> None:

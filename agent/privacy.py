@@ -1,5 +1,5 @@
-"""What callers key in and only the persona may see. Everything that leaves a session (events for records, logs, rooms
-and fixtures, snapshots for another process) goes through here. Pure, but for the list of secrets that logs hide.
+"""What callers key in that only the persona may see. Everything that leaves a session (events for records, logs, rooms
+and fixtures, snapshots for another process) goes through here. Pure, except for the list of secrets that logs hide.
 
 The persona, its tools and its model get the keyed digits: they asked for them.
 """
@@ -19,7 +19,7 @@ __all__ = ["MaskLevel", "Privacy", "hide_secrets"]
 MaskLevel = Literal["secret", "cards", "all"]
 
 _TOLD = frozenset({"text", "full_text", "arguments", "output", "result", "error", "reason", "details"})
-_CLEAR_KEYS = 4  # of a run that may become a card number: as many as are printed on receipts
+_CLEAR_KEYS = 4  # of a possible card number: as many as are printed on receipts
 _RUN_GAP_S = 20.0  # a longer pause begins another run
 _LEAST_SAID = 4  # digits; fewer are amounts and days
 _MOST_SECRETS = 50  # of one call
@@ -27,7 +27,7 @@ _in_use: Counter[str] = Counter()  # secrets of this process's live sessions
 
 
 def hide_secrets(text: str) -> str:
-    """For logs: what callers of this process have keyed in secretly, while their calls last."""
+    """For logs: hide what callers of this process have keyed in secretly, during their calls."""
     return mask_text(text, _in_use, cards=False) if _in_use else text
 
 
@@ -40,14 +40,14 @@ class _Run:
 
 
 class Privacy:
-    """`level`: `secret` hides what a persona declares (`DigitEntry(secret=True)`); `cards` also what may be a card
-    number, keyed or said: twelve digits and more; `all` every key."""
+    """`level`: `secret` hides what a persona declares (`DigitEntry(secret=True)`); `cards` also possible card numbers,
+    keyed or spoken: twelve digits or more; `all` every key."""
 
     def __init__(self, level: MaskLevel = "cards") -> None:
         self.level = level
         self._secrets: dict[str, None] = {}  # in order
         self._run = _Run()
-        self._said_secretly = ""  # in place of keys, the last time
+        self._said_secretly = ""  # spoken instead of keyed, most recently
         self._closed = False
 
     def hides(self, entry: DigitEntry | None) -> bool:
@@ -76,7 +76,7 @@ class Privacy:
             self.keep(text)
 
     def said(self, text: str, entry: DigitEntry | None) -> None:
-        """Words instead of keys: a caller asked for a PIN may say it."""
+        """Spoken instead of keyed: a caller asked for a PIN may say it."""
         if entry is not None and entry.secret:
             self._said_secretly = text
             for run in digit_runs(text):
@@ -121,7 +121,7 @@ class Privacy:
         return self.level == "all" or long or keyed in self._secrets or text in self._secrets
 
     def keep(self, text: str) -> None:
-        """Look for the digits of this text in whatever is told from now on."""
+        """From now on, look for this text's digits in everything reported."""
         secret = "".join(digit for digit in text if digit.isdigit())
         if secret and secret not in self._secrets and len(self._secrets) < _MOST_SECRETS:
             self._secrets[secret] = None

@@ -15,8 +15,8 @@ __all__ = ["Intent", "Rules", "Slot"]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A value that an intent needs. `values`: as said -> as passed to the tool; where it is read out it is the first
-    name that has the value. `prompt`: asked when it is missing.
+    """A value that an intent needs. `values`: as said -> as passed to the tool; it is read out as the first name with
+    that value. `prompt`: asked if it is missing.
 
     `digits`: the slot is a run of digits, spoken ("two nine three") or keyed; its length must be in this
     (least, most) range. Exactly one of `values` and `digits` is given.
@@ -37,11 +37,11 @@ class Slot:
 class Intent:
     """Something the caller may want.
 
-    `phrases`: how it is said; `{slot}` is a slot's value, `(a|b)` an alternative, `[x]` optional words.
-    `slots`: names (of `Rules.slots`) that must be known before anything happens; asked for one by one.
-    `confirm`: a yes/no question asked when all slots are known; "no" drops the intent with `Rules.dropped`.
-    `tool`: called with the slots as arguments. `reply`: spoken; may use `{slot}`s and `{result}` (the tool's output).
-    `on_error`: spoken when the tool failed (default: the persona's canned "tool_failed").
+    `phrases`: how it is said; `{slot}` is a slot's value, `(a|b)` an alternative, `[x]` optional words. `slots`: names
+    (of `Rules.slots`) of required values, asked for one by one. `confirm`: a yes/no question asked when all slots are
+    known; "no" drops the intent with `Rules.dropped`. `tool`: called with the slots as arguments. `reply`: spoken; may
+    use `{slot}`s and `{result}` (the tool's output). `on_error`: spoken when the tool failed (default: the persona's
+    canned "tool_failed").
     """
 
     name: str
@@ -55,8 +55,8 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`fallback`: after something that fits nothing. `dropped`: after a "no" to a `confirm`. `hello`: after a bare
-    greeting. `yes` and `no`: the words that answer a `confirm`, apart from those that are part of another answer."""
+    """`fallback`: after something that matches nothing. `dropped`: after a "no" to a `confirm`. `hello`: after a mere
+    greeting. `yes` and `no`: the words that answer a `confirm`, unless they are part of another answer."""
 
     intents: tuple[Intent, ...]
     slots: Mapping[str, Slot] = field(default_factory=dict)

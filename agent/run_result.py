@@ -10,7 +10,7 @@ __all__ = ["RunResult", "SessionMisuse"]
 
 
 class SessionMisuse(RuntimeError):
-    """The session's state or parts don't allow the request."""
+    """The session's state, or a missing part, does not allow the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,5 @@ class RunResult:
 
     @property
     def text(self) -> str:
-        """All that the agent said."""
+        """Everything the agent said."""
         return " ".join(event.text for event in self.events if isinstance(event, AgentMessage) and event.text)

@@ -1,4 +1,4 @@
-"""One conversation: the asyncio shell that joins hearing, thinking and talking, and has one beginning and one end."""
+"""One conversation: the asyncio shell that connects hearing, thinking and talking, with one start and one end."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class AgentSession(TurnsByHand):
         providers: NamedProviders | None = None,
         turn_detection: TurnDetection | None = None,
     ) -> None:
-        """`canned_audio`: share one among a process's sessions, so each sentence is synthesised only once.
-        `providers`: creates the providers that personas name; default: only those that need no account.
-        `turn_detection`: instead of that of `options`."""
+        """`canned_audio`: share one among a process's sessions, so each sentence is synthesised only once. `providers`:
+        creates the providers that personas name; default: only those that need no account. `turn_detection`: overrides
+        the one in `options`."""
         self._llm, self._vad, self._stt, self._tts = llm, vad, stt, tts
         options = options or SessionOptions()
         self._options = options if turn_detection is None else replace(options, turn_detection=turn_detection)
@@ -90,14 +90,13 @@ class AgentSession(TurnsByHand):
         resumed: Sequence[ChatMessage] | None = None,
     ) -> None:
         """Start: listen from now on (including what the room has buffered), say the greeting, run `on_enter`. Without a
-        room it returns when all of that has been said.
+        room it returns when the greeting has been said.
 
         `room`: the agent's place in one, or a room, in which it takes the place `agent`.
 
-        `resumed`: the history of a conversation continued here after its process was lost. Instead of the greeting
-        the caller hears canned "one_moment" and the last question again, or the pending answer.
-
-        Raises SessionMisuse when it was started before, or when turns cannot be detected as `turn_detection` says.
+        `resumed`: the history of a conversation continued here after its process was lost. Instead of the greeting the
+        caller hears the canned "one_moment" and the last question again, or the pending answer. Raises SessionMisuse if
+        it was started before, or if turns cannot be detected as `turn_detection` says.
         """
         if self._running is not None:
             raise SessionMisuse("a session is started once")
@@ -128,7 +127,7 @@ class AgentSession(TurnsByHand):
             await self._settled()
 
     async def _entered(self) -> None:
-        """Until `on_enter` is over, or waits for the caller (its question, its task)."""
+        """Wait until `on_enter` is over or waits for the caller (by a question or a task)."""
         running = self._started()
         activities, persona = running.activities, running.activities.top
         entering = running.runtime.tasks.spawn(activities.enter(persona), "on_enter")
@@ -175,7 +174,7 @@ class AgentSession(TurnsByHand):
             self._close("leg_ended")
 
     async def drain(self, farewell: str = "") -> None:
-        """A polite end by the operator: the sentence that is being said is finished, then `farewell` (default: canned
+        """A polite end by the operator: the current sentence is finished, then `farewell` (default: canned
         "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
         running = self._started()
         if self._closing is None:
@@ -208,8 +207,8 @@ class AgentSession(TurnsByHand):
     # --- talking --------------------------------------------------------------------------------------------------
 
     async def play(self, path: Path | str, *, text: str = "", allow_interruptions: bool = True) -> SpeechHandle:
-        """Play a WAV file after the current speech; await the handle for its end. `text`: its words; the model is
-        told as much of it as was heard. Raises OSError or BadWavFile."""
+        """Play a WAV file after the current speech; await the handle for its end. `text`: its words, of which the model
+        sees what was heard. Raises OSError or BadWavFile."""
         talker = self._started().talker
         pcm = await self._offload(lambda: load_sound(path), modelled_ms=0.0)
         return talker.play(pcm, text, Path(path).name, allow_interruptions=allow_interruptions)
@@ -221,8 +220,9 @@ class AgentSession(TurnsByHand):
     def generate_reply(
         self, *, user_input: str = "", instructions: str = "", allow_interruptions: bool = True
     ) -> SpeechHandle:
-        """Let the model speak. `instructions` hold for this reply only. It begins when the reply before it, with its
-        tools, is over; but one that a tool awaits begins at once, and the reply that called the tool goes on then."""
+        """Let the model speak. `instructions` apply to this reply only. It begins when the previous reply, with its
+        tools, is over; but one awaited by a tool begins at once, and the reply that called the tool continues
+        afterwards."""
         running = self._started()
         talker = running.talker
         user_input = shortened(user_input, self._options.max_user_characters)
@@ -233,8 +233,8 @@ class AgentSession(TurnsByHand):
         )
 
     def interrupt(self, *, force: bool = False) -> bool:
-        """Stop talking, as if the caller had interrupted; `force`: also what may not be interrupted. Whether there
-        was anything to stop."""
+        """Stop talking, as if the caller had interrupted; `force`: even if it may not be interrupted. Returns whether
+        there was anything to stop."""
         return self._started().talker.interrupt(force=force)
 
     def disallow_interruptions(self) -> None:
@@ -268,8 +268,8 @@ class AgentSession(TurnsByHand):
             await self._changed.wait()
 
     async def next_message(self, *, expect: Expected | None = None) -> str:
-        """For tools that ask something themselves: the caller's next words or keyed digits, which the model then is not
-        asked to answer. `expect`: what was asked for. The tool's time limit is paused meanwhile."""
+        """For tools that ask something themselves: the caller's next words or keyed digits, which the model then does
+        not answer. `expect`: what was asked for. The tool's time limit pauses meanwhile."""
         running = self._started()
         with waiting_for_conversation():
             return await running.turns.next_message(running.activities.asker(within()), expect)
@@ -282,15 +282,15 @@ class AgentSession(TurnsByHand):
             self._running.turns.digit(digit, at)
 
     def on_hold(self, at: float) -> None:
-        """The caller has put us on hold at loop-clock time `at`, or a hold was there before the start: nothing is said
-        to nobody, nothing is heard, no time runs but `max_hold_ms` and `max_call_ms`. Repeats change nothing."""
+        """The caller has put us on hold at loop-clock time `at`, or before the start: nothing is said or heard, and
+        only `max_hold_ms` and `max_call_ms` keep running. Repeats change nothing."""
         if self._running is None:
             self._held_at = at
         elif self._closing is None:
             self._running.holding.held(at)
 
     def on_resume(self, at: float) -> None:
-        """The caller hears us again: a word of welcome (canned "welcome_back"), then the conversation goes on."""
+        """The caller hears us again: a word of welcome (canned "welcome_back"), then the conversation continues."""
         if self._running is None:
             self._held_at = None
         elif self._closing is None:
@@ -308,11 +308,11 @@ class AgentSession(TurnsByHand):
 
     @property
     def recording_paused(self) -> bool:
-        """For whatever reason."""
+        """Whether it is paused, for any reason."""
         return bool(self._recording)
 
     def keep_secret(self, digits: str) -> None:
-        """Mask these digits wherever they turn up from now on, as keyed secrets are."""
+        """From now on mask these digits wherever they appear, like keyed secrets."""
         self._privacy.keep(digits)
 
     @property
@@ -323,8 +323,8 @@ class AgentSession(TurnsByHand):
     # --- watching -------------------------------------------------------------------------------------------------
 
     def subscribe(self, callback: Callable[[SessionEvent], None], *, unmasked: bool = False) -> Callable[[], None]:
-        """Call `callback` on the loop with each event from now on; the result ends that. `unmasked`: with what callers
-        keyed in and others must not see, for tests; such events belong into no record and no log."""
+        """Call `callback` on the loop with each event from now on; call the result to unsubscribe. `unmasked`:
+        including secret digits, for tests; never record or log such events."""
         return self._watchers.subscribe(callback, unmasked=unmasked)
 
     @property
@@ -338,12 +338,12 @@ class AgentSession(TurnsByHand):
 
     @property
     def llm(self) -> LLM:
-        """What thinks for the persona that is active. Raises SessionMisuse when nothing does."""
+        """The active persona's model. Raises SessionMisuse if there is none."""
         return self._given(self._started().activities.top.cast.bare_llm, "LLM")
 
     @property
     def tts(self) -> TTS:
-        """What speaks for the persona that is active. Raises SessionMisuse when nothing does."""
+        """The active persona's synthesis. Raises SessionMisuse if there is none."""
         return self._given(self._started().activities.top.cast.bare_tts, "TTS")
 
     def _given(self, provider: P | None, part: str) -> P:
@@ -353,7 +353,7 @@ class AgentSession(TurnsByHand):
 
     @property
     def privacy(self) -> Privacy:
-        """What of this conversation others may see."""
+        """What others may see of this conversation."""
         return self._privacy
 
     @property
@@ -363,7 +363,7 @@ class AgentSession(TurnsByHand):
 
     @property
     def persona(self) -> Agent:
-        """Who has the call, below all tasks."""
+        """The persona that has the call, below all tasks."""
         return self._started().activities.stack.persona.agent
 
     @property
@@ -373,7 +373,7 @@ class AgentSession(TurnsByHand):
 
     @property
     def userdata(self) -> Any:
-        """What tools and hooks find in `ctx.userdata`; a factory makes it for each call. It may be set before the
+        """What tools and hooks find in `ctx.userdata`; a factory creates it for each call. It may be set before the
         start."""
         return self._userdata
 

@@ -1,4 +1,4 @@
-"""Turns by hand: the application says when the caller is heard, and when a turn is over."""
+"""Manual turns: the application says when to listen to the caller, and when a turn is over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["SessionInput", "TurnVerbs", "TurnsByHand"]
 
 
 class TurnVerbs(Protocol):
-    """Who takes turns. Implemented by `agent.pipeline.turn_taking.TurnTaking`."""
+    """The part that takes turns. Implemented by `agent.pipeline.turn_taking.TurnTaking`."""
 
     def commit(self, *, skip_reply: bool) -> asyncio.Future[str]: ...
     def clear(self) -> None: ...
@@ -27,8 +27,7 @@ class SessionInput:
         return self._audio_enabled
 
     def set_audio_enabled(self, enabled: bool) -> None:
-        """False: stop listening. Speech from before still counts. Raises SessionMisuse before the start
-        of the session."""
+        """False: stop listening. Earlier speech still counts. Raises SessionMisuse before the session starts."""
         self._listen(enabled)
         self._audio_enabled = enabled
 
@@ -45,8 +44,8 @@ class TurnsByHand:
         return self._input
 
     def commit_user_turn(self, *, skip_reply: bool = False) -> asyncio.Future[str]:
-        """The caller is done: commit the pending turn and answer it (`skip_reply`: only keep it). Await it
-        for the words; empty: nothing was said."""
+        """The caller is done: commit the pending turn and answer it (`skip_reply`: only keep it). Await the result for
+        its words; empty: nothing was said."""
         return self._turn_taking().commit(skip_reply=skip_reply)
 
     def clear_user_turn(self) -> None:

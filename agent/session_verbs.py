@@ -19,7 +19,7 @@ __all__ = ["ActivePersona", "SessionVerbs"]
 
 
 class ActivePersona(Protocol):
-    """Who is active, as `ctx.agent`. Implemented by `Agent`."""
+    """The active persona, as `ctx.agent`. Implemented by `Agent`."""
 
     instructions: str
     voice: str

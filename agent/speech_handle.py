@@ -1,4 +1,4 @@
-"""What `say` and `generate_reply` give back."""
+"""What `say` and `generate_reply` return."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["SpeechHandle"]
 
 
 class SpeechHandle:
-    """Await it to wait until the speech is over: played out, interrupted or dropped. Awaiting gives the handle."""
+    """Await it to wait until the speech is over: played out, interrupted or dropped. Awaiting it returns the handle."""
 
     def __init__(
         self,
         interrupt: Callable[[SpeechHandle], None] = lambda _: None,
         awaited: Callable[[SpeechHandle], None] = lambda _: None,
     ) -> None:
-        """`awaited` is called when someone starts to wait for it: a tool that waits for a reply must not be waited
-        for by that reply."""
+        """`awaited` is called when someone starts to wait for it: a reply must not wait for a tool that waits for that
+        reply."""
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._interrupt = interrupt
         self._awaited = awaited
@@ -30,12 +30,12 @@ class SpeechHandle:
         return self._done.done()
 
     def interrupt(self) -> None:
-        """Stop it; nothing happens if it is over."""
+        """Stop it. Does nothing if it is over."""
         if not self.done():
             self._interrupt(self)
 
     def finish(self, *, interrupted: bool = False) -> None:
-        """It is over. For the session's use."""
+        """Mark it as over. For the session."""
         if not self._done.done():
             self.interrupted = self.interrupted or interrupted
             self._done.set_result(None)

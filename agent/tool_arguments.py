@@ -1,4 +1,4 @@
-"""The arguments of a tool call as servers write them: mostly a JSON object, or something that means one. Pure."""
+"""The arguments of a tool call as servers write them: usually a JSON object, or something equivalent. Pure."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def _refused(constant: str) -> None:
 
 
 def unused_call_id(used: Collection[str]) -> str:
-    """An id for a call that came without one of its own: nine letters and digits, since Mistral takes no others."""
+    """An id for a call without one: nine letters and digits, since Mistral accepts no others."""
     return next(call_id for number in count(len(used)) if (call_id := f"call{number:05d}") not in used)

@@ -1,7 +1,7 @@
 """Separate threads for synchronous tools, so that hanging ones don't affect speech, with a limit per call.
 
-Each run has its own thread. Python cannot end a thread, so a hanging one counts against
-its call until it returns; and it is a daemon, so it does not keep the process from ending.
+Each run has its own thread. Python cannot end a thread, so a hanging one counts against its call until it returns; as a
+daemon it does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class TooManyRunning(RuntimeError):
 
 
 class ToolThreads:
-    """The threads of one process. `a_call`: how many of a call's synchronous tools run at once, the others wait;
-    `in_all`: of all calls, those included that hang after their call has ended. Used on one loop."""
+    """The threads of one process. `a_call`: how many of a call's synchronous tools run at once (others wait); `in_all`:
+    the same for all calls together, including those still hanging after their call has ended. Used on one loop."""
 
     def __init__(self, *, a_call: int = 4, in_all: int = 64) -> None:
         self.a_call = a_call
@@ -46,7 +46,7 @@ class ToolShare:
         self.running = 0
 
     async def __call__(self, work: Callable[[], T], *, modelled_ms: float) -> T:
-        """Raises what `work` raises, and TooManyRunning. `modelled_ms` is not looked at."""
+        """Raises what `work` raises, and TooManyRunning. `modelled_ms` is ignored."""
         await self._turn()
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
@@ -80,7 +80,7 @@ class ToolShare:
         raise RuntimeError("the function raised StopIteration") if isinstance(raised, StopIteration) else raised
 
     async def _turn(self) -> None:
-        """Until this call may have one more thread. Raises TooManyRunning."""
+        """Wait until this call may have another thread. Raises TooManyRunning."""
         while self.running >= self._threads.a_call:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)

@@ -27,12 +27,12 @@ __all__ = ["FunctionTool", "ToolError", "ToolOutcome", "collect_tools", "functio
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__trunkline_tool__"
-_MARKER = 100  # characters of room for the words that say how much was cut
+_MARKER = 100  # characters reserved for the note on how much was cut
 _log = logging.getLogger(__name__)
 
 
 class ToolError(Exception):
-    """Raised by a tool for a failure that is to be expected; the model reads its text."""
+    """Raised by a tool for an expected failure; the model reads its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ def function_tool(
     silent: bool = False,
     blocking: bool = False,
 ) -> F | Callable[[F], F]:
-    """Let models call this function or method. `timeout_s`: of its own work, not of what it awaits of the conversation
-    (speech, a reply, the caller, a task); None: it may take as long as it likes. `silent`: when it
-    succeeds, the model is not asked to speak of it. `blocking`: this coroutine calls what blocks; it runs in a thread
-    with an event loop of its own, and so must not use `ctx.session` or anything else of the call's loop.
+    """Let models call this function or method. `timeout_s`: for its own work, excluding what it awaits from the
+    conversation (speech, a reply, the caller, a task); None: no limit. `silent`: if it succeeds, the model is not asked
+    to comment. `blocking`: this coroutine makes blocking calls; it runs in a thread with its own event loop, so it must
+    not use `ctx.session` or anything else of the call's loop.
 
-    It returns text, anything that can be JSON, an `Agent` (a handoff), or `(Agent, words to say)`.
+    It returns text, anything JSON-serialisable, an `Agent` (a handoff), or `(Agent, words to say)`.
     """
 
     def mark(target: F) -> F:
@@ -107,8 +107,8 @@ class FunctionTool:
     async def call(
         self, ctx: RunContext, arguments: str, offload: Offload, *, max_characters: int = 16_000
     ) -> ToolOutcome:
-        """Run with a model's JSON arguments. Its exceptions are reported to the model: only a cancellation
-        of the task that runs it is raised (one from within, of something that the tool awaited, is a failure)."""
+        """Run with a model's JSON arguments. Its exceptions are reported to the model: only a cancellation of the task
+        running it is raised (a cancellation of something that the tool awaited is a failure)."""
         limit = TimeLimit(self.timeout_s)
         try:
             values = self._validated(arguments)
@@ -138,7 +138,7 @@ class FunctionTool:
             if self._blocking and isinstance(offload, ToolShare):
                 return await offload(lambda: asyncio.run(self.function(**values)), modelled_ms=0)
             value = await self.function(**values)
-            return await value if inspect.isawaitable(value) else value  # `return Task()` is as good as awaiting it
+            return await value if inspect.isawaitable(value) else value  # `return Task()` is like awaiting it
         # In a thread: a function that blocks must not stop the conversation.
         value = await offload(lambda: self.function(**values), modelled_ms=0)
         return await value if inspect.isawaitable(value) else value
@@ -159,8 +159,8 @@ class FunctionTool:
 
 
 def collect_tools(agent: object, functions: Iterable[Callable[..., Any]] = ()) -> dict[str, FunctionTool]:
-    """The marked methods of `agent` in the order of their definition (base classes first), then `functions`.
-    Raises ValueError when two functions that are passed in have one name."""
+    """The marked methods of `agent` in the order of their definition (base classes first), then `functions`. Raises
+    ValueError if two of the passed functions have the same name."""
     found: dict[str, FunctionTool] = {}
     for cls in reversed(type(agent).__mro__):
         for attribute, value in vars(cls).items():
@@ -204,7 +204,7 @@ def _argument_model(
 
 
 def _parameter_hints(function: Any, name: str) -> dict[str, Any]:
-    # The return type may name classes that are defined later: it is left out.
+    # The return type is left out, as it may name classes that are defined later.
     annotations = {key: value for key, value in function.__annotations__.items() if key != "return"}
     scope = {**function.__globals__, "RunContext": RunContext}
     holder = type("Parameters", (), {"__annotations__": annotations})

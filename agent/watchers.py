@@ -1,4 +1,4 @@
-"""The subscribers of a session: each gets every event, masked unless it asked for more."""
+"""The subscribers of a session: each gets every event, masked unless it asked for unmasked ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Watchers:
         self._callbacks: list[tuple[Callable[[SessionEvent], None], bool]] = []
 
     def subscribe(self, callback: Callable[[SessionEvent], None], *, unmasked: bool = False) -> Callable[[], None]:
-        """Call `callback` with each event from now on; the result ends that."""
+        """Call `callback` with each event from now on; call the result to unsubscribe."""
         entry = (callback, unmasked)
         self._callbacks.append(entry)
 

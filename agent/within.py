@@ -1,7 +1,7 @@
 """The context in which a persona's code runs: its activity, the reply waiting for it, and its time limit.
 
-A tool or hook may wait for the conversation itself (speech, a reply, the caller, a task), which has to
-know that, or the two would wait for each other; its time limit is paused meanwhile.
+A tool or hook may wait for the conversation itself (speech, a reply, the caller, a task), which must know about it, or
+the two would wait for each other; its time limit pauses meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["TimeLimit", "Within", "enter", "waiting_for_conversation", "within"]
 @dataclass(frozen=True, slots=True)
 class Within:
     """`activity`: the owner of the tool or hook. `reply`: the reply waiting for it, if any. `run_task` has the session
-    run a task and gives its result."""
+    run a task and returns its result."""
 
     activity: object
     reply: object | None
@@ -32,12 +32,12 @@ _limit: ContextVar[TimeLimit | None] = ContextVar("limit", default=None)
 
 
 def within() -> Within | None:
-    """Of the code that calls this, or of what made its task."""
+    """The context of the calling code, or of whatever created its task."""
     return _within.get()
 
 
 def enter(place: Within) -> None:
-    """The task that calls this runs code of a persona from now on."""
+    """From now on the calling task runs a persona's code."""
     _within.set(place)
 
 
@@ -55,7 +55,7 @@ def waiting_for_conversation() -> Iterator[None]:
 
 
 class TimeLimit:
-    """As `asyncio.timeout`, for code of a persona: `async with` it. `limit_s` None: as long as it likes."""
+    """Like `asyncio.timeout`, for a persona's code: `async with` it. `limit_s` None: no limit."""
 
     def __init__(self, limit_s: float | None) -> None:
         self._left_s = limit_s
@@ -68,7 +68,7 @@ class TimeLimit:
         return self._timeout.expired()
 
     def pause(self) -> None:
-        """Stand still until `go_on`, which is to be called as often as this."""
+        """Pause until `go_on` has been called as often as this."""
         self._pauses += 1
         if self._runs_since is not None and self._left_s is not None and not self.expired():
             self._left_s -= asyncio.get_running_loop().time() - self._runs_since

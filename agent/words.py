@@ -1,6 +1,6 @@
 """Phrases for when no model is available, by language and key. Every language has every key; a persona's own `canned`
-overrides single ones. Without words ("") nothing is said: so a persona does without "welcome_back", which greets a
-caller who is back from hold."""
+overrides single ones. An empty phrase ("") says nothing: this is how a persona leaves out "welcome_back", which greets
+a caller back from hold."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def speaks(language: str) -> bool:
 
 
 def words_of_language(language: str) -> Mapping[str, str]:
-    """By key; English for a language that is not there."""
+    """By key; English for an unknown language."""
     return CANNED_BY_LANGUAGE.get(base_language(language), CANNED)
 
 

@@ -28,7 +28,7 @@ def normalized_words(text: str) -> list[str]:
 
 
 def is_backchannel(text: str, language: str) -> bool:
-    """Whether `text` is nothing but backchannels of the language ("en-us" is "en"). Empty text is none."""
+    """Whether `text` consists only of the language's backchannels ("en-us" is "en"). False for empty text."""
     phrases = _PHRASES.get(re.split(r"[-_]", language.lower())[0], _PHRASES["en"])
     words = normalized_words(text)
     if not words:

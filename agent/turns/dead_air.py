@@ -1,9 +1,9 @@
-"""The caller waits for the agent and hears nothing: a word bridges it. Pure.
+"""Bridges the silence while the caller waits for the agent. Pure.
 
     answered --waits(since)--> waiting --first_ms--> Filler("one_moment") --next_ms--> Filler("still_working") ...
 
-`since` is the end of the last sound from either side. What the agent itself waits for (a model, a function, speech that
-is being made or recognized) does not matter.
+`since` is the end of the last sound from either side. What the agent itself waits for (a model, a function, synthesis,
+recognition) does not matter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 __all__ = ["DeadAir", "Filler"]
 
 _NEXT = 1.5  # times the first wait
-_PATIENT_AFTER = 3  # fillers; someone who waits for a minute is not spoken to every five seconds
+_PATIENT_AFTER = 3  # fillers; someone who waits for a minute does not want to hear one every five seconds
 _PATIENT = 3.0
 
 
@@ -26,7 +26,7 @@ class Filler:
 
 class DeadAir:
     def __init__(self, *, first_ms: float | None) -> None:
-        """`first_ms` None: nothing is ever bridged."""
+        """`first_ms` None: never bridge."""
         self._first_s = None if first_ms is None else first_ms / 1000
         self._since: float | None = None
         self._given = 0
@@ -39,12 +39,12 @@ class DeadAir:
         return self._since + self._first_s * factor
 
     def waits(self, since: float) -> None:
-        """An answer is due and nothing has been heard since then, or will be heard until then.
-        To be repeated as that becomes known better."""
+        """An answer is due and nothing has been audible since then, or will be until then. Call it again whenever a
+        better estimate is known."""
         self._since = since
 
     def attended(self) -> None:
-        """Nobody is waiting now: the caller or the agent is speaking."""
+        """Nobody is waiting now: the caller or the agent speaks."""
         self._since = None
 
     def answered(self) -> None:

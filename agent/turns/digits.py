@@ -12,11 +12,10 @@ __all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
 
 @dataclass(frozen=True, slots=True)
 class DigitEntry:
-    """`length`: complete at once with that many (None: only the terminator or the timeout completes).
-    `terminator`: keys of which each completes and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait
-    for a next key.
-    `secret`: only the persona, its tools and its model get the digits; records, logs and rooms get `•` for each, and
-    the recording is silent from the first key to the last."""
+    """`length`: complete at once with that many (None: only the terminator or the timeout completes). `terminator`:
+    each of these keys completes the entry and is left out; "" for none. `inter_digit_timeout_ms`: the longest wait for
+    the next key. `secret`: only the persona, its tools and its model get the digits; records, logs and rooms get `•`
+    for each, and the recording is silent from the first key to the last."""
 
     length: int | None = None
     terminator: str = "#"

@@ -1,4 +1,4 @@
-"""When is the caller done, and why? Pure: the shell calls `tick` at `deadline`.
+"""Decides when the caller is done, and why. Pure: the shell calls `tick` at `deadline`.
 
     idle --SpeechStarted--> speech --SpeechEnded--> silence --the delay--> idle, TurnDecided("silence")
                                ^  |                    |
@@ -10,18 +10,18 @@
 
 The delay after the last sound depends on who detects turns, and on how likely it is that the caller has finished:
 
-    vad     end_silence_ms; once an EndOfTurn came, min_delay_ms if it is likely, max_delay_ms if not
-    stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
-    manual  never: only `commit` decides
+vad     end_silence_ms; after an EndOfTurn min_delay_ms if it is likely, max_delay_ms if not stt     max_delay_ms: the
+recogniser has usually ended the turn by then; end_silence_ms while its stream is lost manual  never: only `commit`
+decides
 
-With "vad", the words come before likelihoods where it is known what was asked (`expect`): the delay is min_delay_ms
-after a complete answer and max_delay_ms after an incomplete one. `dynamic`: the delay learnt from the caller's own
-pauses replaces end_silence_ms, between min_delay_ms and max_delay_ms.
+With "vad", the words take precedence over likelihoods if the question is known (`expect`): the delay is min_delay_ms
+after a complete answer and max_delay_ms after an incomplete one. `dynamic`: a delay learnt from the caller's own pauses
+replaces end_silence_ms, between min_delay_ms and max_delay_ms.
 
 `hold` suspends everything and asks for the text; `resume` decides at once on what the caller said before.
 
-FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it is
-there when the silence is over; with "stt" only when the recogniser does not end the turn itself. Speech that continues
+FlushSpeech asks the recogniser for the text of this piece of speech: after `flush_after_ms` of silence, so that it has
+arrived when the silence is over; with "stt" only if the recogniser does not end the turn itself. Speech that continues
 after a flush is another piece of the same turn.
 """
 
@@ -44,7 +44,7 @@ from agent.turns.signals import (
 
 __all__ = ["Decided", "EndpointAction", "Endpointing", "EndpointingSettings", "FlushSpeech", "TurnDecided"]
 
-_CUT_OFF_S = 1.5  # who speaks again so soon after the last sound of a turn had not finished it
+_CUT_OFF_S = 1.5  # someone who speaks again this soon after a turn's last sound had not finished
 Decided = Literal["silence", "end_of_turn", "committed", "forced"]
 
 
@@ -69,8 +69,8 @@ class FlushSpeech:
 
 @dataclass(frozen=True, slots=True)
 class TurnDecided:
-    """The caller is done. `at` is when that was due, `speech_ended_at` when the last sound of speech was heard. `why`:
-    the reason of the decision, for people."""
+    """The caller is done. `at`: when that was due; `speech_ended_at`: when the last sound of speech was heard. `why`:
+    the reason, for people."""
 
     at: float
     started_at: float
@@ -94,13 +94,13 @@ class Endpointing:
         self._held = False
         self._expected: Expected | None = None
         self._language = "en"
-        self._answer: Completeness = "open"  # what was asked for, by the words since the last sound
+        self._answer: Completeness = "open"  # how complete the answer is, by the words since the last sound
         self._rhythm = Rhythm(
             start_ms=self.settings.end_silence_ms,
             least_ms=self.settings.min_delay_ms,
             most_ms=self.settings.max_delay_ms,
         )
-        self._silent_since: float | None = None  # by silence a turn was decided, and nothing heard since
+        self._silent_since: float | None = None  # a turn was decided by silence, and nothing heard since
 
     @property
     def deadline(self) -> float | None:
@@ -111,7 +111,7 @@ class Endpointing:
         return min((at for at in times if at is not None), default=None)
 
     def heard(self, signal: Signal) -> tuple[EndpointAction, ...]:
-        """Raises ValueError for an end of speech that had not begun."""
+        """Raises ValueError if speech ends that had not begun."""
         match signal:
             case SpeechStarted(at=at, noticed_at=now):
                 return self._speech_started(at, now)
@@ -130,7 +130,7 @@ class Endpointing:
                 return ()
 
     def expect(self, expected: Expected | None, language: str) -> None:
-        """What the caller has been asked for from now on."""
+        """From now on, this is what the caller has been asked for."""
         self._expected, self._language = expected, language
         self._answer = "open"
 

@@ -1,7 +1,7 @@
-"""The expected answer, and whether the words so far complete it: ten digits are not over after four,
-and "yes" is over at once. Pure.
+"""The expected answer, and whether the words so far complete it: ten digits are incomplete after four, "yes" is
+complete at once. Pure.
 
-Numbers in words are understood in English; written as figures, in every language.
+Numbers in words are understood in English, numbers in figures in every language.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AnswerKind = Literal["digits", "phone", "date", "yes_no", "name", "choice", "fre
 Completeness = Literal["complete", "incomplete", "open"]
 """`open`: the words do not tell."""
 
-# A turn that ends with one of these is most likely not over, by language.
+# A turn that ends with one of these is most likely incomplete, by language.
 _UNFINISHED: dict[str, frozenset[str]] = {
     "en": frozenset(
         {
@@ -67,7 +67,8 @@ _LEAST_PHONE = 7  # digits
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`least`, `most`: how many digits (of `digits`). `choices`: what may be chosen, as it is said (of `choice`)."""
+    """`least`, `most`: how many digits (of `digits`). `choices`: what may be chosen, as callers say it (of
+    `choice`)."""
 
     kind: AnswerKind
     least: int = 1
@@ -84,7 +85,7 @@ class Expected:
 
 
 def completeness(expected: Expected, text: str, language: str) -> Completeness:
-    """Of the words of a turn so far."""
+    """Of a turn's words so far."""
     words = normalized_words(text)
     if not words:
         return "open"
@@ -119,7 +120,7 @@ def _of_digits(digits: str, least: int, most: int) -> Completeness:
 
 
 def _of_phone(digits: str, language: str) -> Completeness:
-    """Of how many digits a number has is known of North America and the United Kingdom."""
+    """The number of digits is known for North America and the United Kingdom."""
     if base_language(language) == "en" and digits:
         most = 11 if digits[0] in "01" else 10
         return "complete" if len(digits) >= most else "incomplete"

@@ -12,7 +12,7 @@ __all__ = ["FirstDigit", "Nothing"]
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Nothing has come for the whole time."""
+    """Nothing was said or keyed within the limit."""
 
 
 class FirstDigit:
@@ -28,7 +28,7 @@ class FirstDigit:
         self._quiet_since = None
 
     def quiet(self, at: float) -> None:
-        """Nothing happens since `at` (loop time, seconds)."""
+        """Nothing has happened since `at` (loop time, seconds)."""
         self._quiet_since = at
 
     def tick(self, now: float) -> tuple[Nothing, ...]:

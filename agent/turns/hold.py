@@ -1,12 +1,12 @@
-"""The caller has put us on hold, hears nothing, and comes back or does not. Pure.
+"""The caller has put us on hold, hears nothing, and may or may not come back. Pure.
 
     talking --held--> held, StandStill
     held --resumed--> talking, GoOn
     held --max_hold_ms--> over, HeldTooLong
 
-The caller is greeted if there was a conversation before. Then pending speech is said: a reply that arrived
-meanwhile, or the interrupted speech, from the beginning of its sentence. If nothing is pending, an open question is
-asked again.
+The caller is greeted if there was a conversation before. Then pending speech is said: a reply that arrived in the
+meantime, or the interrupted speech from the start of its sentence. If nothing is pending, an open question is asked
+again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1
 
 @dataclass(frozen=True, slots=True)
 class StandStill:
-    """Nothing is heard or said, and no time runs, until `GoOn`."""
+    """Nothing is heard or said, and time limits pause, until `GoOn`."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The caller is back after `held_ms`. `greet`: with a word of welcome."""
+    """The caller is back after `held_ms`. `greet`: welcome them back."""
 
     at: float
     held_ms: float
@@ -39,7 +39,7 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class HeldTooLong:
-    """There is nobody to say goodbye to."""
+    """The caller has held for too long; nobody would hear a goodbye."""
 
     at: float
 
@@ -49,7 +49,7 @@ HoldAction = StandStill | GoOn | HeldTooLong
 
 class Hold:
     def __init__(self, *, max_hold_ms: float | None) -> None:
-        """`max_hold_ms` None: a caller may hold for as long as the call may last."""
+        """`max_hold_ms` None: a caller may hold for the whole length of the call."""
         self._max_s = None if max_hold_ms is None else max_hold_ms / 1000
         self._since = 0.0
         self.state: Literal["talking", "held", "over"] = "talking"
@@ -60,7 +60,7 @@ class Hold:
         return self._since + self._max_s if self.state == "held" and self._max_s is not None else None
 
     def held(self, at: float) -> tuple[HoldAction, ...]:
-        """A phone may say it again: a repeat changes nothing."""
+        """Phones may repeat it; a repeat changes nothing."""
         if self.state != "talking":
             return ()
         self.state, self._since = "held", at
@@ -87,8 +87,8 @@ class OpenQuestion:
         self.text = ""
 
     def agent_said(self, text: str) -> None:
-        """A message as far as it was heard. One without a question leaves an open question open: "One moment." may
-        follow it."""
+        """The heard part of a message. One without a question leaves an open question open: "One moment." may follow
+        it."""
         sentences = [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
         if sentences and sentences[-1].rstrip("\"')]").endswith(_QUESTION_END):
             self.text = sentences[-1]

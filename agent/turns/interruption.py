@@ -1,20 +1,19 @@
-"""The caller begins to speak while the agent talks, or is about to: pause at once, then judge. Pure.
+"""The caller begins to speak while the agent talks, or is about to: pause at once, then decide. Pure.
 
     calm --SpeechStarted, agent interruptible--> judging, PauseOutput
     judging --SpeechEnded, Interim, Final, deadline--> calm, Interrupt or ResumeOutput
 
 Decided by the words and the duration, whichever is known first:
 
-    length                      words that are no backchannel   backchannel   no words
-    under min_duration_ms       Interrupt, if sure              Resume        Resume
-    up to backchannel_max_ms    Interrupt                       Resume        Interrupt
-    longer                      Interrupt                       Interrupt     Interrupt
+length                      words, not a backchannel        backchannel   no words under min_duration_ms
+Interrupt, if sure              Resume        Resume up to backchannel_max_ms    Interrupt                       Resume
+Interrupt longer                      Interrupt                       Interrupt     Interrupt
 
-An answer that has not been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is
-interrupted by words alone: sounds and backchannels let it come.
+An answer that has not been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is interrupted
+only by words, not by sounds and backchannels.
 
-The output is silent all the while, so that a later verdict costs the caller nothing. After `max_pause_ms` without
-speech and without a decision it continues.
+The output is silent all the while, so a late verdict costs the caller nothing. After `max_pause_ms` without speech and
+without a decision it continues.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ class InterruptionSettings:
     min_duration_ms: float = 400
     backchannel_max_ms: float = 1000
     max_pause_ms: float = 2000
-    sure_confidence: float = 0.85  # less sure words do not make an interruption of speech under min_duration_ms
+    sure_confidence: float = 0.85  # below this, words do not turn speech under min_duration_ms into an interruption
     has_transcripts: bool = True  # False: nothing recognises speech, so only its length counts
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the agent is doing when a signal arrives. `interruptible`: it talks or is about to, and may be interrupted.
-    `words_only`: only by words. `answer_expected`: it has just asked, so that "yes" is an answer and no backchannel."""
+    `words_only`: only by words. `answer_expected`: it has just asked, so that "yes" is an answer, not a backchannel."""
 
     interruptible: bool = False
     words_only: bool = False
@@ -114,7 +113,7 @@ class Interruption:
                 return ()
 
     def agent_started(self, now: float, situation: Situation) -> tuple[InterruptionAction, ...]:
-        """The agent is about to talk: if the caller is speaking just now, it waits for the verdict."""
+        """The agent is about to talk: if the caller is speaking, it waits for the verdict."""
         return self._speech_started(now, now, situation) if self._speaking else ()
 
     def agent_done(self) -> None:

@@ -1,4 +1,5 @@
-"""How fast keys count: what no hand can press is dropped, and turns of keys come no faster than answers do. Pure."""
+"""Limits the rate of keys: presses faster than any hand are dropped, and key turns come no faster than answers.
+Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from agent.turns.digits import DigitsEntered
 
 __all__ = ["KeyTurns", "Presses"]
 
-_TEXT = 64  # characters of keyed digits that one turn may have
+_TEXT = 64  # most keyed digits in one turn
 
 
 class Presses:

@@ -1,4 +1,4 @@
-"""How long a call may be, and how often in a row it may fail. Pure."""
+"""The longest call, and the most consecutive failures. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class FailureCount:
         self.in_a_row = 0
 
     def failed(self) -> bool:
-        """Whether that was one too many."""
+        """Whether that exceeds the limit."""
         self.in_a_row += 1
         return self.in_a_row >= self._max

@@ -1,7 +1,7 @@
 """How long a caller pauses in the middle of a turn, learnt within the call. Pure.
 
-Two moving averages, as TCP keeps them of its round trips (RFC 6298): the pauses, and how far they are from that. A
-silence longer than both together, with a margin, most likely ends the turn.
+Two moving averages, as TCP keeps for round trips (RFC 6298): the pause and its deviation. A silence longer than the
+sum, with a margin, most likely ends the turn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MARGIN = 2.0  # times the mean deviation
 class Rhythm:
     def __init__(self, *, start_ms: float, least_ms: float, most_ms: float, alpha: float = 0.75) -> None:
         """`start_ms`: the delay before anything is known; it stays within `least_ms` and `most_ms`. `alpha`: the weight
-        of what was known before, in 0..1."""
+        of the past, in 0..1."""
         if not 0 <= alpha < 1:
             raise ValueError(f"alpha must be in 0..1, not {alpha}")
         self._start_ms, self._least_ms, self._most_ms, self._alpha = start_ms, least_ms, most_ms, alpha

@@ -1,7 +1,8 @@
 """Signals about the caller for the turn machines, from any source: the VAD, a recogniser that detects turns,
 a semantic model next to the VAD, the application. Pure.
 
-Times are loop-clock seconds. `at` of speech is its place in the audio; `at` of all other signals is when they came.
+Times are loop-clock seconds. `at` of speech is its position in the audio; `at` of all other signals is when they
+arrived.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ model."""
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """`at`: the onset in the audio; `noticed_at`: the last sample that had been heard when it was noticed."""
+    """`at`: the onset in the audio; `noticed_at`: the last sample heard when it was noticed."""
 
     at: float
     noticed_at: float

@@ -2,8 +2,8 @@
 
 rung 1 after away_ms: "still_there"; rung 2 after away_ms more: "still_there_again"; rung 3: "goodbye_silence", end
 
-Words, keys and speech of the length of a turn are signs of life. A cough is none: it postpones a step, by at most as
-long again.
+Words, keys and speech as long as a turn are signs of life. A cough is not: it postpones a step, at most by that step's
+length.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SilenceLadder:
         """`away_ms` None: there is no ladder."""
         self._away_s = None if away_ms is None else away_ms / 1000
         self._idle_since: float | None = None
-        self._quiet_since: float | None = None  # as if the noises since had not been
+        self._quiet_since: float | None = None  # ignoring noises since then
         self.rung = 0
         self.on = True  # False: the active persona does not use it
 
@@ -52,19 +52,19 @@ class SilenceLadder:
         self._idle_since = self._quiet_since = None
 
     def sound(self) -> None:
-        """A sound on the caller's line, not yet known to have words. It postpones a step while
-        it lasts and afterwards, by as long again as one step takes: noises don't keep a call alive."""
+        """A sound on the caller's line, not yet known to have words. It postpones a step while it lasts and afterwards,
+        by at most the length of one step: noises don't keep a call alive."""
         self._idle_since = None
 
     def heard(self, now: float) -> None:
-        """The caller gave a sign of life: back to the foot of the ladder."""
+        """The caller gave a sign of life: back to the bottom of the ladder."""
         self.rung = 0
         self._quiet_since = None
         if self._idle_since is not None:
             self._idle_since = self._quiet_since = now
 
     def dealt_with(self) -> None:
-        """Something else was done about it: the same rung may come again, and the call does not end for it."""
+        """It was handled in another way: the same rung may come again, and does not end the call."""
         self.rung = max(0, self.rung - 1)
 
     def tick(self, now: float) -> tuple[SilenceRung, ...]:

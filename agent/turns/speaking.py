@@ -1,17 +1,13 @@
 """Merges a VAD's and a recogniser's signals about the same speech, so that starts and ends alternate for the machines.
 Pure: the shell calls `tick` at `deadline`.
 
-The recogniser's signals count for a turn that the VAD does not hear (there is none, or the caller is too quiet):
+The recogniser's signals count for a turn that the VAD does not hear (no VAD, or the caller is too quiet):
 
-                            the VAD hears the turn    it does not
-    the VAD's               as they come              -
-    SpeechStarted           -                         begins
-    Interim, new words      -                         begins, unless an eager EndOfTurn came before
-    Final, eager EndOfTurn  -                         ends
-    EndOfTurn               ends                      ends
-    TurnResumed             -                         begins
-    no new word for 1 s     -                         ends with the last word
-    stream lost             -                         ends with the last word
+the VAD hears the turn    it does not the VAD's               as they come              - SpeechStarted           -
+begins Interim, new words      -                         begins, unless an eager EndOfTurn came before Final, eager
+EndOfTurn  -                         ends EndOfTurn               ends                      ends TurnResumed
+-                         begins no new word for 1 s     -                         ends with the last word stream lost
+-                         ends with the last word
 """
 
 from __future__ import annotations
@@ -28,7 +24,7 @@ class Speaking:
         self.now = False  # the caller is speaking
         self._voice = False  # the VAD hears it
         self._voiced = False  # the VAD has heard something of this turn
-        self._guessed = False  # an eager end of turn came since the last beginning
+        self._guessed = False  # an eager end of turn has arrived since the last start
         self._words = ""
         self._words_at = 0.0
 

@@ -1,7 +1,7 @@
-"""From speech probabilities and frame levels to when speech began and ended in the audio. Pure.
+"""Derives when speech began and ended in the audio from speech probabilities and frame levels. Pure.
 
-A recogniser of speech (Silero) answers late: its probability rises one window after the onset and falls one to three
-windows after the end. So both ends are dated by the level of the 20 ms frames within the detected speech.
+A speech detector (Silero) answers late: its probability rises one window after the onset and falls one to three windows
+after the end. So the level of the 20 ms frames within the detected speech dates both ends.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class VoiceSettings:
 
     start_threshold: float = 0.5
     stop_threshold: float = 0.35
-    strong_threshold: float = 0.8  # one window this sure is enough to begin
+    strong_threshold: float = 0.8  # one window with this probability is enough to begin
     min_speech_windows: int = 2
     min_silence_ms: float = 96  # below stop_threshold for this long before an end is reported
     above_floor_db: float = 8.0  # a frame is loud when this far above the noise floor
     below_peak_db: float = 35.0  # and not further than this below the loudest frame of the same speech
-    max_lag_ms: float = 400  # the level may date an end at most this long before the last sure window
+    max_lag_ms: float = 400  # the level may date an end at most this long before the last certain window
 
 
 VoiceEvent = SpeechStarted | SpeechEnded
 
 
 class VoiceActivity:
-    """Feed each frame's level, then the windows that became full with it."""
+    """Feed each frame's level, then the windows that it completed."""
 
     def __init__(self, settings: VoiceSettings | None = None, *, window_ms: float = 32.0) -> None:
         self.settings = settings or VoiceSettings()
@@ -61,7 +61,7 @@ class VoiceActivity:
         return self._while_speaking(probability, at) if self.speaking else self._while_quiet(probability, at)
 
     def cut(self, at: float) -> tuple[VoiceEvent, ...]:
-        """Listening stops for now; later audio is unrelated to earlier audio."""
+        """Stop listening for now; later audio is unrelated to earlier audio."""
         ended = (SpeechEnded(self._end(), at),) if self.speaking else ()
         self.speaking = False
         self._candidate_windows = 0
@@ -95,7 +95,7 @@ class VoiceActivity:
         return (SpeechEnded(self._end(), at),)
 
     def _track_floor(self, level_db: float) -> None:
-        # Falls fast, rises slowly: the first loud frames of speech come before it is noticed and must not lift it.
+        # Falls fast, rises slowly: the first loud frames arrive before speech is noticed and must not raise it.
         difference = level_db - self.noise_floor_db
         self.noise_floor_db += min(0.3, 0.02 * difference) if difference > 0 else 0.2 * difference
         self.noise_floor_db = min(-35.0, max(-62.0, self.noise_floor_db))

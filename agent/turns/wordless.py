@@ -1,9 +1,9 @@
 """Turns without words: television, hold music, a bad line. The agent asks about them less and less often, then ends the
 call. Pure.
 
-    wordless turn   1: ask   2: ask   3: -   4: ask   5..7: -   8: end, if they have gone on for a minute
+wordless turn   1: ask   2: ask   3: -   4: ask   5..7: -   8: end, if they have lasted for a minute
 
-Words or keys reset the count. Endless sound has no turns to count, so a minute and a half of it ends the call too.
+Words or keys reset the count. Endless sound has no turns to count, so a minute and a half of it also ends the call.
 """
 
 from __future__ import annotations

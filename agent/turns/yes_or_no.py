@@ -71,12 +71,12 @@ _WORDS = {
 
 
 def yes_no_of(language: str) -> YesNo | None:
-    """None: which words these are in this language is not known here."""
+    """None: the words of this language are unknown here."""
     return _WORDS.get(base_language(language))
 
 
 def yes_or_no(text: str, language: str) -> bool | None:
-    """None: it is neither for certain, and whoever understands more is to say."""
+    """None: neither is certain; leave it to someone who understands more."""
     known = yes_no_of(language)
     said = normalized_words(text)
     if known is None or not 0 < len(said) <= _SHORT or set(said) & set(known.doubt):

@@ -123,7 +123,7 @@ def test_prewarm_answers_no_call(folder, capsys):
     Path("p.py").write_text("def prewarm(): ...\n")
     Path("d.yaml").write_text('numbers: {"+15550100": p.prewarm}\n')
     assert trunkline("check", "d.yaml") == 2
-    assert "makes no persona" in capsys.readouterr().err
+    assert "does not create a persona" in capsys.readouterr().err
 
 
 def test_check_finds_a_voice_behind_a_slash(folder, capsys):
