@@ -20,7 +20,7 @@ import numpy.typing as npt
 from agent.providers._moonshine_decoder import Decoder, Sound
 from agent.providers._moonshine_graphs import decoder_models
 from agent.providers._moonshine_tokens import Vocabulary, read_tokens
-from agent.providers._onnx import check_machine, files_of, open_model
+from agent.providers._onnx import check_machine, files_of, open_model, worked
 from agent.providers.base import ProviderUnavailable
 
 __all__ = ["NAME", "SAMPLE_RATE", "Alternatives", "Heard", "Moonshine", "Word", "load"]
@@ -126,7 +126,9 @@ class Moonshine:
             return Heard((), 1.0)
         try:
             with self._turn:
-                return self._hear(samples, alternatives, final, guess)
+                heard = self._hear(samples, alternatives, final, guess)
+                worked()
+                return heard
         except Exception as error:  # onnxruntime's errors have no common base
             raise ProviderUnavailable(NAME, f"the model failed: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,18 @@ from typing import Any
 import psutil
 
 from agent.providers.base import ProviderUnavailable
+from agent.warm.memory import Trimming
 
-__all__ = ["check_machine", "files_of", "open_model"]
+__all__ = ["check_machine", "files_of", "open_model", "worked"]
 
 _SPARE_MIB = 64  # that the rest of the gateway needs to start
+_TRIM_EVERY_S = 0.5
+_trim = Trimming(_TRIM_EVERY_S)
+
+
+def worked() -> None:
+    """To be called after a model has worked on a sentence: that took 10 to 30 MiB, which malloc would keep."""
+    _trim(time.monotonic())
 
 
 def check_machine(provider: str, needs_mib: int, cpu_flags: str | None = None, free_mib: int | None = None) -> None:

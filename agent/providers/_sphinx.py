@@ -38,7 +38,8 @@ _FEATURES = Path(__file__).with_name("pocketsphinx.params")
 _COMMON: dict[str, Any] = {"featparams": str(_FEATURES), "bestpath": False, "loglevel": "FATAL"}
 # A word costs something (wip), or loops of short words explain anything; beams are wide, since grammars are small.
 _GRAMMAR = {"lm": None, "wip": 0.05, "beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60}
-_PHONES = {"lm": None, "lw": 2.0, "beam": 1e-20, "pbeam": 1e-20}
+# It listens for no words, so it needs none of the dictionary's 24 MiB.
+_PHONES = {"lm": None, "dict": None, "lw": 2.0, "beam": 1e-20, "pbeam": 1e-20}
 _DICTATION = {"fwdflat": False, "bestpath": True, "maxhmmpf": 10000, "ds": 2}
 # The mean cepstrum of telephone speech, from which each call's own is learned.
 _TELEPHONE_CMN = "50,22,-47,42,-26,3,8,-30,17,-19,2,2,-13"

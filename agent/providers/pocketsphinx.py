@@ -117,7 +117,7 @@ class PocketSphinxStream:
         finally:
             if self._recogniser is not None and self._closed:
                 recogniser, self._recogniser = self._recogniser, None
-                recogniser.abandon()
+                await self._offload(recogniser.abandon, modelled_ms=0.0)  # of dictation it takes up to a second
                 _sphinx.give_back(recogniser)
 
     async def _step(self) -> None:

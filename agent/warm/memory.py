@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-__all__ = ["clean_mappings", "give_back", "map_library", "use_few_arenas"]
+__all__ = ["Trimming", "clean_mappings", "give_back", "map_library", "use_few_arenas"]
 
 _M_ARENA_MAX = -8  # <malloc.h>
 _MADV_DONTNEED = 4  # <sys/mman.h>
@@ -30,6 +30,21 @@ def give_back() -> None:
         return
     for start, end in clean_mappings(smaps.splitlines(keepends=True)):
         libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
+
+
+class Trimming:
+    """Gives free memory back to the system after work that took much, once in a while: it takes a millisecond."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._again_at = 0.0
+
+    def __call__(self, now: float) -> None:
+        """Work is done. `now`: seconds, of a clock that doesn't jump."""
+        if self._trim is not None and now >= self._again_at:
+            self._again_at = now + self._every_s
+            self._trim(0)
 
 
 def clean_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:

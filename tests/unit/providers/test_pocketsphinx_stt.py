@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.clock import ThreadOffload
 from agent.providers import _sphinx
 from agent.providers.base import Expectations, ProviderBadRequest, Transcript
 from agent.providers.espeak import EspeakTTS
@@ -174,9 +177,36 @@ def test_closing_in_the_middle_leaves_the_recogniser_usable() -> None:
     assert hear(audio).text == "where is my order"
 
 
-async def asyncio_turns() -> None:
-    import asyncio
+def test_closing_in_the_middle_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[threading.Thread] = []
+    abandon = _sphinx.Recogniser.abandon
 
+    def noted(recogniser: _sphinx.Recogniser) -> None:
+        where.append(threading.current_thread())
+        abandon(recogniser)
+
+    monkeypatch.setattr(_sphinx.Recogniser, "abandon", noted)
+
+    async def run() -> None:
+        stream = PocketSphinxSTT(ThreadOffload()).stream(language="en", expectations=ORDERS)
+        push(stream, audio)
+        while stream.backlog == len(audio):
+            await asyncio.sleep(0)
+        await stream.aclose()
+
+    audio = say("where is my order")
+    asyncio.run(run())
+    assert [thread is threading.main_thread() for thread in where] == [False]
+
+
+def test_only_one_of_its_decoders_has_the_dictionary() -> None:
+    recogniser = _sphinx.borrow()
+    assert recogniser._words.decoder.lookup_word("order") is not None
+    assert recogniser._phones.decoder.lookup_word("order") is None
+    _sphinx.give_back(recogniser)
+
+
+async def asyncio_turns() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.warm.memory import clean_mappings
+from agent.warm.memory import Trimming, clean_mappings
 
 
 def mapping(
@@ -30,3 +30,11 @@ def test_what_the_linker_has_written_to_is_not(written: str) -> None:
 )
 def test_what_is_written_to_shared_or_of_no_file_is_not(access: str, name: str) -> None:
     assert list(clean_mappings(mapping(access=access, name=name))) == []
+
+
+def test_memory_is_given_back_at_most_every_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimming, times = Trimming(0.5), []
+    monkeypatch.setattr(trimming, "_trim", lambda pad: times.append(now))
+    for now in (10.0, 10.2, 10.5, 10.9, 11.0):
+        trimming(now)
+    assert times == [10.0, 10.5, 11.0]
