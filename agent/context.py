@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from telephony.call import Dials
+from agent.within import waiting_for_conversation
+from telephony.call import AfterTransfer, Dials, Transfers, UseRefer
 from telephony.errors import DialRefused
 
 if TYPE_CHECKING:
     from agent.providers.base import ToolCall
     from agent.session_verbs import ActivePersona, SessionVerbs
-    from telephony.call import CallInfo, CallVerbs, DialledLeg
+    from telephony.call import CallInfo, CallVerbs, DialledLeg, TransferResult
 
 __all__ = ["AgentsCall", "RunContext"]
 
@@ -65,6 +66,30 @@ class AgentsCall:
         if not isinstance(self._verbs, Dials):
             raise DialRefused("no_room", "this call takes no further legs")
         return await self._verbs.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
+
+    async def transfer(
+        self,
+        to: str,
+        *,
+        kind: Literal["cold", "warm"] = "cold",
+        refer: UseRefer = UseRefer.PREFER,
+        trunk: str = "",
+        caller: str = "",
+        announce: str = "",
+        ring_s: float = 30.0,
+        afterwards: AfterTransfer = AfterTransfer.END,
+    ) -> TransferResult:
+        """Bring the caller to a number or `sip:` address, and return once the target has answered or will not: then
+        the caller is yours again, and the result says why. The caller hears ringing meanwhile; the tool's time limit
+        is paused. With `afterwards` AGENT it returns once a target that has answered has left again. Raises
+        DialRefused (telephony.errors) when nothing was begun."""
+        if not isinstance(self._verbs, Transfers):
+            raise DialRefused("not_possible", "this call cannot be transferred")
+        with waiting_for_conversation():
+            return await self._verbs.transfer(
+                to, kind=kind, refer=refer, trunk=trunk, caller=caller, announce=announce, ring_s=ring_s,
+                afterwards=afterwards,
+            )  # fmt: skip
 
     async def pause_recording(self) -> None:
         """Silence the recording from now on, for example while a card number is read; its time axis continues.

@@ -208,8 +208,10 @@ class SilencePrompted(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallerHeld(SessionEvent):
-    """The caller has put us on hold. Speech has been cut off here; nothing is heard or said until
-    `CallerBack`."""
+    """The caller has put us on hold, or (`by_us`) has been: held, or with somebody else. Speech has been cut off here;
+    nothing is heard or said until `CallerBack`."""
+
+    by_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,34 @@ class AgentSession(TurnsByHand):
         elif self._closing is None:
             self._running.holding.resumed(at)
 
+    def set_aside(self, at: float) -> None:
+        """We have put the caller on hold, or they talk with somebody else: as `on_hold`, without `max_hold_ms`."""
+        if self._running is not None and self._closing is None:
+            self._running.holding.set_aside(at)
+
+    def take_back(self, at: float, *, words: str = "") -> None:
+        """The caller is ours again. `words`: the key of a canned phrase to say instead of "welcome_back"."""
+        if self._running is not None and self._closing is None:
+            self._running.holding.taken_back(at, words)
+
+    def mute_caller(self, muted: bool) -> None:
+        """Somebody keeps the caller from being heard, which is no silence of theirs."""
+        if self._running is not None and self._closing is None:
+            self._running.turns.mute(muted)
+
+    async def spoken(self) -> None:
+        """Wait until everything that is to be said has been, or cannot be."""
+        running = self._started()
+        while running.talker.speaker.busy and not running.talker.speaker.held and self._closing is None:
+            self._changed.clear()
+            await self._changed.wait()
+        if running.runtime.output is not None:
+            await running.runtime.output.drained()
+
+    def note(self, text: str) -> None:
+        """Tell the model something that was not spoken; it is not asked to answer."""
+        self._started().history.add(ChatMessage("user", text, name="cue"))
+
     # --- recording ------------------------------------------------------------------------------------------------
 
     def pause_recording(self) -> None:

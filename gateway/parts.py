@@ -38,6 +38,7 @@ from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
+from gateway.transfers.referrals import REFER, Referrals
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
 from telephony.edge import DialAttempted, Edge, TrunkChanged
@@ -135,6 +136,7 @@ async def make_parts(
     dialling = LegDialling(trunks, live, dispatcher, records.put, draining=draining)
     dialling.connect(edge, supervisor.ask, settings.public_address)
     supervisor.serve(DIAL, dialling.dial)
+    supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge).refer)
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=draining
     )

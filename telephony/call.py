@@ -400,6 +400,13 @@ class Leg(CallVerbs, Protocol):
     async def reject(self, sip_status: int, reason: str = "") -> None:
         """Refuse an unanswered leg."""
 
+    async def hold(self) -> None:
+        """Put the peer of an answered leg on hold: it hears us, we do not hear it (sendonly, RFC 3264 section 8.4).
+        Idempotent; returns once that has been asked for, and a peer that refuses is heard no more all the same."""
+
+    async def resume(self) -> None:
+        """Take it back. Idempotent."""
+
     def events(self) -> AsyncIterator[LegEvent]:
         """The leg's events, in order; ends after `LegEnded`. Single consumer."""
 

@@ -123,6 +123,14 @@ class FakeLeg:
         self._verb("hang_up", reason)
         self.end(sip_status=200 if self.answered else 480, reason=reason, by_peer=False)
 
+    async def hold(self) -> None:
+        self._verb("hold")
+        self._alive()
+
+    async def resume(self) -> None:
+        self._verb("resume")
+        self._alive()
+
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         if not set(digits.upper()) <= _KEYS:
             raise TelephonyMisuse(f"cannot send {digits!r} as DTMF")

@@ -45,6 +45,15 @@ class Holding:
         self._perform(self._hold.resumed(at))
         self._alarm.set()
 
+    def set_aside(self, at: float) -> None:
+        self._perform(self._hold.set_aside(at))
+        self._alarm.set()
+
+    def taken_back(self, at: float, words: str) -> None:
+        """`words`: the key of a canned phrase to begin with, instead of the welcome."""
+        self._perform(self._hold.taken_back(at, words))
+        self._alarm.set()
+
     def stop(self) -> None:
         self._alarm.cancel()
 
@@ -72,7 +81,7 @@ class Holding:
         self._turns.freeze()
         self._talker.speaker.hold()
         self._turns.hold(action.at)
-        self._runtime.emit(CallerHeld(action.at))
+        self._runtime.emit(CallerHeld(action.at, by_us=action.by_us))
 
     def _go_on(self, action: GoOn) -> None:
         talker = self._talker
@@ -81,7 +90,7 @@ class Holding:
         # A tool that has asked the caller something waits for the answer and says nothing before it.
         waits = talker.speaker.busy if self._activities.top.asking else talker.busy
         waits = waits or self._turns.awaits_words or talker.speaker.closed
-        talker.release("welcome_back" if action.greet else "")
+        talker.release(action.words or ("welcome_back" if action.greet else ""))
         if self._question.text and not waits:
             talker.say(self._question.text)
         self._turns.changed()

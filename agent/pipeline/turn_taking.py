@@ -64,7 +64,7 @@ class TurnTaking:
         )
         self._silence = self._silences.ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
-        self._stopped = self._held = False
+        self._stopped = self._held = self._muted = False
         self._asked_for: Expected | None = None  # by a function waiting for the next message
         self._vad, self._stt = vad, stt
         self.listener: Listener | None = None
@@ -120,6 +120,13 @@ class TurnTaking:
         if self.listener is not None:
             self.listener.enable(enabled, self._runtime.now())
 
+    def mute(self, muted: bool) -> None:
+        """Whether the caller is kept from being heard: then they are not silent, either."""
+        self._muted = muted
+        if not muted:
+            self._silence.heard(self._runtime.now())
+        self.changed()
+
     def freeze(self) -> None:
         """Ignore all changes until `resume`."""
         self._held = True
@@ -156,7 +163,7 @@ class TurnTaking:
         talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:
             talker.caller_is_done()
-        if talking or self._keying.busy:
+        if talking or self._keying.busy or self._muted:
             self._silence.busy()
         elif listening or self.speaking:
             self._silence.sound()

@@ -1,8 +1,9 @@
-"""The caller has put us on hold, hears nothing, and may or may not come back. Pure.
+"""Nobody of this conversation hears the other, and goes on later or does not: the caller has put us on hold, or we have
+set them aside (held, or with somebody else). Pure.
 
-    talking --held--> held, StandStill
-    held --resumed--> talking, GoOn
-    held --max_hold_ms--> over, HeldTooLong
+    talking --held, set aside--> held, StandStill
+    held --resumed and taken back--> talking, GoOn
+    held by the caller --max_hold_ms--> over, HeldTooLong
 
 The caller is greeted if there was a conversation before. Then pending speech is said: a reply that arrived in the
 meantime, or the interrupted speech from the start of its sentence. If nothing is pending, an open question is asked
@@ -23,18 +24,20 @@ _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1
 
 @dataclass(frozen=True, slots=True)
 class StandStill:
-    """Nothing is heard or said, and time limits pause, until `GoOn`."""
+    """Nothing is heard or said, and no time runs, until `GoOn`. `by_us`: the caller is set aside."""
 
     at: float
+    by_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The caller is back after `held_ms`. `greet`: welcome them back."""
+    """The caller is back after `held_ms`. `greet`: with a word of welcome. `words`: with this canned phrase instead."""
 
     at: float
     held_ms: float
     greet: bool
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +55,55 @@ class Hold:
         """`max_hold_ms` None: a caller may hold for the whole length of the call."""
         self._max_s = None if max_hold_ms is None else max_hold_ms / 1000
         self._since = 0.0
+        self._held_since: float | None = None  # by the caller
+        self._aside = False
+        self._words = ""
         self.state: Literal["talking", "held", "over"] = "talking"
         self.met = False  # something has been said by either side
 
     @property
     def deadline(self) -> float | None:
-        return self._since + self._max_s if self.state == "held" and self._max_s is not None else None
+        """Who is set aside may take as long as it takes."""
+        if self.state != "held" or self._aside or self._held_since is None or self._max_s is None:
+            return None
+        return self._held_since + self._max_s
 
     def held(self, at: float) -> tuple[HoldAction, ...]:
-        """Phones may repeat it; a repeat changes nothing."""
-        if self.state != "talking":
+        """A phone may say it again: a repeat changes nothing."""
+        if self.state == "over" or self._held_since is not None:
             return ()
-        self.state, self._since = "held", at
-        return (StandStill(at),)
+        self._held_since = at
+        return self._stand(StandStill(at))
 
     def resumed(self, at: float) -> tuple[HoldAction, ...]:
-        if self.state != "held":
+        self._held_since = None
+        return self._go(at)
+
+    def set_aside(self, at: float) -> tuple[HoldAction, ...]:
+        """By us, for as long as it takes. A repeat changes nothing."""
+        if self.state == "over" or self._aside:
             return ()
-        self.state = "talking"
-        return (GoOn(at, (at - self._since) * 1000, self.met),)
+        self._aside = True
+        return self._stand(StandStill(at, by_us=True))
+
+    def taken_back(self, at: float, words: str = "") -> tuple[HoldAction, ...]:
+        """`words`: a canned phrase to begin with."""
+        if self._held_since is not None:  # now its time runs
+            self._held_since = max(self._held_since, at)
+        self._aside, self._words = False, words
+        return self._go(at)
+
+    def _stand(self, still: StandStill) -> tuple[HoldAction, ...]:
+        if self.state != "talking":
+            return ()
+        self.state, self._since = "held", still.at
+        return (still,)
+
+    def _go(self, at: float) -> tuple[HoldAction, ...]:
+        if self.state != "held" or self._aside or self._held_since is not None:
+            return ()
+        self.state, words, self._words = "talking", self._words, ""
+        return (GoOn(at, (at - self._since) * 1000, self.met, words),)
 
     def tick(self, now: float) -> tuple[HoldAction, ...]:
         deadline = self.deadline

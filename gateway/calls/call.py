@@ -20,7 +20,8 @@ from gateway.calls.journal import Journal, LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner, LegUnfollowed
 from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
 from gateway.calls.recording import RecordingOfCall
-from gateway.calls.steered_here import SteeredHere
+from gateway.calls.steered_here import CallParts, SteeredHere
+from gateway.calls.verbs import TransferOrder
 from gateway.config import CallSettings
 from gateway.record import Outcome
 from telephony.call import (
@@ -34,6 +35,7 @@ from telephony.call import (
     LegResumed,
     LegRinging,
     LegRole,
+    TransferResult,
     outcome_kind,
 )
 from telephony.errors import LegEndedError, TelephonyError
@@ -82,14 +84,15 @@ class Call:
             partial(media_watch_of, limits=limits or CallSettings()),
         )
         self._conversation: Conversation = conversation(
-            CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial)
+            CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer)
         )
         self._over = asyncio.Event()  # the customer's leg has ended, or must be ended
         self._cause: tuple[EndedBy, str] | None = None
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # what ended it, if that was a fault
-        self.steered = SteeredHere(self)  # for the API's verbs
+        parts = CallParts(info.call_id, self._customer, self._further, dialler, self._conversation, journal)
+        self.steered = SteeredHere(self, parts)  # for those who command it
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         """After `run`: the call's summary and its author; empty: none. May take seconds."""
@@ -108,6 +111,7 @@ class Call:
             finally:
                 for task in (over, conversing):
                     task.cancel()
+                self.steered.close()
                 self._customer.close()
                 self._close_record()
 
@@ -132,6 +136,14 @@ class Call:
     # --- told by others ------------------------------------------------------------------------------------------
 
     @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    async def _transfer(self, order: TransferOrder) -> TransferResult:
+        """By the agent."""
+        return await self.steered.transfer_and_wait(order)
+
+    @property
     def answered(self) -> bool:
         return self._customer.acknowledged.is_set()
 
@@ -153,6 +165,7 @@ class Call:
 
     async def _say_goodbye(self, reason: str) -> None:
         try:
+            await self.steered.release(reason)
             await self._further.dismiss(reason)  # the customer hears the agent again
             await self._conversation.drain(reason)
         except Exception as error:
@@ -240,6 +253,7 @@ class Call:
             case LegEnded():
                 if fact.by_peer:
                     self._because(EndedBy.CALLER, fact.reason or "hung up")
+                    self.steered.customer_gone()
                 self._leg_ended(owner)
             case LegUnfollowed(error=error):
                 if error is not None:
@@ -249,6 +263,8 @@ class Call:
 
     def _further_fact(self, owner: LegOwner, fact: LegFact) -> None:
         match fact:
+            case LegRinging():
+                self._further.rings(owner)
             case LegAcknowledged(at=at):
                 self._journal.note("leg_joined", owner.leg_id, at)
                 self._further.answered(owner)
@@ -298,6 +314,7 @@ class Call:
     async def _wind_up(self, conversing: asyncio.Task[None]) -> None:
         """In any case: the legs end, then the conversation, then the room and its recording."""
         self._over.set()
+        self.steered.ends(self._cause[1] if self._cause else "the call is over")
         if not self._conversation.begun:
             conversing.cancel()  # it rings, or waits for the ACK
         await asyncio.gather(

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
-from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy
+from gateway.calls.verbs import TransferOrder
+from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy, TransferResult
 from telephony.rooms.protocol import LegAudio, Recorder, Room
 
 __all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver", "NotTalking"]
@@ -33,6 +34,7 @@ class CallSide:
     journal: Journal
     hangs_up: Callable[[EndedBy, str], None]
     dial: Callable[..., Awaitable[DialledLeg]]  # as `Dials.dial`
+    transfer: Callable[[TransferOrder], Awaitable[TransferResult]]  # raises DialRefused
 
 
 class NotTalking(Exception):
@@ -79,6 +81,19 @@ class Conversation(Protocol):
 
     async def say(self, text: str, *, allow_interruptions: bool) -> None:
         """Speak in the agent's voice, after the current speech. Raises NotTalking, VerbRefused."""
+
+    async def finish_speaking(self, announce: str, limit_s: float) -> None:
+        """Say `announce`, if any, after what is being said; wait until it has been said, or for so long."""
+
+    def set_aside(self) -> None:
+        """The customer waits, or is with somebody else: the agent neither hears nor speaks, and no time runs for it,
+        until `take_back`. Idempotent, and no effect without an agent."""
+
+    def mute_caller(self, muted: bool) -> None:
+        """The room keeps the customer from being heard by the agent: that is no silence of theirs."""
+
+    def take_back(self, *, words: str = "", note: str = "") -> None:
+        """`words`: the key of a canned phrase that the agent begins with; `note`: what the model is told."""
 
     def leg_ended(self) -> None:
         """The customer is gone. No effect if it is already ending."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
 
 from gateway.calls.leg_owner import LegOwner
+from gateway.calls.verbs import TransferOrder
 from telephony.call import CallInfo, Direction, Leg, LegRole
 from telephony.rooms.protocol import LegAudio
 
@@ -91,6 +92,10 @@ class Dialler(Protocol):
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
         """Have the leg placed, here or in another worker, and joined to `audio`. Its events say what becomes of it.
         Raises DialRefused."""
+
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+        """Ask the leg's peer by REFER to call the order's target. What becomes of it is told to the call. Raises
+        DialRefused."""
 
     def hold(self, owner: LegOwner) -> None:
         """A leg placed here has its owner: it is this worker's until it ends."""

@@ -8,38 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import structlog
 
 from gateway.calls.dialling import Dialler, DialOrder
 from gateway.calls.ends import CallState
+from gateway.calls.floor import Floor, rows_of
 from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner
 from gateway.calls.media_watch import MediaWatch
-from gateway.calls.session import AGENT, CUSTOMER
+from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
 from telephony.errors import DialRefused
 from telephony.rooms.protocol import Room
-from telephony.rooms.routes import Rows
 
-__all__ = ["Dialled", "FurtherLegs", "rows_of"]
+__all__ = ["Dialled", "FurtherLegs", "LegNews", "Placing"]
 
 log = structlog.get_logger(__name__)
 
 PLACING_LIMIT_S = 3.0  # at the call's end, for a leg being placed at that moment
-
-
-def rows_of(legs: tuple[str, ...], joined: str | None) -> Rows:
-    """Who hears whom, with these further legs. Without any, everybody hears everybody else."""
-    if not legs:
-        return {CUSTOMER: None, AGENT: None}
-    rows: dict[str, tuple[str, ...]] = dict.fromkeys(legs, ())
-    if joined is None:
-        return {**rows, CUSTOMER: (AGENT,), AGENT: (CUSTOMER,)}
-    return {**rows, CUSTOMER: (joined,), joined: (CUSTOMER,), AGENT: ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +48,15 @@ class Dialled:
 
     async def hang_up(self, reason: str = "") -> None:
         await self.owner.end(reason)
+
+
+LegNews = Literal["began", "placed", "rings"]  # it has an id; it is dialled; it rings
+
+
+class Placing(Protocol):
+    """Is told about a leg while it is placed."""
+
+    def __call__(self, leg_id: str, fact: LegNews, /) -> None: ...
 
 
 class FurtherLegs:
@@ -80,8 +79,12 @@ class FurtherLegs:
         self._watch = watch
         self._room: Room | None = None
         self._owners: dict[str, LegOwner] = {}
-        self._placing: set[asyncio.Task[LegOwner]] = set()
+        self._placing: dict[asyncio.Task[LegOwner], LegRole] = {}
         self._joined: str | None = None
+        self._modes: dict[str, ListenMode] = {}  # of supervisors, by leg
+        self._waits: frozenset[str] = frozenset()  # why the customer waits
+        self._muted: frozenset[Voice] = frozenset()
+        self._told: dict[str, Placing] = {}  # by leg
         self._last = 1  # the number of the customer's leg
         self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,26 +94,79 @@ class FurtherLegs:
         self._room = room
 
     @property
+    def room(self) -> Room | None:
+        return self._room
+
+    @property
     def state(self) -> CallState:
         """Whether the call is answered and in progress."""
         if self._joined is not None:
             return CallState.JOINED
-        return CallState.DIALLING if self._owners or self._placing else CallState.WITH_AGENT
+        roles = (*(owner.role for owner in self._owners.values()), *self._placing.values())
+        return CallState.DIALLING if LegRole.HUMAN in roles else CallState.WITH_AGENT
+
+    # --- who hears whom ------------------------------------------------------------------------------------------
+
+    @property
+    def floor(self) -> Floor:
+        heard = {leg: mode for leg, mode in self._modes.items() if self._answered(leg)}
+        return Floor(tuple(self._owners), self._joined, heard, bool(self._waits), self._muted)
+
+    def _answered(self, leg_id: str) -> bool:
+        return leg_id in self._owners and self._owners[leg_id].acknowledged.is_set()
+
+    async def waits(self, why: str, waits: bool) -> None:
+        """The customer hears the music instead of anybody, until no reason is left."""
+        self._waits = self._waits | {why} if waits else self._waits - {why}
+        await self._route()
+
+    async def mute(self, voice: Voice, muted: bool) -> None:
+        self._muted = self._muted | {voice} if muted else self._muted - {voice}
+        await self._route()
+
+    def mode_of(self, leg_id: str) -> ListenMode | None:
+        """Of a supervisor."""
+        return self._modes.get(leg_id)
+
+    async def set_mode(self, leg_id: str, mode: ListenMode) -> None:
+        """Of a supervisor."""
+        self._modes[leg_id] = mode
+        await self._route()
 
     # --- dialling ------------------------------------------------------------------------------------------------
 
-    async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> Dialled:
-        """As `Dials.dial`."""
+    async def dial(
+        self,
+        to: str,
+        *,
+        trunk: str = "",
+        caller: str = "",
+        ring_s: float = 30.0,
+        mode: ListenMode | None = None,
+        told: Placing | None = None,
+    ) -> Dialled:
+        """As `Dials.dial`. `mode`: of a supervisor, which is joined to what there is. `told`: about the leg, as long as
+        it is dialled."""
         room, dialler = self._room, self._dialler
         if room is None or dialler is None or self._over:
             raise DialRefused("no_room", "the call has ended" if self._over else "its room accepts no further legs")
         self._last += 1
         leg_id = leg_id_of(self._call_id, self._last)
-        order = DialOrder(self._call_id, leg_id, to, LegRole.HUMAN, trunk, caller, ring_s)
+        role = LegRole.HUMAN if mode is None else LegRole.SUPERVISOR
+        if mode is not None:
+            self._modes[leg_id] = mode
+        if told is not None:
+            self._told[leg_id] = told
+            told(leg_id, "began")
+        order = DialOrder(self._call_id, leg_id, to, role, trunk, caller, ring_s)
         task = asyncio.create_task(self._place(order, room, dialler), name=f"place {leg_id}")
-        self._placing.add(task)
+        self._placing[task] = role
         task.add_done_callback(self._placed)
-        owner = await asyncio.shield(task)  # giving up the wait must not leave a leg without its owner
+        try:
+            owner = await asyncio.shield(task)
+        except asyncio.CancelledError:  # who gives up waiting does not leave a leg ringing
+            task.add_done_callback(self._unwanted)
+            raise
         answered = asyncio.create_task(owner.acknowledged.wait())
         either: list[asyncio.Future[Any]] = [answered, owner.ended]
         try:
@@ -122,15 +178,19 @@ class FurtherLegs:
             answered.cancel()
         return Dialled(owner, _outcome(owner))
 
+    def _unwanted(self, task: asyncio.Task[LegOwner]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._end(task.result(), "no longer awaited")
+
     def _placed(self, task: asyncio.Task[LegOwner]) -> None:
-        self._placing.discard(task)
+        self._placing.pop(task, None)
         if not task.cancelled():
             task.exception()  # its waiter is told, if there still is one
 
     async def _place(self, order: DialOrder, room: Room, dialler: Dialler) -> LegOwner:
         audio = room.add_leg(order.leg_id)
-        legs = (*self._owners, order.leg_id)
-        await room.route(rows_of(legs, self._joined))
+        floor = self.floor
+        await room.route(rows_of(replace(floor, legs=(*floor.legs, order.leg_id))))
         try:
             placed = await dialler.dial(order, audio)
         except BaseException:
@@ -145,6 +205,8 @@ class FurtherLegs:
             owner = LegOwner(placed.leg, order.role, journal, self._tell, self._watch(placed.leg))
             dialler.hold(owner)
         self._owners[order.leg_id] = owner
+        if (told := self._told.get(order.leg_id)) is not None:
+            told(order.leg_id, "placed")
         owner.follow()
         if self._over:
             self._end(owner, "its call is over")
@@ -152,8 +214,16 @@ class FurtherLegs:
 
     # --- what happens to them ------------------------------------------------------------------------------------
 
+    def rings(self, owner: LegOwner) -> None:
+        if (told := self._told.get(owner.leg_id)) is not None:
+            told(owner.leg_id, "rings")
+
     def answered(self, owner: LegOwner) -> None:
-        """The first to answer is joined with the customer."""
+        """Who answers first is joined with the customer; a supervisor, with what there is."""
+        if owner.role is LegRole.SUPERVISOR:
+            owner.watch_media()
+            self._reroute()
+            return
         if self._joined is not None:
             self._end(owner, "another leg has answered")
             return
@@ -170,7 +240,8 @@ class FurtherLegs:
 
     def gone(self, owner: LegOwner) -> None:
         """It has ended: its place in the room is free."""
-        self._owners.pop(owner.leg_id, None)
+        for table in (self._owners, self._modes, self._told):
+            table.pop(owner.leg_id, None)
         owner.close()
         if self._room is not None:
             self._room.remove(owner.leg_id)
@@ -205,7 +276,7 @@ class FurtherLegs:
 
     async def _route(self) -> None:
         if self._room is not None:
-            await self._room.route(rows_of(tuple(self._owners), self._joined))
+            await self._room.route(rows_of(self.floor))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

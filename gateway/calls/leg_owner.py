@@ -72,7 +72,8 @@ class LegOwner:
         self.media = asyncio.Event()
         self.ended: asyncio.Future[LegEnded] = loop.create_future()
         self.answered_at: float | None = None  # when the 200 went out or came
-        self.held = False
+        self.held = False  # by its peer
+        self._held_by_us = False
         self._tell = tell
         self._watch = watch
         self._answering = False  # a 200 is in flight: the leg can no longer be refused
@@ -141,8 +142,17 @@ class LegOwner:
 
     def _hold(self, held: bool, at: float) -> None:
         self.held = held
+        self._may_be_silent(at)
+
+    async def hold(self, held: bool) -> None:
+        """Put it on hold, or take it back. Raises TelephonyError."""
+        self._held_by_us = held
+        self._may_be_silent(asyncio.get_running_loop().time())
+        await (self.leg.hold() if held else self.leg.resume())
+
+    def _may_be_silent(self, at: float) -> None:
         if self._watch is not None:
-            self._watch.held(at) if held else self._watch.resumed(at)
+            self._watch.held(at) if self.held or self._held_by_us else self._watch.resumed(at)
 
     @property
     def why(self) -> LegEnd:

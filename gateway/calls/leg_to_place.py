@@ -62,6 +62,16 @@ class LegToPlace:
             self._ended = LegEnded(self._loop.time(), False, 0, reason, None)
             self._begun.set_result(None)
 
+    async def hold(self) -> None:
+        if self._leg is None:
+            raise LegEndedError("the call has not been answered")
+        await self._leg.hold()
+
+    async def resume(self) -> None:
+        if self._leg is None:
+            raise LegEndedError("the call has not been answered")
+        await self._leg.resume()
+
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         if self._leg is None:
             raise LegEndedError("the call has not been answered")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,10 @@ from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.providers import ProviderSet
+from gateway.calls.verbs import TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
-from telephony.call import CallInfo, DialledLeg, EndedBy
+from gateway.record import TransferKind
+from telephony.call import AfterTransfer, CallInfo, DialledLeg, EndedBy, TransferResult, UseRefer
 from telephony.rooms.local import LocalRoom
 from telephony.rooms.protocol import LegAudio, Participant, Recorder, Room
 
@@ -169,6 +172,30 @@ class SessionConversation:
             raise NotTalking("The conversation has not begun yet.")
         self._session.say(text, allow_interruptions=allow_interruptions)
 
+    async def finish_speaking(self, announce: str, limit_s: float) -> None:
+        if self._session is None:
+            return
+        if announce:
+            self._session.say(announce, allow_interruptions=False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._session.spoken()
+
+    def set_aside(self) -> None:
+        if self._session is not None:
+            self._session.set_aside(asyncio.get_running_loop().time())
+
+    def mute_caller(self, muted: bool) -> None:
+        if self._session is not None:
+            self._session.mute_caller(muted)
+
+    def take_back(self, *, words: str = "", note: str = "") -> None:
+        if self._session is None:
+            return
+        if note:
+            self._session.note(note)
+        self._session.take_back(asyncio.get_running_loop().time(), words=words)
+
     def leg_ended(self) -> None:
         if self._session is not None:
             self._session.leg_ended()
@@ -211,8 +238,8 @@ class LocalConversation(SessionConversation):
 
 
 class AgentsVerbs:
-    """What the agent may do with its call; implements `CallVerbs` and `Dials`. `hangs_up(reason)` is called just
-    before, as it is the agent who ends the call."""
+    """What the agent may do with its call; implements `CallVerbs`, `Dials` and `Transfers`. `hangs_up(reason)` is
+    called just before: it is the agent who ends the call."""
 
     def __init__(self, side: CallSide, hangs_up: Callable[[str], None]) -> None:
         self._side = side
@@ -229,6 +256,23 @@ class AgentsVerbs:
 
     async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
         return await self._side.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
+
+    async def transfer(
+        self,
+        to: str,
+        *,
+        kind: str = "cold",
+        refer: UseRefer = UseRefer.PREFER,
+        trunk: str = "",
+        caller: str = "",
+        announce: str = "",
+        ring_s: float = 30.0,
+        afterwards: AfterTransfer = AfterTransfer.END,
+    ) -> TransferResult:
+        transfer_id = new_transfer_id(self._side.info.call_id)
+        return await self._side.transfer(
+            TransferOrder(transfer_id, to, TransferKind(kind), trunk, caller, announce, ring_s, refer, afterwards)
+        )
 
 
 def _over(closed: SessionClosed) -> ConversationOver:

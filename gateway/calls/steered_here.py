@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, NoReturn, Protocol
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls.conversation import NotTalking
-from gateway.calls.verbs import ListenOrder, TransferOrder, VerbRefused, Voice
-from telephony.errors import TelephonyError
+from gateway.calls.conversation import Conversation, NotTalking
+from gateway.calls.dialling import Dialler
+from gateway.calls.further_legs import FurtherLegs
+from gateway.calls.journal import Journal
+from gateway.calls.leg_owner import LegOwner
+from gateway.calls.music import HOLD
+from gateway.calls.transferring import TRANSFER, CallTransfers
+from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
+from gateway.calls.waiting import Waiting
+from telephony.call import AfterTransfer, EndedBy, TransferResult
+from telephony.errors import DialRefused, TelephonyError
 
-__all__ = ["SteeredHere"]
+__all__ = ["CallParts", "SteeredHere"]
 
 log = structlog.get_logger(__name__)
+
+ON_HOLD = "hold"
 
 
 class TheCall(Protocol):
@@ -23,32 +35,171 @@ class TheCall(Protocol):
     @property
     def answered(self) -> bool: ...
 
+    @property
+    def over(self) -> bool: ...
+
     def hang_up(self, reason: str, *, goodbye: bool) -> None: ...
+
+    def end_now(self, reason: str, by: EndedBy = ...) -> None: ...
 
     async def say(self, text: str, *, allow_interruptions: bool = True) -> None: ...
 
     async def send_digits(self, digits: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class CallParts:
+    call_id: str
+    customer: LegOwner
+    further: FurtherLegs
+    dialler: Dialler | None
+    conversation: Conversation
+    journal: Journal
+
+
 class SteeredHere:
-    def __init__(self, call: TheCall) -> None:
+    def __init__(self, call: TheCall, parts: CallParts) -> None:
         self._call = call
+        self._customer = parts.customer
+        self._further = parts.further
+        self._conversation = parts.conversation
+        self._journal = parts.journal
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting(parts.further, parts.conversation)
+        self._transfers = CallTransfers(
+            call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
+            self._waiting, parts.journal,
+        )  # fmt: skip
+        self._held = False
+        self._muted: set[Voice] = set()
+        self._listening: dict[str, str] = {}  # whom a supervisor's leg calls -> its id
         self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- SteeredCall -------------------------------------------------------------------------------------------------
 
     def hang_up(self, reason: str, *, goodbye: bool) -> None:
         self._call.hang_up(reason, goodbye=goodbye)
 
     async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
+        self._check_with_agent()
         try:
             await self._call.say(text, allow_interruptions=allow_interruptions)
         except NotTalking as error:
             raise VerbRefused("not_talking", str(error)) from None
 
     def press(self, digits: str) -> None:
-        """Sending digits takes time; the requester learns at once whether they can be sent."""
+        """Sending digits takes time; the requester is told at once whether they can be sent."""
+        self._check_answered()
+        self._spawn(self._sent(digits))
+
+    async def transfer(self, order: TransferOrder) -> None:
+        self._check_with_agent()
+        self._transfers.begin(order, for_agent=False)
+
+    async def hold(self) -> None:
+        self._check_answered()
+        if self._held:
+            return
+        if self._transfers.active and not self._transfers.joined:
+            raise VerbRefused("transferring", "The call is being transferred.")
+        self._held = True
+        await self._waiting.begin(ON_HOLD, HOLD)
+        await self._hold_leg(True)
+        self._journal.entry("call_held", self._loop.time())
+
+    async def resume(self) -> None:
+        self._check_answered()
+        if not self._held:
+            return
+        self._held = False
+        await self._hold_leg(False)
+        await self._waiting.end(ON_HOLD)
+        self._journal.entry("call_resumed", self._loop.time())
+
+    async def mute(self, voice: Voice) -> None:
+        await self._mute(voice, True)
+
+    async def unmute(self, voice: Voice) -> None:
+        await self._mute(voice, False)
+
+    async def listen(self, order: ListenOrder) -> str:
+        self._check_answered()
+        leg_id = self._listening.get(order.to)
+        if leg_id is not None:
+            await self._further.set_mode(leg_id, order.mode)
+            self._journal.entry("supervisor_mode", self._loop.time(), leg_id=leg_id, mode=order.mode)
+            return leg_id
+        began: asyncio.Future[str] = self._loop.create_future()
+        self._spawn(self._listened(order, began))
+        try:
+            return await began
+        except DialRefused as refused:
+            raise VerbRefused(refused.kind, str(refused), retryable=refused.retryable) from None
+
+    # --- for the agent -----------------------------------------------------------------------------------------------
+
+    async def transfer_and_wait(self, order: TransferOrder) -> TransferResult:
+        """The same for a tool of the agent, which says itself what became of it. Returns once that is known; with a
+        target that leaves the customer to the agent, once it has left. Raises DialRefused."""
+        try:
+            self._check_with_agent()
+        except VerbRefused as refused:
+            raise DialRefused(refused.kind, str(refused)) from None
+        transfer = self._transfers.begin(order, for_agent=True)
+        try:
+            result = await asyncio.shield(transfer.result)
+            if result.transferred and order.afterwards is AfterTransfer.AGENT:
+                await asyncio.shield(transfer.away)
+        except asyncio.CancelledError:
+            if not transfer.result.done():
+                transfer.call_ends("the agent's tool was cancelled")
+                self._spawn(self._waiting.end(TRANSFER))
+            raise
+        return result
+
+    # --- told by the call --------------------------------------------------------------------------------------------
+
+    def refer_report(self, *, answer: bool, status: int, reason: str, over: bool) -> None:
+        self._transfers.refer_report(answer=answer, status=status, reason=reason, over=over)
+
+    def customer_gone(self) -> None:
+        self._transfers.customer_gone()
+
+    async def release(self, reason: str) -> None:
+        """The customer is to hear the agent again, for its goodbye. Never raises."""
+        self._transfers.call_ends(reason)
+        held, self._held = self._held, False
+        if held:
+            await self._hold_leg(False)
+        for why in (ON_HOLD, TRANSFER):
+            with suppress(TelephonyError):
+                await self._waiting.end(why)
+
+    def ends(self, reason: str) -> None:
+        """The call is over."""
+        self._transfers.call_ends(reason)
+
+    def close(self) -> None:
+        self._transfers.close()
+        self._waiting.close()
+        for task in self._tasks:
+            task.cancel()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _check_answered(self) -> None:
+        if self._call.over:
+            raise VerbRefused("not_live", "The call is over.")
         if not self._call.answered:
             raise VerbRefused("not_talking", "The call has not been answered yet.")
-        self._spawn(self._sent(digits))
+
+    def _check_with_agent(self) -> None:
+        """The customer is with the agent, or nobody is there yet (who is asked says so)."""
+        self._check_answered()
+        if self._transfers.active:
+            raise VerbRefused("transferring", "The call is being transferred, or has been.")
+        if self._held:
+            raise VerbRefused("on_hold", "The call is on hold.")
 
     async def _sent(self, digits: str) -> None:
         try:
@@ -56,26 +207,48 @@ class SteeredHere:
         except TelephonyError as error:
             log.warning("digits_not_sent", error=str(error))
 
-    async def transfer(self, order: TransferOrder) -> None:
-        self._not_yet("transferred")
+    async def _hold_leg(self, held: bool) -> None:
+        try:
+            await self._customer.hold(held)
+        except TelephonyError as error:  # the room keeps them apart all the same
+            log.warning("leg_not_held" if held else "leg_not_resumed", error=str(error))
 
-    async def hold(self) -> None:
-        self._not_yet("held")
+    async def _mute(self, voice: Voice, muted: bool) -> None:
+        self._check_answered()
+        if (voice in self._muted) is muted:
+            return
+        (self._muted.add if muted else self._muted.discard)(voice)
+        await self._further.mute(voice, muted)
+        if voice is Voice.CALLER:
+            self._conversation.mute_caller(muted)
+        self._journal.entry("call_muted" if muted else "call_unmuted", self._loop.time(), who=voice)
 
-    async def resume(self) -> None:
-        self._not_yet("resumed")
+    async def _listened(self, order: ListenOrder, began: asyncio.Future[str]) -> None:
+        """One supervisor's leg, from its beginning to its end."""
 
-    async def mute(self, voice: Voice) -> None:
-        self._not_yet("muted")
+        def told(leg_id: str, fact: str) -> None:
+            if fact == "placed" and not began.done():
+                self._listening[order.to] = leg_id
+                began.set_result(leg_id)
 
-    async def unmute(self, voice: Voice) -> None:
-        self._not_yet("unmuted")
+        try:
+            leg = await self._further.dial(
+                order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, mode=order.mode, told=told
+            )
+            if leg.outcome.answered:
+                self._joined(leg.leg_id)
+                await leg.ended()
+        except DialRefused as refused:
+            if not began.done():
+                began.set_exception(refused)
+        finally:
+            self._listening.pop(order.to, None)
+            if not began.done():
+                began.set_exception(DialRefused("failed", "the call has ended"))
 
-    async def listen(self, order: ListenOrder) -> str:
-        self._not_yet("listened to")
-
-    def _not_yet(self, verb: str) -> NoReturn:
-        raise VerbRefused("not_possible", f"This call cannot be {verb}.")
+    def _joined(self, leg_id: str) -> None:
+        mode = self._further.mode_of(leg_id) or ListenMode.LISTEN
+        self._journal.entry("supervisor_joined", self._loop.time(), leg_id=leg_id, mode=mode)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

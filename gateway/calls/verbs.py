@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ __all__ = [
     "TransferOrder",
     "VerbRefused",
     "Voice",
+    "new_transfer_id",
 ]
 
 
@@ -105,6 +107,11 @@ class ListenOrder:
         """Raises KeyError, TypeError, ValueError."""
         own = {name: body[name] for name in cls.__dataclass_fields__}
         return cls(**{**own, "mode": ListenMode(own["mode"]), "ring_s": float(own["ring_s"])})
+
+
+def new_transfer_id(call_id: str) -> str:
+    """Unique among all calls."""
+    return f"{call_id}-t{secrets.token_hex(4)}"
 
 
 class SteeredCall(Protocol):

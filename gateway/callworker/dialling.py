@@ -22,12 +22,14 @@ from gateway.calls.call import media_watch_of
 from gateway.calls.dialling import DIAL, PLACE, DialOrder, LegPlan, PlacedLeg
 from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegOwner
+from gateway.calls.verbs import TransferOrder
 from gateway.callworker.announced import Slots
 from gateway.callworker.held_legs import DialledWorkersLeg, HeldLeg
 from gateway.callworker.hosted_leg import HostedLeg
 from gateway.config import CallSettings
 from gateway.control import EndLeg
 from gateway.record import LegClosed, Outcome
+from gateway.transfers.referrals import REFER
 from telephony.call import CallInfo
 from telephony.errors import DialRefused, TelephonyError
 from telephony.rooms.protocol import LegAudio
@@ -108,6 +110,18 @@ class LegDialling:
         except TelephonyError as error:
             self._not_placed(plan, str(error))
             raise DialRefused("failed", str(error), retryable=error.retryable) from error
+
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+        """As `Dialler.refer`."""
+        if self._asking is None:
+            raise DialRefused("failed", "no gateway connection")
+        body = {"call_id": call_id, "leg_id": leg_id, "to": order.to, "trunk": order.trunk}
+        try:
+            await self._asking.ask(REFER, body, timeout_s=ASK_LIMIT_S)
+        except Refused as refused:
+            raise DialRefused(refused.kind, refused.text, retryable=refused.retryable) from refused
+        except AskError as error:
+            raise DialRefused("failed", str(error), retryable=True) from error
 
     async def place(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
         """The first leg of a call that the gateway has placed here. Raises TelephonyError."""

@@ -51,6 +51,7 @@ from gateway.control import (
     Prepare,
     Ready,
     Record,
+    ReferReport,
     Stop,
 )
 from gateway.dialplan import PersonaRef
@@ -203,6 +204,11 @@ class CallWorker:
             self._last_words.keep(message)
         elif isinstance(message, DigitByInfo):
             self._digit(message)
+        elif isinstance(message, ReferReport):
+            if (call := self._calls.get(message.leg_id)) is not None:
+                call.steered.refer_report(
+                    answer=message.answer, status=message.status, reason=message.reason, over=message.over
+                )
         elif isinstance(message, Drain):
             self._closing = message.reason
             for call in self._calls.values():

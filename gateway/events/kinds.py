@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.record import Outcome, TransferKind
-from telephony.call import Direction, EndedBy
+from telephony.call import Direction, EndedBy, TransferEnd
 
 __all__ = [
     "EVENTS",
@@ -19,15 +19,23 @@ __all__ = [
     "CallDigit",
     "CallEnded",
     "CallHandoff",
+    "CallHeld",
+    "CallListened",
+    "CallMuted",
     "CallQueued",
+    "CallResumed",
     "CallRinging",
     "CallTold",
     "CallTool",
     "CallTurn",
+    "CallUnmuted",
     "EventData",
     "EventType",
     "RecordingReady",
-    "TransferEnded",
+    "TransferAnswered",
+    "TransferCompleted",
+    "TransferFailed",
+    "TransferRinging",
     "TransferStarted",
     "TrunkDown",
     "TrunkEvent",
@@ -49,8 +57,16 @@ class EventType(StrEnum):
     CALL_TOOL = "call.tool"
     CALL_HANDOFF = "call.handoff"
     CALL_ENDED = "call.ended"
+    CALL_HELD = "call.held"
+    CALL_RESUMED = "call.resumed"
+    CALL_MUTED = "call.muted"
+    CALL_UNMUTED = "call.unmuted"
+    CALL_LISTENED = "call.listened"
     TRANSFER_STARTED = "transfer.started"
-    TRANSFER_ENDED = "transfer.ended"
+    TRANSFER_RINGING = "transfer.ringing"
+    TRANSFER_ANSWERED = "transfer.answered"
+    TRANSFER_COMPLETED = "transfer.completed"
+    TRANSFER_FAILED = "transfer.failed"
     RECORDING_READY = "recording.ready"
     TRUNK_REGISTERED = "trunk.registered"
     TRUNK_REGISTRATION_FAILED = "trunk.registration_failed"
@@ -234,15 +250,84 @@ class TransferStarted(_Transfer):
     target: str = Field(description="To whom: a number or a SIP address.")
 
 
-class TransferEnded(_Transfer):
-    """How that went."""
+class TransferRinging(_Transfer):
+    """The target rings."""
 
-    type = EventType.TRANSFER_ENDED
-    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "busy", "sip_status": 486, "reason": "Busy"}
+    type = EventType.TRANSFER_RINGING
+    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
 
-    outcome: Outcome = Field(description="`answered`: the target has the call; else why not.")
+
+class TransferAnswered(_Transfer):
+    """The target has answered."""
+
+    type = EventType.TRANSFER_ANSWERED
+    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
+
+
+class _TransferEnd(_Transfer):
+    outcome: TransferEnd | Outcome = Field(description="`transferred`, or why not ([transfers.md](transfers.md)).")
     sip_status: int | None = Field(default=None, description="The target's final SIP status; null: there was none.")
     reason: str = Field(default="", description="In words.")
+
+
+class TransferCompleted(_TransferEnd):
+    """The target has the customer."""
+
+    type = EventType.TRANSFER_COMPLETED
+    example = _CALL | {
+        "transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "transferred", "sip_status": 200, "reason": "OK",
+    }  # fmt: skip
+
+
+class TransferFailed(_TransferEnd):
+    """The customer was not brought to the target."""
+
+    type = EventType.TRANSFER_FAILED
+    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "busy", "sip_status": 486, "reason": "Busy"}
+
+
+class CallHeld(_OnAxis):
+    """We have put the customer on hold."""
+
+    type = EventType.CALL_HELD
+    example = _CALL | {"t_ms": 21000.0}
+
+
+class CallResumed(_OnAxis):
+    """The customer is no longer on hold."""
+
+    type = EventType.CALL_RESUMED
+    example = _CALL | {"t_ms": 30500.0}
+
+
+class CallMuted(_OnAxis):
+    """Somebody is not heard any more."""
+
+    type = EventType.CALL_MUTED
+    example = _CALL | {"t_ms": 21000.0, "who": "agent"}
+
+    who: Literal["agent", "caller"] = Field(
+        description="`agent`: the customer does not hear it; `caller`: the reverse."
+    )
+
+
+class CallUnmuted(_OnAxis):
+    """They are heard again."""
+
+    type = EventType.CALL_UNMUTED
+    example = _CALL | {"t_ms": 30500.0, "who": "agent"}
+
+    who: Literal["agent", "caller"] = Field(description="As in `call.muted`.")
+
+
+class CallListened(_OnAxis):
+    """A supervisor has answered, or is heard by others from now on."""
+
+    type = EventType.CALL_LISTENED
+    example = _CALL | {"t_ms": 15000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "mode": "listen"}
+
+    leg_id: str = Field(description="The supervisor's leg.")
+    mode: Literal["listen", "whisper", "barge"] = Field(description="Who hears them ([transfers.md](transfers.md)).")
 
 
 class RecordingReady(CallTold):

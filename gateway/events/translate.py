@@ -20,7 +20,7 @@ from gateway.record import (
     TransferBegan,
     TransferEnded,
 )
-from telephony.call import Direction, EndedBy
+from telephony.call import Direction, EndedBy, TransferEnd
 
 __all__ = ["Translator", "lost_call"]
 
@@ -33,6 +33,7 @@ class Translator:
 
     def __init__(self) -> None:
         self._going_on: dict[str, dict[str, Any]] = {}  # call id -> who called whom
+        self._transfers: dict[str, set[str]] = {}  # in progress, by call
 
     def events(self, message: RecordMessage, facts: Sequence[CallFact]) -> list[EventData]:
         made = list(self._of_message(message))
@@ -52,11 +53,17 @@ class Translator:
                 for event in message.events:
                     yield from self._of_session(message.call_id, event)
             case TransferBegan():
+                known = self._transfers.setdefault(message.call_id, set())
+                if message.transfer_id in known:  # its leg is told
+                    return
+                known.add(message.transfer_id)
                 yield kinds.TransferStarted(
                     call_id=message.call_id, transfer_id=message.transfer_id, kind=message.kind, target=message.target
                 )
             case TransferEnded():
-                yield kinds.TransferEnded(
+                self._transfers.get(message.call_id, set()).discard(message.transfer_id)
+                done = message.outcome == TransferEnd.TRANSFERRED
+                yield (kinds.TransferCompleted if done else kinds.TransferFailed)(
                     call_id=message.call_id, transfer_id=message.transfer_id, outcome=message.outcome,
                     sip_status=message.sip_status, reason=message.reason,
                 )  # fmt: skip
@@ -77,6 +84,7 @@ class Translator:
         return self._end(fact, message)
 
     def _end(self, fact: CallEnded, message: RecordMessage) -> EventData:
+        self._transfers.pop(fact.call_id, None)
         parties = self._going_on.pop(fact.call_id, None)
         if parties is None:
             parties = _parties(message) if isinstance(message, CallRecord) else {"call_id": fact.call_id}
@@ -145,6 +153,17 @@ def _answered_by(call_id: str, event: Mapping[str, Any]) -> EventData:
     return kinds.CallAnsweredBy(call_id=call_id, t_ms=event["t_ms"], answered_by=event["answered_by"])
 
 
+def _as_it_is(kind: type[EventData], *fields: str) -> Callable[[str, Mapping[str, Any]], EventData]:
+    """For kinds whose fields are those of the call's story."""
+    return lambda call_id, event: kind.model_validate(
+        {"call_id": call_id, "t_ms": event["t_ms"], **{name: event[name] for name in fields}}
+    )
+
+
+def _of_transfer(kind: type[EventData]) -> Callable[[str, Mapping[str, Any]], EventData]:
+    return lambda call_id, event: kind.model_validate({"call_id": call_id, "transfer_id": event["transfer_id"]})
+
+
 Parties = Mapping[str, Any]
 
 
@@ -167,4 +186,12 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "digit_received": _alone(_digit),
     "function_call_output": _alone(_tool),
     "agent_handoff": _alone(_handoff),
+    "call_held": _alone(_as_it_is(kinds.CallHeld)),
+    "call_resumed": _alone(_as_it_is(kinds.CallResumed)),
+    "call_muted": _alone(_as_it_is(kinds.CallMuted, "who")),
+    "call_unmuted": _alone(_as_it_is(kinds.CallUnmuted, "who")),
+    "supervisor_joined": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
+    "supervisor_mode": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
+    "transfer_ringing": _alone(_of_transfer(kinds.TransferRinging)),
+    "transfer_answered": _alone(_of_transfer(kinds.TransferAnswered)),
 }

@@ -212,6 +212,20 @@ class LiveKitConversation:
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         return "", ""  # the session is another process's
 
+    async def finish_speaking(self, announce: str, limit_s: float) -> None:
+        """Its end cannot be seen from here."""
+        if announce:
+            await self.say(announce, allow_interruptions=False)
+
+    def set_aside(self) -> None:
+        self.on_hold(True)
+
+    def mute_caller(self, muted: bool) -> None:
+        """The agent's silence ladder is its own."""
+
+    def take_back(self, *, words: str = "", note: str = "") -> None:
+        self.on_hold(False)
+
     def leg_ended(self) -> None:
         self._end(ConversationOver(None))
 

@@ -164,6 +164,12 @@ class PhoneLeg:
     async def answer(self, audio: LegAudio) -> None:
         """It has been answered by who carries its audio."""
 
+    async def hold(self) -> None:
+        """The room's routes say who hears whom; its phone is not asked."""
+
+    async def resume(self) -> None:
+        """As `hold`."""
+
     async def reject(self, sip_status: int, reason: str = "") -> None:
         """It counts as answered, even if something fails here."""
         await self.hang_up(reason)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime
 
-from telephony.call import Direction, EndedBy, LegRole, MediaStatistics
+from telephony.call import Direction, EndedBy, LegRole, MediaStatistics, TransferEnd
 
 __all__ = ["LegRecord", "MediaAlarm", "Outcome", "TransferKind", "TransferRecord", "call_id_of", "leg_id_of"]
 
@@ -76,21 +76,21 @@ class LegRecord:
 
 
 class TransferKind(StrEnum):
-    WARM = "warm"  # a second leg of ours, which the agent talks with first
-    COLD = "cold"  # REFER: the call goes to the target without us
+    WARM = "warm"  # a second leg of ours: the call stays with us, and the agent with the call
+    COLD = "cold"  # the customer is handed over: by REFER, or on a second leg of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRecord:
-    """One attempt to transfer the customer. `answered`: the target has taken the call."""
+    """One attempt to transfer the customer. Its outcome is an `Outcome` only if a process was lost meanwhile."""
 
     transfer_id: str
     call_id: str
     kind: TransferKind
     target: str
     began_at: AwareDatetime
-    leg_id: str | None = None  # the target's leg; None: we have none, as in a cold transfer
+    leg_id: str | None = None  # the target's leg; None: we have none, as by REFER
     ended_at: AwareDatetime | None = None
-    outcome: Outcome | None = None  # None while in progress
+    outcome: TransferEnd | Outcome | None = None  # None while in progress
     sip_status: int | None = None
     reason: str = ""

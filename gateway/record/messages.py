@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from agent.events import SessionEvent
 from gateway.record.legs import MediaAlarm, Outcome, TransferKind, leg_id_of
 from gateway.record.model import CallRecord, Recording, Tokens
-from telephony.call import CallInfo, Direction, EndedBy, LegRole, MediaStatistics
+from telephony.call import CallInfo, Direction, EndedBy, LegRole, MediaStatistics, TransferEnd
 from telephony.sip.causes import cause_of
 
 __all__ = [
@@ -221,7 +221,7 @@ class TransferEnded(_Message):
     message: ClassVar[str] = "transfer_ended"
     transfer_id: str
     call_id: str
-    outcome: Outcome
+    outcome: TransferEnd | Outcome
     ended_at: AwareDatetime
     sip_status: int | None = None
     reason: str = ""

@@ -21,6 +21,7 @@ PJSIP_TRANSPORT_UDP: int
 PJSUA_CALL_MEDIA_ACTIVE: int
 PJSUA_CALL_MEDIA_LOCAL_HOLD: int
 PJSUA_CALL_MEDIA_REMOTE_HOLD: int
+PJSUA_CALL_UNHOLD: int
 PJSUA_DESTROY_NO_RX_MSG: int
 PJSUA_DTMF_METHOD_RFC2833: int
 PJSUA_DTMF_METHOD_SIP_INFO: int
@@ -135,8 +136,12 @@ class _SipHeaderVector(Protocol):
 class _SipTxOption:
     headers: _SipHeaderVector
 
+class _CallSetting:
+    flag: int
+
 class CallOpParam:
     statusCode: int
+    opt: _CallSetting
     reason: str
     txOption: _SipTxOption
     def __init__(self, useDefaultCallSetting: bool = ...) -> None: ...
@@ -212,6 +217,8 @@ class Call:
     def getStreamStat(self, index: int) -> StreamStat: ...
     def answer(self, prm: CallOpParam) -> None: ...
     def hangup(self, prm: CallOpParam) -> None: ...
+    def setHold(self, prm: CallOpParam) -> None: ...
+    def reinvite(self, prm: CallOpParam) -> None: ...
     def sendDtmf(self, prm: CallSendDtmfParam) -> None: ...
     def onCallState(self, prm: OnCallStateParam) -> None: ...
     def onCallMediaState(self, prm: OnCallMediaStateParam) -> None: ...

@@ -36,6 +36,7 @@ class PjsipLine(GateKeeper, Protocol):
     def answer(self, audio: LegAudio) -> None: ...
     def end(self, sip_status: int, reason: str) -> None: ...
     def dial(self, key: str, duration_ms: int) -> None: ...
+    def put_on_hold(self, held: bool) -> None: ...
     def statistics(self) -> MediaStatistics | None: ...
     def finish(self, sip_status: int, reason: str) -> None: ...
 
@@ -97,6 +98,12 @@ class PjsipLeg:
 
     async def hang_up(self, reason: str = "") -> None:
         await self._end(0, reason)
+
+    async def hold(self) -> None:
+        await self._on_line(partial(self._line.put_on_hold, True))
+
+    async def resume(self) -> None:
+        await self._on_line(partial(self._line.put_on_hold, False))
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         """Returns when the last digit has been sent. Raises LegEndedError if the leg ends first."""

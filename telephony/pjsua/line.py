@@ -34,6 +34,7 @@ from telephony.pjsua._api import (
     PJSUA_CALL_MEDIA_ACTIVE,
     PJSUA_CALL_MEDIA_LOCAL_HOLD,
     PJSUA_CALL_MEDIA_REMOTE_HOLD,
+    PJSUA_CALL_UNHOLD,
     PJSUA_DTMF_METHOD_SIP_INFO,
     Account,
     Call,
@@ -67,6 +68,7 @@ _NOT_ACCEPTABLE = 488
 _NO_MEDIA = "our offer was not answered"
 _OWN_BYE_S = 0.3  # PJSIP sends a BYE by itself after some answers; don't send a second one
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
+_HOLD_RETRY_S = 0.2
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
 _S = TypeVar("_S")
@@ -151,7 +153,10 @@ class Line:
         self._confirmed = False  # the ACK has come
         self._acknowledged = False  # an ACK or a packet has come
         self._first_media = False
-        self._held = False
+        self._held = False  # by the peer
+        self._holds = False  # we have put the peer on hold, or asked for it
+        self._wants_to_hold = False
+        self._hold_at = 0.0  # earliest time to ask for it
         self._ending: tuple[int, str] | None = None  # status and reason that we end it with
         self._hang_up_at = 0.0  # earliest time to hang up; infinite once done
         self._ended = False
@@ -218,6 +223,8 @@ class Line:
         call = self._call
         if call is None:
             return
+        if self._wants_to_hold != self._holds and self._confirmed and self._ending is None:
+            self._offer_hold(call)
         if self._confirmed and self._ending is not None:
             if monotonic() >= self._hang_up_at:
                 self._hang_up_at = math.inf
@@ -251,6 +258,30 @@ class Line:
         prm.digits, prm.duration = key, duration_ms
         with pjsip_operation("send digit"):
             call.sendDtmf(prm)
+
+    def put_on_hold(self, held: bool) -> None:
+        """Or take the peer back. Another offer may be under way: `settle` tries again."""
+        call = self._alive()
+        self._wants_to_hold = held
+        if held != self._holds and self._confirmed:
+            self._offer_hold(call)
+
+    def _offer_hold(self, call: SipCall) -> None:
+        now = monotonic()
+        if now < self._hold_at:
+            return
+        self._hold_at = now + _HOLD_RETRY_S
+        try:
+            if self._wants_to_hold:
+                call.setHold(CallOpParam(True))
+            else:
+                prm = CallOpParam(True)
+                prm.opt.flag = PJSUA_CALL_UNHOLD
+                call.reinvite(prm)
+        except Error as error:
+            log.debug("not put on hold yet: %s", error.reason)
+            return
+        self._holds = self._wants_to_hold
 
     def statistics(self) -> MediaStatistics | None:
         return self.media.statistics(self._call)
@@ -332,8 +363,9 @@ class Line:
                 self.media.agreed(call, media.index)
             except Error as error:
                 log.debug("no stream to look at: %s", error.reason)
-            held = media.status in _HELD or not media.dir & PJMEDIA_DIR_ENCODING
-            self._join(call, media.index, joined=not held)
+            ours = media.status == PJSUA_CALL_MEDIA_LOCAL_HOLD
+            held = media.status == PJSUA_CALL_MEDIA_REMOTE_HOLD or not media.dir & PJMEDIA_DIR_ENCODING
+            self._join(call, media.index, heard=not held and not ours, hears=not held)
             self._note_hold(held)
             return
 
@@ -373,20 +405,21 @@ class Line:
             raise LegEndedError("the leg has ended")
         return self._call
 
-    def _join(self, call: SipCall, index: int, *, joined: bool) -> None:
+    def _join(self, call: SipCall, index: int, *, heard: bool, hears: bool) -> None:
+        """Whether the peer is heard and hears us. The agent must not hear hold music; the port keeps ticking with
+        silence."""
         port = self._port
         if port is None or self.media.index is None:  # an inactive stream is not in the bridge
             return
         try:
             media = call.getAudioMedia(index)
-            if joined:
-                media.startTransmit(port)
-                port.startTransmit(media)
-            else:  # the agent must not hear hold music; the port keeps ticking with silence
-                media.stopTransmit(port)
-                port.stopTransmit(media)
+            for source, sink, joined in ((media, port, heard), (port, media, hears)):
+                if joined:
+                    source.startTransmit(sink)
+                else:
+                    source.stopTransmit(sink)
         except Error as error:
-            if joined:
+            if heard or hears:
                 log.error("joining the call to the bridge failed: %s", error.reason)
 
     def _note_hold(self, held: bool) -> None:

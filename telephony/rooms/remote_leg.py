@@ -114,6 +114,12 @@ class RemoteLeg:
     async def reject(self, sip_status: int, reason: str = "") -> None:
         raise TelephonyMisuse("a call of ours is not refused but hung up")
 
+    async def hold(self) -> None:
+        raise TelephonyMisuse("only the customer of a call is put on hold")
+
+    async def resume(self) -> None:
+        raise TelephonyMisuse("only the customer of a call is put on hold")
+
     async def hang_up(self, reason: str = "") -> None:
         if self._over.is_set():
             return

@@ -274,3 +274,27 @@ def test_whenever_it_happens_nothing_is_said_to_nobody_and_the_conversation_goes
     for held, back in holds:
         for message in phone.of(AgentMessage):
             assert not held.at + 0.001 < message.started_at < back.at - 0.001
+
+
+# --- set aside by us --------------------------------------------------------------------------------------------------
+
+
+def test_the_agent_of_a_caller_who_was_set_aside_goes_on_with_our_words():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        phone.session.set_aside(phone.now)
+        await phone.speak(4000)
+        await phone.wait(1_000_000)
+        phone.session.note("The transfer failed.")
+        phone.session.take_back(phone.now, words="transfer_busy")
+        await phone.wait(4000)
+
+    phone = call(script, Greeter())
+    assert said(phone) == [
+        ("Hello, how can I help?", "greeting"),
+        ("I'm sorry, the line is busy just now.", "canned"),
+        ("Hello, how can I help?", "say"),
+    ]
+    assert phone.one(CallerHeld).by_us
+    assert phone.of(UserMessage) == []
+    assert "The transfer failed." in [message.text for message in phone.session.history]

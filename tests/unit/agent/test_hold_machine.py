@@ -51,3 +51,15 @@ def test_what_is_asked_and_not_answered(texts, open_question):
     assert question.text == open_question
     question.answered()
     assert question.text == ""
+
+
+def test_who_is_set_aside_may_stay_so_and_the_callers_own_hold_counts_afterwards():
+    machine = Hold(max_hold_ms=600_000)
+    assert machine.set_aside(5.0) == (StandStill(5.0, by_us=True),)
+    assert machine.set_aside(6.0) == ()
+    assert machine.held(10.0) == ()
+    assert machine.tick(5000.0) == ()
+    assert machine.taken_back(5000.0, "transfer_busy") == ()
+    assert machine.deadline == 5600.0
+    assert machine.resumed(5010.0) == (GoOn(5010.0, 5_005_000.0, greet=False, words="transfer_busy"),)
+    assert machine.taken_back(5011.0) == ()

@@ -6,6 +6,7 @@ import asyncio
 from typing import ClassVar
 
 from agent import Agent, CallInfo, DigitEntry, RunContext, function_tool
+from telephony.call import AfterTransfer, UseRefer
 from telephony.errors import DialRefused
 
 
@@ -84,3 +85,11 @@ class CallsIn(Agent):
         if leg.outcome.answered:
             await leg.ended()
         ctx.session.say(f"it was {leg.outcome.kind}")
+
+
+class Transfers(Agent):
+    """Has the caller transferred at once, and back afterwards."""
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        result = await ctx.call.transfer("+15557001", refer=UseRefer.NEVER, afterwards=AfterTransfer.AGENT)
+        ctx.session.say(f"it was {result.end}")

@@ -7,48 +7,21 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from call_world import CallWorld, call
+from fake_dialler import FakeDialler
 
 from agent.providers.fakes import loud
-from gateway.calls.dialling import DialOrder, PlacedLeg
 from gateway.calls.ends import CallState
-from gateway.calls.further_legs import rows_of
-from gateway.calls.leg_owner import LegOwner
+from gateway.calls.floor import Floor, rows_of
+from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import LegClosed
-from telephony.call import CallInfo, Direction, LegEnded, LegHeld
+from telephony.call import LegEnded, LegHeld
 from telephony.errors import DialRefused
 from telephony.fakes import FakeLeg
 from telephony.media.frames import FRAME_BYTES, SILENCE
-from telephony.rooms.protocol import LegAudio
 
 
 def frame(value: int) -> bytes:
     return value.to_bytes(2, "little", signed=True) * (FRAME_BYTES // 2)
-
-
-class FakeDialler:
-    """Implements `Dialler`: a leg that the test lets ring, answer and end."""
-
-    def __init__(self, *, elsewhere: bool = False, refusal: DialRefused | None = None) -> None:
-        self.elsewhere = elsewhere
-        self.refusal = refusal
-        self.orders: list[DialOrder] = []
-        self.legs: list[FakeLeg] = []
-        self.audio: list[LegAudio] = []
-        self.held: list[str] = []
-        self.slow_s = 0.0
-
-    async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
-        await asyncio.sleep(self.slow_s)
-        if self.refusal is not None:
-            raise self.refusal
-        info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, order.caller or None, "local")
-        self.orders.append(order)
-        self.legs.append(FakeLeg(info, now=asyncio.get_running_loop().time))
-        self.audio.append(audio)
-        return PlacedLeg(self.legs[-1], self.elsewhere)
-
-    def hold(self, owner: LegOwner) -> None:
-        self.held.append(owner.leg_id)
 
 
 def heard(world: CallWorld, dialler: FakeDialler, ticks: int = 10) -> tuple[set[bytes], set[bytes]]:
@@ -225,6 +198,32 @@ def test_a_goodbye_is_the_customers_to_hear() -> None:
 
 
 def test_the_matrix() -> None:
-    assert rows_of((), None) == {"caller": None, "agent": None}
-    assert rows_of(("c-2",), None) == {"c-2": (), "caller": ("agent",), "agent": ("caller",)}
-    assert rows_of(("c-2", "c-3"), "c-3") == {"c-2": (), "c-3": ("caller",), "caller": ("c-3",), "agent": ()}
+    assert rows_of(Floor()) == {"caller": None, "agent": None}
+    assert rows_of(Floor(("c-2",))) == {"c-2": (), "caller": ("agent",), "agent": ("caller",)}
+    assert rows_of(Floor(("c-2", "c-3"), "c-3")) == {
+        "c-2": (), "c-3": ("caller",), "caller": ("c-3",), "agent": (),
+    }  # fmt: skip
+
+
+def test_the_matrix_of_who_waits_and_of_who_is_muted() -> None:
+    assert rows_of(Floor(waits=True)) == {"caller": ("music",), "agent": (), "music": ()}
+    joined = rows_of(Floor(("c-2",), "c-2", waits=True))
+    assert (joined["caller"], joined["c-2"]) == (("music",), ())
+    assert rows_of(Floor(muted=frozenset({Voice.AGENT}))) == {"caller": (), "agent": ("caller",)}
+    assert rows_of(Floor(muted=frozenset({Voice.CALLER}))) == {"caller": ("agent",), "agent": ()}
+
+
+@pytest.mark.parametrize(
+    ("mode", "customer", "human"),
+    [
+        (ListenMode.LISTEN, ("c-2",), ("caller",)),
+        (ListenMode.WHISPER, ("c-2",), ("caller", "c-3")),
+        (ListenMode.BARGE, ("c-2", "c-3"), ("caller", "c-3")),
+    ],
+)
+def test_the_matrix_of_a_supervisor(mode: ListenMode, customer: tuple[str, ...], human: tuple[str, ...]) -> None:
+    rows = rows_of(Floor(("c-2", "c-3"), "c-2", {"c-3": mode}))
+    assert rows == {"c-3": ("caller", "agent", "c-2"), "caller": customer, "c-2": human, "agent": ()}
+    alone = rows_of(Floor(("c-3",), None, {"c-3": mode}))
+    heard = ("agent", "c-3") if mode is ListenMode.BARGE else ("agent",)
+    assert alone == {"c-3": ("caller", "agent"), "caller": heard, "agent": ("caller",)}

@@ -31,7 +31,7 @@ def steered(world: CallWorld) -> CallSteering:
 def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:
     async def script(world: CallWorld) -> None:
         steering = steered(world)
-        with pytest.raises(CannotSteer, match="not begun"):
+        with pytest.raises(CannotSteer, match="not been answered"):
             await steering.say("call-1", "Too early.", allow_interruptions=True)
         with pytest.raises(CannotSteer, match="not been answered"):
             await steering.send_digits("call-1", "1")

@@ -102,7 +102,7 @@ def test_transfers() -> None:
     told.flow.put(transfer_began())
     told.flow.put(transfer_ended())
     started, ended = told.events[1:]
-    assert (started["type"], ended["type"]) == ("transfer.started", "transfer.ended")
+    assert (started["type"], ended["type"]) == ("transfer.started", "transfer.failed")
     assert started["data"]["transfer_id"] == ended["data"]["transfer_id"]
     assert ended["data"]["outcome"]
 

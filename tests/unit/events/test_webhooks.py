@@ -91,7 +91,7 @@ async def test_a_failure_is_tried_again_later_and_later() -> None:
 async def test_only_events_that_are_asked_for() -> None:
     world = World(events=("transfer.*",))
     world.tell(EventType.CALL_ENDED)
-    world.tell(EventType.TRANSFER_ENDED)
+    world.tell(EventType.TRANSFER_COMPLETED)
     await world.go_on()
     assert world.posted == ["e2"]
 

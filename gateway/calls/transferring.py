@@ -1,0 +1,167 @@
+"""The transfers of a call whose leg and room this process has; implements `TransferSide`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.calls.conversation import Conversation
+from gateway.calls.dialling import Dialler
+from gateway.calls.further_legs import FurtherLegs, LegNews
+from gateway.calls.journal import Journal
+from gateway.calls.music import HOLD, RINGING
+from gateway.calls.verbs import TransferOrder
+from gateway.calls.waiting import Waiting
+from gateway.transfers.transfer import Transfer
+from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult
+from telephony.errors import DialRefused
+
+__all__ = ["TRANSFER", "CallTransfers", "EndsCall"]
+
+log = structlog.get_logger(__name__)
+
+ANNOUNCE_LIMIT_S = 15.0  # for what the agent is saying, and for the announcement
+TRANSFER = "transfer"
+_WORDS: Mapping[TransferEnd, str] = {TransferEnd.BUSY: "transfer_busy"}  # all others: transfer_failed
+
+
+class EndsCall(Protocol):
+    def end_now(self, reason: str, by: EndedBy = ...) -> None: ...
+
+
+class CallTransfers:
+    def __init__(
+        self,
+        call: EndsCall,
+        call_id: str,
+        leg_id: str,
+        further: FurtherLegs,
+        dialler: Dialler | None,
+        conversation: Conversation,
+        waiting: Waiting,
+        journal: Journal,
+    ) -> None:
+        """`leg_id`: the customer's."""
+        self._call = call
+        self._call_id = call_id
+        self._leg_id = leg_id
+        self._further = further
+        self._dialler = dialler
+        self._conversation = conversation
+        self._waiting = waiting
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self._now: Transfer | None = None
+        self._for_agent = False  # its tool waits for the result, and says the rest
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def active(self) -> bool:
+        """One is in progress, or its target talks with the customer."""
+        return self._now is not None
+
+    @property
+    def joined(self) -> bool:
+        return self._now is not None and self._now.joined
+
+    def begin(self, order: TransferOrder, *, for_agent: bool) -> Transfer:
+        """There must be none in progress. `for_agent`: it says itself what became of it."""
+        transfer = self._now = Transfer(self._call_id, order, self)
+        self._for_agent = for_agent
+        self._spawn(self._run(transfer))
+        return transfer
+
+    async def _run(self, transfer: Transfer) -> None:
+        try:
+            await transfer.run()
+        except Exception as error:
+            log.error("transfer_failed", error=repr(error), exc_info=error)
+            transfer.call_ends(f"{type(error).__name__}: {error}")
+            await self._waiting.end(TRANSFER, words="transfer_failed")
+        finally:
+            if self._now is transfer:
+                self._now = None
+
+    # --- told by the call --------------------------------------------------------------------------------------------
+
+    def customer_gone(self) -> None:
+        if self._now is not None:
+            self._now.customer_gone()
+
+    def call_ends(self, reason: str) -> None:
+        if self._now is not None:
+            self._now.call_ends(reason)
+
+    def refer_report(self, *, answer: bool, status: int, reason: str, over: bool) -> None:
+        if self._now is None:
+            return
+        if answer:
+            self._now.refer_answered(status, reason)
+        else:
+            self._now.refer_notified(status, reason, over=over)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    # --- TransferSide ------------------------------------------------------------------------------------------------
+
+    async def set_aside(self, announce: str) -> None:
+        await self._conversation.finish_speaking(announce, ANNOUNCE_LIMIT_S)
+        await self._waiting.begin(TRANSFER, HOLD)
+
+    def rings(self) -> None:
+        self._waiting.play(TRANSFER, RINGING)
+
+    async def refer(self, order: TransferOrder) -> None:
+        if self._dialler is None:
+            raise DialRefused("no_room", "this call cannot be referred")
+        await self._dialler.refer(self._call_id, self._leg_id, order)
+
+    async def dial(self, order: TransferOrder, began: Callable[[str], None], rings: Callable[[], None]) -> DialledLeg:
+        def told(leg_id: str, fact: LegNews) -> None:
+            if fact == "placed":
+                began(leg_id)
+            elif fact == "rings":
+                rings()
+
+        return await self._further.dial(
+            order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, told=told
+        )
+
+    def joined_now(self) -> None:
+        """See `TransferSide.joined`."""
+        self._spawn(self._waiting.heard(TRANSFER))
+
+    def back(self, result: TransferResult) -> None:
+        words = "" if self._for_agent or result.transferred else _WORDS.get(result.end, "transfer_failed")
+        note = "" if self._for_agent else _note(self._now, result)
+        self._spawn(self._waiting.end(TRANSFER, words=words, note=note))
+
+    def end_call(self, reason: str, *, by_target: bool) -> None:
+        self._call.end_now(reason, EndedBy.HUMAN if by_target else EndedBy.AGENT if self._for_agent else EndedBy.SYSTEM)
+
+    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self._journal.entry(kind, self._loop.time(), **fields)
+
+    def send(self, body: dict[str, Any]) -> None:
+        self._journal.send(body)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _note(transfer: Transfer | None, result: TransferResult) -> str:
+    """For the model."""
+    target = "" if transfer is None else f" to {transfer.order.to}"
+    if result.transferred:
+        return (
+            f"[The caller talked with the target of the transfer{target}, who has left. The caller is back with you.]"
+        )
+    why = f" ({result.reason})" if result.reason else ""
+    return f"[The transfer{target} did not work: {result.end}{why}. The caller is back with you.]"

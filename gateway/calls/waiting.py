@@ -1,0 +1,74 @@
+"""A customer who waits (on hold, or while a transfer's target is called): what they hear; the agent stands still."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.calls.conversation import Conversation
+from gateway.calls.further_legs import FurtherLegs
+from gateway.calls.music import Music
+from telephony.errors import TelephonyError
+
+__all__ = ["Waiting"]
+
+
+class Waiting:
+    """Reasons have names, and each ends by itself."""
+
+    def __init__(self, further: FurtherLegs, conversation: Conversation) -> None:
+        self._further = further
+        self._conversation = conversation
+        self._music: Music | None = None
+        self._sounds: dict[str, bytes] = {}  # why the customer waits -> what they hear
+        self._without_agent: set[str] = set()  # why the agent neither hears nor speaks
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def aside(self) -> bool:
+        return bool(self._without_agent)
+
+    async def begin(self, why: str, sound: bytes) -> None:
+        """From now on the customer hears this, and nobody else."""
+        if not self._without_agent:
+            self._conversation.set_aside()
+        self._without_agent.add(why)
+        self.play(why, sound)
+        await self._further.waits(why, True)
+
+    def play(self, why: str, sound: bytes) -> None:
+        """Another sound for the same reason."""
+        self._sounds.pop(why, None)
+        self._sounds[why] = sound
+        room = self._further.room
+        if room is None:
+            return
+        try:
+            self._music = self._music or Music(room)
+            self._music.play(sound)
+        except TelephonyError:  # the room is closed: nobody waits any more
+            self._music = None
+
+    async def heard(self, why: str) -> None:
+        """The customer hears people again, unless there is another reason; not yet the agent."""
+        if self._sounds.pop(why, None) is None:
+            return
+        await self._further.waits(why, False)
+        if self._sounds:
+            last = next(reversed(self._sounds))
+            self.play(last, self._sounds[last])
+        elif self._music is not None:
+            self._music.stop()
+
+    async def end(self, why: str, *, words: str = "", note: str = "") -> None:
+        """The customer is with the agent again, unless there is another reason. `words`: the key of a canned phrase
+        that the agent begins with; `note`: for the model."""
+        await self.heard(why)
+        if why not in self._without_agent:
+            return
+        self._without_agent.discard(why)
+        if not self._without_agent:
+            self._conversation.take_back(words=words, note=note)
+
+    def close(self) -> None:
+        if self._music is not None:
+            self._music.stop()

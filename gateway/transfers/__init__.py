@@ -1,0 +1,1 @@
+"""Bringing the customer of a call to somebody else."""

@@ -1,0 +1,41 @@
+"""REFERs of calls, for the workers that ask: to where, and whether that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from agent.warm.asking import Refused
+from gateway.config import TrunkSettings
+from gateway.live_calls import LiveCalls
+from gateway.transfers.targets import referred_to
+from telephony.errors import TelephonyMisuse
+
+__all__ = ["REFER", "ReferEdge", "Referrals"]
+
+REFER = "refer"  # the topic; body {call_id, leg_id, to, trunk}
+
+
+class ReferEdge(Protocol):
+    """What we use of the edge (`telephony.edge.Edge`)."""
+
+    def refer(self, leg_id: str, target: str) -> None: ...
+
+
+class Referrals:
+    def __init__(self, trunks: Sequence[TrunkSettings], live: LiveCalls, edge: ReferEdge) -> None:
+        self._trunks = tuple(trunks)
+        self._live = live
+        self._edge = edge
+
+    async def refer(self, worker: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A worker's question `REFER`, answered once the request is on its way. Raises Refused."""
+        call = self._live.get(str(body["call_id"]))
+        if call is None or call.worker != worker:
+            raise Refused("unknown_call", f"{worker} has no call {body['call_id']}")
+        uri = referred_to(str(body["to"]), self._trunks, customers=call.trunk, named=str(body["trunk"]))
+        try:
+            self._edge.refer(str(body["leg_id"]), uri)
+        except TelephonyMisuse as error:
+            raise Refused("not_possible", str(error)) from error
+        return {}

@@ -1,0 +1,247 @@
+"""One transfer at work: carries out what its machine decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.calls.verbs import TransferOrder
+from gateway.record import TransferBegan, TransferEnded, TransferKind
+from gateway.transfers.machine import TransferMachine
+from gateway.transfers.table import Do, TransferState
+from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult, UseRefer
+from telephony.errors import DialRefused
+
+__all__ = ["Transfer", "TransferSide"]
+
+log = structlog.get_logger(__name__)
+
+
+class TransferSide(Protocol):
+    """What a transfer needs of its call."""
+
+    async def set_aside(self, announce: str) -> None:
+        """The agent finishes what it says, and says `announce`; then the customer hears that they wait."""
+
+    def rings(self) -> None:
+        """From now on the customer hears the target ring."""
+
+    async def refer(self, order: TransferOrder) -> None:
+        """Ask the customer's side. Raises DialRefused."""
+
+    async def dial(self, order: TransferOrder, began: Callable[[str], None], rings: Callable[[], None]) -> DialledLeg:
+        """A leg to the target, which is joined with the customer when it answers. `began(leg_id)`, `rings()`: told
+        meanwhile. If this is cancelled, it is ended. Raises DialRefused."""
+
+    def joined_now(self) -> None:
+        """The target has answered, and the customer talks with somebody."""
+
+    def back(self, result: TransferResult) -> None:
+        """The customer is the agent's again."""
+
+    def end_call(self, reason: str, *, by_target: bool) -> None: ...
+
+    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Into the call's story."""
+
+    def send(self, body: dict[str, Any]) -> None:
+        """For the record."""
+
+
+class Transfer:
+    """`run` returns once the transfer is over, with the target's leg; `result` is there earlier. Facts come in by
+    `refer_answered`, `refer_notified`, `customer_gone` and `call_ends`."""
+
+    def __init__(self, call_id: str, order: TransferOrder, side: TransferSide) -> None:
+        self.order = order
+        self._call_id = call_id
+        self._side = side
+        self._loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[TransferResult] = self._loop.create_future()
+        self.away: asyncio.Future[None] = self._loop.create_future()  # the customer is the agent's again, or gone
+        self._machine: TransferMachine | None = None
+        self._over = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._calling: asyncio.Task[None] | None = None
+
+    @property
+    def joined(self) -> bool:
+        return self._machine is not None and self._machine.state is TransferState.JOINED
+
+    async def run(self) -> None:
+        order = self.order
+        self._side.send(
+            TransferBegan(
+                transfer_id=order.transfer_id, call_id=self._call_id, kind=order.kind, target=order.to,
+                began_at=datetime.now(UTC),
+            ).to_dict()
+        )  # fmt: skip
+        try:
+            await self._begin()
+            await self._over.wait()
+        finally:
+            self._stop()
+
+    async def _begin(self) -> None:
+        await self._side.set_aside(self.order.announce)
+        if self._over.is_set():
+            return
+        refer = UseRefer.NEVER if self.order.kind is TransferKind.WARM else self.order.refer
+        machine = self._machine = TransferMachine(refer, self.order.ring_s, self._now)
+        if machine.state is TransferState.CALLING:
+            self._perform((Do.CALL,))
+            return
+        self._set_timer()
+        try:
+            await self._side.refer(self.order)
+        except DialRefused as refused:
+            self._perform(machine.answered(0, f"no REFER was sent: {refused}", self._now))
+
+    @property
+    def _now(self) -> float:
+        return self._loop.time()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def refer_answered(self, status: int, reason: str) -> None:
+        if self._machine is not None:
+            self._perform(self._machine.answered(status, reason, self._now))
+
+    def refer_notified(self, status: int, reason: str, *, over: bool) -> None:
+        if self._machine is not None:
+            self._perform(self._machine.notified(status, reason, self._now, over=over))
+
+    def customer_gone(self) -> None:
+        if self._machine is None:
+            self._never_begun("the customer hung up")
+        else:
+            self._perform(self._machine.customer_gone(self._now))
+
+    def call_ends(self, reason: str) -> None:
+        if self._machine is None:
+            self._never_begun(reason)
+        else:
+            self._perform(self._machine.call_ends(reason, self._now))
+
+    def _never_begun(self, reason: str) -> None:
+        self._tell_end(TransferResult(TransferEnd.CANCELLED, "", 0, reason))
+        self._over.set()
+
+    def _due(self) -> None:
+        if self._machine is not None:
+            self._perform(self._machine.due(self._now))
+
+    async def _call(self, machine: TransferMachine) -> None:
+        began: list[str] = []
+
+        def note_leg(leg_id: str) -> None:
+            began.append(leg_id)
+            self._side.send(
+                TransferBegan(
+                    transfer_id=self.order.transfer_id, call_id=self._call_id, kind=self.order.kind,
+                    target=self.order.to, began_at=datetime.now(UTC), leg_id=leg_id,
+                ).to_dict()
+            )  # fmt: skip
+
+        def rings() -> None:
+            self._perform(machine.rings(self._now))
+
+        try:
+            leg = await self._side.dial(self.order, note_leg, rings)
+        except DialRefused as refused:
+            self._perform(machine.not_reached(0, str(refused), "".join(began), self._now))
+            return
+        outcome = leg.outcome
+        if not outcome.answered:
+            self._perform(machine.not_reached(outcome.sip_status, outcome.text, leg.leg_id, self._now))
+            return
+        self._perform(machine.answers(leg.leg_id, self._now))
+        try:
+            ended = await leg.ended()
+        except asyncio.CancelledError:
+            await leg.hang_up("the transfer is over")
+            raise
+        self._perform(machine.leaves(self._now, lost=ended.lost or not ended.by_peer))
+
+    # --- what to do --------------------------------------------------------------------------------------------------
+
+    def _perform(self, actions: tuple[Do, ...]) -> None:
+        machine = self._machine
+        assert machine is not None, "actions come from it"
+        for action in actions:
+            log.info("transfer", transfer_id=self.order.transfer_id, state=machine.state.value, do=action.value)
+            self._do(action, machine)
+        self._set_timer()
+        if machine.over:
+            if not self.away.done():
+                self.away.set_result(None)
+            self._over.set()
+
+    def _do(self, action: Do, machine: TransferMachine) -> None:
+        side = self._side
+        match action:
+            case Do.CALL:
+                self._calling = asyncio.create_task(self._call(machine), name="call the transfer's target")
+            case Do.TELL_RINGING:
+                side.rings()
+                side.note("transfer_ringing", {"transfer_id": self.order.transfer_id})
+            case Do.TELL_ANSWERED:
+                side.joined_now()
+                side.note("transfer_answered", {"transfer_id": self.order.transfer_id})
+            case Do.TELL_COMPLETED | Do.TELL_FAILED if machine.result is not None:
+                self._tell_end(machine.result)
+            case Do.DROP if self._calling is not None:
+                self._calling.cancel()
+            case Do.BACK:
+                side.back(self._back_with(machine))
+            case Do.AFTERWARDS if self.order.afterwards is AfterTransfer.AGENT:
+                side.back(self._back_with(machine))
+            case Do.AFTERWARDS:
+                side.end_call("the transfer's target hung up", by_target=True)
+            case Do.END_CALL:
+                side.end_call("transferred", by_target=False)
+            case _:
+                pass
+
+    @staticmethod
+    def _back_with(machine: TransferMachine) -> TransferResult:
+        assert machine.result is not None, "back only with one"
+        return machine.result
+
+    def _tell_end(self, result: TransferResult) -> None:
+        if self.result.done():
+            return
+        self.result.set_result(result)
+        self._side.send(
+            TransferEnded(
+                transfer_id=self.order.transfer_id, call_id=self._call_id, outcome=result.end,
+                ended_at=datetime.now(UTC), sip_status=result.sip_status or None, reason=result.reason,
+            ).to_dict()
+        )  # fmt: skip
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = None if self._machine is None else self._machine.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._due)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._calling is not None:
+            self._calling.cancel()
+        for future in (self.result, self.away):
+            future.cancel()
+
+    async def close(self) -> None:
+        """Wait for the end of the target's leg."""
+        if self._calling is not None:
+            with suppress(asyncio.CancelledError, Exception):
+                await self._calling

@@ -1,0 +1,46 @@
+"""Legs that a test lets ring, answer and end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.calls.dialling import DialOrder, PlacedLeg
+from gateway.calls.leg_owner import LegOwner
+from gateway.calls.verbs import TransferOrder
+from telephony.call import CallInfo, Direction
+from telephony.errors import DialRefused
+from telephony.fakes import FakeLeg
+from telephony.rooms.protocol import LegAudio
+
+
+class FakeDialler:
+    """Implements `Dialler`: a leg that the test lets ring, answer and end."""
+
+    def __init__(self, *, elsewhere: bool = False, refusal: DialRefused | None = None) -> None:
+        self.elsewhere = elsewhere
+        self.refusal = refusal
+        self.orders: list[DialOrder] = []
+        self.legs: list[FakeLeg] = []
+        self.audio: list[LegAudio] = []
+        self.held: list[str] = []
+        self.slow_s = 0.0
+        self.referred: list[tuple[str, str]] = []
+        self.refer_refusal: DialRefused | None = None
+
+    async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
+        await asyncio.sleep(self.slow_s)
+        if self.refusal is not None:
+            raise self.refusal
+        info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, order.caller or None, "local")
+        self.orders.append(order)
+        self.legs.append(FakeLeg(info, now=asyncio.get_running_loop().time))
+        self.audio.append(audio)
+        return PlacedLeg(self.legs[-1], self.elsewhere)
+
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+        if self.refer_refusal is not None:
+            raise self.refer_refusal
+        self.referred.append((leg_id, order.to))
+
+    def hold(self, owner: LegOwner) -> None:
+        self.held.append(owner.leg_id)

@@ -1,0 +1,204 @@
+"""Hold, mute and listening in, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from call_world import CallWorld, call
+from fake_dialler import FakeDialler
+from test_transfers import ORDER, answered, begun, frame, heard
+
+from agent.providers.fakes import FakeLLM, FakeSTT
+from gateway.calls.ends import CallState
+from gateway.calls.verbs import ListenMode, ListenOrder, VerbRefused, Voice
+from telephony.call import LegRole
+from telephony.errors import DialRefused, PjsipError
+from telephony.media.frames import SILENCE
+
+BOSS = ListenOrder("sip:boss@127.0.0.1")
+
+
+def types(world: CallWorld, *which: str) -> list[str]:
+    return [kind for kind in world.types() if kind in which]
+
+
+def test_a_held_caller_hears_tones_and_the_agent_stands_still() -> None:
+    async def script(world: CallWorld) -> None:
+        with pytest.raises(VerbRefused, match="not been answered"):
+            await world.owner.steered.hold()
+        await asyncio.sleep(5)
+        steered = world.owner.steered
+        await steered.hold()
+        await steered.hold()
+        world.stop_media()  # as a phone does that is on hold
+        assert ("hold",) in world.leg.verbs
+        assert heard(world, 400)
+        world.speak(2000)
+        with pytest.raises(VerbRefused) as refused:
+            await steered.say("Are you there?")
+        assert refused.value.kind == "on_hold"
+        await asyncio.sleep(1000)
+        await steered.resume()
+        await steered.resume()
+        await asyncio.sleep(3)
+        world.leg.end()
+
+    world = call(script)
+    assert world.done()[2:4] == ["hold", "resume"]
+    assert types(world, "call_held", "call_resumed", "user_message", "silence_prompted") == [
+        "call_held",
+        "call_resumed",
+    ]
+    assert [event["text"] for event in world.events if event["type"] == "agent_message"][1] == "I'm here."
+    assert world.outcome == ("answered", "caller", "hung up")
+
+
+def test_a_phone_that_refuses_to_be_held_hears_the_tones_all_the_same() -> None:
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        world.leg.failures["hold"] = PjsipError("hold", 1, "no")
+        await world.owner.steered.hold()
+        assert heard(world, 400)
+        world.leg.end()
+
+    assert call(script).outcome == ("answered", "caller", "hung up")
+
+
+def test_a_goodbye_to_a_held_caller_is_heard() -> None:
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        await world.owner.steered.hold()
+        world.owner.steered.hang_up("ended over the API", goodbye=True)
+
+    world = call(script)
+    assert [event["kind"] for event in world.events if event["type"] == "agent_message"][-1] == "farewell"
+    assert world.done()[-2:] == ["resume", "hang_up"]
+
+
+def test_hold_between_customer_and_target() -> None:
+    dialler = FakeDialler(elsewhere=True)
+
+    async def script(world: CallWorld) -> None:
+        await begun(world)
+        await answered(dialler)
+        await world.owner.steered.hold()
+        await asyncio.sleep(0.1)
+        dialler.audio[0].push(frame(200), world.loop.time())
+        assert frame(200) not in heard(world, 400)
+        assert dialler.audio[0].pull(world.loop.time()) == SILENCE
+        await world.owner.steered.resume()
+        await asyncio.sleep(0.1)
+        dialler.audio[0].push(frame(200), world.loop.time())
+        assert heard(world, 60) == {frame(200)}
+        assert world.owner.state is CallState.JOINED
+        world.leg.end()
+
+    assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
+
+
+def test_a_muted_agent_is_not_heard_and_a_muted_caller_is_not_silent() -> None:
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        steered = world.owner.steered
+        await steered.mute(Voice.AGENT)
+        await steered.mute(Voice.AGENT)
+        await steered.say("Nobody hears this.")
+        await asyncio.sleep(0.5)
+        assert heard(world) == set()
+        await steered.unmute(Voice.AGENT)
+        await steered.mute(Voice.CALLER)
+        world.speak(1000)
+        await asyncio.sleep(300)
+        await steered.unmute(Voice.CALLER)
+        world.speak(1000)
+        await asyncio.sleep(3)
+        world.leg.end()
+
+    world = call(script, llm=FakeLLM("I see."), stt=FakeSTT("hello"))
+    told = [(event["type"], event["who"]) for event in world.events if event["type"] in ("call_muted", "call_unmuted")]
+    assert told == [
+        ("call_muted", "agent"),
+        ("call_unmuted", "agent"),
+        ("call_muted", "caller"),
+        ("call_unmuted", "caller"),
+    ]
+    assert types(world, "silence_prompted") == []
+    assert len(types(world, "user_message")) == 1
+
+
+def test_a_supervisor_hears_all_and_is_heard_as_the_mode_says() -> None:
+    dialler = FakeDialler(elsewhere=True)
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        steered = world.owner.steered
+        leg_id = await steered.listen(BOSS)
+        assert (leg_id, dialler.orders[0].role) == ("call-1-2", LegRole.SUPERVISOR)
+        assert world.owner.state is CallState.WITH_AGENT
+        await answered(dialler)
+        audio = dialler.audio[0]
+
+        def hears() -> tuple[set[bytes], set[bytes]]:
+            customer, boss = set(), set()
+            for _ in range(6):
+                now = world.loop.time()
+                audio.push(frame(300), now)
+                customer.add(world.leg.tick(frame(100), now))
+                boss.add(audio.pull(now))
+            return customer - {SILENCE}, boss - {SILENCE}
+
+        assert hears() == (set(), {frame(100)})
+        assert await steered.listen(ListenOrder(BOSS.to, ListenMode.BARGE)) == leg_id
+        assert hears() == ({frame(300)}, {frame(100)})
+        assert len(dialler.legs) == 1
+        dialler.legs[0].end(reason="bye")
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.WITH_AGENT
+        assert await steered.listen(BOSS) == "call-1-3"
+        await asyncio.sleep(0.1)
+        world.leg.end()
+
+    world = call(script, dialler=dialler)
+    modes = [event["mode"] for event in world.events if event["type"] in ("supervisor_joined", "supervisor_mode")]
+    assert modes == ["listen", "barge"]
+    assert dialler.legs[1].ended is not None
+
+
+def test_a_supervisor_stays_through_a_transfer() -> None:
+    dialler = FakeDialler(elsewhere=True)
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        await world.owner.steered.listen(BOSS)
+        boss = await answered(dialler)
+        await world.owner.steered.transfer(ORDER)
+        await asyncio.sleep(0.5)
+        human = dialler.legs[1]
+        await human.answer(dialler.audio[1])
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.JOINED
+        now = world.loop.time()
+        for _ in range(3):
+            dialler.audio[1].push(frame(200), now)
+            world.leg.tick(frame(100), now)
+        assert frame(300) in {dialler.audio[0].pull(now) for _ in range(3)}, "both, mixed"
+        boss.end()
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.JOINED
+        world.leg.end()
+
+    assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
+
+
+def test_a_supervisor_who_cannot_be_called_is_a_typed_refusal() -> None:
+    dialler = FakeDialler(refusal=DialRefused("closed_destination", "not there"))
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        with pytest.raises(VerbRefused) as refused:
+            await world.owner.steered.listen(BOSS)
+        assert refused.value.kind == "closed_destination"
+        world.leg.end()
+
+    assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
