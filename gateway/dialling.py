@@ -111,7 +111,7 @@ class LegDialling:
         """A slot, and the ways that the call may go: over the trunk that it was taken for, then over the others. Raises
         Refused."""
         ways = self._trunks.choice.ways(order, self._public_address, variables)
-        known = tuple(way for way in ways if self._edge.trunk_places(way.trunk.name))
+        known = tuple(way for way in ways if self._places(way))
         if not known:
             hosts = ", ".join(f'"{way.trunk.name}"' for way in ways)
             raise Refused("no_trunk", f"no host of trunk {hosts} can be reached", retryable=True)
@@ -120,6 +120,13 @@ class LegDialling:
             order.call_id, order.leg_id, names, prefer=prefer, most_s=most_wait_s
         )  # fmt: skip
         return slot, tuple(sorted(known, key=lambda way: way.trunk.name != trunk))
+
+    def _places(self, way: TrunkWay) -> tuple[Place, ...]:
+        return (way.place,) if way.place is not None else self._edge.trunk_places(way.trunk.name)
+
+    def check(self, order: DialOrder) -> None:
+        """Whether it may go anywhere. Raises Refused."""
+        self._trunks.choice.ways(order, self._public_address)
 
     def allow(self, order: DialOrder, ways: Sequence[TrunkWay], slot: SlotTaken) -> LegPlan:
         """Have the edge let the leg through. Raises Refused, with the slot given back."""
@@ -135,7 +142,7 @@ class LegDialling:
         return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, networks)
 
     def _dial(self, order: DialOrder, way: TrunkWay, slot: SlotTaken) -> Dial:
-        out, places = way.trunk.outbound, self._edge.trunk_places(way.trunk.name)
+        out, places = way.trunk.outbound, self._places(way)
         assert out is not None, "it was chosen by it"
         return Dial(
             order.leg_id,

@@ -38,6 +38,7 @@ from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
+from gateway.transfers.checking import TargetsOfTrunks
 from gateway.transfers.referrals import REFER, Referrals
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
@@ -71,6 +72,7 @@ class Parts:
     ending: CallsEnding
     originator: Origination
     trunks: OutboundTrunks
+    targets: TargetsOfTrunks
     summaries: CallSummaries | None
     events: EventHub
     webhooks: Webhooks
@@ -145,7 +147,9 @@ async def make_parts(
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, originator=originator, trunks=trunks, summaries=summaries, events=events, webhooks=webhooks,
+        ending=ending, originator=originator, trunks=trunks,
+        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check), summaries=summaries, events=events,
+        webhooks=webhooks,
         livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
@@ -169,7 +173,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         webhooks=parts.webhooks,
         attempts=parts.store.attempts,
         originator=parts.originator,
-        steering=CallSteering(parts.live, parts.supervisor.ask),
+        steering=CallSteering(parts.live, parts.supervisor.ask, parts.targets),
         trunks=partial(_trunk_reports, parts.edge, parts.trunks),
         version=version("trunkline"),
     )

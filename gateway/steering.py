@@ -6,25 +6,36 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from agent.warm.asking import AskError, Refused
-from gateway.live_calls import LiveCalls
+from gateway.calls.verbs import ListenOrder, TransferOrder, Voice
+from gateway.live_calls import LiveCall, LiveCalls
 
-__all__ = ["STEER", "CallSteering", "CannotSteer", "FakeSteering", "Steering"]
+__all__ = ["STEER", "CallSteering", "CannotSteer", "FakeSteering", "Steering", "TargetCheck"]
 
 STEER = "steer"  # the topic; body {call_id, verb, …}
 _LIMIT_S = 3.0
+_DIAL_LIMIT_S = 7.0  # for the gateway to place a leg, which the worker asks for in turn
 Ask = Callable[..., Awaitable[Mapping[str, Any]]]  # Supervisor.ask
 
 
 class CannotSteer(Exception):
-    """`kind`: not_live, not_talking, not_possible, no_answer."""
+    """`kind`: as in `gateway.calls.verbs.VerbRefused`."""
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
         self.kind = kind
+        self.retryable = retryable
+
+
+class TargetCheck(Protocol):
+    """Whether somebody may be called at all, before anything is begun. Both raise Refused."""
+
+    def transfer(self, call: LiveCall, order: TransferOrder) -> None: ...
+
+    def listen(self, call: LiveCall, order: ListenOrder) -> None: ...
 
 
 class Steering(Protocol):
-    """All return once the worker has begun to do it, and raise CannotSteer."""
+    """All return once the worker has begun to do it, and raise CannotSteer. See `gateway.calls.verbs.SteeredCall`."""
 
     async def hang_up(self, call_id: str, *, goodbye: bool) -> None:
         """`goodbye`: the agent says its farewell first."""
@@ -35,13 +46,25 @@ class Steering(Protocol):
     async def send_digits(self, call_id: str, digits: str) -> None:
         """Send DTMF to the customer's leg; `w` is a pause of half a second."""
 
+    async def transfer(self, call_id: str, order: TransferOrder) -> None: ...
+
+    async def hold(self, call_id: str) -> None: ...
+
+    async def resume(self, call_id: str) -> None: ...
+
+    async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None: ...
+
+    async def listen(self, call_id: str, order: ListenOrder) -> str:
+        """The supervisor's leg."""
+
 
 class CallSteering:
     """Implements `Steering`."""
 
-    def __init__(self, live: LiveCalls, ask: Ask) -> None:
+    def __init__(self, live: LiveCalls, ask: Ask, targets: TargetCheck) -> None:
         self._live = live
         self._ask = ask
+        self._targets = targets
 
     async def hang_up(self, call_id: str, *, goodbye: bool) -> None:
         await self._steer(call_id, "hang_up", goodbye=goodbye)
@@ -52,18 +75,50 @@ class CallSteering:
     async def send_digits(self, call_id: str, digits: str) -> None:
         await self._steer(call_id, "digits", digits=digits)
 
-    async def _steer(self, call_id: str, verb: str, **how: object) -> None:
+    async def transfer(self, call_id: str, order: TransferOrder) -> None:
+        call = self._found(call_id)
+        _open(lambda: self._targets.transfer(call, order))
+        await self._steer(call_id, "transfer", order=order.to_dict())
+
+    async def hold(self, call_id: str) -> None:
+        await self._steer(call_id, "hold")
+
+    async def resume(self, call_id: str) -> None:
+        await self._steer(call_id, "resume")
+
+    async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None:
+        await self._steer(call_id, "mute" if muted else "unmute", who=who)
+
+    async def listen(self, call_id: str, order: ListenOrder) -> str:
+        call = self._found(call_id)
+        _open(lambda: self._targets.listen(call, order))
+        return str((await self._steer(call_id, "listen", _DIAL_LIMIT_S, order=order.to_dict()))["leg_id"])
+
+    def _found(self, call_id: str) -> LiveCall:
         call = self._live.get(call_id)
         if call is None:
             raise CannotSteer("not_live", f"Call {call_id} is over.")
         if not call.worker:
             raise CannotSteer("not_possible", f"Call {call_id} is in a LiveKit job, which cannot be steered from here.")
+        return call
+
+    async def _steer(self, call_id: str, verb: str, limit_s: float = _LIMIT_S, **how: object) -> Mapping[str, Any]:
+        call = self._found(call_id)
         try:
-            await self._ask(call.worker, STEER, {"call_id": call_id, "verb": verb, **how}, timeout_s=_LIMIT_S)
+            body = {"call_id": call_id, "verb": verb, **how}
+            return await self._ask(call.worker, STEER, body, timeout_s=limit_s)
         except Refused as refused:
-            raise CannotSteer(refused.kind, refused.text) from None
+            raise CannotSteer(refused.kind, refused.text, retryable=refused.retryable) from None
         except AskError as error:
-            raise CannotSteer("no_answer", f"The call's worker gave no answer: {error}.") from None
+            raise CannotSteer("no_answer", f"The call's worker gave no answer: {error}.", retryable=True) from None
+
+
+def _open(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except Refused as refused:
+        text = refused.text[:1].upper() + refused.text[1:]
+        raise CannotSteer(refused.kind, f"{text.rstrip('.')}.", retryable=refused.retryable) from None
 
 
 class FakeSteering:
@@ -86,3 +141,19 @@ class FakeSteering:
 
     async def send_digits(self, call_id: str, digits: str) -> None:
         self._note("digits", call_id, digits)
+
+    async def transfer(self, call_id: str, order: TransferOrder) -> None:
+        self._note("transfer", call_id, order)
+
+    async def hold(self, call_id: str) -> None:
+        self._note("hold", call_id)
+
+    async def resume(self, call_id: str) -> None:
+        self._note("resume", call_id)
+
+    async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None:
+        self._note("mute" if muted else "unmute", call_id, who.value)
+
+    async def listen(self, call_id: str, order: ListenOrder) -> str:
+        self._note("listen", call_id, order)
+        return f"{call_id}-2"

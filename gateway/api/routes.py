@@ -9,13 +9,25 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.api import calls, events, health, page, placing, recordings, steering, tokens, transcripts, trunks
+from gateway.api import (
+    calls,
+    events,
+    health,
+    page,
+    placing,
+    recordings,
+    steering,
+    tokens,
+    transcripts,
+    transferring,
+    trunks,
+)
 from gateway.api.deps import HealthReport
 from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.keys import Scope
 from gateway.outbound.order import CallOrder
-from gateway.record import CallDetail, CallRecord
+from gateway.record import CallDetail, CallRecord, TransferRecord
 
 __all__ = ["ROUTES", "Route"]
 
@@ -42,7 +54,12 @@ class Route:
 
 
 _NO_CALL = {404: "There is no such call."}
-_STEERING = _NO_CALL | {409: "The call is over, has not begun, or cannot do that."}
+_STEERING = _NO_CALL | {409: "The call has not begun, or cannot do that now.", 410: "The call is over."}
+_DIALLING = _STEERING | {
+    403: "The target may not be called.",
+    415: "The body is not JSON.",
+    422: "The target cannot be one, or the trunk is unknown.",
+}
 _BODY = {415: "The body is not JSON."}
 
 ROUTES = (
@@ -112,6 +129,60 @@ ROUTES = (
         body=steering.DigitsRequest,
         answers={"application/json": steering.Steered},
         errors=_STEERING | _BODY,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/transfer",
+        method="POST",
+        handler=transferring.transfer,
+        summary="Bring the caller to somebody else",
+        body=transferring.TransferRequest,
+        answers={"application/json": TransferRecord},
+        status=202,
+        errors=_DIALLING,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/hold",
+        method="POST",
+        handler=steering.hold,
+        summary="Put the caller on hold",
+        answers={"application/json": steering.Steered},
+        errors=_STEERING,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/resume",
+        method="POST",
+        handler=steering.resume,
+        summary="Take the caller back from hold",
+        answers={"application/json": steering.Steered},
+        errors=_STEERING,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/mute",
+        method="POST",
+        handler=steering.mute,
+        summary="Keep the agent, or the caller, from being heard",
+        body=steering.MuteRequest,
+        answers={"application/json": steering.Steered},
+        errors=_STEERING | _BODY,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/unmute",
+        method="POST",
+        handler=steering.unmute,
+        summary="Let them be heard again",
+        body=steering.MuteRequest,
+        answers={"application/json": steering.Steered},
+        errors=_STEERING | _BODY,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/listen",
+        method="POST",
+        handler=transferring.listen,
+        summary="Call a supervisor in, who hears everybody",
+        body=transferring.ListenRequest,
+        answers={"application/json": transferring.Listening},
+        status=202,
+        errors=_DIALLING,
     ),
     Route(
         path="/v1/calls/{call_id}/recording",

@@ -1,22 +1,36 @@
-"""Commands for a live call: DELETE /v1/calls/{id}, and POST …/say and …/digits."""
+"""Commands for a live call: DELETE /v1/calls/{id}, and POST …/say, …/digits, …/hold, …/resume, …/mute, …/unmute."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from gateway.api.calls import json_response, no_such_call
-from gateway.api.deps import DEPS
+from gateway.api.deps import DEPS, ApiDeps
 from gateway.api.parameters import HangUpQuery, NoQuery, body_of, call_id_of, query_of
 from gateway.api.problems import ProblemError
+from gateway.calls.verbs import Voice
 from gateway.steering import CannotSteer, Steering
 
-__all__ = ["DigitsRequest", "SayRequest", "Steered", "hang_up", "say", "send_digits"]
+__all__ = [
+    "DigitsRequest",
+    "MuteRequest",
+    "SayRequest",
+    "Steered",
+    "hang_up",
+    "hold",
+    "mute",
+    "problem_of",
+    "resume",
+    "say",
+    "send_digits",
+    "unmute",
+]
 
 
 class SayRequest(BaseModel):
@@ -36,6 +50,16 @@ class DigitsRequest(BaseModel):
     )
 
 
+class MuteRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [{"who": "agent"}]}
+    )
+
+    who: Literal["agent", "caller"] = Field(
+        description="`agent`: the caller does not hear it; `caller`: the agent does not hear them."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
     """The call carries it out now. The result is in its events and its record."""
@@ -45,10 +69,16 @@ class Steered:
 
 _steered = TypeAdapter(Steered)
 _STATUS = {
-    "not_live": HTTPStatus.CONFLICT,
-    "not_talking": HTTPStatus.CONFLICT,
-    "not_possible": HTTPStatus.CONFLICT,
+    "not_live": HTTPStatus.GONE,
+    "invalid_target": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "no_trunk": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "closed_destination": HTTPStatus.FORBIDDEN,
+    "caller_not_allowed": HTTPStatus.FORBIDDEN,
     "no_answer": HTTPStatus.SERVICE_UNAVAILABLE,
+    "no_slot": HTTPStatus.SERVICE_UNAVAILABLE,
+    "trunk_full": HTTPStatus.SERVICE_UNAVAILABLE,
+    "draining": HTTPStatus.SERVICE_UNAVAILABLE,
+    "failed": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -70,15 +100,44 @@ async def send_digits(request: web.Request) -> web.Response:
     return await _steer(request, lambda steering, call_id: steering.send_digits(call_id, asked.digits))
 
 
+async def hold(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    return await _steer(request, lambda steering, call_id: steering.hold(call_id))
+
+
+async def resume(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    return await _steer(request, lambda steering, call_id: steering.resume(call_id))
+
+
+async def mute(request: web.Request) -> web.Response:
+    return await _mute(request, muted=True)
+
+
+async def unmute(request: web.Request) -> web.Response:
+    return await _mute(request, muted=False)
+
+
+async def _mute(request: web.Request, *, muted: bool) -> web.Response:
+    query_of(request, NoQuery)
+    who = Voice((await body_of(request, MuteRequest)).who)
+    return await _steer(request, lambda steering, call_id: steering.mute(call_id, who, muted=muted))
+
+
 async def _steer(request: web.Request, tell: Callable[[Steering, str], Awaitable[None]]) -> web.Response:
     deps = request.app[DEPS]
     call_id = call_id_of(request)
     try:
         await tell(deps.steering, call_id)
     except CannotSteer as error:
-        if error.kind == "not_live" and await deps.calls.get_record(call_id) is None:
-            raise no_such_call(call_id) from None
-        status = _STATUS.get(error.kind, HTTPStatus.CONFLICT)
-        retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-        raise ProblemError(status, str(error), retry, kind=error.kind) from None
+        raise await problem_of(deps, call_id, error) from None
     return await json_response(_steered, Steered(call_id=call_id))
+
+
+async def problem_of(deps: ApiDeps, call_id: str, error: CannotSteer) -> Exception:
+    """What the requester is told."""
+    if error.kind == "not_live" and await deps.calls.get_record(call_id) is None:
+        return no_such_call(call_id)
+    status = _STATUS.get(error.kind, HTTPStatus.CONFLICT)
+    retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return ProblemError(status, str(error), retry, kind=error.kind)

@@ -93,6 +93,12 @@ class LiveKitSipLeg:
     def press_by_info(self, digit: str, duration_ms: int) -> None:
         """LiveKit SIP reads them."""
 
+    async def hold(self) -> None:
+        """The room's routes say who hears whom; the phone is not asked."""
+
+    async def resume(self) -> None:
+        """As `hold`."""
+
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         await self._room().send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
 

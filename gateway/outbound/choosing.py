@@ -11,10 +11,13 @@ from agent.warm.asking import Refused
 from gateway.calls.dialling import DialOrder
 from gateway.config.outbound import OutboundSettings
 from gateway.config.trunks import TrunkSettings
+from gateway.outbound.addresses import is_sip, sip_address, trunk_of_address
 from gateway.outbound.destinations import closed_because
 from gateway.outbound.identity import CallerChoice, headers_of, identity_of
 from gateway.outbound.number_format import TrunkNumbers
 from gateway.outbound.trunk_order import TrunkOrder
+from telephony.sip.resolving import Place
+from telephony.sip.uri import as_ip
 
 __all__ = ["TrunkChoice", "TrunkWay"]
 
@@ -31,6 +34,7 @@ class TrunkWay:
     caller: str
     sender: str
     headers: tuple[tuple[str, str], ...]
+    place: Place | None = None  # not one of the trunk's hosts, but this
 
 
 class TrunkChoice:
@@ -44,7 +48,8 @@ class TrunkChoice:
         random: Callable[[], float],
         passed_over: Callable[[str], bool],
     ) -> None:
-        self._order = TrunkOrder(outbound, trunks, random)
+        self._trunks = tuple(trunks)
+        self._order = TrunkOrder(outbound, self._trunks, random)
         self._callers = CallerChoice()
         self._passed_over = passed_over
 
@@ -52,6 +57,8 @@ class TrunkChoice:
         self, order: DialOrder, public_address: str, variables: Mapping[str, str] | None = None
     ) -> tuple[TrunkWay, ...]:
         """In the order to try them; never empty. Raises Refused with the reason of the first trunk."""
+        if is_sip(order.to):
+            return (self._address(order, public_address, variables or {}),)
         for number in (order.to, *([order.caller] if order.caller else [])):
             if not _NUMBER.fullmatch(number):
                 raise Refused("closed_destination", f"{number!r} is not a telephone number")
@@ -65,6 +72,20 @@ class TrunkChoice:
         if not ways:
             raise min(refusals, key=lambda refused: refused.kind == "closed_destination")
         return tuple(ways)
+
+    def _address(self, order: DialOrder, public_address: str, variables: Mapping[str, str]) -> TrunkWay:
+        """A SIP address, which no other trunk can call instead. Raises Refused."""
+        address = sip_address(order.to)
+        trunk = trunk_of_address(address, self._trunks, named=order.trunk)
+        caller = self._callers.number(trunk, order.caller)
+        identity = identity_of(trunk, caller, private=order.private, public_address=public_address)
+        headers = (*identity.headers, *headers_of(trunk, variables))
+        place = None
+        if as_ip(address.host) is not None:
+            usual = trunk.outbound.transport if trunk.outbound is not None else None
+            transport = address.transport or usual or "udp"
+            place = Place(transport, address.host, address.port or (5061 if transport == "tls" else 5060))
+        return TrunkWay(trunk, address.uri, caller, identity.address, headers, place)
 
     def _candidates(self, order: DialOrder) -> list[TrunkSettings]:
         if order.trunk:

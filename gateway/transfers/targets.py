@@ -1,104 +1,16 @@
-"""Where calls may be brought to besides telephone numbers: SIP addresses, by the trunks of the settings. Pure.
-
-An address is open when its host is of a trunk: within the networks that its calls come from, or one of its hosts. A
-user part that could be dialled as a number has to be among the trunk's destinations like any number, so that no address
-is a way around them.
-"""
+"""Where a transfer may go. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from agent.warm.asking import Refused
 from gateway.config import TrunkSettings
-from telephony.sip.uri import Uri, as_ip, bracketed, parse_uri, split_params
+from gateway.outbound.addresses import is_sip, number_of, sip_address, trunk_of_address
+from gateway.outbound.destinations import closed_because
+from telephony.sip.uri import bracketed
 
-__all__ = ["SipAddress", "is_sip", "number_of", "referred_to", "sip_address", "trunk_of_address"]
-
-_NUMBER = re.compile(r"\+?[0-9]{1,20}")
-_SEPARATORS = re.compile(r"[-.() ]")
-_EXTENSION = re.compile(r"[A-Za-z][A-Za-z0-9._~-]{0,63}")  # a user part that no network takes for a number
-_DIALABLE = re.compile(r"\+?[0-9*#]{1,40}")
-
-
-@dataclass(frozen=True, slots=True)
-class SipAddress:
-    """Checked, and written anew as `uri`."""
-
-    user: str
-    host: str  # without brackets
-    port: int | None
-    transport: Literal["udp", "tcp"] | None
-
-    @property
-    def uri(self) -> str:
-        port = "" if self.port is None else f":{self.port}"
-        transport = ";transport=tcp" if self.transport == "tcp" else ""
-        return f"sip:{self.user}@{bracketed(self.host)}{port}{transport}"
-
-
-def is_sip(to: str) -> bool:
-    return to[:4].lower() == "sip:"
-
-
-def number_of(to: str) -> str | None:
-    """The number of a plain one or of a `tel:` address, without visual separators; None: it is none."""
-    text = to.partition(":")[2].partition(";")[0] if to[:4].lower() == "tel:" else to
-    number = _SEPARATORS.sub("", text)
-    return number if _NUMBER.fullmatch(number) else None
-
-
-def sip_address(to: str) -> SipAddress:
-    """Raises Refused."""
-    try:
-        uri = parse_uri(to)
-    except ValueError as error:
-        raise Refused("invalid_target", f"{to[:100]!r} is not a SIP address: {error}") from error
-    host = uri.host.strip("[]").lower()
-    if uri.scheme != "sip" or not (_EXTENSION.fullmatch(uri.user) or _DIALABLE.fullmatch(uri.user)) or "?" in to:
-        raise Refused("invalid_target", f"{to[:100]!r} is not an address to call: write sip:user@host")
-    return SipAddress(uri.user, host, uri.port, _transport(uri, to))
-
-
-def _transport(uri: Uri, to: str) -> Literal["udp", "tcp"] | None:
-    params = split_params(uri.params)
-    named = params.pop("transport", "").lower()
-    params.pop("user", None)
-    if params or named not in ("", "udp", "tcp"):
-        raise Refused("invalid_target", f"{to[:100]!r} has parameters besides transport=udp or transport=tcp")
-    return "tcp" if named == "tcp" else "udp" if named == "udp" else None
-
-
-def trunk_of_address(
-    address: SipAddress, trunks: Sequence[TrunkSettings], *, named: str = "", calls: bool = True
-) -> TrunkSettings:
-    """The first trunk, or the named one, that the address is open by. `calls`: it must be one that we place calls over.
-    Raises Refused."""
-    able = [trunk for trunk in trunks if named in ("", trunk.name) and (trunk.outbound is not None or not calls)]
-    if not able:
-        which = f'trunk "{named}"' if named else "no trunk"
-        raise Refused("no_trunk", f"{which} places no calls (sip.trunks[].outbound)")
-    for trunk in able:
-        if _is_of(address, trunk) and (_EXTENSION.fullmatch(address.user) or _opens(trunk, address.user)):
-            return trunk
-    raise Refused("closed_destination", f"{address.uri} is not an address of any trunk that it may be called by")
-
-
-def _is_of(address: SipAddress, trunk: TrunkSettings) -> bool:
-    ip = as_ip(address.host)
-    if ip is not None and any(ip in network for network in trunk.allow if network.version == ip.version):
-        return True
-    out = trunk.outbound
-    hosts = () if out is None else (out.host, *(other.host for other in out.fail_over))
-    return address.host in {host.strip("[]").lower() for host in hosts}
-
-
-def _opens(trunk: TrunkSettings, number: str) -> bool:
-    out = trunk.outbound
-    return out is not None and bool(number) and any(number.startswith(each) for each in out.destinations)
+__all__ = ["referred_to"]
 
 
 def referred_to(to: str, trunks: Sequence[TrunkSettings], *, customers: str, named: str = "") -> str:
@@ -111,7 +23,9 @@ def referred_to(to: str, trunks: Sequence[TrunkSettings], *, customers: str, nam
     if number is None:
         raise Refused("invalid_target", f"{to[:100]!r} is neither a telephone number nor a SIP address")
     trunk = next((trunk for trunk in trunks if trunk.name == (named or customers)), None)
-    if trunk is None or trunk.outbound is None or not _opens(trunk, number):
-        raise Refused("closed_destination", f"{number} is not among the destinations of trunk {named or customers!r}")
+    if trunk is None or trunk.outbound is None:
+        raise Refused("closed_destination", f"trunk {named or customers!r} has no numbers that it may call")
+    if (why := closed_because(number, trunk)) is not None:
+        raise Refused("closed_destination", why)
     out = trunk.outbound
     return f"sip:{number}@{bracketed(out.host)}" + ("" if out.port is None else f":{out.port}")

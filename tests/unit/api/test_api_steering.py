@@ -55,6 +55,10 @@ class Api:
             ("say", "c1", "Listen.", False),
         ),
         ("POST", "/v1/calls/c1/digits", {"digits": "12w#"}, ("digits", "c1", "12w#")),
+        ("POST", "/v1/calls/c1/hold", None, ("hold", "c1")),
+        ("POST", "/v1/calls/c1/resume", None, ("resume", "c1")),
+        ("POST", "/v1/calls/c1/mute", {"who": "agent"}, ("mute", "c1", "agent")),
+        ("POST", "/v1/calls/c1/unmute", {"who": "caller"}, ("unmute", "c1", "caller")),
     ],
 )
 async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body: Any, told: tuple[Any, ...]) -> None:
@@ -75,6 +79,14 @@ async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body:
         ("digits", {"digits": "1 2"}),
         ("digits", {"digits": "1" * 65}),
         ("digits", {}),
+        ("mute", {"who": "everybody"}),
+        ("transfer", {}),
+        ("transfer", {"to": "mailto:a@b"}),
+        ("transfer", {"to": "sip:a@b\r\nX: y"}),
+        ("transfer", {"to": "+15557001", "kind": "hot"}),
+        ("transfer", {"to": "+15557001", "ring_timeout_s": 0}),
+        ("transfer", {"to": "+15557001", "refer": "always"}),
+        ("listen", {"to": "+15557001", "mode": "shout"}),
     ],
 )
 async def test_what_cannot_be_said_or_pressed_is_400(tmp_path: Path, path: str, body: Any) -> None:
@@ -92,7 +104,7 @@ async def test_bodies_are_json_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call_id", "kind", "expected"),
     [
-        ("over", "not_live", (409, "urn:trunkline:problem:not_live")),
+        ("over", "not_live", (410, "urn:trunkline:problem:not_live")),
         ("unknown", "not_live", (404, "urn:trunkline:problem:no_such_call")),
         ("c1", "not_talking", (409, "urn:trunkline:problem:not_talking")),
         ("c1", "no_answer", (503, "urn:trunkline:problem:no_answer")),
@@ -164,3 +176,58 @@ async def test_a_refused_order_may_be_tried_again_under_its_key(tmp_path: Path) 
     assert (await api.ask("POST", "/v1/calls", **how))[0] == 503
     api.originator.error = None
     assert (await api.ask("POST", "/v1/calls", **how))[0] == 202
+
+
+async def test_a_transfer_is_answered_with_its_resource(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    asked = {
+        "to": "tel:+1-555-7001",
+        "from": "+15550100",
+        "kind": "warm",
+        "announce": " Just a moment. ",
+        "trunk": "lab",
+    }
+    status, answer = await api.ask("POST", "/v1/calls/c1/transfer", asked)
+    (told,) = api.steering.told
+    order = told[2]
+    assert (status, answer["call_id"], answer["target"], answer["kind"]) == (202, "c1", "+15557001", "warm")
+    assert (answer["transfer_id"], answer["outcome"]) == (order.transfer_id, None)
+    assert (order.to, order.caller, order.announce, order.trunk) == ("+15557001", "+15550100", "Just a moment.", "lab")
+    assert (order.refer, order.afterwards, order.ring_s) == ("prefer", "end", 30.0)
+
+
+async def test_a_transfer_with_a_key_is_begun_once(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    how = {"json": {"to": "sip:human@127.0.0.1:5091"}, "headers": {"Idempotency-Key": "k1"}}
+    first, second = [await api.ask("POST", "/v1/calls/c1/transfer", **how) for _ in range(2)]
+    assert first == second
+    assert len(api.steering.told) == 1
+    assert (await api.ask("POST", "/v1/calls/c2/transfer", **how))[0] == 422
+
+
+async def test_a_supervisor_is_called_in(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    status, answer = await api.ask("POST", "/v1/calls/c1/listen", {"to": "sip:boss@127.0.0.1", "mode": "whisper"})
+    assert (status, answer) == (202, {"call_id": "c1", "leg_id": "c1-2", "mode": "whisper"})
+    assert api.steering.told[0][2].mode == "whisper"
+
+
+@pytest.mark.parametrize("verb", ["transfer", "listen"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("not_live", 410),
+        ("transferring", 409),
+        ("on_hold", 409),
+        ("not_talking", 409),
+        ("closed_destination", 403),
+        ("invalid_target", 422),
+        ("no_trunk", 422),
+        ("no_slot", 503),
+    ],
+)
+async def test_why_nobody_was_called(tmp_path: Path, verb: str, kind: str, status: int) -> None:
+    api = Api(tmp_path)
+    api.steering.error = CannotSteer(kind, "No.")
+    answered, problem = await api.ask("POST", f"/v1/calls/over/{verb}", {"to": "+15557001"})
+    assert (answered, problem["type"]) == (status, f"urn:trunkline:problem:{kind}")

@@ -9,10 +9,23 @@ from typing import Any
 import pytest
 
 from agent.warm.asking import AskTimedOut, Refused
+from gateway.calls.verbs import ListenOrder, TransferOrder, Voice
 from gateway.callworker.steered import Steered
-from gateway.live_calls import LiveCalls
+from gateway.live_calls import LiveCall, LiveCalls
+from gateway.record import TransferEnded
 from gateway.steering import STEER, CallSteering, CannotSteer
 from tests.unit.callworker.call_world import CallWorld, call
+
+
+class Anywhere:
+    """Implements `TargetCheck`: everybody may be called, but for one number."""
+
+    def transfer(self, call: LiveCall, order: TransferOrder) -> None:
+        if order.to == "+19005550100":
+            raise Refused("closed_destination", "it is closed")
+
+    def listen(self, call: LiveCall, order: ListenOrder) -> None:
+        """Open."""
 
 
 def steered(world: CallWorld) -> CallSteering:
@@ -25,7 +38,7 @@ def steered(world: CallWorld) -> CallSteering:
 
     live = LiveCalls()
     live.place("call-1-1", "call-1", "w1", 0.0)
-    return CallSteering(live, ask)
+    return CallSteering(live, ask, Anywhere())
 
 
 def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:
@@ -77,8 +90,33 @@ async def test_calls_that_cannot_be_told(worker: str, kind: str) -> None:
     assert placed is not None
     placed.worker = worker
     with pytest.raises(CannotSteer) as cannot:
-        await CallSteering(live, ask).hang_up("c1", goodbye=False)
+        await CallSteering(live, ask, Anywhere()).hang_up("c1", goodbye=False)
     assert cannot.value.kind == kind
     with pytest.raises(CannotSteer) as cannot:
-        await CallSteering(live, ask).hang_up("c2", goodbye=False)
+        await CallSteering(live, ask, Anywhere()).hang_up("c2", goodbye=False)
     assert cannot.value.kind == "not_live"
+
+
+def test_it_is_held_muted_and_transferred_when_it_is_told() -> None:
+    async def script(world: CallWorld) -> None:
+        steering = steered(world)
+        await asyncio.sleep(5)
+        await steering.hold("call-1")
+        await steering.resume("call-1")
+        await steering.mute("call-1", Voice.AGENT, muted=True)
+        await steering.mute("call-1", Voice.AGENT, muted=False)
+        with pytest.raises(CannotSteer) as cannot:
+            await steering.transfer("call-1", TransferOrder("call-1-t1", "+19005550100"))
+        assert (cannot.value.kind, str(cannot.value)) == ("closed_destination", "It is closed.")
+        with pytest.raises(CannotSteer) as cannot:
+            await steering.listen("call-1", ListenOrder("+15557001"))
+        assert cannot.value.kind == "no_room", "this call has nobody who places legs"
+        await steering.transfer("call-1", TransferOrder("call-1-t2", "+15557001"))
+        await asyncio.sleep(5)
+        await steering.hang_up("call-1", goodbye=False)
+
+    world = call(script)
+    told = [event["type"] for event in world.events if event["type"].startswith("call_")]
+    assert told == ["call_held", "call_resumed", "call_muted", "call_unmuted"]
+    (ended,) = [message for message in world.sent if isinstance(message, TransferEnded)]
+    assert (ended.transfer_id, ended.outcome) == ("call-1-t2", "failed")

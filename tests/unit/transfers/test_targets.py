@@ -6,7 +6,8 @@ import pytest
 
 from agent.warm.asking import Refused
 from gateway.config import Settings, TrunkSettings, load_settings
-from gateway.transfers.targets import number_of, referred_to, sip_address, trunk_of_address
+from gateway.outbound.addresses import number_of, sip_address, trunk_of_address
+from gateway.transfers.targets import referred_to
 
 SETTINGS = """\
 sip:

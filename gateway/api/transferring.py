@@ -1,0 +1,164 @@
+"""POST /v1/calls/{id}/transfer and …/listen: somebody else is brought into a live call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from gateway.api.deps import DEPS, ApiDeps
+from gateway.api.exposure import owner_of
+from gateway.api.idempotency import Answer, Interrupted, answer_once, key_of
+from gateway.api.parameters import NoQuery, body_of, call_id_of, query_of
+from gateway.api.problems import ProblemError
+from gateway.api.steering import problem_of
+from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, new_transfer_id
+from gateway.outbound.addresses import plain
+from gateway.record import TransferKind, TransferRecord
+from gateway.steering import CannotSteer
+from telephony.call import AfterTransfer, UseRefer
+
+__all__ = ["ListenRequest", "Listening", "TransferRequest", "listen", "transfer"]
+
+_TARGET = (
+    r"^((tel:)?\+?[0-9][0-9().-]{1,30}"
+    r"|[sS][iI][pP]:[A-Za-z0-9+*#._~-]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}(;transport=(udp|tcp))?)$"
+)
+Target = Annotated[str, StringConstraints(pattern=_TARGET, max_length=256)]
+Caller = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")]
+
+
+class _CallsSomebody(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    to: Target = Field(description="A number, or a `sip:` address of a trunk.")
+    trunk: str | None = Field(
+        default=None, min_length=1, max_length=64, description="A trunk of the settings. Not given: our choice."
+    )
+    from_: Caller | None = Field(
+        default=None, alias="from", description="The number that it comes from. Not given: the trunk's choice."
+    )
+    ring_timeout_s: float = Field(default=30.0, ge=1, le=120, description="How long it may ring.")
+
+
+class TransferRequest(_CallsSomebody):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"to": "+15557654321", "announce": "One moment, I am connecting you."},
+                {"to": "sip:desk@10.0.0.5", "kind": "warm", "afterwards": "agent", "ring_timeout_s": 20},
+            ]
+        }
+    )
+
+    kind: Literal["cold", "warm"] = Field(
+        default="cold", description="`cold`: the caller is handed over. `warm`: the call stays ours, with its agent."
+    )
+    refer: Literal["prefer", "only", "never"] = Field(
+        default="prefer",
+        description="Whether the caller's side is asked by REFER to call the target itself; of a cold transfer.",
+    )
+    announce: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        default="", max_length=1000, description="What the agent says before."
+    )
+    afterwards: Literal["end", "agent"] = Field(
+        default="end",
+        description="When the target of a leg of ours hangs up first: the call ends, or the agent has the caller back.",
+    )
+
+
+class ListenRequest(_CallsSomebody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "sip:boss@10.0.0.5", "mode": "listen"}]})
+
+    mode: Literal["listen", "whisper", "barge"] = Field(
+        default="listen",
+        description="Who hears the supervisor: nobody, the human whom the caller was transferred to, or all.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """`leg_id`: the supervisor's, which is being called."""
+
+    call_id: str
+    leg_id: str
+    mode: Literal["listen", "whisper", "barge"]
+
+
+_transfer = TypeAdapter(TransferRecord)
+_listening = TypeAdapter(Listening)
+
+
+async def transfer(request: web.Request) -> web.Response:
+    """202 with the transfer as it begins; events and the call's record say what becomes of it."""
+    query_of(request, NoQuery)
+    asked, call_id = await body_of(request, TransferRequest), call_id_of(request)
+    deps, order = request.app[DEPS], _order(asked, call_id)
+    key = key_of(request)
+    if key is None:
+        answer = await _begun(deps, call_id, order)
+    else:
+        owner, said = await owner_of(request), f"POST /v1/calls/{call_id}/transfer ".encode() + await request.read()
+        try:
+            answer = await answer_once(
+                deps.attempts, lambda: _begun(deps, call_id, order), owner=owner, key=key, request=said,
+                reference=order.transfer_id,
+            )  # fmt: skip
+        except Interrupted as interrupted:
+            answer = await _on_record(deps, call_id, interrupted.reference)
+    headers = {"Location": answer.location} | ({"Idempotent-Replayed": "true"} if answer.repeated else {})
+    return web.Response(status=answer.status, text=answer.body, content_type="application/json", headers=headers)
+
+
+def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
+    return TransferOrder(
+        new_transfer_id(call_id), plain(asked.to), TransferKind(asked.kind), asked.trunk or "", asked.from_ or "",
+        asked.announce, asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards),
+    )  # fmt: skip
+
+
+async def _begun(deps: ApiDeps, call_id: str, order: TransferOrder) -> Answer:
+    """Raises ProblemError when nothing was begun."""
+    try:
+        await deps.steering.transfer(call_id, order)
+    except CannotSteer as error:
+        raise await problem_of(deps, call_id, error) from None
+    record = TransferRecord(
+        transfer_id=order.transfer_id, call_id=call_id, kind=order.kind, target=order.to, began_at=datetime.now(UTC)
+    )
+    return _answer(record)
+
+
+async def _on_record(deps: ApiDeps, call_id: str, transfer_id: str) -> Answer:
+    """The gateway that was asked first ended before it answered."""
+    call = await deps.calls.get_call(call_id)
+    for each in call.transfers if call is not None else ():
+        if each.transfer_id == transfer_id:
+            return _answer(each)
+    detail = "The gateway that was asked first ended before it answered, and has no record of the transfer."
+    raise ProblemError(HTTPStatus.CONFLICT, detail, kind="not_placed")
+
+
+def _answer(record: TransferRecord) -> Answer:
+    body = _transfer.dump_json(record, warnings=False).decode()
+    return Answer(HTTPStatus.ACCEPTED, body, f"/v1/calls/{record.call_id}")
+
+
+async def listen(request: web.Request) -> web.Response:
+    """202: the supervisor is being called, or listens already and has this mode from now on."""
+    query_of(request, NoQuery)
+    asked, call_id, deps = await body_of(request, ListenRequest), call_id_of(request), request.app[DEPS]
+    order = ListenOrder(
+        plain(asked.to), ListenMode(asked.mode), asked.trunk or "", asked.from_ or "", asked.ring_timeout_s
+    )
+    try:
+        leg_id = await deps.steering.listen(call_id, order)
+    except CannotSteer as error:
+        raise await problem_of(deps, call_id, error) from None
+    body = _listening.dump_json(Listening(call_id=call_id, leg_id=leg_id, mode=asked.mode)).decode()
+    headers = {"Location": f"/v1/calls/{call_id}"}
+    return web.Response(status=HTTPStatus.ACCEPTED, text=body, content_type="application/json", headers=headers)

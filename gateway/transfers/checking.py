@@ -1,0 +1,44 @@
+"""Whether a transfer's target, or a supervisor, may be called, before anything is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.warm.asking import Refused
+from gateway.calls.dialling import DialOrder
+from gateway.calls.verbs import ListenOrder, TransferOrder
+from gateway.config import TrunkSettings
+from gateway.live_calls import LiveCall
+from gateway.record import TransferKind, leg_id_of
+from gateway.transfers.targets import referred_to
+from telephony.call import UseRefer
+
+__all__ = ["TargetsOfTrunks"]
+
+
+class TargetsOfTrunks:
+    """Implements `gateway.steering.TargetCheck`."""
+
+    def __init__(self, trunks: Sequence[TrunkSettings], check_dial: Callable[[DialOrder], None]) -> None:
+        """`check_dial`: whether a leg of ours may go there; raises Refused."""
+        self._trunks = tuple(trunks)
+        self._check_dial = check_dial
+
+    def transfer(self, call: LiveCall, order: TransferOrder) -> None:
+        """One of the ways that it may go has to be open."""
+        refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
+        if refer is not UseRefer.NEVER:
+            try:
+                referred_to(order.to, self._trunks, customers=call.trunk, named=order.trunk)
+                return
+            except Refused:
+                if refer is UseRefer.ONLY:
+                    raise
+        self._check_dial(_dial(call, order.to, order.trunk, order.caller))
+
+    def listen(self, call: LiveCall, order: ListenOrder) -> None:
+        self._check_dial(_dial(call, order.to, order.trunk, order.caller))
+
+
+def _dial(call: LiveCall, to: str, trunk: str, caller: str) -> DialOrder:
+    return DialOrder(call.call_id, leg_id_of(call.call_id, 2), to, trunk=trunk, caller=caller)
