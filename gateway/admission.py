@@ -13,16 +13,17 @@ from typing import Any
 
 import structlog
 
+from gateway.before_call import AsksBeforeCall, Said, entry, question
 from gateway.config import Settings
 from gateway.control import LEG_HEADER, Prepare
-from gateway.dialplan import Dialplan, NoRoute, Route
+from gateway.dialplan import BeforeCall, Dialplan, NoRoute, Route
 from gateway.dialplan.numbers import normalise
 from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
 from gateway.outbound.number_format import TrunkNumbers
 from gateway.record import CallEvents, CallOpened
 from telephony.call import CallInfo, Direction, Diversion
-from telephony.edge import Forward, GatewayStatus, InviteInfo, Refuse, WorkerAddress
+from telephony.edge import Forward, GatewayStatus, InviteInfo, Later, Refuse, WorkerAddress
 
 __all__ = ["Admission"]
 
@@ -44,6 +45,7 @@ class Admission:
         prepare: Callable[[str, Prepare], bool],
         opened: Callable[[CallOpened | CallEvents], None],
         now: Callable[[], float],
+        asker: AsksBeforeCall,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`prepare` sends to a worker by name, False if it is gone; `now` is the loop clock in seconds."""
@@ -53,6 +55,10 @@ class Admission:
         self._live = live
         self._prepare = prepare
         self._opened = opened
+        self._asker = asker
+        self._answered: dict[str, tuple[CallInfo, Route, Said, datetime]] = {}  # by call id
+        self._asking: dict[str, str] = {}  # the SIP Call-ID of calls that are asked about -> our id
+        self._decide: Callable[[str], bool] = lambda _: False
         self._now = now
         self._wall = wall
         self._numbers = {trunk.name: TrunkNumbers(trunk) for trunk in settings.sip.trunks}
@@ -70,6 +76,7 @@ class Admission:
 
     def info(self, invite: InviteInfo, call_id: str = "") -> CallInfo:
         """The attempt as records and agents know it."""
+        call_id = call_id or self._asking.get(invite.sip_call_id, "")
         return self._info(invite, call_id, *self._dialplan.numbers(*self._read(invite), self._region(invite)))
 
     def _info(self, invite: InviteInfo, call_id: str, called: str, caller: str | None) -> CallInfo:
@@ -97,13 +104,50 @@ class Admission:
             return ()
         return tuple(replace(each, number=normalise(numbers.read(each.number), region)) for each in invite.diversions)
 
-    def admit(self, invite: InviteInfo) -> Forward | Refuse:
+    def admit(self, invite: InviteInfo) -> Forward | Refuse | Later:
         if self.draining:
             return _busy("the gateway is shutting down")
         decision = self._dialplan.decide(*self._read(invite), self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
             return Refuse(decision.sip_status, decision.phrase, cause_text=self._without_folders(decision.reason))
         info = self._info(invite, "", decision.called, decision.caller)
+        if decision.before_call is not None and self._is_asked(info, decision, decision.before_call):
+            return Later(info.call_id)
+        return self._taken(info, decision)
+
+    def admit_later(self, invite: InviteInfo, token: str) -> Forward | Refuse:
+        info, route, said, began = self._answered.pop(token)
+        if self.draining:
+            return _busy("the gateway is shutting down")
+        route = _with_persona(route, said.persona)
+        answer = self._taken(replace(info, variables={**info.variables, **said.variables}), route, began)
+        if isinstance(answer, Forward):
+            note = entry(said, self._now(), str(route.persona))
+            self._opened(CallEvents(call_id=token, events=(note,)))
+        return answer
+
+    def connect(self, decide: Callable[[str], bool]) -> None:
+        """Once, before any call. `decide`: the edge's; it asks `admit_later`."""
+        self._decide = decide
+
+    def _is_asked(self, info: CallInfo, route: Route, hook: BeforeCall) -> bool:
+        began = self._wall()
+
+        def answered(said: Said) -> None:
+            said = _allowed(said, route)
+            if said.error:
+                log.warning("before_call_not_answered", call_id=info.call_id, error=said.error, took_ms=said.took_ms)
+            self._answered[info.call_id] = info, route, said, began
+            self._decide(info.call_id)
+            self._answered.pop(info.call_id, None)  # the caller has given up
+            self._asking.pop(info.sip_call_id, None)
+
+        asked = self._asker.ask(question(hook, info, str(route.persona)), answered)
+        if asked:
+            self._asking[info.sip_call_id] = info.call_id
+        return asked
+
+    def _taken(self, info: CallInfo, decision: Route, began: datetime | None = None) -> Forward | Refuse:
         slot = self._dispatcher.take(info.call_id, self._now())
         if slot is None:
             total = self._dispatcher.total
@@ -112,12 +156,10 @@ class Admission:
             self._dispatcher.release(slot.leg_id)
             return _busy("the call worker is gone")
         self._live.put_on_trunk(slot.leg_id, info.trunk, placed=False)
-        persona = str(decision.persona)
-        self._opened(
-            CallOpened.of(info, started_at=self._wall(), persona=persona, rule=decision.rule, worker=slot.worker)
-        )
+        persona, began = str(decision.persona), began or self._wall()
+        self._opened(CallOpened.of(info, started_at=began, persona=persona, rule=decision.rule, worker=slot.worker))
         if info.diversions:
-            self._opened(CallEvents(call_id=info.call_id, events=(_diverted(info, invite.received_at),)))
+            self._opened(CallEvents(call_id=info.call_id, events=(_diverted(info, self._now()),)))
         log.info(
             "call_admitted",
             call_id=info.call_id,
@@ -167,6 +209,21 @@ def _diverted(info: CallInfo, at: float) -> dict[str, Any]:
     """For the call's story."""
     by = [{"number": each.number, "reason": each.reason} for each in info.diversions]
     return {"type": "diverted", "at": at, "t_ms": 0.0, "by": by}
+
+
+def _allowed(said: Said, route: Route) -> Said:
+    """What was said, or why it does not hold."""
+    hook = route.before_call
+    names = {str(route.persona)} | ({str(each) for each in hook.personas} if hook is not None else set())
+    if said.persona in ("", *names):
+        return said
+    return Said(error=f"{said.persona} is not among the personas that may be named", took_ms=said.took_ms)
+
+
+def _with_persona(route: Route, name: str) -> Route:
+    hook = route.before_call
+    named = [each for each in hook.personas if str(each) == name] if hook is not None else []
+    return replace(route, persona=named[0]) if named else route
 
 
 def _busy(why: str) -> Refuse:

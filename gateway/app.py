@@ -135,7 +135,7 @@ class Gateway:
         if self._work:
             await asyncio.wait(self._work, timeout=STOP_LIMIT_S)
         await parts.writer.close()
-        for poster in (parts.summaries, parts.webhooks):
+        for poster in (parts.asker, parts.summaries, parts.webhooks):
             if poster is not None:
                 await poster.close()
         await parts.store.close()

@@ -20,6 +20,7 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.drain import CallsEnding
 from gateway.edge_settings import edge_settings
+from gateway.events.asking import HttpAsker
 from gateway.events.endpoints import Endpoints
 from gateway.events.hub import EventHub
 from gateway.events.kinds import EVENTS, EventType
@@ -73,6 +74,7 @@ class Parts:
     originator: Origination
     trunks: OutboundTrunks
     targets: TargetsOfTrunks
+    asker: HttpAsker
     summaries: CallSummaries | None
     events: EventHub
     webhooks: Webhooks
@@ -127,9 +129,13 @@ async def make_parts(
         summary_words=summaries.words if summaries is not None else lambda _: None,
     )  # fmt: skip
     supervisor = Supervisor(settings, calls, agents.call_workers if agents is not None else WarmWorkers.start)
-    admission = Admission(settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now)
+    asker = HttpAsker()
+    admission = Admission(
+        settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now, asker=asker
+    )  # fmt: skip
     trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
     edge = _make_edge(settings, admission, calls, events, trunks)
+    admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
     def draining() -> bool:
@@ -147,10 +153,9 @@ async def make_parts(
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, originator=originator, trunks=trunks,
+        ending=ending, originator=originator, trunks=trunks, asker=asker,
         targets=TargetsOfTrunks(settings.sip.trunks, dialling.check), summaries=summaries, events=events,
-        webhooks=webhooks,
-        livekit=livekit, agents=agents,
+        webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -250,9 +251,12 @@ class Reconciler:
         cause = refused.cause_text or refused.rule
         now = datetime.now(UTC)
         if not refused.leg_id:
-            self._record(
-                refused_record(info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason)
+            record = refused_record(
+                info, started_at=now, sip_status=refused.status, refused_by=cause, reason=refused.reason
             )
+            if refused.rule == "cancelled":
+                record = replace(record, outcome=Outcome.CANCELLED, ended_by=EndedBy.CALLER, refused_by="")
+            self._record(record)
             return
         # It had been admitted: its record is open, and its slot taken.
         leg_id, call_id = refused.leg_id, call_id_of(refused.leg_id)

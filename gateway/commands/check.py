@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     plan = _plan(paths, settings, problems, warnings)
     if settings is not None:
         _check_certificates(args.config, settings, problems, warnings)
-    missing = [f"{missing}: required to start the gateway" for missing in _missing(settings)]
+    missing = [f"{missing}: required to start the gateway" for missing in _missing(settings, plan)]
     warnings += missing
     livekit = ""
     if settings is not None and not missing and settings.livekit is not None:
@@ -80,8 +80,9 @@ def _check_certificates(file: str, settings: Settings, problems: list[Problem], 
     warnings += tls_warnings(settings)
 
 
-def _missing(settings: Settings | None) -> Iterable[str]:
-    return settings.missing_secrets() if settings is not None else ()
+def _missing(settings: Settings | None, plan: Dialplan | None) -> Iterable[str]:
+    of_settings = settings.missing_secrets() if settings is not None else []
+    return of_settings + (plan.missing_secrets if plan is not None else [])
 
 
 def _livekit(settings: LiveKitSettings) -> str:
@@ -123,7 +124,7 @@ def _speech_of(plan: Dialplan, persona: PersonaRef, settings: Settings | None) -
     from gateway.config import SpeechSettings
 
     common = settings.speech if settings is not None else SpeechSettings()
-    rules = [rule for entry in plan.entries for rule in entry.rules if rule.to == persona]
+    rules = [rule for entry in plan.entries for rule in entry.rules if persona in rule.personas]
     return [common.overridden(rule.options.speech) for rule in rules]
 
 

@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    missing = settings.missing_secrets()
+    missing = [f"{args.config}: {text}" for text in settings.missing_secrets()] + dialplan.missing_secrets
     if missing:
-        print("\n".join(f"{args.config}: {text}" for text in missing), file=sys.stderr)
+        print("\n".join(missing), file=sys.stderr)
         return 2
     if settings.sip.tls is not None:
         from gateway.edge_tls import tls_problems

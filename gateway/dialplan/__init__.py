@@ -6,23 +6,38 @@ route = plan.decide("+15550100", caller="+15550111", at=datetime.now(UTC))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gateway.config import ConfigError, Problem, Settings
 from gateway.config.session import turn_detection_problem
+from gateway.config.summary import SummarySettings
 from gateway.dialplan.decide import decide
 from gateway.dialplan.format import read_plan
+from gateway.dialplan.hooks import missing_secret
 from gateway.dialplan.index import NumberIndex
-from gateway.dialplan.model import Entry, NoRoute, Options, OutboundPersona, PersonaRef, Refusal, Route, Rule, Step
+from gateway.dialplan.model import (
+    BeforeCall,
+    Entry,
+    NoRoute,
+    Options,
+    OutboundPersona,
+    PersonaRef,
+    Refusal,
+    Route,
+    Rule,
+    Step,
+)
 from gateway.dialplan.numbers import normalise, normalise_caller
 from gateway.dialplan.personas import PersonaSource, classes_in, load_persona
 from gateway.dialplan.reach import duplicate_numbers
 
 __all__ = [
+    "BeforeCall",
     "Dialplan",
     "Entry",
     "NoRoute",
@@ -46,9 +61,14 @@ class Dialplan:
     entries: tuple[Entry, ...]
     outbound: tuple[OutboundPersona, ...] = ()
     index: NumberIndex = field(init=False, repr=False, compare=False)
+    _after_call: Mapping[str, SummarySettings | Literal[False] | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", NumberIndex(self.entries))
+        after_call = {f"{placed.where} {placed.persona}": placed.options.after_call for placed in self.outbound}
+        for rule in (rule for entry in self.entries for rule in entry.rules):
+            after_call[rule.name] = rule.options.after_call
+        object.__setattr__(self, "_after_call", after_call)
 
     @classmethod
     def load(
@@ -71,6 +91,7 @@ class Dialplan:
         problems += [problem for problem in across if problem not in problems]
         if settings is not None:
             problems += _against(entries, outbound, settings)
+        problems += _told_differently(entries, outbound, settings)
         problems += _named_twice(outbound)
         if problems:
             raise ConfigError(problems)
@@ -113,10 +134,51 @@ class Dialplan:
 
     @property
     def personas(self) -> tuple[PersonaRef, ...]:
-        """Every persona that some rule or `outbound` names, once."""
-        named = [rule.to for entry in self.entries for rule in entry.rules]
-        answering = [to for to in named if isinstance(to, PersonaRef)]
+        """Every persona that some rule, `before_call` or `outbound` names, once."""
+        answering = [each for entry in self.entries for rule in entry.rules for each in rule.personas]
         return tuple(dict.fromkeys([*answering, *(placed.persona for placed in self.outbound)]))
+
+    @property
+    def summaries(self) -> tuple[SummarySettings, ...]:
+        """Every `after_call`, once."""
+        return tuple(dict.fromkeys(each.after_call for _, each in self._all_options if each.after_call))
+
+    def after_call(self, rule: str, persona: str) -> SummarySettings | Literal[False] | None:
+        """Whom to tell of a call with these in its record; None: the dialplan does not say, False: nobody."""
+        found = self._after_call.get(rule)  # of an inbound call
+        return self._after_call.get(f"{rule} {persona}") if found is None else found
+
+    @property
+    def missing_secrets(self) -> list[str]:
+        """Sentences, with the line of each."""
+        found: dict[str, None] = {}
+        for where, options in self._all_options:
+            asked = options.before_call.settings if options.before_call else None
+            for hook in (asked, options.after_call):
+                if hook and (text := missing_secret(hook)):
+                    found[f"{where}: {text}"] = None
+        return list(found)
+
+    @property
+    def _all_options(self) -> list[tuple[str, Options]]:
+        """With the line of each."""
+        rules = [(rule.where, rule.options) for entry in self.entries for rule in entry.rules]
+        return [*rules, *((placed.where, placed.options) for placed in self.outbound)]
+
+
+def _told_differently(
+    entries: Iterable[Entry], outbound: Iterable[OutboundPersona], settings: Settings | None
+) -> Iterable[Problem]:
+    """A URL is one endpoint, whoever names it."""
+    known = {webhook.url: None for webhook in settings.webhooks} if settings is not None else {}
+    told: dict[str, SummarySettings | None] = dict(known)
+    if settings is not None and settings.summary is not None:
+        told[settings.summary.url] = settings.summary
+    rules = [(rule.where, rule.options.after_call) for entry in entries for rule in entry.rules]
+    for where, after in (*rules, *((placed.where, placed.options.after_call) for placed in outbound)):
+        if after and told.setdefault(after.url, after) != after:
+            file, _, line = where.rpartition(":")
+            yield Problem(file, int(line), "after_call.url", "is used elsewhere with other options: add a query to it")
 
 
 def _named_twice(outbound: Iterable[OutboundPersona]) -> Iterable[Problem]:

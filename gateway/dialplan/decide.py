@@ -48,10 +48,13 @@ def printable(text: str, limit: int = 64) -> str:
 
 
 def _result(rule: Rule, called: str, caller: str | None, steps: tuple[Step, ...]) -> Route | NoRoute:
-    name = f"{rule.where} {rule.text}"
+    name = rule.name
     if isinstance(rule.to, PersonaRef):
         options = rule.options
-        return Route(rule.to, name, called, caller, options.speech, options.session, options.recording, steps)
+        return Route(
+            rule.to, name, called, caller, options.speech, options.session, options.recording, steps,
+            options.before_call or None,
+        )  # fmt: skip
     reason = f"{rule.to.reason} ({rule.where})"
     return NoRoute(reason, name, called, caller, rule.to.status, steps, phrase=rule.to.reason)
 

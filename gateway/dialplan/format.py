@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -15,8 +15,10 @@ from pydantic import BaseModel
 from gateway.config.located_yaml import ConfigError, Document, Located, Problem, number_as_text, read_yaml
 from gateway.config.messages import similar, validate_model
 from gateway.config.models import SessionSettings, SpeechSettings
+from gateway.config.summary import SummarySettings
 from gateway.dialplan.calendar import HolidayCalendar, parse_holiday
-from gateway.dialplan.model import Entry, Options, OutboundPersona, PersonaRef, PlanFile, Refusal, Rule
+from gateway.dialplan.hooks import read_after_call, read_before_call
+from gateway.dialplan.model import BeforeCall, Entry, Options, OutboundPersona, PersonaRef, PlanFile, Refusal, Rule
 from gateway.dialplan.numbers import NumberPattern, normalise_caller, parse_pattern
 from gateway.dialplan.personas import PersonaSource, classes_in
 from gateway.dialplan.reach import duplicate_numbers, unreachable_rules
@@ -24,8 +26,9 @@ from gateway.dialplan.times import TimeSpec, parse_times
 
 __all__ = ["read_plan"]
 
-_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", "speech", "session", "recording")
-_OPTION_KEYS = ("speech", "session", "recording")
+_OUTBOUND_KEYS = ("speech", "session", "recording", "after_call")
+_OPTION_KEYS = (*_OUTBOUND_KEYS, "before_call")
+_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", *_OPTION_KEYS)
 _RULE_KEYS = ("when", "from", "persona", "refuse", "otherwise", *_OPTION_KEYS)
 _MISSING: Any = object()
 
@@ -51,6 +54,7 @@ class _Reader:
         self._classes = classes
         self._looked_at: dict[Path, PersonaSource] = {}
         self._needs_time = False
+        self._common: Options | None = None  # what the file says for all
 
     def entries(self) -> list[Entry]:
         document = self._document
@@ -61,7 +65,7 @@ class _Reader:
         region, calendar = self._region(), self._calendar()
         timezone = self._timezone()
         plan = PlanFile(document.file, timezone, region, calendar)
-        common = self._options((), document.data)
+        common = self._common = self._options((), document.data)
         numbers = document.data.get("numbers")
         if "numbers" not in document.data and "outbound" in document.data:
             return []
@@ -83,7 +87,7 @@ class _Reader:
         if not isinstance(listed, tuple) or not listed:
             document.problem(("outbound",), "must be a list of personas that calls may be placed with")
             return []
-        common = self._options((), document.data)
+        common = self._common or self._options((), document.data)
         found = [self._outbound(("outbound", index), item, common) for index, item in enumerate(listed)]
         return [each for each in found if each is not None]
 
@@ -91,7 +95,7 @@ class _Reader:
         if not isinstance(value, dict):
             persona = self._persona(path, value)
             return OutboundPersona(persona, common, self._where(path)) if persona else None
-        self._known_keys(path, value, ("persona", *_OPTION_KEYS))
+        self._known_keys(path, value, ("persona", *_OUTBOUND_KEYS))
         if "persona" not in value:
             self._document.problem(path, "says nobody: it needs `persona`")
             return None
@@ -293,7 +297,15 @@ class _Reader:
             recording = None
         speech = self._overrides((*path, "speech"), value, SpeechSettings)
         session = self._overrides((*path, "session"), value, SessionSettings)
-        return Options(speech, session, recording)
+        before: BeforeCall | Literal[False] | None = None
+        after: SummarySettings | Literal[False] | None = None
+        if "before_call" in value:
+            before = read_before_call(
+                self._document, (*path, "before_call"), value["before_call"], lambda *named: self._persona(*named)
+            )
+        if "after_call" in value:
+            after = read_after_call(self._document, (*path, "after_call"), value["after_call"])
+        return Options(speech, session, recording, before, after)
 
     def _overrides(self, path: Located, value: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
         """The fields that are given, validated by the settings' own model."""

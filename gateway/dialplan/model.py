@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from gateway.config.before_call import BeforeCallSettings
+from gateway.config.summary import SummarySettings
 from gateway.dialplan.calendar import HolidayCalendar
 from gateway.dialplan.numbers import NumberPattern
 from gateway.dialplan.times import TimeSpec
 
 __all__ = [
+    "BeforeCall",
     "Entry",
     "NoRoute",
     "Options",
@@ -48,17 +51,34 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class BeforeCall:
+    """A URL that is asked before an inbound call is answered. `personas`: whom the answer may name, besides the
+    rule's own."""
+
+    settings: BeforeCallSettings
+    personas: tuple[PersonaRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """A route's overrides of the settings: only the given fields. `recording` None: as in the settings."""
+    """A route's overrides of the settings: only the given fields. `recording` None: as in the settings. `before_call`
+    and `after_call`: whom to ask and to tell; None: nothing is said here, False: nobody."""
 
     speech: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     recording: bool | None = None
+    before_call: BeforeCall | Literal[False] | None = None
+    after_call: SummarySettings | Literal[False] | None = None
 
     def over(self, below: Options) -> Options:
         """These options, with those of `below` as defaults."""
-        recording = below.recording if self.recording is None else self.recording
-        return Options({**below.speech, **self.speech}, {**below.session, **self.session}, recording)
+        return Options(
+            {**below.speech, **self.speech},
+            {**below.session, **self.session},
+            below.recording if self.recording is None else self.recording,
+            below.before_call if self.before_call is None else self.before_call,
+            below.after_call if self.after_call is None else self.after_call,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,17 @@ class Rule:
     callers: tuple[NumberPattern, ...] = ()
     withheld: bool = False
     options: Options = field(default_factory=Options)
+
+    @property
+    def personas(self) -> tuple[PersonaRef, ...]:
+        """All who may answer by it."""
+        asked = self.options.before_call.personas if self.options.before_call else ()
+        return (self.to, *asked) if isinstance(self.to, PersonaRef) else ()
+
+    @property
+    def name(self) -> str:
+        """As records have it."""
+        return f"{self.where} {self.text}"
 
     @property
     def any_caller(self) -> bool:
@@ -139,6 +170,7 @@ class Route:
     session: Mapping[str, Any] = field(default_factory=dict)
     recording: bool | None = None
     steps: tuple[Step, ...] = ()
+    before_call: BeforeCall | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ whose address changes between a check and its use (DNS rebinding) gains nothing.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 __all__ = ["ForbiddenTarget", "PublicResolver", "is_public", "refuse_private_literal"]
 
@@ -47,11 +49,34 @@ def refuse_private_literal(url: str) -> None:
         raise ForbiddenTarget(f"{host} is in a private network (allow_private)")
 
 
+class OwnThreads(AbstractResolver):
+    """Looks names up in threads of its own: a name server that hangs must not use up those that the gateway shares."""
+
+    def __init__(self, threads: int = 4) -> None:
+        self._threads = ThreadPoolExecutor(threads, "names of webhooks")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=int(address[1]), family=kind, proto=protocol, flags=numeric
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 class PublicResolver(AbstractResolver):
     """Raises ForbiddenTarget for names that lead into private networks only."""
 
     def __init__(self, inner: AbstractResolver | None = None) -> None:
-        self._inner = inner or ThreadedResolver()
+        self._inner = inner or OwnThreads()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

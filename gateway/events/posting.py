@@ -14,10 +14,10 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from gateway.config.fields import SecretMissing
 from gateway.events.endpoints import Target
-from gateway.events.guard import ForbiddenTarget, PublicResolver, refuse_private_literal
+from gateway.events.guard import ForbiddenTarget, OwnThreads, PublicResolver, refuse_private_literal
 from gateway.store.deliveries import Delivery
 
-__all__ = ["Answer", "EventPoster", "FakePoster", "Poster", "signed_headers", "signer"]
+__all__ = ["Answer", "EventPoster", "FakePoster", "Poster", "reason_of", "signed_headers", "signer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,12 @@ class Poster:
         except TimeoutError:
             return Answer(f"no answer within {target.timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError, SecretMissing) as error:
-            return Answer(_reason(error))
+            return Answer(reason_of(error))
 
     def _session(self, allow_private: bool) -> aiohttp.ClientSession:
         session = self._sessions.get(allow_private)
         if session is None:
-            resolver = None if allow_private else PublicResolver()
+            resolver = OwnThreads() if allow_private else PublicResolver()
             connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit_per_host=16)
             session = self._sessions[allow_private] = aiohttp.ClientSession(connector=connector)
         return session
@@ -113,7 +113,7 @@ class Poster:
             await session.close()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why, without the URL, which may hold a secret of the endpoint's."""
     cause: BaseException | None = error
     while cause is not None:

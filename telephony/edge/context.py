@@ -23,6 +23,7 @@ from telephony.edge.sessions import Sessions
 from telephony.edge.settings import EdgeSettings, Trunk
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.trust import Trust
+from telephony.edge.undecided import UndecidedInvites
 from telephony.edge.waiting import WaitingInvites
 from telephony.sip import writing
 from telephony.sip.digest import Credentials
@@ -81,6 +82,7 @@ class EdgeContext:
         self._tokens = 0
         self.trunks = trunks or TrunkTable(settings.trunks)
         self.rates = SourceRates(settings.limits)
+        self.undecided = UndecidedInvites()
         self.waiting = WaitingInvites(settings.limits.invites_per_second, settings.limits.invite_wait_s)
         self.dialogs = DialogTable()
         remembered, kept_s = settings.limits.remembered_attempts, settings.timers.kept_s

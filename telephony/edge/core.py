@@ -193,6 +193,10 @@ class EdgeCore:
             raise TelephonyMisuse(f"worker {dial.worker.name!r} is not there")
         self._dialing.allow(dial, now)
 
+    def decided(self, token: str, now: float) -> list[Action] | None:
+        """None: the caller has given up."""
+        return self._inbound.decided(token, now)
+
     def not_connected(self, failed: NotConnected, now: float) -> list[Action]:
         """No connection could be made to this address, or it broke at once."""
         return self._dialing.not_connected(failed, now) + self.trunks.not_connected(failed, now)

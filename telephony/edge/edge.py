@@ -282,6 +282,12 @@ class Edge:
         word = self._running_core().last_word(leg_id, "the gateway was lost")
         return None if word is None else (word.hop.ip, word.hop.port, word.data)
 
+    def decide(self, token: str) -> bool:
+        """The admitter knows what becomes of a call (`Later`), and is asked. False: its caller has given up."""
+        actions = self._running_core().decided(token, self._loop.time())
+        self._perform(actions or ())
+        return actions is not None
+
     def end_leg(self, leg_id: str, cause: str = "ended by the gateway") -> bool:
         """End one call towards the caller and its worker. False: there is no such live call."""
         actions = self._running_core().end_leg(leg_id, cause, self._loop.time())

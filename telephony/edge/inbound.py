@@ -44,6 +44,10 @@ class InboundRequests:
         """New calls that have waited for their turn."""
         return self._new_calls.due(now)
 
+    def decided(self, token: str, now: float) -> list[Action] | None:
+        """The admitter knows what becomes of a call. None: its caller has given up."""
+        return self._new_calls.decided(token, now)
+
     # What belongs to an INVITE
 
     def _ack(self, request: Request, hop: Hop, now: float) -> list[Action]:
@@ -76,8 +80,12 @@ class InboundRequests:
         attempt = context.attempts_of(hop.ip).get(attempt_key(request, request.via, hop.ip))
         branch, relay = self._relay_of(request, hop, attempt)
         if relay is None:
-            if (waited := context.waiting.take(attempt_key(request, request.via, hop.ip))) is not None:
+            key = attempt_key(request, request.via, hop.ip)
+            if (waited := context.waiting.take(key)) is not None:
                 return [context.answer(request, hop, 200), *self._new_calls.given_up(*waited, now)]
+            if (undecided := context.undecided.take(key)) is not None:
+                gave_up = self._new_calls.given_up(undecided.request, undecided.hop, now)
+                return [context.answer(request, hop, 200), *gave_up]
             if attempt is None:
                 self._dialog_of(request, hop)  # counts strangers who know its tags
             return [context.answer(request, hop, 481 if attempt is None else 200)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -14,8 +15,9 @@ from telephony.edge.dialogs import Dialog, PublicParty, Reply, WorkerParty
 from telephony.edge.forwarding import check, forward
 from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
 from telephony.edge.invite_info import invite_info
-from telephony.edge.protocol import Forward, InviteInfo, Refuse, RefusedInvite
+from telephony.edge.protocol import Forward, InviteInfo, Later, Refuse, RefusedInvite
 from telephony.edge.to_worker import shown_to_worker
+from telephony.edge.undecided import Undecided
 from telephony.edge.which_trunk import which_trunk
 from telephony.sip import writing
 from telephony.sip.parse import Request
@@ -35,7 +37,7 @@ class NewCalls:
         key = attempt_key(request, request.via, hop.ip)
         if (attempt := context.attempts_of(hop.ip).get(key) or context.over_rate.get(key)) is not None:
             return self._retransmitted(request, hop, attempt)
-        if key in context.waiting:
+        if key in context.waiting or key in context.undecided:
             return [context.answer(request, hop, 100)]
         trunk = context.trunk_of(hop)
         if trunk is None:
@@ -60,7 +62,21 @@ class NewCalls:
         actions: list[Action] = []
         for request, hop in context.waiting.due(lambda ip: context.rates.invites.allow(ip, now)):
             actions += self._take(request, hop, now)
+        for invite in context.undecided.overdue(now):
+            log.error("call_not_decided", sip_call_id=invite.info.sip_call_id)
+            refuse = Refuse(503, "Service Unavailable", cause_text="nobody decided who is to answer")
+            actions += self._refuse(invite.request, invite.hop, replace(invite.info, received_at=now), refuse, "error")
         return actions
+
+    def decided(self, token: str, now: float) -> list[Action] | None:
+        """The admitter knows now what becomes of a call. None: the caller has given up."""
+        invite = self._context.undecided.decided(token)
+        if invite is None:
+            return None
+        info = replace(invite.info, received_at=now)
+        return self._admitted_once(invite.request, invite.hop, info) or self._admit(
+            invite.request, invite.hop, info, token
+        )
 
     def _take(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """A new call within the rate of its source."""
@@ -85,11 +101,15 @@ class NewCalls:
         except Unacceptable as error:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
-        old = context.dialogs.find(request.call_id, request.from_tag)
-        if old is not None and old.live:  # the same call over a second path (RFC 3261 section 8.2.2.2)
-            refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
-            return self._refuse(request, hop, info, refuse, "loop")
-        return self._admit(request, hop, info)
+        return self._admitted_once(request, hop, info) or self._admit(request, hop, info)
+
+    def _admitted_once(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
+        """A refusal, if the same call came over a second path (RFC 3261 section 8.2.2.2)."""
+        old = self._context.dialogs.find(request.call_id, request.from_tag)
+        if old is None or not old.live:
+            return []
+        refuse = Refuse(482, "Loop Detected", cause_text="this call came in already")
+        return self._refuse(request, hop, info, refuse, "loop")
 
     def _over_rate(self, request: Request, hop: Hop, trunk: str, now: float) -> Action:
         """Refuse it as part of a flood: it is aggregated with others of the same minute and is not kept among the known
@@ -118,14 +138,19 @@ class NewCalls:
         again: list[Action] = [] if relay is None or relay.taken else [relay.sent]
         return [context.answer(request, hop, 100), *again]
 
-    def _admit(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
+    def _admit(self, request: Request, hop: Hop, info: InviteInfo, token: str = "") -> list[Action]:
         context = self._context
         rule, leg_id = "admitter", ""
+        decision: Forward | Refuse | Later
         try:
-            decision = context.admitter.admit(info)
+            decision = context.admitter.admit_later(info, token) if token else context.admitter.admit(info)
         except Exception:  # whatever the gateway's failure, the caller gets an answer
             log.exception("admitter_failed", sip_call_id=info.sip_call_id)
             decision, rule = Refuse(500, "Server Internal Error", cause_text="admission failed"), "error"
+        if isinstance(decision, Later):
+            key = attempt_key(request, request.via, hop.ip)
+            context.undecided.add(key, Undecided(request, hop, info, decision.token))
+            return [context.answer(request, hop, 100)]
         if isinstance(decision, Forward) and decision.worker != context.workers.get(decision.worker.name):
             log.error("unknown_worker", leg_id=decision.leg_id, worker=decision.worker.name)
             rule, leg_id = "error", decision.leg_id

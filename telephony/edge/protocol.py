@@ -18,6 +18,7 @@ __all__ = [
     "Forward",
     "GatewayStatus",
     "InviteInfo",
+    "Later",
     "Refuse",
     "RefusedInvite",
     "Source",
@@ -141,9 +142,20 @@ class GatewayStatus:
     reason: str = ""  # why not: "draining", "full"
 
 
-class Admitter(Protocol):
-    """Decides what becomes of a new INVITE. Called on the loop, once per attempt: must not block or await."""
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It cannot be decided yet: `Edge.decide(token)` has the admitter asked again. Until then the caller gets 100."""
 
-    def admit(self, invite: InviteInfo) -> Forward | Refuse: ...
+    token: str
+
+
+class Admitter(Protocol):
+    """Decides what becomes of a new INVITE. Called on the loop: must not block or await."""
+
+    def admit(self, invite: InviteInfo) -> Forward | Refuse | Later:
+        """Once per attempt."""
+
+    def admit_later(self, invite: InviteInfo, token: str) -> Forward | Refuse:
+        """Once per `Later`, when its time has come and the caller has not given up."""
 
     def status(self) -> GatewayStatus: ...

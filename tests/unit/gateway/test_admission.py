@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.admission import Admission
+from gateway.before_call import FakeAsker
 from gateway.config import load_settings
 from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import NoRoute, PersonaRef, Route
@@ -42,6 +43,9 @@ class Plan:
         self.decision = decision
         self.regions: list[str | None] = []
 
+    def numbers(self, called: str, caller: str | None, region: str | None = None) -> tuple[str, str | None]:
+        return called, caller
+
     def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Any:
         self.regions.append(region)
         self.called = called
@@ -57,6 +61,7 @@ class World:
         self.opened: list[Any] = []
         self.prepared: list[Prepare] = []
         self.plan = Plan(decision)
+        self.asker = FakeAsker()
         self.sends = sends
         self.admission = Admission(
             load_settings("s.yaml", settings),
@@ -66,6 +71,7 @@ class World:
             prepare=self._prepare,
             opened=self.opened.append,
             now=lambda: 5.0,
+            asker=self.asker,
             wall=lambda: datetime(2026, 3, 4, tzinfo=UTC),
         )
 

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,60 @@ def test_what_is_wrong_with_outbound_is_said(tmp_path: Path, outbound: str, prob
     (tmp_path / "plan.yaml").write_text(f"outbound: {outbound}\n")
     with pytest.raises(ConfigError, match=problem):
         Dialplan.load([tmp_path / "plan.yaml"])
+
+
+HOOKS = """\
+before_call: {url: "https://crm.test/route", personas: [p.B], limit_ms: 500}
+after_call: {url: "https://crm.test/calls"}
+numbers:
+  "+15550100": p.A
+  "+15550101": {persona: p.A, before_call: false, after_call: {url: "https://other.test/", by: model}}
+  "+15550102": {persona: p.A, after_call: false}
+outbound: [p.A, {persona: p.B, after_call: false}]
+"""
+
+
+def test_who_is_asked_before_a_call_and_told_after_it(folder):
+    Path("d.yaml").write_text(HOOKS)
+    plan = Dialplan.load([Path("d.yaml")])
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    routes = [plan.decide(f"+1555010{n}", None, at) for n in range(3)]
+    asked = [route.before_call for route in routes]
+    assert [each and (each.settings.limit_ms, *map(str, each.personas)) for each in asked] == [
+        (500, "p.B"), None, (500, "p.B"),
+    ]  # fmt: skip
+    told = [plan.after_call(route.rule, "p.A") for route in routes]
+    assert [each and each.url for each in told] == ["https://crm.test/calls", "https://other.test/", False]
+    placed = [plan.after_call(each.where, str(each.persona)) for each in plan.outbound]
+    assert [each and each.url for each in placed] == ["https://crm.test/calls", False]
+    assert {each.url for each in plan.summaries} == {"https://crm.test/calls", "https://other.test/"}
+    assert {str(each) for each in plan.personas} == {"p.A", "p.B"}
+    assert plan.after_call("of another dialplan", "p.A") is None
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ("before_call: {url: ftp://x.test}", "url"),
+        ("before_call: {url: 'https://x.test', personas: [p.C]}", "no class or factory C"),
+        ("before_call: {url: 'https://x.test', limit_ms: 9000}", "limit_ms"),
+        ("before_call: {url: 'https://x.test', secret: open}", "secrets are not allowed in this file"),
+        ("before_call: true", "before_call"),
+        ("after_call: {by: model}", "after_call.url"),
+        ("after_call: [x]", "after_call"),
+    ],
+)
+def test_hooks_that_cannot_be(folder, hook, words):
+    (wrong,) = problems(f'{hook}\nnumbers: {{"+15550100": p.A}}\noutbound: [p.A]\n')
+    assert words in wrong
+
+
+def test_a_secret_that_is_not_there_and_a_url_with_two_meanings(folder):
+    Path("d.yaml").write_text(
+        'numbers:\n  "+15550100": {persona: p.A, before_call: {url: "https://x.test", secret: {file: none}}}\n'
+    )
+    (missing,) = Dialplan.load([Path("d.yaml")]).missing_secrets
+    assert missing.startswith("d.yaml:2: file none")
+    Path("d.yaml").write_text(HOOKS.replace("https://other.test/", "https://crm.test/calls"))
+    with pytest.raises(ConfigError, match="used elsewhere with other options"):
+        Dialplan.load([Path("d.yaml")])
