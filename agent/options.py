@@ -33,6 +33,10 @@ class SessionOptions:
     inaudible: Literal["ask_again", "tell_model"] = "ask_again"  # speech without words
     inaudible_min_ms: float = 600  # shorter speech without words is ignored
 
+    # greeting of a call
+    greet: Literal["on_media", "on_answer"] = "on_media"
+    greet_limit_ms: float | None = None  # the longest wait for media; None: 400, and 1000 for calls that we place
+
     # interruption
     min_interruption_ms: float = 400
     backchannel_max_ms: float = 1000
@@ -73,6 +77,8 @@ class SessionOptions:
         if self.turn_detection not in get_args(TurnDetection):
             modes = ", ".join(get_args(TurnDetection))
             raise ValueError(f"turn_detection must be one of {modes}, not {self.turn_detection!r}")
+        if self.greet not in ("on_media", "on_answer"):
+            raise ValueError(f"greet must be on_media or on_answer, not {self.greet!r}")
         if not 0 <= self.likely_finished <= 1:
             raise ValueError(f"likely_finished must be in 0..1, not {self.likely_finished}")
         if not 0 < self.min_delay_ms <= self.max_delay_ms:

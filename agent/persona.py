@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from agent.context import RunContext
 from agent.end_call import end_call
@@ -30,6 +30,8 @@ class Agent:
     the session's. `silence_ladder` False: a silent caller is neither prompted nor hung up on. `turn_detection`: what
     decides when its callers are done; None: the session's setting. `expects`: what it asks its callers for: it waits
     for an incomplete answer, and takes a complete one sooner.
+    `greet` "on_media": a call is greeted with the other side's first packet, after `greet_limit_ms` at the latest;
+    "on_answer": at once; None: as the session's settings say.
     """
 
     instructions: str = ""
@@ -44,6 +46,8 @@ class Agent:
     silence_ladder: bool = True
     turn_detection: TurnDetection | None = None
     expects: Expected | None = None
+    greet: Literal["on_media", "on_answer"] | None = None
+    greet_limit_ms: float | None = None
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None

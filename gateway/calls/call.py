@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from gateway.calls.answered_by import AnswerDetection, NoDetection
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver
 from gateway.calls.dialling import Dialler
 from gateway.calls.ends import CallState, Consequence, consequences
@@ -45,8 +46,6 @@ __all__ = ["Call", "media_watch_of"]
 
 log = structlog.get_logger(__name__)
 
-MEDIA_GRACE_S = 0.4  # the greeting waits this long for the caller's first packet, so that its start is heard
-OUTBOUND_MEDIA_GRACE_S = 1.0  # the same for a called party, whose media path may open late
 ANSWER_LIMIT_S = 40.0  # PJSIP gives up on a missing ACK after 32 s (RFC 3261 section 13.3.1.4)
 LAST_EVENT_LIMIT_S = 5.0  # for a leg's last event, when a verb says that it has ended
 SESSION_LIMIT_S = 12.0  # for the session to close: a persona's `on_exit` may take 10 s
@@ -67,12 +66,14 @@ class Call:
         conversation: ConversationMaker,
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
+        detection: AnswerDetection | None = None,
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
-        further legs."""
+        further legs. `detection`: says who has answered a call that we place."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
+        self._detection = detection or NoDetection()
         self._outbound = info.direction is Direction.OUTBOUND
         watch = None if limits is None else media_watch_of(leg, limits)
         self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
@@ -194,10 +195,11 @@ class Call:
         if customer.held:
             self._conversation.on_hold(True)
         if customer.watches_media:
-            grace_s = OUTBOUND_MEDIA_GRACE_S if self._outbound else MEDIA_GRACE_S
             since_answer = asyncio.get_running_loop().time() - (customer.answered_at or 0.0)
-            await customer.comes(customer.media, max(0.0, grace_s - since_answer))
+            await customer.comes(customer.media, max(0.0, self._conversation.greeting_limit_s - since_answer))
             customer.watch_media()
+        if self._outbound and (who := await self._detection.answered_by(customer.leg)):
+            self._journal.note("answered_by", who, asyncio.get_running_loop().time())
         try:
             self._talked(await self._conversation.hold())
         finally:

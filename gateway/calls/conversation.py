@@ -56,6 +56,10 @@ class Conversation(Protocol):
     def joins_unprepared(self) -> bool:
         """Whether `join` may come before `prepare`: then a call that we place rings during preparation."""
 
+    @property
+    def greeting_limit_s(self) -> float:
+        """After `prepare`: how long it waits for the customer's first packet; 0: not at all."""
+
     async def prepare(self) -> None:
         """While the phone rings: prepare everything possible before the answer. An exception ends the call."""
 

@@ -16,6 +16,7 @@ from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
+from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
@@ -73,6 +74,12 @@ class SessionConversation:
     @property
     def joins_unprepared(self) -> bool:
         return False
+
+    @property
+    def greeting_limit_s(self) -> float:
+        session, persona = self._made, self._persona
+        assert session is not None and persona is not None, "prepare comes first"
+        return greeting_limit_s(persona, session.options, self._side.info.direction)
 
     @property
     def tokens(self) -> tuple[int, int]:

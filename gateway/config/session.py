@@ -68,6 +68,20 @@ class SessionSettings(BaseModel):
     )
     inaudible_min_ms: int = Field(default=600, ge=0, le=60_000, description="Shorter speech without words is ignored.")
 
+    # greeting
+    greet: Literal["on_media", "on_answer"] = Field(
+        default="on_media",
+        description="When the agent begins to speak: with the other side's first packet, which proves that it is "
+        "heard, or at once. A persona may say it for itself.",
+    )
+    greet_limit_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="With on_media: the longest wait for that packet, from the answer. null: 400, and 1000 for calls "
+        "that we place.",
+    )
+
     # interruption
     min_interruption_ms: int = Field(
         default=400, ge=0, le=5000, description="Wordless sounds shorter than this never interrupt the agent."

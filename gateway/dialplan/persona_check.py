@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["persona_problems", "persona_warnings"]
 
 _TEXTS = ("instructions", "greeting", "voice", "language")
+_OPTIONS = ("silence_ladder", "turn_detection", "expects", "digits", "rules", "canned", "greet", "greet_limit_ms")
 _HOOKS = (
     *("on_enter", "on_exit", "on_digit", "on_user_turn_completed", "on_user_silence", "on_call_summary"),
     *("transcription_node", "llm_node", "tts_node"),
@@ -107,6 +108,7 @@ def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
         "silence_ladder": ((bool,), "True or False"),
         "digits": ((DigitEntry, type(None)), "a DigitEntry"),
         "expects": ((Expected, type(None)), "an Expected"),
+        "greet_limit_ms": ((int, float, type(None)), "milliseconds"),
         "rules": ((Rules, type(None)), "Rules"),
         "canned": ((Mapping,), "a dict of words"),
     }
@@ -114,11 +116,25 @@ def _attributes(cls: type[Agent]) -> Iterator[tuple[str, str]]:
         value: object = getattr(cls, name)
         if not isinstance(value, types) and not isinstance(value, property | cached_property):
             yield name, f"{name} must be {meant}, not {_kind(value)}"
+    greet: object = cls.greet
+    if greet not in (None, "on_media", "on_answer") and not isinstance(greet, property | cached_property):
+        yield "greet", f'greet must be "on_media" or "on_answer", not {greet!r}'
 
 
 def _misspelt(cls: type[Agent]) -> Iterator[tuple[str, str]]:
     """Attributes whose names are close to a persona's: (name, suggestion)."""
-    known = [*_TEXTS, "silence_ladder", "turn_detection", "expects", "digits", "rules", "canned", *_HOOKS]
+    known = [
+        *_TEXTS,
+        "silence_ladder",
+        "turn_detection",
+        "expects",
+        "greet",
+        "greet_limit_ms",
+        "digits",
+        "rules",
+        "canned",
+        *_HOOKS,
+    ]
     for name in vars(cls):
         if name not in known and not name.startswith("_"):
             near = get_close_matches(name, known, 1, 0.85)

@@ -22,6 +22,7 @@ from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
+from gateway.calls.greeting import usual_greeting_limit_s
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
@@ -116,6 +117,10 @@ class LiveKitConversation:
     @property
     def joins_unprepared(self) -> bool:
         return False
+
+    @property
+    def greeting_limit_s(self) -> float:
+        return usual_greeting_limit_s(self._info.direction)
 
     @property
     def tokens(self) -> tuple[int, int]:

@@ -127,8 +127,12 @@ class LineMedia:
             return False
         return gate.stranger(source)
 
+    def answered(self, call: Call) -> None:
+        """What has arrived before was early media, maybe of somebody else."""
+        self._at_offer = self._received(call)
+
     def has_received(self, call: Call) -> bool:
-        """Whether a packet from the peer has arrived since the last offer."""
+        """Whether a packet from the peer has arrived since the last offer, or the answer."""
         received = self._received(call) > self._at_offer
         if received and self._gate is not None:
             self._gate.heard_rtp()

@@ -73,6 +73,7 @@ class OutgoingLine(Line):
         if info.state == PJSIP_INV_STATE_EARLY:
             self._rings(info.lastStatusCode, early_media=bool(_body(prm)))
         elif info.state == PJSIP_INV_STATE_CONFIRMED and not self._answered:
+            self.media.answered(call)
             self._picked_up()
         elif info.state == PJSIP_INV_STATE_DISCONNECTED and not self._answered and self._ending is None:
             self.release()
