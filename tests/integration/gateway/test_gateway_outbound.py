@@ -38,12 +38,15 @@ def plan(folder: Path) -> dict[str, Any]:
     return {"dialplans": [str(folder / "plan.yaml")]}
 
 
-async def ask(gateway: RunningGateway, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any], str]:
+async def ask(
+    gateway: RunningGateway, method: str, path: str, body: Any = None, key: str = ""
+) -> tuple[int, dict[str, Any], str]:
     """Status, body and Location."""
 
     def send() -> tuple[int, dict[str, Any], str]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(gateway.http + path, data, {"Content-Type": "application/json"}, method=method)
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        request = urllib.request.Request(gateway.http + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.load(answer), answer.headers.get("Location", "")
@@ -53,7 +56,7 @@ async def ask(gateway: RunningGateway, method: str, path: str, body: Any = None)
     return await asyncio.to_thread(send)
 
 
-async def closed_record(gateway: RunningGateway, call_id: str) -> dict[str, Any]:
+async def closed_record(gateway: RunningGateway, call_id: str, seconds: float = 10.0) -> dict[str, Any]:
     async def closed() -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = await asyncio.to_thread(gateway.get, f"/v1/calls/{call_id}")
@@ -61,7 +64,7 @@ async def closed_record(gateway: RunningGateway, call_id: str) -> dict[str, Any]
             return None
         return found if found["outcome"] else None
 
-    record = await until(closed, what=f"closed record of {call_id}")
+    record = await until(closed, seconds, what=f"closed record of {call_id}")
     assert record is not None
     return record
 
