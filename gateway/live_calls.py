@@ -42,7 +42,7 @@ class LiveLeg:
     call_id: str
     worker: str
     slot_taken_at: float  # seconds, loop clock
-    last_word_told: bool = False  # to its worker: how to end it should this process be killed
+    last_word_told: str = ""  # to its worker: the method by which to end it should this process be killed
     trunk: str = ""  # that it came in or goes out over, where that is known
     placed: bool = False  # by us
 

@@ -182,11 +182,14 @@ class Reconciler:
         """If this process is killed, the worker itself ends its legs on the public side."""
         for leg_id in legs:
             leg = self._live.leg(leg_id)
-            if leg is None or leg.last_word_told or (word := self._edge.last_word(leg_id)) is None:
+            if leg is None or leg.last_word_told == "BYE" or (word := self._edge.last_word(leg_id)) is None:
                 continue
             ip, port, data = word
-            self._workers.send(name, LastWord(leg_id, ip, port, data.decode("latin-1")))
-            leg.last_word_told = True
+            text = data.decode("latin-1")
+            method = text.partition(" ")[0]
+            if method != leg.last_word_told:  # a phone that rang has answered
+                self._workers.send(name, LastWord(leg_id, ip, port, text))
+                leg.last_word_told = method
 
     async def _save_recordings(self, recorded: Mapping[str, str], why: str) -> None:
         """Repair a lost worker's recording and add it to the record."""

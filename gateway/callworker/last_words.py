@@ -18,7 +18,7 @@ _AGAIN_S = (0.5, 1.0)  # RFC 3261 17.1.2.2; nobody can receive the answer
 
 
 class LastWords:
-    """A BYE for each leg, prepared by the gateway."""
+    """A BYE, or a CANCEL, for each leg, prepared by the gateway."""
 
     def __init__(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._words: dict[str, LastWord] = {}

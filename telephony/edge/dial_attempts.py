@@ -214,9 +214,12 @@ class DialAttempts:
         if not attempt.heard or attempt.cancel:
             return []
         attempt.cancel = True
-        sent = SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{attempt.dial.uri}>", why))
+        sent = self.cancel_of(dialog, attempt, why)
         self._context.resends.request((attempt.branch, "CANCEL"), sent, now)
         return [sent]
+
+    def cancel_of(self, dialog: Dialog, attempt: DialAttempt, why: Sequence[str]) -> SendPublic:
+        return SendPublic(attempt.hop, self._own("CANCEL", dialog, attempt, f"<{attempt.dial.uri}>", why))
 
     def acknowledge(self, response: Response, dialog: Dialog, attempt: DialAttempt) -> SendPublic:
         """ACK of a non-2xx answer, with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""

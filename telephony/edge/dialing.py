@@ -16,7 +16,7 @@ from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.context import EdgeContext
 from telephony.edge.dial_attempts import DialAttempts
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
-from telephony.edge.hops import Action, Hop, NotConnected, SendWorker
+from telephony.edge.hops import Action, Hop, NotConnected, SendPublic, SendWorker
 from telephony.edge.protocol import Dial, InviteInfo, Source, WorkerAddress
 from telephony.edge.redirecting import Moved, NotFollowed
 from telephony.edge.relays import Asked, DialAttempt, Dialed
@@ -294,6 +294,14 @@ class Dialing:
         if why:  # no secure connection: RFC 3261 section 21.5.4
             return self._end(asked, 503, why, now, q850=OUT_OF_ORDER)
         return self._end(asked, 408, "the destination does not answer", now, q850=OUT_OF_ORDER)
+
+    def last_word(self, dialog: Dialog, why: Sequence[str]) -> SendPublic | None:
+        """The CANCEL of a call that rings."""
+        asked = self._context.relays.asked(dialog.branch, "INVITE")
+        if asked is None or asked.final or asked.cancelled or asked.dialed is None or asked.dialed.now is None:
+            return None
+        attempt = asked.dialed.now
+        return self._attempts.cancel_of(dialog, attempt, why) if attempt.heard else None
 
     def cut(
         self, dialog: Dialog, status: int, cause: str, now: float, *, tell_worker: bool = True, q850: int = 0

@@ -141,12 +141,14 @@ class EndingCalls:
         return [action]
 
     def last_word(self, dialog: Dialog, cause: str) -> SendPublic | None:
-        """The BYE that a worker may send to the peer when we are gone: only over UDP and in a confirmed dialog, else
-        None."""
-        if dialog.state is not DialogState.CONFIRMED:
-            return None
-        action = self._bye(dialog, _failed(cause), dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
-        return action if action.hop.transport == "udp" else None
+        """What a worker may send to the peer when we are gone, only over UDP: BYE in a confirmed dialog, CANCEL to a
+        phone that it makes ring; else None."""
+        action: SendPublic | None = None
+        if dialog.state is DialogState.CONFIRMED:
+            action = self._bye(dialog, _failed(cause), dialog.worker.cseq + 2 * _CSEQ_LEAP)[0]
+        elif dialog.state is DialogState.INVITING and dialog.initiator is Party.WORKER:
+            action = self._dialing.last_word(dialog, _failed(cause))
+        return action if action is not None and action.hop.transport == "udp" else None
 
     def _bye_public(self, dialog: Dialog, why: Sequence[str], now: float) -> Action:
         action, branch = self._bye(dialog, why, dialog.worker.cseq + _CSEQ_LEAP)

@@ -67,9 +67,10 @@ async def test_a_gateway_that_is_killed_amid_ten_calls_leaves_ten_outcomes_and_d
             await call.ring()
         await until(lambda: all(len(call.received.at) > 5 for call in called[:5]), what="five greetings")
         await until(lambda: len(gateway.calls()) == 10, what="ten records")
+        await asyncio.sleep(2.5)  # so that the workers know how to end their calls
         gateway.process.kill()
         gateway.process.wait()
-        await until(lambda: all(call.ended.done() for call in called[:5]), what="the end of those that were answered")
+        await until(lambda: all(call.ended.done() for call in called[:8]), what="the end of those that rang or talked")
         again = start_gateway(workers=3, **changes)
         records = again.calls()
         assert sorted(record["called"] for record in records) == numbers

@@ -11,7 +11,7 @@ from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import DialAttempted, Hop
 from telephony.edge.protocol import Dial
 from telephony.errors import TelephonyMisuse
-from telephony.sip.parse import Request, Response
+from telephony.sip.parse import Request, Response, parse
 
 CALLEE = Hop("udp", "10.9.9.9", 5070, 0)
 DIAL = Dial("leg-1", WORKER, "carrier", "sip:+15550100@10.9.9.9:5070", "sip:+15550199@192.0.2.1", "10.9.9.9", 5070)
@@ -389,3 +389,22 @@ def test_a_call_that_rings_for_minutes_is_still_known(world: World) -> None:
     to_worker(world)
     callee(world, invite, 200, body=SDP)
     assert [message.status for message in to_worker(world)] == [200]
+
+
+def test_the_last_word_of_a_call_that_rings_is_a_cancel(world: World) -> None:
+    invite = dialled(world)
+    assert world.core.last_word("leg-1", "the gateway was lost") is None  # RFC 3261 section 9.1
+    callee(world, invite, 180)
+    word = world.core.last_word("leg-1", "the gateway was lost")
+    assert word is not None and word.hop == CALLEE
+    cancel = parse(word.data)
+    assert isinstance(cancel, Request)
+    assert (cancel.method, cancel.via.branch, cancel.cseq, cancel.uri_text) == (
+        "CANCEL",
+        invite.via.branch,
+        17,
+        DIAL.uri,
+    )
+    callee(world, invite, 200, body=SDP)
+    word = world.core.last_word("leg-1", "the gateway was lost")
+    assert word is not None and word.data.startswith(b"BYE ")

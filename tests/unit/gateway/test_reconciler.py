@@ -209,7 +209,15 @@ def test_a_worker_is_left_with_the_last_word_for_each_of_its_calls(tmp_path: Pat
         world.edge.words["a-1"] = ("192.0.2.7", 5062, b"BYE once more")
         world.calls.worker_heartbeat("w1", {"a-1", "b-1"})
 
-    assert play(tmp_path, script).workers.sent == [("w1", LastWord("a-1", "192.0.2.7", 5062, "BYE \xe9"))]
+        for word in (b"CANCEL 1", b"CANCEL 1", b"BYE 2", b"BYE 2"):
+            world.edge.words["b-1"] = ("192.0.2.7", 5062, word)
+            world.calls.worker_heartbeat("w1", {"a-1", "b-1"})
+
+    assert play(tmp_path, script).workers.sent == [
+        ("w1", LastWord("a-1", "192.0.2.7", 5062, "BYE \xe9")),
+        ("w1", LastWord("b-1", "192.0.2.7", 5062, "CANCEL 1")),
+        ("w1", LastWord("b-1", "192.0.2.7", 5062, "BYE 2")),
+    ]
 
 
 def test_a_dialog_that_ended_without_a_record_asks_the_worker(tmp_path: Path):
