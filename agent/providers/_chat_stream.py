@@ -1,9 +1,9 @@
-"""The stream of a chat completion as events, from servers that follow the protocol more or less. Pure.
+"""Reads a chat completion's stream as events, from servers that follow the protocol more or less. Pure.
 
-Known deviations: all parallel calls have index 0, or none; IDs are missing, repeat, or change with each
-piece; names come in pieces, or again with each piece; arguments are null, an object instead of text, or come whole a
-second time; `message` instead of `delta`; content is a list of parts; the finish reason is missing or unknown; errors
-and whole answers come with status 200.
+Known deviations: all parallel calls have index 0, or none; IDs are missing, repeat, or change with each piece; names
+come in pieces, or again with each piece; arguments are null, an object instead of text, or are sent whole a second
+time; `message` instead of `delta`; content is a list of parts; the finish reason is missing or unknown; errors and
+whole answers come with status 200.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["ChatStream", "EventLines", "TooLong"]
 
 _EVENT_BYTES = 4_000_000
 _CALLS = 128
-_ARGUMENTS = 64_000  # characters; longer ones are cut off, and so refused as arguments
+_ARGUMENTS = 64_000  # characters; longer ones are cut off, and therefore rejected as arguments
 
 
 class TooLong(ValueError):
-    """An event of the stream is longer than anything that makes sense."""
+    """An event of the stream is implausibly long."""
 
 
 class EventLines:
-    """Server-sent events (the WHATWG's HTML standard, 9.2) out of bytes: the data of each event."""
+    """Parses server-sent events (WHATWG HTML standard, 9.2) from bytes: the data of each event."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -38,7 +38,7 @@ class EventLines:
         self._size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The events that are complete with it. Raises TooLong."""
+        """The events completed by these bytes. Raises TooLong."""
         self._rest += data
         events: list[bytes] = []
         at = 0
@@ -52,7 +52,7 @@ class EventLines:
         return events
 
     def end(self) -> list[bytes]:
-        """The stream is over: an event that was not ended counts all the same."""
+        """The stream is over: an unfinished event counts as well."""
         events: list[bytes] = []
         self._line(bytes(self._rest).rstrip(b"\r"), events)
         self._line(b"", events)
@@ -100,7 +100,7 @@ class ChatStream:
         self._names = frozenset(names)
         self._calls: list[_Call] = []
         self._at: dict[object, _Call] = {}  # by index
-        self.finish = ""  # why it ended, as the server says
+        self.finish = ""  # why it ended, according to the server
         self.anything = False
 
     def feed(self, chunk: Mapping[str, Any]) -> list[LLMEvent]:
@@ -115,7 +115,7 @@ class ChatStream:
         return events
 
     def calls(self) -> list[ToolCall]:
-        """The calls in order, each with an id of its own."""
+        """The calls in order, each with its own id."""
         used: set[str] = set()
         finished: list[ToolCall] = []
         for call in self._calls:

@@ -1,7 +1,7 @@
 """Corrects a free recogniser's text towards the persona's expectations: names and products that no model knows.
 
-Only words that the recogniser was unsure of are replaced: by an expected value that sounds alike, and by any word or
-short phrase of the persona's where the recogniser itself finds it likely too ("could buy" -> "goodbye"). Pure.
+Only words that the recogniser was unsure of are replaced: by an expected value that sounds alike, or by any of the
+persona's words or short phrases if the recogniser itself finds it likely, too ("could buy" -> "goodbye"). Pure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LIKE = 0.72  # of letters in common (difflib)
 _LIKE_FIRST = 0.6  # for those with the same first letter
 _LIKE_AT_ALL = 0.5  # for the recogniser to be asked
 _AS_LONG = 0.6  # the shorter of the two, as a share of the longer
-_LEAST_LETTERS = 5  # small words sound like too much
-_MOST = 6  # alternatives of one utterance: each costs some 4 ms
+_LEAST_LETTERS = 5  # short words sound like too many others
+_MOST = 6  # alternatives per utterance: each costs about 4 ms
 _RUN = 3  # words that may stand for another
-_SHORT = 4  # words of a phrase that is taken whole
+_SHORT = 4  # longest phrase, in words, that is taken whole
 _BARE = re.compile(r"[^\w']+")
 _SOUNDS = (("ph", "f"), ("ck", "k"), ("c", "k"), ("qu", "kw"), ("x", "ks"), ("z", "s"), ("y", "i"), ("ee", "i"))
 
@@ -60,8 +60,8 @@ def corrected(words: Sequence[SureWord], expectations: Expectations) -> str:
 
 
 def alternatives(words: Sequence[SureWord], expectations: Expectations) -> list[str]:
-    """Texts that may have been said instead: a run of words, not all of them sure and expected, is a term of the
-    persona's. Those first of which every word is expected, then the likest."""
+    """Texts that may have been said instead: a run of words that are not all certain and expected is one of the
+    persona's terms. Those with only expected words come first, then the most similar."""
     terms, expected = _terms(expectations.phrases, tuple(_values(expectations)))
     found: dict[str, float] = {}
     for length in range(1, min(_RUN, len(words)) + 1):
@@ -80,7 +80,7 @@ def alternatives(words: Sequence[SureWord], expectations: Expectations) -> list[
 
 
 def _is_expected(text: str, expected: frozenset[str]) -> bool:
-    """Whether it is all the persona's own words."""
+    """Whether all words are the persona's."""
     return all(_bare(word) in expected for word in text.split())
 
 
@@ -91,8 +91,8 @@ def _likeness(one: str, other: str) -> float:
 
 
 def _with(words: Sequence[SureWord], at: int, length: int, term: str) -> list[str]:
-    """The text with the term in place of a run of words, written and ended as the run was; and with a comma before it,
-    without which the recogniser finds a leave-taking or a name unlikely. Empty: it is the same."""
+    """The text with the term in place of a run of words, with the run's case and ending; and with a comma before it,
+    without which the recogniser finds a farewell or a name unlikely. Empty: no change."""
     first, last = words[at].text, words[at + length - 1].text
     if first[:1].isupper():
         term = term[:1].upper() + term[1:]

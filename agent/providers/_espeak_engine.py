@@ -22,7 +22,7 @@ import espeakng_loader
 
 __all__ = ["SAMPLE_RATE", "Speech", "UnknownVoice", "find_voice", "load", "speak"]
 
-SAMPLE_RATE = 22050  # Hz, of the voices that come with the library
+SAMPLE_RATE = 22050  # Hz, of the library's voices
 T = TypeVar("T")
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -93,7 +93,7 @@ class _VoiceInfo(ctypes.Structure):
 class _Library:
     """The library, loaded afresh for one utterance (2 ms) and unloaded afterwards.
 
-    Its flutter and wave phase are globals that no call resets: kept loaded, it would speak the same text
+    Its flutter and wave phase are globals that no call resets: if it stayed loaded, it would speak the same text
     differently each time, and a replayed call could not be compared with its recording.
     """
 
@@ -244,8 +244,8 @@ def load() -> None:
 
 
 def find_voice(voice: str) -> str:
-    """The library's identifier for a language tag, name or identifier, with its `+variant` if there is one.
-    Blocking, milliseconds the first time. Raises UnknownVoice."""
+    """The library's identifier for a language tag, name or identifier, with its `+variant` if any. Blocks, for
+    milliseconds the first time. Raises UnknownVoice."""
     base, plus, variant = voice.partition("+")
     identifier = (_voices or _on_engine(_load_voices)).get(base.lower())
     if identifier is None or (plus and variant not in _variants()):

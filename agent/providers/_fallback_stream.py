@@ -30,7 +30,7 @@ _KEPT_FRAMES = 30_000 // FRAME_MS  # of one utterance
 
 @dataclass(slots=True)
 class _Utterance:
-    """Speech whose text has not come yet."""
+    """Speech whose text has not arrived yet."""
 
     frames: deque[AudioFrame] = field(default_factory=lambda: deque(maxlen=_KEPT_FRAMES))
     flushed: bool = False
@@ -66,7 +66,7 @@ class FallbackStream:
 
     @property
     def turns(self) -> bool:
-        """Whether the recognizer that is in use detects turns."""
+        """Whether the current recogniser detects turns."""
         return self._stream is not None and bool(getattr(self._recognizers[self._index], "turns", False))
 
     def push(self, frame: AudioFrame) -> None:
@@ -164,7 +164,7 @@ class FallbackStream:
             self._broke(error)
 
     def _broke(self, error: Exception) -> None:
-        """On to the next one, with all speech that has no text yet; the last one's failure goes up."""
+        """Switch to the next one, with all speech that has no text yet; the last one's failure is raised."""
         failure = self._note(self._index, error)
         stream, self._stream = self._stream, None
         if self._pump is not None and self._pump is not asyncio.current_task():
@@ -189,7 +189,7 @@ class FallbackStream:
         for utterance in list(self._utterances):
             self._do(partial(_give, utterance))
             if self._stream is not opened:
-                return  # that one broke too, and its successor has been given everything
+                return  # that one broke, too, and its successor has got everything
 
     def _note(self, index: int, error: Exception) -> ProviderError:
         name = self._recognizers[index].name
@@ -201,7 +201,8 @@ class FallbackStream:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """The oldest utterance's text is due, unless this is the last recognizer: then the session's limit counts."""
+        """Set the time limit for the oldest utterance's text, unless this is the last recogniser: then the session's
+        limit counts."""
         self._disarm()
         if self._utterances and self._utterances[0].flushed and len(self._failed) + 1 < len(self._recognizers):
             wait_s = max(self._final_s, getattr(self._recognizers[self._index], "final_s", 0.0))

@@ -1,6 +1,6 @@
-"""Audio of sentences that were spoken before: greetings and canned answers are the same in each call. Pure.
+"""Audio of sentences spoken before: greetings and canned answers are the same in each call. Pure.
 
-What is kept `for_all` before a process forks is shared memory of all forks, and never dropped; of what is spoken later
+Sentences kept for all before a process forks are in memory shared by all forks, and are never dropped; of later ones
 each process keeps the latest.
 """
 

@@ -14,7 +14,7 @@ class Resting:
         if count < 1:
             raise ValueError("there must be at least one provider")
         self._cool_down_s = cool_down_s
-        self._until = [0.0] * count  # seconds, loop clock; 0: it does not rest
+        self._until = [0.0] * count  # seconds, loop clock; 0: not resting
 
     def order(self) -> list[int]:
         """All of them; resting ones come last, as they may have recovered."""
@@ -22,5 +22,5 @@ class Resting:
         return sorted(range(len(self._until)), key=lambda index: (self._until[index] > now, index))
 
     def failed(self, index: int, error: ProviderError) -> None:
-        if not isinstance(error, ProviderBadRequest):  # that was our fault: the next request may be well
+        if not isinstance(error, ProviderBadRequest):  # that was our fault: the next request may work
             self._until[index] = asyncio.get_running_loop().time() + self._cool_down_s

@@ -1,7 +1,7 @@
 """The conversation that `agent.rules.Rules` describe, as a pure machine: messages -> next step.
 
-It is stateless: each reply runs the machine over all messages of the conversation. So a reply that was
-interrupted, cancelled or asked for again leads to the same state, however much of it was heard.
+It is stateless: each reply runs the machine over all messages of the conversation. So a reply that was interrupted,
+cancelled or requested again leads to the same state, however much of it was heard.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a tool. `say_first`: words that go before it."""
+    """Call a tool. `say_first`: words to say before it."""
 
     call_id: str
     tool: str
@@ -46,8 +46,8 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """`intent`: the current one; `asking`: the slot asked for; `calling`: the ID of the running tool call;
-    `partial`: digits of a number that came in pieces."""
+    """`intent`: the current one; `asking`: the slot asked for; `calling`: the ID of the running tool call; `partial`:
+    digits of a number said in pieces."""
 
     intent: Intent | None = None
     values: Mapping[str, str] = field(default_factory=dict)
@@ -62,10 +62,10 @@ Action = Say | Call | Failed
 
 def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
     """The next step after the last of `messages`; only "user" and "tool" messages count, and whether anything was heard
-    between them: the caller may say something while a function runs, whose outcome is still due."""
+    between them: the caller may say something while a function runs whose outcome is still due."""
     state = _State()
     action: Action = Say(rules.fallback)
-    owed = told = False  # an answer is due and was not heard at all; it is a function's outcome
+    owed = told = False  # an answer is due and nothing of it was heard; that answer is a function's outcome
     for number, message in enumerate(messages):
         if message.role == "user" and message.name != CUE:
             before, unheard = (state, action), owed
@@ -86,7 +86,7 @@ def decide(rules: Rules, messages: Sequence[ChatMessage]) -> Action:
 
 
 def _of(heard: str, action: Say | Failed) -> bool:
-    """Whether the heard text is this answer or its beginning. A persona's own phrases are not known here."""
+    """Whether the heard text is this answer or its beginning. A persona's own phrases are unknown here."""
     return not action.text or action.text.startswith(heard[: len(action.text)].rstrip())
 
 
@@ -137,7 +137,7 @@ def _heard(rules: Rules, state: _State, text: str, call_id: str) -> tuple[_State
 
 
 def _yes_or_no(rules: Rules, tokens: Sequence[str]) -> bool | None:
-    """A no wins: "that's not right"."""
+    """ "No" wins: "that's not right"."""
     said = set(tokens)
     if said & set(rules.no):
         return False
@@ -151,7 +151,7 @@ def _confirmed(rules: Rules, state: _State, answer: bool, call_id: str) -> tuple
 
 
 def _fill(rules: Rules, state: _State, tokens: Sequence[str]) -> _State | None:
-    """The state with the slot that was asked for, and any other that was named on the way; None: it was not there."""
+    """The state with the requested slot, and any others that were mentioned; None: the requested one was not."""
     assert state.intent is not None
     found = {
         name: value
@@ -195,7 +195,7 @@ def _perform(rules: Rules, state: _State, call_id: str) -> tuple[_State, Action]
 
 
 def _shown(rules: Rules, values: Mapping[str, str]) -> dict[str, str]:
-    """Values as they are read out: digits one by one, others as the rules first name them."""
+    """Values as read out: digits one by one, others by their first name in the rules."""
     shown = {}
     for name, value in values.items():
         said = next((said for said, passed in rules.slots[name].values.items() if passed == value), None)

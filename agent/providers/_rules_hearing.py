@@ -1,5 +1,5 @@
-"""Normalises a free recogniser's text for comparison with rules: fillers and stutters gone, figures in words,
-and words that were all but heard as the rules write them. Pure."""
+"""Normalises a free recogniser's text for comparison with rules: without fillers and stutters, figures as words, and
+near misses replaced by the rules' words. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NUMBERS = frozenset({
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty", "forty",
     "fifty", "sixty", "seventy", "eighty", "ninety", "double", "triple",
 })
-# Everyday words that are a letter away from others: never taken for those.
+# Everyday words that are one letter away from others, and never taken for them.
 _COMMON = frozenset({
     "about", "above", "after", "again", "where", "there", "these", "their", "think", "thing", "place", "plane",
     "please", "price", "first", "order", "other", "under", "older", "early", "later", "night", "right", "light",
@@ -51,11 +51,11 @@ _COMMON = frozenset({
     "ground", "billing", "filling", "building",
 })
 # fmt: on
-_ONE_SLIP, _TWO_SLIPS = 5, 9  # letters from which on so many may be wrong
+_ONE_SLIP, _TWO_SLIPS = 5, 9  # word lengths from which one or two letters may be wrong
 _ANOTHER_CLAUSE = frozenset(
     {"i", "but", "just", "can", "could", "what", "when", "where", "how", "rather", "instead", "please"}
 )
-# What people say before they say it again and mean it.
+# What people say before they correct themselves.
 _CORRECTIONS = (
     ("no", "wait"),
     ("wait", "no"),
@@ -136,7 +136,7 @@ def stem(word: str) -> str:
 
 
 class _Known(dict[str, None]):
-    """The rules' words. Its identity stands for it: there is one for each set of rules."""
+    """The rules' words. Compared by identity: there is one for each set of rules."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -168,7 +168,7 @@ def _collect(nodes: Sequence[Node], known: dict[str, None]) -> None:
 
 @lru_cache(maxsize=8192)
 def _nearest(token: str, known: _Known) -> str:
-    """The token itself if it is of the rules, is short, or nothing or several of theirs are as near."""
+    """The token itself if it is one of the rules' words, is short, or has no or several nearest ones among them."""
     if token in known or stem(token) in known or token + "s" in known:
         return token
     if token in _SAME:
@@ -188,7 +188,7 @@ def _nearest(token: str, known: _Known) -> str:
 
 
 def _slips(one: str, other: str) -> int:
-    """Letters to add, take away, change, or swap with their neighbour (Damerau, Levenshtein)."""
+    """How many letters to add, remove, change, or swap with their neighbours (Damerau, Levenshtein)."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

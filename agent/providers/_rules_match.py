@@ -1,4 +1,4 @@
-"""Which intent a caller's words mean, and which values they hold. Pure."""
+"""Which intent a caller's words express, and which values they contain. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.rules import Intent, Rules, Slot
 __all__ = ["Match", "best_intent", "find_value"]
 
 _THRESHOLD = 0.6  # least overlap, 0..1
-# Words that tell intents apart less than others do.
+# Words that distinguish intents less than others.
 # fmt: off
 _LIGHT = frozenset({
     "a", "an", "the", "my", "your", "our", "i", "we", "you", "me", "us", "it", "is", "are", "am", "was", "be", "do",
@@ -53,8 +53,7 @@ def find_value(slot: Slot, tokens: Sequence[str]) -> str | None:
 
 
 def _digits(tokens: Sequence[str], least: int, most: int) -> str | None:
-    """A run of digits; if none fits, one without the "oh" before it, and with "to" and "for" in it for what they are
-    likely to be."""
+    """A run of digits; if none fits, one without a leading "oh", and with "to" and "for" read as digits."""
     for way in (tokens, tokens[1:] if tokens[:1] == ["oh"] else (), _digits_for_their_likes(tokens)):
         fitting = [run for run in spoken_digits(way) if least <= len(run) <= most]
         if fitting:
@@ -63,7 +62,7 @@ def _digits(tokens: Sequence[str], least: int, most: int) -> str | None:
 
 
 def _digits_for_their_likes(tokens: Sequence[str]) -> list[str]:
-    """Words that sound like a digit, between digits or at the end of some, are taken for it."""
+    """Words that sound like a digit count as one between or after digits."""
     found: list[str] = []
     for place, token in enumerate(tokens):
         like = _LIKE_DIGITS.get(token, "")
@@ -81,7 +80,7 @@ def _find(parts: Sequence[str], tokens: Sequence[str]) -> int | None:
 
 
 def best_intent(rules: Rules, tokens: Sequence[str]) -> Match | None:
-    """Whole phrases come before overlap; of several, the one with the most words, then the first."""
+    """Whole phrases take precedence over overlap; among several, the one with the most words, then the first."""
     values = {name: value for name, slot in rules.slots.items() if (value := find_value(slot, tokens)) is not None}
     best: tuple[tuple[bool, float], Intent] | None = None
     for intent in rules.intents:
@@ -115,7 +114,7 @@ def _collect(node: Node, names: dict[str, None]) -> None:
 
 
 def _longest(nodes: Sequence[Node], tokens: Sequence[str], rules: Rules) -> float:
-    """How much of `tokens` the phrase covers where it was said whole; 0 if it was not."""
+    """How many of `tokens` the phrase covers if it was said completely; else 0."""
     longest = 0.0
     for start in range(len(tokens)):
         for end in _ends(nodes, tokens, {start}, rules):
@@ -175,6 +174,6 @@ def _overlap(nodes: Sequence[Node], tokens: Sequence[str], values: Mapping[str, 
             heavy += there and weight == 1.0
             light += there and weight < 1.0
             missing += not there
-        if heavy > 1 or (heavy and light >= missing):  # one word of many, and light words alone, mean nothing
+        if heavy > 1 or (heavy and light >= missing):  # a single word of many, or only light words, mean nothing
             best = max(best, matched / total)
     return best

@@ -1,8 +1,8 @@
 """PocketSphinx decoders and their confidence measure.
 
 A `Recogniser` runs two decoders side by side: one follows the grammar (or a language model), the other any sequence of
-phones. How much worse the grammar explains the sound than free phones do, a frame, tells speech within the grammar
-from speech outside it, which a grammar alone takes for its nearest phrase.
+phones. How much worse, per frame, the grammar explains the sound than free phones do separates speech within the
+grammar from other speech, which a grammar alone would take for its nearest phrase.
 
 The settings come from `bench/grammar_hearing.py`; docs/speech-offline.md has the figures.
 """
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 _MODEL_RATE = 16000  # Hz
 _LANGUAGE_WEIGHT = 6.5
-# The model's own settings, but for `remove_noise`, which costs accuracy on telephone speech.
+# The model's own settings, except for `remove_noise`, which costs accuracy on telephone speech.
 _FEATURES = Path(__file__).with_name("pocketsphinx.params")
 _COMMON: dict[str, Any] = {"featparams": str(_FEATURES), "bestpath": False, "loglevel": "FATAL"}
 # A word costs something (wip), or loops of short words explain anything; beams are wide, since grammars are small.
@@ -51,7 +51,7 @@ _MIDDLE = -28.5
 _SLOPE = 3.0
 _LOG_BASE = math.log(1.0001)  # of the decoder's scores
 _FILLER_PROBABILITY = 0.03  # "please" and the like are short, and would be heard in any noise around a phrase
-_GRAMMARS_KEPT = 16  # a recogniser; the persona's own rarely are more
+_GRAMMARS_KEPT = 16  # per recogniser; a persona rarely has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Recogniser:
         self._grammars[key] = grammar
 
     def _add_words(self, words: Iterable[str]) -> set[str]:
-        """Give words that the dictionary lacks a pronunciation; return those that get none."""
+        """Add pronunciations for words missing in the dictionary; returns words for which there is none."""
         decoder = self._words.decoder
         missing = [word for word in sorted(words) if decoder.lookup_word(word) is None]
         pronounced = {word: phones for word in missing if (phones := pronounce(word))}
@@ -152,8 +152,8 @@ class Recogniser:
         return left_out
 
     def start(self, expectations: Expectations | None, cmn: str) -> None:
-        """Begin an utterance. `expectations` None: free dictation. `cmn`: empty, or what the last `finish` of this
-        call gave."""
+        """Begin an utterance. `expectations` None: free dictation. `cmn`: empty, or what this call's last `finish`
+        returned."""
         self._resampler.clear()
         if expectations is None:
             self.load_dictation()
@@ -168,7 +168,7 @@ class Recogniser:
         self._active.start(cmn or _TELEPHONE_CMN)
 
     def feed(self, pcm: bytes, *, last: bool = False) -> None:
-        """8 kHz audio. Each call holds the interpreter for what it decodes: give it 20 ms at a time."""
+        """8 kHz audio. Each call holds the interpreter while decoding: pass 20 ms at a time."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
         wide = self._resampler.resample_chunk(samples, last=last)
         data = np.clip(np.rint(wide), -32768, 32767).astype(np.int16).tobytes()

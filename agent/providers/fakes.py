@@ -78,7 +78,7 @@ class _FakeVADStream:
 
 
 class FakeVAD:
-    """Loud audio is speech. `lag_windows`: how late its probability follows, as real ones do."""
+    """Loud audio is speech. `lag_windows`: how late its probability follows, as with real VADs."""
 
     def __init__(self, *, lag_windows: int = 0, errors: Iterable[Exception] = ()) -> None:
         self.lag_windows = lag_windows
@@ -94,8 +94,8 @@ class FakeVAD:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one flush gives. `error` instead: the stream fails. `never`: nothing comes. `interim`: texts that come
-    while the speech is going on, with the milliseconds of speech after which they do."""
+    """The result of one flush. `error`: the stream fails instead. `never`: no result. `interim`: texts during speech,
+    with the milliseconds of speech after which they arrive."""
 
     text: str = ""
     after_ms: float = 0.0
@@ -179,8 +179,8 @@ class FakeSTT:
 
 @dataclass(frozen=True, slots=True)
 class ModelTurn:
-    """One answer: `parts` are said (str) or called (ToolCall) in order, `first_ms` late and `between_ms` apart.
-    `error` is raised after the parts; `hang`: nothing ever follows them."""
+    """One answer: `parts` are said (str) or called (ToolCall) in order, `first_ms` late and `between_ms` apart. `error`
+    is raised after the parts; `hang`: nothing follows them."""
 
     parts: tuple[str | ToolCall, ...] = ()
     first_ms: float = 0.0
@@ -237,8 +237,8 @@ class FakeLLM:
 class FakeTTS:
     """Speaks each word in `word_ms` of loud audio with a mark at its beginning.
 
-    `faults`: for a text that contains the key, what to raise (an exception), or "hang", or "nothing"; a list is used up
-    one by one.
+    `faults`: for a text that contains the key, what to raise (an exception), or "hang", or "nothing"; the items of a
+    list are used one after the other.
     """
 
     word_ms: float = 200.0

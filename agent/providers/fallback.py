@@ -1,8 +1,8 @@
-"""Several providers as one: the first of the list that works is used.
+"""Several providers as one: the first working one of a list is used.
 
-A provider that fails rests for a while, so that each turn does not pay for it again; the next request after that
-probes it. If every provider rests, all are tried in order. Objects are shared among the calls of a process:
-what one call finds out spares the others. A call learns of it through `reporting`.
+A provider that fails rests for a while, so that not every turn pays for it; the next request after that probes it. If
+all providers rest, all are tried in order. Objects are shared among the calls of a process, so that one call's
+experience spares the others. A call learns of failures through `reporting`.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class ReportsFallbacks(Protocol):
 
 
 def reporting(provider: P, report: FallbackReport) -> P:
-    """For a session: `provider` so that `report` is called with what it hides, if it hides anything."""
+    """For a session: `provider`, calling `report` with the failures that it hides, if any."""
     return provider.reporting(report) if isinstance(provider, ReportsFallbacks) else provider
 
 
 def _unreported(error: ProviderError) -> None:
-    _log.warning("the next provider is asked: %s", error)
+    _log.warning("asking the next provider: %s", error)
 
 
 class FallbackLLM:
-    """Before the first delta, the next model is asked when one fails or has nothing to say for `first_token_s`; what
-    fails later is for the session to deal with. The last model has no time limit of its own."""
+    """Before the first delta, the next model is asked if one fails or is silent for `first_token_s`; the session
+    handles later failures. The last model has no time limit of its own."""
 
     def __init__(self, models: Sequence[LLM], *, first_token_s: float = 2.5, cool_down_s: float = COOL_DOWN_S) -> None:
         self._models = tuple(models)
@@ -98,8 +98,8 @@ class FallbackLLM:
 
 
 class FallbackTTS:
-    """Before the first audio of a sentence, the next voice is asked when one fails or gives nothing for
-    `first_audio_s`. Later failures are for the session to deal with."""
+    """Before the first audio of a sentence, the next voice is asked if one fails or is silent for `first_audio_s`. The
+    session handles later failures."""
 
     def __init__(self, voices: Sequence[TTS], *, first_audio_s: float = 1.5, cool_down_s: float = COOL_DOWN_S) -> None:
         self._voices = tuple(voices)
@@ -129,8 +129,8 @@ class FallbackTTS:
 
 
 class FallbackSTT:
-    """A stream that fails, or has no text `final_s` after a flush, is replaced by one of the next recognizer, which is
-    given the speech that has no text yet (30 s at most)."""
+    """A stream that fails, or has no text `final_s` after a flush, is replaced by one of the next recogniser, which
+    gets the speech without text (30 s at most)."""
 
     def __init__(self, recognizers: Sequence[STT], *, final_s: float = 1.2, cool_down_s: float = COOL_DOWN_S) -> None:
         self._recognizers = tuple(recognizers)
@@ -186,7 +186,7 @@ async def _first_that_works(
 async def _limited(
     name: str, stream: AsyncIterator[T], counts: Callable[[T], bool], first_s: float | None
 ) -> AsyncGenerator[T, None]:
-    """The stream with a limit to its first item that counts, and only provider errors coming out of it."""
+    """The stream with a time limit for its first relevant item, raising only provider errors."""
     until = None if first_s is None else asyncio.get_running_loop().time() + first_s
     try:
         while True:

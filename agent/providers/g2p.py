@@ -1,6 +1,5 @@
-"""A pronunciation for a word that the dictionary does not know, by English spelling rules. Pure.
-
-Rough, as rules are: it makes names and brands recognisable that would otherwise have to be left out.
+"""A pronunciation for a word missing in the dictionary, by English spelling rules. Pure. Rough, but it makes names and
+brands recognisable that would otherwise be left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a persona expects to hear, as a finite automaton for a recogniser. Pure.
 
-The automaton is deterministic and minimal, since a recogniser follows every path of it at once: phrases that begin or
-end alike share their states.
+The automaton is deterministic and minimal, since a recogniser follows all of its paths at once: phrases with the same
+beginning or end share states.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from agent.providers.phrases import DIGIT_WORDS, Choice, Node, SlotRef, parse_ph
 
 __all__ = ["FILLERS", "Grammar", "compile_grammar"]
 
-_ANY_DIGITS = (1, 16)  # of a slot about which nothing is known
+_ANY_DIGITS = (1, 16)  # of an undefined slot
 _MOST_DIGITS = 32
-# Said before or after anything, and of no account.
+# Said before or after anything, without meaning.
 _BEFORE = ("hello", "yes")
 _AFTER = ("please", "thank you")
 FILLERS = frozenset(word for said in (*_BEFORE, *_AFTER) for word in said.split()) - {"yes"}
@@ -93,8 +93,8 @@ class _Builder:
 
 
 def compile_grammar(expectations: Expectations, *, fillers: bool = True) -> Grammar:
-    """Everything that `expectations` lets a caller say. A slot that is named nowhere is a run of digits.
-    `fillers`: "um", "please" and the like may stand around a phrase. Raises PhraseError."""
+    """Everything that `expectations` lets a caller say. An undefined slot is a run of digits. `fillers`: "um", "please"
+    and the like may surround a phrase. Raises PhraseError."""
     builder = _Builder()
     start = builder.state()
     first = builder.join([start, *(builder.words(start, word.split()) for word in _BEFORE)]) if fillers else start
@@ -132,7 +132,7 @@ def _deterministic(builder: _Builder, start: int, last: int) -> tuple[list[dict[
     waiting = list(numbers)
     table: list[dict[str, int]] = []
     final: set[int] = set()
-    for subset in waiting:  # grows while it is read
+    for subset in waiting:  # grows during iteration
         if last in subset:
             final.add(numbers[subset])
         targets: dict[str, set[int]] = {}

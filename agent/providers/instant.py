@@ -1,7 +1,7 @@
 """Providers that respond instantly: for measuring the gateway itself.
 
-STT gives a fixed sentence when it is flushed, or (`instant/turns`, which needs no VAD) after half a second of silence
-behind sound; the LLM a fixed answer, TTS a 440 Hz tone of 5 s in one piece.
+STT returns a fixed sentence when flushed, or (`instant/turns`, which needs no VAD) after half a second of silence
+following sound; the LLM a fixed answer; TTS 5 s of a 440 Hz tone in one piece.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _TONE_HZ = 440
 _TONE_SECONDS = 5
 _AMPLITUDE = 8000
 _LOUD_DBFS = -45.0
-_LOUD_FRAMES = 4  # in a row are speech
+_LOUD_FRAMES = 4  # this many consecutive ones are speech
 _END_SILENCE_S = 0.5
 
 
 @cache
 def tone() -> SpokenAudio:
-    """The tone, made once a process (a parent that forks makes it for its children)."""
+    """The tone, made once per process (or by a parent that forks, for its children)."""
     step = 2 * math.pi * _TONE_HZ / SAMPLE_RATE
     samples = array("h", (round(_AMPLITUDE * math.sin(step * n)) for n in range(SAMPLE_RATE * _TONE_SECONDS)))
     return SpokenAudio(samples.tobytes())
@@ -43,7 +43,7 @@ class _InstantStream:
         self._transcripts: asyncio.Queue[Transcript | Signal | None] = asyncio.Queue()
 
     def push(self, frame: AudioFrame) -> None:
-        """The audio is not looked at."""
+        """The audio is ignored."""
 
     def flush(self) -> None:
         self._transcripts.put_nowait(Transcript(self._sentence, final=True))

@@ -1,4 +1,4 @@
-"""Providers that a persona names for itself: `llm = "openai/gpt-4o"`."""
+"""Providers named by a persona: `llm = "openai/gpt-4o"`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ __all__ = ["OpenAIChat", "OpenAISettings", "request_messages", "warm_import"]
 _DRAIN_S = 0.1
 _RINGING = "(The phone rings.)"
 _ANYTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
-_DETAIL_CHARACTERS = 200  # of a provider's own error text that goes into ours
+_DETAIL_CHARACTERS = 200  # of a provider's error text included in ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,9 @@ def warm_import() -> ModuleType:
 
 
 def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """Our context as the protocol's. A tool call without output, or an output without its call, is left out: a
-    conversation that was interrupted between the two would otherwise be refused from then on. Where the agent speaks
-    first, as it does on the phone, the ringing precedes it: some servers refuse a conversation started by the
-    assistant."""
+    """Our context in the protocol's form. A tool call without output, or an output without its call, is left out: a
+    conversation interrupted between the two would otherwise be refused from then on. If the agent speaks first, as
+    usual on the phone, the ringing precedes it: some servers refuse a conversation started by the assistant."""
     answered = {message.tool_call_id for message in messages if message.role == "tool"}
     called: set[str] = set()
     out: list[dict[str, Any]] = []
@@ -83,7 +82,7 @@ def request_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         elif message.role == "assistant":
             calls = [call for call in message.tool_calls if call.call_id in answered]
             called.update(call.call_id for call in calls)
-            # The dash tells the model that it was cut off, in a form that is not read out if it imitates it.
+            # The dash tells the model that it was cut off, in a form that is not read out if the model imitates it.
             text = message.text + " —" if message.interrupted and message.text else message.text
             if text or calls:
                 if not out or out[-1]["role"] == "system":
@@ -131,7 +130,7 @@ class OpenAIChat:
             longest = max(settings.first_event_s, settings.next_event_s)
             self._client = openai.AsyncOpenAI(
                 api_key=settings.api_key
-                or "none",  # servers without keys; the SDK wants one, or takes the environment's
+                or "none",  # for servers without keys: the SDK needs one, or takes the environment's
                 base_url=settings.base_url or "https://api.openai.com/v1",
                 timeout=openai.Timeout(longest, connect=settings.connect_s),
                 max_retries=0,
@@ -175,7 +174,7 @@ class OpenAIChat:
         if tools:
             request["tools"] = [_definition(tool) for tool in tools]
         elif called := _called(request["messages"]):
-            # Servers that stand before other models refuse calls in the context of a request that defines none.
+            # Some proxies refuse calls in the context of a request that defines no tools.
             request["tools"] = [_definition(ToolSpec(name, "", _ANYTHING)) for name in called]
             request["tool_choice"] = "none"
         if settings.temperature is not None:
@@ -187,8 +186,8 @@ class OpenAIChat:
         return request
 
     async def _chunks(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any] | None, None]:
-        """The stream's chunks and, if it says so itself, its end (None), under our own deadlines: the SDK's read
-        timeout restarts with every byte, so a server that sends keep-alive comments would never time out."""
+        """The stream's chunks and its end (None) if it is announced, with our own deadlines: the SDK's read timeout
+        restarts with every byte, so a server that sends keep-alive comments would never time out."""
         settings = self._settings
         stream: Any = None
         try:
@@ -220,7 +219,7 @@ class OpenAIChat:
 
     @staticmethod
     async def _events(response: Any) -> AsyncGenerator[bytes, None]:
-        """The data of each event; of a server that does not stream, its whole answer."""
+        """The data of each event; if a server does not stream, its whole answer."""
         if "json" in response.headers.get("content-type", ""):
             yield await response.aread()
             yield b"[DONE]"
@@ -233,7 +232,7 @@ class OpenAIChat:
             yield event
 
     def _chunk(self, event: bytes) -> Mapping[str, Any]:
-        """Raises ProviderError for an error that comes as an event."""
+        """Raises ProviderError for an error sent as an event."""
         chunk = json.loads(event)
         if not isinstance(chunk, dict):
             raise ProviderUnavailable(self.name, "the stream contained an invalid chunk")
@@ -250,7 +249,7 @@ class OpenAIChat:
             raise ProviderTimeout(self.name, "no answer in time") from error
         # A JSON or Unicode error means an invalid stream.
         if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError, TooLong)):
-            raise ProviderUnavailable(self.name, "the stream held something that is not JSON") from error
+            raise ProviderUnavailable(self.name, "the stream contained invalid JSON") from error
         openai = warm_import()
         if isinstance(error, openai.APITimeoutError):
             raise ProviderTimeout(self.name, "no answer in time") from error
@@ -278,7 +277,7 @@ class OpenAIChat:
         return ProviderBadRequest(self.name, text)
 
     def _for_event(self, error: Mapping[str, Any]) -> ProviderError:
-        """For an error that comes inside a stream, or as an answer with status 200."""
+        """For an error within a stream, or in an answer with status 200."""
         code = f"{error.get('code') or ''} {error.get('type') or ''}".lower()
         text = f"error in the stream: {self._shown(str(error.get('message') or ''))}"
         if "invalid_request" in code or "context_length" in code or "badrequest" in code or code.startswith("400"):
@@ -288,7 +287,7 @@ class OpenAIChat:
         return ProviderUnavailable(self.name, text)
 
     def _shown(self, message: str) -> str:
-        """A provider's message without the key: some servers quote a part of it when they refuse it."""
+        """A provider's message without the key: some servers quote part of a key that they refuse."""
         key = self._settings.api_key
         if key:
             message = message.replace(key, "***")

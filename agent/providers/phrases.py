@@ -1,4 +1,4 @@
-"""How a caller may say something: the phrase language of `agent.rules`, words as they are compared, spoken digits.
+"""How a caller may say something: the phrase language of `agent.rules`, comparable words, spoken digits.
 
     phrase  = sequence
     sequence = { word | "{" slot "}" | "(" sequence { "|" sequence } ")" | "[" sequence { "|" sequence } "]" }
@@ -42,7 +42,7 @@ DIGIT_WORDS: dict[str, str] = {
     "nine": "9",
 }
 _DIGIT_NAMES = {digit: word for word, digit in DIGIT_WORDS.items() if word != "oh"}
-# Heard only inside a run of digits: elsewhere they are other words.
+# Digits only inside a run of digits; elsewhere they are other words.
 _DIGIT_LIKE = {"o": "0", "nought": "0", "naught": "0", "nil": "0", "niner": "9"}
 _REPEATS = {"double": 2, "triple": 3}
 _TENS = {"twenty": "2", "thirty": "3", "forty": "4", "fifty": "5", "sixty": "6", "seventy": "7", "eighty": "8"}
@@ -98,7 +98,7 @@ Split = Callable[[str], list[str]]
 
 
 def words(text: str) -> list[str]:
-    """Text as it is compared: lower case, contractions written out, no punctuation."""
+    """Text in comparable form: lower case, contractions written out, no punctuation."""
     text = text.lower().replace("’", "'")
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
@@ -106,7 +106,7 @@ def words(text: str) -> list[str]:
 
 
 def number_words(figures: str) -> list[str]:
-    """ "25" -> "twenty", "five"; three figures and more, and those with a leading zero, digit by digit."""
+    """ "25" -> "twenty", "five"; three or more figures, and those with a leading zero, digit by digit."""
     if figures in _NUMBER_NAMES:
         return [_NUMBER_NAMES[figures]]
     if len(figures) != 2 or figures[0] == "0":
@@ -125,7 +125,7 @@ def sounds(text: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def parse_phrase(phrase: str, split: Split = words) -> tuple[Node, ...]:
-    """`split` makes comparable words (`words`) or spoken ones (`sounds`). Raises PhraseError, which names the phrase
+    """`split` produces comparable words (`words`) or spoken ones (`sounds`). Raises PhraseError, which names the phrase
     and its mistake."""
     tokens = list(_PARTS.finditer(phrase))
     nodes, at = _sequence(tokens, 0, phrase, split)
@@ -141,7 +141,7 @@ def _sequence(tokens: Sequence[re.Match[str]], at: int, phrase: str, split: Spli
     while at < len(tokens):
         slot, mark, word, stray = tokens[at].groups()
         if stray:
-            raise PhraseError(f"{stray!r} has no place in the phrase {phrase!r}")
+            raise PhraseError(f"{stray!r} is misplaced in the phrase {phrase!r}")
         if slot:
             nodes.append(SlotRef(slot))
         elif word:
@@ -171,7 +171,7 @@ def _choice(tokens: Sequence[re.Match[str]], at: int, phrase: str, split: Split)
 
 
 def variants(nodes: Sequence[Node], limit: int = 256) -> Iterator[tuple[Word | SlotRef, ...]]:
-    """The ways to say a phrase, without its optional parts first; at most `limit`."""
+    """The ways to say a phrase, those without optional parts first; at most `limit`."""
     for count, variant in enumerate(_variants(tuple(nodes))):
         if count == limit:
             return
@@ -196,8 +196,8 @@ def _variants(nodes: tuple[Node, ...]) -> Iterator[tuple[Word | SlotRef, ...]]:
 def spoken_digits(tokens: Sequence[str]) -> list[str]:
     """The runs of digits in a spoken or keyed text: "order two nine double three oh" -> ["29330"].
 
-    Digits that were written as a number ("29340") belong to the run in which they stand; so do numbers of two digits
-    ("twenty nine three forty").
+    Digits written as a number ("29340") belong to the surrounding run, and so do two-digit numbers ("twenty nine three
+    forty").
     """
     runs: list[str] = []
     run, repeat = "", 1

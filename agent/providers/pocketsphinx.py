@@ -1,6 +1,5 @@
-"""Offline speech to text with PocketSphinx: it listens for the persona's expectations, and rejects other speech.
-
-English only. 8 kHz audio is decoded in worker threads while the caller speaks, so that little is left at the flush.
+"""Offline speech to text with PocketSphinx: it recognises what the persona expects and rejects other speech. English
+only. 8 kHz audio is decoded in worker threads while the caller speaks, so that little is left at the flush.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ Mode = Literal["auto", "grammar", "dictation"]
 
 _NAME = "pocketsphinx"
 _BATCH_FRAMES = 5  # decoded at a time: 100 ms of audio
-_FINAL_MODELLED_MS = 30.0  # latency that a virtual clock counts between flush and final
+_FINAL_MODELLED_MS = 30.0  # latency on a virtual clock between flush and final text
 _LEAST_CONFIDENCE = 0.5
 
 
 class PocketSphinxSTT:
-    """`mode` "auto": a grammar when phrases are expected, else dictation. `least_confidence`: what is heard with less
-    becomes an empty transcript, as speech outside the grammar."""
+    """`mode` "auto": a grammar if phrases are expected, else dictation. `least_confidence`: anything below becomes an
+    empty transcript, as speech outside the grammar."""
 
     name = _NAME
     whole_turns = True  # a grammar fits whole sentences, not the pieces that pauses make of them
@@ -91,7 +90,7 @@ class PocketSphinxStream:
 
     def _put(self, item: bytes | _Flush | Expectations) -> None:
         self._waiting.append(item)
-        # Frames are decoded some at a time: a thread hop for each would cost more than its decoding.
+        # Frames are decoded in batches: a thread hop for each would cost more than its decoding.
         if not isinstance(item, bytes) or len(self._waiting) >= _BATCH_FRAMES:
             self._arrived.set()
 

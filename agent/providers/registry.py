@@ -1,6 +1,6 @@
 """Providers by name, as settings and dialplans write them: "pocketsphinx", "espeak", "rules", "openai/gpt-4o-mini".
 
-Vendor modules are imported when a name needs them; `preload` does that, and loads the models, in a parent that forks.
+Vendor modules are imported when a name needs them; `preload` imports them and loads the models in a parent that forks.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """What one vendor needs. The key comes from a file or, for development, from an environment variable; never from
-    the settings themselves. `key_env`: the variable's name; empty: the vendor's usual one, if `key_file` is empty too.
+    """What one vendor needs. The key is in a file or, for development, in an environment variable; never in the
+    settings themselves. `key_env`: the variable's name; empty: the vendor's usual one, if `key_file` is empty too.
 
     `base_url`: a server that speaks the vendor's protocol. `timeout_s`: the longest wait for the first piece of a
     reply. `temperature`, `max_tokens`: None and 0 leave them to the server.
@@ -171,8 +171,8 @@ def build_tts(spec: str, settings: ProviderSettings, offload: Offload) -> TTS:
 
 
 def voice_problem(spec: str, voice: str, language: str) -> str:
-    """Why the tts provider `spec` can't speak with this voice, or without one in this language; empty: it can, or only
-    its server knows. A voice behind the slash of `spec` must be there too."""
+    """Why the tts provider `spec` can't speak with this voice, or, without one, in this language; empty: it can, or
+    only its server knows. A voice after the slash of `spec` must exist, too."""
     vendor, _, default = spec.partition("/")
     if vendor == "hibari":
         from agent.providers import hibari
@@ -192,8 +192,8 @@ def voice_problem(spec: str, voice: str, language: str) -> str:
 
 
 def speaks_language(spec: str, language: str) -> bool:
-    """Whether the stt or tts provider `spec` understands, or speaks, a persona's language; what only its server knows
-    counts as yes."""
+    """Whether the stt or tts provider `spec` understands or speaks a persona's language; True if only its server
+    knows."""
     vendor = spec.partition("/")[0]
     if vendor in _ENGLISH_ONLY:
         return not language or language.partition("-")[0].lower() == "en"
@@ -214,12 +214,12 @@ def build_vad(spec: str) -> VAD:
 
 
 def preload(names: Iterable[str], *, calls: int = 4) -> set[str]:
-    """Load what `names` need, for a parent that forks processes of `calls` calls each: what is loaded before the fork
-    is shared memory. Starts no thread. Names that are not known are left to `build_…`, which refuses them; what cannot
-    be loaded is told in the log, and returned: the next provider of its list serves."""
+    """Load what `names` need, for a parent that forks processes of `calls` calls each: anything loaded before the fork
+    is shared memory. Starts no threads. Unknown names are left to `build_…`, which refuses them; what cannot be loaded
+    is logged and returned: the next provider of its list serves."""
     failed: set[str] = set()
     specs = list(dict.fromkeys(names))
-    for spec in sorted(specs, key=lambda spec: spec == "pocketsphinx"):  # behind Moonshine it is asked for little
+    for spec in sorted(specs, key=lambda spec: spec == "pocketsphinx"):  # after Moonshine it has little to do
         try:
             _preload(spec, 1 if "moonshine" in set(specs) - failed else calls)
         except ProviderError as error:
@@ -249,7 +249,7 @@ def _preload(spec: str, calls: int) -> None:
     elif vendor == "whisper":
         from agent.providers import _whisper
 
-        _whisper.check()  # it starts threads when it is loaded: each process does that for itself
+        _whisper.check()  # loading it starts threads, so each process does that for itself
     elif vendor == "hibari":
         from agent.providers import hibari
 

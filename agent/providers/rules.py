@@ -1,4 +1,4 @@
-"""A language model that is none: it follows `agent.rules`. Deterministic, offline, at once."""
+"""Acts as a language model but follows `agent.rules`: deterministic, offline and instant."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _END_CALL = "end_call"  # every session has it
 
 
 class RulesLLM:
-    """`for_persona` gives the one for a conversation with a persona. `canned`: the persona's words by key, of which
+    """`for_persona` returns the one for a conversation with a persona. `canned`: the persona's words by key;
     "tool_failed" and "goodbye" are used."""
 
     name = _NAME
-    whole_context = True  # its state follows from all that was said to this persona, and to no task of its tools
+    whole_context = True  # its state follows from everything said to this persona, but not to its tools' tasks
 
     def __init__(self, rules: Rules | None = None, canned: Mapping[str, str] | None = None) -> None:
         self._rules = rules if rules is not None else Rules(())
@@ -35,8 +35,8 @@ class RulesLLM:
         self._before: int | None = None  # user messages of this conversation that went to another persona
 
     def for_persona(self, agent: Agent) -> RulesLLM:
-        """A new one, which starts with the first turn that it is asked to answer: earlier messages, to
-        another persona, is not for its rules."""
+        """A new one, which starts with the first turn that it is asked to answer: its rules ignore earlier messages,
+        which were for another persona."""
         return RulesLLM(agent.rules, {**words_of_language(agent.language), **agent.canned})
 
     async def warm(self) -> None:
@@ -59,7 +59,7 @@ class RulesLLM:
             yield delta
 
     def _own(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-        """The messages from this persona's first turn on, the others blanked so that places stay the same."""
+        """The messages from this persona's first turn on, the others blanked so that positions stay the same."""
         said = [place for place, message in enumerate(messages) if message.role == "user" and message.name != CUE]
         if self._before is None or self._before >= len(said):
             self._before = sum(_answered(messages, place) for place in said)
@@ -72,12 +72,12 @@ def _answered(messages: Sequence[ChatMessage], place: int) -> bool:
 
 
 def _deltas(text: str) -> list[TextDelta]:
-    """Word by word, as a model would stream it."""
+    """Word by word, like a model's stream."""
     return [TextDelta(word if place == 0 else " " + word) for place, word in enumerate(text.split())]
 
 
 def _arguments(call: Call, tools: Sequence[ToolSpec]) -> str:
-    """The arguments as JSON, numbers where the tool's schema wants them. Raises ProviderBadRequest."""
+    """The arguments as JSON, with numbers where the tool's schema requires them. Raises ProviderBadRequest."""
     spec = next((tool for tool in tools if tool.name == call.tool), None)
     if spec is None:
         if call.tool == _END_CALL:

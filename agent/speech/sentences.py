@@ -1,7 +1,7 @@
 """The third step: text, as it streams in, becomes pieces that can be spoken. Pure, linear, any language.
 
-Whole sentences; the very first piece may be a clause, so that speech begins early. Where a script has no spaces, and in
-text without any stop, a piece ends by its length. The output does not depend on how the text was split, and memory is
+Whole sentences; only the very first piece may be a clause, so that speech begins early. In scripts without spaces, and
+in text without stops, pieces end by length. The output does not depend on how the text was split, and memory is
 bounded.
 """
 
@@ -23,23 +23,23 @@ _CANDIDATE = re.compile(
 _SPACES = re.compile(r"\s*")
 _WORD = re.compile(r"\S*$")
 _CLAUSE = re.compile(r"[,;:–—][\"'”’)]?(?=\s)|[，、：､]")
-_FIRST_WEIGHT, _WEIGHT = 120, 300  # a piece without any stop is cut at so many characters
+_FIRST_WEIGHT, _WEIGHT = 120, 300  # a piece without any stop is cut after this many characters
 _DENSE_FIRST, _DENSE = 10, 5  # how much a character of a script without spaces counts: 12 and 60 of them
 _MIN_CLAUSE_UNITS = 4  # words, or characters of a script without spaces
 _SPACE_WAIT = 16
-_PARTICLES = "的了吗呢吧啊是在はがをにでともへのねよ"  # a word often ends behind these
+_PARTICLES = "的了吗呢吧啊是在はがをにでともへのねよ"  # a word often ends after these
 
 
 class Segmenter:
-    """`push` gives the pieces that are complete with the text so far: with their punctuation, without outer spaces."""
+    """`push` returns the pieces completed by the text so far: with their punctuation, without outer spaces."""
 
     def __init__(self) -> None:
         self._text = ""
         self._start = 0  # of the piece, in `_text`
-        self._scan = 0  # there is no end before this
+        self._scan = 0  # no piece ends before this
         self._weighed = 0
         self._weight = 0
-        self._limit: int | None = None  # where the piece is as long as it may be
+        self._limit: int | None = None  # where the piece reaches its maximal length
         self._first = True
         self._list_number = 0
 
@@ -53,7 +53,7 @@ class Segmenter:
         return pieces
 
     def cuts(self, text: str, *, last: bool = False) -> list[int]:
-        """Where pieces end, counted from the end of the one before. A piece may be of spaces only."""
+        """Where pieces end, relative to the end of the previous one. A piece may consist of spaces only."""
         self._text += text
         found: list[int] = []
         while (end := self._next_end(last)) is not None:
@@ -101,13 +101,13 @@ class Segmenter:
                 return self._cut_by_length()
             end = self._end_at(match, last)
             if end is None:
-                return None  # more text decides it
+                return None  # more text is needed
             self._scan = match.end()
             if end:
                 return match.end()
 
     def _end_at(self, match: re.Match[str], last: bool) -> bool | None:
-        """Whether a piece ends with the match; None: more text decides it."""
+        """Whether a piece ends with the match; None: more text is needed."""
         said = self._text[self._start : match.start()]
         kind = match.lastgroup
         if kind in ("stop", "line"):
@@ -184,7 +184,7 @@ class Segmenter:
 
 
 def _break_before(text: str, start: int, limit: int) -> int:
-    """The best place to cut text without spaces: behind a particle, where the script changes, else between letters."""
+    """The best place to cut text without spaces: after a particle, where the script changes, else between letters."""
     breaks = [at for at in range(limit, start, -1) if is_break(text[at - 1], text[at])]
     near = [at for at in breaks if at > limit - (limit - start) // 3]
     for at in near:
@@ -197,6 +197,6 @@ def _break_before(text: str, start: int, limit: int) -> int:
 
 
 def _units(text: str) -> int:
-    """Words, where a character of a script without spaces counts as one."""
+    """The number of words; a character of a script without spaces counts as one."""
     count = sum(1 for character in text if dense(character)) if re.search(f"[{DENSE}]", text) else 0
     return count + len(re.sub(f"[{DENSE}]", " ", text).split())

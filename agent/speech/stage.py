@@ -1,4 +1,4 @@
-"""The complete path from a model's text to spoken text, keeping the mapping between both. Pure."""
+"""The complete path from a model's text to spoken text, with a mapping between both. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["SpeechText", "SpokenPiece", "spoken_piece"]
 
 @dataclass(frozen=True, slots=True)
 class SpokenPiece:
-    """A sentence or clause. `spoken` goes to the synthesis; `source` is the original text: joined, the pieces
-    give the whole text again. `places`: of each character of `spoken`, in `source`."""
+    """A sentence or clause. `spoken` goes to the synthesis; `source` is the original text: the pieces' sources joined
+    are the whole text. `places`: the position in `source` of each character of `spoken`."""
 
     spoken: str
     source: str
@@ -25,11 +25,11 @@ class SpokenPiece:
 
     @classmethod
     def plain(cls, text: str) -> SpokenPiece:
-        """It is said literally."""
+        """It is spoken literally."""
         return cls(text, text, tuple(range(len(text))))
 
     def source_before(self, end: int) -> str:
-        """The source of the first `end` characters of `spoken`, only as far as completely said."""
+        """The source of the first `end` characters of `spoken`, as far as completely spoken."""
         if end >= len(self.spoken):
             return self.source
         if end <= 0:
@@ -49,9 +49,9 @@ class SpeechText:
         self._markup = Markup()
         self._segmenter = Segmenter()
         self._parts: list[str] = []
-        self._shown = ""  # the part of `text` not covered by a piece yet
-        self._shown_at = 0  # place of its first character in `text`
-        self._words = ""  # cleaned, of no piece yet
+        self._shown = ""  # the part of `text` not in a piece yet
+        self._shown_at = 0  # position of its first character in `text`
+        self._words = ""  # cleaned, not in a piece yet
         self._places: list[int] = []
         self.says_something = False
 
@@ -90,7 +90,7 @@ class SpeechText:
             if not speakable(piece):
                 continue  # its text belongs to the next piece
             whole = last and not speakable(self._words[at:])
-            end = self.length if whole else places[-1] + 1  # marks behind it belong to the next
+            end = self.length if whole else places[-1] + 1  # marks after it belong to the next piece
             source = self._shown[done - self._shown_at : end - self._shown_at]
             yield self._piece(piece, [place - done for place in places], source)
             done = end
@@ -107,7 +107,7 @@ class SpeechText:
 
 
 def spoken_piece(text: str, language: str) -> SpokenPiece:
-    """All of `text` as one piece, however long it is."""
+    """All of `text` as one piece, however long."""
     intake, markup = Intake(), Markup()
     shown = intake.push(text) + intake.flush()
     words, places = markup.push(shown)

@@ -1,4 +1,4 @@
-"""Full stops that end no sentence: abbreviations, initials, numbers of lists. Pure; one table for all languages."""
+"""Full stops that do not end a sentence: abbreviations, initials, list numbers. Pure; one table for all languages."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def is_number_word(word: str) -> bool:
 
 
 def is_list_number(number: int, before: str, following: str, last_number: int) -> bool:
-    """Whether "1." counts an item or a day: at a line's beginning, behind a comma or colon, before a small letter, or
-    next after another item."""
+    """Whether "1." numbers an item or a day: at the start of a line, after a comma or colon, before a lower-case
+    letter, or following another item."""
     before = before.rstrip(" \t")
     if number <= 31 and _BEFORE_A_DAY.search(before):
         return True

@@ -1,6 +1,6 @@
 """Tests of agents: conversations in text, recorded calls on a virtual clock, mocked tools. Manual: docs/testing.md.
 
-The names are looked up when they are used: the pytest plugin lies in this package, and each pytest run imports it.
+Names are looked up on use: the pytest plugin is in this package, and each pytest run imports it.
 """
 
 from __future__ import annotations

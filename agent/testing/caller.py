@@ -2,8 +2,8 @@
 
     waiting --its time has come--> acting --its audio, keys or pause are over--> waiting (for the next step) ... done
 
-It reacts to the audio, as a person does, not to the session's state; so the same timeline works in a
-virtual replay and over a real phone line.
+Like a person, it reacts to the audio, not to the session's state, so the same timeline works in a virtual replay and
+over a real phone line.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class TimelineCaller:
     def __init__(self, timeline: Sequence[Step], line: LineNoise | None = None) -> None:
         self._steps = list(timeline)
         self._position = 0
-        self._free_at = 0.0  # when the step before is over
-        self._spoken_at = -1.0  # the agent was audible last
-        self._spurt_at = -1.0  # it began to talk last
+        self._free_at = 0.0  # when the previous step is over
+        self._spoken_at = -1.0  # when the agent was last audible
+        self._spurt_at = -1.0  # when it last began to talk
         self._playing: list[tuple[bytes, int]] = []
         self._presses: list[_Pressed] = []
         self._noise = line_noise(_NOISE_S * 1000, line.dbfs, line.seed) if line is not None else b""
         self._noise_at = 0
         self.began: list[float] = []
-        """When each step that has begun did so: seconds since the answer."""
+        """When each started step began: seconds since the answer."""
 
     @property
     def waiting_for(self) -> Step | None:
-        """The step that has not begun yet; None: all have."""
+        """The first step that has not begun; None: all have."""
         return self._steps[self._position] if self._position < len(self._steps) else None
 
     def step(self, heard: bytes, now: float) -> Sent:

@@ -1,4 +1,4 @@
-"""Writing the clips of recorded calls: 8 kHz mono mu-law in WAV, one byte per sample, as received from the phone."""
+"""Writes the clips of recorded calls: 8 kHz mono mu-law in WAV, one byte per sample, as received from the phone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ULAW = 7  # RIFF format tag
 
 
 def ulaw_wav_bytes(pcm: bytes) -> bytes:
-    """A whole WAV file of 8 kHz 16-bit audio as mu-law: other than for PCM, with extension size and fact chunk."""
+    """A complete mu-law WAV file for 8 kHz 16-bit audio: unlike PCM, with extension size and fact chunk."""
     data = encode_ulaw(pcm)
     form = struct.pack("<HHIIHHH", _ULAW, 1, SAMPLE_RATE, SAMPLE_RATE, 1, 8, 0)
     chunks = struct.pack("<4sI", b"fmt ", len(form)) + form

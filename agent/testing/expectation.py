@@ -21,9 +21,9 @@ class EventMatcher:
     """One expected event. `line`: its line in the fixture.
 
     `contains`: all of these, `any_of`: at least one of these, in the event's words (whole words; case and punctuation
-    do not count). `like`: words so similar that they could be another hearing of the same. `arguments`: of a function
-    call; others may be there too. `equal`: any other field. `within_ms`: for a turn_latency the whole latency; for any
-    other event the time since the expected event before it (for the first: since the answer).
+    do not count). `like`: words similar enough to be another hearing of the same. `arguments`: of a function call;
+    others are allowed. `equal`: any other field. `within_ms`: for a turn_latency the whole latency; for any other event
+    the time since the expected event before it (for the first: since the answer).
     """
 
     type: str
@@ -36,7 +36,7 @@ class EventMatcher:
     line: int = 0
 
     def mismatch(self, event: Happened) -> str | None:
-        """Why `event` is not the one, or None. `within_ms` is not looked at."""
+        """Why `event` does not match, or None. Ignores `within_ms`."""
         if event.type != self.type:
             return f"is a {event.type}"
         words = f" {normalized(spoken_text(event) or '')} "
@@ -59,7 +59,7 @@ class EventMatcher:
         return None
 
     def lateness_ms(self, event: Happened, since: float) -> float:
-        """By how much `event` is later than `within_ms` allows; not above 0: in time."""
+        """How much later `event` is than `within_ms` allows; 0 or less: in time."""
         if self.within_ms is None:
             return 0.0
         took = event.latency_ms if self.type == "turn_latency" else (event.at - since) * 1000
@@ -81,7 +81,8 @@ class EventMatcher:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """`events` in this order. `strict`: of the types that `events` names, nothing else may happen. `never`: nowhere."""
+    """`events` in this order. `strict`: no other events of the types in `events` may happen. `never`: must not happen
+    at all."""
 
     events: tuple[EventMatcher, ...] = ()
     never: tuple[EventMatcher, ...] = ()
@@ -92,7 +93,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """Something that went another way. `line`: of the fixture; 0: none."""
+    """A deviation from the expectation. `line`: of the fixture; 0: none."""
 
     line: int
     text: str
@@ -136,7 +137,7 @@ def compare(
         types = {matcher.type for matcher in expectation.events}
         taken = set(found)
         problems += [
-            Deviation(0, f"strict, and this is one too many: {event}")
+            Deviation(0, f"unexpected (strict): {event}")
             for index, event in enumerate(events)
             if event.type in types and index not in taken
         ]
@@ -150,7 +151,7 @@ def compare(
 
 
 def _in_order(matchers: Sequence[EventMatcher], events: Sequence[Happened]) -> list[int]:
-    """Indexes of events that match, one for each matcher from the first on: as many as possible.
+    """Indexes of matching events, one for each matcher from the first on, as many as possible.
 
     Tries later candidates too, since `within_ms` of the next may need them. Dead ends are remembered: (matcher, event
     before it) pairs are few.

@@ -55,7 +55,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class NoiseBurst:
-    """Something else is heard on the caller's side."""
+    """Some other sound on the caller's side."""
 
     dbfs: float
     seconds: float
@@ -74,8 +74,8 @@ class When:
     """When a step begins.
 
     "at": `seconds` after the answer, regardless of anything else. "after_agent": when the agent has spoken since the
-    step before and has been quiet for `seconds`. "during_agent": `seconds` after the agent began to talk. "after_step":
-    `seconds` after the step before was over.
+    previous step and has been quiet for `seconds`. "during_agent": `seconds` after the agent began to talk.
+    "after_step": `seconds` after the end of the previous step.
     """
 
     anchor: Literal["at", "after_agent", "during_agent", "after_step"]
@@ -91,7 +91,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class LineNoise:
-    """Noise under everything the caller's side sends, the same each time for the same `seed`."""
+    """Noise under everything the caller's side sends, determined by `seed`."""
 
     dbfs: float
     seed: int = 0
@@ -99,8 +99,8 @@ class LineNoise:
 
 @dataclass(frozen=True, slots=True)
 class Fixture:
-    """`persona` is `path/to/file.py:Class`, or `:factory`. `limit_s`: a call that is not over by then is ended and has
-    failed. `model`: a language model's replies, to be reused; empty: the persona's rules answer."""
+    """`persona` is `path/to/file.py:Class`, or `:factory`. `limit_s`: a call that is not over by then is ended and
+    fails. `model`: a language model's replies to reuse; empty: the persona's rules answer."""
 
     folder: Path
     description: str

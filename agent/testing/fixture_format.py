@@ -65,7 +65,7 @@ def find_fixtures(folder: Path | str) -> list[Path]:
 
 
 def load_fixture(folder: Path | str) -> Fixture:
-    """Raises FixtureError with all that is wrong."""
+    """Raises FixtureError with all mistakes."""
     top = Path(folder)
     if top.name == FIXTURE_FILE:
         top = top.parent

@@ -1,5 +1,5 @@
-"""Reads a fixture's YAML so that each mistake can be told with its file and line, and all of them at once. A number
-where text belongs is refused: `dtmf: 0123` without quotes is 123 to other readers of YAML."""
+"""Reads a fixture's YAML so that all mistakes can be reported at once, with file and line. A number in place of text is
+refused: `dtmf: 0123` without quotes is 123 to other YAML parsers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Problems:
 
 
 class Entry:
-    """One value of the file. Its methods give the value as a kind, or note the problem and give a harmless stand-in."""
+    """One value of the file. Its methods return the value as a certain type, or note the problem and return a harmless
+    substitute."""
 
     def __init__(self, node: Node, name: str, problems: Problems) -> None:
         self._node = node
@@ -66,7 +67,7 @@ class Entry:
         return isinstance(self._node, ScalarNode) and isinstance(self._scalar(), str)
 
     def mapping(self, known: Iterable[str] | None = None) -> dict[str, Entry]:
-        """Its entries by key. `known`: other keys are problems."""
+        """Its entries by key. Keys not in `known` are problems."""
         if not isinstance(self._node, MappingNode):
             self.wrong("must be a group of `key: value`")
             return {}
@@ -143,7 +144,7 @@ class Entry:
 
 
 def _plain(text: str) -> str | int | float | bool | None:
-    """The YAML 1.2 core schema (section 10.3.2), without the notations that no fixture needs."""
+    """The YAML 1.2 core schema (section 10.3.2), without notations that no fixture needs."""
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
@@ -156,7 +157,7 @@ def _plain(text: str) -> str | int | float | bool | None:
 
 
 def read_entry(file: Path) -> Entry:
-    """The whole file. Raises FixtureError when it cannot be read or is not YAML."""
+    """The whole file. Raises FixtureError if it cannot be read or is not YAML."""
     try:
         root = YAML(typ="rt", pure=True).compose(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,5 +1,5 @@
-"""What happened in a conversation, on one axis: seconds since the answer. The same form whether the events were
-collected from a session here, or come from the record of a call that a gateway took."""
+"""What happened in a conversation, on one axis: seconds since the answer. The same form for events collected from a
+session here and for those of a gateway's call record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Happened:
 
     @property
     def latency_ms(self) -> float | None:
-        """Of a turn_latency: end of the caller's speech to the first packet of the answer."""
+        """For a turn_latency: from the end of the caller's speech to the first packet of the answer."""
         ended, packet = self.fields.get("speech_ended_at"), self.fields.get("first_packet_at")
         return None if ended is None or packet is None else round((packet - ended) * 1000, 1)
 
@@ -43,7 +43,7 @@ def from_session(events: Iterable[SessionEvent], answered_at: float) -> list[Hap
 
 
 def from_record(events: Iterable[Mapping[str, Any]]) -> list[Happened]:
-    """Events as a call record or a gateway's listener carries them: with `t_ms` on the call's axis."""
+    """From a call record or a gateway's listener, with `t_ms` on the call's axis."""
     return [
         _on_axis(event, event["t_ms"] / 1000 - event["at"]) for event in events if "t_ms" in event and "at" in event
     ]
@@ -69,13 +69,13 @@ def event_types() -> dict[str, type[SessionEvent]]:
 
 
 def spoken_text(event: Happened) -> str | None:
-    """The words of an event that has some."""
+    """The event's words, if it has any."""
     value = event.fields.get(_TEXT_FIELD.get(event.type, "text"))
     return value if isinstance(value, str) else None
 
 
 def describe(event: Happened) -> str:
-    """For people: the type and what matters of it."""
+    """For people: the type and what matters."""
     fields = event.fields
     match event.type:
         case "user_message":

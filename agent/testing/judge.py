@@ -1,4 +1,4 @@
-"""A language model as the judge of what an agent said."""
+"""A language model judges what an agent said."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Verdict:
 
 
 async def judge(llm: LLM, text: str, intent: str) -> Verdict:
-    """Whether `text` does what `intent` says. Any answer other than PASS counts as a failure. Raises
-    ProviderError when the model cannot be asked."""
+    """Whether `text` does what `intent` says. Any answer other than PASS counts as a failure. Raises ProviderError if
+    the model cannot be asked."""
     question = f"Meant to do: {intent}\nThe agent said:\n<said>\n{text}\n</said>"
     messages = [ChatMessage("system", _INSTRUCTIONS), ChatMessage("user", question)]
     answer = "".join([event.text async for event in llm.chat(messages, ()) if isinstance(event, TextDelta)]).strip()

@@ -1,4 +1,4 @@
-"""Finding the persona that a test names: `path/to/file.py:Class`, or `path/to/file.py:factory`.
+"""Finds the persona that a test names: `path/to/file.py:Class`, or `path/to/file.py:factory`.
 
 As for a dialplan, the file's folder counts as a package, so that `from . import other` works in it.
 """
@@ -21,16 +21,16 @@ __all__ = ["PersonaNotFound", "find_file", "load_persona"]
 
 
 class PersonaNotFound(LookupError):
-    """The file, or the class or factory in it, does not exist or is not a persona. Says what was looked for, where, and
-    what to write instead."""
+    """The file, or the class or factory in it, does not exist or is not a persona. The text says what was looked for,
+    where, and what to write instead."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def find_file(name: str, beside: Path | None = None) -> Path | None:
-    """A file that a fixture names: from the working directory, else from the nearest folder above `beside` that has
-    it (so that tests may run from anywhere). None: nowhere."""
+    """A file that a fixture names: relative to the working directory, else to the nearest folder above `beside` that
+    has it (so that tests may run from anywhere). None: not found."""
     for folder in (Path.cwd(), *(beside.resolve().parents if beside is not None else ())):
         if (folder / name).is_file():
             return (folder / name).resolve()
@@ -38,7 +38,7 @@ def find_file(name: str, beside: Path | None = None) -> Path | None:
 
 
 def load_persona(reference: str, beside: Path | None = None) -> PersonaMaker:
-    """`reference`: `path/to/file.py:Class`, or `:factory`. Raises PersonaNotFound; exceptions of the file itself come
+    """`reference`: `path/to/file.py:Class`, or `:factory`. Raises PersonaNotFound; exceptions of the file itself pass
     through."""
     name, colon, wanted = reference.rpartition(":")
     file = find_file(name, beside) if colon else None
@@ -61,7 +61,7 @@ def load_persona(reference: str, beside: Path | None = None) -> PersonaMaker:
 
 
 def _not_there(reference: str, beside: Path | None) -> str:
-    """A dialplan's name, a module, or a file in another place was given."""
+    """The error for a dialplan's name, a module, or a file elsewhere."""
     name, colon, wanted = reference.rpartition(":")
     if not colon:
         module, _, wanted = reference.partition(".") if not reference.endswith(".py") else (reference[:-3], "", "")

@@ -9,7 +9,7 @@
     def test_recorded(recorded_call, replay):
         replay(recorded_call).assert_as_recorded()
 
-Everything is imported when it is used: this module is loaded by each pytest run in an environment that has Trunkline.
+Everything is imported on use: each pytest run in an environment with Trunkline loads this module.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an `async` test that uses `call`, with or without a plugin for async tests, on the clock of text
-    conversations: what only waits takes no time."""
+    conversations, where waiting takes no time."""
     if "call" not in pyfuncitem.fixturenames:
         return None
     test = _as_written(pyfuncitem)
@@ -120,7 +120,7 @@ def persona(request: pytest.FixtureRequest) -> Agent | PersonaMaker:
 
 @pytest.fixture
 def llm() -> LLM:
-    """What thinks in `call`: the persona's own rules, offline. Override it to test with a real model."""
+    """The model of `call`: the persona's own rules, offline. Override it to test with a real model."""
     from agent.providers.rules import RulesLLM
 
     return RulesLLM()

@@ -1,8 +1,8 @@
 """A language model's replies in a real call, and a model that repeats them.
 
-A reply is found by its place in the conversation, not by its number: after which message of the caller, and after how
-many rounds of tools since then. So a question asked twice (because the caller kept talking, say) gets the same
-answer, and a conversation that goes another way gets none.
+A reply is found by its place in the conversation, not by its number: after which of the caller's messages, and after
+how many rounds of tools since. So a repeated request (for example because the caller kept talking) gets the same
+answer, and a conversation that takes another course gets none.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from agent.testing.happened import Happened
 __all__ = ["RecordedCall", "RecordedLLM", "RecordedReply", "is_model", "replies_of"]
 
 _NO_MODELS = ("rules", "instant")
-_CALL_ENDS = "The call ends"  # how the output of end_call begins
+_CALL_ENDS = "The call ends"  # the start of end_call's output
 _NEVER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A tool that the model asked for."""
+    """A tool call of the model."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def replies_of(events: Iterable[Happened]) -> tuple[RecordedReply, ...]:
     before it when others follow it."""
     replies: list[RecordedReply] = []
     after = round_ = 0
-    answered = False  # the tools of this round have given something back
+    answered = False  # this round's tools have returned
     for event in events:
         fields = event.fields
         match event.type:
@@ -63,7 +63,7 @@ def replies_of(events: Iterable[Happened]) -> tuple[RecordedReply, ...]:
                 call = RecordedCall(str(fields["name"]), dict(fields["arguments"]))
                 _add(replies, RecordedReply(after, round_, calls=(call,)))
             case "function_call_output":
-                # After the end of the call the model is only asked for a farewell.
+                # After the end of the call the model is asked only for a farewell.
                 answered = not str(fields["output"]).startswith(_CALL_ENDS)
             case "agent_message" if fields.get("kind") == "reply":
                 said = str(fields.get("full_text") or fields["text"])

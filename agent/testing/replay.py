@@ -2,7 +2,7 @@
 
     TimelineCaller --20 ms--> LocalRoom --> AgentSession --> events --> compared with the fixture's expectations
 
-A call of five minutes takes some seconds, and each run gives the same events at the same times.
+A five-minute call takes some seconds, and each run has the same events at the same times.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from telephony.rooms.protocol import LegAudio
 __all__ = ["NotAsRecorded", "ReplayResult", "Speech", "offline_speech", "replay", "replay_fixture"]
 
 _FRAME_S = FRAME_MS / 1000
-_CLOSE_LIMIT_S = 10.0  # of virtual time, for a session to close after the caller is gone
+_CLOSE_LIMIT_S = 10.0  # of virtual time, for a session to close after the caller has left
 
 
 class NotAsRecorded(AssertionError):
-    """A replayed call went another way than its fixture says."""
+    """A replayed call deviated from its fixture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What hears, thinks and speaks in a replay."""
+    """The providers of a replay."""
 
     vad: VAD
     stt: STT
@@ -81,7 +81,7 @@ class ReplayResult:
 
     @property
     def duration_s(self) -> float:
-        """Of the call, in its own time."""
+        """The call's duration, in its own time."""
         return len(self.audio[0]) / 16000
 
     @property
@@ -127,7 +127,7 @@ def replay_fixture(
     userdata: Any = None,
     speech: Callable[[Offload], Speech] = offline_speech,
 ) -> ReplayResult:
-    """`speech` makes the providers. Raises PersonaNotFound."""
+    """`speech` creates the providers. Raises PersonaNotFound."""
     started = perf_counter()
     persona = persona or load_persona(fixture.persona, fixture.folder)
     run = _Run(fixture, persona, speech, userdata)
@@ -228,7 +228,7 @@ class _Run:
         return session
 
     async def _closed(self, session: AgentSession, phone: asyncio.Task[None]) -> SessionClosed | None:
-        """Until the session has closed; the phone's own failure, or its end without an effect, ends the wait."""
+        """Wait until the session has closed; a failure of the phone, or its end without effect, ends the wait."""
         closed = asyncio.ensure_future(session.closed)
         await asyncio.wait([closed, phone], return_when=asyncio.FIRST_COMPLETED)
         if phone.done():

@@ -1,4 +1,4 @@
-"""A conversation as a test, in text: no audio, no phone. `expect` walks through what the agent did in one turn."""
+"""A conversation in text for tests: no audio, no phone. `expect` walks through what the agent did in one turn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TYPES: dict[type[SessionEvent], EventType] = {
 
 
 class EventExpectation:
-    """One thing that the agent did. Each `is_…` raises AssertionError, with all that happened in the turn."""
+    """One thing that the agent did. Each `is_…` raises AssertionError with everything that happened in the turn."""
 
     def __init__(self, event: SessionEvent | None, run: RunExpectation) -> None:
         self.event = event
@@ -85,8 +85,8 @@ class EventExpectation:
         return self
 
     async def judge(self, llm: LLM, *, intent: str) -> EventExpectation:
-        """Let a model say whether this message does what `intent` says, as in "offers a time". Raises AssertionError
-        with its reason; ProviderError when the model cannot be asked."""
+        """Let a model decide whether this message does what `intent` says, as in "offers a time". Raises AssertionError
+        with its reason; ProviderError if the model cannot be asked."""
         event = self.event
         if not isinstance(event, AgentMessage):
             self._fail("expected a message to judge")
@@ -108,7 +108,7 @@ class RunExpectation:
         self._position = 0
 
     def next_event(self, *, type: EventType | None = None) -> EventExpectation:
-        """Step to the next event; with `type`, to the next one of it."""
+        """Step to the next event; with `type`, to the next one of that type."""
         while self._position < len(self._events):
             event = self._events[self._position]
             self._position += 1
@@ -117,13 +117,13 @@ class RunExpectation:
         raise self.failure(f"expected {f'a {type}' if type else 'another event'}, but there was nothing more", None)
 
     def skip_next(self, count: int = 1) -> RunExpectation:
-        """Step over events. Raises AssertionError when there are fewer."""
+        """Skip events. Raises AssertionError if there are fewer."""
         for _ in range(count):
             self.next_event()
         return self
 
     def skip_next_event_if(self, *, type: EventType) -> RunExpectation:
-        """Step over the next event if it is of that type."""
+        """Skip the next event if it is of that type."""
         if self._position < len(self._events) and _TYPES[self._events[self._position].__class__] == type:
             self._position += 1
         return self
@@ -133,7 +133,7 @@ class RunExpectation:
             raise self.failure("expected nothing more", self._events[self._position])
 
     def contains_message(self, *, contains: str = "") -> EventExpectation:
-        """Somewhere in the turn; where does not matter, and the position stays."""
+        """Anywhere in the turn; the position does not change."""
         return self._find("message", lambda each: each.is_message(contains=contains))
 
     def contains_function_call(self, *, name: str = "", arguments: Mapping[str, Any] | None = None) -> EventExpectation:
@@ -151,7 +151,7 @@ class RunExpectation:
         return self._find("agent_handoff", lambda each: each.is_agent_handoff(to=to))
 
     def contains_task(self, *, name: str | type[Task[Any]] = "", outcome: str = "completed", result: str = "") -> None:
-        """A task has come to its end in this turn. `name`: its class, or the name of that; `result`: these words."""
+        """A task has ended in this turn. `name`: its class, or the name of that; `result`: these words."""
         wanted = name if isinstance(name, str) else name.__name__
         for event in self._tasks:
             if (
@@ -164,7 +164,7 @@ class RunExpectation:
         raise self.failure(f"expected {wanted or 'a task'} to be {outcome}; tasks that ended: {ended}", None)
 
     def failure(self, what: str, event: SessionEvent | None) -> AssertionError:
-        """Shows the expectation, the turn's events, and the position of the test."""
+        """The error with the expectation, the turn's events, and the test's position."""
         lines = [what, "what happened in this turn:"]
         lines += [f"{'->' if each is event else '  '} {_describe(each)}" for each in self._events] or ["   nothing"]
         return AssertionError("\n".join(lines))
@@ -192,7 +192,7 @@ class TurnResult:
 
     @property
     def text(self) -> str:
-        """All that the agent said."""
+        """Everything the agent said."""
         return " ".join(event.text for event in self.events if isinstance(event, AgentMessage) and event.text)
 
     @property
@@ -213,8 +213,8 @@ class TextCall:
         userdata: Any = None,
         info: CallInfo | None = None,
     ) -> None:
-        """`persona`: itself, its class, or a factory, which is given `info` when the conversation starts. `userdata`:
-        instead of the factory's."""
+        """`persona`: an instance, a class, or a factory, which gets `info` when the conversation starts. `userdata`:
+        replaces the factory's."""
         self._maker: PersonaMaker | None = None
         self._persona: Agent | None = None
         if isinstance(persona, Agent):
@@ -272,7 +272,7 @@ class TextCall:
 
 
 async def _in_thread(work: Callable[[], T], *, modelled_ms: float) -> T:
-    """An `Offload` in threads that the loop knows of: on the clock of text conversations they are waited for."""
+    """An `Offload` in threads known to the loop: the clock of text conversations waits for them."""
     return await asyncio.to_thread(work)
 
 

@@ -1,7 +1,6 @@
-"""The clock of conversations in text: it jumps over all that only waits for a timer, and keeps real time while
-something outside is at work (a socket of a real model, a tool in a thread).
-
-So a tool that sleeps for a minute takes no time in a test, and a test with a real model works too.
+"""The clock of text conversations: it skips waits for timers, and keeps real time while something external is at work
+(a real model's socket, a tool in a thread). So a tool that sleeps for a minute takes no time in a test, and a test with
+a real model works, too.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ __all__ = ["TextClockLoop", "run_text"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-_OWN_FILES = 1  # the loop's own socket, by which threads wake it
+_OWN_FILES = 1  # the loop's own socket, through which threads wake it
 
 
 class _Selector(selectors.DefaultSelector):
-    """Jumps over a wait, unless something outside may end it."""
+    """Skips a wait, unless something external may end it."""
 
     def __init__(self) -> None:
         super().__init__()

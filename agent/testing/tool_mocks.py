@@ -1,4 +1,4 @@
-"""Replacing a persona's tools in a test."""
+"""Replaces a persona's tools in a test."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["mock_tools"]
 
 @contextmanager
 def mock_tools(persona: type[Agent], mocks: Mapping[str, Any]) -> Iterator[None]:
-    """While it lasts, the tools of all agents of this class do what `mocks` says, by tool name.
+    """Within the context, the tools of all agents of this class do what `mocks` says, by tool name.
 
-    A callable is called with the tool arguments that it accepts (and awaited if necessary); an exception is
-    raised; anything else is returned. Arguments are checked as ever: the schema stays that of the tool. A name that is
-    no tool of the persona raises LookupError as soon as the tools are looked at.
+    A callable is called with the tool arguments that it accepts (and awaited if necessary); an exception is raised;
+    anything else is returned. Arguments are checked as usual, against the tool's schema. A name that is not one of the
+    persona's tools raises LookupError when the tools are first used.
     """
 
     def tools(self: Agent) -> Mapping[str, FunctionTool]:

@@ -1,6 +1,6 @@
 """An event loop whose time is virtual: when nothing is ready it jumps to the next timer.
 
-A call of five minutes runs in as long as its computing takes, and two runs are the same to the microsecond.
+A five-minute call takes only its computing time, and two runs are identical to the microsecond.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WouldBlockForever(RuntimeError):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of sleeping, moves the clock on."""
+    """Advances the clock instead of sleeping."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualClockLoop(asyncio.SelectorEventLoop):
-    """`time()` begins at `start` seconds. Real threads and sockets have no place on it: use `VirtualOffload`."""
+    """`time()` begins at `start` seconds. Real threads and sockets do not work with it: use `VirtualOffload`."""
 
     def __init__(self, start: float = 1000.0) -> None:
         self._jumping = _JumpingSelector()
@@ -67,8 +67,8 @@ class VirtualOffload:
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T], *, start: float = 1000.0) -> T:
-    """Run to the end on a fresh `VirtualClockLoop`. Raises `WouldBlockForever` when it never would end, and
-    RuntimeError naming an error that a callback or a forgotten task raised."""
+    """Run to the end on a fresh `VirtualClockLoop`. Raises `WouldBlockForever` if it would never end, and RuntimeError
+    naming an error that a callback or a forgotten task raised."""
     loop = VirtualClockLoop(start)
     errors: list[Mapping[str, Any]] = []
     loop.set_exception_handler(lambda _, context: errors.append(context))

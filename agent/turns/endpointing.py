@@ -10,9 +10,9 @@
 
 The delay after the last sound depends on who detects turns, and on how likely it is that the caller has finished:
 
-vad     end_silence_ms; after an EndOfTurn min_delay_ms if it is likely, max_delay_ms if not stt     max_delay_ms: the
-recogniser has usually ended the turn by then; end_silence_ms while its stream is lost manual  never: only `commit`
-decides
+    vad     end_silence_ms; after an EndOfTurn min_delay_ms if it is likely, max_delay_ms if not
+    stt     max_delay_ms: the recogniser has usually ended the turn by then; end_silence_ms while its stream is lost
+    manual  never: only `commit` decides
 
 With "vad", the words take precedence over likelihoods if the question is known (`expect`): the delay is min_delay_ms
 after a complete answer and max_delay_ms after an incomplete one. `dynamic`: a delay learnt from the caller's own pauses

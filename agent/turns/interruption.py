@@ -5,9 +5,10 @@
 
 Decided by the words and the duration, whichever is known first:
 
-length                      words, not a backchannel        backchannel   no words under min_duration_ms
-Interrupt, if sure              Resume        Resume up to backchannel_max_ms    Interrupt                       Resume
-Interrupt longer                      Interrupt                       Interrupt     Interrupt
+    length                      words, not a backchannel        backchannel   no words
+    under min_duration_ms       Interrupt, if sure              Resume        Resume
+    up to backchannel_max_ms    Interrupt                       Resume        Interrupt
+    longer                      Interrupt                       Interrupt     Interrupt
 
 An answer that has not been heard yet (`words_only`: the agent thinks, a function runs, a filler is said) is interrupted
 only by words, not by sounds and backchannels.

@@ -3,11 +3,15 @@ Pure: the shell calls `tick` at `deadline`.
 
 The recogniser's signals count for a turn that the VAD does not hear (no VAD, or the caller is too quiet):
 
-the VAD hears the turn    it does not the VAD's               as they come              - SpeechStarted           -
-begins Interim, new words      -                         begins, unless an eager EndOfTurn came before Final, eager
-EndOfTurn  -                         ends EndOfTurn               ends                      ends TurnResumed
--                         begins no new word for 1 s     -                         ends with the last word stream lost
--                         ends with the last word
+                            the VAD hears the turn    it does not
+    the VAD's               as they come              -
+    SpeechStarted           -                         begins
+    Interim, new words      -                         begins, unless an eager EndOfTurn came before
+    Final, eager EndOfTurn  -                         ends
+    EndOfTurn               ends                      ends
+    TurnResumed             -                         begins
+    no new word for 1 s     -                         ends with the last word
+    stream lost             -                         ends with the last word
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Processes that start instantly: forked by a warm parent that has loaded everything they need.
 
-`parent` is what runs in the warm parent, `client` its owner's side, `forks` what owners of forks have in common,
-`channel` what an owner and each fork talk over, `asking` questions over it, `memory` what keeps forks sharing. Nothing
-here knows what the processes are for: the gateway's call workers and the agent worker's job processes are both made
-this way.
+`parent` runs in the warm parent, `client` is its owner's side, `forks` is shared by owners of forks, `channel` connects
+an owner and each fork, `asking` sends questions over it, `memory` keeps forks' memory shared. Nothing here knows what
+the processes are for: both the gateway's call workers and the agent worker's job processes are started this way.
 """

@@ -1,8 +1,8 @@
 """Questions over a channel: each gets an answer or a refusal, or times out.
 
-Either side may ask. A question is a `Message` with arbitrary fields; its answer is JSON values. A refusal is a
-type of its own on the asking side, with a kind that a program can tell apart, so that "nobody is free" and "the other
-side is broken" do not look alike.
+Either side may ask. A question is a `Message` with arbitrary fields; its answer is JSON values. A refusal is a separate
+error for the asking side, with a kind for programs, so that "nobody is free" does not look like "the other side is
+broken".
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class AskError(Exception):
 
 
 class Refused(AskError):
-    """The other side says no. Raised by who answers, and again where it was asked. `kind`: one word for programs,
-    `text`: for people."""
+    """The other side refuses. Raised by the answering code, and again on the asking side. `kind`: one word for
+    programs, `text`: for people."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(f"{kind}: {text}" if text else kind)
@@ -39,7 +39,7 @@ class Refused(AskError):
 
 
 class AskTimedOut(AskError):
-    """Nothing came in time. Whether the other side did it is not known."""
+    """No answer came in time. Whether the other side did it is unknown."""
 
     retryable = True
 
@@ -61,7 +61,7 @@ class Question(Message):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Message):
-    """To the question of this number. `refused`: the kind of refusal, empty for an answer."""
+    """The answer to the question with this number. `refused`: the kind of refusal, empty for an answer."""
 
     number: int
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Asking:
         self._closed = False
 
     def serve(self, topic: str, answer: Answers) -> None:
-        """From now on questions of this topic are put to `answer`, which returns JSON values or raises Refused."""
+        """From now on `answer` handles questions on this topic; it returns JSON values or raises Refused."""
         self._answers[topic] = answer
 
     async def ask(self, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
@@ -137,5 +137,5 @@ class Asking:
         except Refused as refused:
             self._send(Answer(question.number, refused=refused.kind, text=refused.text, retryable=refused.retryable))
         except Exception as error:  # noqa: BLE001 - any error is reported to the asking side
-            _log.exception("a question about %s could not be answered", question.topic)
+            _log.exception("answering a question about %s failed", question.topic)
             self._send(Answer(question.number, refused="failed", text=f"{type(error).__name__}: {error}"[:300]))

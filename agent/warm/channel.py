@@ -1,7 +1,7 @@
 """Between an owner and each of its processes: one Unix socket pair, framed messages.
 
 A frame is four bytes of length, big-endian, then JSON: `{"kind": name, ...fields}`. End of file means that the other
-side is gone, which is how a killed process is noticed at once.
+side is gone, so a killed process is noticed at once.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 class ChannelError(Exception):
-    """A frame that the other side should never have sent, or that we should not send."""
+    """A frame that the other side should not have sent, or that we must not send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Base of what travels. Fields are JSON values."""
+    """Base class of messages. Fields are JSON values."""
 
 
 class Wire:
-    """What may travel on a kind of channel: `kinds` of messages, frames of at most `most_bytes` of JSON."""
+    """What a kind of channel may carry: `kinds` of messages, frames of at most `most_bytes` of JSON."""
 
     def __init__(self, kinds: Iterable[type[Message]], *, most_bytes: int) -> None:
         self._kinds = {kind.__name__: kind for kind in kinds}
@@ -59,7 +59,7 @@ class Wire:
 
 
 class FrameDecoder:
-    """Bytes in, messages out, for any chunking. Raises ChannelError for an invalid frame."""
+    """Bytes in, messages out, however they are chunked. Raises ChannelError for an invalid frame."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -102,20 +102,20 @@ class Channel(asyncio.Protocol):
         return channel
 
     async def connect(self, sock: socket.socket) -> None:
-        """`sock` is the channel's from now on."""
+        """The channel owns `sock` from now on."""
         sock.setblocking(False)
         self._sock = sock
         await asyncio.get_running_loop().create_connection(lambda: self, sock=sock)
 
     def send(self, message: Message) -> None:
-        """Queue a message; nothing happens when the other side is gone. Raises ChannelError."""
+        """Queue a message; does nothing if the other side is gone. Raises ChannelError."""
         data = self.wire.encode(message)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def send_past_the_loop(self, message: Message) -> None:
-        """From another thread, while the loop is blocked and sends nothing itself. Lost if the other side does
-        not read: a frame is sent whole or not at all."""
+        """Send from another thread while the loop is blocked. Lost if the other side does not read: a frame is sent
+        whole or not at all."""
         transport, sock = self._transport, self._sock
         if transport is None or sock is None or transport.is_closing() or transport.get_write_buffer_size():
             return
@@ -140,8 +140,8 @@ class Channel(asyncio.Protocol):
         for message in messages:
             try:
                 self._on_message(message)
-            except Exception:  # noqa: BLE001 - one message that can't be dealt with must not cost a process and its calls
-                _log.exception("a %s could not be dealt with", type(message).__name__)
+            except Exception:  # noqa: BLE001 - one message that cannot be handled must not cost a process and its calls
+                _log.exception("handling a %s failed", type(message).__name__)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()

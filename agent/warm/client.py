@@ -29,7 +29,7 @@ CLOSE_LIMIT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class _Born:
-    """A process that waits to be told what to load."""
+    """A process waiting to be told what to load."""
 
     pid: int
     control: socket.socket
@@ -39,10 +39,10 @@ _early: list[_Born] = []  # at most one; forks have none of their own
 
 
 def fork_early() -> None:
-    """Fork the process that the first `WarmParent.start` turns into a warm parent; later ones are new processes. What
-    is imported already is then shared between this process and the warm parent with all its forks. To be called once,
-    by a program's main, before it has an event loop or opens anything. With threads it does nothing: they would not
-    survive a fork.
+    """Fork the process that the first `WarmParent.start` turns into a warm parent; later ones are new processes.
+    Modules imported so far are then shared between this process and the warm parent with all its forks. Call it once,
+    in a program's main, before it has an event loop or opens anything. Does nothing if there are threads, which would
+    not survive a fork.
     """
     if threading.active_count() > 1 or _early:
         return
@@ -65,7 +65,7 @@ def fork_early() -> None:
 
 
 def _end_early() -> None:
-    """It was not needed."""
+    """End it, as it was not needed."""
     for born in _early:
         born.control.close()
         os.waitpid(born.pid, 0)
@@ -73,15 +73,15 @@ def _end_early() -> None:
 
 
 class ForkedProcess:
-    """A fork of a warm parent's. A pid may be given to another process once ours has ended; a pidfd can't."""
+    """A fork of a warm parent's. A pid may be reused once our process has ended; a pidfd is not."""
 
     def __init__(self, pid: int) -> None:
-        """Raises ProcessLookupError when it has ended and been reaped already."""
+        """Raises ProcessLookupError if it has already ended and been reaped."""
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
 
     def kill(self) -> None:
-        """Kill it. Idempotent, also if it has already ended; call it then too."""
+        """Kill it. Idempotent. Call it even if it has already ended."""
         if self._pidfd < 0:
             return
         _kill(self._pidfd)
@@ -121,7 +121,7 @@ class WarmParent:
 
     @classmethod
     async def start(cls, program: WarmProgram, on_exit: OnExit) -> WarmParent:
-        """`on_exit(pid, status)` is called for each fork that has ended. Raises LoadFailed when the program cannot be
+        """`on_exit(pid, status)` is called for each fork that has ended. Raises LoadFailed if the program cannot be
         loaded, OSError or TimeoutError if no process was started."""
         warm = cls(_early.pop() if _early else _spawn(), on_exit)
         try:
@@ -136,7 +136,7 @@ class WarmParent:
     async def fork(
         self, name: str, process_end: socket.socket, details: Mapping[str, Any] | None = None
     ) -> ForkedProcess:
-        """`details` are JSON values. Raises OSError when the warm parent is gone, TimeoutError."""
+        """`details` are JSON values. Raises OSError if the warm parent is gone, TimeoutError."""
         if self.dead:
             raise ConnectionResetError("the warm parent is gone")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -205,7 +205,7 @@ def _control_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _spawn() -> _Born:
-    """A new interpreter, which inherits standard output and error and its socket, and nothing else."""
+    """A new interpreter, which inherits only standard output and error and its socket."""
     ours, theirs = _control_pair()
     with theirs:
         number = 3

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 __all__ = ["ParentInUse", "WatchedFork", "end_forks", "watch_forks"]
 
-LATE_S = 1.0  # a watch that comes so late has hung itself
+LATE_S = 1.0  # a watch that is this late was blocked itself
 
 
 class _Parent(Protocol):
@@ -23,7 +23,7 @@ ParentT = TypeVar("ParentT", bound=_Parent)
 
 
 class ParentInUse(Generic[ParentT]):
-    """The warm parent that forks now. Its forks live on when it dies; the next fork is another parent's."""
+    """The warm parent that forks now. Its forks live on if it dies; the next fork comes from a new parent."""
 
     def __init__(self, start: Callable[[], Awaitable[ParentT]]) -> None:
         self._start = start
@@ -31,7 +31,7 @@ class ParentInUse(Generic[ParentT]):
         self._lock = asyncio.Lock()
 
     async def get(self) -> ParentT:
-        """Raises what starting it raises."""
+        """Raises whatever starting it raises."""
         async with self._lock:
             if self._parent is None or self._parent.dead:
                 dead, self._parent = self._parent, None
@@ -74,8 +74,8 @@ async def watch_forks(
     *,
     every_s: float,
 ) -> None:
-    """Run as a task: calls `silent` with a fork that has been silent for longer than `patience_s`, and the seconds,
-    killed, and its channel closed, which its owner hears of."""
+    """Run as a task: kills a fork that has been silent for longer than `patience_s`, closes its channel, so that its
+    owner notices, and calls `silent` with it and the seconds."""
     clock = asyncio.get_running_loop().time
     now = clock()
     while True:
@@ -83,7 +83,7 @@ async def watch_forks(
         await asyncio.sleep(every_s)
         now = clock()
         if now - due > LATE_S:
-            # We were blocked ourselves: the forks' messages from meanwhile are still unread.
+            # We were blocked ourselves, so the forks' recent messages are still unread.
             for fork in forks():
                 fork.heard_at = now
         for fork in list(forks()):
@@ -95,7 +95,7 @@ async def watch_forks(
 
 
 async def end_forks(forks: Callable[[], Iterable[WatchedFork]], limit_s: float) -> None:
-    """They have been told to stop: wait, and kill the rest after `limit_s`."""
+    """After they were told to stop: wait, and kill the rest after `limit_s`."""
     waits = [asyncio.ensure_future(fork.channel.closed.wait()) for fork in forks()]
     if waits:
         await asyncio.wait(waits, timeout=limit_s)

@@ -1,4 +1,4 @@
-"""The event loop of a process that serves several calls: nothing in one of them ends it."""
+"""The event loop of a process that serves several calls: nothing in one call ends it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 __all__ = ["run_to_end"]
 
 T = TypeVar("T")
-COMMON_THREADS = 64  # for `asyncio.to_thread` and name look-ups, made as they are needed
+COMMON_THREADS = 64  # for `asyncio.to_thread` and name lookups, created on demand
 _log = logging.getLogger(__name__)
 
 
 def run_to_end(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, but a SystemExit or KeyboardInterrupt in another task, which asyncio lets through, ends that
-    task alone; and threads that hang are not waited for. For processes that end by `os._exit`."""
+    """Like `asyncio.run`, but a SystemExit or KeyboardInterrupt in another task, which asyncio lets through, ends only
+    that task, and hanging threads are not awaited. For processes that end with `os._exit`."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.set_default_executor(ThreadPoolExecutor(COMMON_THREADS, "common"))

@@ -1,4 +1,4 @@
-"""What keeps the memory of forked processes small and shared. Linux with glibc; elsewhere nothing happens."""
+"""Keeps the memory of forked processes small and shared. Linux with glibc; does nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _WRITTEN = ("Private_Dirty:", "Shared_Dirty:", "Anonymous:", "Swap:")
 
 
 def give_back() -> None:
-    """To the system, what only loading needed: free memory within the heap (7 MiB after a Silero model), and pages of
-    libraries as the files have them (10 MiB), which come back from the page cache as they are used. To be called by a
-    process of one thread, before it forks."""
+    """Return memory to the system that only loading needed: free memory within the heap (7 MiB after a Silero model),
+    and unchanged pages of libraries (10 MiB), which come back from the page cache on use. Call it in a process with a
+    single thread, before it forks."""
     libc = ctypes.CDLL(None)
     trim = getattr(libc, "malloc_trim", None)
     if trim is not None:
@@ -48,8 +48,8 @@ class Trimming:
 
 
 def clean_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of each read-only mapping of a file without any page that differs from the file: memory
-    the linker has relocated does."""
+    """Start and end of each read-only mapping of a file whose pages are all unchanged; memory relocated by the linker
+    is not."""
     found: tuple[int, int] | None = None
     for line in smaps:
         mapping = _MAPPING.match(line)
@@ -66,15 +66,15 @@ def clean_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def map_library(package: str, name: str) -> None:
-    """Map the shared library `name` of `package`'s files, without calling anything in it. In a warm parent: its forks
-    then share the pages that the linker has written to, 1 MiB with LiveKit's, and what ctypes keeps of it."""
+    """Map the shared library `name` of `package`'s files, without calling anything in it. For a warm parent: its forks
+    then share the pages written by the linker (1 MiB for LiveKit's library) and ctypes' data about it."""
     path = resources.files(package).joinpath(name)
     if path.is_file():
         ctypes.CDLL(str(path))
 
 
 def use_few_arenas(most: int) -> None:
-    """At most so many pools of malloc's. By default every native thread gets its own, up to eight for each core."""
+    """Limit the number of malloc's arenas. By default every native thread gets its own, up to eight per core."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, most)

@@ -44,17 +44,17 @@ class WarmProgram(Protocol):
     """What a warm parent loads and its forks run. Pickled."""
 
     def load(self) -> None:
-        """Import and load; start no thread. LoadFailed is told without a traceback, anything else with one."""
+        """Import and load; start no thread. LoadFailed is reported without a traceback, anything else with one."""
 
     def run(self, channel: socket.socket, name: str, details: Mapping[str, Any]) -> int:
-        """In a fresh fork, until its work is done. `channel` is its end of the control channel, `details` what came
-        with the request. Returns the exit status."""
+        """In a fresh fork, until its work is done. `channel` is its end of the control channel, `details` those of the
+        request. Returns the exit status."""
 
 
 def serve(control: socket.socket) -> int:
     """Be a warm parent until the owner is gone. Returns the exit status."""
     control.setblocking(True)
-    # Who ends all this is the owner, which lets calls end first; a Ctrl-C or its closing goes to the whole terminal.
+    # The owner ends everything and lets calls end first; Ctrl-C or closing the terminal would hit all processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _call_process(NAME)
@@ -71,13 +71,13 @@ def serve(control: socket.socket) -> int:
         return 1
     gc.collect()
     give_back()
-    gc.freeze()  # the collector must not touch, and so unshare, what all forks share
+    gc.freeze()  # the collector must not touch, and thereby unshare, what all forks share
     _send(control, {"warm": True})
     return _fork_on_request(control, program)
 
 
 def serve_and_exit(control: socket.socket) -> NoReturn:
-    """`serve` in a process that was forked, whose caller's frames must not be run on."""
+    """`serve` in a forked process, which must not continue its caller's code."""
     status = 1
     try:
         status = serve(control)

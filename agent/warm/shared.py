@@ -1,4 +1,4 @@
-"""One warm parent for several programs: their forks share what they have in common."""
+"""One warm parent for several programs, whose forks share common memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Programs:
 
 
 class SharedParent:
-    """The warm parent runs from its first user's `start` to its last one's `close`. Should it die, the next `start`
-    makes another one."""
+    """The warm parent runs from its first user's `start` to its last user's `close`. If it dies, the next `start`
+    creates another one."""
 
     def __init__(self, programs: Mapping[str, WarmProgram]) -> None:
         self._programs = Programs(programs)
@@ -39,7 +39,7 @@ class SharedParent:
         self._shares: set[ShareOfParent] = set()
 
     async def start(self, program: str, on_exit: OnExit) -> ShareOfParent:
-        """For the forks of one program. Raises as `WarmParent.start` does."""
+        """For the forks of one program. Raises what `WarmParent.start` raises."""
         async with self._lock:
             if self._warm is None or self._warm.dead:
                 dead, self._warm = self._warm, None
@@ -64,7 +64,7 @@ class SharedParent:
 
 
 class ShareOfParent:
-    """What one user has of it; to that user, a `WarmParent`."""
+    """One user's view of it, with the interface of a `WarmParent`."""
 
     def __init__(self, owner: SharedParent, warm: WarmParent, program: str, on_exit: OnExit) -> None:
         self._owner = owner
@@ -80,14 +80,14 @@ class ShareOfParent:
     async def fork(
         self, name: str, process_end: socket.socket, details: Mapping[str, Any] | None = None
     ) -> ForkedProcess:
-        """As `WarmParent.fork`. Names of all programs' forks differ."""
+        """Like `WarmParent.fork`. All programs' forks have different names."""
         asked = {"program": self._program, "details": dict(details or {})}
         process = await self._warm.fork(name, process_end, asked)
         self._pids.add(process.pid)
         return process
 
     def exited(self, pid: int, status: int) -> None:
-        """Not called for a fork that ends as it starts: it never reported ready either."""
+        """Not called for a fork that ends while starting: it never reported ready either."""
         if pid in self._pids:
             self._pids.discard(pid)
             self._on_exit(pid, status)

@@ -1,6 +1,6 @@
 """The LiveKit agent worker: registers with a LiveKit server and runs agents in its rooms. See docs/worker.md.
 
-The names are loaded when they are first used: LiveKit's packages are an extra that local mode does without.
+Names are loaded at first use: LiveKit's packages are an extra that local mode does not need.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Between the worker's main process and each job process: what travels (agent.warm.channel)."""
+"""The messages between the worker's main process and each job process (see agent.warm.channel)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunJob(Message):
-    """To a process: run this. `job` is a serialized livekit.Job, as hexadecimal digits. `attempt` above 1: the process
-    that had it was lost; `state` is then the job's last stored state, or None."""
+    """To a process: run this. `job` is a serialized livekit.Job, as hexadecimal digits. `attempt` above 1: its process
+    was lost; `state` is then the job's last stored state, or None."""
 
     job_id: str
     job: str

@@ -1,4 +1,5 @@
-"""The worker's WebSocket to LiveKit: carries out what `WorkerMachine` decides, and comes back when it is lost."""
+"""The worker's WebSocket to LiveKit: carries out what `WorkerMachine` decides, and reconnects when the connection is
+lost."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class ServerConnection:
         act: Callable[[Action], None],
         load: Callable[[], float],
     ) -> None:
-        """`act` gets every action that is not the connection's own; `load` is reported twice a second. Raises
+        """`act` gets every action that does not concern the connection; `load` is reported twice a second. Raises
         ValueError for a URL that can't be a LiveKit server's."""
         self._machine = machine
         self._url = agent_url(url)
@@ -51,11 +52,11 @@ class ServerConnection:
         self._retry_s = 0.0
         self._dropping: asyncio.Future[None] | None = None
         self._ever_registered = False
-        self.trouble = "not registered yet"  # empty while all is well; for the health report
+        self.trouble = "not registered yet"  # empty if there is none; for the health report
 
     async def run(self) -> None:
-        """Until cancelled. Raises HopelessConnection when the first registration is refused for a reason that only a
-        changed setting can fix; once it has worked, every problem may be transient."""
+        """Until cancelled. Raises HopelessConnection if the first registration is refused for a reason that only a
+        changed setting can fix; after a first success, every problem may be transient."""
         async with aiohttp.ClientSession() as session:
             while True:
                 await self._once(session)
@@ -160,7 +161,7 @@ class ServerConnection:
     async def _refused(self, session: aiohttp.ClientSession, error: aiohttp.WSServerHandshakeError) -> ConnectFailure:
         body = ""
         if error.status in (401, 403):
-            # The handshake's answer comes without its body; a plain request gets the same one whole.
+            # The handshake's answer arrives without its body; a plain request gets the same answer in full.
             token = worker_token(self._api_key, self._api_secret)
             url = "http" + self._url.removeprefix("ws")
             try:
@@ -179,7 +180,7 @@ class ServerConnection:
         else:
             explanation = explain(failure, datetime.now(UTC))
         self.trouble = explanation.text
-        if explanation.text != self._explained:  # once a trouble, not once a try
+        if explanation.text != self._explained:  # once per problem, not per attempt
             self._explained = explanation.text
             _log.warning("%s", explanation.text)
         if explanation.hopeless and not self._ever_registered:

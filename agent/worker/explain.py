@@ -1,4 +1,4 @@
-"""Why the worker cannot register, in words that say what to do. Pure."""
+"""Explains why the worker cannot register, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def explain(failure: ConnectFailure, now: datetime) -> Explanation:
     """`now`: this machine's time of day, aware."""
     url = failure.url
     if failure.status is None:
-        error = without_tokens(failure.error).replace(" ssl:default", "")  # aiohttp says that of each address
+        error = without_tokens(failure.error).replace(" ssl:default", "")  # aiohttp adds that to each address
         return Explanation(
             f"no LiveKit server answers at {url} ({error}): start it, or correct livekit.url; trying again",
             False,
@@ -78,7 +78,7 @@ def explain(failure: ConnectFailure, now: datetime) -> Explanation:
 
 
 def _skew_s(date: str, now: datetime) -> float:
-    """How far our clock is ahead of the server's; 0 when it does not say."""
+    """How far our clock is ahead of the server's; 0 if unknown."""
     try:
         theirs = parsedate_to_datetime(date)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an entrypoint is given: the job, its room, and how the job ends."""
+"""What an entrypoint gets: the job, its room, and how the job ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ShutdownCallback = Callable[[], Awaitable[None]] | Callable[[str], Awaitable[Non
 
 
 class JobMisuse(RuntimeError):
-    """The entrypoint used its context in a way that its state does not allow."""
+    """The entrypoint used its context in a way that the job's state does not allow."""
 
 
 class RoomGone(Exception):
@@ -66,8 +66,8 @@ class JobProcess:
 
 
 class JobContext:
-    """One job. It runs until `shutdown`, the end of its room, or until the server ends it; an entrypoint that
-    returns does not end it, one that raises does."""
+    """One job. It runs until `shutdown`, the end of its room, or until the server ends it; an entrypoint that returns
+    does not end it; one that raises does."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class JobContext:
         self._joined_before = False
         self._joining = asyncio.Lock()
         self._joined = False
-        self._moved_to = ""  # another room than the job's
+        self._moved_to = ""  # a room other than the job's
         self._api: LiveKitAPI | None = None
         self._deleting: set[asyncio.Task[None]] = set()
         self._participant_entrypoints = ParticipantEntrypoints()
@@ -117,7 +117,7 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """1, or more when the process that had the job was lost."""
+        """1, or more if the job's process was lost."""
         return self._order.attempt
 
     @property
@@ -138,8 +138,8 @@ class JobContext:
 
     @property
     def api(self) -> LiveKitAPI:
-        """LiveKit's own client of its API, with the worker's keys; closed with the job. Raises JobMisuse when the
-        program came without keys."""
+        """LiveKit's own client of its API, with the worker's keys; closed with the job. Raises JobMisuse if the program
+        has no keys."""
         if self._api is None:
             from livekit.api import LiveKitAPI
 
@@ -165,9 +165,9 @@ class JobContext:
     async def connect(
         self, *, auto_subscribe: AutoSubscribe = AutoSubscribe.AUDIO_ONLY, recorder: Recorder | None = None
     ) -> LiveKitRoom:
-        """Join the room; does nothing if already joined. `recorder` gets what the others say (left) and what the
-        agent says (right), in step. Raises LiveKitError; JobMisuse for an `auto_subscribe` without audio and a late
-        recorder."""
+        """Join the room; does nothing if already joined. `recorder` gets the others' audio (left) and the agent's
+        (right), in step. Raises LiveKitError; JobMisuse for an `auto_subscribe` without audio, or a recorder given too
+        late."""
         if auto_subscribe not in (AutoSubscribe.AUDIO_ONLY, AutoSubscribe.SUBSCRIBE_ALL):
             raise JobMisuse(f"auto_subscribe {auto_subscribe}: an agent's room subscribes to all audio")
         from telephony.livekit.errors import LiveKitError
@@ -213,13 +213,13 @@ class JobContext:
         *,
         kind: ParticipantKind | Collection[ParticipantKind] | None = None,
     ) -> None:
-        """Run it for each present and joining participant, until the job ends; without `kind`, agents don't
-        count. Raises ValueError when it was added before."""
+        """Run it for each present and joining participant, until the job ends; without `kind`, agents don't count.
+        Raises ValueError if it was added before."""
         present = self._room.participants if self._room is not None else ()
         self._participant_entrypoints.add(entrypoint, lambda who: entrypoint(self, who), kind, present)
 
     def _token(self) -> str:
-        """For each joining: that of the job may have run out by the time of a later one."""
+        """A new token for each joining: the job's may have expired by then."""
         keys = self._process.keys
         if keys is None or not self._joined_before:
             self._joined_before = True
@@ -231,8 +231,8 @@ class JobContext:
     async def wait_for_participant(
         self, *, identity: str | None = None, kind: ParticipantKind | Collection[ParticipantKind] | None = None
     ) -> RemoteParticipant:
-        """The first other participant that fits, now or later; without `kind`, agents don't count. Joins the room if
-        that has not been done. Raises RoomGone when the job ends before; as `connect`."""
+        """The first other participant that matches, now or later; without `kind`, agents don't count. Joins the room if
+        necessary. Raises RoomGone if the job ends first, and what `connect` raises."""
         from telephony.livekit.events import ParticipantJoined
 
         if not self._joined:
@@ -273,12 +273,12 @@ class JobContext:
     # --- what survives the process --------------------------------------------------------------------------------
 
     def store_state(self, state: Mapping[str, Any]) -> None:
-        """Keep this (JSON values) in the worker's main process: when this process is lost, another one is given the
-        job with it as `stored_state`. Raises ChannelError for values that are not JSON."""
+        """Keep this (JSON values) in the worker's main process: if this process is lost, another one gets the job with
+        it as `stored_state`. Raises ChannelError for values that are not JSON."""
         self._send(JobState(self._order.job_id, state))
 
     def send(self, body: Mapping[str, Any]) -> None:
-        """Something for the application's part in the main process (`WorkerHooks.job_says`), as JSON values."""
+        """Send JSON values to the application's part in the main process (`WorkerHooks.job_says`)."""
         self._send(JobSays(self._order.job_id, body))
 
     # --- the end --------------------------------------------------------------------------------------------------
@@ -288,8 +288,8 @@ class JobContext:
         self._callbacks.append(callback)
 
     def add_drain_callback(self, callback: Callable[[str], object]) -> None:
-        """Call it when the job is asked to end politely; it must see to it that `shutdown` is called. Without any, a
-        polite end is an end at once."""
+        """Call it when the job is asked to end politely; it must ensure that `shutdown` is called. Without any, the job
+        ends at once."""
         self._drain_callbacks.append(callback)
 
     def shutdown(self, reason: str = "") -> None:
@@ -305,11 +305,11 @@ class JobContext:
 
     @property
     def over(self) -> asyncio.Future[str]:
-        """Done, with the reason, when the job is to end."""
+        """Done, with the reason, when the job must end."""
         return self._over
 
     def enter(self) -> None:
-        """Called first by the process: from here on this task and its child tasks belong to the job."""
+        """Called first by the process: from now on this task and its child tasks belong to the job."""
         _CURRENT.set(self)
         FIELDS.set(self._log_fields)
 
@@ -321,7 +321,7 @@ class JobContext:
             try:
                 async with asyncio.timeout(CALLBACK_LIMIT_S):
                     await _call(callback, reason)
-            except Exception:  # noqa: BLE001 - the others, and the room, come all the same
+            except Exception:  # noqa: BLE001 - continue with the others and the room
                 _log.exception("a shutdown callback failed")
 
     async def leave(self) -> None:
@@ -338,7 +338,8 @@ _CURRENT: ContextVar[JobContext | None] = ContextVar("job", default=None)
 
 
 def get_job_context() -> JobContext:
-    """Of the job whose code this is called from: its entrypoint, its tools, its callbacks. Raises JobMisuse outside."""
+    """The context of the job whose code calls this: its entrypoint, its tools, its callbacks. Raises JobMisuse
+    elsewhere."""
     context = _CURRENT.get()
     if context is None:
         raise JobMisuse("no current job: call this from a job's entrypoint or its child tasks")

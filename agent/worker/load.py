@@ -17,9 +17,9 @@ __all__ = [
 ]
 
 SAMPLE_S = 0.5  # seconds between two samples of the CPU
-SERVER_TARGET_LOAD = 0.7  # LiveKit server's `agents.target_load`: at that load a worker is no longer asked
+SERVER_TARGET_LOAD = 0.7  # LiveKit server's `agents.target_load`: from that load on a worker is not asked
 _SAMPLES = 5  # 2.5 s: a job's start alone does not look like a full machine
-_RESERVED_LOAD = 0.05  # what an accepted job counts for until the samples show it
+_RESERVED_LOAD = 0.05  # what an accepted job counts until samples show it
 
 
 class MovingAverage:
@@ -39,8 +39,8 @@ class MovingAverage:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Limits for accepting jobs. `load_threshold`: part of all cores, up to 1, which is no limit; `max_jobs` 0: as
-    many as the load allows; `memory_floor_mb`: memory that must stay available on the machine."""
+    """Limits for accepting jobs. `load_threshold`: fraction of all cores, up to 1, which means no limit; `max_jobs` 0:
+    as many as the load allows; `memory_floor_mb`: memory that must stay available on the machine."""
 
     load_threshold: float = 0.7
     max_jobs: int = 0
@@ -53,8 +53,8 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """The state of things at one moment. `reserved`: jobs accepted that have not begun; `settling`: jobs that began so
-    lately that `cpu` does not show them."""
+    """The state at one moment. `reserved`: accepted jobs that have not begun; `settling`: jobs that began too recently
+    to show in `cpu`."""
 
     cpu: float  # moving average, 0 to 1 of all cores
     jobs: int = 0
@@ -74,11 +74,11 @@ class WorkerLoad:
         return min(1.0, self.effective * SERVER_TARGET_LOAD / capacity.load_threshold)
 
     def decide(self, capacity: Capacity) -> Accept | Refuse:
-        """Whether one more job may come."""
+        """Whether to accept one more job."""
         if self.draining:
             return Refuse("this worker is draining")
         if capacity.max_jobs and self.jobs + self.reserved >= capacity.max_jobs:
-            return Refuse(f"{self.jobs + self.reserved} jobs run, {capacity.max_jobs} is the most")
+            return Refuse(f"{self.jobs + self.reserved} jobs are running, the limit is {capacity.max_jobs}")
         if self.effective >= capacity.load_threshold < 1:
             return Refuse(f"load is {self.effective:.2f}, the threshold {capacity.load_threshold:.2f}")
         if self.available_mb is not None and self.available_mb < capacity.memory_floor_mb:

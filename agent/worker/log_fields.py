@@ -14,8 +14,8 @@ FIELDS: ContextVar[Mapping[str, Any] | None] = ContextVar("log fields of the job
 
 
 class _Record(logging.LogRecord):
-    """With the fields of the job in whose task it was made: each as an attribute, as `extra` does it, unless there is
-    one of that name; all as text in `job_fields`."""
+    """With the fields of the job whose task created it: each as an attribute, as with `extra`, unless that name is
+    taken; all as text in `job_fields`."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -27,5 +27,5 @@ class _Record(logging.LogRecord):
 
 
 def add_log_fields() -> None:
-    """To all records that this process makes from now on."""
+    """Add them to all records that this process creates from now on."""
     logging.setLogRecordFactory(_Record)

@@ -1,4 +1,4 @@
-"""What this machine, or the container that we are in, has to give: CPU in use and memory that is left."""
+"""CPU in use and memory left on this machine, or in our container."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 class CpuMeter:
-    """The part of the CPU that was used since the last call: of the container's quota if there is one (cgroup v2
-    `cpu.max`), else of all cores."""
+    """The fraction of the CPU used since the last call: of the container's quota if there is one (cgroup v2 `cpu.max`),
+    else of all cores."""
 
     def __init__(self, cgroup: Path = _CGROUP) -> None:
         self._cgroup = cgroup
@@ -35,7 +35,7 @@ class CpuMeter:
 
 
 def quota_cores(cpu_max: str) -> float | None:
-    """What `cpu.max` ("200000 100000", "max 100000") allows, in cores; None: no limit below the machine's."""
+    """The limit in `cpu.max` ("200000 100000", "max 100000"), in cores; None: no limit below the machine's."""
     parts = cpu_max.split()
     if len(parts) != 2 or parts[0] == "max":
         return None

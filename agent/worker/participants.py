@@ -30,14 +30,14 @@ def fits(who: RemoteParticipant, kind: Kinds, identity: str | None = None) -> bo
 
 
 class ParticipantEntrypoints:
-    """Functions that run for each participant that comes, side by side, one at a time for the same one."""
+    """Functions that run for each joining participant, in parallel, but one at a time for the same participant."""
 
     def __init__(self) -> None:
         self._functions: dict[object, tuple[Entry, Kinds]] = {}
         self._tasks: dict[tuple[str, object], asyncio.Task[None]] = {}
 
     def add(self, name: object, function: Entry, kind: Kinds, present: Collection[RemoteParticipant]) -> None:
-        """Also for those `present`. Raises ValueError for a duplicate name."""
+        """Also runs it for those `present`. Raises ValueError for a duplicate name."""
         if name in self._functions:
             raise ValueError("a participant entrypoint is added once")
         self._functions[name] = (function, kind)
@@ -49,7 +49,7 @@ class ParticipantEntrypoints:
             self._run(name, function, kind, who)
 
     async def close(self) -> None:
-        """What still runs is cancelled."""
+        """Cancel everything still running."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

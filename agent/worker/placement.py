@@ -1,4 +1,4 @@
-"""Which process gets a job, and how many processes wait for one. Pure."""
+"""Decides which process gets a job, and how many processes wait for one. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Fork", "PlacementSettings", "ProcessView", "Retire", "choose", "tend
 
 @dataclass(frozen=True, slots=True)
 class PlacementSettings:
-    """`jobs_per_process`: conversations that may share one; 1 gives each a process of its own, which ends with it.
-    `idle_processes`: how many are kept ready in addition to those with jobs. `served_most`: a shared process is
-    replaced after so many jobs."""
+    """`jobs_per_process`: conversations that may share one; 1 gives each its own process, which ends with it.
+    `idle_processes`: how many to keep ready in addition to those with jobs. `served_most`: a shared process is replaced
+    after this many jobs."""
 
     jobs_per_process: int = 1
     idle_processes: int = 2
@@ -40,13 +40,13 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """It has no job and is not to get another one."""
+    """It has no job and must not get another one."""
 
     name: str
 
 
 def choose(processes: Iterable[ProcessView], settings: PlacementSettings) -> str | None:
-    """The fullest process that still has room, so that few processes serve many conversations; None: there is none."""
+    """The fullest process with room, so that few processes serve many conversations; None: there is none."""
     open_ones = [p for p in processes if p.ready and _has_room(p, settings)]
     return max(open_ones, key=lambda p: p.jobs).name if open_ones else None
 
@@ -56,11 +56,11 @@ def tend(
 ) -> list[Fork | Retire]:
     """Actions that bring the processes to the desired state. `waiting`: jobs without a process yet. `calm`: none has
     arrived for a while. While jobs arrive, a process is forked only if no place is left: a fork takes 100 ms of CPU
-    from calls that are being set up."""
+    from calls being set up."""
     worn = [p for p in processes if p.jobs == 0 and not _has_room(p, settings)]
     idle = [p for p in processes if p.jobs == 0 and _has_room(p, settings)]
     room = sum(settings.jobs_per_process - p.jobs for p in processes if p.jobs and _has_room(p, settings))
-    uncovered = max(0, waiting - room)  # jobs that the processes at work can't take in
+    uncovered = max(0, waiting - room)  # jobs that running processes can't take
     wanted = settings.idle_processes + -(-uncovered // settings.jobs_per_process)
     actions: list[Fork | Retire] = [Retire(p.name) for p in worn]
     places = room + sum(settings.jobs_per_process for p in idle if p.ready)

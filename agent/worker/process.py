@@ -34,24 +34,24 @@ __all__ = ["JobHost", "run"]
 BEAT_S = 0.5
 WIND_UP_S = 15.0  # for an entrypoint to end after its job was ended
 STOP_LIMIT_S = 4.0  # for all jobs together when the worker stops
-GOODBYE_S = 7.0  # before that, when it was not the worker's wish: its main process has died
+GOODBYE_S = 7.0  # before that, if the main process has died
 _log = logging.getLogger(__name__)
 
 
 def run(sock: socket.socket, program: Program, name: str) -> int:
-    """In a freshly forked child: run jobs until the worker says stop or is gone."""
+    """In a freshly forked child: run jobs until the worker says stop or dies."""
     leave_ending_to_the_owner()
     add_log_fields()
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)  # unless the program has its own
     use_few_arenas(1)
-    gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be heard
+    gc.set_threshold(50_000, 20, 100)  # a collection in the 20 ms path would be audible
     host = JobHost(program, JobProcess(name, program.arguments, program.keys))
     return run_to_end(host.serve(sock))
 
 
 class JobHost:
     def __init__(self, program: Program, process: JobProcess, *, ready: Callable[[], object] | None = None) -> None:
-        """`ready` is called before the first job may come; None: start LiveKit's native library."""
+        """`ready` is called before the first job; None: start LiveKit's native library."""
         self._program = program
         self._process = process
         self._ready = ready if ready is not None else _start_native
@@ -62,7 +62,7 @@ class JobHost:
         self._stop = asyncio.Event()
         self._orphaned = False
         self._said_first: dict[str, Mapping[str, Any]] = {}  # by the jobs that run
-        self._unsaid: list[Mapping[str, Any]] = []  # from jobs, while there is no main process to send it to
+        self._unsaid: list[Mapping[str, Any]] = []  # from jobs, after the main process has died
 
     async def serve(self, sock: socket.socket) -> int:
         self._channel = await Channel.open(sock, self._received, self._worker_gone)
@@ -96,7 +96,7 @@ class JobHost:
         self._stop.set()
 
     async def _say_goodbye(self) -> None:
-        """Without a main process these jobs could be neither resumed nor ended, so they don't continue."""
+        """Without a main process these jobs could neither be resumed nor ended, so they don't continue."""
         for context in list(self._jobs.values()):
             context.drain("the worker's main process has died")
         await asyncio.wait(self._tasks, timeout=GOODBYE_S)
@@ -164,7 +164,7 @@ class JobHost:
 
 
 def _start_native() -> None:
-    """Its threads are up before the first job, not within it."""
+    """Its threads start before the first job, not within it."""
     from telephony.livekit.rtc_connection import load
 
     load()

@@ -40,11 +40,11 @@ __all__ = ["JobProcesses", "PoolEvents", "StartForks"]
 
 StartForks = Callable[[Program, OnExit], Awaitable[ForkSource]]
 
-BEAT_LIMIT_S = 4.0  # gateways give up an agent that has given no sign of life for 5 to 7 s
+BEAT_LIMIT_S = 4.0  # gateways give up on an agent without a sign of life after 5 to 7 s
 WATCH_EVERY_S = 0.25
 READY_LIMIT_S = 20.0
 MEMORY_EVERY_S = 5.0
-CALM_S = 1.0  # since the last job arrived: deferred work can be done now
+CALM_S = 1.0  # after the last job arrived: then deferred work is done
 _RESTART_PAUSE_S = 1.0  # after a process that died before it was ready
 _MIB = 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class PoolEvents(Protocol):
     def job_ended(self, message: JobEnded) -> None: ...
 
     def jobs_lost(self, jobs: list[RunJob], why: str) -> None:
-        """The process that ran them is gone."""
+        """Their process is gone."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class JobProcesses:
         events: PoolEvents,
         start_forks: StartForks = start_warm_jobs,
     ) -> None:
-        """`start_forks`: where processes come from; a warm parent of our own, if nothing is said."""
+        """`start_forks`: the source of processes; default: our own warm parent."""
         self._program = program
         self._settings = settings
         self._events = events
@@ -111,7 +111,7 @@ class JobProcesses:
         self._early_deaths = 0
         self._calm_from = 0.0
         self.lost = 0  # processes that died with jobs in them
-        self.reserved = 0  # jobs that are about to come: processes are forked for them
+        self.reserved = 0  # jobs about to arrive: processes are forked for them
 
     # --- what others see ------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class JobProcesses:
         self._tend()
 
     def end(self, job_id: str, *, politely: bool, reason: str) -> bool:
-        """False if no process has it (any more)."""
+        """False if no process has it (any longer)."""
         for job in self._waiting:
             if job.job_id == job_id:
                 self._waiting.remove(job)
@@ -180,7 +180,7 @@ class JobProcesses:
         return False
 
     def expect(self, reserved: int) -> None:
-        """So many jobs have been accepted and are about to be assigned."""
+        """This many jobs have been accepted and are about to be assigned."""
         self.reserved = reserved
         self._job_comes()
         self._tend()
@@ -188,7 +188,7 @@ class JobProcesses:
     def _job_comes(self) -> None:
         loop = asyncio.get_running_loop()
         self._calm_from = loop.time() + CALM_S
-        loop.call_at(self._calm_from + 0.01, self._tend)  # a loop may call by its clock's resolution too early
+        loop.call_at(self._calm_from + 0.01, self._tend)  # a loop may call early, by up to its clock's resolution
 
     def _give(self, process: _Process, job: RunJob) -> None:
         process.jobs[job.job_id] = job
@@ -217,7 +217,7 @@ class JobProcesses:
 
     def _fork(self) -> None:
         self._generation += 1
-        # The process is known from now on, so that the same lack does not lead to two forks.
+        # Register the process now, so that the same shortage does not lead to two forks.
         self._spawn(self._fork_one(f"j{self._generation}", self._placeholder(f"j{self._generation}")), "fork")
 
     def _placeholder(self, name: str) -> _Process:
@@ -236,7 +236,7 @@ class JobProcesses:
             process.heard_at = asyncio.get_running_loop().time()
             process.forked = await warm.fork(name, theirs)
             if name not in self._processes:
-                process.kill()  # it was abandoned meanwhile
+                process.kill()  # abandoned in the meantime
         except (OSError, TimeoutError, ProgramError) as error:
             _log.error("no job process could be forked: %s", error)
             ours.close()
@@ -296,7 +296,7 @@ class JobProcesses:
             _log.warning("job process %d ended with status %d", pid, status)
 
     async def _watch_memory(self) -> None:
-        """Replace processes that take more memory than they may."""
+        """Replace processes that use too much memory."""
         while True:
             await asyncio.sleep(MEMORY_EVERY_S)
             self._check_memory()
@@ -306,7 +306,7 @@ class JobProcesses:
             used_mb = _own_memory_mb(process.pid) if process.pid else 0.0
             verdict = memory_verdict(used_mb, self._program.memory_warn_mb, self._program.memory_limit_mb)
             if verdict == "end":
-                _log.error("job process %d uses %.0f MiB, more than it may: it is replaced", process.pid, used_mb)
+                _log.error("job process %d uses %.0f MiB, above its limit: it is replaced", process.pid, used_mb)
                 process.kill()
                 process.channel.close()
             elif verdict == "warn" and not process.warned:
@@ -324,11 +324,11 @@ def _patience_s(process: _Process) -> float:
 
 
 def _tell_silence(process: _Process, silent_s: float) -> None:
-    _log.error("job process %d has said nothing for %.0f s", process.pid, silent_s)
+    _log.error("no sign of life from job process %d for %.0f s", process.pid, silent_s)
 
 
 def _own_memory_mb(pid: int) -> float:
-    """The process's own memory, without what it shares with its warm parent; 0 if it is gone."""
+    """The process's own memory, without memory shared with its warm parent; 0 if it is gone."""
     try:
         return float(psutil.Process(pid).memory_full_info().uss) / _MIB
     except psutil.Error:

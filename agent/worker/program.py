@@ -1,4 +1,4 @@
-"""What job processes run, as names that can be sent to another process."""
+"""The code that job processes run, as names that can be sent to another process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MAIN = "__trunkline_main__"
 
 
 class ProgramError(LoadFailed):
-    """The program to run was not found."""
+    """The program was not found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A module-level function or object. `path`: the file of a program that was started as `__main__`."""
+    """A module-level function or object. `path`: the file of a program started as `__main__`."""
 
     module: str
     name: str
@@ -58,7 +58,8 @@ _ran: dict[str, dict[str, Any]] = {}
 
 
 def _module_at(path: str) -> dict[str, Any]:
-    """A program's names; it is run once, and not as `__main__`: its guarded part must not start another worker."""
+    """A program's names. It runs once, and not as `__main__`, so that its guarded part does not start another
+    worker."""
     if path not in _ran:
         sys.path.insert(0, str(Path(path).parent))
         _ran[path] = runpy.run_path(path, run_name=_MAIN)
@@ -69,9 +70,9 @@ def _module_at(path: str) -> dict[str, Any]:
 class Program:
     """`entrypoint(ctx)` runs each job. `preload(arguments)` is called once in the warm parent: import and load, start
     no thread. `prewarm(process)` is called in each process before its first job. `orphaned(process, bodies)` is awaited
-    in a process whose main process has died, after its jobs have ended: what they said first, for a second time, and
-    what they said meanwhile, with `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and
-    secret, for jobs to renew their tokens with.
+    in a process whose main process has died, after its jobs have ended: with their first messages, repeated, and those
+    sent since with `JobContext.send`. `arguments`: for all, pickled. `keys`: LiveKit's API key and secret, for jobs to
+    renew their tokens with.
     """
 
     entrypoint: Reference

@@ -1,8 +1,8 @@
 """The worker's side of LiveKit's agent protocol as a machine: (what happened, now) -> what to do. No I/O.
 
 LiveKit's server speaks `livekit.protocol.agent` over a WebSocket at `/agent`: the worker registers, reports its status,
-is asked whether it takes a job (`AvailabilityRequest`), answers, and is given the job with a token for its room.
-Times are seconds of any steady clock.
+is asked whether it takes a job (`AvailabilityRequest`), answers, and gets the job with a token for its room. Times are
+seconds of any steady clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ANSWER_S = 8.0  # the server waits 10 s for our answer, and we as long for the job that we accepted
 REGISTER_S = 10.0
 PING_S = 5.0
-SILENCE_S = 15.0  # without anything from the server, not even a pong: the connection is dead
+SILENCE_S = 15.0  # without anything from the server, even a pong: then the connection is dead
 _MOST_LOAD = SERVER_TARGET_LOAD - 0.05
 _BACKOFF_FIRST_S = 0.2
 _BACKOFF_MOST_S = 10.0
@@ -57,14 +57,14 @@ class JobOutcome(StrEnum):
 
 
 class ProtocolMisuse(RuntimeError):
-    """An event that this state does not allow."""
+    """An event that the state does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """How the worker introduces itself. `agent_name` empty: it gets every room's job (automatic dispatch), else only
-    those dispatched to that name. `job_type`: "room", or "publisher" (a job for each participant that publishes).
-    `asks`: the program decides about each job that there is room for."""
+    jobs dispatched to that name. `job_type`: "room", or "publisher" (a job for each publishing participant). `asks`:
+    the program decides about each job that there is room for."""
 
     agent_name: str = ""
     version: str = ""
@@ -114,7 +114,7 @@ class AskProgram:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A job will be assigned within seconds: get a process ready."""
+    """A job will be assigned within seconds: prepare a process."""
 
     job_id: str
 
@@ -130,7 +130,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class BeginJob:
-    """Run it. `url` is empty when the room is on the server that we are registered with."""
+    """Run it. `url` is empty if the room is on the server that we are registered with."""
 
     job: pb.Job
     url: str
@@ -147,7 +147,7 @@ class EndJob:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Close the connection, it is of no use; `lost` follows."""
+    """Close the connection, as it is useless; `lost` follows."""
 
     reason: str
 
@@ -163,26 +163,26 @@ Action = Send | Registered | AskProgram | Accepted | Refused | BeginJob | EndJob
 
 
 def backoff_s(failures: int) -> float:
-    """How long to wait after that many failures in a row (1: the first): 0.2, 0.4, 0.8 … 10 s."""
+    """How long to wait after this many consecutive failures (1: the first): 0.2, 0.4, 0.8 … 10 s."""
     return float(min(_BACKOFF_FIRST_S * 2 ** (failures - 1), _BACKOFF_MOST_S))
 
 
 class WorkerMachine:
-    """One for the life of the worker, over all its connections. It knows which jobs run: after a reconnect the server
-    is told of them."""
+    """One for the life of the worker, over all its connections. It knows the running jobs and reports them to the
+    server after a reconnect."""
 
     def __init__(self, registration: Registration, decide: Callable[[int, int], Accept | Refuse]) -> None:
-        """`decide(running, reserved)`: whether one more job may be taken, as things are now."""
+        """`decide(running, reserved)`: whether one more job may be taken now."""
         self._registration = registration
         self._decide = decide
         self._state = WorkerState.OFFLINE
         self._failures = 0
-        self._since = 0.0  # of the present state
+        self._since = 0.0  # start of the current state
         self._heard_at = 0.0
         self._pinged_at = 0.0
         self._reserved: dict[str, tuple[float, str]] = {}  # accepted job -> (until when, our identity in its room)
         self._running: dict[str, int] = {}  # job -> how often its process was replaced
-        self._forgiven: dict[str, int] = {}  # job -> terminations to come that only tell of the agent we replaced
+        self._forgiven: dict[str, int] = {}  # job -> expected terminations that only refer to the agent we replaced
         self.worker_id = ""
 
     @property
@@ -211,7 +211,7 @@ class WorkerMachine:
         """The WebSocket has closed, or could not be opened. Jobs continue: their rooms have separate connections."""
         self._enter(WorkerState.OFFLINE, now)
         self._failures += 1
-        self._reserved.clear()  # their assignments went with the connection; the server asks again
+        self._reserved.clear()  # their assignments were lost with the connection; the server asks again
         self._forgiven.clear()
         return (RetryAfter(backoff_s(self._failures)),)
 
@@ -228,7 +228,7 @@ class WorkerMachine:
             return self._assigned(message.assignment)
         if which == "termination":
             return self._terminated(message.termination.job_id)
-        return ()  # pong, and what newer servers may say
+        return ()  # pong, and messages of newer servers
 
     def tick(self, now: float) -> tuple[Action, ...]:
         """Call it every half second."""
@@ -253,7 +253,7 @@ class WorkerMachine:
             return ()
         verdict = self._decide(len(self._running), len(self._reserved))
         status = pb.WS_AVAILABLE if isinstance(verdict, Accept) else pb.WS_FULL
-        # At its target load the server would not ask us, although we say that we are available.
+        # At its target load the server would not ask us, although we report that we are available.
         told = min(load, _MOST_LOAD) if status == pb.WS_AVAILABLE else load
         update = pb.UpdateWorkerStatus(status=status, load=told, job_count=len(self._running))
         return (Send(pb.WorkerMessage(update_worker=update)),)
@@ -263,7 +263,7 @@ class WorkerMachine:
 
     def job_replaced(self, job_id: str) -> None:
         """Its process was lost and another one takes over its agent's identity. The server will end the job once, for
-        the agent that has left: that is not meant for the new one."""
+        the agent that left; that is not meant for the new one."""
         if job_id in self._running:
             self._running[job_id] += 1
             self._forgiven[job_id] = self._forgiven.get(job_id, 0) + 1
@@ -297,7 +297,7 @@ class WorkerMachine:
         job = request.job
         verdict: Accept | Refuse = self._decide(len(self._running), len(self._reserved))
         if job.id in self._running or job.id in self._reserved:
-            verdict = Refuse("this job is here already")
+            verdict = Refuse("this job is running already")
         if isinstance(verdict, Refuse):
             answer = pb.AvailabilityResponse(job_id=job.id, available=False)
             return (Send(pb.WorkerMessage(availability=answer)), Refused(job.id, job.room.name, verdict.reason))
@@ -308,7 +308,7 @@ class WorkerMachine:
         """The program's answer about a job."""
         reserved = self._reserved.pop(job.id, None)
         if reserved is None:
-            return ()  # too late: the connection was lost meanwhile, or the time is up
+            return ()  # too late: the connection was lost, or the time is up
         if isinstance(answer, Rejection):
             no = pb.AvailabilityResponse(job_id=job.id, available=False, terminate=answer.for_all)
             return (Send(pb.WorkerMessage(availability=no)), Refused(job.id, job.room.name, answer.reason))

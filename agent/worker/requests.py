@@ -1,4 +1,4 @@
-"""A job that LiveKit offers, for the program to take or to leave: what `on_request` is given."""
+"""A job offered by LiveKit, which `on_request` accepts or rejects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """`for_all`: no other worker is asked either."""
+    """`for_all`: other workers are not asked either."""
 
     reason: str
     for_all: bool = False
@@ -53,7 +53,7 @@ class JobRequest:
 
     @property
     def publisher(self) -> models.ParticipantInfo | None:
-        """Of a job for one participant: whose."""
+        """The participant of a job for one participant."""
         return self._job.participant if self._job.HasField("participant") else None
 
     @property
@@ -68,11 +68,11 @@ class JobRequest:
         metadata: str = "",
         attributes: Mapping[str, str] | None = None,
     ) -> None:
-        """Take it. The identity must be unique in the room. Raises RuntimeError when it was answered before."""
+        """Accept it. The identity must be unique in the room. Raises RuntimeError if it was answered before."""
         self._answer(Acceptance(identity, name, metadata, dict(attributes or {})))
 
     async def reject(self, *, terminate: bool = True) -> None:
-        """Reject it. `terminate`: for good; otherwise other workers are asked. Raises RuntimeError when it was answered
+        """Reject it. `terminate`: for good; otherwise other workers are asked. Raises RuntimeError if it was answered
         before."""
         self._answer(Rejection("on_request rejected it", terminate))
 

@@ -1,4 +1,4 @@
-"""How often a job's process may be replaced. Pure."""
+"""Limits how often a job's process is replaced. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RestartPolicy:
         self._times: deque[float] = deque()
 
     def allows(self, now: float) -> bool:
-        """Whether the process that was lost at `now` (seconds) may be replaced; it then counts."""
+        """Whether the process lost at `now` (seconds) may be replaced; if so, it counts."""
         while self._times and now - self._times[0] > self._within_s:
             self._times.popleft()
         if len(self._times) >= self._most:

@@ -26,12 +26,12 @@ class Restorable(Protocol):
         """The state worth keeping, as JSON values. Called on the loop after each turn: must be quick."""
 
     def restore(self, data: Any) -> None:
-        """Called on a new object with what `snapshot` returned last."""
+        """Called on a new object with the last result of `snapshot`."""
 
 
 def snapshot_of(session: AgentSession) -> dict[str, Any]:
     """The active persona, the history, and the snapshots of persona and userdata."""
-    persona = session.persona  # a task starts over: whatever awaits its result is lost with this process
+    persona = session.persona  # a task starts over: what awaits its result is lost with this process
     return {
         "persona": f"{type(persona).__module__}:{type(persona).__qualname__}",
         "persona_state": persona.snapshot() if isinstance(persona, Restorable) else None,
@@ -49,7 +49,7 @@ def _masked(session: AgentSession, message: ChatMessage) -> dict[str, Any]:
 
 
 def keep_stored(session: AgentSession, store: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
-    """Hand `store` a snapshot after everything that is worth one; the result ends that."""
+    """Pass `store` a snapshot after every relevant event; call the result to stop."""
     loop = asyncio.get_running_loop()
 
     def note(event: SessionEvent) -> None:
@@ -75,8 +75,8 @@ def restored_history(data: Mapping[str, Any]) -> list[ChatMessage]:
 
 
 def restored_agent(data: Mapping[str, Any], first: Agent) -> Agent:
-    """The persona that was active, which `first`, the one the call began with, may have handed over to. One that
-    cannot be made without arguments is stood in for by `first`."""
+    """The persona that was active; `first`, with which the call began, may have handed over to it. `first` takes the
+    place of one that cannot be created without arguments."""
     module, _, name = str(data.get("persona", "")).partition(":")
     agent = first
     if f"{type(first).__module__}:{type(first).__qualname__}" != f"{module}:{name}":

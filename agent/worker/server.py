@@ -1,4 +1,4 @@
-"""`AgentServer`: a worker from a program, with the names of livekit-agents.
+"""`AgentServer`: a worker defined by a program, with the names of livekit-agents.
 
 server = AgentServer()
 
@@ -45,8 +45,8 @@ class WorkerCannotRun(Exception):
 
 
 class AgentServer:
-    """Settings that are not given come from the environment, as with LiveKit's own programs: LIVEKIT_URL,
-    LIVEKIT_API_KEY, LIVEKIT_API_SECRET."""
+    """Missing settings are taken from the environment, as in LiveKit's own programs: LIVEKIT_URL, LIVEKIT_API_KEY,
+    LIVEKIT_API_SECRET."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class AgentServer:
         host: str = "127.0.0.1",
         port: int = 8081,
     ) -> None:
-        """`drain_timeout` in seconds; `host` and `port` are those of /healthz and /metrics, port 0: any free one."""
+        """`drain_timeout`: seconds; `host` and `port`: for /healthz and /metrics, port 0: any free one."""
         self._account = (url, api_key, api_secret)
         self._settings = WorkerSettings(
             Capacity(load_threshold), PlacementSettings(jobs_per_process, num_idle_processes), drain_timeout
@@ -93,11 +93,11 @@ class AgentServer:
         type: str = "room",
         on_request: OnRequest | None = None,
     ) -> Entrypoint | Callable[[Entrypoint], Entrypoint]:
-        """The decorated function runs each job; with parentheses or without. `agent_name`: by default
-        LIVEKIT_AGENT_NAME of the environment; empty: every room gets one (automatic dispatch). `type`: "room", or
-        "publisher" for a job for each participant that publishes. `on_request(request)` is awaited in the main process
-        and takes or leaves each job; without it all are taken that there is room for. Raises ValueError for another
-        type and at the second one.
+        """The decorated function runs each job; with or without parentheses. `agent_name`: default: the environment's
+        LIVEKIT_AGENT_NAME; empty: every room gets one (automatic dispatch). `type`: "room", or "publisher" for a job
+        for each participant that publishes. `on_request(request)` is awaited in the main process and accepts or rejects
+        each job; without it all jobs are accepted for which there is room. Raises ValueError for another type, or if
+        called twice.
         """
         if type not in ("room", "publisher"):
             raise ValueError(f'type is "room" or "publisher", not {type!r}')
@@ -188,7 +188,7 @@ async def work(
     started: Callable[[Worker, str], object] | None = None,
 ) -> None:
     """Run a worker and its HTTP port until `stop`, then drain; `stop_now` cuts that short. `started(worker, url)` is
-    told where the port is. Raises WorkerCannotRun."""
+    called with the port's URL. Raises WorkerCannotRun."""
     try:
         web = WorkerHttp(worker, *http)
         await web.start()

@@ -9,7 +9,7 @@ from livekit import api
 
 __all__ = ["renewed_job_token", "worker_token"]
 
-_WORKER_TTL = timedelta(minutes=5)  # it is looked at when the connection is opened
+_WORKER_TTL = timedelta(minutes=5)  # checked when the connection is opened
 _JOB_TTL = timedelta(hours=1)
 
 
@@ -19,8 +19,8 @@ def worker_token(api_key: str, api_secret: str) -> str:
 
 
 def renewed_job_token(token: str, api_key: str, api_secret: str, *, room: str = "") -> str:
-    """The same agent's token, valid for another hour: the job's own token may have expired by the time its
-    process has to be replaced. `room`: use another room than the token's. Raises ValueError for an invalid token."""
+    """The same agent's token, valid for another hour: the job's own token may have expired by the time its process has
+    to be replaced. `room`: replaces the token's room. Raises ValueError for an invalid token."""
     try:
         claims = api.TokenVerifier(api_key, api_secret).verify(token, verify_signature=False)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Job processes as forks of a warm parent that has loaded what their program needs."""
+"""Job processes as forks of a warm parent that has loaded their program's needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.worker.program import Program
 
 __all__ = ["WarmJobs", "start_warm_jobs"]
 
-_ALWAYS = (  # what every job needs, so that its process shares it with the others
+_ALWAYS = (  # needed by every job, so that all processes share it
     "agent.worker.process",
     "agent.worker.tokens",
     "agent.session",
@@ -44,11 +44,11 @@ class WarmJobs:
 
     def run(self, channel: socket.socket, name: str, details: Mapping[str, Any]) -> int:
         """In a fresh fork."""
-        from agent.worker.process import run  # after `load`, which imports it: the main process does without
+        from agent.worker.process import run  # imported by `load`; the main process does not need it
 
         return run(channel, self.program, name)
 
 
 async def start_warm_jobs(program: Program, on_exit: OnExit) -> WarmParent:
-    """A warm parent for this program alone. Raises as `WarmParent.start` does."""
+    """A warm parent for this program alone. Raises what `WarmParent.start` raises."""
     return await WarmParent.start(WarmJobs(program), on_exit)

@@ -1,4 +1,5 @@
-"""The worker's main process: registered with LiveKit, it takes jobs, gives them to job processes and keeps them alive.
+"""The worker's main process: registered with LiveKit, it accepts jobs, assigns them to job processes and keeps them
+alive.
 
 A job whose process is lost is assigned to another one at once, which joins the room with the same identity and resumes
 from the job's last stored state.
@@ -41,10 +42,10 @@ from agent.worker.warm_jobs import start_warm_jobs
 
 __all__ = ["LiveKitAccount", "NoHooks", "Worker", "WorkerHooks", "WorkerSettings", "WorkerState"]
 
-FAREWELL_S = 15.0  # for jobs that were asked to end politely
+FAREWELL_S = 15.0  # for jobs asked to end politely
 STOP_S = 5.0  # for jobs asked to end at once
-_TELL_EVERY_S = 10.0  # a load that goes up and down around its threshold must not fill the log
-_SETTLING_S = 2.5  # as long as the average of the CPU
+_TELL_EVERY_S = 10.0  # a load that oscillates around its threshold must not fill the log
+_SETTLING_S = 2.5  # the length of the CPU's average
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +66,7 @@ class WorkerSettings:
 
 
 class WorkerHooks(Protocol):
-    """The application's part in the main process. Called on the loop; must not raise."""
+    """The application's part in the main process. Called on the loop; it must not raise."""
 
     def job_began(self, job: pb.Job) -> None: ...
 
@@ -76,11 +77,11 @@ class WorkerHooks(Protocol):
         """Its process was lost; another one takes it over."""
 
     def job_over(self, job: pb.Job, error: str) -> None:
-        """The job ended; `error` is empty unless it failed. An abandoned job has no agent in its room any more."""
+        """The job ended; `error` is empty unless it failed. An abandoned job no longer has an agent in its room."""
 
 
 class NoHooks:
-    """An application that has no part in the main process."""
+    """An application without a part in the main process."""
 
     def job_began(self, job: pb.Job) -> None: ...
 
@@ -125,8 +126,8 @@ class Worker:
         cpu: Callable[[float], float] | None = None,
         start_forks: StartForks = start_warm_jobs,
     ) -> None:
-        """`on_request` decides about jobs, for a registration that `asks`. `cpu(now)`: the part of the CPU in use, for
-        tests. `start_forks`: see `JobProcesses`. Raises ValueError for a URL that can't be a server's."""
+        """`on_request` decides about jobs, for a registration that `asks`. `cpu(now)`: the fraction of the CPU in use,
+        for tests. `start_forks`: see `JobProcesses`. Raises ValueError for a URL that can't be a server's."""
         self._account = account
         self._settings = settings
         self._hooks: WorkerHooks = hooks or NoHooks()
@@ -140,7 +141,7 @@ class Worker:
         self._on_request = on_request
         self._asking: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
-        self.registered = asyncio.Event()  # with LiveKit, for the first time
+        self.registered = asyncio.Event()  # registered with LiveKit for the first time
         self._empty.set()
         self.counts = WorkerCounts()
         self.machine = WorkerMachine(registration, self._decide)
@@ -175,7 +176,7 @@ class Worker:
 
     @property
     def trouble(self) -> str:
-        """Why no job can come just now; empty when one can."""
+        """Why no job can arrive now; empty if one can."""
         if self._draining:
             return "draining"
         if self.machine.state is not WorkerState.REGISTERED:
@@ -185,8 +186,8 @@ class Worker:
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
-        """Work until `stop`, then drain; `stop_now` cuts the draining short. Raises ProgramError when there is nothing
-        to run, HopelessConnection when the server can't be used with these settings, OSError, TimeoutError."""
+        """Work until `stop`, then drain; `stop_now` cuts the draining short. Raises ProgramError if there is nothing to
+        run, HopelessConnection if the server can't be used with these settings, OSError, TimeoutError."""
         await self.processes.start()
         sampling = asyncio.create_task(self._sample(), name="load")
         connected = asyncio.create_task(self.connection.run(), name="connection to LiveKit")
@@ -205,7 +206,7 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drain(self, stop_now: asyncio.Event) -> None:
-        """Accept no new jobs; running ones may finish, then are asked to end, then are ended."""
+        """Accept no new jobs; running ones may finish, are then asked to end, and are finally ended."""
         self._draining = True
         self.connection.perform(self.machine.status(self.load.told(self._settings.capacity)))
         if self._jobs:
@@ -219,7 +220,7 @@ class Worker:
         await self._until_empty(STOP_S, None)
 
     async def _until_empty(self, seconds: float, or_event: asyncio.Event | None) -> bool:
-        """Whether no job is left."""
+        """Wait until no job is left; returns whether that is so."""
         waits = [asyncio.ensure_future(self._empty.wait())]
         if or_event is not None:
             waits.append(asyncio.ensure_future(or_event.wait()))
@@ -272,7 +273,7 @@ class Worker:
                 self._end(job_id, "LiveKit ended the job")
 
     async def _ask(self, job: pb.Job) -> None:
-        assert self._on_request is not None, "a registration that asks comes with somebody to ask"
+        assert self._on_request is not None, "a registration that asks needs `on_request`"
         answer = await asked(self._on_request, job)
         self.connection.perform(self.machine.decided(job, answer, asyncio.get_running_loop().time()))
 

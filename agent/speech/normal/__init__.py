@@ -1,7 +1,7 @@
-"""The last step: numbers, signs and abbreviations as they are said, by language.
+"""The last step: numbers, signs and abbreviations in spoken form, by language.
 
-A language of its own is a module here with `rules(language)` and a line in `_LANGUAGES`. Every language has the
-telephone numbers; the rest is left to its synthesis.
+A language is a module here with `rules(language)` and a line in `_LANGUAGES`. Telephone numbers are handled for every
+language; the rest is left to its synthesis.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LANGUAGES: dict[str, Callable[[str], Sequence[Rule]]] = {"en": english.rules}
 
 
 def spoken_form(text: str, language: str) -> Rewriting:
-    """One piece of text as it is to be said in `language` (a tag such as "en" or "en-gb")."""
+    """One piece of text in the form spoken in `language` (a tag such as "en" or "en-gb")."""
     rewriting = Rewriting(text)
     tag = language.lower().replace("_", "-")
     rules = _LANGUAGES.get(tag.partition("-")[0] or "en")

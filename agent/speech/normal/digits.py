@@ -27,11 +27,11 @@ _GROUPS = {  # group lengths of numbers that are not amounts
     (2, 3, 4),
     (2, 4, 4),
 }
-_LONG = 6  # digits: more than an amount has that is written without separators
+_LONG = 6  # digits: longer than any amount written without separators
 
 
 def rules(plus: str = "+") -> tuple[Rule, ...]:
-    """`plus`: the word for the sign before a country's code."""
+    """`plus`: the word for the sign before a country code."""
     return (Rule(_RUN, lambda match: _spelled(match, plus), "0123456789"),)
 
 
@@ -48,7 +48,7 @@ def _spelled(match: re.Match[str], plus: str) -> Said:
             said.append((", ", group.start() - 1))
         whole = group[0]
         first = 1 if len(whole) == 11 and run.startswith("+1") else 0  # the country code is separate
-        # A run of digits in one piece is said in threes, as people do.
+        # An ungrouped run of digits is said in threes, as people do.
         for place, digit in enumerate(whole):
             between = (
                 ""

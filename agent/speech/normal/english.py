@@ -1,4 +1,4 @@
-"""Numbers, signs and abbreviations as they are said in English. Pure.
+"""Numbers, signs and abbreviations in spoken English. Pure.
 
 Plain numbers are left to the synthesis, which reads them well; this handles what it can't know: that "$45.50" is money
 and "7:05" a time.
@@ -120,7 +120,7 @@ _ODD_SINGULARS = {
     "square metres": "square metre",
     "square kilometres": "square kilometre",
 }
-_SHORT = {  # in small letters
+_SHORT = {  # in lower case
     "e.g.": "for example",
     "i.e.": "that is",
     "etc.": "et cetera",

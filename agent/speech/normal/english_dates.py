@@ -1,4 +1,4 @@
-"""Days and times as they are said in English. Pure."""
+"""Days and times in spoken English. Pure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _half_day(match: re.Match[str]) -> Said:
         hour, minute = hour.split(":")
         hour = f"{int(hour)}" if minute == "00" else f"{int(hour)} {'oh ' if minute[0] == '0' else ''}{int(minute)}"
     half = match[2][0].lower()
-    # What stood for the end of a sentence still does.
+    # Keep what marked the end of a sentence.
     return f"{hour} {half}.m." if match[2].endswith(".") else f"{hour} {half}.m"
 
 

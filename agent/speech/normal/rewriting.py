@@ -1,4 +1,4 @@
-"""Text that is rewritten step by step, each of whose characters knows its place in the original. Pure."""
+"""Text that is rewritten step by step, mapping each character to its position in the original. Pure."""
 
 from __future__ import annotations
 

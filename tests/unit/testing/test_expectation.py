@@ -77,7 +77,7 @@ def test_never_and_strict_and_the_end() -> None:
     (problem,) = texts(never=(EventMatcher("agent_message", equal={"interrupted": True}, line=3),))
     assert problem.startswith("line 3: must never happen, but did:     9.00 s")
     (problem,) = texts(EventMatcher("agent_message"), strict=True)
-    assert "one too many" in problem and "9.00 s" in problem
+    assert "unexpected (strict)" in problem and "9.00 s" in problem
     assert texts(EventMatcher("agent_message"), EventMatcher("agent_message"), strict=True) == []
     assert texts(ended_by="agent", end_reason="agent_ended") == []
     assert texts(ended_by="caller") == ["ended_by should be caller, was agent"]

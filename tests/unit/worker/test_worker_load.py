@@ -49,7 +49,9 @@ def test_a_threshold_of_one_is_none() -> None:
 
 def test_the_most_jobs() -> None:
     assert WorkerLoad(cpu=0, jobs=3, reserved=1).decide(Capacity(max_jobs=5)) == Accept()
-    assert WorkerLoad(cpu=0, jobs=4, reserved=1).decide(Capacity(max_jobs=5)) == Refuse("5 jobs run, 5 is the most")
+    assert WorkerLoad(cpu=0, jobs=4, reserved=1).decide(Capacity(max_jobs=5)) == Refuse(
+        "5 jobs are running, the limit is 5"
+    )
 
 
 def test_thresholds_that_make_no_sense() -> None:

@@ -118,7 +118,7 @@ def test_a_refusal_says_no_and_why(machine: WorkerMachine, verdict: Verdict) -> 
 def test_a_job_that_is_here_already_is_not_taken_twice(machine: WorkerMachine) -> None:
     machine.received(asked(), 1.0)
     _, refused = machine.received(asked(), 1.1)
-    assert refused == Refused("AJ_1", "call-1", "this job is here already")
+    assert refused == Refused("AJ_1", "call-1", "this job is running already")
     machine.received(assigned(), 1.2)
     assert machine.received(assigned(), 1.3) == ()
 
