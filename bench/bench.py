@@ -4,6 +4,6 @@ from agent import Agent
 
 
 class Caller(Agent):
-    """Greets with the tone of the instant TTS, once media is proven."""
+    """Greets with the tone of the instant TTS, once media flows."""
 
     greeting = "Hello."

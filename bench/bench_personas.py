@@ -11,7 +11,7 @@ class Instant(Agent):
 
 
 class Spoken(Agent):
-    """As `Instant`, but it says a sentence, whatever it understood: longer than a bench caller listens."""
+    """Like `Instant`, but it always says a sentence, longer than a bench caller listens."""
 
     greeting = ""
     rules = Rules(

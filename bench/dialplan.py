@@ -1,7 +1,6 @@
-"""What a call costs in the dialplan: python bench/dialplan.py [NUMBERS ...] (default: 20 2000 20000).
-
-They stand in two files of different regions; to each hundred there is a pattern. A decision is made on the edge's loop
-for each INVITE, so that its time is what all other messages wait."""
+"""What a call costs in the dialplan: python bench/dialplan.py [NUMBERS ...] (default: 20 2000 20000). The numbers are
+in two files of different regions, with one pattern per hundred numbers. Each INVITE is decided on the edge's loop, so
+all other messages wait for that long."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What reading a message and writing it anew costs the edge: `python -m bench.edge_writing [--rounds N]`.
+"""What parsing and rewriting a message costs the edge: `python -m bench.edge_writing [--rounds N]`.
 
-CPU in microseconds a message, without sockets: the whole way through the edge's core, and of that the reading (`parse`)
-and the new writing with its SDP. The best of several rounds, since whatever else the machine does only adds to it.
+CPU time per message in microseconds, without sockets: the whole path through the edge's core, and the shares of parsing
+and of rewriting with SDP. The best of several rounds, as other load on the machine only adds to it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def made_core() -> tuple[EdgeCore, EdgeContext]:
 
 
 class Stopwatch:
-    """CPU of each kind of message, in microseconds: the least of all rounds."""
+    """CPU time of each kind of message, in microseconds: the minimum of all rounds."""
 
     def __init__(self) -> None:
         self.least: dict[str, float] = {}
@@ -131,7 +131,7 @@ def whole_way(watch: Stopwatch) -> None:
 
 
 def writing(watch: Stopwatch) -> None:
-    """The parts, on one call."""
+    """The parts, for one call."""
     core, context = made_core()
     invite = request("INVITE", 1, 1, more=CARRIERS, body=SDP)
     asked = to_worker(core.receive(invite, CALLER, 1.0))

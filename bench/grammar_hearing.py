@@ -2,9 +2,9 @@
 
     python bench/grammar_hearing.py [--voices en-us,en-gb] [--snr 28] [--dictation] [--mistakes]
 
-Each sentence is spoken, band-limited as a telephone line does it, given noise, coded as mu-law and decoded, and sent
-to the recogniser in 20 ms frames as a call would. "Right": it means to `agent.rules` what was said. The last column:
-something that the persona does not expect was taken for something that it does.
+Each sentence is spoken, band-limited like a telephone line, mixed with noise, passed through mu-law, and sent to the
+recogniser in 20 ms frames as in a call. "Right": `agent.rules` understands what was said. The last column: unexpected
+speech was taken for something that the persona expects.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Score:
 
 
 def line(pcm: bytes, seed: int, snr_db: float) -> bytes:
-    """300 ms of line before and after, 300-3,400 Hz, noise, mu-law there and back."""
+    """300 ms of line before and after, 300-3,400 Hz, noise, encoded to mu-law and back."""
     speech = np.concatenate([np.zeros(2400), np.frombuffer(pcm, np.int16).astype(np.float64), np.zeros(2400)])
     loud = speech[np.abs(speech) > 200]
     speech *= LEVEL / np.sqrt(np.mean(loud**2))
@@ -153,8 +153,8 @@ class Ear:
         audio = frames(pcm)
         for frame in audio[:-3]:
             stream.push(frame)
-        # What a caller's pauses leave time for in a call: decoding has caught up when the turn ends.
-        while stream.backlog > 4:  # noqa: ASYNC110 - a call has no use for an event of it
+        # In a call, the caller's pauses leave time for this: decoding has caught up when the turn ends.
+        while stream.backlog > 4:  # noqa: ASYNC110 - calls do not need an event for it
             await asyncio.sleep(0.002)
         await asyncio.sleep(0.03)
         for frame in audio[-3:]:
@@ -262,5 +262,5 @@ if __name__ == "__main__":
     parser.add_argument("--voices", default=VOICES)
     parser.add_argument("--snr", type=float, default=28.0, help="speech to noise, dB")
     parser.add_argument("--dictation", action="store_true", help="free dictation instead of the grammar")
-    parser.add_argument("--mistakes", action="store_true", help="list what went wrong")
+    parser.add_argument("--mistakes", action="store_true", help="list the mistakes")
     asyncio.run(run(parser.parse_args()))

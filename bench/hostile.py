@@ -1,11 +1,11 @@
-"""Hostile traffic, bounded and on loopback only: what strangers send to a gateway whose trunk is 127.0.0.1.
+"""Hostile traffic, limited and on loopback only: what strangers send to a gateway whose trunk is 127.0.0.1.
 
-Beside bench/soak.py (`--hostile`), or alone against a gateway of one's own:
+Run it with bench/soak.py (`--hostile`), or alone against your own gateway:
 
     .venv/bin/python bench/hostile.py --target 127.0.0.1:5080 --tcp-target 127.0.0.1:5080 \\
         --http http://127.0.0.1:8090 --pid PID
 
-The strangers are 127.9.0.0/24; 127.0.1.9 is a trunk that sends more than it may (bench/hostile.yaml allows it).
+The strangers are 127.9.0.0/24; 127.0.1.9 is a trunk that exceeds its rate (bench/hostile.yaml allows it).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SDP = "v=0\r\no=- 1 1 IN IP4 127.9.0.1\r\ns=-\r\nc=IN IP4 127.9.0.1\r\nt=0 0\r\n
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """A live call of somebody else, as one on the way may see it. `local` and `remote` are From and To with tags."""
+    """Somebody else's live call, as seen on the path. `local` and `remote` are From and To with tags."""
 
     call_id: str
     local: str
@@ -54,13 +54,13 @@ class Dialog:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """A second, of each kind."""
+    """Per second, for each kind."""
 
     strangers_options: float = 300.0  # 15 kB each
     strangers_invites: float = 300.0
-    trunk_invites: float = 300.0  # of a trunk, ten times what it may
+    trunk_invites: float = 300.0  # from a trunk, ten times its limit
     malformed: float = 100.0
-    in_dialog: float = 50.0  # BYE, ACK, CANCEL, re-INVITE, UPDATE with tags of live calls, right and odd
+    in_dialog: float = 50.0  # BYE, ACK, CANCEL, re-INVITE, UPDATE with tags of live calls, valid and odd
     stray_rtp: float = 300.0
     half_sip: float = 20.0  # connections
     half_http: float = 5.0
@@ -69,7 +69,7 @@ class Rates:
 @dataclass
 class Hostile:
     """`target`, `tcp_target`: host:port of SIP; `http`: a URL; `pid`: the gateway, whose workers' RTP ports are found.
-    `dialogs` are filled by whoever has calls. Sends until `stop`."""
+    Whoever has calls fills `dialogs`. Sends until `stop`."""
 
     target: str
     tcp_target: str = ""
@@ -125,7 +125,7 @@ class Hostile:
         return kinds
 
     async def _send_on(self, name: str, per_second: float, one: Callable[[], None]) -> None:
-        """So many a second; what was missed is not made up for."""
+        """This many per second, without catching up."""
         owed = 0.0
         while True:
             owed = min(owed + per_second * STEP_S, per_second)
@@ -170,8 +170,11 @@ class Hostile:
         return f"{head}Content-Type: application/sdp\r\nContent-Length: {len(SDP)}\r\n\r\n{SDP}".encode()
 
     def _malformed(self) -> None:
-        """A few octets of a whole message turned into others; from the trunk, which is read, and from strangers."""
-        data = bytearray(self._invite("+15559999"))  # a number without a route: what is whole by chance is no call
+        """A complete message with a few octets changed; from the trunk, whose messages are parsed, and from
+        strangers."""
+        data = bytearray(
+            self._invite("+15559999")
+        )  # a number without a route, so that an intact message does not become a call
         for _ in range(self.chooser.randint(1, 6)):
             data[self.chooser.randrange(len(data))] = self.chooser.choice(b'\0\r\n";<>@:,\x80\xff%9')
         if self.chooser.random() < 0.3:
@@ -179,7 +182,7 @@ class Hostile:
         self._to_sip(self.chooser.choice((FLOODER, self._stranger())), bytes(data))
 
     def _in_dialog(self) -> None:
-        """Into calls of others: with their tags from a stranger, with odd tags from anybody."""
+        """Requests in other calls: with their tags from a stranger, with odd tags from anybody."""
         if not self.dialogs:
             return
         dialog = self.chooser.choice(self.dialogs)
@@ -206,7 +209,7 @@ class Hostile:
             self._sockets[self._stranger()].sendto(packet, ("127.0.0.1", self.chooser.choice(self._rtp_ports)))
 
     def _half(self, address: tuple[str, int], data: bytes) -> None:
-        """Connect, say half of something or nothing, and stay."""
+        """Connect, send half a message or nothing, and stay connected."""
         if len(self._held) >= 2 * HELD_AT_MOST:
             return
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -229,14 +232,14 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _status(data: bytes) -> str:
-    """Of an answer; of a request its method."""
+    """The status of an answer, or the method of a request."""
     if data.startswith(b"SIP/2.0 "):
         return data[8:11].decode("latin-1")
     return data.partition(b" ")[0].decode("latin-1") if data[:3].isalpha() else "packet"
 
 
 def _udp_ports(pid: int) -> list[int]:
-    """Of the gateway's workers: RTP ports while there are calls, and their SIP ports."""
+    """The gateway's workers' RTP ports during calls, and their SIP ports."""
     ports: list[int] = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
@@ -260,6 +263,6 @@ if __name__ == "__main__":
     parser.add_argument("--target", required=True, metavar="HOST:PORT", help="SIP over UDP")
     parser.add_argument("--tcp-target", default="", metavar="HOST:PORT", help="SIP over TCP")
     parser.add_argument("--http", default="", help="URL of the API")
-    parser.add_argument("--pid", type=int, default=0, help="of the gateway, for the ports of its workers")
+    parser.add_argument("--pid", type=int, default=0, help="the gateway's pid, to find its workers' ports")
     parser.add_argument("--minutes", type=float, default=1.0)
     sys.exit(asyncio.run(_main(parser.parse_args())))

@@ -1,13 +1,12 @@
-"""Offline recognisers and voices compared: words wrong and CPU, through an 8 kHz mu-law line and the whole pipeline.
+"""Compares offline recognisers and voices: word errors and CPU, over an 8 kHz mu-law line and the whole pipeline.
 
     python -m bench.offline_speech --fetch var/speech
     python -m bench.offline_speech --audio var/speech [--count 25] [--mistakes]
 
-`--fetch` brings the audio, which this repository does not contain: Debian's `asterisk-core-sounds-en-wav` (CC-BY-SA),
-by apt-get; PocketSphinx's test data (its BSD-like licence) and the Free Spoken Digit Dataset (CC-BY-SA 4.0), by git.
-What is missing is left out. "Pipeline": Silero cuts the audio and the session flushes, as in a call, on a virtual
-clock; nothing is expected, but a number of six digits for the strings of digits. Line and noise as in
-`bench.grammar_hearing`.
+`--fetch` downloads the audio, which this repository does not contain: Debian's `asterisk-core-sounds-en-wav` (CC-BY-SA)
+with apt-get; PocketSphinx's test data (BSD-like licence) and the Free Spoken Digit Dataset (CC-BY-SA 4.0) with git.
+Missing audio is left out. "Pipeline": Silero cuts the audio and the session flushes, as in a call, on a virtual clock;
+nothing is expected except a six-digit number for the digit strings. Line and noise as in `bench.grammar_hearing`.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Tally:
 
 
 def words_wrong(said: Sequence[str], heard: Sequence[str]) -> int:
-    """Words to add, take away or change."""
+    """How many words to add, remove or change."""
     row = list(range(len(heard) + 1))
     for i, word in enumerate(said, 1):
         before, row = row, [i] + [0] * len(heard)
@@ -82,7 +81,7 @@ def words_wrong(said: Sequence[str], heard: Sequence[str]) -> int:
 
 
 def prompts(folder: Path, count: int) -> list[Said]:
-    """Sentences of 5 to 20 words without figures and signs, evenly out of all."""
+    """Sentences of 5 to 20 words without figures and signs, evenly sampled."""
     text = gzip.decompress(next(folder.glob("share/doc/*/core-sounds-en.txt.gz")).read_bytes()).decode()
     sounds = next((folder / "share/asterisk/sounds").glob("en_US*"))
     found = []
@@ -95,7 +94,7 @@ def prompts(folder: Path, count: int) -> list[Said]:
 
 
 def sentences_read(folder: Path) -> list[Said]:
-    """Five of LibriVox, from PocketSphinx's test data."""
+    """Five LibriVox sentences, from PocketSphinx's test data."""
     said = []
     for entry in (folder / "transcription").read_text().splitlines():
         if found := re.match(r"<s> (.*) </s> \((.*)\)", entry):
@@ -106,7 +105,7 @@ def sentences_read(folder: Path) -> list[Said]:
 
 
 def digit_strings(folder: Path, count: int = 18, length: int = 6) -> list[Said]:
-    """Digits of one speaker each, 60 to 160 ms apart."""
+    """Digits by one speaker each, 60 to 160 ms apart."""
     draw, said = random.Random(1), []
     for number in range(count):
         speaker, pieces, digits = SPEAKERS[number % len(SPEAKERS)], [], [draw.randrange(10) for _ in range(length)]
@@ -151,17 +150,17 @@ def audio_of(folder: Path | None, count: int) -> dict[str, list[Said]]:
 
 
 class Mute(Agent):
-    """Whom the caller talks to."""
+    """The persona that the caller talks to."""
 
 
 class Digits(Agent):
-    """A persona that expects a number of six digits."""
+    """A persona that expects a six-digit number."""
 
     rules = Rules((Intent("number", ("[my number is] {number}",)),), {"number": Slot("?", digits=(6, 6))})
 
 
 def heard_by(make: Callable[[Offload], STT], spoken: Sequence[Said], persona: type[Agent], mistakes: bool) -> Tally:
-    """Through a session: what the caller's turns say."""
+    """The texts of the caller's turns, through a session."""
     tally = Tally()
     for seed, said in enumerate(spoken):
         pcm = line(said.pcm, seed, SNR_DB)
@@ -189,7 +188,7 @@ def _turns(make: Callable[[Offload], STT], pcm: bytes, persona: type[Agent]) -> 
 
 
 async def spoken_by(tts: TTS, texts: Sequence[str]) -> tuple[list[Said], float]:
-    """And the CPU seconds for a second of speech."""
+    """The audio, and the CPU seconds per second of speech."""
     await tts.warm()
     began, said = time.process_time(), []
     for text in texts:
@@ -229,9 +228,9 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fetch", type=Path, metavar="FOLDER", help="bring the audio there, and end")
-    parser.add_argument("--audio", type=Path, metavar="FOLDER", help="where it is")
+    parser.add_argument("--fetch", type=Path, metavar="FOLDER", help="download the audio to this folder, and exit")
+    parser.add_argument("--audio", type=Path, metavar="FOLDER", help="folder with the audio")
     parser.add_argument("--names", default="moonshine,pocketsphinx", help="and moonshine/whisper, whisper")
     parser.add_argument("--count", type=int, default=25, help="of prompts")
-    parser.add_argument("--mistakes", action="store_true", help="list what went wrong")
+    parser.add_argument("--mistakes", action="store_true", help="list the mistakes")
     main(parser.parse_args())

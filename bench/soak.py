@@ -1,14 +1,14 @@
-"""Hundreds of short calls through one gateway: nothing may be left of them.
+"""Hundreds of short calls through one gateway: none of them may leave anything behind.
 
     .venv/bin/python bench/soak.py --config bench/gateway.yaml --number +15550199 --minutes 5
     .venv/bin/python bench/soak.py --target 127.0.0.1:5080 --http http://127.0.0.1:8090 --pid PID ...
 
 With `--hostile` (and bench/hostile.yaml, unless --config says otherwise) bench/hostile.py sends floods, garbage and
-stray packets all the while: no call may be lost to it, and nothing may grow.
+stray packets throughout: no call may be lost, and nothing may grow.
 
-Callers that come all the time, talk, key digits, hang up at once, give up while it rings or say nothing. Every half
-minute a row is printed: calls so far, slots in use, and the threads, file handles and memory (PSS) of all processes.
-Exits with 1 when a call failed, a record is missing, or something has grown.
+Callers keep arriving; they talk, key digits, hang up at once, give up during ringing or say nothing. A row is printed
+every half minute: calls so far, slots in use, and the threads, file handles and memory (PSS) of all processes. Exits
+with 1 if a call failed, a record is missing, or something has grown.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from telephony.phone import CallFailed, Phone
 from telephony.phone.analysis import packet_counts
 
 SETTLE_S = 3.0  # after the last call, before the last look
-WARM_CALLS = 60  # before the first look that counts: what is made once for good has been made by then
+WARM_CALLS = 60  # before the first look that counts: by then everything permanent has been created
 THREADS_GROWTH = 2  # a process
 HANDLES_GROWTH = 4  # a process
 MEMORY_GROWTH_MIB = 2.0  # a process, on average, in the second half
-SHORT_GROWTH_MIB = 5.0  # the same in a soak too short to have halves
+SHORT_GROWTH_MIB = 5.0  # the same, in a soak too short to have halves
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ HEAD = f"{'seconds':>7} {'calls':>7} {'busy':>6} {'processes':>10} {'threads':>8
 
 @dataclass
 class Soak:
-    """`target`, `tcp_target`: host:port of SIP; a quarter of the callers come by TCP. `speech`: what they say."""
+    """`target`, `tcp_target`: host:port of SIP; a quarter of the callers use TCP. `speech`: what they say."""
 
     target: str
     tcp_target: str  # empty: UDP only
@@ -86,7 +86,7 @@ class Soak:
         return sum(self.done.values())
 
     async def run(self, seconds: float, calls: int = 10**9, *, show: bool = False) -> None:
-        """Until `seconds` have passed or `calls` have been made."""
+        """Run until `seconds` have passed or `calls` have been made."""
         until = time.monotonic() + seconds
         if show:
             print(HEAD, flush=True)
@@ -176,7 +176,7 @@ class Soak:
             return found
 
     def recorded(self) -> Counter[str]:
-        """Outcomes of our calls, page by page."""
+        """Our calls' outcomes, page by page."""
         outcomes: Counter[str] = Counter()
         missing = set(self._sip_ids)
         cursor = ""
@@ -200,7 +200,7 @@ class Soak:
         if last.busy:
             found.append(f"{last.busy} slots are still taken")
         if set(first.threads) != set(last.threads):
-            found.append("a process has come or gone")
+            found.append("a process has started or ended")
         shared = [pid for pid in first.threads if pid in last.threads]
         for name, limit, before, after in (
             ("threads", THREADS_GROWTH, first.threads, last.threads),
@@ -218,7 +218,7 @@ class Soak:
         if outcomes["missing"] or outcomes["None"]:
             found.append(f"records are missing or open: {dict(outcomes)}")
         if set(outcomes) - {"answered", "cancelled", "missing", "None"}:
-            found.append(f"outcomes that should not be: {dict(outcomes)}")
+            found.append(f"unexpected outcomes: {dict(outcomes)}")
         return found
 
     def summary(self) -> str:
@@ -285,9 +285,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="settings of the gateway to start (default: bench/gateway.yaml)")
     parser.add_argument("--hostile", action="store_true", help="with hostile traffic (default: bench/hostile.yaml)")
-    parser.add_argument("--target", help="HOST:PORT of a gateway that runs already (see --http and --pid)")
+    parser.add_argument("--target", help="HOST:PORT of a running gateway (see --http and --pid)")
     parser.add_argument(
-        "--tcp-target", default="", metavar="HOST:PORT", help="the same by TCP, if it takes calls there"
+        "--tcp-target", default="", metavar="HOST:PORT", help="the same for TCP, if it accepts calls there"
     )
     parser.add_argument("--http", default="http://127.0.0.1:8090")
     parser.add_argument("--pid", type=int)

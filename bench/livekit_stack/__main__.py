@@ -1,10 +1,10 @@
-"""LiveKit's stack, Trunkline on LiveKit and Trunkline alone, measured by the same recorded callers, side by side.
+"""Compares LiveKit's stack, Trunkline on LiveKit and Trunkline alone, with the same recorded callers.
 
     .venv/bin/python -m bench.livekit_stack                     all of it: about ten minutes, from the top of the tree
     .venv/bin/python -m bench.livekit_stack --only b,c --calls 1
 
-The agents hear, think and speak at once and wait for 0.55 s of silence and nothing else, so that what is left is the
-time of the stacks. Needs what deploy/livekit/build.py needs, and installs livekit-agents into a cache of its own.
+The agents hear, think and speak instantly and wait only for 0.55 s of silence, so that the remaining time is that of
+the stacks. Needs what deploy/livekit/build.py needs, and installs livekit-agents into its own cache.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calls", default="1,4,8", metavar="N[,N...]", help="simultaneous calls; one run per number")
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
     parser.add_argument(
-        "--repeat", type=int, default=1, help="all of it so often, by turns; each figure is the median of that"
+        "--repeat", type=int, default=1, help="repeat everything this often, alternating; each figure is the median"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the figures to")
     args = parser.parse_args()
     args.only = [key.strip() for key in args.only.split(",")]
     unknown = sorted(set(args.only) - {setup.key for setup in SETUPS})
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     try:
         args.calls = [int(count) for count in args.calls.split(",")]
     except ValueError:
-        parser.error("--calls: numbers with commas between them")
+        parser.error("--calls: numbers separated by commas")
     if min(args.calls) < 1 or args.rounds < 2 or args.repeat < 1:
         parser.error("--calls and --repeat must be at least 1, and --rounds 2: the first has nothing to interrupt")
     return args
@@ -62,7 +62,7 @@ async def _run(args: argparse.Namespace) -> list[StackFigures]:
                 for count in args.calls:
                     print(f"({setup.key}) {count} at once ...", file=sys.stderr, flush=True)
                     runs.append(await measure(setup, started, count, args.rounds, clips))
-                    _write(args.json, middle(runs))  # so that a run that is stopped keeps what it has
+                    _write(args.json, middle(runs))  # so that an interrupted run keeps its results
     return middle(runs)
 
 
@@ -75,7 +75,7 @@ def _write(path: Path | None, runs: list[StackFigures]) -> None:
 def main() -> int:
     """Exit code 0: all calls were answered; 1: not, or something did not start."""
     args = _arguments()
-    livekit_stack_class()  # puts deploy/livekit into the path, where `build` and its error are
+    livekit_stack_class()  # adds deploy/livekit to the path, for `build` and its error
     from build import BuildImpossible
 
     try:

@@ -1,4 +1,4 @@
-"""What was measured of one setup at one number of calls, and the table of all. Pure."""
+"""The measurements of one setup with one number of calls, and the table of all. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BARGE_IN_LIMIT_MS = {"b": 400.0, "c": 400.0}
 
 @dataclass(frozen=True, slots=True)
 class StackFigures:
-    """`cpu_percent` (of one core) and `pss_mib` are by group of processes, all calls together. `pss_mib` is while
-    they talk, `pss_idle_mib` before the first call. In `run`, CPU is that of all groups, memory that of the agent's and
-    the gateway's. `elsewhere_percent`, also of one core: what the rest of the machine did, phones apart."""
+    """`cpu_percent` (of one core) and `pss_mib` are by group of processes, all calls together. `pss_mib`: while they
+    talk; `pss_idle_mib`: before the first call. In `run`, CPU is that of all groups, memory that of the agent and the
+    gateway. `elsewhere_percent`, also of one core: the rest of the machine, without the phones."""
 
     key: str
     title: str
@@ -73,8 +73,8 @@ def table(runs: Sequence[StackFigures]) -> str:
 
 
 def middle(runs: Sequence[StackFigures]) -> list[StackFigures]:
-    """One for each setup and number of calls: of each figure the median of its repetitions. What failed or was lost is
-    counted over all of them."""
+    """One for each setup and number of calls, with the median of each figure. Failures and losses are counted over all
+    repetitions."""
     alike: dict[tuple[str, int], list[StackFigures]] = {}
     for each in runs:
         alike.setdefault((each.key, each.run.calls), []).append(each)
@@ -102,12 +102,12 @@ def _middle(group: Sequence[StackFigures]) -> StackFigures:
 
 
 def _median(values: Sequence[Any]) -> Any:
-    """The lower one of two in the middle; what never came is worst of all."""
+    """The lower of the two middle ones; missing values count as the worst."""
     return sorted(values, key=lambda value: (math.isnan(value), value))[(len(values) - 1) // 2]
 
 
 def over_limits(runs: Sequence[StackFigures]) -> list[str]:
-    """What is worse than was promised, a sentence each."""
+    """What misses its limit, a sentence each."""
     found = []
     for each in runs:
         where = f"({each.key}) at {each.run.calls}"
@@ -122,7 +122,7 @@ def over_limits(runs: Sequence[StackFigures]) -> list[str]:
 
 
 def disturbed(runs: Sequence[StackFigures]) -> list[str]:
-    """Runs that say little, because something else kept the machine busy, a sentence each."""
+    """Runs that mean little because something else kept the machine busy, a sentence each."""
     return [
         f"({each.key}) at {each.run.calls}: others used {_number(each.elsewhere_percent)} % of a core meanwhile"
         for each in runs
@@ -151,7 +151,7 @@ def _against_the_peer(runs: Sequence[StackFigures]) -> list[str]:
 
 
 def _programs_alone(ours: StackFigures, peer: StackFigures) -> str:
-    """Without what both use: LiveKit server, and LiveKit SIP when both do."""
+    """Without the parts that both use: LiveKit server, and LiveKit SIP if both do."""
     mine, its = _SAME_JOB[ours.key]
     theirs = sum(peer.cpu_percent.get(part, 0.0) for part in its)
     if not theirs:

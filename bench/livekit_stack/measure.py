@@ -1,4 +1,4 @@
-"""One run: so many phones at once, and what the processes took meanwhile."""
+"""One run: a number of phones at once, and what the processes used meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.phone import CallFailed, Phone
 
 __all__ = ["measure", "quiet"]
 
-_WARM_UP_S = 4.0  # from the INVITEs on: processes that start, and those that replace them, are not of the talk
+_WARM_UP_S = 4.0  # after the INVITEs: starting and replacing processes does not count as talk
 _TAIL_S = 2.0  # before the end of the shortest call
 _QUIET_PERCENT = 6.0
 _QUIET_LIMIT_S = 30.0
@@ -37,19 +37,19 @@ def _look(started: Started) -> dict[Group, Usage]:
 
 
 def _busy_s() -> tuple[float, float]:
-    """CPU seconds: of the whole machine, and of this process, which is the phones."""
+    """CPU seconds of the whole machine, and of this process, which is the phones."""
     times = psutil.cpu_times()
     return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice, time.process_time()
 
 
 async def quiet(started: Started) -> None:
-    """Returns when its processes do next to nothing, or after 30 s."""
+    """Wait until its processes are almost idle, for at most 30 s."""
     deadline = time.monotonic() + _QUIET_LIMIT_S
     before = _look(started)
     while time.monotonic() < deadline:
         await asyncio.sleep(1.5)
         after = _look(started)
-        # A process that has ended takes its CPU seconds with it: that is no quiet either.
+        # A process that has ended takes its CPU seconds with it, so that is not quiet either.
         shares = [100 * (after[g].cpu_s - before[g].cpu_s) / (after[g].at - before[g].at) for g in after]
         if all(0 <= share < _QUIET_PERCENT for share in shares):
             return
@@ -57,7 +57,7 @@ async def quiet(started: Started) -> None:
 
 
 async def measure(setup: Setup, started: Started, count: int, rounds: int, clips: Sequence[Clip]) -> StackFigures:
-    """The calls begin together, as those of `trunkline bench`."""
+    """The calls begin together, as in `trunkline bench`."""
     await quiet(started)
     idle = _look(started)
     async with Phone() as phone:

@@ -1,4 +1,4 @@
-"""The environment of the peer: livekit-agents in a venv of its own, outside the tree, made once."""
+"""The peer's environment: livekit-agents in its own venv outside the tree, created once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ REQUIREMENTS = ("livekit-agents==1.8.9", "livekit-plugins-silero==1.8.9")
 def peer_python() -> Path:
     """Its interpreter: $XDG_CACHE_HOME/trunkline/livekit-agents/KEY/bin/python, a folder for each set of versions.
 
-    The first time takes a minute or two and 470 MB. Raises subprocess.CalledProcessError when pip fails; pip has said
-    why on standard error.
+    The first time takes a minute or two and 470 MB. Raises subprocess.CalledProcessError if pip fails; pip writes why
+    to standard error.
     """
     key = hashlib.sha256(" ".join((*REQUIREMENTS, sys.version)).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trunkline" / "livekit-agents"
@@ -28,10 +28,10 @@ def peer_python() -> Path:
     folder = cache / key
     python, made = folder / "bin" / "python", folder / ".made"
     with (cache / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once make it once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once create it once
         if not made.exists():
             print(f"installing {', '.join(REQUIREMENTS)} (once; kept in {folder})", file=sys.stderr, flush=True)
-            shutil.rmtree(folder, ignore_errors=True)  # half made by somebody who was stopped
+            shutil.rmtree(folder, ignore_errors=True)  # left half done by an interrupted run
             subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
             install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
             subprocess.run(install, check=True, stdout=sys.stderr)

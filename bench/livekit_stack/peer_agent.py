@@ -1,11 +1,11 @@
-"""The peer: an agent of livekit-agents whose STT, LLM and TTS answer at once. Runs in the environment of peer.py.
+"""The peer: a livekit-agents agent whose STT, LLM and TTS answer instantly. Runs in the environment of peer.py.
 
     AGENT_NAME=peer LIVEKIT_URL=... LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=... python peer_agent.py start
 
-What is left is the framework's own time. Turns end by Silero VAD after 0.55 s of silence and nothing else is waited
-for; all else is as it comes. The STT streams, and its text is there before the VAD's end of speech, so that nobody
-waits for it; it tells speech by its level, which costs nothing (a second VAD would).
-Nothing here imports Trunkline: tests take this file as an agent that knows nothing of it.
+The rest is the framework's own time. Silero VAD ends turns after 0.55 s of silence, and nothing else is waited for;
+everything else has its defaults. The STT streams, and its text arrives before the VAD's end of speech, so that nobody
+waits for it; it detects speech by level, which costs nothing (a second VAD would). Nothing here imports Trunkline:
+tests use this file as an agent that does not know it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TONE = array.array(
 
 
 class InstantSTT(stt.STT):
-    """A fixed sentence for whatever is said."""
+    """A fixed sentence for any speech."""
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
@@ -59,7 +59,7 @@ class _Hearing(stt.RecognizeStream):
         async for frame in self._input_ch:
             if isinstance(frame, self._FlushSentinel):
                 continue
-            samples = frame.data[::8]  # every eighth is enough for a level
+            samples = frame.data[::8]  # every eighth sample is enough for a level
             rms = math.sqrt(sum(sample * sample for sample in samples) / max(1, len(samples)))
             if rms > SPEECH_RMS:
                 silent_s, speaking = 0.0, True

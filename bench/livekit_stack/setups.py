@@ -1,7 +1,7 @@
-"""The four ways from a phone to an agent that are compared. Each is started by itself and leaves nothing behind.
+"""The four compared ways from a phone to an agent. Each is started alone and leaves nothing behind.
 
-Which process counts as what: `agent` is who runs the conversations, `gateway` is Trunkline's SIP side with its call
-workers, `sip` is LiveKit SIP (with Redis, which it and the server need), `server` is LiveKit server.
+Which process counts as what: `agent` runs the conversations, `gateway` is Trunkline's SIP side with its call workers,
+`sip` is LiveKit SIP (with Redis, which it and the server need), `server` is LiveKit server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ Group = Literal["agent", "gateway", "server", "sip"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """`target`: host:port for SIP. `pids`: the roots of its process trees. `tidy` ends what calls have left."""
+    """`target`: host:port for SIP. `pids`: the roots of its process trees. `tidy` ends whatever calls have left
+    behind."""
 
     target: str
     pids: Mapping[Group, tuple[int, ...]]
@@ -49,7 +50,7 @@ class Setup:
 
 
 def livekit_stack_class() -> Any:
-    """`LiveKitStack` of deploy/livekit/stack.py; deploy/ is no package."""
+    """`LiveKitStack` of deploy/livekit/stack.py; deploy/ is not a package."""
     name = "livekit_stack_of_deploy"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / "deploy" / "livekit" / "stack.py")
@@ -109,7 +110,7 @@ SETUPS = (
 
 
 def _settings(folder: Path, stack: Any = None, *, in_gateway: bool = False, **more: Any) -> Path:
-    """bench/gateway.yaml with ports and files of our own, and LiveKit if there is one."""
+    """bench/gateway.yaml with our own ports and files, and LiveKit if there is one."""
     with (ROOT / "bench" / "gateway.yaml").open() as file:
         settings = YAML(typ="safe").load(file)
     settings["sip"]["listen"] = ["udp://127.0.0.1:0"]
@@ -127,7 +128,7 @@ def _settings(folder: Path, stack: Any = None, *, in_gateway: bool = False, **mo
             "url": stack.url,
             "api_key": {"file": str(folder / "api_key")},
             "api_secret": {"file": str(folder / "api_secret")},
-            # It takes every call: whether a machine is full is not what is measured.
+            # It takes every call, as capacity is not measured here.
             "worker": {"http": "127.0.0.1:0", "load_threshold": 1.0, "in_gateway": in_gateway},
         }
     config = folder / "settings.yaml"
@@ -181,7 +182,7 @@ def _with_livekit_sip(stack: Any, agent: Program) -> Started:
 
 
 async def _route_sip(stack: Any, agent_name: str) -> None:
-    """LiveKit SIP takes our number and sends each call to this agent, in a room of its own."""
+    """LiveKit SIP takes our number and sends each call to this agent, in its own room."""
     from telephony.livekit.access import LiveKitAccess
     from telephony.livekit.trunk.desired import Source, desired_objects
     from telephony.livekit.trunk.livekit_sip_api import LiveKitSipApi

@@ -3,8 +3,8 @@
 
     python3 deploy/livekit/build.py        prints the folder that holds `livekit-server` and `livekit-sip`
 
-The cache is $XDG_CACHE_HOME/trunkline/livekit (~/.cache/…), one folder for each state of go.mod and go.sum and each
-Go version, so that a changed version is built anew and an unchanged one never. Standard library only.
+The cache is $XDG_CACHE_HOME/trunkline/livekit (~/.cache/…), one folder for each state of go.mod and go.sum and each Go
+version, so that only changed versions are built again. Standard library only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROGRAMS = {
     "livekit-sip": "github.com/livekit/sip/cmd/livekit-sip",
 }
 LIBRARIES = {"opus": "libopus-dev", "opusfile": "libopusfile-dev", "soxr": "libsoxr-dev"}  # pkg-config name: package
-_LEAST_GO = (1, 24)  # `tool` lines in go.mod; a newer toolchain that go.mod asks for is fetched by Go itself
+_LEAST_GO = (1, 24)  # for `tool` lines in go.mod; Go itself fetches a newer toolchain if go.mod asks for one
 
 
 class BuildImpossible(Exception):
@@ -33,7 +33,7 @@ class BuildImpossible(Exception):
 
 
 def missing_tools() -> list[str]:
-    """What has to be installed before anything can be built, a sentence each; empty: nothing."""
+    """What must be installed before building, a sentence each; empty: nothing."""
     missing = []
     if shutil.which("go") is None:
         missing.append("Go is missing: install it from https://go.dev/dl/ (1.24 or newer)")
@@ -54,9 +54,9 @@ def missing_tools() -> list[str]:
 
 
 def build() -> Path:
-    """The folder with both programs, built if need be (a minute or two on two cores, once).
+    """The folder with both programs, built if necessary (once, a minute or two on two cores).
 
-    Raises BuildImpossible, and subprocess.CalledProcessError when Go itself fails (its words are on standard error).
+    Raises BuildImpossible, and subprocess.CalledProcessError if Go itself fails (its output is on standard error).
     """
     missing = missing_tools()
     if missing:
@@ -98,7 +98,7 @@ def _go(*arguments: str) -> str:
 
 
 def _go_version() -> tuple[int, ...]:
-    """Of the Go that is installed, before it fetches a newer toolchain for this go.mod."""
+    """The installed Go's version, before it fetches a newer toolchain for this go.mod."""
     words = subprocess.run(["go", "version"], cwd="/", check=True, capture_output=True, text=True).stdout.split()  # noqa: S607
     numbers = words[2].removeprefix("go").split(".")[:2]
     return tuple(int("".join(filter(str.isdigit, number)) or 0) for number in numbers)

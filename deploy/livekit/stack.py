@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """LiveKit on this machine alone: redis-server, LiveKit server and LiveKit SIP on free loopback ports.
 
-    python3 deploy/livekit/stack.py        starts it, prints where it is and its keys, runs until Ctrl-C
+    python3 deploy/livekit/stack.py        starts it, prints its addresses and keys, runs until Ctrl-C
 
 Tests use `LiveKitStack` directly: it stops only the processes that it started, and each part can be killed and
-started again under its own ports. Standard library only.
+restarted on the same ports. Standard library only.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _PARTS: tuple[Part, ...] = ("redis", "server", "sip")
 _UP_LIMIT_S = 20.0
 _STOP_LIMIT_S = 3.0
 _HOST = "127.0.0.1"
-# LiveKit server tells Redis every 2 s that it is alive, and is believed for 5 s.
+# LiveKit server reports to Redis every 2 s that it is alive, and counts as alive for 5 s.
 _DEAD_SERVER_BELIEVED_S = 6.0
-# Below those that Linux gives to connections that go out (32768-60999, see ip(7)): one of these would be gone again now
-# and then before the part listens, or while it is down.
+# Below those that Linux uses for outgoing connections (32768-60999, see ip(7)), which may be taken before the part
+# listens, or while it is down.
 _FIRST_PORT, _LAST_PORT = 32000, 32767
 _SIP_RTP_PORTS = 200  # a closed call's port is drained for up to a minute before it is used again
 
 
 class StackNotUp(Exception):
-    """A part did not start or does not answer; the message has the end of its log."""
+    """A part did not start or does not answer; the message contains the end of its log."""
 
 
 @dataclass(slots=True)
 class _Ports:
-    """All free when they were picked. Kept over a restart, so that who reconnects finds the part again."""
+    """Free when they were picked. Kept across restarts, so that clients can reconnect."""
 
     redis: int = field(default_factory=lambda: _free(socket.SOCK_STREAM))
     http: int = field(default_factory=lambda: _free(socket.SOCK_STREAM))
@@ -70,8 +70,8 @@ class LiveKitStack:
         programs: Path | None = None,
         server_settings: Mapping[str, object] | None = None,
     ) -> None:
-        """`programs`: the folder with livekit-server and livekit-sip; None: built if need be (see build.py).
-        `server_settings`: more of LiveKit server's own."""
+        """`programs`: the folder with livekit-server and livekit-sip; None: build them if necessary (see build.py).
+        `server_settings`: further settings for LiveKit server."""
         self._wanted = parts
         self._server_settings = dict(server_settings or {})
         self._programs = programs
@@ -84,17 +84,17 @@ class LiveKitStack:
 
     @property
     def url(self) -> str:
-        """Of LiveKit server, for SDKs."""
+        """LiveKit server's URL, for SDKs."""
         return f"ws://{_HOST}:{self._ports.http}"
 
     @property
     def http_url(self) -> str:
-        """Of LiveKit server's API."""
+        """The URL of LiveKit server's API."""
         return f"http://{_HOST}:{self._ports.http}"
 
     @property
     def sip_address(self) -> tuple[str, int]:
-        """Of LiveKit SIP, UDP and TCP."""
+        """LiveKit SIP's address, for UDP and TCP."""
         return _HOST, self._ports.sip
 
     @property
@@ -103,11 +103,11 @@ class LiveKitStack:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What LiveKit's own SDKs and tools read."""
+        """The variables that LiveKit's own SDKs and tools read."""
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": self.api_key, "LIVEKIT_API_SECRET": self.api_secret}
 
     def start(self) -> LiveKitStack:
-        """Raises StackNotUp; BuildImpossible when something is not installed."""
+        """Raises StackNotUp; BuildImpossible if something is not installed."""
         if shutil.which("redis-server") is None and "redis" in self._wanted:
             raise BuildImpossible("redis-server is missing: apt-get install redis-server")
         if self._programs is None:
@@ -123,14 +123,14 @@ class LiveKitStack:
         return self
 
     def start_part(self, part: Part) -> None:
-        """Start it, or start it again, and wait until it answers."""
+        """Start or restart it, and wait until it answers."""
         if part in self._running:
-            raise StackNotUp(f"{part} runs already")
+            raise StackNotUp(f"{part} is already running")
         assert self._folder is not None and self._programs is not None, "the stack was not started"
         command, answers = {"redis": self._redis, "server": self._server, "sip": self._sip}[part]()
         log = self.log_path(part)
         with log.open("ab") as out:
-            # A session of its own: Ctrl-C at the terminal reaches this process, which then stops the parts in order.
+            # Its own session: Ctrl-C at the terminal reaches only this process, which then stops the parts in order.
             process = subprocess.Popen(  # noqa: S603
                 command, stdout=out, stderr=subprocess.STDOUT, cwd=self._folder, start_new_session=True
             )
@@ -149,14 +149,14 @@ class LiveKitStack:
         if part == "server":
             self._server_killed_at = time.monotonic()
         elif part == "redis":
-            self._server_killed_at = float("-inf")  # who believed it has forgotten it
+            self._server_killed_at = float("-inf")  # everybody who counted on it has forgotten it
         self._end(part, signal.SIGKILL)
 
     def stop_part(self, part: Part) -> None:
         self._end(part, signal.SIGTERM)
 
     def stop(self) -> None:
-        """Stop what runs, last started first, and remove its folder. Idempotent."""
+        """Stop everything, in reverse order, and remove the folder. Idempotent."""
         for part in reversed(_PARTS):
             self.stop_part(part)
         if self._folder is not None:
@@ -164,7 +164,7 @@ class LiveKitStack:
             self._folder = None
 
     def pid(self, part: Part) -> int:
-        """Raises KeyError when it does not run."""
+        """Raises KeyError if it is not running."""
         return self._running[part].pid
 
     def runs(self, part: Part) -> bool:
@@ -172,8 +172,9 @@ class LiveKitStack:
 
     @property
     def dead_server_forgotten(self) -> bool:
-        """Servers that share a Redis share out the rooms, also to one that was killed, until it is missed; whoever
-        joins such a room waits. So a server that is started again at once does not serve all rooms at once."""
+        """Wait until a killed server is forgotten: servers that share a Redis distribute rooms, even to a killed one
+        until it is missed, and whoever joins such a room waits. So a server restarted at once would not serve all
+        rooms."""
         return "redis" not in self._wanted or time.monotonic() - self._server_killed_at > _DEAD_SERVER_BELIEVED_S
 
     def log_path(self, part: Part) -> Path:
@@ -190,7 +191,7 @@ class LiveKitStack:
         process = self._running.pop(part, None)
         if process is None:
             return
-        process.send_signal(with_signal)  # nothing happens to one that has ended
+        process.send_signal(with_signal)  # does nothing if it has ended
         try:
             process.wait(_STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -249,7 +250,7 @@ class LiveKitStack:
                 "rtp_port": f"{first}-{first + _SIP_RTP_PORTS - 1}",
                 "nat_1_to_1_ip": _HOST,
                 "listen_ip": _HOST,
-                # It refuses calls while the whole machine is busier than this, which tests and builds make it.
+                # Above this load of the whole machine, which tests and builds cause, it would refuse calls.
                 "max_cpu_utilization": 1.0,
                 "logging": {"level": "info", "json": True},
             },
@@ -274,17 +275,17 @@ def _http_ok(url: str) -> bool:
 
 
 def _free(*kinds: socket.SocketKind) -> int:
-    """A port that is free for each kind of socket, and not handed out twice by this process."""
+    """A port that is free for each kind of socket; never returns one twice."""
     for _ in range(1000):
         port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT + 1)
         if port not in _given and all(_bindable(port, kind) for kind in kinds):
             _given.add(port)
             return port
-    raise StackNotUp("no free port was found")
+    raise StackNotUp("no free port found")
 
 
 def _free_range(count: int) -> int:
-    """The first of `count` UDP ports that are free."""
+    """The first of `count` consecutive free UDP ports."""
     start = 40000 + (os.getpid() * count) % 15000
     candidates: list[int] = [*range(start, 60000 - count, count), *range(40000, start, count)]
     for first in candidates:
@@ -294,7 +295,7 @@ def _free_range(count: int) -> int:
 
 
 def _bindable(port: int, kind: socket.SocketKind) -> bool:
-    """On all addresses: LiveKit server listens for media on all of them, whatever it is told."""
+    """Whether it is free on all addresses: LiveKit server listens for media on all of them, whatever its settings."""
     with socket.socket(socket.AF_INET, kind) as probe:
         try:
             probe.bind(("", port))
