@@ -1,16 +1,29 @@
-"""How a call ended, and where it was tried before, in one line each."""
+"""How a call ended, how its audio went, and where it was tried before, in one line each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["attempt_line", "end_line"]
+from telephony.call import LegRole
+
+__all__ = ["attempt_line", "audio_lines", "end_line"]
 
 
 def end_line(end: Mapping[str, Any]) -> str:
     """`end`: of a record, or of `call.ended`."""
     return f"{end['outcome']}{_numbers(end)}, ended by the {end['ended_by']}: {end['end_reason']}"
+
+
+def audio_lines(record: Mapping[str, Any]) -> list[str]:
+    """How the audio of each leg of a record went: the customer's first, of whose leg only the record tells."""
+    others = [leg for leg in record.get("legs", ()) if leg["role"] != LegRole.CUSTOMER]
+    legs = [("audio", record.get("media")), *((f"audio of {leg['role']}", leg.get("media")) for leg in others)]
+    return [
+        f"{name}: {media['codec']}, {'encrypted (SRTP)' if media.get('encrypted') else 'not encrypted'}"
+        for name, media in legs
+        if media
+    ]
 
 
 def attempt_line(attempt: Mapping[str, Any]) -> str:

@@ -58,11 +58,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _transcript(call: PastCall) -> str:
-    from gateway.end_words import attempt_line, end_line
+    from gateway.end_words import attempt_line, audio_lines, end_line
 
     record = call.record
     lines = [f"          {attempt_line(event)}" for event in record["events"] if event.get("type") == "dial_attempt"]
     lines += [f"{turn['start_ms'] / 1000:8.2f}  {turn['speaker']}: {turn['text']}" for turn in record["turns"]]
+    lines += [f"          {line}" for line in audio_lines(record)]
     if record["outcome"]:
         lines.append(f"          {end_line(record)}")
     safe = ("".join(char if char.isprintable() else " " for char in line) for line in lines)

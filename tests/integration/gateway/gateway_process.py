@@ -131,7 +131,7 @@ class RunningGateway:
         self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
-        self.udp = self.tcp = 0
+        self.udp = self.tcp = self.tls = 0
         self.http = ""
 
     # --- life
@@ -145,7 +145,7 @@ class RunningGateway:
             raise RuntimeError(f"the gateway did not start: {line!r}\n{self.log_text()[-3000:]}")
         for word in line.replace(",", " ").split():
             scheme, _, rest = word.partition("://")
-            if scheme in ("udp", "tcp"):
+            if scheme in ("udp", "tcp", "tls"):
                 setattr(self, scheme, int(rest.rpartition(":")[2]))
             elif scheme == "http":
                 self.http = word.rstrip("/")
@@ -334,8 +334,8 @@ class RunningGateway:
         await until(lambda: self.figures()["slots_free"] >= slots, seconds, what=f"{slots} free slots")
 
     def uri(self, number: str, transport: str = "udp") -> str:
-        port = self.udp if transport == "udp" else self.tcp
-        return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else ";transport=tcp")
+        port = {"udp": self.udp, "tcp": self.tcp, "tls": self.tls}[transport]
+        return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else f";transport={transport}")
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

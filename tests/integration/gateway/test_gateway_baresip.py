@@ -4,104 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 import wave
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from gateway_process import RunningGateway, free_port, free_rtp_range, until
+from baresip_phone import CALLER_HZ, baresip, configure
+from gateway_process import RunningGateway, until
 
-MODULES = Path("/usr/lib/baresip/modules")
-CALLER_HZ = 620.0  # what baresip plays
 AGENT_HZ = 440.0  # the instant voice
 CALLER_DBFS, AGENT_DBFS = -14.2, -15.3
 TOLERANCE_DB = {"PCMU": 1.5, "PCMA": 1.5, "G722": 2.5}
 SECONDS = 4.0
 Samples = npt.NDArray[np.float64]
-
-
-def _write_tone(path: Path, seconds: float, rate: int) -> None:
-    time = np.arange(int(rate * seconds)) / rate
-    samples = (9000 * np.sin(2 * np.pi * CALLER_HZ * time)).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.tobytes())
-
-
-def _two_free_ports() -> int:
-    """The first of two: baresip takes the one above for TLS."""
-    while True:
-        port = free_port()
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-            try:
-                sock.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        return port
-
-
-def _configure(folder: Path, transport: str, codec: str, user: str, *, encryption: str = "") -> None:
-    """`encryption`: baresip's name for a kind of SRTP."""
-    folder.mkdir()
-    rate = 16000 if codec == "G722" else 8000
-    _write_tone(folder / "caller.wav", 30, rate)
-    (folder / "config").write_text(
-        "\n".join(
-            [
-                f"sip_listen 127.0.0.1:{_two_free_ports()}",
-                "audio_player aubridge,sink",  # plays to nobody; what it is given, sndfile writes down
-                f"snd_path {folder}",
-                f"audio_source aufile,{folder / 'caller.wav'}",
-                "audio_alert aufile,/dev/null",
-                "audio_channels 1",
-                f"audio_srate {rate}",
-                f"rtp_ports {free_rtp_range(100)}",
-                "net_interface 127.0.0.1",
-                f"module_path {MODULES}",
-                "module stdio.so",
-                "module g711.so",
-                "module g722.so",
-                "module srtp.so",
-                "module aufile.so",
-                "module aubridge.so",
-                "module sndfile.so",
-                "module_tmp account.so",
-                "module_app menu.so",
-                "",
-            ]
-        )
-    )
-    codecs = {"PCMU": "PCMU/8000/1", "PCMA": "PCMA/8000/1", "G722": "G722/16000/1"}[codec]
-    (folder / "accounts").write_text(
-        f"<sip:{user}@127.0.0.1;transport={transport}>;regint=0;audio_codecs={codecs};answermode=manual"
-        + (f";mediaenc={encryption}\n" if encryption else "\n")
-    )
-    (folder / "contacts").write_text("")
-
-
-@asynccontextmanager
-async def _baresip(folder: Path, uri: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            "baresip", "-f", str(folder), "-e", f"/dial {uri}", cwd=folder,
-            stdin=asyncio.subprocess.PIPE, stdout=log, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    await asyncio.wait_for(process.wait(), 5)
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
 
 
 def _strength(samples: Samples, rate: int, hertz: float) -> float:
@@ -128,8 +44,8 @@ async def test_a_call_with_audio_both_ways(
     gateway: RunningGateway, tmp_path: Path, transport: str, codec: str, caller: str
 ) -> None:
     folder = tmp_path / "baresip"
-    _configure(folder, transport, codec, caller)
-    async with _baresip(folder, gateway.uri("+15550101", transport)) as process:
+    configure(folder, transport, codec, caller)
+    async with baresip(folder, gateway.uri("+15550101", transport)) as process:
 
         def up() -> bool:
             assert process.returncode is None, (folder / "log").read_text(errors="replace")[-2000:]
@@ -172,8 +88,8 @@ async def test_an_encrypted_call_with_keys(
 ) -> None:
     """SRTP with SDES: PJSIP alone can read what comes, key presses among it."""
     folder = tmp_path / "baresip"
-    _configure(folder, "udp", "PCMU", caller, encryption=encryption)
-    async with _baresip(folder, gateway.uri("+15550104")) as process:
+    configure(folder, "udp", "PCMU", caller, encryption=encryption)
+    async with baresip(folder, gateway.uri("+15550104")) as process:
         assert process.stdin is not None
         await until(lambda: any(call["answered_at"] for call in gateway.calls(caller=caller)), 10, what="the call")
         await asyncio.sleep(2)  # of the caller's tone
