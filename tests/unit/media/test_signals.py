@@ -1,13 +1,11 @@
-"""Levels, tones, noise, DTMF and resampling."""
+"""Levels, tones, noise and resampling."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from telephony.media.dtmf import DIGITS, DtmfDetector, dtmf
 from telephony.media.frames import duration_ms
-from telephony.media.g711 import decode_ulaw, encode_ulaw
 from telephony.media.level import FLOOR_DBFS, dbfs, frame_levels_dbfs, gain
 from telephony.media.noise import line_noise
 from telephony.media.resample import resample
@@ -48,26 +46,6 @@ def test_noise_is_the_same_each_time_and_as_loud_as_asked() -> None:
     spectrum = np.abs(np.fft.rfft(np.frombuffer(line_noise(1000, -30), dtype="<i2").astype(float)))
     assert spectrum[:200].max() < spectrum[400:3000].mean() / 5
     assert line_noise(0) == b""
-
-
-def test_every_digit_is_heard_through_ulaw_and_noise() -> None:
-    audio = np.frombuffer(dtmf(DIGITS, on_ms=60, off_ms=60, level_dbfs=-16), dtype="<i2").astype(int)
-    noise = np.frombuffer(line_noise(len(audio) / 8, -40), dtype="<i2")
-    line = decode_ulaw(encode_ulaw(np.clip(audio + noise, -32768, 32767).astype("<i2").tobytes()))
-    detector = DtmfDetector()
-    heard = [hit for offset in range(0, len(line), 320) for hit in detector.push(line[offset : offset + 320])]
-    assert "".join(hit.digit for hit in heard) == DIGITS
-    for index, hit in enumerate(heard):
-        assert hit.started_ms == pytest.approx(index * 120, abs=16)
-        assert hit.ended_ms == pytest.approx(index * 120 + 60, abs=16)
-
-
-def test_repeats_are_told_apart_and_pauses_and_noise_are_no_digits() -> None:
-    detector = DtmfDetector()
-    assert "".join(hit.digit for hit in detector.push(dtmf("11w1"))) == "111"
-    assert detector.push(line_noise(3000, -20) + tone(697, 300) + tone(440, 300) + silence(100)) == []
-    with pytest.raises(ValueError, match="'x'"):
-        dtmf("1x")
 
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), [(16000, 8000), (22050, 8000), (24000, 8000), (8000, 16000)])
