@@ -197,7 +197,7 @@ def _slide(kept: Array, samples: Array) -> tuple[Array, Array]:
 
 def _measure(windows: Array) -> tuple[npt.NDArray[np.complex128], Array, Array]:
     """Spectra, mean squares of a tone at each frequency, and the energy of each window."""
-    spectra: npt.NDArray[np.complex128] = windows @ _WAVES
+    spectra = windows.astype(np.complex128) @ _WAVES
     return spectra, (spectra.real**2 + spectra.imag**2) * _TO_POWER, (windows * windows) @ _ENERGY
 
 

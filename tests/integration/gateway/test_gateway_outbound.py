@@ -99,7 +99,7 @@ async def test_a_call_is_placed_answered_greeted_and_ended(start_gateway: StartG
 
 
 @pytest.mark.parametrize(
-    ("sip_status", "outcome"), [(486, "busy"), (603, "rejected"), (480, "no_answer"), (404, "failed")]
+    ("sip_status", "outcome"), [(486, "busy"), (603, "rejected"), (480, "no_answer"), (404, "invalid_number")]
 )
 async def test_each_refusal_is_an_outcome(
     start_gateway: StartGateway, tmp_path: Path, sip_status: int, outcome: str
