@@ -182,18 +182,22 @@ def _session_closed(building: _Building, event: Mapping[str, Any]) -> None:
         _system(building, event, f"the conversation ended with an error: {event['error']}")
 
 
+_HELD = "the caller put the call on hold"
+_AWAY = "the caller was on hold, or with somebody else,"
+
+
 def _held(building: _Building, event: Mapping[str, Any]) -> None:
     """Told by the phone's leg, by the session, or by both."""
     if building.hold is None:
         building.hold = len(building.turns)
-        _system(building, event, "the caller put the call on hold")
+        _system(building, event, _AWAY if event.get("by_us") else _HELD)
         building.turns[-1] = replace(building.turns[-1], kind="hold")
 
 
 def _back(building: _Building, event: Mapping[str, Any]) -> None:
     if building.hold is not None:
         turn, end_ms = building.turns[building.hold], float(event["t_ms"])
-        text = f"the caller put the call on hold for {(end_ms - turn.start_ms) / 1000:.1f} s"
+        text = f"{turn.text} for {(end_ms - turn.start_ms) / 1000:.1f} s"
         building.turns[building.hold] = replace(turn, end_ms=end_ms, text=text)
         building.hold = None
 
