@@ -199,7 +199,7 @@ class EdgeLimits:
     stranger_tls_handshake_s: float = 3.0
     certificates_checked_s: float = 5.0  # how often their files are looked at
     tls_handshakes_per_source: int = 20  # that are not done yet
-    stranger_handshakes_per_second: float = 10.0  # of all strangers together: each costs a millisecond or two
+    stranger_handshakes_per_second: float = 10.0  # of all strangers together: each may cost 4 ms
     stranger_handshake_burst: int = 20
     invite_timeout_s: float = 180.0  # unanswered and without a further provisional response (Timer C, RFC 3261 16.6)
     dialog_idle_s: float = 43_200.0  # an answered dialog without any message is forgotten
