@@ -1,4 +1,4 @@
-"""Clients that never finish what they began, or are too many, cost the others nothing."""
+"""Clients that never finish a request, or are too many, do not affect the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
 
 
 async def answer_to(port: int, *sent: bytes, pause_s: float = 0.0) -> bytes:
-    """All that comes until the other side closes, or nothing if it cuts the connection."""
+    """Everything received until the other side closes, or nothing if it cuts the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in sent:

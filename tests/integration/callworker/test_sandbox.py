@@ -1,4 +1,4 @@
-"""What a confined process can't do any more, tried in one."""
+"""What a confined process can no longer do, tried in one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Broken and odd SIP through the edge into a real PJSIP: `python tests/integration/edge/edge_fuzz.py [COUNT] [SEED]`.
 
 The edge's core runs in this process; its worker is a child with a real endpoint, which answers every call. Messages are
-made from good ones by changing their header lines and bodies, most of them so that they can still be read. Shown is
-that the child lives to the end, and that each request that can be answered is. Nothing leaves the machine: SIP is on
+made from good ones by changing their header lines and bodies, most of them so that they can still be parsed. The test
+shows that the child survives, and that each answerable request is answered. Nothing leaves the machine: SIP is on
 loopback, and PJSIP's RTP sockets are bound to it.
 """
 
@@ -42,7 +42,7 @@ LIMITS = EdgeLimits(
 
 @dataclass
 class Fuzz:
-    """Sends one message after the other, and waits for what must come of each."""
+    """Sends one message after the other, and waits for the required reaction to each."""
 
     chance: random.Random
     child: subprocess.Popen[bytes]

@@ -32,7 +32,7 @@ def free_port(kind: int = socket.SOCK_DGRAM) -> int:
 
 
 class Running:
-    """An edge on free ports, with what it has told."""
+    """An edge on free ports, with everything it reported."""
 
     def __init__(self, edge: Edge, admitter: FakeAdmitter) -> None:
         self.edge = edge

@@ -1,4 +1,4 @@
-"""What `edge_fuzz.py` sends: good and odd SIP messages, and how they are broken."""
+"""The messages of `edge_fuzz.py`: good and odd SIP, and how it is broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is broken on purpose harms no worker and is answered. 20,000 messages: `edge_fuzz.py`, which says how."""
+"""Deliberately broken messages do not harm workers and are answered. For 20,000 messages see `edge_fuzz.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell: ports, TCP connections that misbehave, and workers that are none."""
+"""The shell: ports, misbehaving TCP connections, and impostors of workers."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ async def tcp_caller(running: Running, contact: int) -> AsyncIterator[TcpCaller]
 
 
 async def test_a_connection_that_carries_a_call_is_not_idle() -> None:
-    """A call of more than ten minutes without a message over TCP lost its connection, and over it the BYE."""
+    """A TCP call without a message for more than ten minutes used to lose its connection, and with it the BYE."""
     async with running_edge(EdgeLimits(tcp_idle_s=0.2)) as running, tcp_caller(running, 9) as caller:
         idle, idle_writer = await asyncio.open_connection("127.0.0.1", running.port("tcp"))
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Gateways for the tests of the whole system. Those that only take calls share one for the whole session."""
+"""Gateways for tests of the whole system. Tests that only need calls share one for the whole session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.media.g711 import decode_ulaw, encode_ulaw
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """24 slots; whoever calls it leaves it idle and well."""
+    """24 slots; every test leaves it idle and healthy."""
     running = RunningGateway(tmp_path_factory.mktemp("gateway"), workers=6).start()
     yield running
     running.stop()
@@ -26,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 
 @pytest.fixture
 def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
-    """Gateways for one test, which may do to them what it likes."""
+    """Gateways for a single test, which may do anything to them."""
     started: list[RunningGateway] = []
 
     def start(**changes: Any) -> RunningGateway:

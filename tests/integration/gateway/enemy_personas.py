@@ -1,4 +1,4 @@
-"""Personas that the tests of the whole system call: each shows one thing."""
+"""Personas for tests of the whole system; each shows one thing."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ class Model(Agent):
 
 
 class Faulty(Agent):
-    """Cannot even be made."""
+    """Cannot even be created."""
 
     def __init__(self) -> None:
         raise RuntimeError("no persona today")
 
 
 class FaultyHook(Agent):
-    """Throws as it enters."""
+    """Raises in `on_enter`."""
 
     greeting = "Hello."
 

@@ -1,4 +1,4 @@
-"""A real gateway as a process of its own, on free ports, and what a tester asks of it."""
+"""A real gateway in its own process, on free ports, and questions that tests ask of it."""
 
 from __future__ import annotations
 
@@ -326,11 +326,11 @@ class RunningGateway:
         return self.calls(caller=caller)
 
     async def idle(self, seconds: float = 8.0) -> None:
-        """No call goes on. PJSIP may hold slots for 32 s more whose peers have not answered our BYE."""
+        """Wait until no call is live. PJSIP may hold slots for another 32 s whose peers have not answered our BYE."""
         await until(lambda: self.figures()["calls_active"] == 0, seconds, what="the end of all calls")
 
     async def slots_free(self, slots: int, seconds: float = 40.0) -> None:
-        """So many calls can be taken now."""
+        """Wait until this many calls can be taken."""
         await until(lambda: self.figures()["slots_free"] >= slots, seconds, what=f"{slots} free slots")
 
     def uri(self, number: str, transport: str = "udp") -> str:

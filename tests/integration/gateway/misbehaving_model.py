@@ -1,4 +1,5 @@
-"""A server that speaks the OpenAI chat protocol, well or badly, as the model's name asks. In a thread of its own."""
+"""A server for the OpenAI chat protocol that behaves well or badly, depending on the model's name. In its own
+thread."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class ModelServer(ThreadingHTTPServer):
         return [request for request in self.requests if request["model"] == model]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error of the server's."""
+        """A client that hangs up is not a server error."""
 
 
 @contextmanager

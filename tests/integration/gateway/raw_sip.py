@@ -1,4 +1,4 @@
-"""SIP by hand over UDP or TCP: for what no well-behaved phone does."""
+"""Hand-written SIP over UDP or TCP, for things that no well-behaved phone does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Message:
 
 
 def rtp_address(answer: Message) -> tuple[str, int]:
-    """Where a message's SDP wants audio."""
+    """Where a message's SDP asks for audio."""
     host, port = re.search(r"c=IN IP4 (\S+)", answer.body), re.search(r"m=audio (\d+)", answer.body)
     assert host and port, answer.body
     return host[1], int(port[1])
@@ -116,7 +116,7 @@ class RawSip:
             await self._writer.drain()
 
     async def expect(self, what: int | str, cseq: str = "", seconds: float = 4.0) -> Message:
-        """The next message with this status or method (and CSeq); others before it are passed over."""
+        """The next message with this status or method (and CSeq); earlier others are skipped."""
         try:
             async with asyncio.timeout(seconds):
                 while True:

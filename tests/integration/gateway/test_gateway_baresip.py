@@ -1,4 +1,4 @@
-"""baresip, a real phone that is not ours: audio in and out over UDP and TCP, in each codec."""
+"""baresip, a third-party phone: audio in and out over UDP and TCP, in each codec."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_call_with_audio_both_ways(
 async def test_an_encrypted_call_with_keys(
     gateway: RunningGateway, tmp_path: Path, encryption: str, caller: str
 ) -> None:
-    """SRTP with SDES: PJSIP alone can read what comes, key presses among it."""
+    """SRTP with SDES: only PJSIP can read what arrives, including key presses."""
     folder = tmp_path / "baresip"
     configure(folder, "udp", "PCMU", caller, encryption=encryption)
     async with baresip(folder, gateway.uri("+15550104")) as process:

@@ -1,4 +1,4 @@
-"""Disks that refuse: for recordings, for the store, for everything. Calls go on, and the gateway says what is wrong."""
+"""Failing disks: for recordings, for the store, for everything. Calls continue, and the gateway reports the problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FULL_AT = 64_000  # bytes of one recording: two seconds
 
 
 async def test_a_disk_that_fills_up_in_the_call(start_gateway: StartGateway) -> None:
-    """The workers may not write files any larger: what fits is kept and plays, the rest is missing, and said."""
+    """The workers' file size is limited: what fits is kept and plays, and the loss of the rest is reported."""
     gateway = start_gateway(workers=1)
     for pid in gateway.worker_pids().values():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (FULL_AT, FULL_AT))
@@ -60,7 +60,7 @@ async def test_a_folder_of_recordings_that_cannot_be_one(start_gateway: StartGat
 
 
 async def test_a_store_that_cannot_be_written_for_a_while(start_gateway: StartGateway) -> None:
-    """As on a full disk, logs included: calls go on, health warns, and later every record is there."""
+    """As on a full disk, including logs: calls continue, health warns, and later every record exists."""
     gateway = start_gateway(workers=1)
     free = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
     async with Phone() as phone:

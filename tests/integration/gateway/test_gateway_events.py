@@ -1,4 +1,4 @@
-"""A call is followed by webhook and by the event stream; a gateway that is killed amid it tells of its end at the next
+"""A call is followed by webhook and by the event stream; a gateway killed during a call reports its end at the next
 start."""
 
 from __future__ import annotations

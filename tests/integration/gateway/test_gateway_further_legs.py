@@ -81,7 +81,7 @@ def strength(pcm: bytes, hertz: float) -> float:
 
 
 async def heard_after_ms(speaker: PhoneCall, listener: PhoneCall, hertz: float) -> float:
-    """From mouth to ear of a tone, which is what comes and nothing else."""
+    """From mouth to ear, measured with a tone."""
     said = speaker.play(tone(hertz, 400))
     await said.done
     await asyncio.sleep(0.3)

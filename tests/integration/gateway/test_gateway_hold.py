@@ -1,4 +1,4 @@
-"""Callers who put the gateway on hold in each of the ways that phones know, for longer than the silence ladder is."""
+"""Callers put the gateway on hold in every way that phones do, for longer than the silence ladder."""
 
 from __future__ import annotations
 

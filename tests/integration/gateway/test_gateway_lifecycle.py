@@ -1,4 +1,4 @@
-"""Starting, refusing to start, draining, stopping, and being killed: what is left behind, and what is on record."""
+"""Starting, refusing to start, draining, stopping, and being killed: what remains, and what is recorded."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_a_second_gateway_on_the_same_store_leaves_the_first_ones_calls_al
 
 @pytest.mark.parametrize("told", ["SIGTERM", "terminal closed"])
 async def test_draining(start_gateway: StartGateway, told: str) -> None:
-    """No new calls, the live one goes on to the limit, then hears a goodbye; exit 0 and nothing left."""
+    """No new calls; the live one continues up to the limit, then hears a goodbye; exit 0, nothing left."""
     gateway = start_gateway(workers=2, drain_s=2.0, speech={"tts": ["espeak"]})
     async with Phone() as phone, raw_sip(gateway.udp) as sip:
         call = await phone.call(gateway.uri("+15550102"), caller="+15552106001")

@@ -1,4 +1,4 @@
-"""Phones that suppress silence are alive without audio; a line on which nothing comes is dead."""
+"""Phones that suppress silence are alive without audio; a line without any packets is dead."""
 
 from __future__ import annotations
 

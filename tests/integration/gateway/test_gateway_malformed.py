@@ -19,7 +19,7 @@ BROKEN = 4000
 
 
 def _mutated(chooser: random.Random, seeds: list[bytes]) -> bytes:
-    """A message with some of its bytes, lines or numbers changed; some are nothing but noise."""
+    """A message with some of its bytes, lines or numbers changed; some are just noise."""
     kind = chooser.randrange(8)
     if kind == 0:
         return chooser.randbytes(chooser.randrange(1, 1400))
@@ -48,7 +48,7 @@ def _mutated(chooser: random.Random, seeds: list[bytes]) -> bytes:
 
 
 def _seeds(gateway: RunningGateway) -> list[bytes]:
-    """Good requests and responses, which nobody knows."""
+    """Valid requests and responses of unknown dialogs."""
     from raw_sip import RawCall, RawSip
 
     sip = RawSip("udp", "127.0.0.1", gateway.udp)
@@ -149,7 +149,7 @@ def _grown(before: dict[int, int], after: dict[int, int]) -> int:
 
 
 async def test_the_torture_messages_of_rfc_4475(gateway: RunningGateway, caller: str) -> None:
-    """As they are: those that a proxy has to pass on go to a persona or get 404; nothing is left of them."""
+    """Unchanged: those that a proxy must forward reach a persona or get 404; they leave nothing behind."""
     for path in TORTURE:
         async with raw_sip(gateway.udp) as sip:
             sip.send(path.read_bytes())

@@ -117,7 +117,7 @@ async def test_a_good_conversation_with_a_tool(
 async def test_a_tool_that_throws_or_hangs_is_told_to_the_model(
     talking: RunningGateway, model: ModelServer, name: str, caller: str, speech: bytes
 ) -> None:
-    """The agent goes on; other calls of the worker don't notice."""
+    """The agent continues; the worker's other calls don't notice."""
     async with Phone() as phone:
         beside = [
             await phone.call(talking.uri(f"+155504{MODELS.index('once'):02}"), caller=f"{caller[:-4]}9{n:03}")

@@ -1,4 +1,4 @@
-"""What real networks and broken phones do: none of it may hurt the gateway, and each attempt is one record."""
+"""The behaviour of real networks and broken phones: none may hurt the gateway, and each attempt is one record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_huge_headers(gateway: RunningGateway, caller: str) -> None:
 
 @both
 async def test_two_invites_with_one_call_id(gateway: RunningGateway, caller: str, transport: str) -> None:
-    """The same call by a second way (RFC 3261 section 8.2.2.2): 482, and the first goes on."""
+    """The same call over a second path (RFC 3261 section 8.2.2.2): 482, and the first continues."""
     async with raw_sip(gateway.udp if transport == "udp" else gateway.tcp, transport) as sip:
         call = sip.call("+15550101", caller)
         sip.send(call.request("INVITE", sdp()))
@@ -145,7 +145,7 @@ async def test_options_pings_while_calls_are_up(gateway: RunningGateway, caller:
 
 
 async def test_a_tcp_connection_that_is_closed_in_the_call(gateway: RunningGateway, caller: str) -> None:
-    """The call goes on; the BYE comes by a new connection."""
+    """The call continues; the BYE uses a new connection."""
     async with raw_sip(gateway.tcp, "tcp") as first, raw_sip(gateway.tcp, "tcp") as second:
         call = first.call("+15550101", caller)
         await call.establish()
@@ -163,8 +163,8 @@ async def test_a_tcp_connection_that_is_closed_in_the_call(gateway: RunningGatew
 async def test_the_agent_ends_a_call_whose_tcp_connection_is_gone(
     start_gateway: Callable[..., RunningGateway], caller: str
 ) -> None:
-    """Nobody hears the BYE: the call is over for us all the same, within seconds. A gateway of its own: PJSIP keeps
-    the slot for 32 s."""
+    """Nobody receives the BYE, but for us the call is over within seconds. With its own gateway, as PJSIP keeps the
+    slot for 32 s."""
     gateway = start_gateway(workers=1)
     async with raw_sip(gateway.tcp, "tcp") as sip:
         call = sip.call("+15550108", caller)
@@ -181,7 +181,7 @@ async def test_the_agent_ends_a_call_whose_tcp_connection_is_gone(
     ids=["garbage", "no codec in common", "cut off"],
 )
 async def test_an_sdp_that_nobody_can_use(gateway: RunningGateway, caller: str, body: str) -> None:
-    """Refused by the edge: no slot is taken, and the record says what the caller was answered, and why."""
+    """Refused by the edge: no slot is taken, and the record has the answer to the caller and the reason."""
     async with raw_sip(gateway.udp) as sip:
         call = sip.call("+15550101", caller)
         sip.send(call.request("INVITE", body))

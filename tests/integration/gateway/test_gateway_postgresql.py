@@ -1,4 +1,4 @@
-"""Gateways whose records are in PostgreSQL: the server goes away amid calls, and two gateways share it."""
+"""Gateways with records in PostgreSQL: the server disappears during calls, and two gateways share it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What SIP promises, kept by the whole program: extensions that are named are done, what is refused is on record with
-its status, and what one caller sends costs no other caller anything."""
+"""What SIP promises, kept by the whole program: announced extensions work, refusals are recorded with their status, and
+one caller's messages never affect another."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ async def test_hold_and_resume(gateway: RunningGateway, transport: str, caller: 
 
 @both
 async def test_cancel_at_once(gateway: RunningGateway, transport: str, caller: str) -> None:
-    """INVITE and CANCEL in one breath: either outcome may win, but it is one of two and the record says which."""
+    """INVITE and CANCEL at once: either outcome may win, but it is one of the two, and the record says which."""
     async with raw_sip(gateway.udp if transport == "udp" else gateway.tcp, transport) as sip:
         for _ in range(5):
             call = sip.call("+15550101", caller)
@@ -162,6 +162,6 @@ async def _some_packets(to: tuple[str, int]) -> None:
 
 
 async def test_no_complaints_so_far(gateway: RunningGateway) -> None:
-    """Nothing that callers did so far was an error of ours; PJSIP's lines are about what callers sent."""
+    """Nothing that callers did so far caused an error of ours; PJSIP's lines are about callers' messages."""
     assert gateway.complaints("call_failed", "on_enter", "pjsip: ") == []
     assert gateway.metrics().get("trunkline_edge_internal_errors_total", 0) == 0

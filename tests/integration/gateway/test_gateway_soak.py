@@ -1,4 +1,4 @@
-"""The short version of bench/soak.py: a hundred short calls, and nothing is left of them."""
+"""The short version of bench/soak.py: a hundred short calls leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A summary is posted after the call, and holds up neither its end nor its record."""
+"""A summary is posted after the call, and delays neither its end nor its record."""
 
 from __future__ import annotations
 

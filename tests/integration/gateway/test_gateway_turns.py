@@ -1,4 +1,4 @@
-"""Calls in which somebody else than silence ends the caller's turns: a recogniser without a VAD, or a key."""
+"""Calls in which something other than silence ends the caller's turns: a recogniser without a VAD, or a key."""
 
 from __future__ import annotations
 

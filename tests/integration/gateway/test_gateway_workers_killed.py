@@ -1,4 +1,4 @@
-"""kill -9 and SIGSTOP of workers and of the warm parent, with calls up."""
+"""kill -9 and SIGSTOP of workers and of the warm parent, during calls."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_killed_worker_takes_only_its_own_calls(start_gateway: StartGate
 
 
 async def test_the_warm_parent_is_killed(start_gateway: StartGateway) -> None:
-    """Its workers live on; the next lost worker is replaced all the same."""
+    """Its workers live on, and the next lost worker is still replaced."""
     gateway = start_gateway(workers=2)
     async with Phone() as phone:
         by_worker = await _calls(gateway, phone, 2)
@@ -120,7 +120,7 @@ async def test_the_warm_parent_is_killed(start_gateway: StartGateway) -> None:
 
 @pytest.mark.timeout(60)
 async def test_a_stopped_worker_is_killed_and_its_callers_told(start_gateway: StartGateway) -> None:
-    """SIGSTOP: the process is there but answers nothing. The heartbeat shows it, within 5 s and a look a second."""
+    """SIGSTOP: the process exists but does not respond. Missing heartbeats show it within about 6 s."""
     gateway = start_gateway(workers=2)
     async with Phone() as phone:
         by_worker = await _calls(gateway, phone, 2)

@@ -45,7 +45,7 @@ def client_script() -> Path:
 
 
 class Browser:
-    """A page that waits for a session, joins it and tells how loud everybody is there."""
+    """A page that waits for a session, joins it and reports how loud everybody is."""
 
     def __init__(self) -> None:
         self._session: dict[str, str] | None = None
@@ -62,7 +62,7 @@ class Browser:
         self._speak = speaks
 
     def loud_since(self, at: float) -> set[str]:
-        """Whose voice came in three reports in a row."""
+        """Who was heard in three consecutive reports."""
         self.check()
         reports = [levels for when, levels in self.heard if when >= at]
         return {

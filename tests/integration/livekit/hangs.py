@@ -1,5 +1,5 @@
-"""What tests of parts that hang have in common. From outside, a part that hangs and a cut network are the same: no
-packet comes, and no socket is closed."""
+"""Shared by tests of hanging parts. From outside, a hanging part looks like a cut network: no packets arrive, and no
+socket is closed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from telephony.phone import Phone, PhoneCall
 from telephony.phone.analysis import onset_after, silent_after
 
 NUMBER = "+15550100"
-DEAD_LINE_S = 10.0  # nobody hears nothing for longer
+DEAD_LINE_S = 10.0  # the longest silence for a caller
 
 
 @contextmanager
 def hanging(*pids: int) -> Iterator[float]:
-    """These processes stand still meanwhile; since when."""
+    """These processes are stopped meanwhile; yields since when."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -41,7 +41,7 @@ def hanging(*pids: int) -> Iterator[float]:
 
 @dataclass(frozen=True, slots=True)
 class Bridged:
-    """A phone on the line with an agent of `trunkline worker`, bridged into a LiveKit room by `trunkline serve`."""
+    """A phone in a call with an agent of `trunkline worker`, bridged into a LiveKit room by `trunkline serve`."""
 
     stack: Any
     worker: RunningWorker
@@ -99,7 +99,7 @@ async def answered(call: PhoneCall, limit_s: float = 8.0) -> None:
 
 
 def heard_after(call: PhoneCall, at: float) -> float:
-    """Seconds from `at` to the first sound; of what was under way then, nothing counts."""
+    """Seconds from `at` to the first sound, ignoring audio already in transit."""
     onset = onset_after(call.received, at + 0.5)
     assert onset is not None, "nothing was heard any more"
     return onset - at

@@ -1,4 +1,4 @@
-"""What tests that kill parts in the middle of calls have in common."""
+"""Shared by tests that kill parts in the middle of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of calls that the gateway places in LiveKit rooms have in common."""
+"""Shared by tests of calls that the gateway places in LiveKit rooms."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class MediaClock:
         return not any(loud(pcm) for _, pcm in self.heard[-15:])
 
     async def until_heard(self, limit_s: float = 5.0) -> None:
-        """Say something until something is heard: what is said while the ways are still being found is lost."""
+        """Send audio until some is heard: audio sent before the connections are established is lost."""
         begun = len(self.heard)
         async with asyncio.timeout(limit_s):
             while not any(loud(pcm) for _, pcm in self.heard[begun:]):
@@ -103,7 +103,7 @@ async def phone_in(room: LiveKitRoom):
 
 
 class Echo:
-    """An agent that says what it hears."""
+    """An agent that echoes what it hears."""
 
     def __init__(self, room: LiveKitRoom) -> None:
         self.place = room.add_agent("agent")

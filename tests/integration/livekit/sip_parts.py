@@ -47,7 +47,7 @@ async def synchronise(api: LiveKitSipApi, desired: Desired) -> list[Action]:
 
 @asynccontextmanager
 async def sip_api(stack: Any) -> AsyncIterator[LiveKitSipApi]:
-    """Everything that Trunkline made has gone afterwards."""
+    """Everything that Trunkline created is removed afterwards."""
     async with LiveKitSipApi(access_of(stack)) as api:
         try:
             yield api
@@ -66,7 +66,7 @@ async def notify(phone: Phone, call: PhoneCall, status: int, phrase: str, *, ove
 
 
 def challenge(phone: Phone, call: PhoneCall) -> None:
-    """Ask for a user and password (RFC 3261 section 22), and believe nobody."""
+    """Ask for a user and password (RFC 3261 section 22), and accept none."""
     assert call.asked is not None
     asked = {"Proxy-Authenticate": 'Digest realm="carrier", nonce="abc", algorithm=MD5, qop="auth"'}
     answer = respond(call.asked, 407, "Proxy Authentication Required", to_tag=call.dialog.tag, headers=asked)
@@ -88,7 +88,7 @@ def refuse_refer(phone: Phone, call: PhoneCall, status: int, phrase: str) -> Non
 
 
 async def referred(call: PhoneCall) -> str:
-    """Where a REFER of LiveKit's wants the phone to go."""
+    """The target of LiveKit's REFER."""
     await until(lambda: any(each.method == "REFER" for each in call.requests), what="a REFER")
     request = next(each for each in call.requests if each.method == "REFER")
     return next(value for name, value in request.headers.items() if name.lower() == "refer-to")

@@ -1,4 +1,4 @@
-"""Processes of ours hang in the middle of bridged calls: those that run them, and those that look after these."""
+"""Our processes hang in the middle of bridged calls: those running the calls, and those supervising them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rooms import until
 
 pytestmark = pytest.mark.timeout(120)
 
-LONG_S = 8.0  # longer than any process of ours believes in another one that says nothing
+LONG_S = 8.0  # longer than any of our processes waits for a silent one
 
 
 async def test_a_job_process_hangs_and_another_one_goes_on(own_livekit_stack: Any, tmp_path: Path, caller: str) -> None:

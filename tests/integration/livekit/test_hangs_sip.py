@@ -49,7 +49,7 @@ async def next_call(stack: Any, worker: RunningWorker, phone: Phone) -> None:
 async def test_livekit_server_hangs_the_call_is_on_record_and_the_phone_is_hung_up_when_it_is_back(
     own_whole_stack: Any, tmp_path: Path
 ) -> None:
-    """Until then LiveKit SIP holds on to the phone, and nobody can tell it anything."""
+    """Until then LiveKit SIP keeps the phone on the line and cannot be reached."""
     stack = own_whole_stack
     async with on_the_line(stack, tmp_path) as (worker, phone, call):
         with hanging(stack.pid("server")) as since:

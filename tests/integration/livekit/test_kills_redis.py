@@ -1,4 +1,4 @@
-"""Redis is killed in the middle of calls. LiveKit server goes on with those that it has, and takes no new ones."""
+"""Redis is killed in the middle of calls. LiveKit server continues its calls, but takes no new ones."""
 
 from __future__ import annotations
 

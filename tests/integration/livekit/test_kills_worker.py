@@ -1,4 +1,4 @@
-"""`trunkline worker` is killed amid calls: its main process, all of it, or LiveKit's native part in a job."""
+"""`trunkline worker` is killed during calls: its main process, all of it, or LiveKit's native part in a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trunkline livekit` and `trunkline check` as somebody uses them who makes mistakes, on a real LiveKit server."""
+"""`trunkline livekit` and `trunkline check` used with mistakes, on a real LiveKit server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole of it: a phone, the gateway, a LiveKit room, and the conversation in `trunkline worker`."""
+"""The whole system: a phone, the gateway, a LiveKit room, and the conversation in `trunkline worker`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def speech() -> bytes:
 
 
 async def test_a_conversation(chain: tuple[RunningGateway, Any], caller: str, speech: bytes) -> None:
-    """How fast it is, bench/livekit_stack shows."""
+    """For its speed see bench/livekit_stack."""
     gateway, _ = chain
     now = asyncio.get_running_loop().time
     async with Phone() as phone:
@@ -76,7 +76,7 @@ async def test_a_conversation(chain: tuple[RunningGateway, Any], caller: str, sp
 
 
 async def test_held_is_held_in_a_room_as_well(chain: tuple[RunningGateway, Any], caller: str, speech: bytes) -> None:
-    """The agent is in another process: it is told, says nothing to nobody, and greets a caller who is back."""
+    """The agent is in another process: it is told, stays silent meanwhile, and greets the returning caller."""
     gateway, _ = chain
     async with Phone() as phone:
         call = await phone.call(gateway.uri("+15550100"), caller=caller)

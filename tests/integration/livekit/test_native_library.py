@@ -1,4 +1,4 @@
-"""The native library of LiveKit's SDK when it is in no state to go on."""
+"""The native library of LiveKit's SDK when it cannot continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print("went on")
 
 
 def test_a_panic_ends_the_process_as_a_crash_does() -> None:
-    """Those who watch it then do what they do after a crash: test_gateway_workers_killed.py, test_worker_crashes.py."""
+    """Its supervisors then react as after a crash: test_gateway_workers_killed.py, test_worker_crashes.py."""
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == -signal.SIGABRT
     assert "LiveKit's native library panicked: index out of bounds" in ended.stderr

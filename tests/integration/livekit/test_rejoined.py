@@ -1,5 +1,5 @@
-"""A phone that LiveKit SIP brings back into its room after LiveKit server was away: it rings as ever, as its attributes
-have it, and has somebody on the line. LiveKit dispatches an agent for it, as for a new call."""
+"""A phone that LiveKit SIP brings back into its room after LiveKit server was away: according to its attributes it
+still rings, but somebody is on the line. LiveKit dispatches an agent for it, as for a new call."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""We are moved to another room: what LiveKit's SDK tells then. The open-source server can't do it (docs/livekit.md), so
-the SDK is given the events that its native part sends."""
+"""What LiveKit's SDK reports when we are moved to another room. The open-source server can't do it (docs/livekit.md),
+so the test feeds the SDK the events that its native part would send."""
 
 from __future__ import annotations
 

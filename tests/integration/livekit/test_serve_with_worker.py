@@ -91,7 +91,7 @@ async def test_a_job_process_that_dies_is_followed_by_another(running: RunningGa
 
 
 async def test_the_warm_parent_may_die(running: RunningGateway, caller: str) -> None:
-    """Calls go on, and both kinds of processes come from a new one."""
+    """Calls continue, and both kinds of processes come from a new one."""
     first, workers, jobs = running.warm_parent, forks(running, "w"), forks(running, "j")
     os.kill(first, signal.SIGKILL)
     async with Phone() as phone:

@@ -1,4 +1,4 @@
-"""What agents that are not ours write of a conversation, sent as livekit-agents sends it, through a real server."""
+"""Transcriptions of other vendors' agents, sent like livekit-agents does, through a real server."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is wrong with keys, addresses, tokens and clocks is told in words that say what to do. On a real LiveKit server,
-whose answers the words are made of. Wrong keys have tests beside those of what they are for; that nobody serves calls
-is told to the caller in test_livekit_calls."""
+"""Problems with keys, addresses, tokens and clocks are explained with what to do, based on a real LiveKit server's
+answers. Wrong keys are tested next to the parts that use them; test_livekit_calls has the message to callers whom
+nobody serves."""
 
 from __future__ import annotations
 

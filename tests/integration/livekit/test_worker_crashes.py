@@ -1,4 +1,4 @@
-"""Parts of `trunkline worker` that die or hang amid a call. (All of it, or its main process: test_kills_worker.)"""
+"""Parts of `trunkline worker` die or hang during a call. (All of it, or its main process: test_kills_worker.)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real `trunkline worker` as a process of its own, and what a test asks of it."""
+"""A real `trunkline worker` in its own process, and questions that tests ask of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker as somebody writes it who knows livekit-agents."""
+"""A worker as written by someone who knows livekit-agents."""
 
 import os
 

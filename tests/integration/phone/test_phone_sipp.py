@@ -1,4 +1,4 @@
-"""The phone against sipp: signaling that is not ours, and an echo to time."""
+"""The phone against sipp: third-party signalling, and an echo for timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker process for `test_pjsua_two_workers.py`: one PJSIP, one room, orders on stdin and what happens on stdout, as
+"""A worker process for `test_pjsua_two_workers.py`: one PJSIP, one room, commands on stdin and events on stdout, as
 lines of JSON. An incoming call becomes the room's `customer`; a dialled one joins the room that its ticket names."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Audio, digits, hold and figures through PJSIP."""
+"""Audio, digits, hold and statistics through PJSIP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SIP stack that is not ours: sipp's own caller."""
+"""A third-party SIP stack: sipp's own caller."""
 
 from __future__ import annotations
 

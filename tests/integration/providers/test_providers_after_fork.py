@@ -1,4 +1,4 @@
-"""What the warm parent loads works in its children, and is not loaded or copied again there."""
+"""Everything the warm parent loads works in its children, without being loaded or copied again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded callers over real SIP and RTP, against gateways of their own with the real offline providers."""
+"""Recorded callers over real SIP and RTP, against their own gateways with the real offline providers."""
 
 from __future__ import annotations
 

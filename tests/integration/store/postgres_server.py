@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: its data in a folder of its own, on a free port, without root's rights."""
+"""A PostgreSQL server for the tests: with its own data folder, on a free port, without root."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _free_port() -> int:
 
 
 class PostgresServer:
-    """Started when made. `stop` and `start` again at the same port, as often as wanted; `close` at the end."""
+    """Started on creation. `stop` and `start` it at the same port as often as needed; `close` it at the end."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))

@@ -1,4 +1,4 @@
-"""What only PostgreSQL has: rights, several gateways, and an end of the line to it."""
+"""Specific to PostgreSQL: permissions, several gateways, and lost connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store's own tests once more: all that ask for a store, and know nothing of SQLite, get one on PostgreSQL."""
+"""The store's own tests again: all that need a store and do not depend on SQLite get one on PostgreSQL."""
 
 from __future__ import annotations
 

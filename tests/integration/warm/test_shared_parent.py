@@ -1,4 +1,4 @@
-"""One warm parent that two owners use: who gets whose forks and their ends, and what happens when it dies."""
+"""One warm parent that two owners use: who gets which forks and their ends, and what happens when it dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real warm parents and their forks: what is told, what is shared, what is left behind."""
+"""Real warm parents and their forks: what is reported, what is shared, and what is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the warm parents of these tests load. Forks do as they are told over their channel, a word at a time."""
+"""The programs loaded by these tests' warm parents. Forks follow commands over their channel, one word at a time."""
 
 from __future__ import annotations
 

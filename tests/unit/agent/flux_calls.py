@@ -14,7 +14,7 @@ class Talker(Agent):
 
 
 def heard_by(flux: Any, agent: Agent | None = None, *, ms: float = 6000, has_vad: bool = False, **more: Any) -> Phone:
-    """A call of which only the recogniser's script hears something."""
+    """A call in which only the recogniser's script hears anything."""
 
     async def script(phone: Phone) -> None:
         await phone.wait(ms)

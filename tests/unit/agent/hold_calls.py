@@ -32,7 +32,7 @@ def tool_call(name: str, arguments: str = "{}") -> ToolCall:
 
 
 async def hold(phone: Phone, ms: float, *, music: bool = False) -> None:
-    """On hold for so long; `music` comes from the caller's side meanwhile."""
+    """Hold for `ms`; `music`: the caller's side sends music meanwhile."""
     phone.session.on_hold(phone.now)
     await phone.wait(20)
     played = phone.room.output.played_ms

@@ -37,7 +37,7 @@ class FakeCall:
 
 
 class Phone:
-    """`events` in order; `played` is the audio as the caller heard it from the first frame on, silence included."""
+    """`events` in order; `played`: the audio that the caller heard from the first frame on, including silence."""
 
     def __init__(self, session: AgentSession) -> None:
         self.session = session
@@ -68,7 +68,7 @@ class Phone:
             self.room.output.advance(20, at)
 
     async def speak(self, ms: float, then_ms: float = 0.0) -> None:
-        """Speak for so long, then be silent for so long."""
+        """Speak for `ms`, then be silent for `then_ms`."""
         self._speech += loud(ms)
         await asyncio.sleep((ms + then_ms) / 1000)
 

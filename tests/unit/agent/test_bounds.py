@@ -1,4 +1,4 @@
-"""How much of what comes from outside is kept, and that the loop is never held up by it."""
+"""How much external input is kept, and that it never blocks the loop."""
 
 import asyncio
 import dataclasses
@@ -180,7 +180,7 @@ def test_a_megabyte_in_one_delta_never_blocks_the_loop(unit):
         await taking
         return block
 
-    # As it is, and with so much room that the cap is no help; the best of three, for other work on this machine.
+    # With the default cap, and with one too high to matter; the best of three, as other work shares this machine.
     assert min(asyncio.run(run(8000)) for _ in range(3)) < 0.005
     assert min(asyncio.run(run(40_000)) for _ in range(3)) < 0.010
 

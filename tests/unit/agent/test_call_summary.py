@@ -1,4 +1,4 @@
-"""A call's summary, when it is over."""
+"""The summary of an ended call."""
 
 from __future__ import annotations
 

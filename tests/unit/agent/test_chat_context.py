@@ -1,4 +1,4 @@
-"""The builder of the context: what strict servers want, whatever the history is."""
+"""The context builder: valid for strict servers, whatever the history."""
 
 import json
 

@@ -63,7 +63,7 @@ async def test_live_work_runs_in_a_thread():
 
 
 class Source:
-    """Each opening plays the next script: numbers are given, `None` never ends, exceptions are raised."""
+    """Each opening plays the next script: numbers are yielded, `None` never ends, exceptions are raised."""
 
     def __init__(self, *scripts: list[object]) -> None:
         self.scripts = list(scripts)

@@ -1,4 +1,5 @@
-"""The task that collects digits: keyed or said, amid the agent's words, with limits, retries, confirmation, secrets."""
+"""The task that collects digits: keyed or spoken, during the agent's speech, with limits, retries, confirmation and
+secrets."""
 
 from __future__ import annotations
 

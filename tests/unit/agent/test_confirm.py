@@ -1,4 +1,4 @@
-"""The task of a yes or a no, with a model, without one, and by speech with the offline providers."""
+"""The yes-or-no task: with a model, without one, and by speech with the offline providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is sent in a call: after slow tools, words within tools, odd Unicode."""
+"""What the model receives during a call: after slow tools, speech within tools, odd Unicode."""
 
 import asyncio
 

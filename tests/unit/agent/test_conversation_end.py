@@ -137,7 +137,7 @@ def test_speech_and_keys_put_the_ladder_back():
 
 
 def assert_played_out(phone: Phone) -> None:
-    """The farewell was heard to its last frame, and only then, and once, the call was hung up."""
+    """The farewell was heard to its last frame, and only then was the call hung up, once."""
     bye = phone.of(AgentMessage)[-1]
     assert bye.text == bye.full_text
     assert not bye.interrupted
@@ -281,7 +281,7 @@ class Books(Agent):
 
 
 def test_words_before_the_farewell_are_answered_and_not_hung_up_on():
-    """The model ends the call beside a function that takes its time, and the caller has something to add."""
+    """The model ends the call while a slow function runs, and the caller has something to add."""
 
     async def script(phone: Phone) -> None:
         await phone.wait(200)

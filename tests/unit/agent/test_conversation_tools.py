@@ -1,4 +1,4 @@
-"""What a call does with tools, and handing over to another agent."""
+"""Tools in a call, and handoffs to another agent."""
 
 from __future__ import annotations
 

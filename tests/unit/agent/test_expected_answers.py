@@ -1,4 +1,4 @@
-"""What was asked decides how long a silence may be; and so do the caller's own pauses, where that is wanted."""
+"""The question decides how long a silence may be, and so do the caller's own pauses if `dynamic`."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_alpha_is_a_weight():
 
 
 def paused_by(ms: float, **options: Any) -> list[int]:
-    """The delays of three turns of a caller who pauses so long within each."""
+    """The delays of three turns of a caller who pauses this long within each."""
 
     async def script(phone: Phone) -> None:
         await phone.wait(500)

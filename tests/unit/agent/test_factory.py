@@ -1,4 +1,4 @@
-"""Who answers a call: a class, or a factory with what its file's `prewarm` has made once a process."""
+"""Who answers a call: a class, or a factory with the result of its file's `prewarm`, which runs once per process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def module() -> Any:
 
 
 def placed(module: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """As if it stood in that module."""
+    """As if it were defined in that module."""
     function.__module__ = module.__name__
     return function
 

@@ -1,4 +1,4 @@
-"""What a call with fallbacks sounds like, and what is told of it."""
+"""What a call with fallbacks sounds like, and what it reports."""
 
 from __future__ import annotations
 

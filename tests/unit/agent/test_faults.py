@@ -1,4 +1,4 @@
-"""Calls in which a provider throws, stalls or gives nothing: never silence, never an end by accident."""
+"""Calls in which a provider raises, stalls or returns nothing: never silence, never an accidental end."""
 
 from __future__ import annotations
 

@@ -324,7 +324,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 
 class Careless(Agent):
-    """Its hooks give what is of no use."""
+    """Its hooks return useless values."""
 
     def transcription_node(self, text: str) -> Any:
         return None
@@ -362,7 +362,7 @@ def test_a_node_that_gives_no_audio_is_a_failed_synthesis(item: object) -> None:
 
 
 class Synchronous(Agent):
-    """Its hooks are no coroutines, which is easily forgotten."""
+    """Its hooks are not coroutines, an easy mistake."""
 
     greeting = "Hello."
 

@@ -1,4 +1,4 @@
-"""Calls in which the caller speaks while the agent does."""
+"""Calls in which the caller speaks while the agent is speaking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends that are said once, and what one persona leaves behind for the next: nothing."""
+"""Ends are said once, and one persona leaves nothing behind for the next."""
 
 from __future__ import annotations
 

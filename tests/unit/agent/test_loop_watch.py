@@ -1,4 +1,4 @@
-"""A persona's function that blocks the event loop is named, the calls it holds up are spoken to, and it is given up."""
+"""A persona's function that blocks the event loop is named, its calls are spoken to, and finally it is given up."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Heavy(Agent):
 
 
 def stand_still() -> bool:
-    """On the loop: until the watch has seen it for half a second, however long that takes on a busy machine."""
+    """Block the loop until the watch has seen it for half a second, however long that takes on a busy machine."""
     seen.clear()
     return seen.wait(30)
 
 
 def ask(name: str, *, blocks: int = 0, userdata: Any = None, times: int = 1) -> list[SessionEvent]:
-    """`blocks`: so often is the loop blocked, and told of."""
+    """`blocks`: how often the loop is blocked and reported."""
 
     async def run() -> list[SessionEvent]:
         watch_of(asyncio.get_running_loop()).on_blocked = lambda name, blocked_ms: seen.set()
@@ -135,7 +135,7 @@ class FakeSession:
 
 
 def block_until(last: str, *, last_resort: bool) -> tuple[FakeSession, FakeSession, list[str], list[str]]:
-    """Block the loop until the watch has done this much: an announcement to all, or the last resort."""
+    """Block the loop until the watch has gone this far: an announcement to all, or the last resort."""
     own, neighbour, told, given_up = FakeSession(), FakeSession(), list[str](), list[str]()
     done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Digits in texts: which are hidden, and which are not."""
+"""Which digits in texts are hidden, and which are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation that goes on in another session, as after the loss of its process."""
+"""A conversation that continues in another session, as after the loss of its process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Billing(Desk):
 
 
 class NeedsMore(Agent):
-    """It cannot be made without its argument."""
+    """It cannot be created without its argument."""
 
     def __init__(self, number: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is keyed in secretly reaches the persona, and nobody else."""
+"""Secretly keyed digits reach the persona, and nobody else."""
 
 from __future__ import annotations
 

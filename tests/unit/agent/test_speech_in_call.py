@@ -1,4 +1,4 @@
-"""Text for the ear in a call: what is spoken, what the context keeps, how soon it begins and where it ends."""
+"""Spoken text in a call: what is spoken, what the context keeps, how soon it begins and where it ends."""
 
 from phone import Phone, call
 

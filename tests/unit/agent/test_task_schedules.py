@@ -1,5 +1,5 @@
-"""Tasks, replies and questions that tools and hooks await in any order, while the caller does anything: nothing waits
-for itself, each task that began ends, and the call goes on."""
+"""Tasks, replies and questions that tools and hooks await in any order, while the caller does anything: nothing
+deadlocks, each started task ends, and the call continues."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ARGUMENTS = {
     "caller_has_none": '{"why": "lost"}',
     "caller_wants_something_else": '{"what": "tea"}',
 }
-ENDS = ("done", "caller_said_yes", "take_digits")  # tools by which the tasks of these calls are complete
+ENDS = ("done", "caller_said_yes", "take_digits")  # tools that complete the tasks of these calls
 
 
 class RandomLLM:
-    """Calls any tools, or says something, early or late. `calm`: only what completes a task."""
+    """Calls any tools, or says something, early or late. `calm`: only tools that complete a task."""
 
     name = "random"
 
@@ -138,7 +138,7 @@ def persona(random: Random) -> Agent:
 
 
 async def does_something(phone: Phone, random: Random, *, held: bool) -> bool:
-    """The caller, or somebody else. Whether the line is held then."""
+    """An action of the caller or somebody else. Returns whether the line is on hold afterwards."""
     await phone.wait(random.choice((100, 700, 2000, 5000)))
     what = random.random()
     if what < 0.6:
@@ -161,7 +161,7 @@ async def does_something(phone: Phone, random: Random, *, held: bool) -> bool:
 
 
 async def comes_to_rest(phone: Phone) -> bool:
-    """Whether the agent, left alone, has nothing more to say, waits for the caller, or is gone; within ten minutes."""
+    """Whether the agent, left alone, becomes silent, waits for the caller, or ends, within ten minutes."""
     running = phone.session._started()
     for _ in range(60):
         await phone.wait(10_000)

@@ -1,4 +1,4 @@
-"""Synchronous tools have threads of their own, a call its share of them, and one that hangs holds up nobody else."""
+"""Synchronous tools have their own threads, each call has its share, and a hanging one delays nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for the turn machines whatever the caller, the VAD and the recogniser do, and in whatever order."""
+"""Properties of the turn machines, whatever the caller, the VAD and the recogniser do, in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG_AFTER_S = 100.0
 
 @dataclass
 class Hearing:
-    """`Speaking` and `Endpointing` joined as the listener joins them, on a clock of their own."""
+    """`Speaking` and `Endpointing` connected as in the listener, on their own clock."""
 
     detection: str
     dynamic: bool = False
@@ -121,7 +121,7 @@ class Hearing:
 
 
 def hearing(detection: str, steps: list[tuple[str, float, float]], **more: Any) -> Hearing:
-    """After all of it everybody is silent for long, and the application commits what is left."""
+    """Afterwards everybody is silent for long, and the application commits the rest."""
     heard = Hearing(detection, **more)
     for what, gap, p in steps:
         heard.step(what, p)
@@ -148,7 +148,7 @@ def test_no_turn_is_lost_or_decided_twice_or_in_the_past(detection, steps, dynam
     assert heard.endpointing.deadline is None
     times = [turn.at for turn in heard.decided]
     assert times == sorted(times)
-    # Beginnings and ends alternate, so each decision has speech of its own: begun, or gone on after a cut.
+    # Starts and ends alternate, so each decision has its own speech: started, or continued after a cut.
     cuts = sum(turn.reason in ("forced", "committed") for turn in heard.decided)
     assert len(heard.decided) <= len(heard.begun) + cuts
     if heard.begun and not heard.dropped:

@@ -1,5 +1,5 @@
 """Whole calls in which caller, recogniser and application do anything in any order: nothing breaks, and in the end
-nobody is left without an answer."""
+nobody lacks an answer."""
 
 from __future__ import annotations
 

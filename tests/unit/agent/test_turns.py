@@ -157,7 +157,7 @@ def test_an_event_out_of_order_names_the_state():
 
 
 def judge(duration: float, text: str | None, *, question: bool = False, transcripts: bool = True):
-    """Speech of `duration` s over the agent, its words known 60 ms after its end was noticed."""
+    """Speech of `duration` s over the agent; its words are known 60 ms after its end is noticed."""
     machine = Interruption(InterruptionSettings(has_transcripts=transcripts))
     actions = list(machine.heard(SpeechStarted(10.0, 10.05), Situation(interruptible=True)))
     end = 10.0 + duration
@@ -297,7 +297,7 @@ def test_limits():
 
 
 class Audio:
-    """Levels and probabilities as a lagging recogniser gives them, 20 ms and 32 ms apart."""
+    """Levels and probabilities from a lagging detector, 20 ms and 32 ms apart."""
 
     def __init__(self) -> None:
         self.activity = VoiceActivity()

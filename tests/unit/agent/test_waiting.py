@@ -1,4 +1,4 @@
-"""What a caller hears while the agent owes an answer: never nothing for long, and never less than the answer."""
+"""What a caller hears while an answer is due: never silence for long, and always the answer in the end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def said(phone: Phone) -> list[str]:
 
 
 def silences_s(phone: Phone, until: float) -> list[float]:
-    """The lengths of all stretches in which neither side made a sound, from the caller's first words on."""
+    """The lengths of all silences of both sides, from the caller's first words on."""
     pcm = bytes(phone.room.output.played)
     frames = [at for at in range(len(pcm) // 320) if pcm[at * 320 : at * 320 + 320].strip(b"\0")]
     sounds = [phone.began_at + at * 0.02 for at in frames] + phone.spoke_at
@@ -191,7 +191,7 @@ def test_words_that_are_none_are_over_at_once(text):
 
 
 def test_a_prepared_answer_that_broke_is_made_anew(monkeypatch: pytest.MonkeyPatch):
-    """Whatever of ours fails while the caller may still go on: it does not leave them waiting."""
+    """Whatever fails on our side while the caller may still continue does not leave them waiting."""
     write = Utterance.write
     failed: list[str] = []
 

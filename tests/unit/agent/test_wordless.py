@@ -1,4 +1,4 @@
-"""Television, hold music and other sounds without a word keep no call alive; a noisy minute ends none."""
+"""Television, hold music and other wordless sounds do not keep a call alive; a noisy minute does not end one."""
 
 from __future__ import annotations
 

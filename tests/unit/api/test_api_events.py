@@ -50,7 +50,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 async def next_event(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """The fields of the next event; comments and `retry` are passed over."""
+    """The fields of the next event; comments and `retry` are skipped."""
     fields: dict[str, str] = {}
     async for line in response.content:
         text = line.decode().rstrip("\n")

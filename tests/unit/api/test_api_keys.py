@@ -1,4 +1,4 @@
-"""Keys with scopes, how often they may ask, and requests that are carried out once."""
+"""Keys with scopes, their rate limits, and requests that are carried out once."""
 
 from __future__ import annotations
 

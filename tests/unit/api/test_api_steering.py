@@ -16,7 +16,7 @@ from tests.unit.api.asking import detail
 
 
 class Api:
-    """The API on a socket, for what a mocked request cannot bring: bodies."""
+    """The API on a socket, as mocked requests have no bodies."""
 
     def __init__(self, recordings: Path) -> None:
         self.steering = FakeSteering()

@@ -1,5 +1,5 @@
-"""No import circles of files in the whole tree. Imports for type checkers and those within functions count too: they
-hide a circle from the interpreter, not from the reader."""
+"""No import circles of files in the whole tree. Imports for type checkers and within functions count, too: they hide a
+circle from the interpreter, not from the reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported(source: str, known: Mapping[str, object]) -> dict[str, int]:
-    """The modules of the tree that `source` imports, wherever in it."""
+    """The modules of the tree that `source` imports anywhere."""
     found: dict[str, int] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -38,7 +38,7 @@ def imported(source: str, known: Mapping[str, object]) -> dict[str, int]:
 
 
 def circles(graph: Graph) -> Iterator[set[str]]:
-    """The modules that reach each other, together. (A program's module may import itself, by its name.)"""
+    """Groups of modules that reach each other. (A program's module may import itself by name.)"""
     reach = {name: _reached(graph, name) for name in graph}
     seen: set[str] = set()
     for name in graph:

@@ -1,4 +1,4 @@
-"""What a process does not need costs memory in each of a machine's processes."""
+"""Modules that a process does not need cost memory in every process of a machine."""
 
 from __future__ import annotations
 

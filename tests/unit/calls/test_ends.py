@@ -1,4 +1,4 @@
-"""What follows from the end of a leg: the whole table, and that the docs show it as it is."""
+"""The consequences of a leg's end: the whole table, and its copy in the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway is told of a call, on the axis of its recording."""
+"""What is reported to the gateway about a call, on the recording's time axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One leg and its owner, on virtual time: facts go up, the end is confirmed, and nothing is decided here."""
+"""One leg and its owner, on virtual time: facts are reported, the end is confirmed, and nothing is decided here."""
 
 from __future__ import annotations
 

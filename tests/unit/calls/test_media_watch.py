@@ -94,7 +94,7 @@ def test_comfort_noise_is_rtp_and_explains_the_silence_behind_it(watch: MediaWat
     why = "the phone suppresses silence, the last packet was comfort noise"
     findings = [finding for s in range(3, 300) for finding in watch.poll(Arrivals(51, 1), 100.0 + s)]
     assert findings == [SilenceSuppressed(104.0, f"RTP packets have been missing for 2 s: {why}")]
-    # Audio again, and then nothing at all: that is no silence.
+    # Audio again, and then nothing at all, which is not silence.
     watch.poll(Arrivals(52, 1), 400.0)
     assert [type(f) for s in range(401, 430) for f in watch.poll(Arrivals(52, 1), float(s))] == [MediaAlarm, MediaLost]
 

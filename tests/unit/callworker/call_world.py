@@ -72,7 +72,7 @@ class ScriptedProviders:
 
 
 class CallWorld:
-    """One call. `sent` is what the gateway gets, in order."""
+    """One call. `sent`: what the gateway gets, in order."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class CallWorld:
         return [event["type"] for event in self.events]
 
     def done(self) -> list[str]:
-        """The verbs that the leg was used with."""
+        """The verbs called on the leg."""
         return [str(verb[0]) for verb in self.leg.verbs]
 
     @property
@@ -166,7 +166,7 @@ class CallWorld:
 
 
 def call(script: Callable[[CallWorld], Awaitable[None]], persona: str = "Greeter", **how: Any) -> CallWorld:
-    """Run one call beside `script`, until both are over."""
+    """Run one call alongside `script`, until both are over."""
 
     async def run() -> CallWorld:
         world = CallWorld(persona, **how)

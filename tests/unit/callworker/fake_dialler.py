@@ -1,4 +1,4 @@
-"""Legs that a test lets ring, answer and end."""
+"""Legs that a test makes ring, answer and end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telephony.rooms.protocol import LegAudio
 
 
 class FakeDialler:
-    """Implements `Dialler`: a leg that the test lets ring, answer and end."""
+    """Implements `Dialler`: a leg that the test makes ring, answer and end."""
 
     def __init__(self, *, elsewhere: bool = False, refusal: DialRefused | None = None) -> None:
         self.elsewhere = elsewhere

@@ -74,7 +74,7 @@ def broken_factory(call: CallInfo) -> Agent:
 
 
 class CallsIn(Agent):
-    """Has somebody called in at once, and talks when the customer is there for it again."""
+    """Calls somebody in at once, and talks when the customer is back with it."""
 
     async def on_enter(self, ctx: RunContext) -> None:
         try:

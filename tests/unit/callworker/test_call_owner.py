@@ -1,4 +1,4 @@
-"""A call and its one owner, on virtual time: the ordinary ways, and what happens before the answer."""
+"""A call and its one owner, on virtual time: the usual course, and what happens before the answer."""
 
 from __future__ import annotations
 

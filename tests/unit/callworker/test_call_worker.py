@@ -1,4 +1,4 @@
-"""The worker: which INVITE is taken, what becomes of a call that was announced, drain, stop, a gateway that is gone."""
+"""The worker: which INVITEs it takes, what becomes of announced calls, drain, stop, and a lost gateway."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Worker:
 
     @property
     def held(self) -> list[str]:
-        """What the last heartbeat named."""
+        """What the last heartbeat listed."""
         return [beat for beat in self.came if isinstance(beat, Heartbeat)][-1].legs
 
 
@@ -402,7 +402,7 @@ def lingering(came: list[Message]) -> list[int]:
 
 
 def test_a_call_that_is_only_expected_does_not_hide_a_slot_that_pjsip_still_holds():
-    """It did: one call too many was sent to the worker, and PJSIP answered it 486."""
+    """It did once: one call too many was sent to the worker, and PJSIP answered 486."""
 
     async def script(worker: Worker) -> None:
         worker.prepare()

@@ -1,4 +1,4 @@
-"""A call that we place, on virtual time: nobody is talked to before they have answered, and each end is an outcome."""
+"""A call that we place, on virtual time: the agent does not talk before the answer, and each end is an outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live call that is told what to do over the API."""
+"""A live call controlled over the API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.callworker.call_world import CallWorld, call
 
 
 class Anywhere:
-    """Implements `TargetCheck`: everybody may be called, but for one number."""
+    """Implements `TargetCheck`: every number but one may be called."""
 
     def transfer(self, call: LiveCall, order: TransferOrder) -> None:
         if order.to == "+19005550100":

@@ -1,7 +1,7 @@
-"""The examples of README and docs/: fenced blocks with what they are, and the commands that text and blocks name.
+"""The examples of README and docs/: fenced blocks and their kinds, and the commands named in text and blocks.
 
-A block is taken as its language says. Where a block needs more than itself, an HTML comment on the line before it says
-what, and nothing of it is shown:
+A block's language says how to treat it. If a block needs more than itself, an invisible HTML comment on the line before
+says what:
 
     <!-- run with: NAME -->    what `test_examples.py` has under that name is there
 """

@@ -1,4 +1,4 @@
-"""Every example of README and docs/ does what it shows, as it stands there."""
+"""Every example in README and docs/ works exactly as printed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def named(each: Any) -> str:
 
 
 def namespace(document: Path, before: int) -> dict[str, Any]:
-    """What the document's complete Python blocks above that line define."""
+    """The definitions of the document's complete Python blocks above that line."""
     names: dict[str, Any] = {}
     for block in blocks(document):
         if block.language == "python" and not block.mark and block.line < before and "def test_" not in block.text:
@@ -133,7 +133,7 @@ def with_livekit_sip(block: Block) -> None:
 
 
 def with_pjsip(block: Block) -> None:
-    """In a process of its own: PJSIP is one a process."""
+    """In its own process: there can be one PJSIP per process."""
     program = (
         "import asyncio\nfrom telephony.pjsua import Endpoint, EndpointSettings, IncomingLeg\n"
         "def on_incoming(leg): asyncio.ensure_future(take(leg))\n"
@@ -265,7 +265,7 @@ def test_toml() -> None:
 
 @pytest.mark.parametrize("block", all_blocks("json"), ids=named)
 def test_json(block: Block) -> None:
-    """What the gateway itself would answer has the same keys."""
+    """The gateway's own answer has the same keys."""
     from gateway.api.deps import HealthReport
     from gateway.events.catalogue import Event
     from gateway.events.kinds import EVENTS, EventType
@@ -280,7 +280,7 @@ def test_json(block: Block) -> None:
 
 
 def test_no_block_is_of_a_kind_that_is_not_run() -> None:
-    """Blocks without a language are pictures and outputs; the commands in them are checked below."""
+    """Blocks without a language are pictures and output; the commands in them are checked below."""
     languages = {block.language for document in DOCUMENTS for block in blocks(document)}
     assert languages <= {"", "console", "python", "yaml", "json", "toml"}
     unknown = [f"{b}: {b.what}" for b in all_blocks("python") if b.mark == "run with" and b.what not in HARNESSES]
@@ -296,8 +296,8 @@ RUN = {"check", "explain"}  # these need no phone, no server and nobody at the k
 def test_a_command_is_one(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command line takes it; those that can be run here are run, with the files of the document's own blocks where
-    they name these."""
+    """The command line accepts it; commands that can run here are run, with files from the document's own blocks if
+    they name them."""
     words = command.words()[1:]
     own = {block.file_name: block.text for block in blocks(command.document) if block.file_name}
     if any(word.partition(":")[0] in own for word in words):

@@ -1,4 +1,4 @@
-"""A whole edge core with a caller and a worker that exist only as addresses, on a clock that stands still."""
+"""A whole edge core with a caller and a worker that exist only as addresses, on a clock set by hand."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def worker_request(method: str, cseq: int = 1) -> bytes:
 
 @dataclass
 class World:
-    """Feeds the core and sorts what it wants done."""
+    """Feeds the core and sorts the actions that it requests."""
 
     core: EdgeCore
     context: EdgeContext
@@ -111,7 +111,7 @@ class World:
             self.perform(self.core.tick(self.now))
 
     def to_public(self) -> list[Request | Response]:
-        """What was sent to callers since it was last asked for."""
+        """What was sent to callers since the last call of this."""
         messages = [parse(action.data) for action in self.public]
         self.public.clear()
         return messages

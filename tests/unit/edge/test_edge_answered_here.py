@@ -1,4 +1,4 @@
-"""Requests within a dialog that no worker sees: what the edge answers, and what it tells."""
+"""In-dialog requests that no worker sees: what the edge answers and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a message and its parts may be, and what is said of one that is larger."""
+"""Size limits of a message and its parts, and the answers to larger ones."""
 
 from __future__ import annotations
 

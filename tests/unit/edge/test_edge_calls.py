@@ -1,4 +1,4 @@
-"""New calls through the core: what each side gets for what the other sends."""
+"""New calls through the core: what each side receives when the other sends something."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_callers_route_set_is_that_of_the_proxies_before_us(world: World) ->
     ],
 )
 def test_a_caller_is_told_our_address_and_not_the_workers(world: World, hop: Hop, via: str, contact: str) -> None:
-    """A worker's own is on loopback, which means the caller's own machine to the caller."""
+    """A worker's address is on loopback, which to the caller means its own machine."""
     world.established(via=via, hop=hop)
     world.worker(worker_request("UPDATE").replace(b"X-Trunkline-Secret: 1", b"Contact: <sip:w@127.0.0.1:40001>"))
     request = first_request(world.to_public())

@@ -1,4 +1,4 @@
-"""A call whose admission waits for an answer from elsewhere: the caller hears 100, and nothing else is held up."""
+"""A call whose admission waits for an answer from elsewhere: the caller gets 100, and nothing else is delayed."""
 
 from __future__ import annotations
 

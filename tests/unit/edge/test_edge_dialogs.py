@@ -1,4 +1,4 @@
-"""Calls that are up, and how they end, through the core; also when a worker or a phone is gone."""
+"""Established calls and their ends, through the core, including lost workers and phones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flood costs the flooder: budgets before parsing, summaries instead of records, connections of each one's own."""
+"""A flood hurts only the flooder: budgets before parsing, summaries instead of records, separate connection limits."""
 
 from __future__ import annotations
 

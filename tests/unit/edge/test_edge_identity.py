@@ -1,4 +1,4 @@
-"""Numbers keep their meaning: who is called, who calls, and what a caller withholds."""
+"""Numbers keep their meaning: the called number, the caller, and withheld callers."""
 
 from __future__ import annotations
 

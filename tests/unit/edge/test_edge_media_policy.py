@@ -1,4 +1,4 @@
-"""An offer that names an address which nothing is sent to never reaches a worker, nor takes a slot."""
+"""An offer with a forbidden media address never reaches a worker or takes a slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a request that its worker does not react to: each caller has an answer within two seconds."""
+"""Requests that a worker does not respond to: every caller gets an answer within two seconds."""
 
 from __future__ import annotations
 

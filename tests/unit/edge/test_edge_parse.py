@@ -1,4 +1,4 @@
-"""Reading messages: what is refused before PJSIP could see it, and that nothing at all makes the edge fall over."""
+"""Parsing messages: what is refused before PJSIP sees it, and that nothing crashes the edge."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The torture messages of RFC 4475, each written out in rfc4475/ and sent through the whole core.
 
 Of the RFC's 49 messages 3.1.1.11 (mpart01, a binary S/MIME body that a proxy never looks into) is left out. Where the
-RFC leaves a choice, the edge takes the stricter one, since PJSIP stands behind it.
+RFC leaves a choice, the edge takes the stricter one, since PJSIP is behind it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the edge does with a trunk by itself: REGISTER and OPTIONS on virtual time, and callers with passwords."""
+"""The edge's own dealings with a trunk: REGISTER and OPTIONS on virtual time, and callers with passwords."""
 
 from __future__ import annotations
 

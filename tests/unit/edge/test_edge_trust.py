@@ -1,4 +1,4 @@
-"""Whom a dialog belongs to: strangers change nothing in it, and nobody aims us at a third party."""
+"""A dialog's owner: strangers cannot change it, and nobody can aim us at a third party."""
 
 from __future__ import annotations
 

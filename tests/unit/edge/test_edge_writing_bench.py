@@ -1,4 +1,4 @@
-"""bench.edge_writing runs, and the writing costs what it may: with much room, since other tests run beside it."""
+"""bench.edge_writing runs, and rewriting stays within its budget, with a wide margin as other tests run alongside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker, and a caller, gets to see of what the other wrote."""
+"""What workers and callers see of each other's messages."""
 
 from __future__ import annotations
 

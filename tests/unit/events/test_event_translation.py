@@ -21,7 +21,7 @@ from tests.unit.store.records import ANSWER, START, closed, conversation, opened
 
 
 class Told:
-    """A hub as the gateway has it, and what it told."""
+    """A hub as in the gateway, and the events it emitted."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""What happens to trunks is told like what happens to calls."""
+"""Trunks' events are reported like calls' events."""
 
 from __future__ import annotations
 

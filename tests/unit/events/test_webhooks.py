@@ -51,7 +51,7 @@ class World:
         self.hooks.deliver(Event(f"e{self.told}", at, data), f'{{"n":{self.told}}}')
 
     async def go_on(self, seconds: float = 0.0) -> float:
-        """Time passes, and what is due is posted and noted down."""
+        """Time passes, and due deliveries are posted and recorded."""
         self.clock += seconds
         await self.hooks.step()
         for _ in range(3):

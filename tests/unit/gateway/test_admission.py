@@ -1,4 +1,4 @@
-"""A new INVITE: a route and a slot, or the reason why not. Nothing is left behind by what is refused."""
+"""A new INVITE gets a route and a slot, or a reason for refusal. Refused ones leave nothing behind."""
 
 from __future__ import annotations
 

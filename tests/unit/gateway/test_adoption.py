@@ -1,4 +1,4 @@
-"""What a gateway that died has left on the disk."""
+"""Recordings left on disk by a gateway that died."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def left_open(call_id: str = "c1") -> CallRecord:
 
 
 async def recorded(path: Path, frames: int, *, whole: bool = False) -> None:
-    """As a process leaves it that was killed: the header says nothing of the last half second."""
+    """As left by a killed process: the header does not cover the last half second."""
     recorder = WavRecorder(path)
     for _ in range(frames):
         recorder.write(b"\1\0" * 160, b"\2\0" * 160)

@@ -1,4 +1,4 @@
-"""The picture of a call: where sound and words stand, and that nobody's words can break it."""
+"""The picture of a call: where sound and words appear, and that no words can break it."""
 
 from __future__ import annotations
 

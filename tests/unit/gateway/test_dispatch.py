@@ -86,7 +86,7 @@ def test_slots_that_linger_after_their_calls_are_not_given_away(dispatcher: Disp
 
 
 def test_a_leg_whose_invite_was_ahead_of_its_announcement_has_one_slot(dispatcher: Dispatcher) -> None:
-    """It was counted twice, and a caller refused although a slot was free."""
+    """It was once counted twice, and a caller was refused although a slot was free."""
     slot = dispatcher.take("a", now=0.0)
     assert slot is not None
     free = dispatcher.free

@@ -1,4 +1,4 @@
-"""A gateway that is told to stop lets its calls end, in virtual time."""
+"""A gateway told to stop lets its calls end, in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the settings, and of this machine, the edge is told."""
+"""What the edge is told about the settings and this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway answers a worker that asks for a further leg: trunk, destination, slot, and refusals by kind."""
+"""The gateway's answers to a worker asking for a further leg: trunk, destination, slot, and refusals by kind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def settings_of(*trunks: TrunkSettings) -> Settings:
 
 
 class World:
-    """A call in `w1`; what is asked of edge and workers is kept."""
+    """A call in `w1`; records what is requested from edge and workers."""
 
     worker_address = ("127.0.0.1", 5999)
 
@@ -89,7 +89,7 @@ class World:
         return await self.dialling.dial(worker, {**order.to_dict(), "ticket": TICKET})
 
     def refusal(self, order: DialOrder = ORDER, worker: str = "w1") -> str:
-        """Of one that takes no slot and dials nothing."""
+        """The refusal; no slot is taken and nothing is dialled."""
         before = self.dispatcher.busy
         with pytest.raises(Refused) as refused:
             self.dial(order, worker)

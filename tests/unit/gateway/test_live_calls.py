@@ -1,4 +1,4 @@
-"""The registry of live calls: who holds which slot, and each answer and end told once."""
+"""The registry of live calls: who holds which slot, and each answer and end reported once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway does with what its edge and its workers tell it: no sockets, no processes."""
+"""How the gateway handles reports of its edge and workers, without sockets or processes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ INVITE = InviteInfo("sip-1", "+14155550100", "", "+14155550123", {}, None, Sourc
 
 
 class World:
-    """A gateway's calls, whose edge and workers are fakes. `records` is all that was put on record, in order, but the
-    beginnings of calls."""
+    """A gateway's calls, whose edge and workers are fakes. `records`: everything recorded, in order, except beginnings
+    of calls."""
 
     def __init__(self, recordings: Path) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a person at the terminal reads of a call."""
+"""The lines about a call on a terminal."""
 
 from __future__ import annotations
 

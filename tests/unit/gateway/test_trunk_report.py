@@ -1,4 +1,4 @@
-"""How trunks are doing: in times of day, over REST, and on a terminal."""
+"""The state of trunks: with times of day, over REST, and on a terminal."""
 
 from __future__ import annotations
 

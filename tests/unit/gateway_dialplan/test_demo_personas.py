@@ -21,7 +21,7 @@ def persona(file: str, name: str) -> Agent:
 
 
 class Session:
-    """Notes what `AfterHours` asks of its session."""
+    """Records what `AfterHours` asks of its session."""
 
     def __init__(self):
         self.ended = []

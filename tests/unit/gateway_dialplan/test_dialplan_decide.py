@@ -156,7 +156,7 @@ def _plan_of(monkeypatch, tmp_path, **files):
 
 
 def test_the_number_that_matches_is_the_one_on_record(tmp_path, monkeypatch):
-    """The same digits are a number in London for one file and one in Los Angeles for the other."""
+    """The same digits are a number in London in one file and in Los Angeles in the other."""
     plan = _plan_of(
         monkeypatch,
         tmp_path,

@@ -1,4 +1,4 @@
-"""Agents whose program dies without LiveKit server noticing. A LiveKit server in memory, virtual time."""
+"""Agents whose program dies unnoticed by LiveKit server. A LiveKit server in memory, virtual time."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_agent_that_dies_is_missed_and_people_are_not_asked() -> None:
 
 
 def test_an_agent_that_is_back_in_time_is_not_missed() -> None:
-    """Its worker gives the job to another process, which comes in under the same identity."""
+    """Its worker gives the job to another process, which joins with the same identity."""
 
     async def scenario() -> None:
         world = World()
@@ -90,7 +90,7 @@ def test_an_agent_that_is_back_in_time_is_not_missed() -> None:
 
 
 def test_an_agent_whose_worker_takes_six_seconds_to_replace_it_is_not_missed() -> None:
-    """A job process that hangs, and does not die."""
+    """A job process that hangs instead of dying."""
 
     async def scenario() -> None:
         for begun in (0.0, 0.5, 1.0, 1.5):

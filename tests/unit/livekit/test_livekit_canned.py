@@ -1,4 +1,4 @@
-"""The sentences of a process that callers hear when there is no LiveKit room: when they are made, and how often."""
+"""The sentences that callers hear without a LiveKit room: when a process makes them, and how often."""
 
 from __future__ import annotations
 

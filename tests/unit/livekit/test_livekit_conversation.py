@@ -71,7 +71,7 @@ class RoomWorld(CallWorld):
 
     @property
     def heard(self) -> list[bytes]:
-        """What the phone was sent that is not silence, frame by frame."""
+        """The frames sent to the phone that are not silence."""
         frames = [bytes(self.leg.heard[at : at + 320]) for at in range(0, len(self.leg.heard), 320)]
         return [frame for frame in frames if frame.strip(b"\0")]
 

@@ -1,4 +1,4 @@
-"""LiveKit's native part panics: the process must be gone at once, whatever it thinks of SIGTERM."""
+"""LiveKit's native part panics: the process must end at once, however it handles SIGTERM."""
 
 from __future__ import annotations
 

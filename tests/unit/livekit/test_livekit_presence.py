@@ -1,4 +1,4 @@
-"""Who is in the room, as the events tell it."""
+"""Who is in the room, according to the events."""
 
 from __future__ import annotations
 

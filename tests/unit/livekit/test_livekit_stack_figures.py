@@ -1,4 +1,4 @@
-"""What bench/livekit_stack says of what it has measured."""
+"""How bench/livekit_stack reports its measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What agents that are not ours write of a conversation: text streams, and the messages that they become."""
+"""Transcriptions by other vendors' agents: text streams, and the messages made from them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Call:
 
     @property
     def heard(self) -> list[int]:
-        """How long each sound was that the phone was sent, in milliseconds; half a second of silence is between two."""
+        """The lengths of the sounds sent to the phone, in milliseconds, separated by half a second of silence."""
         sounds: list[int] = []
         silent_ms = 1000
         for at in range(self._from, len(self.world.leg.heard), 320):

@@ -1,4 +1,4 @@
-"""`trunkline livekit`: what is wrong is told before LiveKit is asked, to people and to machines."""
+"""`trunkline livekit`: mistakes are reported before LiveKit is asked, for people and for machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LiveKit SIP should have, and the way there."""
+"""What LiveKit SIP should contain, and the steps to get there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livekit.outbound` of the settings, and what settings and dialplans want of LiveKit."""
+"""`livekit.outbound` in the settings, and what settings and dialplans require of LiveKit."""
 
 from __future__ import annotations
 

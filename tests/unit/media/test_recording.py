@@ -1,4 +1,4 @@
-"""Recordings: what is in the file, after a close, a crash, and on a disk that refuses."""
+"""Recordings: the file's contents after a close, after a crash, and on a failing disk."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ async def test_one_thread_writes_all_recordings(tmp_path: Path) -> None:
 
 
 async def test_the_end_may_be_written_before_close_has_returned(tmp_path: Path) -> None:
-    """The writer thread can be faster than the loop: the recording is finished once all the same."""
+    """The writer thread can be faster than the loop; the recording is still finished only once."""
     recorder = WavRecorder(tmp_path / "call.wav", by=WriterOnCall())
     record(recorder)
     await recorder.close()

@@ -1,4 +1,4 @@
-"""Whose packets are a peer's."""
+"""Which packets are the peer's."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_any_bytes(data: bytes):
 
 @given(st.randoms(use_true_random=False), st.text(KEYS, min_size=1, max_size=8))
 def test_any_line_that_loses_repeats_and_reorders(random, keys: str):
-    """As long as one packet of each press is left, and none is overtaken by another press, all digits come."""
+    """All digits arrive if at least one packet of each press is left and none is overtaken by another press."""
     phone = Sender()
     packets = []
     for key in keys:

@@ -1,4 +1,4 @@
-"""A trunk's way to write numbers: what we dial, and what its calls say."""
+"""A trunk's number format, for the numbers we dial and for those in its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Calls at once and calls a second on a trunk: a batch is paced exactly, and nobody overtakes. On virtual time."""
+"""Limits on a trunk's simultaneous calls and calls per second: a batch is paced exactly, and nobody overtakes. On
+virtual time."""
 
 from __future__ import annotations
 

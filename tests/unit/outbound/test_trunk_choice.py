@@ -1,4 +1,4 @@
-"""Over which trunks a call goes, in which order, and how it looks on each."""
+"""Which trunks a call goes over, in which order, and its numbers and headers on each."""
 
 from __future__ import annotations
 

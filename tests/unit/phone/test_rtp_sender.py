@@ -1,4 +1,4 @@
-"""What a phone sends in each 20 ms, and how it reads what came."""
+"""What a phone sends every 20 ms, and how it reads what it receives."""
 
 from __future__ import annotations
 

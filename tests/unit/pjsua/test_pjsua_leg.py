@@ -1,4 +1,4 @@
-"""The asyncio side of a leg, with a line that does as it is told, and the fake leg that stands in for both."""
+"""The asyncio side of a leg, with a scripted line, and the fake leg that replaces both."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ async def test_commands_run_in_order_on_the_owner_thread_and_errors_come_back_ba
 
 
 async def test_what_a_failed_operation_held_goes_at_once_and_not_as_garbage_on_another_thread():
-    """PJSIP aborts the process when its objects go on a thread that it doesn't know."""
+    """PJSIP aborts the process if its objects are destroyed on a thread that it doesn't know."""
 
     class PjsipObject:
         pass

@@ -1,4 +1,4 @@
-"""The quirks of servers that nearly follow the protocol of chat completions."""
+"""The quirks of servers that almost follow the chat completions protocol."""
 
 import json
 from typing import Any

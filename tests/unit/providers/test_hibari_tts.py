@@ -1,4 +1,4 @@
-"""On the real model: level, band, ends, and what it refuses."""
+"""With the real model: level, band, ends, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On the real model, with speech of hibari and one real speaker, through mu-law."""
+"""With the real model, speech by hibari and one real speaker, through mu-law."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORDERS = Expectations(("where is my order", "[my order number is] {number}"), {}
 
 
 def frames(pcm: bytes, level: float = 0.4) -> list[bytes]:
-    """300 ms of line noise around it, and mu-law there and back."""
+    """300 ms of line noise around it, encoded to mu-law and back."""
     noise = np.random.default_rng(1).normal(0, 30, len(pcm) // 2 + 4800)
     noise[2400:-2400] += np.frombuffer(pcm, np.int16) * level
     line = decode_ulaw(encode_ulaw(noise.astype(np.int16).tobytes()))
@@ -300,7 +300,7 @@ def test_what_sounds_like_a_persona_is_thought_of() -> None:
 
 @pytest.mark.parametrize(("text", "lower"), [("Thursday.", 0.88), ("Book it.", 1.0)])
 def test_the_sound_decides_between_what_was_written_and_what_is_expected(text: str, lower: float) -> None:
-    """Freely they are "third day" and "look it"."""
+    """Recognised freely they are "third day" and "look it"."""
     deep = soxr.resample(np.frombuffer(spoken(text), np.int16), 8000 * lower, 8000, quality="HQ").tobytes()
     assert bare(listen(frames(deep))[-1].text) != bare(text)
     assert bare(listen(frames(deep), CLINIC)[-1].text) == bare(text)

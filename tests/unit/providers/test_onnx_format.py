@@ -1,4 +1,4 @@
-"""Graphs that are written by hand, run by onnxruntime."""
+"""Graphs written by hand, run by onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""onnxruntime would report to its maker from every process; what switches that off has to come before it is loaded."""
+"""onnxruntime would report to its vendor from every process; the switch against that must be set before it is
+loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On the real recogniser, with speech of espeak-ng and one real speaker, through mu-law. Loading takes 0.2 s, once."""
+"""With the real recogniser, speech by espeak-ng and one real speaker, through mu-law. Loading takes 0.2 s, once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORDERS = Expectations(
 
 
 def frames(pcm: bytes) -> list[bytes]:
-    """300 ms of line noise around it, and mu-law there and back."""
+    """300 ms of line noise around it, encoded to mu-law and back."""
     noise = np.random.default_rng(1).normal(0, 30, len(pcm) // 2 + 4800)
     noise[2400:-2400] += np.frombuffer(pcm, np.int16) * 0.4
     line = decode_ulaw(encode_ulaw(noise.astype(np.int16).tobytes()))
@@ -120,7 +120,7 @@ def test_a_word_without_any_pronunciation_is_left_out_with_a_warning(caplog: pyt
 
 
 def talk(script: Callable[[PocketSphinxStream], list[int]]) -> list[str]:
-    """Run a script on a stream; it returns after which flushes to wait. Gives the texts of all finals."""
+    """Run a script on a stream; it returns after which flushes to wait. Returns the texts of all finals."""
 
     async def run() -> list[str]:
         stream = PocketSphinxSTT(VirtualOffload()).stream(language="en", expectations=ORDERS)

@@ -1,4 +1,4 @@
-"""Rules over what a free recogniser writes: sentences that nobody wrote down as phrases."""
+"""Rules applied to a free recogniser's text: sentences that are not among the phrases."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def test_expectations_hold_bare_answers() -> None:
     ],
 )
 async def test_a_remark_while_a_function_runs_does_not_lose_its_outcome(heard, remark, answer):
-    """The session puts the outcome before the remark, and what was heard of the answer between them."""
+    """The session puts the outcome before the remark, with the heard part of the answer between them."""
     talk = Talk()
     call = await talk.say("my order number is one two three four five")
     assert isinstance(call, ToolCall)

@@ -60,7 +60,7 @@ def test_tells_speech_from_silence(stream: SileroVADStream, speech: list[bytes])
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, list[bytes]]:
-    """What callers of the recorded calls say, in frames."""
+    """The recorded calls' callers' speech, in frames."""
     calls = {}
     for path in sorted(AUDIO.glob("*/*.wav")):
         pcm = read_wav(path)
@@ -73,12 +73,12 @@ def recorded() -> dict[str, list[bytes]]:
 
 @pytest.fixture(scope="module")
 def alone(recorded: dict[str, list[bytes]]) -> dict[str, list[tuple[float, float]]]:
-    """How each of them is judged by a session that nobody else has used."""
+    """The result for each in a session of its own."""
     return {name: run(SileroVADStream(silero._session.__wrapped__()), frames) for name, frames in recorded.items()}
 
 
 def at_once(calls: dict[str, list[bytes]], apart: int) -> dict[str, list[tuple[float, float]]]:
-    """Streams of one process, each beginning `apart` frames after the one before it."""
+    """Streams of one process, each starting `apart` frames after the previous one."""
     streams = {name: SileroVAD().stream() for name in calls}
     heard: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for tick in range(max(map(len, calls.values())) + apart * len(calls)):
@@ -109,7 +109,7 @@ def test_threads_do_not_disturb_each_other(
 
 
 def test_probabilities_are_those_of_the_model_itself(speech: list[bytes]) -> None:
-    """The same windows handed to it as its authors say: 32 samples of the last one before each."""
+    """The same windows passed as its authors specify: preceded by the last 32 samples."""
     noise = np.random.default_rng(1).integers(-200, 200, len(speech) * FRAME_BYTES // 2)  # never an idle line
     pcm = (np.frombuffer(b"".join(speech), np.int16) // 2 + noise).astype(np.int16)
     model = InferenceSession(silero._model(), providers=["CPUExecutionProvider"])

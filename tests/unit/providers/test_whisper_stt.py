@@ -1,4 +1,4 @@
-"""The stream over a model that says what it is told; tests/integration/providers has the real one."""
+"""The stream with a scripted model; tests/integration/providers has the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local room on a hand-turned clock: who hears what, when."""
+"""The local room on a clock set by hand: who hears what, when."""
 
 from __future__ import annotations
 

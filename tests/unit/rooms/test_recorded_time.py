@@ -1,4 +1,4 @@
-"""What no clock ticked is silence in the recording."""
+"""Time without ticks is silence in the recording."""
 
 from __future__ import annotations
 

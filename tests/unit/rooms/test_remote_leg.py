@@ -1,4 +1,4 @@
-"""A leg of another process, as its call sees it: events there, verbs back, and the end of either."""
+"""A leg in another process, as its call sees it: events in, verbs out, and the end of either."""
 
 from __future__ import annotations
 

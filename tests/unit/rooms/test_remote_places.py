@@ -31,7 +31,7 @@ async def places(tmp_path: Path) -> AsyncIterator[RemotePlaces]:
 
 
 class Told:
-    """What one side of a link is told."""
+    """What one side of a link receives."""
 
     def __init__(self) -> None:
         self.messages: list[Mapping[str, Any]] = []

@@ -63,7 +63,7 @@ class LocalWorld:
 
 
 class LiveKitWorld:
-    """Each is a participant with a connection of its own; the agent, who may use the API, routes."""
+    """Each is a participant with its own connection; the agent, which may use the API, routes."""
 
     async def open(self) -> None:
         self.server = FakeLiveKit()
@@ -88,7 +88,7 @@ class LiveKitWorld:
 
 
 class Hearing:
-    """What each of them hears when all talk at once."""
+    """What each of them hears if all talk at once."""
 
     def __init__(self, world: World) -> None:
         self.world = world

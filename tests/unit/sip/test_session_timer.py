@@ -1,4 +1,4 @@
-"""Session timers (RFC 4028): what is asked for and agreed to, and when a refresh or the end is due."""
+"""Session timers (RFC 4028): what is requested and agreed, and when a refresh or the end is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Q.850 causes: as Reason headers say them, and as SIP statuses are translated."""
+"""Q.850 causes: in Reason headers, and translated from and to SIP statuses."""
 
 from __future__ import annotations
 

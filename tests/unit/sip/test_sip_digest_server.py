@@ -1,4 +1,4 @@
-"""Digest as a server: who is let in, and what a recorded answer is worth."""
+"""Digest as a server: who is accepted, and that recorded answers are useless."""
 
 from __future__ import annotations
 

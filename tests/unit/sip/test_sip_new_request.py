@@ -1,4 +1,4 @@
-"""Requests on their way out."""
+"""Outgoing requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call worker is shown of an offer, and which offers can't be met."""
+"""The part of an offer shown to a call worker, and unacceptable offers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_codecs_that_a_worker_has_in_the_callers_order() -> None:
 
 
 def test_other_streams_stand_refused_around_the_answer_with_their_own_protocol() -> None:
-    """A worker sees one stream: PJSIP joins no audio that stands behind another stream to the call."""
+    """A worker sees one stream: PJSIP ignores audio that follows another stream."""
     description, streams = offered(
         "m=video 4002 RTP/AVP 31",
         "m=audio 4000 RTP/AVP 0",

@@ -10,7 +10,7 @@ def probe(**policy: object) -> Probe:
 
 
 def round_(peer: Probe, status: int | None, took_s: float = 0.02) -> bool:
-    """Let it send when it wants to, and answer so; None: not at all."""
+    """Let it send when it is due, and answer with this status; None: no answer."""
     at = peer.next_at
     assert not peer.due(at - 0.001)
     assert peer.due(at)

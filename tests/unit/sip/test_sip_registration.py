@@ -34,7 +34,7 @@ def challenge(nonce: str = "n1", more: str = "") -> Answered:
 
 @dataclass
 class Line:
-    """A registration, and what it wanted done when."""
+    """A registration, and what it requested when."""
 
     machine: Registration
     now: float = 1000.0
@@ -61,7 +61,7 @@ class Line:
         self.perform(self.machine.stop(self.now))
 
     def wait(self) -> float:
-        """Until the machine wants to be called; how long that was."""
+        """Wait until the machine is due; returns how long that took."""
         before, self.now = self.now, self.machine.next_at
         assert self.now < math.inf
         self.perform(self.machine.due(self.now))

@@ -1,4 +1,4 @@
-"""RFC 3263 against a dictionary for a name service."""
+"""RFC 3263 with a dictionary as the name service."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_who_prefers_tls_is_not_called_in_the_clear() -> None:
 
 
 def test_tls_is_for_those_who_say_so_or_have_said_so() -> None:
-    """By SRV alone nobody knows that a `sip:` URI means TLS; a transport that is asked for is the only one."""
+    """SRV alone does not show that a `sip:` URI means TLS; a requested transport is the only one."""
     assert [q.name for q in resolve(Target("plain.example.net"))[1] if q.kind == "SRV"] == [
         "_sip._udp.plain.example.net",
         "_sip._tcp.plain.example.net",

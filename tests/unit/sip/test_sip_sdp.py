@@ -1,4 +1,4 @@
-"""Session descriptions there and back, good and broken."""
+"""Session descriptions parsed and written, valid and broken."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ ALL = (CLIENT_INVITE, CLIENT_OTHER, SERVER_INVITE, SERVER_OTHER)
 
 
 def run(transaction: Transaction, until: float) -> list[tuple[float, Do]]:
-    """What its timers ask for up to then, at the moments at which they come due."""
+    """The actions of its timers up to then, at the times when they are due."""
     done: list[tuple[float, Do]] = []
     while (at := transaction.next_at) <= until:
         done += [(at, action) for action in transaction.due(at)]

@@ -1,4 +1,4 @@
-"""What reaches the synthesis, and what the context keeps: any text, in any pieces."""
+"""What reaches the synthesis, and what the context keeps, for any text in any pieces."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Records to test with: one conversation, and the messages of calls."""
+"""Records for tests: one conversation, and the messages of calls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def closed(call_id: str = "c1", **changes: Any) -> CallClosed:
 
 
 def leg_opened(call_id: str = "c1", number: int = 2, *, seconds: float = 10, **changes: Any) -> LegOpened:
-    """The leg of somebody whom the agent brings in."""
+    """The leg of somebody called in by the agent."""
     fields: dict[str, Any] = {
         "role": LegRole.HUMAN,
         "direction": Direction.OUTBOUND,

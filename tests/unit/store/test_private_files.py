@@ -1,4 +1,4 @@
-"""Other users of the machine see neither records nor recordings."""
+"""Other users of the machine cannot see records or recordings."""
 
 from __future__ import annotations
 

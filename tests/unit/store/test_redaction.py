@@ -1,4 +1,4 @@
-"""`trunkline redact`: what was said and keyed is gone from the files."""
+"""`trunkline redact` removes speech and keyed digits from the files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _closed(call_id: str, recording: Recording) -> CallClosed:
 
 
 async def redact_beside(world: World, *arguments: str) -> int:
-    """In a thread, as the command has a loop of its own."""
+    """In a thread, as the command has its own loop."""
     import asyncio
 
     return await asyncio.to_thread(world.redact, *arguments)

@@ -1,4 +1,4 @@
-"""`trunkline store`: old calls go, calls come out as JSON lines."""
+"""`trunkline store`: old calls are removed, calls are exported as JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trunkline show`: a call out of the store and its recording, as text and as a picture."""
+"""`trunkline show`: a call from the store with its recording, as text and as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store cannot take survives the process."""
+"""Messages that the store cannot take survive the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.store.test_record_writer import Naps, refusal
 
 
 class SickSink(FakeSink):
-    """Takes nothing until it is well again."""
+    """Accepts nothing until it works again."""
 
     def __init__(self) -> None:
         super().__init__()

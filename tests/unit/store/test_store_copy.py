@@ -29,7 +29,7 @@ from tests.unit.store.test_redaction import SETTINGS
 
 
 async def fill(path: Path) -> None:
-    """60 calls, of which c0 has all that a call can have; one goes on."""
+    """60 calls; c0 has everything that a call can have, and one is still live."""
     old = await CallStore.open(f"sqlite:///{path}")
     await old.apply([opened("c0"), talked("c0", conversation()), leg_opened("c0"), leg_closed("c0")])
     await old.apply([transfer_began("c0"), transfer_ended("c0"), closed("c0")])

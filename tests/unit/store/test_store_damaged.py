@@ -1,4 +1,4 @@
-"""Files that are no whole database: at the start, and while a gateway runs."""
+"""Incomplete database files: at startup, and while a gateway runs."""
 
 from __future__ import annotations
 

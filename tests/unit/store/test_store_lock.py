@@ -1,4 +1,4 @@
-"""One gateway a store."""
+"""One gateway per store."""
 
 from __future__ import annotations
 

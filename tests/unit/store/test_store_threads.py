@@ -1,4 +1,4 @@
-"""What happens around a transaction under way: callers that give up, and the end of the store."""
+"""During a running transaction: callers give up, and the store is closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.store.records import closed, conversation, opened, talked
 
 @pytest.fixture
 def other(store: CallStore, tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """Another process that is writing: ours wait until it commits."""
+    """Another writing process: our writes wait until it commits."""
     with closing(sqlite3.connect(tmp_path / "calls.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield connection

@@ -1,4 +1,4 @@
-"""The caller who follows a timeline: when each step begins, and what is sent."""
+"""The caller following a timeline: when each step begins, and what is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixture files: what they say when they are right, and where they are wrong."""
+"""Fixture files: what valid ones mean, and where invalid ones are wrong."""
 
 from __future__ import annotations
 

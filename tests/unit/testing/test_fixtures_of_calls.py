@@ -1,4 +1,4 @@
-"""A recorded call made of a real one: its clips, its times, its expectations, and that it replays."""
+"""A fixture made from a real call: its clips, times and expectations, and that it replays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def record_of(result: ReplayResult, **changes: Any) -> dict[str, Any]:
 
 
 def made_of(name: str, out: Path, *, digits: str = "", masked: bool = False) -> tuple[ReplayResult, tuple[str, ...]]:
-    """Replay a fixture, make a fixture of what came of it, and load that."""
+    """Replay a fixture, make a fixture from the result, and load it."""
     result = replay_fixture(load_fixture(AUDIO / name))
     record = record_of(result)
     if masked:

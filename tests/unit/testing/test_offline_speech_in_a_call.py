@@ -1,4 +1,4 @@
-"""Whole calls on virtual time with the offline set: Moonshine and hibari, and what serves where they cannot."""
+"""Whole calls on virtual time with the offline set: Moonshine and hibari, and their fallbacks."""
 
 from __future__ import annotations
 

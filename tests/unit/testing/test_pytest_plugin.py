@@ -1,4 +1,4 @@
-"""The plugin as a user's own tests see it, in a pytest of their own."""
+"""The plugin as seen by a user's tests, in a separate pytest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorded calls themselves, on a virtual clock: each as recorded, the same each time, and faster than life."""
+"""The recorded calls on a virtual clock: each as recorded, the same each time, and faster than real time."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def speak(text: str) -> bytes:
 
 
 def test_nobody_talks_over_the_caller() -> None:
-    """After a barge-in the agent is silent within 200 ms, and stays so while the caller speaks."""
+    """After a barge-in the agent falls silent within 200 ms and stays silent while the caller speaks."""
     result = replay_fixture(load_fixture(AUDIO / "barge_in"))
     stopped = next(
         event for event in result.events if event.type == "agent_stopped_speaking" and event.fields["interrupted"]

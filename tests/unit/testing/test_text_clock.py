@@ -1,4 +1,4 @@
-"""The clock of text conversations: timers are jumped over, what is outside is waited for."""
+"""The clock of text conversations: timers are skipped, external work is awaited."""
 
 from __future__ import annotations
 

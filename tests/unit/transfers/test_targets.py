@@ -1,4 +1,4 @@
-"""Where calls may be brought to: numbers among the destinations, and addresses of the trunks."""
+"""Allowed transfer targets: numbers among the destinations, and addresses of the trunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transfer's machine, on its own: every event in every state, and what it makes of SIP statuses and time."""
+"""The pure transfer machine: every event in every state, SIP statuses and time limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions over a channel, both ways: answers, refusals, time limits, and an end that goes away."""
+"""Questions over a channel, both ways: answers, refusals, time limits, and a side that disappears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One end of a channel: what it does with messages that can't be dealt with, and with bytes that are no messages."""
+"""One end of a channel: messages that cannot be handled, and bytes that are not messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OurChannel(Channel):
 
 
 def hearing(data: bytes) -> tuple[list[str], bool]:
-    """What one end made of what came: the texts, and whether it was closed."""
+    """What one end received: the texts, and whether it was closed."""
 
     async def run() -> tuple[list[str], bool]:
         ours, theirs = socket.socketpair()

@@ -1,4 +1,4 @@
-"""Which mappings of a process hold nothing but what their files hold."""
+"""Which mappings of a process are unchanged from their files."""
 
 from __future__ import annotations
 

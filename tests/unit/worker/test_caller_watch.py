@@ -1,4 +1,4 @@
-"""Whether the caller is still there, as a job finds out. A LiveKit server in memory, virtual time."""
+"""How a job finds out whether the caller is still there. A LiveKit server in memory, virtual time."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_a_server_that_does_not_answer_either_loses_the_room(world: World)
 
 @scenario
 async def test_a_call_that_is_heard_and_rings_on_was_answered_before(world: World) -> None:
-    """LiveKit SIP came back into the room of a server that was started again."""
+    """LiveKit SIP has rejoined the room on a restarted server."""
     watch = await world.begin({**RINGING, **INBOUND})
     await asyncio.sleep(ANSWER_LIMIT_S - 0.1)
     assert world.answered == 0

@@ -1,4 +1,4 @@
-"""Which conversation a job is about, what its call worker is told, and its paperwork."""
+"""Which conversation a job is for, what its call worker is told, and its records."""
 
 from __future__ import annotations
 

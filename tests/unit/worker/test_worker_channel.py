@@ -1,4 +1,4 @@
-"""What travels between the worker and its job processes, and what they run."""
+"""The messages between the worker and its job processes, and the programs that these run."""
 
 from __future__ import annotations
 

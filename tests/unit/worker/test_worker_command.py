@@ -1,4 +1,4 @@
-"""`trunkline worker`: what is refused before anything is started."""
+"""`trunkline worker`: refusals before anything is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why the worker cannot register, in words that say what to do."""
+"""Explanations of why the worker cannot register, with what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load, memory and restarts: when a job is taken, and when a process or a job is given up."""
+"""Load, memory and restarts: when a job is accepted, and when a process or a job is given up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that decides which jobs it takes: what it says, and what LiveKit is told."""
+"""A program that decides which jobs it takes: its answers, and those sent to LiveKit."""
 
 from __future__ import annotations
 

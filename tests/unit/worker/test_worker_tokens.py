@@ -1,4 +1,4 @@
-"""Tokens: the worker's own, and a job's that is renewed for a process that takes it over."""
+"""Tokens: the worker's own, and a job's token renewed for the process that takes it over."""
 
 from __future__ import annotations
 
