@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from gateway.calls.verbs import VerbRefused
 from telephony.livekit.errors import LiveKitError, RpcFailed
 from telephony.livekit.events import ParticipantKind
-from telephony.livekit.verbs import DRAIN, SAY
+from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, HELD, MUTED_ATTRIBUTE, SAY, TAKE_BACK
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -19,14 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["AgentCommands"]
 
 SAY_LIMIT_S = 2.0
+DRAIN_LIMIT_S = 10.0
+MARGIN_S = 1.0  # beyond what the agent itself may take
 _NOT_SERVED = 1400  # livekit.rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD
 _REFUSED = 1500  # APPLICATION_ERROR
 log = structlog.get_logger(__name__)
 
 
 class AgentCommands:
-    def __init__(self, room: Callable[[], LiveKitRoom]) -> None:
+    def __init__(
+        self, room: Callable[[], LiveKitRoom], tell: Callable[[dict[str, str]], Coroutine[Any, Any, None]]
+    ) -> None:
+        """`tell` sets attributes of ours, which tell agents what lasts; an empty value removes one."""
         self._room = room
+        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -36,10 +44,9 @@ class AgentCommands:
     async def say(self, text: str, *, allow_interruptions: bool) -> None:
         """By the first agent that does it. Raises VerbRefused."""
         refused = VerbRefused("not_talking", "No agent is in the call's room.", retryable=True)
-        payload = json.dumps({"text": text, "allow_interruptions": allow_interruptions})
         for identity in self.agents:
             try:
-                await self._room().call(identity, SAY, payload, SAY_LIMIT_S)
+                await self._call(identity, SAY, {"text": text, "allow_interruptions": allow_interruptions}, SAY_LIMIT_S)
                 return
             except LiveKitError as error:
                 refused = _refusal(error)
@@ -47,21 +54,52 @@ class AgentCommands:
 
     async def drain(self, reason: str) -> bool:
         """Whether an agent says goodbye and hangs up."""
-        drained = False
+        return await self._all(DRAIN, {"reason": reason}, DRAIN_LIMIT_S)
+
+    async def finish_speaking(self, announce: str, limit_s: float) -> None:
+        """Say `announce`, if any, after what is being said; returns when it has been said, or after so long."""
+        await self._all(FINISH_SPEAKING, {"announce": announce, "limit_s": limit_s}, limit_s + MARGIN_S)
+
+    def set_aside(self) -> None:
+        self._spawn(self._tell({ASIDE_ATTRIBUTE: HELD}))
+
+    def take_back(self, words: str, note: str) -> None:
+        self._spawn(self._take_back(words, note))
+
+    async def _take_back(self, words: str, note: str) -> None:
+        await self._all(TAKE_BACK, {"words": words, "note": note}, SAY_LIMIT_S)
+        await self._tell({ASIDE_ATTRIBUTE: ""})
+
+    def mute_caller(self, muted: bool) -> None:
+        self._spawn(self._tell({MUTED_ATTRIBUTE: HELD if muted else ""}))
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def _all(self, method: str, payload: Mapping[str, Any], limit_s: float) -> bool:
+        """Whether an agent did it."""
+        done = False
         for identity in self.agents:
             try:
-                await self._room().call(identity, DRAIN, json.dumps({"reason": reason}))
-                drained = True
+                await self._call(identity, method, payload, limit_s)
+                done = True
             except LiveKitError as error:
-                log.info("agent_not_drained", error=str(error))
-        return drained
+                log.info("agent_not_commanded", method=method, error=str(error))
+        return done
+
+    async def _call(self, identity: str, method: str, payload: Mapping[str, Any], limit_s: float) -> None:
+        await self._room().call(identity, method, json.dumps(payload), limit_s)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _refusal(error: LiveKitError) -> VerbRefused:
     if isinstance(error, RpcFailed) and error.code == _NOT_SERVED:
-        return VerbRefused(
-            "not_possible", "The agent is another program's, which does not serve the RPC trunkline.say."
-        )
+        return VerbRefused("not_possible", "The agent is another program's, and does not serve the RPC trunkline.say.")
     if isinstance(error, RpcFailed) and error.code == _REFUSED:
         return VerbRefused("not_talking", str(error))
     return VerbRefused("no_answer", f"The agent gave no answer: {error}.", retryable=True)

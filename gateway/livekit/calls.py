@@ -16,8 +16,9 @@ from gateway.control import Prepare
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.conversation import LiveKitConversation
 from gateway.livekit.room_endings import RoomEndings
+from gateway.livekit.room_joins import keeper_identity
 from gateway.livekit.room_plan import access_of, caller_identity
-from gateway.livekit.sip_conversation import SipConversation, keeper_identity
+from gateway.livekit.sip_conversation import SipConversation
 from gateway.livekit.sip_leg import LiveKitSipLeg
 from telephony.livekit.access import LiveKitAccess, call_room_name
 from telephony.livekit.api import whose_silence

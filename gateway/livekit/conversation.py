@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,16 @@ from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.livekit.agent_commands import AgentCommands
 from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
+from gateway.livekit.agent_requests import AgentRequests
 from gateway.livekit.agent_watch import AgentWatch
+from gateway.livekit.asking import RoomAnswers
+from gateway.livekit.call_room import CallRoom
 from gateway.livekit.caller_waits import CallerWaits, announce, nobody_came
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.pressed_keys import Keys
-from gateway.livekit.room_plan import access_of, caller_attributes, caller_identity, phone_of, room_plan
+from gateway.livekit.room_joins import RoomJoins, RoomMaker
+from gateway.livekit.room_plan import caller_identity
 from telephony.call import Direction, EndedBy
-from telephony.livekit.access import LiveKitAccess, call_room_name, join_token
-from telephony.livekit.api import whose_silence
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
     DataReceived,
@@ -50,6 +51,7 @@ from telephony.livekit.events import (
     RoomMoved,
     TranscriptionReceived,
 )
+from telephony.livekit.places import LegPlace
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import HANG_UP, HELD, HELD_ATTRIBUTE
 from telephony.rooms.protocol import LegAudio, Recorder
@@ -63,7 +65,6 @@ PLAY_OUT_LIMIT_S = 1.0  # from the agent's hang-up: for audio still in transit t
 LEFT_GRACE_S = 1.0  # an agent that has left on purpose: time for its last words, or for another one to take over
 DRAIN_LIMIT_S = 15.0
 LAST_EVENT_LIMIT_S = 1.5  # from the leg's end to the agent's last event
-RoomMaker = Callable[..., LiveKitRoom]
 
 
 class LiveKitConversation:
@@ -79,9 +80,8 @@ class LiveKitConversation:
         *,
         max_hold_s: float = 600.0,
     ) -> None:
+        self._side = side
         self._info = side.info
-        self._verbs = side.verbs
-        self._hangs_up = side.hangs_up
         self._prepared = prepared
         self._journal = side.journal
         self._settings = settings
@@ -90,8 +90,11 @@ class LiveKitConversation:
         self._loop = asyncio.get_running_loop()
         self._persona: type[Agent] | None = None
         self._room: LiveKitRoom | None = None
+        self._joins: RoomJoins | None = None
+        self._call_room: CallRoom | None = None
+        self._answers: RoomAnswers | None = None
         self._agents: AgentWatch | None = None
-        self._commands = AgentCommands(lambda: self.joined)
+        self._commands = AgentCommands(lambda: self.joined, self._tell)
         self._begun = False
         self._hold = Hold(max_hold_ms=max_hold_s * 1000)
         self._hold_alarm = Alarm(self._loop, self._hold, self._held_too_long)
@@ -104,7 +107,6 @@ class LiveKitConversation:
         privacy = Privacy(prepared.session.get("mask_digits", "cards"))
         self._phone = caller_identity(side.info)  # its identity in the room
         self._told = AgentEvents(side.journal, privacy, self._phone, self._is_agent)
-        self._room_name = call_room_name(side.info.call_id)
         self._to_room = Keys(self._send_key)
         self._to_phone = Keys(side.verbs.send_digits)
         side.digits.flow_to(lambda digit, _: self._to_room.press(digit))  # which keeps them until an agent is there
@@ -130,34 +132,29 @@ class LiveKitConversation:
         """Raises LiveKitError, SecretMissing."""
         maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
         self._persona = persona_class(maker)
-        access = access_of(self._settings)
-        identity = self._identity
-        room = self._make_room(
-            access.url,
-            lambda: self._token(access, self._room_name, identity),
-            name=self._room_name,
-            identity=identity,
-            join_timeout_s=self._settings.join_timeout_s,
-            resume_s=self._settings.resume_s,
-            observes="" if identity == self._phone else self._phone,
-        )
+        self._joins = RoomJoins(self._info, self._prepared, self._settings, self._make_room)
+        room = self._new_room(self._joins)
         self._room = room
         room.subscribe(self._happened)
-        self._agents = AgentWatch(room, self._agent_died, partial(whose_silence, access))
+        self._agents = AgentWatch(room, self._agent_died, self._joins.whose_silence)
         room.serve(HANG_UP, self._asked_to_hang_up)
+        self._answers = RoomAnswers(room, self._is_agent, AgentRequests(self._side).handlers)
         if self._info.direction is Direction.OUTBOUND:
-            await room.route({identity: ()})  # who is there before the answer does not talk into announcements
+            await room.route({room.identity: ()})  # who is there before the answer does not talk into announcements
         await room.join()
 
     def join(self, recorder: Recorder | None) -> LegAudio:
         room = self.joined
         room.record_to(recorder)
-        return room.add_leg(room.identity)
+        audio = room.add_leg(room.identity)
+        assert self._joins is not None, "prepare comes first"
+        place = audio if isinstance(audio, LegPlace) else None
+        self._call_room = CallRoom(room, self._phone, place, self._joins.further)
+        return audio
 
     @property
-    def room(self) -> None:
-        """A leg of ours is a participant of LiveKit's, and this connection is one already."""
-        return None
+    def room(self) -> CallRoom | None:
+        return self._call_room
 
     async def hold(self) -> ConversationOver:
         self._begun = True
@@ -218,18 +215,16 @@ class LiveKitConversation:
         return "", ""  # the session is another process's
 
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
-        """Its end cannot be seen from here."""
-        if announce:
-            await self.say(announce, allow_interruptions=False)
+        await self._commands.finish_speaking(announce, limit_s)
 
     def set_aside(self) -> None:
-        self.on_hold(True)
+        self._commands.set_aside()
 
     def mute_caller(self, muted: bool) -> None:
-        """The agent's silence ladder is its own."""
+        self._commands.mute_caller(muted)
 
     def take_back(self, *, words: str = "", note: str = "") -> None:
-        self.on_hold(False)
+        self._commands.take_back(words, note)
 
     def leg_ended(self) -> None:
         self._end(ConversationOver(None))
@@ -247,10 +242,15 @@ class LiveKitConversation:
         self._hold_alarm.cancel()
         for task in (*self._tasks, *self._to_room.close(), *self._to_phone.close()):
             task.cancel()
-        if self._agents is not None:
-            self._agents.close()
+        for part in (self._agents, self._answers, self._commands):
+            if part is not None:
+                part.close()
+        if self._call_room is not None:
+            await self._call_room.close()
         if self._room is not None:
             await self._room.close()
+        if self._joins is not None:
+            await self._joins.close()
 
     # --- waiting for an agent ------------------------------------------------------------------------------------
 
@@ -310,7 +310,8 @@ class LiveKitConversation:
                 if reason == "client_initiated":
                     self._loop.call_later(LEFT_GRACE_S, self._agent_has_left)
             case RoomMoved(room=name):
-                self._room_name = name  # to rejoin there if necessary
+                if self._joins is not None:
+                    self._joins.room_name = name  # to rejoin there if necessary
             case Reconnecting():
                 self._journal.alarm("livekit_reconnecting", "the connection to LiveKit broke", event.at)
             case Reconnected(rejoined=True):
@@ -361,8 +362,8 @@ class LiveKitConversation:
     async def _stop_ringing(self, over: ConversationOver) -> None:
         """A call that we place has nobody to be answered for any more."""
         if over.by is not None:
-            self._hangs_up(over.by, over.reason)
-            await self._verbs.hang_up(over.reason)
+            self._side.hangs_up(over.by, over.reason)
+            await self._side.verbs.hang_up(over.reason)
 
     async def _say(self, key: str) -> None:
         announcer = self.joined.announcer
@@ -388,23 +389,9 @@ class LiveKitConversation:
         except LiveKitError as error:
             log.info("status_not_told", error=str(error))
 
-    @property
-    def _identity(self) -> str:
-        """Ours in the room: we are the phone there."""
-        return self._phone
-
-    def _token(self, access: LiveKitAccess, name: str, identity: str) -> str:
-        info = self._info
-        status = "active" if self._begun else "ringing"
-        return join_token(
-            access,
-            name,
-            identity,
-            name=phone_of(info) or "withheld",
-            kind="sip",
-            attributes=caller_attributes(info, status),
-            plan=room_plan(self._prepared, self._settings.agent_name),
-        )
+    def _new_room(self, joins: RoomJoins) -> LiveKitRoom:
+        """We are the phone there."""
+        return joins.as_phone(lambda: "active" if self._begun else "ringing")
 
     @property
     def joined(self) -> LiveKitRoom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,6 +21,7 @@ from gateway.calls.recording import RecordingOfCall
 from gateway.calls.session import AGENT, SessionConversation, SessionPlan
 from gateway.livekit_jobs.event_relay import EventRelay
 from gateway.livekit_jobs.job_recording import JobRecording, record_before
+from gateway.livekit_jobs.keeper_link import KeeperLink
 from gateway.livekit_jobs.routing import JobPlan
 from telephony.call import CallVerbs
 from telephony.media.frames import SILENCE
@@ -58,9 +60,13 @@ class JobConversation(SessionConversation):
         self._before = _tokens(record_before(stored))
         self._history: Sequence[ChatMessage] | None = None
         self._relay: EventRelay | None = None
+        self._link: KeeperLink | None = None
 
-    def relay_to(self, identity: str) -> None:
-        """Before `hold`: this participant keeps the record."""
+    def relay_to(self, identity: str, link: KeeperLink) -> None:
+        """Before `hold`: this participant keeps the record, and has what the agent asks for done."""
+        link.use(self)
+        self._link = link
+        self._side = replace(self._side, dial=link.verbs.dial, transfer=link.verbs.transfer)
         self._relay = EventRelay(self._job_room, identity, lambda: self.tokens)
         self._on_event = self._relay.event
 
@@ -95,6 +101,8 @@ class JobConversation(SessionConversation):
         return _Elsewhere()
 
     def _place(self) -> Participant:
+        if self._link is not None:
+            asyncio.get_running_loop().call_soon(self._link.apply)
         return self._job_room.add_agent(AGENT)
 
     def _resumed(self) -> Sequence[ChatMessage] | None:

@@ -5,7 +5,6 @@ for, the process that goes on with a call, and callers whom nobody can take. The
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import structlog
 from agent.persona import CANNED
 from agent.worker.job import JobContext, RoomGone
 from gateway.calls.call import Call
-from gateway.calls.conversation import CallSide, NotTalking
+from gateway.calls.conversation import CallSide
 from gateway.calls.journal import Journal
 from gateway.calls.recording import RecordingOfCall
 from gateway.livekit.caller_watch import REJOINED
@@ -24,12 +23,11 @@ from gateway.livekit_jobs.conversation import JobConversation, say_and_end
 from gateway.livekit_jobs.job_parts import JobParts
 from gateway.livekit_jobs.job_recording import JobRecording, LateRecorder, NoRecording, path_of, record_before
 from gateway.livekit_jobs.job_records import refusal_body
+from gateway.livekit_jobs.keeper_link import KeeperLink
 from gateway.livekit_jobs.phone_leg import PhoneLeg
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from gateway.record import LIVEKIT_WORKER, CallOpened, leg_id_of
-from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import ParticipantKind, RemoteParticipant
-from telephony.livekit.verbs import DRAIN, SAY
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -194,20 +192,18 @@ class JobCall:
         leg.adopt(plan.info)
         before = record_before(stored)
         recording = self._kept(plan, before, leg)
+        link = KeeperLink(room, leg.keeper, self._drain) if plan.bridged else None
 
         def conversation(side: CallSide) -> JobConversation:
             made = JobConversation(side, plan, self._parts.providers, room, warming, self._ctx, recording, stored)
-            if plan.bridged:
-                made.relay_to(leg.keeper)
+            if link is not None:
+                made.relay_to(leg.keeper, link)
             return made
 
         def send(body: Mapping[str, Any]) -> None:
             if not plan.bridged and not leg.taken_over:  # else it is another's to put on record
                 self._ctx.send(body)
 
-        if plan.bridged:
-            room.serve(DRAIN, self._asked_to_drain)
-            room.serve(SAY, self._asked_to_say)
         journal = Journal(plan.info.call_id, send, self._loop.time)
         call = self._call = Call(leg, leg_id_of(plan.info.call_id), plan.info, journal, recording, conversation)
         task = asyncio.create_task(call.run(), name="call")
@@ -219,6 +215,8 @@ class JobCall:
             raise
         finally:
             await _to_its_end(task)
+            if link is not None:
+                link.close()
         if call.failure is not None:
             raise call.failure
 
@@ -240,33 +238,6 @@ class JobCall:
             self._ctx.shutdown(reason)
         else:
             self._call.drain(reason)
-
-    async def _asked_to_drain(self, identity: str, payload: str) -> str:
-        """RPC of the call worker, whose gateway shuts down."""
-        self._check_keeper(identity)
-        self._drain("the gateway is shutting down")
-        return ""
-
-    async def _asked_to_say(self, identity: str, payload: str) -> str:
-        """RPC of the call worker, for the gateway's API."""
-        self._check_keeper(identity)
-        try:
-            asked = json.loads(payload)
-            text, interruptible = str(asked["text"]), bool(asked.get("allow_interruptions", True))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LiveKitError(f"the payload is not what is asked for: {error!r}") from error
-        if self._call is None:
-            raise LiveKitError("the conversation has not begun yet")
-        try:
-            await self._call.say(text, allow_interruptions=interruptible)
-        except NotTalking as error:
-            raise LiveKitError(str(error)) from error
-        return ""
-
-    def _check_keeper(self, identity: str) -> None:
-        """Anyone else in the room may not command us."""
-        if self._leg is None or identity != self._leg.keeper:
-            raise LiveKitError(f"{identity} may not command this agent")
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -73,7 +73,6 @@ class PhoneLeg:
         self._info = _NOT_KNOWN
         self._events = LegEvents()
         self._loop = asyncio.get_running_loop()
-        self._not_the_phone = {self.keeper} - {self.identity}  # presses keys for the phone to hear
         self._held = False
         self._hanging_up: asyncio.Task[None] | None = None
         self.answered = asyncio.Event()
@@ -138,7 +137,7 @@ class PhoneLeg:
 
     def _happened(self, event: LiveKitEvent) -> None:
         match event:
-            case DtmfReceived(digit=digit, at=at, identity=identity) if identity not in self._not_the_phone:
+            case DtmfReceived(digit=digit, at=at, identity=identity) if identity in (None, self.identity):
                 self._events.post(LegDigit(digit, at, DigitSource.RTP))
             case RoomClosed(reason=reason):
                 self.taken_over = self.taken_over or reason == "duplicate_identity"

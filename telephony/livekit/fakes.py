@@ -136,6 +136,14 @@ class FakeConnection:
         self.server.connections.append(self)
         for other in self.server.others(self):
             other.tell(events.ParticipantJoined(other.now(), self.seen))
+        asyncio.get_running_loop().call_soon(self._hear)
+
+    def _hear(self) -> None:
+        """Whoever has joined hears the others, also without publishing anything."""
+        if not self.publishing and self in self.server.connections:
+            for other in self.server.others(self):
+                if other.publishing:
+                    self.tell(events.TrackStarted(self.now(), other.me.identity, other.track))
 
     async def publish(self) -> None:
         if self.server.publish_s:

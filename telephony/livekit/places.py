@@ -78,6 +78,7 @@ class LegPlace:
         self._joined = True
         self._stand_in = Pacer(loop, self._fill)
         self.announcer = PlayoutQueue(self._wake)  # heard by this leg alone
+        self.music: PlayoutQueue | None = None  # the same, instead of all else, and not recorded
 
     @property
     def identity(self) -> str:
@@ -105,7 +106,17 @@ class LegPlace:
         if self._recorder is not None:
             self._recorded.tick(self._recorder, at)
             self._recorder.write(self._said.pop() or SILENCE, share)
-        return share
+        return share if self.music is None else self.music.take(at) or share
+
+    def play_music(self) -> PlayoutQueue:
+        """What is pushed is heard until `stop_music`."""
+        self.music = self.music or PlayoutQueue(self._wake)
+        return self.music
+
+    def stop_music(self) -> None:
+        music, self.music = self.music, None
+        if music is not None:
+            music.close()
 
     async def played_out(self, limit_s: float) -> None:
         """Wait until audio in transit has been handed to the leg: 160 ms without audio."""
@@ -144,6 +155,7 @@ class LegPlace:
         self._stand_in.stop()
         self._tracks = {}
         self.announcer.close()
+        self.stop_music()
 
     def _fill(self, at: float) -> None:
         """A leg on hold or not answered yet is silent to the room, not gone."""

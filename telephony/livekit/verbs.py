@@ -19,13 +19,18 @@ from telephony.livekit.events import (
 from telephony.livekit.room import LiveKitRoom
 
 __all__ = [
+    "ASIDE_ATTRIBUTE",
     "CALL_ATTRIBUTE",
     "DRAIN",
+    "FINISH_SPEAKING",
     "HANG_UP",
     "HELD",
     "HELD_ATTRIBUTE",
     "KEEPER_ATTRIBUTE",
+    "LEG_ATTRIBUTE",
+    "MUTED_ATTRIBUTE",
     "SAY",
+    "TAKE_BACK",
     "LiveKitCallVerbs",
     "caller_in",
     "keeper_of",
@@ -34,9 +39,14 @@ __all__ = [
 HANG_UP = "trunkline.hang_up"  # RPC; payload {"reason": text}; answered when the call is over or about to end
 DRAIN = "trunkline.drain"  # RPC of the call worker to the agent; payload {"reason": text}: say goodbye and hang up
 SAY = "trunkline.say"  # the same; payload {"text", "allow_interruptions"}: to be said after the current speech
+FINISH_SPEAKING = "trunkline.finish_speaking"  # {"announce", "limit_s"}: say that, and answer once all is said
+TAKE_BACK = "trunkline.take_back"  # {"words", "note"}: the caller is the agent's again; a canned phrase, for the model
 CALL_ATTRIBUTE = "trunkline.callID"  # set on a phone that a Trunkline call worker bridges in, or has had dialled
 KEEPER_ATTRIBUTE = "trunkline.keeper"  # set on a phone of LiveKit SIP that a call worker has had dialled: its identity
+LEG_ATTRIBUTE = "trunkline.legID"  # set on a further phone of the call, which is nobody's customer
 HELD_ATTRIBUTE = "trunkline.held"  # set on such a phone while it has put us on hold and hears nothing
+ASIDE_ATTRIBUTE = "trunkline.aside"  # of the call worker: the caller waits, or is with somebody else
+MUTED_ATTRIBUTE = "trunkline.muted"  # of the call worker: the agent is kept from hearing the caller
 HELD = "true"
 HANG_UP_LIMIT_S = 10.0
 GONE_LIMIT_S = 2.0
@@ -131,5 +141,6 @@ def keeper_of(caller: RemoteParticipant) -> str:
 
 def caller_in(room: LiveKitRoom) -> RemoteParticipant | None:
     """The phone: one that Trunkline bridges, else the first of LiveKit SIP."""
-    phones = [who for who in room.participants if who.kind is ParticipantKind.SIP]
+    there = [who for who in room.participants if who.kind is ParticipantKind.SIP]
+    phones = [who for who in there if LEG_ATTRIBUTE not in who.attributes]
     return next((who for who in phones if CALL_ATTRIBUTE in who.attributes), phones[0] if phones else None)

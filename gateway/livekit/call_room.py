@@ -1,0 +1,179 @@
+"""A call's LiveKit room as `Room`: further legs of ours are participants of their own, and who hears whom is what each
+of them mixes and, for everybody else, what LiveKit server sends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from gateway.calls.session import AGENT, CUSTOMER
+from telephony.errors import DialRefused
+from telephony.livekit.errors import LiveKitError
+from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, RemoteParticipant
+from telephony.livekit.places import LegPlace
+from telephony.livekit.room import LiveKitRoom
+from telephony.rooms.protocol import AudioInput, AudioOutput, LegAudio, Participant
+from telephony.rooms.routes import Row, Rows
+
+__all__ = ["CallRoom"]
+
+log = structlog.get_logger(__name__)
+
+
+class CallRoom:
+    """Implements `Room`. `CUSTOMER` is the phone, `AGENT` everybody who is not ours: agents, and people, who are heard
+    like them but hear everybody at any time."""
+
+    def __init__(
+        self, room: LiveKitRoom, phone: str, place: LegPlace | None, connect: Callable[[str], LiveKitRoom]
+    ) -> None:
+        """`phone`: the customer's identity. `place`: the customer's, if its audio is ours; else its LiveKit SIP hears
+        what it is subscribed to. `connect(name)` makes a further participant of ours, which has not joined."""
+        self._room = room
+        self._phone = phone
+        self._place = place
+        self._connect = connect
+        self._ours: dict[str, LiveKitRoom] = {}  # by our name for it: leg's id, music
+        self._joining: dict[str, asyncio.Task[None]] = {}
+        self._rows: dict[str, Row] = {}
+        self._unsubscribe = room.subscribe(self._happened)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        return self._room.name
+
+    # --- who is there --------------------------------------------------------------------------------------------
+
+    def add_leg(self, identity: str) -> LegAudio:
+        room = self._add(identity)
+        return room.add_leg(room.identity)
+
+    def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
+        """Music, for the customer alone."""
+        if self._place is not None:
+            return _MusicPlace(identity, self._place)
+        room = self._add(identity)
+        place = room.add_agent(room.identity, recorded=recorded)
+        return _Elsewhere(identity, place, lambda: self.remove(identity))
+
+    def _add(self, name: str) -> LiveKitRoom:
+        room = self._ours[name] = self._connect(name)
+        task = self._joining[name] = asyncio.create_task(room.join(), name=f"join {name}")
+        task.add_done_callback(lambda _: self._spawn(self._apply()))
+        return room
+
+    def remove(self, identity: str) -> None:
+        joining, room = self._joining.pop(identity, None), self._ours.pop(identity, None)
+        self._rows.pop(identity, None)
+        if room is not None:
+            self._spawn(_leave(room, joining))
+
+    async def close(self) -> None:
+        """Ours leave; the room stays."""
+        self._unsubscribe()
+        for name in tuple(self._ours):
+            self.remove(name)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- who hears whom ------------------------------------------------------------------------------------------
+
+    async def route(self, rows: Rows) -> None:
+        """Returns once ours have joined. Raises DialRefused when one of them could not."""
+        self._rows.update(rows)
+        try:
+            await asyncio.gather(*self._joining.values())
+        except LiveKitError as error:
+            raise DialRefused("no_room", str(error), retryable=error.retryable) from error
+        await self._apply()
+
+    async def _apply(self) -> None:
+        others: dict[str, Row] = {}
+        for name, row in self._rows.items():
+            heard = self._identities(row)
+            if name == CUSTOMER:
+                others[self._phone] = heard
+            elif name == AGENT:
+                others |= {who.identity: heard for who in self._others if who.kind is ParticipantKind.AGENT}
+            elif name in self._ours:
+                room = self._ours[name]
+                await room.route({room.identity: heard})
+        try:
+            await self._room.route(others)
+        except LiveKitError as error:  # ours hear whom they may; an agent may hear too much
+            log.error("not_routed", error=str(error))
+
+    @property
+    def _others(self) -> tuple[RemoteParticipant, ...]:
+        ours = {self._phone, *(room.identity for room in self._ours.values())}
+        return tuple(who for who in self._room.participants if who.identity not in ours)
+
+    def _identities(self, row: Row) -> frozenset[str] | None:
+        if row is None:
+            return None
+        heard: set[str] = set()
+        for name in row:
+            if name == CUSTOMER:
+                heard.add(self._phone)
+            elif name == AGENT:
+                heard |= {who.identity for who in self._others}
+            elif name in self._ours:
+                heard.add(self._ours[name].identity)
+        return frozenset(heard)
+
+    def _happened(self, event: LiveKitEvent) -> None:
+        """Who comes later is routed too."""
+        if isinstance(event, ParticipantJoined) and any(row is not None for row in self._rows.values()):
+            self._spawn(self._apply())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _leave(room: LiveKitRoom, joining: asyncio.Task[None] | None) -> None:
+    if joining is not None:
+        joining.cancel()
+        await asyncio.wait({joining})
+        if not joining.cancelled() and (error := joining.exception()) is not None:
+            log.warning("further_participant_not_joined", error=str(error))
+    await room.close()
+
+
+class _Deaf:
+    """Implements `AudioInput`: nothing is heard."""
+
+    def subscribe(self, on_frame: Callable[..., None]) -> Callable[[], None]:
+        return lambda: None
+
+
+class _MusicPlace:
+    """Implements `Participant`: instead of all that the customer would hear."""
+
+    def __init__(self, identity: str, place: LegPlace) -> None:
+        self.identity = identity
+        self._place = place
+        self.audio_output: AudioOutput = place.play_music()
+        self.audio_input: AudioInput = _Deaf()
+
+    def hear_apart(self, source: str) -> AudioInput:
+        return self.audio_input
+
+    def leave(self) -> None:
+        self._place.stop_music()
+
+
+class _Elsewhere:
+    """Implements `Participant`: of another connection, which ends with it."""
+
+    def __init__(self, identity: str, place: Participant, leave: Callable[[], None]) -> None:
+        self.identity = identity
+        self.leave = leave
+        self.audio_output = place.audio_output
+        self.audio_input = place.audio_input
+        self.hear_apart = place.hear_apart
