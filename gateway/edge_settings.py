@@ -59,6 +59,7 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         domains=frozenset(domain.lower() for domain in trunk.inbound.domains) if trunk.inbound else frozenset(),
         headers_in=frozenset(each.header.lower() for each in trunk.headers_in),
         srtp=Srtp(trunk.srtp),
+        codecs=trunk.codecs,
         srtp_over_plain_sip=trunk.srtp_over_plain_sip,
     )
 

@@ -41,6 +41,8 @@ def trunk_contradictions(trunk: TrunkSettings, of: Located) -> Iterator[Complain
     formats = (numbers.format, numbers.caller_format, numbers.inbound_format)
     if "national" in formats and trunk.region is None:
         yield (*of, "region"), "required, as numbers are written as in a country"
+    if len(set(trunk.codecs)) != len(trunk.codecs):
+        yield (*of, "codecs"), "a codec is listed twice"
     if cap is not None and cap.calls is None and cap.calls_per_second is None:
         yield (*of, "cap"), "limits nothing: give calls or calls_per_second"
     if cap is not None and cap.inbound and cap.calls is None:

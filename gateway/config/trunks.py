@@ -167,6 +167,11 @@ class TrunkSettings(_Section):
         description="Networks its calls come from. Others get 403. May be empty with `tls.client_names`."
     )
     tls: TrunkTlsSettings = Field(default=TrunkTlsSettings(), description="TLS with it.")
+    codecs: tuple[Literal["pcmu", "pcma", "g722"], ...] = Field(
+        default=(),
+        description="Voice codecs of its calls, best first; no others are offered or accepted. Not given: pcmu, pcma "
+        "and g722 in calls that we place, and the caller's order in its own.",
+    )
     srtp: Literal["off", "offered", "required"] = Field(
         default="offered",
         description="Encrypted audio (SRTP with SDES keys), in both directions. off: never; offered: if the other side "

@@ -36,7 +36,7 @@ class MediaRule:
         """What a worker may act on, and the streams around it. `offer`: our own that it answers. Raises SdpError."""
         if self.trunk.srtp is Srtp.REQUIRED and not (self.secure or self.trunk.keys_over_plain_sip):
             raise SdpNotAcceptable("SRTP is required here, and its keys are not accepted over plain SIP: use TLS", 302)
-        shown, streams = for_worker(description, self.trunk.srtp)
+        shown, streams = for_worker(description, self.trunk.srtp, self.trunk.codecs)
         if offer:
             check_keys(shown.media[0], offer)
         return self.policy.apply(shown, self.trunk, self.source), streams

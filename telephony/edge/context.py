@@ -26,6 +26,7 @@ from telephony.edge.trust import Trust
 from telephony.edge.undecided import UndecidedInvites
 from telephony.edge.waiting import WaitingInvites
 from telephony.sip import writing
+from telephony.sip.codec_order import offer_in_order
 from telephony.sip.digest import Credentials
 from telephony.sip.digest_server import DigestServer
 from telephony.sip.media_policy import TrunkMedia
@@ -139,8 +140,10 @@ class EdgeContext:
 
     def described(self, body: bytes, dialog: Dialog, *, offer: bool) -> bytes:
         """A worker's description, as the trunk of its call wants the audio to be encrypted."""
-        srtp = self._trunk_media.get(dialog.trunk, NO_TRUNK).srtp
-        return for_public(body, srtp, secure=offer and dialog.savp)
+        media = self._trunk_media.get(dialog.trunk, NO_TRUNK)
+        if offer:
+            body = offer_in_order(body, media.codecs)
+        return for_public(body, media.srtp, secure=offer and dialog.savp)
 
     def trunk_of(self, hop: Hop) -> str | None:
         """Whose a message from there is: by the connection's certificate, else by the address; None: a stranger's."""

@@ -139,6 +139,7 @@ class Trunk:
     headers_in: frozenset[str] = frozenset()  # the gateway is told of, besides X-…; in lower case
     srtp: Srtp = Srtp.OFFERED
     srtp_over_plain_sip: bool = False  # where it is required
+    codecs: tuple[str, ...] = ()  # voice codecs, in order; none: all that workers have
 
     @property
     def scheme(self) -> str:
@@ -151,7 +152,7 @@ class Trunk:
             return tuple(ipaddress.ip_network(text) for text in texts)
 
         allow, media = networks(self.allow), networks(self.media_networks)
-        return TrunkMedia(allow, media, self.srtp, self.srtp_over_plain_sip)
+        return TrunkMedia(allow, media, self.srtp, self.srtp_over_plain_sip, self.codecs)
 
     def __post_init__(self) -> None:
         for network in (*self.allow, *self.media_networks):

@@ -36,6 +36,7 @@ class TrunkMedia:
     media_networks: tuple[Network, ...] = ()
     srtp: Srtp = Srtp.OFFERED
     keys_over_plain_sip: bool = False  # accepted when SRTP is required
+    codecs: tuple[str, ...] = ()  # voice codecs, in order ("pcma"); none: all
 
     def holds(self, address: IpAddress) -> bool:
         return any(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from telephony.sip.codec_order import in_order
 from telephony.sip.sdp import Codec, Crypto, Direction, Media, SdpError, SdpNotAcceptable, SessionDescription
 from telephony.sip.srtp import Srtp
 
@@ -59,15 +61,17 @@ class Streams:
 ALONE = Streams()
 
 
-def for_worker(description: SessionDescription, srtp: Srtp = Srtp.OFFERED) -> tuple[SessionDescription, Streams]:
-    """The first audio stream that a worker can take, and the others. Raises SdpNotAcceptable if there is none, naming
-    the problem with the first."""
+def for_worker(
+    description: SessionDescription, srtp: Srtp = Srtp.OFFERED, codecs: Sequence[str] = ()
+) -> tuple[SessionDescription, Streams]:
+    """The first audio stream that a worker can take, and the others. `codecs`: the trunk's, in its order; none: all.
+    Raises SdpNotAcceptable if there is no such stream, naming the problem with the first."""
     wrong: SdpError | None = None
     streams = description.media
     for index, media in enumerate(streams):
         if media.kind == "audio" and media.port:
             try:
-                shown = SessionDescription(description.origin, (_audio(media, srtp),))
+                shown = SessionDescription(description.origin, (_audio(media, srtp, codecs),))
             except SdpNotAcceptable as error:
                 wrong = wrong or error
             else:
@@ -97,7 +101,7 @@ def _refused(streams: tuple[Media, ...]) -> bytes:
     return "".join(f"m={media.kind} 0 {media.protocol} {media.formats[0]}\r\n" for media in streams).encode("ascii")
 
 
-def _audio(media: Media, srtp: Srtp) -> Media:
+def _audio(media: Media, srtp: Srtp, wanted: Sequence[str]) -> Media:
     if media.protocol not in _PLAIN | _SECURE:
         raise SdpNotAcceptable(f"{media.protocol} is not supported", 302)
     if srtp is Srtp.REQUIRED and media.protocol not in _SECURE:
@@ -109,6 +113,7 @@ def _audio(media: Media, srtp: Srtp) -> Media:
     codecs = _codecs(media.codecs)
     if not any(codec.key in _VOICE for codec in codecs):
         raise SdpNotAcceptable("no codec in common: PCMU, PCMA and G722 are supported", 305)
+    codecs = in_order(codecs, wanted)
     crypto = () if srtp is Srtp.OFF else tuple(line for line in media.crypto if _usable(line))[:_MOST_KEYS]
     if media.protocol in _SECURE and not crypto:
         raise SdpNotAcceptable("no usable SRTP key is offered (SDES with AES-CM)", 302)

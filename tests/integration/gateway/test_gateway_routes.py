@@ -161,3 +161,24 @@ async def test_who_calls_and_what_the_call_says(start_gateway: StartGateway, tmp
         assert (record["caller"], len(gateway.calls())) == ("+15550120", 1)
         await gateway.idle()
         assert gateway.complaints() == []
+
+
+async def test_the_trunks_codecs_in_its_order_both_ways(start_gateway: StartGateway, tmp_path: Path) -> None:
+    async with Phone(codec=("PCMU", "PCMA")) as phone:
+        gateway = start_gateway(sip={"trunks": [trunk("main", phone, "127.0.0.0/8", codecs=["pcma", "pcmu"])]})
+        inbound = await phone.call(gateway.uri("+15550101"), caller="+15552108001")
+        await until(lambda: len(inbound.received.at) > 20, 5, what="audio")
+        await inbound.hang_up()
+        record = await gateway.record(inbound.call_id)
+        assert record["media"]["codec"] == "PCMA", "the phone offers PCMU first"
+        gateway.stop()
+        only = trunk("main", phone, "127.0.0.0/8", codecs=["pcma"])
+        gateway = start_gateway(sip={"trunks": [only]}, **plan(tmp_path))
+        _, placed, _ = await ask(gateway, "POST", "/v1/calls", ORDER)
+        call = await phone.incoming()
+        assert b" RTP/AVP 8 " in asked(call).body and b"PCMU" not in asked(call).body
+        await call.answer()
+        record = await hung_up(gateway, call, placed["call_id"])
+        assert record["media"]["codec"] == "PCMA"
+        await gateway.idle()
+        assert gateway.complaints() == []
