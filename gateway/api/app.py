@@ -15,6 +15,7 @@ from gateway.keys import Scope
 
 __all__ = ["make_app"]
 
+_ANY_CALL = "{call_id:(?!live(?:/|$))[^{}/]+}"  # `live` is a path of its own
 _BODY_LIMIT = 64 * 1024  # bytes; request bodies are a few fields
 
 
@@ -32,9 +33,10 @@ def make_app(deps: ApiDeps, connections: Connections | None = None) -> web.Appli
     app[SCOPES] = scopes
     app.on_response_prepare.append(secure_headers)
     for route in ROUTES:
+        path = route.path.replace("{call_id}", _ANY_CALL)
         if route.method == "GET":
-            app.router.add_get(route.path, route.handler)
+            app.router.add_get(path, route.handler)
         else:
-            app.router.add_route(route.method, route.path, route.handler)
+            app.router.add_route(route.method, path, route.handler)
     app.router.add_get("/openapi.json", openapi)
     return app

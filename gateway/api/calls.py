@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from gateway.api.deps import DEPS
-from gateway.api.parameters import ListQuery, NoQuery, call_id_of, query_of
+from gateway.api.parameters import ListQuery, NoQuery, PageQuery, call_id_of, query_of
 from gateway.api.problems import ProblemError
 from gateway.record import CallDetail, CallRecord
 from gateway.store import BadCursor, CallFilters
@@ -49,9 +49,9 @@ async def calls(request: web.Request) -> web.Response:
 
 
 async def live_calls(request: web.Request) -> web.Response:
-    query_of(request, NoQuery)
-    page = await request.app[DEPS].calls.list_calls(CallFilters(live=True), 200, None)
-    return await json_response(_list, CallList(calls=page.calls))
+    asked = query_of(request, PageQuery)
+    page = await request.app[DEPS].calls.list_calls(CallFilters(live=True), asked.limit, asked.cursor)
+    return await json_response(_list, CallList(calls=page.calls, next_cursor=page.next_cursor))
 
 
 async def call(request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from gateway.api.problems import ProblemError
 from gateway.record import Outcome
+from gateway.store.queries import CURSOR
 
 __all__ = [
     "CALL_ID",
@@ -19,6 +20,7 @@ __all__ = [
     "HangUpQuery",
     "ListQuery",
     "NoQuery",
+    "PageQuery",
     "TranscriptQuery",
     "body_of",
     "call_id_of",
@@ -34,8 +36,11 @@ def _plus(value: Any) -> Any:
     return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
 
 
-def _plus_offset(value: Any) -> Any:
-    return re.sub(r" (\d\d:?\d\d)$", r"+\1", value) if isinstance(value, str) and "T" in value else value
+def _iso(value: Any) -> Any:
+    """ISO 8601, and not a number of seconds; in a query string `+` means a space."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", value):
+        raise ValueError("write it as in 2026-11-20T00:00:00Z")
+    return re.sub(r" (\d\d:?\d\d)$", r"+\1", value) if isinstance(value, str) else value
 
 
 def _in_range(at: datetime) -> datetime:
@@ -47,7 +52,10 @@ def _in_range(at: datetime) -> datetime:
 
 
 Number = Annotated[str, BeforeValidator(_plus), Field(min_length=1, max_length=256)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_plus_offset), AfterValidator(_in_range)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso), AfterValidator(_in_range)]
+
+
+Cursor = Annotated[str, Field(pattern=CURSOR)]
 
 
 class _Query(BaseModel):
@@ -66,9 +74,12 @@ class ListQuery(_Query):
     since: Moment | None = Field(default=None, description="Started at or after: ISO 8601 with a time zone.")
     until: Moment | None = Field(default=None, description="Started before: ISO 8601 with a time zone.")
     limit: int = Field(default=50, ge=1, le=200, description="Calls per page.")
-    cursor: str | None = Field(
-        default=None, min_length=1, max_length=512, description="`next_cursor` of the previous page."
-    )
+    cursor: Cursor | None = Field(default=None, description="`next_cursor` of the previous page.")
+
+
+class PageQuery(_Query):
+    limit: int = Field(default=200, ge=1, le=200, description="Calls per page.")
+    cursor: Cursor | None = Field(default=None, description="`next_cursor` of the previous page.")
 
 
 class EventsQuery(_Query):

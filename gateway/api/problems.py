@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Annotated
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pydantic import WithJsonSchema
 
+from gateway.api.problem_kinds import KINDS, PREFIX
 from gateway.store import StoreUnavailable
 
 __all__ = ["Problem", "ProblemError", "problem_response", "problems"]
@@ -17,12 +20,16 @@ __all__ = ["Problem", "ProblemError", "problem_response", "problems"]
 log = structlog.get_logger(__name__)
 
 
+_TYPES = ["about:blank", *(f"{PREFIX}{kind}" for kind in KINDS)]
+ProblemType = Annotated[str, WithJsonSchema({"type": "string", "enum": _TYPES})]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """`type` is for programs: `urn:trunkline:problem:` and the kind of it, or `about:blank` where the status says all.
     `title` is the HTTP status in words, `detail` says what is wrong with this request."""
 
-    type: str
+    type: ProblemType
     title: str
     status: int
     detail: str
@@ -38,7 +45,7 @@ class ProblemError(Exception):
 
 
 def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, kind: str = "") -> web.Response:
-    of_type = f"urn:trunkline:problem:{kind}" if kind else "about:blank"
+    of_type = f"{PREFIX}{kind}" if kind else "about:blank"
     body = asdict(Problem(type=of_type, title=HTTPStatus(status).phrase, status=status, detail=detail))
     return web.Response(status=status, text=json.dumps(body), content_type="application/problem+json", headers=headers)
 

@@ -20,12 +20,24 @@ def _not_taken(identity: str) -> str:
 class TokenRequest(BaseModel):
     """Who wants to join, with a microphone or only to listen. `hidden`: the others don't see this listener."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "examples": [{"identity": "anna", "name": "Anna"}],
+            "not": {
+                "required": ["hidden", "can_publish"],
+                "properties": {"hidden": {"const": True}, "can_publish": {"const": True}},
+            },
+        },
+    )
 
     identity: Annotated[str, AfterValidator(_not_taken)] = Field(
         min_length=1,
         max_length=128,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
+        json_schema_extra={"not": {"pattern": "^(sip_|agent-)"}},
         description="Unique in the room: joining under an identity in use removes the other participant. "
         "sip_… and agent-… are reserved for phones and agents.",
     )

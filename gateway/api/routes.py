@@ -23,7 +23,7 @@ from gateway.api import (
     trunks,
 )
 from gateway.api.deps import HealthReport
-from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, TranscriptQuery
+from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, PageQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.keys import Scope
 from gateway.outbound.order import CallOrder
@@ -93,7 +93,8 @@ ROUTES = (
     Route(
         path="/v1/calls/live",
         handler=calls.live_calls,
-        summary="Calls in progress, newest first, at most 200",
+        summary="Calls in progress, newest first",
+        query=PageQuery,
         answers={"application/json": calls.CallList},
     ),
     Route(

@@ -34,16 +34,23 @@ __all__ = [
 
 
 class SayRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [{"text": "One moment, please."}]}
+    )
 
     text: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
-        min_length=1, max_length=4000, description="What the agent is to say, after its current speech."
+        min_length=1,
+        max_length=4000,
+        pattern=r"\S",
+        description="What the agent is to say, after its current speech.",
     )
     allow_interruptions: bool = Field(default=True, description="Whether the caller may interrupt it.")
 
 
 class DigitsRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [{"digits": "12w#"}]}
+    )
 
     digits: str = Field(
         pattern=r"^[0-9*#A-Dw]{1,64}$", description="Keys to press, one after the other; `w` is half a second's pause."

@@ -12,7 +12,9 @@ from gateway.config.fields import Secret
 __all__ = ["CallWebhookSettings", "Pattern", "WebhookSettings", "WebhookUrl", "all_different", "is_signing_key"]
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[a-z_.]*\*?$", min_length=1, max_length=64)]
-WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+([/?]\S*)?$", max_length=2048)]
+# Hosts of other scripts are written as in DNS (xn--…).
+_URL = r"^https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?$"
+WebhookUrl = Annotated[str, StringConstraints(pattern=_URL, max_length=2048)]
 
 
 class WebhookSettings(BaseModel):

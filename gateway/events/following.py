@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from gateway.events.endpoints import place_of
 from gateway.events.guard import ForbiddenTarget, refuse_private_literal
 from gateway.outbound.order import CallOrder, OrderRefused
 from gateway.store.call_hooks import CallHook
@@ -44,10 +45,11 @@ def follow_call(follower: Follower, order: CallOrder, call_id: str) -> None:
     webhook = order.own_webhook
     if webhook is None:
         return
-    if not follower.calls_may_be_private:
-        try:
+    try:
+        place_of(webhook.url)
+        if not follower.calls_may_be_private:
             refuse_private_literal(webhook.url)
-        except ForbiddenTarget as error:
-            raise OrderRefused("closed_webhook", f"webhook: {error}.") from None
+    except (ForbiddenTarget, ValueError) as error:
+        raise OrderRefused("closed_webhook", f"webhook: {error}.") from None
     secret = webhook.secret.get_secret_value() if webhook.secret is not None else ""
     follower.follow(CallHook(call_id, webhook.url, time.time(), webhook.events, secret))

@@ -38,7 +38,10 @@ def is_public(address: str) -> bool:
 
 def refuse_private_literal(url: str) -> None:
     """For URLs with an address in place of a name, which no resolver sees. Raises ForbiddenTarget."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # what is in brackets is no address
+        raise ForbiddenTarget("its host is neither a name nor an address") from None
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761
         raise ForbiddenTarget(f"{host} leads into a private network (allow_private)")
     try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from gateway.events.catalogue import Event
 from gateway.events.kinds import EVENTS, EventData, EventType
 
-__all__ = ["BEGIN", "END", "catalogue_markdown", "example", "with_catalogue"]
+__all__ = ["BEGIN", "END", "catalogue_markdown", "example", "sent", "with_catalogue"]
 
 BEGIN = "<!-- written by `python -m gateway.events` from gateway/events/kinds.py -->"
 END = "<!-- the end of what is written -->"
@@ -23,11 +23,11 @@ def example(kind: EventType, **changes: object) -> EventData:
 
 def catalogue_markdown() -> str:
     kinds = [(f"`{kind}`", _when(model), ", ".join(map(_code, _fields(model)))) for kind, model in EVENTS.items()]
-    sent = "\n".join(map(_sent, EVENTS))
+    each = "\n".join(map(sent, EVENTS))
     parts = [
         _table(("`type`", "when", "`data`"), kinds),
         _table(("field of `data`", "meaning"), list(_meanings())),
-        f"One of each, as it is sent:\n\n```\n{sent}\n```",
+        f"One of each, as it is sent:\n\n```\n{each}\n```",
     ]
     return "\n\n".join(parts)
 
@@ -70,5 +70,6 @@ def _meanings() -> Iterator[tuple[str, str]]:
             yield _code(name) + (f" of {', '.join(of)}" if len(meanings) > 1 else ""), meaning
 
 
-def _sent(kind: EventType) -> str:
+def sent(kind: EventType) -> str:
+    """The kind's example as it is sent."""
     return Event("019abc3d2f10-00001-5f0c9a1e", _AT, example(kind)).to_json()

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    StringConstraints,
+)
 
 from gateway.config.webhooks import Pattern, WebhookUrl, is_signing_key
 
@@ -20,6 +29,14 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_KEY = r"^(?!whsec_)|^whsec_([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"
+SigningKey = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=256, json_schema_extra={"pattern": _KEY}),
+    AfterValidator(_signing_key),
+]
+
+
 class OwnWebhook(BaseModel):
     """A webhook for the events of one call."""
 
@@ -29,19 +46,42 @@ class OwnWebhook(BaseModel):
     events: tuple[Pattern, ...] = Field(
         default=("*",), min_length=1, max_length=20, description="Which: `call.ended`, `call.*`, `*`."
     )
-    secret: Annotated[SecretStr, AfterValidator(_signing_key)] | None = Field(
+    secret: SigningKey | None = Field(
         default=None,
-        min_length=1,
-        max_length=256,
         description="Signing key as in Standard Webhooks: `whsec_` and base64, or any text. It is not shown again. "
         "Default: unsigned.",
     )
 
 
+def _whole(value: Any) -> Any:
+    """10.0 is a whole number in JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_EXAMPLES: list[JsonValue] = [
+    {"to": "+15551234567", "persona": "clinic.Reminder", "variables": {"name": "Ada"}},
+    {
+        "to": "+15551234567",
+        "persona": "clinic.Reminder",
+        "from": "+15550199",
+        "trunk": "carrier",
+        "ring_timeout_s": 20,
+        "max_call_s": 600,
+        "webhook": {"url": "https://crm.example.com/calls/7", "events": ["call.ended"], "secret": "some secret"},
+    },
+]
+
+
 class CallOrder(BaseModel):
     """One call to place."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        json_schema_extra={"examples": _EXAMPLES},
+    )
 
     to: str = Field(pattern=r"^\+[1-9][0-9]{4,14}$", description="The number to call, E.164 with `+`.")
     from_: str | None = Field(
@@ -69,16 +109,16 @@ class CallOrder(BaseModel):
         description="The persona, as listed in the dialplan's `outbound`: `clinic.Reminder`.",
     )
     variables: dict[VariableName, VariableText] = Field(
-        default={}, max_length=50, description="For the persona: `ctx.call.info.variables`."
+        default={},
+        max_length=50,
+        json_schema_extra={"additionalProperties": False},
+        description="For the persona: `ctx.call.info.variables`.",
     )
     ring_timeout_s: float = Field(
         default=30.0, ge=1, le=120, description="How long it may ring. Then the outcome is no_answer."
     )
-    max_call_s: int | None = Field(
-        default=None,
-        ge=10,
-        le=86_400,
-        description="The longest it may last, from the answer. Default: the settings'.",
+    max_call_s: Annotated[int, Field(ge=10, le=86_400), BeforeValidator(_whole)] | None = Field(
+        default=None, description="The longest it may last, from the answer. Default: the settings'."
     )
     webhook: OwnWebhook | WebhookUrl | None = Field(
         default=None, description="A URL that the call's events are posted to, besides the settings' webhooks."

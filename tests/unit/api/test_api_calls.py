@@ -32,7 +32,7 @@ async def test_live_calls_have_a_path_of_their_own(tmp_path: Path) -> None:
 
 async def test_filters_reach_the_store(tmp_path: Path) -> None:
     api = Asker(tmp_path)
-    query = "called=+15550100&caller=%2B1999&outcome=refused&persona=a.B&limit=7&cursor=xyz"
+    query = "called=+15550100&caller=%2B1999&outcome=refused&persona=a.B&limit=7&cursor=9.xyz"
     times = "&since=2026-11-20T00:00:00Z&until=2026-11-21T02:00:00+02:00"  # the + is not escaped, as people do
     assert (await api.get(f"/v1/calls?{query}{times}")).status == 200
     filters = CallFilters(
@@ -43,7 +43,7 @@ async def test_filters_reach_the_store(tmp_path: Path) -> None:
         since=datetime(2026, 11, 20, tzinfo=UTC),
         until=datetime(2026, 11, 21, tzinfo=UTC),
     )
-    assert api.calls.asked == [(filters, 7, "xyz")]
+    assert api.calls.asked == [(filters, 7, "9.xyz")]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_what_is_wrong_with_a_question_is_named(tmp_path: Path, query: str
 async def test_a_made_up_cursor_is_the_clients_mistake(tmp_path: Path) -> None:
     api = Asker(tmp_path)
     api.calls.error = BadCursor("not one of ours")
-    response = await api.get("/v1/calls?cursor=abc")
+    response = await api.get("/v1/calls?cursor=9.abc")
     assert response.status == 400
     assert "cursor" in body(response)["detail"]
 
@@ -203,3 +203,25 @@ async def test_our_own_mistakes_stay_inside(tmp_path: Path) -> None:
     response = await api.get("/v1/calls/c1")
     assert response.status == 500
     assert "secret" not in text(response)
+
+
+async def test_live_calls_come_in_pages_too(tmp_path: Path) -> None:
+    api = Asker(tmp_path, detail("c1", outcome=None))
+    assert body(await api.get("/v1/calls/live?limit=1&cursor=9.c0"))["next_cursor"] is None
+    filters, limit, cursor = api.calls.asked[-1]
+    assert filters is not None
+    assert (filters.live, limit, cursor) == (True, 1, "9.c0")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/calls/live", "GET,HEAD"), ("/v1/calls/lively", "DELETE,GET,HEAD"), ("/v1/calls", "GET,HEAD,POST")],
+)
+async def test_only_what_is_there_is_offered(tmp_path: Path, path: str, allowed: str) -> None:
+    response = await Asker(tmp_path).get(path, method="PATCH")
+    assert (response.status, response.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("when", ["0.5", "1700000000", "2026-11-20", "yesterday"])
+async def test_a_time_is_iso_8601(tmp_path: Path, when: str) -> None:
+    assert (await Asker(tmp_path).get(f"/v1/calls?since={when}")).status == 400

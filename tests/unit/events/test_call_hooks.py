@@ -157,12 +157,22 @@ def test_one_inside_a_private_network_is_refused_before_anything_is_dialled(url:
     assert set(follower.followed) == {"c1"}
 
 
+def test_brackets_without_an_address_are_refused_in_any_network() -> None:
+    follower = FakeFollower()
+    follower.calls_may_be_private = True
+    with pytest.raises(OrderRefused):
+        follow_call(follower, order(webhook="http://[:::::]/"), "c1")
+
+
 @pytest.mark.parametrize(
     "webhook",
     [
         "ftp://x.test/",
         "https://user:pass@x.test/",
         "",
+        "http://[C/",
+        "http://caf\u00e9.test/",
+        "http://x.test:99999999/",
         {},
         {"url": OWN, "secret": "whsec_-"},
         {"url": OWN, "secret": ""},
