@@ -57,7 +57,7 @@ class Admission:
         self._opened = opened
         self._asker = asker
         self._answered: dict[str, tuple[CallInfo, Route, Said, datetime]] = {}  # by call id
-        self._asking: dict[str, str] = {}  # the SIP Call-ID of calls that are asked about -> our id
+        self._asking: dict[str, str] = {}  # the SIP Call-ID of calls whose hook is pending -> our id
         self._decide: Callable[[str], bool] = lambda _: False
         self._now = now
         self._wall = wall
@@ -93,7 +93,7 @@ class Admission:
         )
 
     def _variables(self, invite: InviteInfo) -> dict[str, str]:
-        """Headers that the trunk's settings make variables of the call."""
+        """Headers that the trunk's settings turn into variables of the call."""
         headers = {name.lower(): value for name, value in invite.headers.items()}
         wanted = self._headers_in.get(invite.trunk or "", ())
         return {each.variable: headers[each.header.lower()] for each in wanted if each.header.lower() in headers}
@@ -171,7 +171,7 @@ class Admission:
         return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), slot.leg_id, {LEG_HEADER: slot.leg_id})
 
     def _read(self, invite: InviteInfo) -> tuple[str, str | None]:
-        """Called number and caller, out of the trunk's way to write them."""
+        """Called number and caller, read in the trunk's number format."""
         numbers = self._numbers.get(invite.trunk or "")
         if numbers is None:
             return invite.called, invite.caller
@@ -206,7 +206,7 @@ class Admission:
 
 
 def _diverted(info: CallInfo, at: float) -> dict[str, Any]:
-    """For the call's story."""
+    """An entry for the call's events."""
     by = [{"number": each.number, "reason": each.reason} for each in info.diversions]
     return {"type": "diverted", "at": at, "t_ms": 0.0, "by": by}
 

@@ -43,8 +43,8 @@ class Adoption:
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`put` takes a late end for each call that has a recording: of an end that is already there it adds the
-        recording only."""
+        """`put` takes a late end for each call that has a recording; if the end is recorded already, only the recording
+        is added."""
         self._left = {call.call_id: call for call in calls}
         self._recordings = recordings
         self._put = put
@@ -71,7 +71,8 @@ class Adoption:
             del self._left[call.call_id]
 
     def _file_of(self, call: CallRecord) -> Path | None:
-        """Recordings lie in folders named by the day (UTC) of the INVITE, which `started_at` may miss by midnight."""
+        """Recordings are in folders named after the day (UTC) of the INVITE; around midnight `started_at` may be on
+        another day."""
         for days in (0, 1, -1):
             folder = self._recordings / f"{call.started_at + timedelta(days=days):%Y-%m-%d}"
             path = folder / f"{call.call_id}.wav"

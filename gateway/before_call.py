@@ -1,4 +1,4 @@
-"""Asks a program of the user's about an inbound call, before it is answered: which persona, with which variables."""
+"""Asks the user's program about an inbound call before it is answered: which persona, with which variables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CallQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`error`: why the dialplan's own holds; empty if the answer does. `persona` empty: the rule's own."""
+    """`error`: why the dialplan's own decision applies; empty if the answer does. `persona` empty: the rule's own."""
 
     persona: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class Said:
 
 class AsksBeforeCall(Protocol):
     def ask(self, question: CallQuestion, answered: Callable[[Said], None]) -> bool:
-        """`answered` is called once, soon after the limit at the latest, and never from within. False: too much is
-        asked at the moment."""
+        """`answered` is called once, soon after the limit at the latest, and never synchronously. False: too many
+        questions are pending."""
 
 
 @dataclass
 class FakeAsker:
-    """Notes what is asked; the test answers. `full`: asks nothing."""
+    """Records the questions; the test answers. `full`: accepts none."""
 
     asked: list[tuple[CallQuestion, Callable[[Said], None]]] = field(default_factory=list)
     full: bool = False
@@ -70,7 +70,8 @@ def question(hook: BeforeCall, info: CallInfo, persona: str) -> CallQuestion:
 
 
 def entry(said: Said, at: float, persona: str) -> dict[str, Any]:
-    """For the call's story. `at`: seconds, loop clock. Of variables only the names: values may be about people."""
+    """An entry for the call's events. `at`: seconds, loop clock. Variables by name only, as values may be about
+    people."""
     return {
         "type": "asked_before_call",
         "at": at,

@@ -1,4 +1,4 @@
-"""Further legs of calls, for the workers that ask: over which trunk, to where, and in which worker.
+"""Further legs of calls, on workers' requests: over which trunk, to where, and in which worker.
 
 Nothing rings before everything is decided. Refusals have a kind that programs can tell apart.
 """
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 PLACE_LIMIT_S = 3.0  # for another worker to take the place in the call's room and send the INVITE
 MOST_RING_S = 120.0
-MOST_WAIT_S = 2.0  # for a trunk to be free: the worker that asks does not wait for longer
+MOST_WAIT_S = 2.0  # for a trunk to be free: the asking worker does not wait longer
 
 AskWorker = Callable[..., Awaitable[Mapping[str, Any]]]  # as `Supervisor.ask`
 
@@ -98,7 +98,7 @@ class LegDialling:
         if call is None or call.worker != worker:
             raise Refused("unknown_call", f"{worker} has no call {order.call_id}")
         if self._live.leg(order.leg_id) is not None:
-            raise Refused("failed", f"there is a leg {order.leg_id} already")
+            raise Refused("failed", f"leg {order.leg_id} exists already")
 
     async def take(
         self,
@@ -125,11 +125,11 @@ class LegDialling:
         return (way.place,) if way.place is not None else self._edge.trunk_places(way.trunk.name)
 
     def check(self, order: DialOrder) -> None:
-        """Whether it may go anywhere. Raises Refused."""
+        """Check whether it may go anywhere. Raises Refused."""
         self._trunks.choice.ways(order, self._public_address)
 
     def allow(self, order: DialOrder, ways: Sequence[TrunkWay], slot: SlotTaken) -> LegPlan:
-        """Have the edge let the leg through. Raises Refused, with the slot given back."""
+        """Allow the leg at the edge. Raises Refused, with the slot released."""
         dials = [self._dial(order, way, slot) for way in ways]
         try:
             self._edge.allow_dial(replace(dials[0], then=tuple(dials[1:])))
@@ -162,7 +162,7 @@ class LegDialling:
         )
 
     async def _placed(self, plan: LegPlan, worker: str, ticket: Mapping[str, Any]) -> None:
-        """In another worker than its call's."""
+        """Placed in a worker other than its call's."""
         try:
             await self._ask(worker, PLACE, {"plan": plan.to_dict(), "ticket": ticket}, timeout_s=PLACE_LIMIT_S)
         except AskError as error:

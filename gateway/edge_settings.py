@@ -80,7 +80,7 @@ def _route(proxy: TrunkHostSettings, trunk: TrunkSettings) -> str:
 
 
 def _registrar(trunk: TrunkSettings, first: TrunkHostSettings | None) -> Registrar | None:
-    """`first`: where calls go to. If that is by TLS, so is the registration."""
+    """`first`: where calls go. If that is over TLS, so is the registration."""
     registration, out = trunk.registration, trunk.outbound
     if registration is None:
         return None

@@ -1,4 +1,4 @@
-"""TLS of the edge, from the settings; and what is wrong with its files, before anything starts."""
+"""The edge's TLS from the settings, and the problems with its files, before anything starts."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def _identity(certificate: Path, key: SecretSource) -> TlsIdentity:
 
 
 def tls_problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Where in the settings, and why what is said there cannot be used: files that are not there, that cannot be read,
-    that don't belong together."""
+    """Problems with the settings' files, with their place: missing, unreadable or not matching each other."""
     server = tls_server(settings.sip)
     if server is None:
         return
@@ -62,7 +61,7 @@ def tls_problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def tls_warnings(settings: Settings, now: datetime | None = None) -> Iterator[str]:
-    """Certificates of ours that have expired, or will soon. Those that cannot be read are problems."""
+    """Our certificates that have expired or will soon. Unreadable ones are problems."""
     now = now or datetime.now(UTC)
     files = [settings.sip.tls.certificate] if settings.sip.tls is not None else []
     files += [trunk.tls.certificate for trunk in settings.sip.trunks if trunk.tls.certificate is not None]

@@ -16,7 +16,7 @@ def end_line(end: Mapping[str, Any]) -> str:
 
 
 def audio_lines(record: Mapping[str, Any]) -> list[str]:
-    """How the audio of each leg of a record went: the customer's first, of whose leg only the record tells."""
+    """The audio of each leg of a record: the customer's first, which only the record itself has."""
     others = [leg for leg in record.get("legs", ()) if leg["role"] != LegRole.CUSTOMER]
     legs = [("audio", record.get("media")), *((f"audio of {leg['role']}", leg.get("media")) for leg in others)]
     return [

@@ -56,7 +56,7 @@ class FakeWorkers:
 
 
 class FakeWorkerProcess:
-    """Implements `WorkerProcess`, with its end of the channel. `beating`: it says once a second that it lives."""
+    """Implements `WorkerProcess`, with its end of the channel. `beating`: it sends a heartbeat every second."""
 
     def __init__(self, name: str, pid: int, rtp: tuple[int, int]) -> None:
         self.name, self.pid, self.rtp = name, pid, rtp
@@ -119,7 +119,7 @@ class FakeWorkerSource:
         if self.die_at_once:
             self.die_at_once -= 1
             worker.die()
-            await asyncio.sleep(0.05)  # it is dead before the answer to the fork comes
+            await asyncio.sleep(0.05)  # it dies before the answer to the fork arrives
         return worker
 
     async def close(self) -> None:

@@ -42,8 +42,8 @@ class LiveLeg:
     call_id: str
     worker: str
     slot_taken_at: float  # seconds, loop clock
-    last_word_told: str = ""  # to its worker: the method by which to end it should this process be killed
-    trunk: str = ""  # that it came in or goes out over, where that is known
+    last_word_told: str = ""  # the method with which its worker is to end it if this process is killed
+    trunk: str = ""  # over which it came in or goes out, if known
     placed: bool = False  # by us
 
 

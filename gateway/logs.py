@@ -144,8 +144,8 @@ def _within(outer: str, inner: str) -> str:
 
 
 def _without_peers_tracebacks(record: logging.LogRecord) -> bool:
-    """A logging filter. What cannot be read as HTTP is its sender's fault: one line, without what was sent, instead of
-    the traceback that aiohttp logs as an error."""
+    """A logging filter. Unreadable HTTP is its sender's fault: one line without the content, instead of the traceback
+    that aiohttp logs as an error."""
     error = record.exc_info[1] if record.name == "aiohttp.server" and record.exc_info else None
     if error is not None and type(error).__module__ == "aiohttp.http_exceptions":
         record.levelno, record.levelname = logging.WARNING, "WARNING"

@@ -228,7 +228,7 @@ class Reconciler:
             self._tell(news.leg_id, ReferReport(news.leg_id, False, news.status, news.reason, news.over))
 
     def attempted(self, attempt: DialAttempted) -> None:
-        """A place that one of our calls was tried at goes into the call's story."""
+        """Add an attempt to place one of our calls to the call's events."""
         call = self._live.get(call_id_of(attempt.leg_id))
         if call is None:
             return

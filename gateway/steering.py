@@ -27,7 +27,7 @@ class CannotSteer(Exception):
 
 
 class TargetCheck(Protocol):
-    """Whether somebody may be called at all, before anything is begun. Both raise Refused."""
+    """Checks whether somebody may be called at all, before anything begins. Both raise Refused."""
 
     def transfer(self, call: LiveCall, order: TransferOrder) -> None: ...
 
@@ -35,7 +35,7 @@ class TargetCheck(Protocol):
 
 
 class Steering(Protocol):
-    """All return once the worker has begun to do it, and raise CannotSteer. See `gateway.calls.verbs.SteeredCall`."""
+    """All return once the worker has begun, and raise CannotSteer. See `gateway.calls.verbs.SteeredCall`."""
 
     async def hang_up(self, call_id: str, *, goodbye: bool) -> None:
         """`goodbye`: the agent says its farewell first."""

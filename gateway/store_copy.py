@@ -1,4 +1,4 @@
-"""The records of a SQLite file into the store of the settings: how a gateway moves to PostgreSQL."""
+"""Copies the records of a SQLite file into the settings' store, for moving a gateway to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Copied:
 async def copy(
     source: Path, target: CallStore, gateway_id: str, progress: Callable[[int], None] = lambda _: None
 ) -> Copied:
-    """Can be cut short and repeated. Raises StoreError, and StoreInUse while a gateway writes into `source`."""
+    """Can be interrupted and repeated. Raises StoreError, and StoreInUse while a gateway writes into `source`."""
     lock = _taken(source)
     try:
         store = await CallStore.open(f"sqlite:///{source}")
@@ -39,7 +39,7 @@ async def copy(
 
 
 def _taken(source: Path) -> StoreLock:
-    """Raises StoreError for what cannot be copied whole."""
+    """Raises StoreError if the source cannot be copied completely."""
     if not source.exists():
         raise StoreError(f"no store at {source}")
     for role in ("", "worker"):

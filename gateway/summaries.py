@@ -1,5 +1,5 @@
-"""Makes each call's summary when the call is over, and hands it to the webhooks with record and transcript. Nothing
-waits for it: a call is hung up, on record, and its slot free, before it begins."""
+"""Makes each call's summary after the call, and passes it to the webhooks with record and transcript. Nothing waits for
+it: the call has been hung up and recorded, and its slot freed, before it begins."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def template_summary(call: CallDetail) -> str:
 
 
 class CallSummaries:
-    """As soon as a call is on record, a summary in the gateway's own words is put in the queue of deliveries, due when
-    the worker has had its time. The worker's words replace it. So a gateway that dies in between loses none."""
+    """As soon as a call is recorded, the gateway's own summary is queued for delivery, due when the worker's time is
+    up. The worker's summary replaces it, so a gateway that dies in between loses none."""
 
     def __init__(
         self,
@@ -113,13 +113,13 @@ class CallSummaries:
                 await self._queue(call, template, self._now() + TEMPLATE_AFTER_S)
             words = await _within_limit(waiting) if waiting is not None else ("", "")
             await self._queue(call, words if words[0] else template, self._now())
-        except Exception as error:  # noqa: BLE001 - it concerns this call alone
+        except Exception as error:  # noqa: BLE001 - it concerns only this call
             log.error("summary_not_made", call_id=call_id, error=str(error) or type(error).__name__)
         finally:
             self._words.pop(call_id, None)
 
     async def _queue(self, call: CallDetail, words: Words, due: float) -> None:
-        # A long call's JSON takes milliseconds, which the loop must not be kept from its packets.
+        # Serialising a long call takes milliseconds, too long for the loop.
         body = await asyncio.to_thread(_body, call, words)
         self._put(Delivery(call.call_id, self._url, SUMMARY_EVENT, body, due))
 

@@ -64,7 +64,7 @@ class TrunkLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkTlsFailure:
-    """A secure connection with the trunk that did not come about, or broke. `peer`: without a port if it was theirs."""
+    """A secure connection with the trunk that failed or broke. `peer`: without a port if the peer opened it."""
 
     at: datetime
     peer: str

@@ -1,4 +1,4 @@
-"""What a worker sends to its callers when the gateway, which relays all its SIP, has died."""
+"""Ends a worker's calls when the gateway, which relays all its SIP, has died."""
 
 from __future__ import annotations
 

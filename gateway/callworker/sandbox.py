@@ -30,7 +30,7 @@ _FILE_RIGHTS = _WRITE | _TRUNCATE  # valid rights in a rule for a file
 
 
 class SandboxRefused(Exception):
-    """The kernel said no; the text says to what."""
+    """The kernel refused; the text says what."""
 
 
 class _PathBeneath(ctypes.Structure):
@@ -46,7 +46,7 @@ def give_up_privileges() -> None:
 
 
 def landlock_version() -> int:
-    """Of the kernel's Landlock; 0: it has none, or it is switched off."""
+    """The version of the kernel's Landlock; 0: it has none, or it is switched off."""
     return max(0, _syscall(_CREATE, None, 0, _VERSION))
 
 

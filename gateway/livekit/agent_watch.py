@@ -1,6 +1,6 @@
-"""Whether the others in a room still run, agents before all: LiveKit server would tell 20 s after a machine has died.
-
-And whether the server itself does, by whose way they are asked: LiveKit's SDK finds that out after 12 to 15 s.
+"""Checks whether the others in a room are still alive, above all agents: LiveKit server would report a dead machine
+after 20 s. The questions go through the server, which is thereby checked, too: LiveKit's SDK needs 12 to 15 s to
+notice.
 """
 
 from __future__ import annotations

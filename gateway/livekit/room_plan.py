@@ -1,4 +1,4 @@
-"""How a call's room is made and who the phone is in it. Pure."""
+"""How a call's room is created, and the phone's identity in it. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def access_of(settings: LiveKitSettings) -> LiveKitAccess:
 
 
 def room_metadata(prepared: Prepare) -> str:
-    """For the agent: all that it needs to know of the call."""
+    """For the agent: everything it needs to know about the call."""
     data: dict[str, Any] = {
         "trunkline": 1,
         "call": dict(prepared.call),

@@ -1,4 +1,4 @@
-"""A conversation in a LiveKit room whose phone LiveKit SIP has dialled: we are there beside it, to keep the record."""
+"""A conversation in a LiveKit room whose phone LiveKit SIP has dialled: we join as well, to keep the record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["SipConversation"]
 
 
 class SipConversation(LiveKitConversation):
-    """LiveKit SIP tells the agents whether it rings, takes their keys and plays their audio: none of it is ours."""
+    """LiveKit SIP itself tells the agents whether it rings, takes their keys and plays their audio."""
 
     def _new_room(self, joins: RoomJoins) -> LiveKitRoom:
         return joins.beside_phone()

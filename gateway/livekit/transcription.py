@@ -1,7 +1,7 @@
-"""A transcript out of what an agent that is not ours writes of the conversation: the record's messages. Pure.
+"""Turns the transcriptions of another vendor's agent into the record's messages. Pure.
 
-Trunkline's agents tell their session's events, which know more. Agents of livekit-agents send transcriptions: when a
-text came is then all that is known of when it was said, and nothing of whether it was cut off.
+Trunkline's agents report their session's events, which contain more. livekit-agents' agents send transcriptions: then a
+text's arrival is the only sign of when it was said, and nothing shows whether it was cut off.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ class SpokenWords:
     """Of one call."""
 
     def __init__(self, caller: str, is_agent: Callable[[str], bool]) -> None:
-        """`caller`: the phone's identity in the room. Others than it and agents are not part of the transcript."""
+        """`caller`: the phone's identity in the room. Participants other than it and agents are not in the
+        transcript."""
         self._caller = caller
         self._is_agent = is_agent
         self._open: dict[tuple[str, str], _Segment] = {}
 
     def take(self, event: TranscriptionReceived) -> SessionEvent | None:
-        """The message that is complete with this."""
+        """The message completed by this event."""
         key = (event.identity, event.segment)
         begun = self._open.pop(key, None)
         if begun is not None:

@@ -122,7 +122,7 @@ def _tokens(before: Mapping[str, Any]) -> tuple[int, int]:
 
 
 class _Elsewhere:
-    """Implements `LegAudio`: who brought the phone into the room carries its audio."""
+    """Implements `LegAudio`: whoever brought the phone into the room carries its audio."""
 
     def push(self, pcm: bytes, at: float) -> None:
         return None
@@ -132,7 +132,7 @@ class _Elsewhere:
 
 
 class _NobodyThere(Agent):
-    """Says one sentence, which it is given."""
+    """Says one given sentence."""
 
 
 async def say_and_end(room: LiveKitRoom, providers: ProviderSet, verbs: CallVerbs, sentence: str) -> None:

@@ -1,5 +1,6 @@
-"""One job: a call in a LiveKit room, from joining to its record. What is a job's own is here: who is there and what
-for, the process that goes on with a call, and callers whom nobody can take. The call itself is `gateway.calls`'s.
+"""One job: a call in a LiveKit room, from joining to its record. This module has what is specific to jobs: who is there
+and what for, resuming a call in another process, and callers whom nobody can serve. The call itself belongs to
+`gateway.calls`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["JobCall", "entrypoint"]
 
 CALLER_LIMIT_S = 30.0  # for the caller to come into the room
-BACK_LIMIT_S = 5.0  # for the same, when the conversation is gone on with
+BACK_LIMIT_S = 5.0  # the same for a resumed conversation
 NOBODY_THERE = "I'm sorry, this number is not in service. Goodbye!"
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ class JobCall:
         self._reason = ""  # why the job ends
 
     async def run(self) -> None:
-        """From joining to leaving. Raises what makes the job fail; is cancelled when it is to end."""
+        """From joining to leaving. Raises whatever makes the job fail; cancelled when it must end."""
         self._ctx.add_drain_callback(self._drain)
         stored = self._ctx.stored_state
         warming: asyncio.Task[None] | None = None
@@ -83,7 +84,7 @@ class JobCall:
     # --- who and what ---------------------------------------------------------------------------------------------
 
     def _plan(self, stored: Mapping[str, Any] | None) -> JobPlan | BadMetadata | None:
-        """None: the caller's attributes will tell."""
+        """None: decided by the caller's attributes."""
         if stored is not None:
             return JobPlan.from_dict(stored["plan"])
         try:
@@ -95,7 +96,7 @@ class JobCall:
     async def _phone(
         self, room: LiveKitRoom, plan: JobPlan | BadMetadata | None, stored: Mapping[str, Any] | None
     ) -> PhoneLeg | None:
-        """Once it has been answered. None: nobody came, or has gone, or the job is to end."""
+        """The phone, once answered. None: nobody came, or they left, or the job must end."""
         caller = await self._caller(plan, CALLER_LIMIT_S if stored is None else BACK_LIMIT_S)
         if caller is None:
             return None
@@ -116,7 +117,7 @@ class JobCall:
         return leg if leg.answered.is_set() and not leg.over.is_set() else None
 
     async def _caller(self, plan: JobPlan | BadMetadata | None, limit_s: float) -> RemoteParticipant | None:
-        """The phone; in a room that no phone comes into, but whose metadata says what to do, anybody."""
+        """The phone; in a room without a phone whose metadata says what to do, anybody."""
         try:
             async with asyncio.timeout(limit_s):
                 caller = await self._ctx.wait_for_participant()
@@ -161,7 +162,7 @@ class JobCall:
             self._ctx.send(refusal_body(refusal, began))
 
     async def _end_rejoined(self, room: LiveKitRoom, leg: PhoneLeg) -> None:
-        """LiveKit has dispatched us for it anew; its own agent may have come back as well, and then has it."""
+        """LiveKit has dispatched us for it again; its own agent may have come back as well and then keeps it."""
         self._reason = REJOINED
         leg.taken_over = any(who.kind is ParticipantKind.AGENT for who in room.participants)
         log.warning("call_rejoined", has_its_agent=leg.taken_over)
@@ -188,7 +189,7 @@ class JobCall:
         stored: Mapping[str, Any] | None,
         warming: asyncio.Task[None],
     ) -> None:
-        """Raises what the call failed by."""
+        """Raises what made the call fail."""
         leg.adopt(plan.info)
         before = record_before(stored)
         recording = self._kept(plan, before, leg)
@@ -201,7 +202,7 @@ class JobCall:
             return made
 
         def send(body: Mapping[str, Any]) -> None:
-            if not plan.bridged and not leg.taken_over:  # else it is another's to put on record
+            if not plan.bridged and not leg.taken_over:  # otherwise somebody else records it
                 self._ctx.send(body)
 
         journal = Journal(plan.info.call_id, send, self._loop.time)
@@ -209,7 +210,7 @@ class JobCall:
         task = asyncio.create_task(call.run(), name="call")
         try:
             await asyncio.shield(task)
-        except asyncio.CancelledError:  # the job is to end; of a leg that has gone the call knows by itself
+        except asyncio.CancelledError:  # the job must end; the call notices by itself if its leg has left
             if not leg.over.is_set():
                 call.end_now("the job was ended")
             raise
@@ -242,7 +243,7 @@ class JobCall:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     async def _wind_up(self) -> None:
-        """No phone is left with nobody. Never raises."""
+        """Leave no phone alone. Never raises."""
         leg = self._leg
         if leg is not None:
             await leg.hang_up(self._reason)  # no effect after a call, which has ended it

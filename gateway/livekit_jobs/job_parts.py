@@ -26,8 +26,8 @@ class JobParts:
         self.prewarming: asyncio.Task[None] | None = None
 
     def with_known_persona(self, plan: JobPlan) -> JobPlan:
-        """The plan with the persona of our own dialplans that it names: whoever may send agents into rooms may not have
-        any file run. The gateway may be another machine, with another folder. Raises BadMetadata."""
+        """The plan with the persona of our own dialplans that it names: permission to send agents into rooms must not
+        allow running any file. The gateway may be on another machine, with another folder. Raises BadMetadata."""
         wanted = plan.persona
         known = self.dialplan.personas
         if wanted in known:

@@ -1,5 +1,5 @@
-"""The recording of one call that no gateway bridges, in the job: begun once the call is known, or gone on with by the
-process that takes the job over."""
+"""The job's recording of a call that no gateway bridges: begun once the call is known, or continued by the process that
+takes over the job."""
 
 from __future__ import annotations
 

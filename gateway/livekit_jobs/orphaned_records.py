@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 
 
 async def keep_records(process: JobProcess, bodies: Sequence[Mapping[str, Any]]) -> None:
-    """Never raises. Each call's beginning from before the death is repeated here. The rest is
-    lost unless the main process had written it, which it does every 0.2 s."""
+    """Never raises. Each call's beginning from before the death is repeated here. The rest is lost unless the main
+    process had written it, which it does every 0.2 s."""
     settings: Settings = process.arguments
     try:
         store = await open_store(settings)

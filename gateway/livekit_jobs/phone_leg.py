@@ -122,8 +122,8 @@ class PhoneLeg:
             self._events.post(LegHeld(self._loop.time()) if held else LegResumed(self._loop.time()))
 
     def _missed(self, reason: str, by: EndedBy) -> None:
-        """The phone no longer answers, or has left. If it is still in the room, it is put out of it: whoever carries it
-        may only hang, and must not keep it on the line when it is back."""
+        """The phone no longer answers, or has left. If it is still in the room, it is removed: its carrier may only be
+        hanging, and must not keep it on the line after recovering."""
         if by is EndedBy.SYSTEM and self._is_there:
             self._begin_hang_up(reason)
         else:
@@ -161,7 +161,7 @@ class PhoneLeg:
         """It rings, or has been answered."""
 
     async def answer(self, audio: LegAudio) -> None:
-        """It has been answered by who carries its audio."""
+        """The carrier of its audio has answered it."""
 
     async def hold(self) -> None:
         """The room's routes say who hears whom; its phone is not asked."""

@@ -112,8 +112,8 @@ async def run_worker(
 async def end_what_was_left(
     store: CallStore, settings: Settings, put: Callable[[RecordMessage], None], spill: Spill | None = None
 ) -> StoreLock | None:
-    """Records that a worker before us left open or could not write, and the recordings of those calls; unless another
-    one that shares the store is at work with them."""
+    """Complete records that a previous worker left open or could not write, with their recordings, unless another
+    worker that shares the store is handling them."""
     try:
         lock = StoreLock.beside(settings.store_path, "worker")
     except StoreInUse:

@@ -33,8 +33,8 @@ class Outcome(StrEnum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     REJECTED = "rejected"  # the callee, or a network on their behalf, declined
-    INVALID_NUMBER = "invalid_number"  # nobody has it (any more), or it cannot be one
-    REDIRECTED = "redirected"  # to somewhere that calls of this trunk do not go
+    INVALID_NUMBER = "invalid_number"  # unassigned, or not a valid number
+    REDIRECTED = "redirected"  # to somewhere this trunk's calls may not go
     FAILED = "failed"
     WORKER_LOST = "worker_lost"  # the worker's process died during the call
     GATEWAY_LOST = "gateway_lost"  # the gateway's process died; found at the next start

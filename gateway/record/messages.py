@@ -139,7 +139,7 @@ class CallClosed(_Message):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLost(_Message):
     """A worker's process died. Made by the gateway. `call_ids`: calls whose room and session it had, which are over;
-    `leg_ids`: further legs that it held of calls that go on."""
+    `leg_ids`: its further legs of calls that continue."""
 
     message: ClassVar[str] = "worker_lost"
     call_ids: tuple[str, ...]
@@ -150,8 +150,8 @@ class WorkerLost(_Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegOpened(_Message):
-    """A leg began: it came in, or we dial it. Sent after the call's `CallOpened`. The store makes up the customer's
-    leg of `CallOpened` and `CallClosed` where nobody sends this."""
+    """A leg began: it came in, or we dial it. Sent after the call's `CallOpened`. If nobody sends this, the store
+    creates the customer's leg from `CallOpened` and `CallClosed`."""
 
     message: ClassVar[str] = "leg_opened"
     leg_id: str  # `leg_id_of(call_id, number)`
@@ -205,7 +205,7 @@ class LegClosed(_Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferBegan(_Message):
-    """The customer is to be brought to `target`. `transfer_id` is unique among all calls."""
+    """A transfer of the customer to `target` begins. `transfer_id` is unique among all calls."""
 
     message: ClassVar[str] = "transfer_began"
     transfer_id: str
@@ -289,7 +289,7 @@ def record_of_opened(opened: CallOpened) -> CallRecord:
 
 
 def closed_part(record: CallRecord) -> CallClosed:
-    """Raises ValueError when the record has no outcome: the call is still going on."""
+    """Raises ValueError if the record has no outcome: the call is still in progress."""
     if record.outcome is None:
         raise ValueError(f"call {record.call_id} has no outcome: it is still open")
     known = _common(record, CallClosed)

@@ -135,8 +135,8 @@ class _PlaceAudio:
                 pass  # full, or the other process is gone, which the link reports
 
     def pull(self, at: float) -> bytes:
-        """Each frame that is pushed is answered with one, so one read a pull is enough; now and then whatever has
-        piled up is read, for the queue to bound it. (A read that finds nothing costs as much as one that does.)"""
+        """Each pushed frame is answered with one, so one read per pull is enough; occasionally the backlog is read, and
+        the queue limits it. (A read that finds nothing costs as much as one that does.)"""
         self._pulls += 1
         with self._lock:
             try:
@@ -244,7 +244,7 @@ class RemotePlaces:
         return Ticket(self._path, token), offer.link, offer.taken
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Nobody is to come. The leg's place in the room stays."""
+        """Withdraw the offer. The leg's place in the room stays."""
         offer = self._offers.pop(ticket.token, None)
         if offer is not None:
             offer.taken.cancel()

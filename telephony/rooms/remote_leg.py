@@ -109,10 +109,10 @@ class RemoteLeg:
         raise TelephonyMisuse("an outbound leg cannot be made to ring")
 
     async def answer(self, audio: LegAudio) -> None:
-        raise TelephonyMisuse("a call of ours is answered by its peer")
+        raise TelephonyMisuse("the peer answers a call of ours")
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
-        raise TelephonyMisuse("a call of ours is not refused but hung up")
+        raise TelephonyMisuse("a call of ours is hung up, not refused")
 
     async def hold(self) -> None:
         raise TelephonyMisuse("only the customer of a call is put on hold")
