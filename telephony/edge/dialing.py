@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 LEG_HEADER = "x-trunkline-leg"  # the leg's id, in the worker's INVITE
 _ALLOWED_S = 10.0  # the worker's INVITE must come within this
+_SILENT = "the destination does not answer"
 _MOST_ALLOWED = 1000
 
 
@@ -256,6 +257,9 @@ class Dialing:
         if asked is not None and asked.cancelled:
             return self._end(asked, 487, "cancelled", now)
         self._context.counters.add("invite_timeouts")
+        attempt = None if asked is None or asked.dialed is None else asked.dialed.now
+        if attempt is not None and not attempt.heard:
+            return self.cut(dialog, 408, _SILENT, now, q850=OUT_OF_ORDER)
         return self.cut(dialog, 408, "the call was not answered in time", now, q850=NO_ANSWER)
 
     def unreachable(self, key: object, now: float) -> list[Action]:
@@ -293,7 +297,7 @@ class Dialing:
             return [*over, self._attempts.next_place(asked, dialed, now)]
         if why:  # no secure connection: RFC 3261 section 21.5.4
             return self._end(asked, 503, why, now, q850=OUT_OF_ORDER)
-        return self._end(asked, 408, "the destination does not answer", now, q850=OUT_OF_ORDER)
+        return self._end(asked, 408, _SILENT, now, q850=OUT_OF_ORDER)
 
     def last_word(self, dialog: Dialog, why: Sequence[str]) -> SendPublic | None:
         """The CANCEL of a call that rings."""

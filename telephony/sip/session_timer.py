@@ -19,6 +19,7 @@ __all__ = ["SHORTEST_S", "SessionDue", "SessionExpires", "SessionPolicy", "Sessi
 SHORTEST_S = 90  # section 4
 _LONGEST_S = 86_400
 _FLOOR_S = 2.0  # whatever a peer writes: no more than one refresh a second
+_LAST_S = 0.5  # of a session in which another refresh is tried
 _MOST_TRIES = 3  # of one request with a longer interval
 _GRACE_S = 32.0  # section 10: the end comes so long before the interval is over, or a third of that
 _SECONDS = re.compile(r"(\d{1,9})[ \t]*(?:;(.*))?\Z", re.ASCII)
@@ -109,7 +110,7 @@ class SessionTimer:
     def failed(self, now: float) -> None:
         """Our refresh was refused: once more, at half of what is left (section 10)."""
         left = self._ends_at - now
-        self._refresh_at = now + left / 2 if self._we_refresh and left > _FLOOR_S else math.inf
+        self._refresh_at = now + left / 2 if self._we_refresh and left > _LAST_S else math.inf
 
     # Requests of the peer
 

@@ -352,9 +352,9 @@ def test_each_cancel_and_bye_says_why_in_q850(world: World) -> None:
     assert reasons(third, "BYE")[0] == 'Q.850;cause=41;text="no owner"'
 
 
-@pytest.mark.parametrize(("silent", "cause"), [(True, 38), (False, 19)])
-def test_the_worker_is_told_the_cause_of_our_own_end(world: World, silent: bool, cause: int) -> None:
-    invite = dialled(world, replace(DIAL, ring_s=33.0))
+@pytest.mark.parametrize(("silent", "ring_s", "cause"), [(True, 33.0, 38), (True, 5.0, 38), (False, 33.0, 19)])
+def test_the_worker_is_told_the_cause_of_our_own_end(world: World, silent: bool, ring_s: float, cause: int) -> None:
+    invite = dialled(world, replace(DIAL, ring_s=ring_s))
     if not silent:
         callee(world, invite, 180)
     world.tick(33.2)
