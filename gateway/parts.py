@@ -205,6 +205,7 @@ def _make_edge(
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
         on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
+        may_redirect=trunks.may_redirect,
     )  # fmt: skip
 
 

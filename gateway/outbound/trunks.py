@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
@@ -13,12 +14,14 @@ from gateway.dispatch import Dispatcher
 from gateway.live_calls import LiveCalls
 from gateway.outbound.caps import CapState, TrunkCaps, TrunkQueue
 from gateway.outbound.choosing import TrunkChoice
+from gateway.outbound.destinations import closed_because
 from gateway.record import LegMoved, RecordMessage, call_id_of
 from telephony.edge import DialAttempted
 from telephony.sip.places import Failures
 
 __all__ = ["OutboundTrunks", "TrunkState"]
 
+_E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 log = structlog.get_logger(__name__)
 
 
@@ -41,7 +44,7 @@ class OutboundTrunks:
     ) -> None:
         """`now`: the loop clock in seconds; `random` gives numbers from 0 to 1."""
         trunks = settings.sip.trunks
-        self._names = tuple(trunk.name for trunk in trunks)
+        self._trunks = {trunk.name: trunk for trunk in trunks}
         self._record = record
         self._now = now
         self._failures: Failures[str] = Failures()
@@ -66,10 +69,14 @@ class OutboundTrunks:
         self._record(LegMoved(leg_id=leg_id, call_id=call_id_of(leg_id), trunk=trunk))
         return True
 
+    def may_redirect(self, trunk: str, number: str) -> bool:
+        """A 3xx of this trunk names another number than the one that was called: whether that may be called over it."""
+        return _E164.fullmatch(number) is not None and closed_because(number, self._trunks[trunk]) is None
+
     def states(self) -> dict[str, TrunkState]:
         """By the trunk's name."""
         return {
-            name: TrunkState(self.queue.state(name), self._failures.passed_over_until(name)) for name in self._names
+            name: TrunkState(self.queue.state(name), self._failures.passed_over_until(name)) for name in self._trunks
         }
 
     def _passed_over(self, trunk: str) -> bool:

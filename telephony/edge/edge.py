@@ -63,8 +63,9 @@ class Edge:
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` at the end of each attempt to place a worker's call somewhere, `on_trunk` when a trunk is registered or
     no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`. `may_dial_over` is
-    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route. `names`:
-    asked for the names of trunks' hosts.
+    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route.
+    `may_redirect` is asked with a trunk and the number that a 3xx of its names in place of the one that was called.
+    `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Edge:
         on_trunk: Callable[[TrunkChanged], None] | None = None,
         on_refer: Callable[[ReferAnswered | ReferNotified], None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
+        may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
     ) -> None:
         self._settings = settings
@@ -96,6 +98,7 @@ class Edge:
         self._on_trunk = on_trunk
         self._on_refer = on_refer
         self._may_dial_over = may_dial_over
+        self._may_redirect = may_redirect
         self._name_service = names or DnsService()
         self._background: set[asyncio.Task[None]] = set()
         self._deregistered = asyncio.Event()
@@ -137,6 +140,8 @@ class Edge:
         )
         if self._may_dial_over is not None:
             self._context.may_dial_over = self._may_dial_over
+        if self._may_redirect is not None:
+            self._context.may_redirect = self._may_redirect
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()
