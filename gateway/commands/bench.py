@@ -31,7 +31,11 @@ PHRASES = (
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure a gateway", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("inbound", "outbound"), default="inbound", help="outbound: calls that it places"
+        "what",
+        nargs="?",
+        choices=("inbound", "outbound", "dtmf"),
+        default="inbound",
+        help="outbound: calls that it places; dtmf: keys, without a gateway",
     )
     parser.add_argument(
         "--config", metavar="FILE", help=f"settings of the gateway to start: {DEFAULT_CONFIG}, {OUTBOUND_CONFIG}"
@@ -46,6 +50,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--per-second", type=float, default=20.0, metavar="N", help="outbound: new calls a second")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="outbound: for so long")
+    parser.add_argument("--hours", type=float, default=1.0, metavar="N", help="dtmf: how much speech to try")
+    parser.add_argument("--speech", type=Path, metavar="FOLDER", help="dtmf: WAV files (8 kHz) to begin with")
     parser.add_argument("--json", metavar="FILE", help="write the figures there (-: standard output)")
     parser.set_defaults(run=run)
 
@@ -58,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"trunkline bench: {error}", file=sys.stderr)
         return 2
+    if args.what == "dtmf":
+        return asyncio.run(_dtmf(args))
     args.config = args.config or (OUTBOUND_CONFIG if args.what == "outbound" else DEFAULT_CONFIG)
     if args.target is None and not Path(args.config).is_file():
         print(f"trunkline bench: no such file: {args.config}; run it from the repository", file=sys.stderr)
@@ -117,6 +125,19 @@ async def _outbound(args: argparse.Namespace) -> int:
         if args.json:
             Path(args.json).write_text(json.dumps(figures.to_dict(), indent=2) + "\n")  # noqa: ASYNC240 - as above
     return 1 if figures.failed else 0
+
+
+async def _dtmf(args: argparse.Namespace) -> int:
+    from gateway.bench.dtmf import dtmf_table, measure
+
+    figures = await measure(args.hours, args.speech)
+    if args.json == "-":
+        print(json.dumps(figures.to_dict(), indent=2))
+    else:
+        print(dtmf_table(figures))
+        if args.json:
+            Path(args.json).write_text(json.dumps(figures.to_dict(), indent=2) + "\n")  # noqa: ASYNC240 - as above
+    return 0 if figures.good else 1
 
 
 async def _start_gateway(config: str) -> tuple[asyncio.subprocess.Process, str]:

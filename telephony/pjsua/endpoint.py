@@ -104,7 +104,7 @@ class Endpoint:
         leg = OutgoingLeg(info, line, owner.call, owner.submit)
         line.media.watch = partial(owner.post, leg.watch)
         line.post = partial(owner.post, self._deliver, leg)
-        self._engine.place(line, leg_id, edge, audio)
+        self._engine.place(line, leg_id, edge, leg.in_band.over(audio))
         return leg
 
     def _new_leg(self, line: Line, request: IncomingRequest) -> Callable[[LegEvent], None]:

@@ -11,11 +11,13 @@ from typing import Protocol
 from telephony.call import CallInfo, DigitSource, LegDigit, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.leg_events import LegEvents
+from telephony.media.presses import OnePress
 from telephony.media.sources import Network
 from telephony.media.telephone_events import PressLimit
 from telephony.pjsua.arrivals import Arrivals, GateKeeper
 from telephony.pjsua.digits import PAUSE_S, dial_plan
 from telephony.pjsua.gate import Gate
+from telephony.pjsua.in_band import InBandKeys
 from telephony.pjsua.request import IncomingRequest
 from telephony.rooms.protocol import LegAudio
 
@@ -28,6 +30,8 @@ _MOST_DIGIT_MS = 8000  # the RFC 4733 duration field holds 8.19 s at 8 kHz
 
 class PjsipLine(GateKeeper, Protocol):
     """What a leg needs of its line; called on the PJSIP thread."""
+
+    post: Callable[[LegEvent], None]  # from any thread
 
     @property
     def media(self) -> LineNetworks: ...
@@ -67,6 +71,8 @@ class PjsipLeg:
         self._hanging_up: asyncio.Task[None] | None = None
         self._statistics: MediaStatistics | None = None
         self._info_presses = PressLimit()
+        self._presses = OnePress()
+        self.in_band = InBandKeys(self._heard_in_band)
 
     @property
     def info(self) -> CallInfo:
@@ -86,6 +92,7 @@ class PjsipLeg:
 
     def watch(self, gate: Gate) -> None:
         """On the loop: the line has opened its gate, or applied a new offer to it."""
+        self.in_band.listens = gate.agreed is not None and gate.agreed.event_type is None
         if self.ended:
             gate.close()
         elif self._arrivals is not None and self._gate is gate:
@@ -136,6 +143,10 @@ class PjsipLeg:
         if self._info_presses.allows(at):
             self.deliver(LegDigit(digit, at, DigitSource.INFO, duration_ms))
 
+    def _heard_in_band(self, digit: str, at: float) -> None:
+        """On the media thread."""
+        self._line.post(LegDigit(digit, at, DigitSource.INBAND))
+
     def _with_info(self, figures: MediaStatistics | None) -> MediaStatistics | None:
         dropped = self._info_presses.dropped
         if figures is None or not dropped:
@@ -145,6 +156,8 @@ class PjsipLeg:
     def deliver(self, event: LegEvent) -> None:
         """On the loop: an event from the line."""
         if self.ended:
+            return
+        if isinstance(event, LegDigit) and not self._presses.is_new(event.digit, event.source, event.at):
             return
         if isinstance(event, LegEnded):
             event = replace(event, statistics=self._with_info(event.statistics))
@@ -219,7 +232,7 @@ class IncomingLeg(PjsipLeg):
 
     async def answer(self, audio: LegAudio) -> None:
         """Raises LegEndedError if the caller has given up, MediaPortsExhausted or PjsipError if PJSIP cannot answer."""
-        await self._on_line(partial(self._line.answer, audio))
+        await self._on_line(partial(self._line.answer, self.in_band.over(audio)))
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
         """`sip_status` is 300-699. Has no effect on a leg that has ended."""

@@ -18,7 +18,9 @@ from pjsua_phone import MULAW_SILENCE, Phone
 
 from telephony.call import DigitSource, FirstMedia, LegDigit, LegHeld, LegResumed, MediaStatistics
 from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
+from telephony.media.dtmf import dtmf
 from telephony.media.frames import FRAME_BYTES, SILENCE
+from telephony.media.g711 import encode_ulaw
 from telephony.pjsua.python_state import KeptStates
 
 LOUD = {"PCMU": b"\x90" * 80 + b"\x10" * 80, "PCMA": b"\xba" * 80 + b"\x3a" * 80}
@@ -230,6 +232,36 @@ async def test_rfc4733_digits_once_a_press(bench: Bench):
     await phone.talk(0.1)
     assert "".join(event.digit for event in taken.of(LegDigit)) == "11#D"
     assert {event.source for event in digits if event} == {DigitSource.RTP}
+
+
+async def test_keys_in_band_are_heard_of_a_peer_that_sends_no_events(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU", events=False))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    await phone.established()
+    await play(phone, dtmf("4711#", on_ms=80, off_ms=80))
+    await taken.seen(LegDigit, 5)
+    assert "".join(event.digit for event in taken.of(LegDigit)) == "4711#"
+    assert {event.source for event in taken.of(LegDigit)} == {DigitSource.INBAND}
+
+
+async def test_tones_beside_events_are_no_keys_of_their_own(bench: Bench):
+    phone, taken = await bench.answered()
+    await play(phone, dtmf("47", on_ms=80, off_ms=80))
+    await phone.press("4")
+    await taken.seen(LegDigit)
+    await phone.talk(0.1)
+    assert [(event.digit, event.source) for event in taken.of(LegDigit)] == [("4", DigitSource.RTP)]
+
+
+async def play(phone: Phone, pcm: bytes) -> None:
+    due = time.monotonic()
+    for at in range(0, len(pcm), 320):
+        phone.send_rtp(encode_ulaw(pcm[at : at + 320].ljust(320, bytes(1))))
+        due += 0.02
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+    await phone.talk(0.2)
 
 
 async def test_sending_digits(bench: Bench):
