@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from telephony.edge.settings import EdgeLimits, Trunk
 from telephony.sip.uri import as_ip
@@ -31,6 +31,7 @@ class TrunkTable:
                 prefixes.setdefault(int(network.network_address) >> shift, []).append(index)
         self._certified = {name.lower(): trunk.name for trunk in trunks for name in trunk.tls.callers}
         self._hosts: dict[str, tuple[str, ...]] = {}  # trunk -> addresses of its hosts
+        self._host_names: dict[str, dict[str, str]] = {}  # trunk -> address -> name
         self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
 
@@ -40,9 +41,11 @@ class TrunkTable:
     def named(self, name: str) -> Trunk:
         return self._trunks[name]
 
-    def set_hosts(self, name: str, ips: Iterable[str]) -> None:
-        """Set the addresses of the trunk's hosts; they belong to it like its networks."""
+    def set_hosts(self, name: str, ips: Iterable[str], names: Mapping[str, str] | None = None) -> None:
+        """Set the addresses of the trunk's hosts; they belong to it like its networks. `names`: of the hosts at these
+        addresses, which their certificates must have."""
         self._hosts[name] = tuple(ips)
+        self._host_names[name] = dict(names or {})
         self._known.clear()
         self._strangers.clear()
 
@@ -54,6 +57,10 @@ class TrunkTable:
         """Whether the trunk's messages count only over TLS with its certificate."""
         trunk = self._trunks.get(name)
         return trunk is not None and bool(trunk.tls.callers)
+
+    def host_name(self, trunk: str, ip: str) -> str:
+        """Empty if the address is not that of a host of the trunk."""
+        return self._host_names.get(trunk, {}).get(ip, "")
 
     def trunk_of(self, ip: str) -> str | None:
         """The first of these; None: a stranger."""

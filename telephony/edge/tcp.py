@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -102,6 +102,9 @@ class TcpConnections:
             connection.send(data)
             return
         trunk = hop.trunk or self.trunks.trunk_of(hop.ip)
+        if hop.transport == "tls" and trunk is not None and not hop.trunk:
+            hop = replace(hop, trunk=trunk)  # an answer, whose connection is gone
+            place = hop.place
         if trunk is None and not hop.chosen:  # no other connections are made, whatever a Via or Contact says
             self.counters.add("tcp.not_connected")
             return
@@ -192,7 +195,8 @@ class TcpConnections:
             context = self._certificates.server
             return None if context is None else TlsLayer(context, server_side=True)
         context = self._certificates.client(to.trunk)
-        name = self._certificates.name_for(to.trunk, to.name) or to.ip
+        host = to.name or self.trunks.host_name(to.trunk, to.ip)
+        name = self._certificates.name_for(to.trunk, host) or to.ip
         return None if context is None else TlsLayer(context, server_side=False, name=name)
 
     def established(self, connection: Connection, names: frozenset[str]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from telephony.edge.settings import TlsIdentity, TlsServer, TlsVersion, TrunkTls
@@ -214,8 +214,9 @@ class TlsLayer:
             self._waiting += data
 
     def _write(self, data: bytes) -> None:
-        if data:
-            self._object.write(data)  # into memory: never waits
+        with suppress(ssl.SSLError):  # it has failed, and is about to be cut
+            if data:
+                self._object.write(data)  # into memory: never waits
 
     def outgoing(self) -> bytes:
         return self._outgoing.read()

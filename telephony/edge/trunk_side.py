@@ -105,8 +105,8 @@ class TrunkSide:
         return self._perform(side, registration.start(now), now)
 
     def _allow(self, side: _Side) -> None:
-        hosts = {place.ip for place in (*side.places, *side.registrar)}
-        self._context.trunks.set_hosts(side.trunk.name, hosts)
+        names = {place.ip: place.name for place in (*side.registrar, *side.places)}
+        self._context.trunks.set_hosts(side.trunk.name, names, names)
 
     def _can_reach(self, place: Place) -> bool:
         context = self._context

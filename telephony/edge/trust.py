@@ -48,12 +48,15 @@ class Trust:
         return self.way(dialog.public.hop, dialog.trunk, target)
 
     def way(self, flow: Hop, trunk: str, target: Uri | None) -> Hop:
-        """The same for the peer at `flow`, which belongs to the trunk.
+        """The same for the peer at `flow`, which belongs to the trunk. A TLS connection that has to be made is the
+        trunk's, and so are the certificates.
 
         The target is obeyed (RFC 3261 section 12.2.1.1) if it names the address that the caller's messages come from,
         or one of its trunk's networks. Otherwise the dialog's flow is used: a caller behind a NAT writes an address
         that only its own network knows, host names are not looked up, and no one may direct us at a third party.
         """
+        if flow.transport == "tls" and not flow.trunk:
+            flow = replace(flow, trunk=trunk)
         address = as_ip(target.host) if target is not None else None
         if target is None or address is None:
             return flow

@@ -84,6 +84,34 @@ async def test_a_call_over_tls_is_told_to_stay_there(authority: Authority) -> No
             writer.close()
 
 
+@pytest.mark.parametrize(("issued", "reached"), [("pbx.example", True), ("other.example", False)])
+async def test_a_caller_whose_connection_is_gone_is_called_over_tls_and_not_otherwise(
+    authority: Authority, issued: str, reached: bool
+) -> None:
+    async with carrier(authority.issue(issued, called="pbx")) as (contact, heard):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as worker:
+            worker.bind(("127.0.0.1", 0))
+            worker.setblocking(False)
+            trunk = Trunk("local", ("127.0.0.0/8",), tls=TrunkTls(authority.ca, name="pbx.example"))
+            async with running_edge(tls=authority.issue("127.0.0.1").server(), trunk=trunk) as running:
+                running.worker_port = worker.getsockname()[1]
+                running.edge.add_worker("w1", "127.0.0.1", running.worker_port)
+                _, writer = await connected(running, trusting(authority))
+                at = b"<sip:me@127.0.0.1:%d;transport=tls>" % contact
+                writer.write((INVITE % (1, 1)).replace(b"<sip:me@127.0.0.1>", at))
+                got = (await asyncio.get_running_loop().sock_recv(worker, 65_536)).decode()
+                kept = [line for line in got.split("\r\n")[1:] if line.split(":")[0].encode() in KEPT]
+                kept = [line for line in kept if not line.startswith("To")]
+                answer = ["SIP/2.0 200 OK", *kept, "To: <sip:c@d>;tag=2", "Content-Length: 0", "", ""]
+                worker.sendto("\r\n".join(answer).encode(), running.edge.worker_address)
+                await until(lambda: running.edge.counters["responses_out.2xx"] == 1)
+                writer.close()
+                await until(lambda: running.edge.tcp_connections == 0)
+                running.edge.end_leg("c1")
+                await until(lambda: bool(heard or running.edge.trunks[0].tls_failures))
+                assert [request.split(b" ")[0] for request in heard] == ([b"BYE"] if reached else [])
+
+
 async def test_handshakes_that_hang_are_few_and_short(authority: Authority) -> None:
     limits = EdgeLimits(tls_handshake_s=0.3, tls_handshakes_per_source=2)
     async with running_edge(limits, tls=authority.issue("127.0.0.1").server()) as running:
