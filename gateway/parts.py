@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.admission import Admission
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
-from gateway.calls.dialling import DIAL
+from gateway.calls.dialling import DIAL, REFER
 from gateway.config import Settings
 from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan
@@ -40,7 +40,7 @@ from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
 from gateway.transfers.checking import TargetsOfTrunks
-from gateway.transfers.referrals import REFER, Referrals
+from gateway.transfers.referrals import Referrals
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
 from telephony.edge import DialAttempted, Edge, TrunkChanged

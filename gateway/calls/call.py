@@ -84,6 +84,7 @@ class Call:
             journal.send,
             partial(media_watch_of, limits=limits or CallSettings()),
         )
+        self._customer.key_goes = self._further.takes_key
         self._conversation: Conversation = conversation(
             CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer)
         )

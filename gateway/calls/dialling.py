@@ -14,10 +14,11 @@ from gateway.calls.verbs import TransferOrder
 from telephony.call import CallInfo, Direction, Leg, LegRole
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["DIAL", "ORIGINATE", "PLACE", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
+__all__ = ["DIAL", "ORIGINATE", "PLACE", "REFER", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
 
 DIAL = "dial"
 PLACE = "place_leg"
+REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk}
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
 
 

@@ -19,6 +19,7 @@ from gateway.calls.floor import Floor, rows_of
 from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner
 from gateway.calls.media_watch import MediaWatch
+from gateway.calls.pressed_keys import Keys
 from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
@@ -85,6 +86,7 @@ class FurtherLegs:
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
         self._told: dict[str, Placing] = {}  # by leg
+        self._keys: dict[str, Keys] = {}  # on their way to a leg
         self._last = 1  # the number of the customer's leg
         self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -243,9 +245,28 @@ class FurtherLegs:
         for table in (self._owners, self._modes, self._told):
             table.pop(owner.leg_id, None)
         owner.close()
+        if (keys := self._keys.pop(owner.leg_id, None)) is not None:
+            for task in keys.close():
+                task.cancel()
         if self._room is not None:
             self._room.remove(owner.leg_id)
         self._reroute()
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    def takes_key(self, digit: str) -> bool:
+        """Of the customer. True: it is for whoever they talk with, or for nobody while they wait."""
+        if self._waits:
+            return True
+        owner = None if self._joined is None else self._owners.get(self._joined)
+        if owner is None:
+            return False
+        keys = self._keys.get(owner.leg_id)
+        if keys is None:
+            keys = self._keys[owner.leg_id] = Keys(owner.leg.send_digits)
+            keys.flow()
+        keys.press(digit)
+        return True
 
     # --- their end -----------------------------------------------------------------------------------------------
 

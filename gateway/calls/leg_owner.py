@@ -68,6 +68,7 @@ class LegOwner:
         self.role = role
         self.journal = journal
         self.digits = EarlyDigits()
+        self.key_goes: Callable[[str], bool] = lambda digit: False  # to somebody else than to `digits`, or to nobody
         self.acknowledged = asyncio.Event()  # only then does it count as answered: an INVITE may name anyone's address
         self.media = asyncio.Event()
         self.ended: asyncio.Future[LegEnded] = loop.create_future()
@@ -127,7 +128,8 @@ class LegOwner:
                     self._watch.first_media(at)
                 self.media.set()
             case LegDigit(digit=digit, at=at):
-                self.digits.press(digit, at)
+                if not self.key_goes(digit):
+                    self.digits.press(digit, at)
             case LegHeld(at=at) | LegResumed(at=at):
                 self._hold(isinstance(event, LegHeld), at)
             case LegEnded():

@@ -24,6 +24,7 @@ __all__ = ["TRANSFER", "CallTransfers", "EndsCall"]
 log = structlog.get_logger(__name__)
 
 ANNOUNCE_LIMIT_S = 15.0  # for what the agent is saying, and for the announcement
+SENTENCE_LIMIT_S = 2.0  # for what it is saying, when another program does not wait for it
 TRANSFER = "transfer"
 _WORDS: Mapping[TransferEnd, str] = {TransferEnd.BUSY: "transfer_busy"}  # all others: transfer_failed
 
@@ -110,7 +111,8 @@ class CallTransfers:
     # --- TransferSide ------------------------------------------------------------------------------------------------
 
     async def set_aside(self, announce: str) -> None:
-        await self._conversation.finish_speaking(announce, ANNOUNCE_LIMIT_S)
+        limit_s = ANNOUNCE_LIMIT_S if announce or self._for_agent else SENTENCE_LIMIT_S
+        await self._conversation.finish_speaking(announce, limit_s)
         await self._waiting.begin(TRANSFER, HOLD)
 
     def rings(self) -> None:

@@ -19,7 +19,7 @@ import structlog
 
 from agent.warm.asking import AskError, Asking, Refused
 from gateway.calls.call import media_watch_of
-from gateway.calls.dialling import DIAL, PLACE, DialOrder, LegPlan, PlacedLeg
+from gateway.calls.dialling import DIAL, PLACE, REFER, DialOrder, LegPlan, PlacedLeg
 from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.verbs import TransferOrder
@@ -29,7 +29,6 @@ from gateway.callworker.hosted_leg import HostedLeg
 from gateway.config import CallSettings
 from gateway.control import EndLeg
 from gateway.record import LegClosed, Outcome
-from gateway.transfers.referrals import REFER
 from telephony.call import CallInfo
 from telephony.errors import DialRefused, TelephonyError
 from telephony.rooms.protocol import LegAudio

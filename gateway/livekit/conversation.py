@@ -22,6 +22,7 @@ from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.greeting import usual_greeting_limit_s
+from gateway.calls.pressed_keys import Keys
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef, load_persona
@@ -33,7 +34,6 @@ from gateway.livekit.asking import RoomAnswers
 from gateway.livekit.call_room import CallRoom
 from gateway.livekit.caller_waits import CallerWaits, announce, nobody_came
 from gateway.livekit.canned import CannedSpeech
-from gateway.livekit.pressed_keys import Keys
 from gateway.livekit.room_joins import RoomJoins, RoomMaker
 from gateway.livekit.room_plan import caller_identity
 from telephony.call import Direction, EndedBy

@@ -11,9 +11,7 @@ from gateway.live_calls import LiveCalls
 from gateway.transfers.targets import referred_to
 from telephony.errors import TelephonyMisuse
 
-__all__ = ["REFER", "ReferEdge", "Referrals"]
-
-REFER = "refer"  # the topic; body {call_id, leg_id, to, trunk}
+__all__ = ["ReferEdge", "Referrals"]
 
 
 class ReferEdge(Protocol):

@@ -13,6 +13,8 @@ from test_gateway_transfers import Talking, talking
 from telephony.media.tones import tone
 from telephony.phone import PhoneCall
 from telephony.phone.analysis import on_time_axis
+from telephony.phone.dialog import respond
+from telephony.phone.signaling import Received
 
 StartGateway = Callable[..., RunningGateway]
 
@@ -103,3 +105,44 @@ async def test_a_supervisor_listens_and_barges_in(start_gateway: StartGateway) -
         record = await world.record()
     assert [leg["role"] for leg in record["legs"]] == ["customer", "supervisor"]
     assert median([each["t_ms"] for each in record["events"] if each["type"].startswith("supervisor_")]) > 0
+
+
+async def test_a_phone_that_refuses_to_be_held_hears_the_tones_all_the_same(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway) as world:
+        refused: list[str] = []
+        usual = world.call.on_request
+
+        def on_request(request: Received) -> None:
+            if request.method == "INVITE" and not refused:
+                refused.append(request.text)
+                answer = respond(request, 488, "Not Acceptable Here", to_tag=world.call.dialog.tag)
+                world.caller.reply(request, answer)
+            else:
+                usual(request)
+
+        world.call.on_request = on_request  # type: ignore[method-assign]
+        assert (await world.post("hold"))[0] == 200
+        await until(lambda: refused, what="a re-INVITE")
+        assert "a=sendonly" in refused[0]
+        pcm = await hears(world.call, 5)
+        assert max(strength(pcm[i : i + 1600], 523.25) for i in range(0, len(pcm), 1600)) > 0.9
+        since = asyncio.get_running_loop().time()
+        assert (await world.post("resume"))[0] == 200
+        await hears_the_agent(world.call, since)
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_each_side_may_hold_the_other(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway) as world:
+        await world.call.hold()
+        assert (await world.post("hold"))[0] == 200
+        await asyncio.sleep(0.5)
+        assert (await world.post("resume"))[0] == 200
+        await asyncio.sleep(0.5)
+        since = asyncio.get_running_loop().time()
+        await world.call.resume()
+        await hears_the_agent(world.call, since)
+        await world.call.hang_up()
+        record = await world.record()
+    assert record["ended_by"] == "caller"

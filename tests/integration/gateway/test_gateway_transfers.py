@@ -6,12 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from baresip_phone import baresip, configure
 from gateway_process import RunningGateway, until
-from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, hears_the_agent, legs_of, strength, trunks
-from test_gateway_outbound import ask
+from test_gateway_further_legs import (
+    CUSTOMER_HZ,
+    HUMAN_HZ,
+    heard_after_ms,
+    hears_the_agent,
+    legs_of,
+    one_slot_each,
+    strength,
+    trunks,
+)
+from test_gateway_outbound import ask, plan
 
 from telephony.phone import Phone, PhoneCall
 from telephony.phone.analysis import on_time_axis
@@ -288,3 +299,61 @@ async def test_what_is_refused_before_anything_is_begun(start_gateway: StartGate
             assert (await world.post(verb, body))[0] == 410
         status, problem, _ = await ask(world.gateway, "POST", "/v1/calls/nothing/hold")
         assert (status, problem["type"]) == (404, "urn:trunkline:problem:no_such_call")
+
+
+async def test_baresip_transfers_itself(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """A phone that is not ours is asked by REFER: it calls the target, and reports."""
+    folder = tmp_path / "baresip"
+    async with Phone() as called:
+        gateway = start_gateway(sip=trunks(called))
+        configure(folder, "udp", "PCMU", "+15552000001")
+        async with baresip(folder, gateway.uri(TALKER, "udp")):
+            await until(lambda: any(each["answered_at"] for each in gateway.calls()), what="an answered call")
+            call_id = gateway.calls()[0]["call_id"]
+            status, _, _ = await ask(gateway, "POST", f"/v1/calls/{call_id}/transfer", {"to": TO, "refer": "only"})
+            assert status == 202
+            human = await asyncio.wait_for(called.incoming(), 10)
+            await human.ring()
+            await asyncio.sleep(0.5)
+            await human.answer()
+            await until(lambda: gateway.calls()[0]["outcome"], 10, what="the end of the call")
+            await until(lambda: len(human.received) > 20, what="audio of baresip")
+            await human.hang_up()
+        record = gateway.get(f"/v1/calls/{call_id}")
+    (transfer,) = record["transfers"]
+    assert (transfer["outcome"], transfer["sip_status"]) == ("transferred", 200)
+    assert record["end_reason"] == "transferred"
+
+
+@pytest.mark.parametrize("refer", ["only", "never"])
+async def test_a_call_that_we_placed_is_held_and_transferred_like_any(
+    start_gateway: StartGateway, tmp_path: Path, refer: str
+) -> None:
+    async with Phone() as customer, Phone() as desk:
+        gateway = start_gateway(sip=trunks(customer), **plan(tmp_path), **one_slot_each(2))
+        _, placed, _ = await ask(gateway, "POST", "/v1/calls", {"to": "+15557001234", "persona": "reminder.Reminder"})
+        call = await customer.incoming()
+        await call.answer()
+        await until(lambda: len(call.received) > 20, what="audio")
+        world = Talking(gateway, customer, desk, call, placed["call_id"])
+        assert (await world.post("hold"))[0] == 200
+        await until(lambda: call.direction == "recvonly", what="a re-INVITE")
+        assert (await world.post("resume"))[0] == 200
+        await until(lambda: call.direction == "sendrecv", what="a re-INVITE")
+        await world.transfer(to=f"sip:desk@127.0.0.1:{desk.address[1]}", refer=refer)
+        if refer == "only":
+            await refer_of(call)
+            await notify(customer, call, 200, "OK")
+            assert (await call.wait_bye()).by == "peer"
+        else:
+            human = await desk.incoming()
+            await human.answer()
+            await until(lambda: len(human.received) > 20, what="audio")
+            await heard_after_ms(human, call, HUMAN_HZ)
+            workers = {leg["worker"] for leg in gateway.get(f"/v1/calls/{placed['call_id']}")["legs"]}
+            assert len(workers) == 2, "one slot each"
+            await call.hang_up()
+            assert (await human.wait_bye()).by == "peer"
+        await world.transferred("transferred")
+        await gateway.idle()
+        assert gateway.complaints() == []

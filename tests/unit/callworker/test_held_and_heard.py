@@ -97,6 +97,28 @@ def test_hold_between_customer_and_target() -> None:
     assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
 
 
+def test_the_customers_keys_go_to_whom_they_talk_with() -> None:
+    dialler = FakeDialler(elsewhere=True)
+
+    async def script(world: CallWorld) -> None:
+        await begun(world)
+        world.leg.press("1")
+        human = await answered(dialler)
+        world.leg.press("23")
+        await asyncio.sleep(0.5)
+        assert [verb for verb in human.verbs if verb[0] == "send_digits"] == [
+            ("send_digits", "2"),
+            ("send_digits", "3"),
+        ]
+        await world.owner.steered.hold()
+        world.leg.press("4")
+        await asyncio.sleep(0.1)
+        world.leg.end()
+
+    world = call(script, dialler=dialler)
+    assert types(world, "digit_received") == []
+
+
 def test_a_muted_agent_is_not_heard_and_a_muted_caller_is_not_silent() -> None:
     async def script(world: CallWorld) -> None:
         await asyncio.sleep(5)
