@@ -29,7 +29,6 @@ from telephony.pjsua._api import (
     MediaFrame,
 )
 from telephony.pjsua.native import vector_address
-from telephony.pjsua.python_state import KeptStates
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["AudioPort", "Bridge"]
@@ -42,9 +41,8 @@ _CLOCK_LINGER_S = 0.5  # PJSIP removes the last call's stream on a later tick
 class AudioPort(AudioMediaPort):
     """A port of the bridge that one leg's room can be attached to."""
 
-    def __init__(self, name: str, clock: KeptStates) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._clock = clock
         self._audio: LegAudio | None = None
         self._out = ByteVector(FRAME_BYTES)
         self._out_address = vector_address(self._out)
@@ -77,7 +75,6 @@ class AudioPort(AudioMediaPort):
 
     def onFrameRequested(self, frame: MediaFrame) -> None:
         try:
-            self._clock.keep()
             audio = self._audio
             pcm = SILENCE
             if audio is not None:
@@ -106,7 +103,6 @@ class Bridge:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._devices: AudDevManager | None = endpoint.audDevManager()
-        self._clock = KeptStates()
         self._ports: list[AudioPort] = []
         self._free: list[AudioPort] = []
         self._ticking = False
@@ -126,7 +122,7 @@ class Bridge:
         if self._free:
             port = self._free.pop()
         else:
-            port = AudioPort(f"leg{len(self._ports)}", self._clock)
+            port = AudioPort(f"leg{len(self._ports)}")
             self._ports.append(port)
         port.attach(audio)
         # The bridge asks a port for frames only while something listens to it; the null device always does.
@@ -164,5 +160,4 @@ class Bridge:
     def _stop_clock(self) -> None:
         if self._ticking:
             self._manager.setNoDev()  # joins the clock thread
-            self._clock.let_go()
             self._ticking = False

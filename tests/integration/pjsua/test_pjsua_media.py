@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import math
 import random
 import struct
-import threading
 import time
 from itertools import pairwise
 
@@ -21,7 +19,6 @@ from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
 from telephony.media.dtmf import dtmf
 from telephony.media.frames import FRAME_BYTES, SILENCE
 from telephony.media.g711 import encode_ulaw
-from telephony.pjsua.python_state import KeptStates
 
 LOUD = {"PCMU": b"\x90" * 80 + b"\x10" * 80, "PCMA": b"\xba" * 80 + b"\x3a" * 80}
 
@@ -65,35 +62,6 @@ async def test_frames_tick_every_20_ms_in_pull_push_order(bench: Bench):
     gaps = sorted(later - earlier for earlier, later in pairwise(pushes))
     assert 0.018 < gaps[len(gaps) // 2] < 0.022
     assert all(push - pull < 0.01 for pull, push in zip(pulls[2:], pushes[-len(pulls[2:]) :], strict=False))
-
-
-async def ticks_of_a_call(bench: Bench) -> list[int]:
-    """Each tick counts those before it on the same record of its thread."""
-    here, ticks = threading.local(), []
-    phone, taken = await bench.answered()
-    pull = taken.audio.pull
-
-    def counted(at: float) -> bytes:
-        here.ticks = getattr(here, "ticks", 0) + 1
-        ticks.append(here.ticks)
-        return pull(at)
-
-    taken.audio.pull = counted
-    await phone.talk(0.3)
-    await phone.hang_up()
-    await taken.ended()
-    return ticks
-
-
-async def test_the_clock_keeps_its_record_in_the_interpreter_until_it_stops(bench: Bench):
-    for _ in range(2):
-        ticks = await ticks_of_a_call(bench)
-        assert len(ticks) > 10
-        assert ticks == list(range(1, len(ticks) + 1))
-        kept = [each for each in gc.get_objects() if isinstance(each, KeptStates)]
-        async with asyncio.timeout(3):
-            while any(each._kept for each in kept):
-                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
