@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from gateway.after_call import AfterCalls
 from gateway.before_call import AsksBeforeCall, Said, entry, question
 from gateway.config import Settings
 from gateway.control import LEG_HEADER, Prepare
@@ -46,6 +47,7 @@ class Admission:
         opened: Callable[[CallOpened | CallEvents], None],
         now: Callable[[], float],
         asker: AsksBeforeCall,
+        after_calls: AfterCalls,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`prepare` sends to a worker by name, False if it is gone; `now` is the loop clock in seconds."""
@@ -56,6 +58,7 @@ class Admission:
         self._prepare = prepare
         self._opened = opened
         self._asker = asker
+        self._after_calls = after_calls
         self._answered: dict[str, tuple[CallInfo, Route, Said, datetime]] = {}  # by call id
         self._asking: dict[str, str] = {}  # the SIP Call-ID of calls whose hook is pending -> our id
         self._decide: Callable[[str], bool] = lambda _: False
@@ -202,6 +205,7 @@ class Admission:
             session=dict(route.session),
             speech=dict(route.speech),
             media_networks=self._media_networks.get(info.trunk, []),
+            summary=self._after_calls.author(route.rule, str(route.persona)),
         )
 
 

@@ -149,6 +149,8 @@ class Gateway:
         await parts.store.fail_open("gateway_lost")
         if left:
             parts.events.were_lost(left)
+            if parts.summaries is not None:
+                parts.summaries.were_lost([call.call_id for call in left])
             adoption = Adoption(left, self.settings.recordings, parts.writer.put)
             await adoption.adopt()
             self._spawn(self._work, adoption.run())

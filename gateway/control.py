@@ -38,7 +38,8 @@ class Prepare(Message):
 
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
     empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
-    of a caller behind NAT may come from.
+    of a caller behind NAT may come from. `summary`: who makes one after the call ("template", "model"); empty: nobody
+    is told.
     """
 
     leg_id: str
@@ -50,6 +51,7 @@ class Prepare(Message):
     session: Mapping[str, Any] = field(default_factory=dict)
     speech: Mapping[str, Any] = field(default_factory=dict)
     media_networks: Sequence[str] = field(default_factory=list)
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.admission import Admission
+from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
 from gateway.calls.dialling import DIAL, REFER
@@ -118,8 +119,11 @@ async def make_parts(
     recordings = RecordingsFolder(settings.recordings)
     live = LiveCalls()
     metrics = Metrics(live)
-    webhooks = _webhooks(settings, store)
-    summaries = _summaries(settings, store, webhooks)
+    after_calls = AfterCalls(settings, dialplan)
+    webhooks = _webhooks(settings, after_calls, store)
+    summaries = None
+    if after_calls.all:
+        summaries = CallSummaries(after_calls.of, store.get_call, webhooks.put, words_come=settings.rooms == "local")
     events = EventHub(deliver=webhooks.deliver)
     records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
@@ -131,7 +135,8 @@ async def make_parts(
     supervisor = Supervisor(settings, calls, agents.call_workers if agents is not None else WarmWorkers.start)
     asker = HttpAsker()
     admission = Admission(
-        settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now, asker=asker
+        settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now, asker=asker,
+        after_calls=after_calls,
     )  # fmt: skip
     trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
     edge = _make_edge(settings, admission, calls, events, trunks)
@@ -236,16 +241,11 @@ def _fill_snapshots(parts: Parts) -> None:
     snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)
 
 
-def _webhooks(settings: Settings, store: CallStore) -> Webhooks:
+def _webhooks(settings: Settings, after_calls: AfterCalls, store: CallStore) -> Webhooks:
     """Raises SecretMissing."""
-    of_settings = settings.webhooks + ((settings.summary.as_webhook(),) if settings.summary is not None else ())
-    return Webhooks(Endpoints(of_settings, settings.call_webhooks), store.deliveries, store.call_hooks, Poster())
-
-
-def _summaries(settings: Settings, store: CallStore, webhooks: Webhooks) -> CallSummaries | None:
-    if settings.summary is None:
-        return None
-    return CallSummaries(settings.summary.url, store.get_call, webhooks.put, words_come=settings.rooms == "local")
+    told = tuple(each.as_webhook() for each in after_calls.all)
+    endpoints = Endpoints(settings.webhooks + told, settings.call_webhooks)
+    return Webhooks(endpoints, store.deliveries, store.call_hooks, Poster())
 
 
 def _livekit_watch(settings: Settings, now: Callable[[], float]) -> LiveKitWatch | None:

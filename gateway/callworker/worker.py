@@ -319,8 +319,8 @@ class CallWorker:
             self._calls.pop(leg_id, None)
             self._announced.forget(leg_id)
             self._leg_over(leg_id)
-        if self._settings.summary is not None:  # the call is over, on record, and its slot free
-            words = await call.summary(by_model=self._settings.summary.by == "model")
+        if prepared.summary:  # the call is over, on record, and its slot free
+            words = await call.summary(by_model=prepared.summary == "model")
             self._record(summary_message(info.call_id, words))
 
     def _call(self, leg: OneLeg, info: CallInfo, prepared: Prepare, conversation: ConversationMaker | None) -> Call:

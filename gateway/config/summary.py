@@ -15,7 +15,7 @@ SUMMARY_EVENT = "call.summary"
 
 
 class SummarySettings(BaseModel):
-    """After each answered call its record, transcript and a summary are posted as JSON; see docs/records.md."""
+    """After each call its record, transcript and a summary are posted as JSON; see docs/records.md."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -25,6 +25,9 @@ class SummarySettings(BaseModel):
         default="template",
         description="Author of the summary: the gateway's template or the language model. A persona's own summary "
         "takes precedence.",
+    )
+    unanswered: bool = Field(
+        default=True, description="Whether calls are posted, too, that ended before anybody answered."
     )
     timeout_s: float = Field(default=10.0, gt=0, le=60, description="Timeout of one attempt.")
 

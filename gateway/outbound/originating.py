@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from agent.warm.asking import AskError, Refused
+from gateway.after_call import AfterCalls
 from gateway.calls.dialling import ORIGINATE, DialOrder, LegPlan
 from gateway.config import Settings
 from gateway.control import Prepare
@@ -79,6 +80,7 @@ class Origination:
         """`ask`: as `Supervisor.ask`."""
         self._settings = settings
         self._dialplan = dialplan
+        self._after_calls = AfterCalls(settings, dialplan)
         self._live = live
         self._dispatcher = dispatcher
         self._dialling = dialling
@@ -159,6 +161,7 @@ class Origination:
             session=session,
             speech=dict(options.speech),
             media_networks=list(plan.media_networks),
+            summary=self._after_calls.author(persona.where, str(persona.persona)),
         )
 
     async def _given_to(self, worker: str, plan: LegPlan, prepared: Prepare) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
 from gateway_process import RunningGateway, until
 
 from telephony.phone import Phone
@@ -38,19 +39,23 @@ class Receiver(BaseHTTPRequestHandler):
         """Not to standard error."""
 
 
+@pytest.mark.parametrize("where", ["settings", "dialplan"])
 async def test_a_persona_s_summary_comes_after_the_record(
-    start_gateway: Callable[..., RunningGateway], tmp_path: Path, caller: str
+    start_gateway: Callable[..., RunningGateway], tmp_path: Path, caller: str, where: str
 ) -> None:
     came: list[dict] = []
     server = HTTPServer(("127.0.0.1", 0), type("Handler", (Receiver,), {"came": came}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     (tmp_path / "slow.py").write_text(PERSONAS)
-    (tmp_path / "plan.yaml").write_text('numbers: {"+15550100": slow.Slow}\n')
+    url = f"http://127.0.0.1:{server.server_port}/calls"
+    plan = 'numbers: {"+15550100": slow.Slow}\n'
+    if where == "dialplan":
+        plan += f'after_call: {{url: "{url}"}}\n'
+    (tmp_path / "plan.yaml").write_text(plan)
+    summary = {"summary": {"url": url}} if where == "settings" else {}
     try:
-        gateway = start_gateway(
-            dialplans=[str(tmp_path / "plan.yaml")], summary={"url": f"http://127.0.0.1:{server.server_port}/calls"}
-        )
+        gateway = start_gateway(dialplans=[str(tmp_path / "plan.yaml")], **summary)
         async with Phone() as phone:
             call = await phone.call(gateway.uri("+15550100"), caller=caller)
             await until(lambda: len(call.received.at) > 50, 5, what="a second of the call")

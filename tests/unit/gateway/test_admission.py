@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.admission import Admission
+from gateway.after_call import AfterCalls
 from gateway.before_call import FakeAsker
 from gateway.config import load_settings
+from gateway.config.summary import SummarySettings
 from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import NoRoute, PersonaRef, Route
 from gateway.dispatch import Dispatcher
@@ -46,6 +48,9 @@ class Plan:
     def numbers(self, called: str, caller: str | None, region: str | None = None) -> tuple[str, str | None]:
         return called, caller
 
+    def after_call(self, rule: str, persona: str) -> Any:
+        return SummarySettings(url="https://x.test", by="model") if rule == ROUTE.rule else None
+
     def decide(self, called: str, caller: str | None, at: datetime, region: str | None = None) -> Any:
         self.regions.append(region)
         self.called = called
@@ -72,6 +77,7 @@ class World:
             opened=self.opened.append,
             now=lambda: 5.0,
             asker=self.asker,
+            after_calls=AfterCalls(load_settings("s.yaml", SETTINGS), self.plan),  # type: ignore[arg-type]
             wall=lambda: datetime(2026, 3, 4, tzinfo=UTC),
         )
 
@@ -100,6 +106,7 @@ def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
     assert (opened.called, opened.caller, opened.trunk) == ("+14155550100", "+14155550123", "local")
     assert (opened.persona, opened.rule, opened.worker) == (str(ROUTE.persona), "demo.yaml:3", "w1")
     assert prepared.recording == f"/recordings/2026-03-04/{opened.call_id}.wav"
+    assert prepared.summary == "model"
     (call,) = world.live
     assert (call.call_id, call.worker) == (opened.call_id, "w1")
     assert call.recording == f"2026-03-04/{opened.call_id}.wav"

@@ -23,14 +23,15 @@ from telephony.call import Direction, EndedBy
 from tests.unit.store.conftest import store as store
 
 URL = "http://127.0.0.1:9/calls"
+TOLD = SummarySettings(url=URL)
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 
 
 def detail(**changes: Any) -> CallDetail:
     known: dict[str, Any] = {
         "call_id": "c1", "direction": Direction.INBOUND, "trunk": "t", "called": "+15550100", "caller": "+15550123",
-        "started_at": NOW, "persona": "clinic.reception", "duration_ms": 83_400, "outcome": Outcome.ANSWERED,
-        "ended_by": EndedBy.CALLER, "end_reason": "hung up",
+        "started_at": NOW, "answered_at": NOW, "persona": "clinic.reception", "duration_ms": 83_400,
+        "outcome": Outcome.ANSWERED, "ended_by": EndedBy.CALLER, "end_reason": "hung up",
         "turns": (
             said("caller", "an appointment please", tool_calls=(ToolUse(name="free_slots", arguments={}, at_ms=0),)),
             said("agent", "I have 9:30."),
@@ -51,10 +52,10 @@ def closed(call_id: str = "c1", outcome: Outcome = Outcome.ANSWERED) -> CallClos
 class World:
     """Summaries whose deliveries end in `put`, unless `hooks` get them."""
 
-    def __init__(self, read: Any = None, hooks: Webhooks | None = None, **how: Any) -> None:
+    def __init__(self, read: Any = None, hooks: Webhooks | None = None, told: Any = None, **how: Any) -> None:
         self.put: list[Delivery] = []
         put = self.put.append if hooks is None else hooks.put
-        self.summaries = CallSummaries(URL, read or self.read, put, now=lambda: 1000.0, **how)
+        self.summaries = CallSummaries(told or (lambda *_: TOLD), read or self.read, put, now=lambda: 1000.0, **how)
 
     async def read(self, call_id: str) -> CallDetail | None:
         return detail(call_id=call_id)
@@ -95,7 +96,7 @@ async def test_without_words_the_gateway_has_its_own() -> None:
     assert json.loads(world.put[0].body)["summary"]["text"] == template_summary(detail())
 
 
-async def test_a_record_that_is_written_late_is_waited_for_and_calls_without_an_answer_have_no_summary() -> None:
+async def test_a_record_that_is_written_late_is_waited_for() -> None:
     asked: list[str] = []
 
     async def read(call_id: str) -> CallDetail | None:
@@ -105,10 +106,42 @@ async def test_a_record_that_is_written_late_is_waited_for_and_calls_without_an_
         return detail(outcome=None) if len(asked) == 2 else detail()
 
     world = World(read, words_come=False)
-    world.summaries.observe(closed("c9", Outcome.CANCELLED))
+    world.summaries.observe(closed())
     world.summaries.observe(closed())
     await world.until_put(1)
     assert (asked, world.made) == (["c1"] * 3, [("c1", "template", 1000.0)])
+
+
+@pytest.mark.parametrize("unanswered", [True, False])
+async def test_a_call_that_nobody_answered_is_told_of_without_waiting_for_words_if_wanted(unanswered: bool) -> None:
+    async def read(call_id: str) -> CallDetail | None:
+        return (
+            detail(call_id=call_id, answered_at=None, duration_ms=0, outcome=Outcome.BUSY, turns=())
+            if call_id == "c9"
+            else detail()
+        )
+
+    world = World(read, told=lambda *_: SummarySettings(url=URL, unanswered=unanswered))
+    world.summaries.observe(closed("c9", Outcome.BUSY))
+    world.summaries.observe(closed())
+    await world.until_put(1 + unanswered)
+    assert {made for made in world.made if made[0] == "c9"} == ({("c9", "template", 1000.0)} if unanswered else set())
+    if unanswered:
+        assert "not answered: busy" in json.loads(world.put[0].body)["summary"]["text"]
+    await world.summaries.close()
+
+
+async def test_each_call_is_told_to_whom_its_rule_says_and_a_lost_one_too() -> None:
+    async def read(call_id: str) -> CallDetail | None:
+        return detail(call_id=call_id, rule=f"plan.yaml:{call_id[1:]} always")
+
+    told = {"plan.yaml:1 always": SummarySettings(url="https://one.test/"), "plan.yaml:2 always": None}
+    world = World(read, told=lambda rule, persona: told.get(rule, TOLD), words_come=False)
+    world.summaries.observe(closed("c1"))
+    world.summaries.observe(closed("c2"))
+    world.summaries.were_lost(["c3", "c3"])
+    await world.until_put(2)
+    assert {(each.event_id, each.endpoint) for each in world.put} == {("c1", "https://one.test/"), ("c3", URL)}
 
 
 async def test_a_stop_of_the_gateway_is_not_held_up() -> None:
