@@ -46,6 +46,8 @@ class DialEdge(Protocol):
 
     def trunk_places(self, trunk: str) -> tuple[Place, ...]: ...
 
+    def trunk_is_well(self, trunk: str) -> bool: ...
+
 
 class LegDialling:
     def __init__(
@@ -115,6 +117,7 @@ class LegDialling:
         if not known:
             hosts = ", ".join(f'"{way.trunk.name}"' for way in ways)
             raise Refused("no_trunk", f"no host of trunk {hosts} can be reached", retryable=True)
+        known = tuple(sorted(known, key=lambda way: not self._edge.trunk_is_well(way.trunk.name)))
         names = tuple(way.trunk.name for way in known)
         trunk, slot = await self._trunks.queue.take(
             order.call_id, order.leg_id, names, prefer=prefer, most_s=most_wait_s
@@ -136,6 +139,7 @@ class LegDialling:
         except TelephonyMisuse as error:
             self._dispatcher.release(slot.leg_id)
             raise Refused("no_trunk", str(error)) from error
+        self._trunks.remember(order.leg_id, {way.trunk.name: way.caller for way in ways})
         first = ways[0]
         info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, first.caller or None, first.trunk.name)
         networks = tuple(dict.fromkeys(network for way in ways for network in way.trunk.media_sources))

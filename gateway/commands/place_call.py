@@ -31,6 +31,7 @@ def order_of(args: argparse.Namespace) -> dict[str, Any]:
     order: dict[str, Any] = {"to": args.to, "persona": args.persona}
     order |= {"variables": {name: value for name, _, value in pairs}} if pairs else {}
     order |= {"from": args.caller} if args.caller else {}
+    order |= {"private": True} if args.private else {}
     return order | ({"trunk": args.trunk} if args.trunk else {})
 
 

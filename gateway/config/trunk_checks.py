@@ -54,6 +54,8 @@ def trunk_contradictions(trunk: TrunkSettings, of: Located) -> Iterator[Complain
         return
     if not out.destinations:
         yield (*of, "outbound", "destinations"), "required: no number may be called without it"
+    if trunk.identity.asserted and not (out.caller or out.callers or out.caller_choice == "any"):
+        yield (*of, "identity", "asserted"), "requires outbound.caller or callers: there is no number to assert"
     for n, entry in enumerate(out.destinations):
         if entry.startswith("+") and not _names_a_country(entry):
             yield (*of, "outbound", "destinations", n), f"{entry} names no country: country codes begin like this"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -22,6 +23,7 @@ from telephony.sip.places import Failures
 __all__ = ["OutboundTrunks", "TrunkState"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
+_MOST_REMEMBERED = 1_000  # legs
 log = structlog.get_logger(__name__)
 
 
@@ -46,6 +48,7 @@ class OutboundTrunks:
         trunks = settings.sip.trunks
         self._trunks = {trunk.name: trunk for trunk in trunks}
         self._record = record
+        self._callers: OrderedDict[str, Mapping[str, str]] = OrderedDict()  # leg -> trunk -> number
         self._now = now
         self._failures: Failures[str] = Failures()
         self.queue = TrunkQueue(TrunkCaps(trunks, live.legs_on), live, dispatcher, now)
@@ -61,12 +64,21 @@ class OutboundTrunks:
         elif attempt.status:
             self._failures.worked(attempt.trunk)
 
+    def remember(self, leg_id: str, callers: Mapping[str, str]) -> None:
+        """The numbers that a leg would come from, by trunk."""
+        if len(callers) < 2:
+            return
+        self._callers[leg_id] = callers
+        if len(self._callers) > _MOST_REMEMBERED:
+            self._callers.popitem(last=False)
+
     def may_dial_over(self, leg_id: str, trunk: str) -> bool:
         """The edge asks before a leg that its trunk did not take goes on over the next one of its route."""
         if not self.queue.moves(leg_id, trunk):
             return False
         log.info("leg_moved", leg_id=leg_id, trunk=trunk)
-        self._record(LegMoved(leg_id=leg_id, call_id=call_id_of(leg_id), trunk=trunk))
+        caller = self._callers.get(leg_id, {}).get(trunk) or None
+        self._record(LegMoved(leg_id=leg_id, call_id=call_id_of(leg_id), trunk=trunk, caller=caller))
         return True
 
     def may_redirect(self, trunk: str, number: str) -> bool:

@@ -178,6 +178,7 @@ class LegMoved(_Message):
     leg_id: str
     call_id: str
     trunk: str
+    caller: str | None = None  # the number that it comes from there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

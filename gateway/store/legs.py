@@ -90,7 +90,7 @@ def open_leg(connection: Connection, opened: LegOpened) -> None:
 
 def move_leg(connection: Connection, moved: LegMoved) -> None:
     """The customer's leg takes its call with it."""
-    trunk = fitting(legs, {"trunk": moved.trunk})
+    trunk = fitting(legs, {"trunk": moved.trunk, "caller": moved.caller})
     connection.execute(update(legs).where(legs.c.leg_id == moved.leg_id).values(trunk))
     if moved.leg_id == leg_id_of(moved.call_id):
         connection.execute(update(calls).where(calls.c.call_id == moved.call_id).values(trunk))

@@ -66,6 +66,7 @@ class DialAttempts:
         """From now on the dialog is with that trunk."""
         dial = dialed.dial = dialed.then.pop(0)
         dialed.left, dialed.digest = self._places(dial, now), self._digest(dial)
+        dialed.moves = 0
         dialog.trunk, dialog.called_uri = dial.trunk, dial.uri
         dialog.sips = dial.uri.startswith("sips:")
         dialog.public.address, dialog.public.contact, dialog.public.routes = f"<{dial.uri}>", dial.uri, ()

@@ -258,6 +258,10 @@ class Edge:
         `Dial.host`, `port` and `transport`, the rest for `Dial.others`."""
         return self._running_core().trunks.places(trunk, self._loop.time())
 
+    def trunk_is_well(self, trunk: str) -> bool:
+        """Whether a call of the trunk has a chance: it is registered, if it is to be, and a host of it is up."""
+        return self._running_core().trunks.is_well(trunk, self._loop.time())
+
     async def end_trunks(self, within_s: float = 2.0) -> None:
         """Deregister everywhere; returns when that is done, or after `within_s`."""
         core = self._core

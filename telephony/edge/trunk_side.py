@@ -121,6 +121,16 @@ class TrunkSide:
         ordered = self._context.failed_places.ordered(side.places, now)
         return tuple(sorted(ordered, key=lambda place: self._is_down(side, place)))
 
+    def is_well(self, trunk: str, now: float) -> bool:
+        """It is registered, if it is to be, and one of its hosts has not failed of late."""
+        side = self._sides.get(trunk)
+        if side is None:
+            return False
+        if side.registration is not None and side.registration.status.registered_until <= now:
+            return False
+        failed = self._context.failed_places
+        return any(not self._is_down(side, place) and failed.passed_over_until(place) <= now for place in side.places)
+
     @staticmethod
     def _is_down(side: _Side, place: Place) -> bool:
         probe = side.probes.get(place)

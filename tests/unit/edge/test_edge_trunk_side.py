@@ -305,3 +305,20 @@ def test_challenges_need_a_realm_and_users() -> None:
     for wrong in ({"callers": {}, "realm": "x"}, {"callers": {"a": "b"}}):
         with pytest.raises(TelephonyMisuse):
             Trunk("carrier", ("10.0.0.0/8",), **wrong)  # type: ignore[arg-type]
+
+
+def test_a_trunk_is_well_while_it_is_registered_and_one_of_its_hosts_has_not_failed() -> None:
+    here = registering()
+    assert not here.side.is_well("carrier", here.world.now)
+    registered(here)
+    assert here.side.is_well("carrier", here.world.now)
+    here.world.context.failed_places.failed(ONE, here.world.now)
+    assert here.side.is_well("carrier", here.world.now)
+    here.world.context.failed_places.failed(TWO, here.world.now)
+    assert not here.side.is_well("carrier", here.world.now)
+    assert here.side.is_well("carrier", here.world.now + 31)
+    assert not here.side.is_well("nobody", here.world.now)
+    plain = trunks()
+    assert not plain.side.is_well("carrier", plain.world.now), "its name is not known yet"
+    plain.side.set_places("carrier", (ONE,), plain.world.now)
+    assert plain.side.is_well("carrier", plain.world.now)

@@ -53,6 +53,7 @@ class World:
         self.dialled: list[Dial] = []
         self.asked: list[tuple[str, str, Mapping[str, Any]]] = []
         self.draining = False
+        self.unwell: set[str] = set()
         self.misuse: TelephonyMisuse | None = None
         self.no_answer = False
         self.dispatcher.take("c", 0.0, prefer="w1")
@@ -63,6 +64,9 @@ class World:
         self.dialling = LegDialling(outbound, self.live, self.dispatcher, self.record, draining=lambda: self.draining)
         self.hosts = {each.name: each.outbound.host for each in trunks or (trunk(),) if each.outbound}
         self.dialling.connect(self, self.ask, "203.0.113.5")
+
+    def trunk_is_well(self, trunk: str) -> bool:
+        return trunk not in self.unwell
 
     def trunk_places(self, trunk: str) -> tuple[Place, ...]:
         return (Place("udp", self.hosts[trunk], 5060),)
@@ -174,6 +178,13 @@ def test_the_first_trunk_that_may_call_there_and_the_one_that_is_named() -> None
     assert [(dial.trunk, dial.host) for dial in world.dialled] == [("b", "192.0.2.7"), ("c", "192.0.2.9")]
     assert [[then.trunk for then in dial.then] for dial in world.dialled] == [["c"], []]
     assert world.dialled[1].caller == "sip:+15550199@203.0.113.5"
+
+
+def test_a_trunk_that_is_not_registered_or_has_no_host_that_is_up_comes_last() -> None:
+    world = World(trunk("a"), trunk("b"), trunk("c"))
+    world.unwell = {"a"}
+    world.dial()
+    assert [world.dialled[0].trunk, *(then.trunk for then in world.dialled[0].then)] == ["b", "c", "a"]
 
 
 def test_an_order_that_cannot_be_read_is_refused() -> None:

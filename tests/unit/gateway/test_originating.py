@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.testing.virtual_clock import run_virtual
 from agent.warm.asking import AskTimedOut
 from gateway.calls.dialling import ORIGINATE, LegPlan
 from gateway.config import load_settings
@@ -47,12 +49,21 @@ livekit:
 
 
 class World:
-    def __init__(self, folder: Path, slots: int = 2, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        slots: int = 2,
+        more: str = "",
+        settings: str = SETTINGS,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         (folder / "clinic.py").write_text("from agent import Agent\nclass Reminder(Agent):\n    greeting = 'Hi'\n")
         (folder / "plan.yaml").write_text(
             "outbound:\n  - persona: clinic.Reminder\n    recording: true\n    session: {max_call_s: 60}\n"
         )
-        settings = load_settings("s.yaml", SETTINGS + more)
+        read = load_settings("s.yaml", settings + more)
+        self.now = now
+        self.dialled_at: list[float] = []
         self.live = LiveCalls()
         self.dispatcher = Dispatcher(self.live)
         self.dispatcher.add("w1", 6001, slots)
@@ -60,23 +71,28 @@ class World:
         self.dials: list[Dial] = []
         self.asked: list[tuple[str, str, Mapping[str, Any]]] = []
         self.draining = False
+        self.unwell: set[str] = set()
         self.dead = False
         self.places = (Place("udp", "127.0.0.1", 5090), Place("tcp", "192.0.2.9", 5060))
-        trunks = OutboundTrunks(settings, self.live, self.dispatcher, self._record, now=lambda: 0.0)
+        trunks = OutboundTrunks(read, self.live, self.dispatcher, self._record, now=now)
         dialling = LegDialling(trunks, self.live, self.dispatcher, self._record, draining=lambda: False)
         dialling.connect(self, self._ask, "192.0.2.1")
         self.placing = Origination(
-            settings, Dialplan.load([folder / "plan.yaml"], settings), self.live, self.dispatcher, dialling,
+            read, Dialplan.load([folder / "plan.yaml"], read), self.live, self.dispatcher, dialling,
             self._record, self._ask, draining=lambda: self.draining,
         )  # fmt: skip
 
     worker_address = ("127.0.0.1", 5070)
+
+    def trunk_is_well(self, trunk: str) -> bool:
+        return trunk not in self.unwell
 
     def trunk_places(self, trunk: str) -> tuple[Place, ...]:
         return self.places
 
     def allow_dial(self, dial: Dial) -> None:
         self.dials.append(dial)
+        self.dialled_at.append(self.now())
 
     def _record(self, message: RecordMessage) -> None:
         self.records.append(message)
@@ -206,3 +222,21 @@ async def test_in_local_rooms_livekit_sip_dials_nobody(tmp_path: Path) -> None:
     with pytest.raises(OrderRefused) as refused:
         await world.placing.place(order(trunk="far"), "c1")
     assert refused.value.kind == "no_trunk"
+
+
+def test_a_batch_of_three_times_the_cap_is_paced_exactly(tmp_path: Path) -> None:
+    async def batch() -> None:
+        loop = asyncio.get_running_loop()
+        capped = SETTINGS.replace("allow:", "cap: {calls_per_second: 4, queue_s: 3}\n      allow:")
+        world = World(tmp_path, slots=20, settings=capped, now=loop.time)
+        began = loop.time()
+        placed = await asyncio.gather(
+            *(world.placing.place(order(), f"c{n}") for n in range(14)), return_exceptions=True
+        )
+        assert [dial.leg_id for dial in world.dials] == [f"c{n}-1" for n in range(13)]
+        assert [round(at - began, 3) for at in world.dialled_at] == [n / 4 for n in range(13)]
+        *_, last = placed
+        assert isinstance(last, OrderRefused) and (last.kind, last.retryable) == ("trunk_full", True)
+        assert (len(world.records), world.dispatcher.busy) == (13, 13)
+
+    run_virtual(batch())

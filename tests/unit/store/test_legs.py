@@ -12,12 +12,14 @@ from sqlalchemy import create_engine, text
 from gateway.record import (
     CallDetail,
     CallEvents,
+    LegMoved,
     LegRecord,
     Outcome,
     RecordMessage,
     TransferKind,
     TransferRecord,
     WorkerLost,
+    message_from_dict,
     refused_record,
 )
 from gateway.store import CallStore, RecordWriter, Spill, migrate, recover
@@ -241,3 +243,15 @@ async def test_a_migration_gives_old_calls_their_customers_leg(tmp_path: Path, o
     assert (leg.leg_id, leg.role, leg.outcome, leg.sip_status) == ("c1-1", LegRole.CUSTOMER, call.outcome, 200)
     assert (leg.started_at, leg.ended_at, leg.first_rtp_ms) == (call.started_at, call.ended_at, 12.5)
     assert (leg.end_reason, leg.ended_by, leg.caller) == ("bye", EndedBy.CALLER, None)
+
+
+async def test_a_leg_that_goes_over_another_trunk_takes_its_call_along_if_it_is_the_customers(store: CallStore) -> None:
+    moved = LegMoved(leg_id="c1-1", call_id="c1", trunk="backup", caller="+15550177")
+    call = await stored(store, opened(), leg_opened(), moved)
+    assert (call.trunk, call.caller) == ("backup", "+15550177")
+    assert [leg.trunk for leg in call.legs] == ["backup", "desk"]
+    call = await stored(store, LegMoved(leg_id="c1-2", call_id="c1", trunk="other"), closed())
+    assert (call.trunk, [(leg.trunk, leg.caller) for leg in call.legs]) == (
+        "backup", [("backup", "+15550177"), ("other", None)],
+    )  # fmt: skip
+    assert message_from_dict(moved.to_dict()) == moved
