@@ -30,6 +30,7 @@ from gateway.events.webhooks import Webhooks
 from gateway.health import health_report
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
+from gateway.outbound.carriers import carriers_of
 from gateway.outbound.originating import Origination
 from gateway.outbound.trunks import OutboundTrunks
 from gateway.private_files import tighten
@@ -149,7 +150,7 @@ async def make_parts(
     dialling = LegDialling(trunks, live, dispatcher, records.put, draining=draining)
     dialling.connect(edge, supervisor.ask, settings.public_address)
     supervisor.serve(DIAL, dialling.dial)
-    supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge).refer)
+    supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge, carriers_of(settings)).refer)
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=draining
     )
@@ -159,8 +160,8 @@ async def make_parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
         ending=ending, originator=originator, trunks=trunks, asker=asker,
-        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check), summaries=summaries, events=events,
-        webhooks=webhooks, livekit=livekit, agents=agents,
+        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings)),
+        summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts

@@ -18,7 +18,7 @@ __all__ = ["DIAL", "ORIGINATE", "PLACE", "REFER", "DialOrder", "Dialler", "LegPl
 
 DIAL = "dial"
 PLACE = "place_leg"
-REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk}
+REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, only_uri}: it has it sent itself
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
 
 

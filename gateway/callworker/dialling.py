@@ -112,11 +112,18 @@ class LegDialling:
 
     async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
         """As `Dialler.refer`."""
+        await self._refer(call_id, leg_id, order, only_uri=False)
+
+    async def refer_uri(self, call_id: str, leg_id: str, order: TransferOrder) -> str:
+        """For a leg that has no dialog with the edge. Raises DialRefused."""
+        return str((await self._refer(call_id, leg_id, order, only_uri=True))["uri"])
+
+    async def _refer(self, call_id: str, leg_id: str, order: TransferOrder, *, only_uri: bool) -> Mapping[str, Any]:
         if self._asking is None:
             raise DialRefused("failed", "no gateway connection")
-        body = {"call_id": call_id, "leg_id": leg_id, "to": order.to, "trunk": order.trunk}
+        body = {"call_id": call_id, "leg_id": leg_id, "to": order.to, "trunk": order.trunk, "only_uri": only_uri}
         try:
-            await self._asking.ask(REFER, body, timeout_s=ASK_LIMIT_S)
+            return await self._asking.ask(REFER, body, timeout_s=ASK_LIMIT_S)
         except Refused as refused:
             raise DialRefused(refused.kind, refused.text, retryable=refused.retryable) from refused
         except AskError as error:

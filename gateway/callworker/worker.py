@@ -25,7 +25,7 @@ from agent.loop_watch import watch_of
 from agent.warm.asking import Refused
 from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker
-from gateway.calls.dialling import ORIGINATE, LegPlan, call_info
+from gateway.calls.dialling import ORIGINATE, Dialler, LegPlan, call_info
 from gateway.calls.journal import Journal
 from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.providers import ProviderSet
@@ -36,6 +36,7 @@ from gateway.callworker.announced import Announced, Slots
 from gateway.callworker.dialling import DiallingEndpoint, LegDialling
 from gateway.callworker.held_legs import HeldLeg, OneLeg, WorkersLeg
 from gateway.callworker.last_words import LastWords
+from gateway.callworker.referring import ReferringDialler, TransfersItself
 from gateway.callworker.steered import Steered
 from gateway.config import Settings
 from gateway.control import (
@@ -205,16 +206,17 @@ class CallWorker:
         elif isinstance(message, DigitByInfo):
             self._digit(message)
         elif isinstance(message, ReferReport):
-            if (call := self._calls.get(message.leg_id)) is not None:
-                call.steered.refer_report(
-                    answer=message.answer, status=message.status, reason=message.reason, over=message.over
-                )
+            self._refer_report(message.leg_id, message.status, message.reason, message.over, answer=message.answer)
         elif isinstance(message, Drain):
             self._closing = message.reason
             for call in self._calls.values():
                 call.drain(message.reason)
         elif isinstance(message, Stop):
             self._stop.set()
+
+    def _refer_report(self, leg_id: str, status: int, reason: str, over: bool, *, answer: bool = False) -> None:
+        if (call := self._calls.get(leg_id)) is not None:
+            call.steered.refer_report(answer=answer, status=status, reason=reason, over=over)
 
     def _end_leg(self, message: EndLeg) -> None:
         leg = self._legs.get(message.leg_id)
@@ -326,6 +328,9 @@ class CallWorker:
     def _call(self, leg: OneLeg, info: CallInfo, prepared: Prepare, conversation: ConversationMaker | None) -> Call:
         """`conversation`: of a leg whose audio is not here."""
         settings = self._settings
+        dialler: Dialler = self._dialling
+        if isinstance(leg, TransfersItself):
+            dialler = ReferringDialler(self._dialling, leg, partial(self._refer_report, prepared.leg_id))
         return Call(
             leg,
             prepared.leg_id,
@@ -334,7 +339,7 @@ class CallWorker:
             CallRecording(prepared.recording, settings.recordings),
             conversation or partial(self._conversations or self._local_conversation, prepared),
             None if conversation is not None else settings.calls,
-            self._dialling,
+            dialler,
         )
 
     def _local_conversation(self, prepared: Prepare, side: CallSide) -> LocalConversation:

@@ -20,6 +20,7 @@ from telephony.rooms.routes import Row, Rows
 
 __all__ = ["CallRoom"]
 
+AGAIN_S = 0.2  # a request that a server drops is worth another try
 log = structlog.get_logger(__name__)
 
 
@@ -102,10 +103,16 @@ class CallRoom:
             elif name in self._ours:
                 room = self._ours[name]
                 await room.route({room.identity: heard})
-        try:
-            await self._room.route(others)
-        except LiveKitError as error:  # ours hear whom they may; an agent may hear too much
-            log.error("not_routed", error=str(error))
+        for again in (True, False):
+            try:
+                await self._room.route(others)
+                return
+            except LiveKitError as error:
+                if not (self._place or self._phone in {who.identity for who in self._room.participants}):
+                    return  # who would hear it has left meanwhile
+                if not again:  # ours hear whom they may; an agent may hear too much
+                    log.error("not_routed", error=str(error))
+            await asyncio.sleep(AGAIN_S)
 
     @property
     def _others(self) -> tuple[RemoteParticipant, ...]:

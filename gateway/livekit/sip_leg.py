@@ -22,13 +22,15 @@ from telephony.call import (
     LegRinging,
     MediaStatistics,
     OutcomeKind,
+    TransferOutcome,
 )
-from telephony.errors import LegEndedError
+from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.leg_events import LegEvents
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import AttributesChanged, LiveKitEvent
 from telephony.livekit.liveness import Silence
 from telephony.livekit.pacing import Pacer
+from telephony.livekit.trunk.dialing import LONGEST_RINGING_S, transfer
 from telephony.livekit.trunk.errors import SipDown
 from telephony.livekit.trunk.sip_api import SipCalls
 from telephony.rooms.protocol import LegAudio
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveKitSipLeg"]
 
+TRANSFERRED_LIMIT_S = 2.0
 NOT_IN_TIME = 408  # what our edge answers when it stops the ringing
 _MEANT = frozenset({"participant_removed", "room_deleted"})  # LiveKit's words for what an agent did
 log = structlog.get_logger(__name__)
@@ -74,6 +77,7 @@ class LiveKitSipLeg:
         self._answered = False
         self._watch: CallerWatch | None = None
         self._clock: Pacer | None = None
+        self._transferring: asyncio.Future[TransferOutcome] | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -98,6 +102,16 @@ class LiveKitSipLeg:
 
     async def resume(self) -> None:
         """As `hold`."""
+
+    async def transfer(self, uri: str, ring_s: float) -> TransferOutcome:
+        """By REFER of LiveKit SIP, which hangs up when the target has answered."""
+        ring_s = min(max(ring_s, 1.0), LONGEST_RINGING_S)
+        asked = transfer(self._api, self._room().name, self._phone, uri, ringing_timeout_s=ring_s)
+        self._transferring = asyncio.ensure_future(asked)
+        try:
+            return await asyncio.shield(self._transferring)
+        except (LiveKitError, TelephonyMisuse) as error:
+            return TransferOutcome(OutcomeKind.FAILED, 0, str(error))
 
     async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
         await self._room().send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
@@ -143,10 +157,20 @@ class LiveKitSipLeg:
 
     def _gone(self, reason: str, by: EndedBy) -> None:
         """LiveKit says who left, not who made it leave: what an agent did is not the phone's doing."""
+        if self._transferring is not None and not self._transferring.done():
+            self._loop.create_task(self._gone_by_transfer(self._transferring, reason, by), name="end of a transfer")
+            return
         by_peer = by is EndedBy.CALLER and reason not in _MEANT
         self._end(LegEnded(self._loop.time(), by_peer, 200, reason, None))
         if by is EndedBy.SYSTEM:
             self._left_alone(self._room().name)  # LiveKit SIP may only hang, and would keep the phone on the line
+
+    async def _gone_by_transfer(self, transferring: asyncio.Future[TransferOutcome], reason: str, by: EndedBy) -> None:
+        """It leaves a moment before LiveKit says that the target has answered."""
+        await asyncio.wait({transferring}, timeout=TRANSFERRED_LIMIT_S)
+        self._transferring = None
+        await asyncio.sleep(0)  # who waits for the outcome comes first
+        self._gone(reason, by)
 
     async def reject(self, sip_status: int, reason: str = "") -> None:
         await self.hang_up(reason)

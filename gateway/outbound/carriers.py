@@ -9,17 +9,21 @@ from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.outbound.destinations import emergency, not_among
 from telephony.call import CallInfo, Direction
 
-__all__ = ["NO_WAY", "carrier_for", "carrier_plan"]
+__all__ = ["NO_WAY", "carrier_for", "carrier_plan", "carriers_of"]
 
 NO_WAY = frozenset({"no_trunk", "closed_destination"})  # refusals of trunks of ours that leave it to the carriers
 MOST_RING_S = 70.0  # LiveKit server waits 80 s at most
 
 
+def carriers_of(settings: Settings) -> tuple[LiveKitOutboundSettings, ...]:
+    """That the gateway's own calls may go over: LiveKit SIP dials into LiveKit rooms only."""
+    return settings.livekit.outbound if settings.livekit is not None and settings.rooms == "livekit" else ()
+
+
 def carrier_for(settings: Settings, order: DialOrder) -> LiveKitOutboundSettings | None:
     """The named one, or the first that may call there; None: there is none. Raises Refused for a named one that may
     not."""
-    known = settings.livekit.outbound if settings.livekit is not None and settings.rooms == "livekit" else ()
-    for carrier in known:
+    for carrier in carriers_of(settings):
         if order.trunk not in ("", carrier.name):
             continue
         refused = _refused(order, carrier)

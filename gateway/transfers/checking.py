@@ -8,6 +8,7 @@ from agent.warm.asking import Refused
 from gateway.calls.dialling import DialOrder
 from gateway.calls.verbs import ListenOrder, TransferOrder
 from gateway.config import TrunkSettings
+from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.live_calls import LiveCall
 from gateway.record import TransferKind, leg_id_of
 from gateway.transfers.targets import referred_to
@@ -19,9 +20,15 @@ __all__ = ["TargetsOfTrunks"]
 class TargetsOfTrunks:
     """Implements `gateway.steering.TargetCheck`."""
 
-    def __init__(self, trunks: Sequence[TrunkSettings], check_dial: Callable[[DialOrder], None]) -> None:
-        """`check_dial`: whether a leg of ours may go there; raises Refused."""
+    def __init__(
+        self,
+        trunks: Sequence[TrunkSettings],
+        check_dial: Callable[[DialOrder], None],
+        carriers: Sequence[LiveKitOutboundSettings] = (),
+    ) -> None:
+        """`check_dial`: whether a leg of ours may go there; raises Refused. `carriers`: of LiveKit SIP."""
         self._trunks = tuple(trunks)
+        self._carriers = tuple(carriers)
         self._check_dial = check_dial
 
     def transfer(self, call: LiveCall, order: TransferOrder) -> None:
@@ -29,7 +36,7 @@ class TargetsOfTrunks:
         refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
         if refer is not UseRefer.NEVER:
             try:
-                referred_to(order.to, self._trunks, customers=call.trunk, named=order.trunk)
+                referred_to(order.to, self._trunks, customers=call.trunk, named=order.trunk, carriers=self._carriers)
                 return
             except Refused:
                 if refer is UseRefer.ONLY:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from agent.warm.asking import Refused
 from gateway.config import TrunkSettings
+from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.live_calls import LiveCalls
 from gateway.transfers.targets import referred_to
 from telephony.errors import TelephonyMisuse
@@ -21,8 +22,16 @@ class ReferEdge(Protocol):
 
 
 class Referrals:
-    def __init__(self, trunks: Sequence[TrunkSettings], live: LiveCalls, edge: ReferEdge) -> None:
+    def __init__(
+        self,
+        trunks: Sequence[TrunkSettings],
+        live: LiveCalls,
+        edge: ReferEdge,
+        carriers: Sequence[LiveKitOutboundSettings] = (),
+    ) -> None:
+        """`carriers`: of LiveKit SIP."""
         self._trunks = tuple(trunks)
+        self._carriers = tuple(carriers)
         self._live = live
         self._edge = edge
 
@@ -31,7 +40,11 @@ class Referrals:
         call = self._live.get(str(body["call_id"]))
         if call is None or call.worker != worker:
             raise Refused("unknown_call", f"{worker} has no call {body['call_id']}")
-        uri = referred_to(str(body["to"]), self._trunks, customers=call.trunk, named=str(body["trunk"]))
+        uri = referred_to(
+            str(body["to"]), self._trunks, customers=call.trunk, named=str(body["trunk"]), carriers=self._carriers
+        )
+        if body.get("only_uri"):
+            return {"uri": uri}
         try:
             self._edge.refer(str(body["leg_id"]), uri)
         except TelephonyMisuse as error:

@@ -30,7 +30,7 @@ def carriers(phone: Phone, **more: Any) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def world(
-    stack: Any, folder: Path, *, agents: bool = True, sync: bool = True, **changes: Any
+    stack: Any, folder: Path, *, agents: bool = True, sync: bool = True, sip: Any = None, **changes: Any
 ) -> AsyncIterator[tuple[Phone, RunningGateway]]:
     """Who is called through LiveKit SIP, and the gateway. `agents`: of ours, in the gateway."""
     await empty_rooms(stack)
@@ -39,6 +39,8 @@ async def world(
             await synchronise(api, wanted(stack, carriers=[carrier(phone)]))
         made = settings if agents else livekit_settings
         more = made(folder, stack, outbound=carriers(phone), **changes)
+        if sip is not None:
+            more["sip"] = sip
         gateway = RunningGateway(folder, workers=1, **plan(folder), **more).start()
         try:
             yield phone, gateway

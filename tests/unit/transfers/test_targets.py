@@ -7,6 +7,7 @@ import pytest
 from agent.warm.asking import Refused
 from gateway.config import Settings, TrunkSettings, load_settings
 from gateway.outbound.addresses import number_of, sip_address, trunk_of_address
+from gateway.outbound.carriers import carriers_of
 from gateway.transfers.targets import referred_to
 
 SETTINGS = """\
@@ -103,3 +104,27 @@ def test_a_number_is_referred_to_at_the_trunks_host() -> None:
     with pytest.raises(Refused) as caught:
         referred_to("nobody", trunks(), customers="pbx")
     assert caught.value.kind == "invalid_target"
+
+
+LIVEKIT = """\
+rooms: livekit
+livekit:
+  url: ws://127.0.0.1:7880
+  api_key: {env: K}
+  api_secret: {env: S}
+  outbound: [{name: far, address: sip.example.net, numbers: ["+15550100"], destinations: ["+44"]}]
+"""
+
+
+def test_a_phone_of_livekit_sip_is_referred_to_what_its_carrier_may_call() -> None:
+    settings = load_settings("s.yaml", SETTINGS + LIVEKIT)
+
+    def to(number: str, customers: str = "far") -> str:
+        return referred_to(number, settings.sip.trunks, customers=customers, carriers=carriers_of(settings))
+
+    assert to("+442071234567") == "tel:+442071234567"
+    assert to("sip:human@10.1.2.3") == "sip:human@10.1.2.3"
+    for number, customers in (("+15557001", "far"), ("+442071234567", "other")):
+        with pytest.raises(Refused) as caught:
+            to(number, customers)
+        assert caught.value.kind == "closed_destination"
