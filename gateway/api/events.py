@@ -1,4 +1,5 @@
-"""GET /v1/events: what happens, as server-sent events. GET /v1/webhooks: how the deliveries to webhooks go."""
+"""GET /v1/events: events as they happen, as server-sent events. GET /v1/webhooks: the state of deliveries to
+webhooks."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ _list = TypeAdapter(WebhookList)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """https://html.spec.whatwg.org/multipage/server-sent-events.html. A browser that comes back says with
-    `Last-Event-ID` the last one it has seen; if later ones are lost, the first event is `missed`."""
+    """https://html.spec.whatwg.org/multipage/server-sent-events.html. A reconnecting browser sends the last ID it has
+    seen as `Last-Event-ID`; if later events are lost, the first event is `missed`."""
     asked = query_of(request, EventsQuery)
     stream = request.app[DEPS].events
     if stream is None:
@@ -73,7 +74,7 @@ async def _send_all(response: web.StreamResponse, listener: Subscription) -> Non
 
 
 def _lines(event: SentEvent) -> bytes:
-    """JSON has no line ends of its own."""
+    """The JSON contains no line ends."""
     return f"id: {event.id}\nevent: {event.type}\ndata: {event.text}\n\n".encode()
 
 

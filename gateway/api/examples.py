@@ -1,4 +1,4 @@
-"""An example of each answer of the API, for its description."""
+"""An example of each of the API's answers, for its description."""
 
 from __future__ import annotations
 

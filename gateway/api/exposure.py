@@ -85,9 +85,9 @@ def is_loopback(host: str) -> bool:
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """401 without a required key, 403 with one that does not open this, 429 with one that asks too often. If there are
-    no keys, a web page whose own name resolves to this machine (DNS rebinding) must still not read calls, so the Host
-    must be the machine itself."""
+    """401 without a required key, 403 for a key without the scope, 429 for one over its rate limit. If there are no
+    keys, a web page whose own name resolves to this machine (DNS rebinding) must still not read calls, so the Host must
+    be the machine itself."""
     path = request.path
     ring = request.app[KEYS]
     metrics = path == "/metrics" and request.app[DEPS].protect_metrics

@@ -1,7 +1,6 @@
-"""`Idempotency-Key`: a request that is sent twice is carried out once, and answered twice alike.
-
-As the IETF draft "The Idempotency-Key HTTP Header Field" has it: the same key with another request is 422, while the
-first one is still at work 409. Answers are kept for 24 h.
+"""`Idempotency-Key`: a request that is sent twice is carried out once and gets the same answer twice. As in the IETF
+draft "The Idempotency-Key HTTP Header Field", the same key with another request gets 422, and 409 while the first one
+is running. Answers are kept for 24 h.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["Answer", "Interrupted", "answer_once", "key_of"]
 log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_AT_WORK = timedelta(seconds=60)  # a request that has no answer by then lost its process
+_AT_WORK = timedelta(seconds=60)  # a request without an answer by then has lost its process
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,8 @@ class Answer:
 
 
 class Interrupted(Exception):
-    """The first request with this key was cut off before its answer, by the end of its gateway, for example. What it
-    was about to make is called `reference`; whether it came to that, the reader knows best. It is not carried out
-    again."""
+    """The first request with this key was interrupted before its answer, for example by the end of its gateway.
+    `reference` is what it was about to create; the reader must find out whether it did. It is not carried out again."""
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"the first request under this key was cut off; it was to make {reference}")
@@ -72,12 +70,11 @@ async def answer_once(
     reference: str,
     now: datetime | None = None,
 ) -> Answer:
-    """`work` if this is the first request of `owner` under `key`, else the answer that it gave. `request`: what makes
-    it the same request (method, path, body); `reference`: the id of what `work` is about to make.
-
-    `work` raises, or answers 5xx, only if it has made nothing: then the same key may try again. If it is cancelled,
-    the result is unknown and it is not retried (Interrupted). Raises ProblemError 409 and 422, Interrupted,
-    StoreUnavailable, and what `work` raises.
+    """Runs `work` if this is `owner`'s first request with `key`, else returns the stored answer. `request`: identifies
+    the request (method, path, body); `reference`: the id of what `work` is about to create. `work` raises, or answers
+    5xx, only if it has created nothing: then the same key may be used again. If it is cancelled, the result is unknown
+    and it is not retried (Interrupted). Raises ProblemError 409 and 422, Interrupted, StoreUnavailable, and what `work`
+    raises.
     """
     at = now or datetime.now(UTC)
     fingerprint = hashlib.sha256(request).hexdigest()
@@ -99,7 +96,7 @@ async def answer_once(
 
 
 async def _noted(note: Awaitable[None]) -> None:
-    """The result is returned anyway. If it could not be stored, a repetition is told to check for itself."""
+    """Store the answer. If that fails, it is still returned, and a repetition is told to check for itself."""
     try:
         await note
     except StoreUnavailable as error:

@@ -1,5 +1,5 @@
-"""The API's keys: those in the settings, which give full access, and those in the store; and how often each
-may ask. Belongs to the loop."""
+"""The API's keys: those in the settings, with full access, and those in the store, with their rate limits. Belongs to
+the loop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from gateway.store import StoreUnavailable
 
 __all__ = ["FakeKeys", "Holder", "KeyRate", "KeyReader", "KeyRing"]
 
-_REREAD_S = 5.0  # a key that was revoked is shut out by then
-_UNKNOWN_REREAD_S = 0.5  # a key that was just made is let in by then
+_REREAD_S = 5.0  # a revoked key is rejected by then
+_UNKNOWN_REREAD_S = 0.5  # a new key is accepted by then
 _READ_WAIT_S = 1.0  # for a slow store; after that the keys last read are used
 _MOST_HOLDERS = 10_000
 log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ class KeyRing:
         rate: KeyRate | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
-        """`fixed`: the settings' keys. `always`: a key is needed even where there is none. `now`: seconds."""
+        """`fixed`: the settings' keys. `always`: a key is required even if there is none. `now`: seconds."""
         self._fixed = [hashlib.sha256(key.encode()).digest() for key in fixed]
         self._reader = stored
         self._always = always

@@ -1,4 +1,4 @@
-"""POST /v1/calls: have a call placed, once for each `Idempotency-Key`."""
+"""POST /v1/calls: place a call, once for each `Idempotency-Key`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATUS = {
 
 
 async def place(request: web.Request) -> web.Response:
-    """202 with the record as it begins; events and the record say what becomes of the call."""
+    """202 with the initial record; the call's progress is in events and the record."""
     query_of(request, NoQuery)
     order = await body_of(request, CallOrder)
     deps = request.app[DEPS]
@@ -55,7 +55,7 @@ async def place(request: web.Request) -> web.Response:
 
 
 async def _placed(deps: ApiDeps, order: CallOrder, call_id: str) -> Answer:
-    """Raises ProblemError when nothing has been dialled."""
+    """Raises ProblemError if nothing was dialled."""
     try:
         follow_call(deps.webhooks, order, call_id)
         return _answer(await deps.originator.place(order, call_id))
@@ -67,7 +67,7 @@ async def _placed(deps: ApiDeps, order: CallOrder, call_id: str) -> Answer:
 
 
 async def _begun(deps: ApiDeps, call_id: str) -> Answer:
-    """The gateway that was asked first ended before it answered: whether the call was placed says its record."""
+    """The first gateway ended before it answered; the record shows whether the call was placed."""
     record = await deps.calls.get_record(call_id)
     if record is None:
         detail = "The gateway that was asked first ended before it answered, and has no record of the call."

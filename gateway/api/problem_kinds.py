@@ -1,5 +1,5 @@
-"""Every kind of problem that the API answers with, for programs. docs/api.md has the same table; a test holds the two
-together."""
+"""Every kind of problem that the API answers with, for programs. docs/api.md has the same table; a test compares
+them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ProblemType = Annotated[str, WithJsonSchema({"type": "string", "enum": _TYPES})]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """`type` is for programs: `urn:trunkline:problem:` and the kind of it, or `about:blank` where the status says all.
+    """`type` is for programs: `urn:trunkline:problem:` and the kind, or `about:blank` if the status says everything.
     `title` is the HTTP status in words, `detail` says what is wrong with this request."""
 
     type: ProblemType
@@ -65,7 +65,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except StoreUnavailable as error:
         log.warning("store_unavailable", path=request.path, error=str(error))
         return problem_response(503, "The call records cannot be read just now.", {"Retry-After": "2"}, "no_store")
-    except Exception:  # the boundary: no handler's mistake may show its inside to a client
+    except Exception:  # the boundary: a handler's bug must not reveal internals to a client
         log.exception("request_failed", method=request.method, path=request.path)
         return problem_response(500, "Internal error; see the gateway's log.")
 

@@ -45,7 +45,7 @@ class ApiServer:
         return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Raises PortTaken, or OSError for an address that is not one of this machine's."""
+        """Raises PortTaken, or OSError for an address not on this machine."""
         await self._runner.setup()
         try:
             await LimitedSite(self._runner, self._host, self._port, self._connections).start()

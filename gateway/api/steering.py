@@ -69,7 +69,7 @@ class MuteRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
-    """The call carries it out now. The result is in its events and its record."""
+    """The call is carrying it out. The result is in its events and its record."""
 
     call_id: str
 
@@ -142,7 +142,7 @@ async def _steer(request: web.Request, tell: Callable[[Steering, str], Awaitable
 
 
 async def problem_of(deps: ApiDeps, call_id: str, error: CannotSteer) -> Exception:
-    """What the requester is told."""
+    """The answer to the requester."""
     if error.kind == "not_live" and await deps.calls.get_record(call_id) is None:
         return no_such_call(call_id)
     status = _STATUS.get(error.kind, HTTPStatus.CONFLICT)

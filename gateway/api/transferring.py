@@ -1,4 +1,4 @@
-"""POST /v1/calls/{id}/transfer and …/listen: somebody else is brought into a live call."""
+"""POST /v1/calls/{id}/transfer and …/listen: bring somebody else into a live call."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _listening = TypeAdapter(Listening)
 
 
 async def transfer(request: web.Request) -> web.Response:
-    """202 with the transfer as it begins; events and the call's record say what becomes of it."""
+    """202 with the initial transfer; its progress is in events and the call's record."""
     query_of(request, NoQuery)
     asked, call_id = await body_of(request, TransferRequest), call_id_of(request)
     deps, order = request.app[DEPS], _order(asked, call_id)
@@ -122,7 +122,7 @@ def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
 
 
 async def _begun(deps: ApiDeps, call_id: str, order: TransferOrder) -> Answer:
-    """Raises ProblemError when nothing was begun."""
+    """Raises ProblemError if nothing was begun."""
     try:
         await deps.steering.transfer(call_id, order)
     except CannotSteer as error:
@@ -134,7 +134,7 @@ async def _begun(deps: ApiDeps, call_id: str, order: TransferOrder) -> Answer:
 
 
 async def _on_record(deps: ApiDeps, call_id: str, transfer_id: str) -> Answer:
-    """The gateway that was asked first ended before it answered."""
+    """The first gateway ended before it answered."""
     call = await deps.calls.get_call(call_id)
     for each in call.transfers if call is not None else ():
         if each.transfer_id == transfer_id:
@@ -149,7 +149,7 @@ def _answer(record: TransferRecord) -> Answer:
 
 
 async def listen(request: web.Request) -> web.Response:
-    """202: the supervisor is being called, or listens already and has this mode from now on."""
+    """202: the supervisor is being called, or is already listening and now has this mode."""
     query_of(request, NoQuery)
     asked, call_id, deps = await body_of(request, ListenRequest), call_id_of(request), request.app[DEPS]
     order = ListenOrder(

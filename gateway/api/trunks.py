@@ -1,4 +1,4 @@
-"""GET /v1/trunks: how each trunk is doing."""
+"""GET /v1/trunks: the state of each trunk."""
 
 from __future__ import annotations
 

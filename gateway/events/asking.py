@@ -1,4 +1,4 @@
-"""Asks a program of the user's about a call, over HTTP."""
+"""Asks the user's program about a call, over HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HttpAsker"]
 
 log = structlog.get_logger(__name__)
 
-MOST_AT_ONCE = 200  # further calls are answered as the dialplan says
+MOST_AT_ONCE = 200  # beyond that the dialplan decides
 MOST_BYTES = 32 * 1024
 
 
@@ -100,7 +100,7 @@ class HttpAsker:
         session = self._sessions.get(allow_private)
         if session is None:
             resolver = OwnThreads() if allow_private else PublicResolver()
-            # What was looked up has been allowed, so it may be kept for a moment.
+            # Resolved addresses have been checked, so they may be cached for a moment.
             connector = aiohttp.TCPConnector(resolver=resolver, ttl_dns_cache=10, limit=MOST_AT_ONCE)
             session = self._sessions[allow_private] = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar()
@@ -109,7 +109,7 @@ class HttpAsker:
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes | None:
-    """None: it is too long."""
+    """The whole body; None: it is too long."""
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk

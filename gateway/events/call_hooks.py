@@ -1,4 +1,4 @@
-"""The webhooks that live calls were given, and what the store does not know yet. Pure; times are Unix seconds."""
+"""The webhooks of live calls, and changes not yet in the store. Pure; times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gateway.store.deliveries import Delivery
 
 __all__ = ["CallHooks"]
 
-LATE_S = 600.0  # events after the call's end: a recording that had to be repaired
+LATE_S = 600.0  # for events after the call's end, such as a repaired recording
 
 
 class CallHooks:
     def __init__(self) -> None:
         self._hooks: dict[str, CallHook] = {}
         self._over: deque[tuple[float, str]] = deque()  # when to forget, in order
-        self.new: list[CallHook] = []  # not kept yet
-        self.old: list[str] = []  # calls to be forgotten
+        self.new: list[CallHook] = []  # not stored yet
+        self.old: list[str] = []  # calls to forget
 
     def __len__(self) -> int:
         return len(self._hooks)
@@ -35,13 +35,13 @@ class CallHooks:
             self.old.append(call_id)
 
     def found(self, hooks: Sequence[CallHook], now: float) -> None:
-        """Kept by the process before. Each call's end has been told, or is about to be."""
+        """Load hooks of the previous process. Each call's end has been reported or is about to be."""
         for hook in hooks:
             self._hooks[hook.call_id] = hook
             self._over.append((now + LATE_S, hook.call_id))
 
     def delivery(self, event: Event, text: str) -> Delivery | None:
-        """None: the event's call has no webhook, or that does not want it."""
+        """None: the event's call has no webhook, or that does not ask for it."""
         hook = self._hooks.get(event.call_id) if event.call_id else None
         if hook is None:
             return None
@@ -53,6 +53,6 @@ class CallHooks:
         return Delivery(event.id, place_of(hook.url), event.type, text, at, url=hook.url, secret=hook.secret)
 
     def forget(self, now: float) -> None:
-        """Those whose call has been over for a while."""
+        """Forget those whose call ended a while ago."""
         while self._over and self._over[0][0] <= now:
             self.unfollow(self._over.popleft()[1])

@@ -1,4 +1,4 @@
-"""Where events are posted to: the webhooks of the settings, and the hosts of webhooks that single calls were given."""
+"""Where events are posted: the settings' webhooks, and the hosts of single calls' webhooks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gateway.store.deliveries import Delivery
 
 __all__ = ["Endpoint", "EndpointState", "Endpoints", "Target", "place_of"]
 
-_OF_CALLS = "calls "  # begins the key of calls' endpoints; that of the settings' is their URL
-_MOST_PLACES = 200  # hosts of calls that are looked after at once
+_OF_CALLS = "calls "  # prefix of keys of calls' endpoints; the settings' webhooks are keyed by URL
+_MOST_PLACES = 200  # most hosts of calls' webhooks at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointState:
-    """`url` without its query, which may hold a secret. `of_calls`: the host of webhooks that came with calls.
-    `parked`: only failures came; one delivery every few minutes asks whether it is back."""
+    """`url` without its query, which may hold a secret. `of_calls`: a host of calls' webhooks. `parked`: there were
+    only failures; one delivery every few minutes checks whether it works again."""
 
     url: str
     events: tuple[str, ...]
@@ -72,7 +72,7 @@ class Endpoint:
 
 
 def place_of(url: str) -> str:
-    """The endpoint of a call's webhook is its host: one that is dead is dead for all calls, whatever the path."""
+    """The endpoint of a call's webhook is its host: a dead host is dead for all calls, whatever the path."""
     parts = urlsplit(url)
     return f"{_OF_CALLS}{parts.scheme}://{parts.netloc}"
 
@@ -106,7 +106,7 @@ class Endpoints:
         return self._fixed.get(key) or self._places.get(key)
 
     def use(self, key: str) -> None:
-        """A delivery waits for it. Endpoints that left the settings are passed over."""
+        """The endpoint of a waiting delivery. Endpoints no longer in the settings are skipped."""
         if not key.startswith(_OF_CALLS):
             return
         endpoint = self._places.pop(key, None)

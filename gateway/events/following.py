@@ -1,4 +1,4 @@
-"""The webhook that an order for a call brings along."""
+"""The webhook in a request for a call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FakeFollower", "Follower", "follow_call"]
 
 
 class Follower(Protocol):
-    """What tells a call's own webhook of its events (`gateway.events.webhooks.Webhooks`)."""
+    """Delivers a call's events to its own webhook (`gateway.events.webhooks.Webhooks`)."""
 
     @property
     def calls_may_be_private(self) -> bool: ...
@@ -40,8 +40,7 @@ class FakeFollower:
 
 
 def follow_call(follower: Follower, order: CallOrder, call_id: str) -> None:
-    """Raises OrderRefused for a webhook inside a private network, as far as its URL shows that; what its name leads to
-    is looked at for each delivery."""
+    """Raises OrderRefused for a webhook whose URL has a private address; host names are checked at each delivery."""
     webhook = order.own_webhook
     if webhook is None:
         return

@@ -1,7 +1,6 @@
-"""Where webhooks may be posted to: not into private networks, whatever the host name (SSRF).
-
-A name is looked up once, by this resolver, and the connection goes to one of the addresses that were allowed: a name
-whose address changes between a check and its use (DNS rebinding) gains nothing.
+"""Keeps webhooks out of private networks, whatever the host name (SSRF). A name is looked up once, by this resolver,
+and the connection goes to one of the allowed addresses, so a name whose address changes between check and use (DNS
+rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class ForbiddenTarget(OSError):
 
 
 def is_public(address: str) -> bool:
-    """For an IP address. IPv6 addresses that carry an IPv4 one are as public as that."""
+    """For an IP address. IPv6 addresses that embed an IPv4 address are as public as that."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
@@ -40,7 +39,7 @@ def refuse_private_literal(url: str) -> None:
     """For URLs with an address in place of a name, which no resolver sees. Raises ForbiddenTarget."""
     try:
         host = urlsplit(url).hostname or ""
-    except ValueError:  # what is in brackets is no address
+    except ValueError:  # invalid address in brackets
         raise ForbiddenTarget("its host is neither a name nor an address") from None
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761
         raise ForbiddenTarget(f"{host} leads into a private network (allow_private)")
@@ -53,7 +52,7 @@ def refuse_private_literal(url: str) -> None:
 
 
 class OwnThreads(AbstractResolver):
-    """Looks names up in threads of its own: a name server that hangs must not use up those that the gateway shares."""
+    """Looks up names in its own threads: a hanging name server must not use up the gateway's shared ones."""
 
     def __init__(self, threads: int = 4) -> None:
         self._threads = ThreadPoolExecutor(threads, "names of webhooks")

@@ -1,4 +1,4 @@
-"""Where events are made: each gets its id here and goes to all who listen. Belongs to the loop."""
+"""Creates events: each gets its id here and goes to all listeners. Belongs to the loop."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EventHub:
             self._deliver(event, text)
 
     def _next_id(self) -> str:
-        """In the order of time as text, also when the clock is set back."""
+        """Sorts by time as text, even if the clock is set back."""
         now = self._now_ms()
         if now > self._ms:
             self._ms, self._count = now, 0

@@ -1,4 +1,4 @@
-"""One attempt to post an event, signed as Standard Webhooks say (https://www.standardwebhooks.com)."""
+"""One attempt to post an event, signed according to Standard Webhooks (https://www.standardwebhooks.com)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Answer", "EventPoster", "FakePoster", "Poster", "reason_of", "signed
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`error`: empty when it was taken. `asked_s`: how long we were asked to wait (Retry-After)."""
+    """`error`: empty if it was accepted. `asked_s`: the requested wait (Retry-After)."""
 
     error: str = ""
     asked_s: float = 0.0
@@ -53,7 +53,7 @@ class FakePoster:
 
 
 def signer(secret: str) -> Webhook:
-    """A secret that begins with `whsec_` is base64 behind that. Raises SecretMissing when it is not, or is empty."""
+    """A secret that begins with `whsec_` continues with base64. Raises SecretMissing if it does not, or is empty."""
     try:
         return Webhook(secret if secret.startswith("whsec_") else secret.encode())
     except (ValueError, EmptyWebhookSecretError):
@@ -114,7 +114,7 @@ class Poster:
 
 
 def reason_of(error: Exception) -> str:
-    """Why, without the URL, which may hold a secret of the endpoint's."""
+    """The reason, without the URL, which may contain the endpoint's secret."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ForbiddenTarget):

@@ -1,4 +1,4 @@
-"""The catalogue as docs/events.md shows it, written from the models."""
+"""Writes the catalogue for docs/events.md from the models."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _fields(model: type[EventData]) -> dict[str, str]:
 
 
 def _meanings() -> Iterator[tuple[str, str]]:
-    """A row for each field, with the kinds of event where it means different things in different ones."""
+    """A row for each field; with event types if it has several meanings."""
     found: dict[str, dict[str, list[str]]] = {}
     for kind, model in EVENTS.items():
         for name, meaning in _fields(model).items():

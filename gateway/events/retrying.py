@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and when an endpoint is left alone. Pure: times are Unix seconds."""
+"""When to retry a delivery, and when to leave an endpoint alone. Pure: times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["GIVE_UP_S", "EndpointHealth", "next_attempt"]
 
 GIVE_UP_S = 24 * 3600.0
 _WAITS_S = (2.0, 10.0, 60.0, 300.0, 1800.0, 3600.0)  # the last one repeats
-_SPREAD = 0.2  # so that what failed together does not come back together
+_SPREAD = 0.2  # so that deliveries that failed together are not retried together
 _LONGEST_ASKED_S = 3600.0
 
 PARK_AFTER = 10  # failures in a row
-PARK_AFTER_S = 60.0  # of nothing but failures: a restart is not taken for a death
+PARK_AFTER_S = 60.0  # of failures only: a restart must not count as a dead endpoint
 PROBE_EVERY_S = 300.0
 
 
@@ -38,7 +38,7 @@ class EndpointHealth:
         self.failures, self.failing_since, self.parked, self.error = 0, None, False, ""
 
     def failed(self, now: float, error: str) -> bool:
-        """Whether it is parked by this."""
+        """Returns whether this parks it."""
         self.failures += 1
         self.error = error
         if self.failing_since is None:
@@ -53,7 +53,7 @@ class EndpointHealth:
         return self.failures >= PARK_AFTER and now - self.failing_since >= PARK_AFTER_S
 
     def share(self, now: float, most: int) -> int:
-        """How many deliveries may be under way at once."""
+        """How many deliveries may be in progress at once."""
         if not self.parked:
             return most
         return 1 if now >= self.probe_at else 0

@@ -1,4 +1,4 @@
-"""The events of the last while, for whoever listens now or comes back. Belongs to the loop."""
+"""Recent events, for current and reconnecting listeners. Belongs to the loop."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Webhooks:
         self.counts: Counter[str] = Counter(delivered=0, failed=0, given_up=0, dropped=0)
 
     def follow(self, hook: CallHook) -> None:
-        """A call that is about to be placed has a webhook of its own. Never waits and never raises."""
+        """Register the webhook of a call that is about to be placed. Never waits and never raises."""
         self._hooks.follow(hook)
         self._wake.set()
 
@@ -74,7 +74,7 @@ class Webhooks:
         return self._endpoints.calls_may_be_private
 
     def deliver(self, event: Event, text: str) -> None:
-        """To all who want it. Never waits and never raises."""
+        """To all endpoints that ask for it. Never waits and never raises."""
         for endpoint in self._endpoints.fixed:
             if matches(event.type, endpoint.events):
                 self.put(Delivery(event.id, endpoint.key, event.type, text, event.at.timestamp()))
@@ -95,7 +95,7 @@ class Webhooks:
         self._wake.set()
 
     async def load(self) -> None:
-        """The calls' webhooks of the process before. Raises StoreUnavailable."""
+        """Load the calls' webhooks of the previous process. Raises StoreUnavailable."""
         self._hooks.found(await self._hook_store.kept(self._now()), self._now())
 
     def start(self) -> None:
@@ -149,7 +149,7 @@ class Webhooks:
         self._wake.clear()
         await self._keep_books()
         now = self._now()
-        if now - self._looked_at > LONGEST_NAP_S:  # what another process has left
+        if now - self._looked_at > LONGEST_NAP_S:  # left by another process
             self._looked_at = now
             for key in await self._queue.waiting():
                 self._endpoints.use(key)
@@ -176,7 +176,7 @@ class Webhooks:
 
     async def _attempt(self, delivery: Delivery) -> None:
         endpoint = self._endpoints.get(delivery.endpoint)
-        if endpoint is None:  # there are too many: another time
+        if endpoint is None:  # too many endpoints: try later
             self._failed.append(Retry(delivery, self._now() + LONGEST_NAP_S, "too many endpoints at once"))
             return
         answer = await self._poster.post(endpoint.target_of(delivery), delivery)

@@ -1,8 +1,6 @@
-"""SIP addresses that may be called, by the trunks of the settings. Pure.
-
-An address is open when its host is of a trunk: within the networks that its calls come from, or one of its hosts. A
-user part that could be dialled as a number has to be among the trunk's destinations like any number, so that no address
-is a way around them.
+"""SIP addresses that may be called, according to the settings' trunks. Pure. An address is allowed if its host belongs
+to a trunk: within its networks, or one of its hosts. A user part that could be dialled as a number must be among the
+trunk's destinations like any number, so that addresses do not bypass them.
 """
 
 from __future__ import annotations
@@ -21,13 +19,13 @@ __all__ = ["SipAddress", "is_sip", "number_of", "plain", "sip_address", "trunk_o
 
 _NUMBER = re.compile(r"\+?[0-9]{1,20}")
 _SEPARATORS = re.compile(r"[-.() ]")
-_EXTENSION = re.compile(r"[A-Za-z][A-Za-z0-9._~-]{0,63}")  # a user part that no network takes for a number
+_EXTENSION = re.compile(r"[A-Za-z][A-Za-z0-9._~-]{0,63}")  # a user part that cannot be taken for a number
 _DIALABLE = re.compile(r"\+?[0-9*#]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
 class SipAddress:
-    """Checked, and written anew as `uri`."""
+    """A checked address, rewritten as `uri`."""
 
     user: str
     host: str  # without brackets
@@ -46,14 +44,14 @@ def is_sip(to: str) -> bool:
 
 
 def number_of(to: str) -> str | None:
-    """The number of a plain one or of a `tel:` address, without visual separators; None: it is none."""
+    """The number in a plain number or `tel:` address, without visual separators; None: it is neither."""
     text = to.partition(":")[2].partition(";")[0] if to[:4].lower() == "tel:" else to
     number = _SEPARATORS.sub("", text)
     return number if _NUMBER.fullmatch(number) else None
 
 
 def plain(to: str) -> str:
-    """A number as it is dialled; anything else as it is."""
+    """A number in dialled form; anything else unchanged."""
     return number_of(to) or to
 
 
@@ -81,7 +79,7 @@ def _transport(uri: Uri, to: str) -> Literal["udp", "tcp"] | None:
 def trunk_of_address(
     address: SipAddress, trunks: Sequence[TrunkSettings], *, named: str = "", calls: bool = True
 ) -> TrunkSettings:
-    """The first trunk, or the named one, that the address is open by. `calls`: it must be one that we place calls over.
+    """The first trunk, or the named one, that allows the address. `calls`: it must be one that we place calls over.
     Raises Refused."""
     able = [trunk for trunk in trunks if named in ("", trunk.name) and (trunk.outbound is not None or not calls)]
     if not able:
@@ -92,7 +90,7 @@ def trunk_of_address(
             _EXTENSION.fullmatch(address.user) or closed_because(address.user, trunk) is None
         ):
             return trunk
-    raise Refused("closed_destination", f"{address.uri} is not an address of any trunk that it may be called by")
+    raise Refused("closed_destination", f"{address.uri} is not an address of any trunk that may call it")
 
 
 def _is_of(address: SipAddress, trunk: TrunkSettings) -> bool:

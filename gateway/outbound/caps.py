@@ -1,5 +1,5 @@
-"""How many calls each trunk takes: calls at once and calls a second, and who waits for their turn. `TrunkCaps` is pure;
-`TrunkQueue` is its shell on the loop."""
+"""Limits each trunk's simultaneous calls and calls per second, with a queue. `TrunkCaps` is pure; `TrunkQueue` is its
+shell on the loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CapState:
     calls: int | None
     calls_per_second: float | None
     waiting: int
-    refused: int  # since the start, for want of room
+    refused: int  # since the start, because the trunk was full
 
 
 class TrunkCaps:
@@ -45,7 +45,7 @@ class TrunkCaps:
         return self._caps.get(trunk)
 
     def free_at(self, trunk: str, now: float) -> float | None:
-        """When it takes another call: not after `now` if it does so at once. None: not before one of its calls ends."""
+        """When it takes another call: `now` or earlier if at once. None: not before one of its calls ends."""
         cap = self._caps.get(trunk)
         if cap is None:
             return now
@@ -95,8 +95,8 @@ class TrunkQueue:
     async def take(
         self, call_id: str, leg_id: str, trunks: tuple[str, ...], *, prefer: str = "", most_s: float = math.inf
     ) -> tuple[str, SlotTaken]:
-        """The trunk that the leg goes over, and its slot. `most_s`: wait no longer, whatever the trunks say. Raises
-        Refused: no trunk has become free in time, or no slot is left."""
+        """The trunk for the leg, and its slot. `most_s`: the longest wait, whatever the trunks allow. Raises Refused if
+        no trunk becomes free in time, or no slot is left."""
         now = self._now()
         until = now + min(self._caps.wait_s(trunks), most_s)
         waiting = _Waiting(call_id, leg_id, trunks, prefer, until, asyncio.get_running_loop().create_future())
@@ -114,7 +114,7 @@ class TrunkQueue:
             raise
 
     def moves(self, leg_id: str, trunk: str) -> bool:
-        """A leg that its trunk did not take goes on over this one, if that has room: nobody waits for it meanwhile."""
+        """Move a leg that its trunk did not take to this one, if it has room and nobody is waiting for it."""
         now = self._now()
         if not self._caps.is_free(trunk, now):
             self._refused[trunk] += 1
@@ -140,7 +140,7 @@ class TrunkQueue:
             asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:
-        """Give those who wait what is free, and come back when time may have changed something."""
+        """Serve the queue with whatever is free, and check again when that may have changed."""
         self._looking = False
         now = self._now()
         wake: list[float] = []

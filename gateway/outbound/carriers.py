@@ -11,7 +11,7 @@ from telephony.call import CallInfo, Direction
 
 __all__ = ["NO_WAY", "carrier_for", "carrier_plan", "carriers_of"]
 
-NO_WAY = frozenset({"no_trunk", "closed_destination"})  # refusals of trunks of ours that leave it to the carriers
+NO_WAY = frozenset({"no_trunk", "closed_destination"})  # refusals by our trunks after which carriers are tried
 MOST_RING_S = 70.0  # LiveKit server waits 80 s at most
 
 
@@ -21,8 +21,7 @@ def carriers_of(settings: Settings) -> tuple[LiveKitOutboundSettings, ...]:
 
 
 def carrier_for(settings: Settings, order: DialOrder) -> LiveKitOutboundSettings | None:
-    """The named one, or the first that may call there; None: there is none. Raises Refused for a named one that may
-    not."""
+    """The named one, or the first that may call there; None: there is none. Raises Refused if the named one may not."""
     for carrier in carriers_of(settings):
         if order.trunk not in ("", carrier.name):
             continue

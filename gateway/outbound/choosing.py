@@ -1,5 +1,5 @@
-"""Over which trunks a call may go, and how it looks on each: what can be wrong is found here, before it is dialled.
-Pure but for draws and turns."""
+"""Which trunks a call may go over, and its form on each; mistakes are found here, before dialling. Pure, except for
+random choices and rotations."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ _NUMBER = re.compile(r"\+?[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class TrunkWay:
-    """A call over one trunk. `uri`: Request-URI and To; `caller`: our number, as records have it; `sender`: URI in
-    From."""
+    """A call over one trunk. `uri`: Request-URI and To; `caller`: our number for records; `sender`: the URI in From."""
 
     trunk: TrunkSettings
     uri: str
     caller: str
     sender: str
     headers: tuple[tuple[str, str], ...]
-    place: Place | None = None  # not one of the trunk's hosts, but this
+    place: Place | None = None  # used instead of the trunk's hosts
 
 
 class TrunkChoice:
-    """`passed_over` says whether a trunk failed of late: it is tried last."""
+    """`passed_over`: whether a trunk failed recently and is tried last."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class TrunkChoice:
         return tuple(ways)
 
     def _address(self, order: DialOrder, public_address: str, variables: Mapping[str, str]) -> TrunkWay:
-        """A SIP address, which no other trunk can call instead. Raises Refused."""
+        """For a SIP address, which only one trunk can call. Raises Refused."""
         address = sip_address(order.to)
         trunk = trunk_of_address(address, self._trunks, named=order.trunk)
         caller = self._callers.number(trunk, order.caller)

@@ -1,5 +1,5 @@
-"""Who a call says that it comes from: the number, From, P-Asserted-Identity, Privacy; and headers of ours. Pure but for
-the numbers that take turns."""
+"""A call's caller identity: number, From, P-Asserted-Identity, Privacy; and our headers. Pure, except for numbers used
+in rotation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CallerChoice:
         self._turns: Counter[str] = Counter()
 
     def number(self, trunk: TrunkSettings, wanted: str) -> str:
-        """Which the call comes from; empty: none. Raises Refused when the trunk may not be called over from `wanted`
-        (empty: it is the trunk's choice)."""
+        """The calling number; empty: none. Raises Refused if `wanted` is not allowed on the trunk (empty: the trunk's
+        choice)."""
         out = trunk.outbound
         assert out is not None, "calls go over trunks with outbound settings"
         listed: tuple[str, ...] = tuple(dict.fromkeys((*((out.caller,) if out.caller else ()), *out.callers)))
@@ -46,7 +46,7 @@ class Identity:
 
 
 def identity_of(trunk: TrunkSettings, caller: str, *, private: bool, public_address: str) -> Identity:
-    """Raises Refused when the call is to be private, and the trunk does not keep numbers private."""
+    """Raises Refused if the call is private and the trunk does not keep numbers private."""
     settings, numbers = trunk.identity, TrunkNumbers(trunk)
     if private and not settings.privacy:
         raise Refused("no_privacy", f'trunk "{trunk.name}" does not keep numbers private (identity.privacy)')
@@ -61,8 +61,8 @@ def identity_of(trunk: TrunkSettings, caller: str, *, private: bool, public_addr
 
 
 def headers_of(trunk: TrunkSettings, variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The variables that the trunk gets. Raises Refused for a value that does not fit into a header: nothing is cut off
-    or escaped that the other side would then take for what was meant."""
+    """The variables sent to the trunk. Raises Refused for a value that does not fit into a header: values are not cut
+    or escaped, as the other side would take the result for the original."""
     headers = []
     for each in trunk.headers_out:
         value = variables.get(each.variable, "").strip()

@@ -1,4 +1,4 @@
-"""A trunk's way to write numbers, both ways. Pure."""
+"""A trunk's number format, in both directions. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.config.trunks import TrunkSettings
 __all__ = ["TrunkNumbers"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}")
-_EXTENSION_DIGITS = 6  # so many or fewer are no number in a region
+_EXTENSION_DIGITS = 6  # numbers this short are extensions
 
 
 class TrunkNumbers:
@@ -23,11 +23,11 @@ class TrunkNumbers:
 
     @property
     def parameters(self) -> str:
-        """Of URIs with a number as their user."""
+        """Parameters of URIs with a number as their user."""
         return ";user=phone" if self._settings.user_phone else ""
 
     def called(self, number: str) -> str:
-        """As the trunk dials it. What is not E.164 with `+` (an extension) stays as it is."""
+        """In the trunk's format. Anything but E.164 with `+` (an extension) is unchanged."""
         if not _E164.fullmatch(number):
             return number
         return self._settings.prefix + self._written(number, self._settings.format)
@@ -38,7 +38,7 @@ class TrunkNumbers:
         return self._written(number, self._settings.caller_format or self._settings.format)
 
     def read_called(self, number: str) -> str:
-        """E.164 with `+` where the trunk's format makes it one; otherwise as received, without the prefix."""
+        """E.164 with `+` if it matches the trunk's format; otherwise as received, without the prefix."""
         prefix = self._settings.inbound_prefix
         if prefix and number.startswith(prefix) and len(number) > len(prefix):
             number = number[len(prefix) :]

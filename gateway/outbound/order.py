@@ -54,7 +54,7 @@ class OwnWebhook(BaseModel):
 
 
 def _whole(value: Any) -> Any:
-    """10.0 is a whole number in JSON Schema."""
+    """JSON Schema counts 10.0 as a whole number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -130,9 +130,8 @@ class CallOrder(BaseModel):
 
 
 class OrderRefused(Exception):
-    """Nothing has been dialled. `kind`: one word for programs: invalid_number, invalid_variable, unknown_persona,
-    no_trunk, no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot, draining,
-    failed."""
+    """Nothing was dialled. `kind`: one word for programs: invalid_number, invalid_variable, unknown_persona, no_trunk,
+    no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot, draining, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)

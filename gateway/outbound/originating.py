@@ -1,6 +1,5 @@
-"""Places calls: everything that can be wrong is found before anything rings, then a worker has the call.
-
-A trunk that has room and a slot are taken in one step (`caps.TrunkQueue`): no two calls share one.
+"""Places calls: mistakes are found before anything rings, then a worker gets the call. A trunk with room and a slot are
+taken in one step (`caps.TrunkQueue`), so no two calls share one.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _WORKER_LIMIT_S = 3.0  # to take the call
 
 class Originator(Protocol):
     async def place(self, order: CallOrder, call_id: str) -> CallRecord:
-        """The call's record as it begins: a worker is about to send its INVITE. Raises OrderRefused."""
+        """The call's initial record; a worker is about to send its INVITE. Raises OrderRefused."""
 
 
 class FakeOriginator:
@@ -109,7 +108,7 @@ class Origination:
         return record_of_opened(opened)
 
     async def _taken(self, dial: DialOrder, variables: Mapping[str, str]) -> tuple[LegPlan, SlotTaken]:
-        """A slot, and how its worker places the call: over trunks of ours, else over a carrier of LiveKit SIP. Raises
+        """A slot, and how its worker places the call: over our trunks, else over a LiveKit SIP carrier. Raises
         Refused."""
         try:
             slot, ways = await self._dialling.take(dial, variables=variables)

@@ -1,4 +1,5 @@
-"""The trunks that a call to a number may go over, in the order to try them. Pure but for the draw by weights."""
+"""The trunks that a call to a number may go over, in the order to try them. Pure, except for the weighted random
+choice."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ __all__ = ["TrunkOrder"]
 
 
 class TrunkOrder:
-    """`random` gives numbers from 0 to 1."""
+    """`random` returns numbers from 0 to 1."""
 
     def __init__(
         self, outbound: OutboundSettings, trunks: Iterable[TrunkSettings], random: Callable[[], float]
@@ -25,7 +26,7 @@ class TrunkOrder:
         return self._trunks.get(name)
 
     def of(self, number: str) -> tuple[TrunkSettings, ...]:
-        """By the route with the longest beginning of the number; without one, all in the order of the settings."""
+        """From the route with the longest matching prefix; without one, all trunks in the settings' order."""
         for beginning, route in self._routes:
             if number.startswith(beginning):
                 return tuple(self._trunks[name] for name in self._drawn(route) if name in self._trunks)

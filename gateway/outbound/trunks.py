@@ -1,4 +1,4 @@
-"""The trunks that calls are placed over: which may take a call, how many each has, and which failed of late."""
+"""The trunks for outbound calls: which may take a call, how many each has, and which failed recently."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class OutboundTrunks:
         )
 
     def attempted(self, attempt: DialAttempted) -> None:
-        """A trunk that could not take a call is tried last for a while, twice as long each time, until it has taken
-        one or has said something about the number."""
+        """A trunk that could not take a call is tried last for a while, twice as long each time, until it takes one or
+        gives an answer about the number."""
         if attempt.failed:
             self._failures.failed(attempt.trunk, self._now())
         elif attempt.status:
@@ -73,7 +73,7 @@ class OutboundTrunks:
             self._callers.popitem(last=False)
 
     def may_dial_over(self, leg_id: str, trunk: str) -> bool:
-        """The edge asks before a leg that its trunk did not take goes on over the next one of its route."""
+        """The edge asks before a leg that its trunk did not take moves to the route's next trunk."""
         if not self.queue.moves(leg_id, trunk):
             return False
         log.info("leg_moved", leg_id=leg_id, trunk=trunk)

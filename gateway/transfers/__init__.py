@@ -1,1 +1,1 @@
-"""Bringing the customer of a call to somebody else."""
+"""Transfers of a call's customer to somebody else."""

@@ -1,4 +1,4 @@
-"""Whether a transfer's target, or a supervisor, may be called, before anything is begun."""
+"""Checks whether a transfer's target or a supervisor may be called, before anything begins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TargetsOfTrunks:
         self._check_dial = check_dial
 
     def transfer(self, call: LiveCall, order: TransferOrder) -> None:
-        """One of the ways that it may go has to be open."""
+        """At least one of its possible ways must be allowed."""
         refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
         if refer is not UseRefer.NEVER:
             try:

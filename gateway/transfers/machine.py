@@ -1,5 +1,5 @@
-"""One transfer as a machine: what comes in (SIP answers, NOTIFYs, our leg, time) -> what to do. Pure; times are seconds
-of the loop clock."""
+"""One transfer as a machine: events (SIP answers, NOTIFYs, our leg, time) -> what to do. Pure; times are seconds of the
+loop clock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from telephony.call import OutcomeKind, TransferEnd, TransferResult, UseRefer, o
 __all__ = ["TransferMachine", "end_of"]
 
 ANSWER_LIMIT_S = 5.0  # for the REFER's own answer: the customer waits
-REPORT_LIMIT_S = 4.0  # from there to the first NOTIFY, which is to come at once (RFC 3515 section 2.4.4)
-MARGIN_S = 3.0  # the customer's side rings for as long as it likes; its report may be late
+REPORT_LIMIT_S = 4.0  # from there to the first NOTIFY, which must come at once (RFC 3515 section 2.4.4)
+MARGIN_S = 3.0  # the customer's side decides how long it rings; its report may be late
 
 _ENDS: Mapping[OutcomeKind, TransferEnd] = {
     OutcomeKind.ANSWERED: TransferEnd.TRANSFERRED,
@@ -35,8 +35,8 @@ def end_of(sip_status: int) -> TransferEnd:
 
 
 class TransferMachine:
-    """`state` begins as ASKING or CALLING; the first REFER or leg is its owner's to begin. `result` is there once it is
-    known what became of it."""
+    """`state` begins as ASKING or CALLING; its owner starts the first REFER or leg. `result` is set once the outcome is
+    known."""
 
     def __init__(self, refer: UseRefer, ring_s: float, now: float) -> None:
         self._may_call = refer is not UseRefer.ONLY

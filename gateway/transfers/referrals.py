@@ -1,4 +1,4 @@
-"""REFERs of calls, for the workers that ask: to where, and whether that is open."""
+"""Calls' REFERs, on workers' requests: the target, and whether it is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a transfer may go. Pure."""
+"""Allowed targets of transfers. Pure."""
 
 from __future__ import annotations
 

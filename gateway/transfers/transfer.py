@@ -1,4 +1,4 @@
-"""One transfer at work: carries out what its machine decides."""
+"""One running transfer: carries out its machine's decisions."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ log = structlog.get_logger(__name__)
 
 
 class TransferSide(Protocol):
-    """What a transfer needs of its call."""
+    """A transfer's view of its call."""
 
     async def set_aside(self, announce: str) -> None:
-        """The agent finishes what it says, and says `announce`; then the customer hears that they wait."""
+        """The agent finishes speaking and says `announce`; then the customer hears ringing or music."""
 
     def rings(self) -> None:
-        """From now on the customer hears the target ring."""
+        """The customer hears the target ring from now on."""
 
     async def refer(self, order: TransferOrder) -> None:
         """Ask the customer's side. Raises DialRefused."""
 
     async def dial(self, order: TransferOrder, began: Callable[[str], None], rings: Callable[[], None]) -> DialledLeg:
-        """A leg to the target, which is joined with the customer when it answers. `began(leg_id)`, `rings()`: told
-        meanwhile. If this is cancelled, it is ended. Raises DialRefused."""
+        """Place a leg to the target, which is joined with the customer when it answers. Calls `began(leg_id)` and
+        `rings()`. If this is cancelled, the leg is ended. Raises DialRefused."""
 
     def joined_now(self) -> None:
         """The target has answered, and the customer talks with somebody."""
 
     def back(self, result: TransferResult) -> None:
-        """The customer is the agent's again."""
+        """The customer is back with the agent."""
 
     def end_call(self, reason: str, *, by_target: bool) -> None: ...
 
     def note(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Into the call's story."""
+        """Add an event to the call."""
 
     def send(self, body: dict[str, Any]) -> None:
         """For the record."""
 
 
 class Transfer:
-    """`run` returns once the transfer is over, with the target's leg; `result` is there earlier. Facts come in by
+    """`run` returns once the transfer and the target's leg are over; `result` is available earlier. Facts arrive by
     `refer_answered`, `refer_notified`, `customer_gone` and `call_ends`."""
 
     def __init__(self, call_id: str, order: TransferOrder, side: TransferSide) -> None:

@@ -1,4 +1,4 @@
-"""The certificates in use: TLS contexts, made again when a file has changed, and until when ours are valid."""
+"""The certificates in use: TLS contexts, recreated when a file changes, and the expiry of our certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Stamp = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class CertificateExpiry:
-    """A certificate of ours. `trunk`: that it is shown to; empty: to whoever connects."""
+    """One of our certificates. `trunk`: shown to this trunk; empty: to whoever connects."""
 
     file: str
     trunk: str
@@ -33,7 +33,7 @@ class _Contexts:
 
 
 class Certificates:
-    """`trunks`: those that connections may be made to."""
+    """`trunks`: those that we may connect to."""
 
     def __init__(self, server: TlsServer | None, trunks: Mapping[str, TrunkTls]) -> None:
         self._server = server
@@ -48,8 +48,8 @@ class Certificates:
             self._contexts = self._made(self._server)
 
     def refresh(self) -> bool:
-        """Whether a file has changed; then connections from now on use what is in it. May run in another thread. Raises
-        TlsFilesError once for each change that is of no use; what was there before stays in use."""
+        """Returns whether a file has changed; new connections then use its new contents. May run in another thread.
+        Raises TlsFilesError once for each unusable change; the previous contents stay in use."""
         if self._server is None or (stamp := self._stamp_now()) == self._stamp:
             return False
         self._stamp = stamp
@@ -64,7 +64,7 @@ class Certificates:
         return self._contexts.clients.get(trunk)
 
     def name_for(self, trunk: str, name: str) -> str:
-        """The name that the certificate of a trunk's host must have, where the host is called `name`."""
+        """The name required in the certificate of a trunk's host called `name`."""
         tls = self._trunks.get(trunk)
         return tls.name if tls is not None and tls.name else name
 
@@ -114,7 +114,7 @@ class Certificates:
 
 
 def expiry_of(path: Path) -> datetime:
-    """When the first certificate of a PEM file is not valid any more. Raises TlsFilesError."""
+    """When the first certificate of a PEM file expires. Raises TlsFilesError."""
     try:
         return _not_after(ssl.PEM_cert_to_DER_cert(first_certificate(path)))
     except OSError as error:

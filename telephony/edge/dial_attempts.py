@@ -1,6 +1,5 @@
-"""The places at which a worker's call is tried, one after the other, and the credentials that they ask for.
-
-Each attempt is a client transaction of its own: a branch and a CSeq. The worker knows one INVITE, and one answer to it.
+"""Tries a worker's call at one place after the other, and answers their challenges. Each attempt is a separate client
+transaction, with its own branch and CSeq. The worker knows one INVITE, and one answer to it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["DialAttempts"]
 
 _ELSEWHERE = "tried elsewhere by now"
 _MOST_MOVES = 5
-_OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they are of the place
+_OF_THE_CALLED = frozenset({408, 480})  # once a phone has rung; before that they concern the place
 # The trunk did its part: busy, absent, declined, no such number.
 _CALLEE_SAYS = frozenset({404, 410, 480, 484, 486, 487, 600, 603, 604, 607, 608})
 
@@ -39,14 +38,16 @@ _CALLEE_SAYS = frozenset({404, 410, 480, 484, 486, 487, 600, 603, 604, 607, 608}
 class DialAttempts:
     def __init__(self, context: EdgeContext) -> None:
         self._context = context
-        self._limits: list[tuple[float, int, Asked, DialAttempt]] = []  # when a place has been silent for too long
+        self._limits: list[
+            tuple[float, int, Asked, DialAttempt]
+        ] = []  # when a place will have been silent for too long
         self._count = 0
 
     def dialed(self, dial: Dial, now: float) -> Dialed:
         return Dialed(dial, self._places(dial, now), self._digest(dial), list(dial.then))
 
     def _places(self, dial: Dial, now: float) -> list[Place]:
-        """Those that failed of late come last."""
+        """Those that failed recently come last."""
         return list(self._context.failed_places.ordered(dial.places, now))
 
     def _digest(self, dial: Dial) -> DigestClient | None:
@@ -122,8 +123,8 @@ class DialAttempts:
         return found
 
     def once_more(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
-        """The INVITE at the same place, with an answer to its challenge, or for a longer session (RFC 4028 section
-        7.3); None: neither helps."""
+        """The INVITE again at the same place, with an answer to its challenge, or for a longer session (RFC 4028
+        section 7.3); None: neither helps."""
         attempt = dialed.now
         if response.status != 422 or attempt is None or asked.cancelled:
             return self._with_credentials(response, asked, dialed, now)
@@ -157,14 +158,14 @@ class DialAttempts:
         )
 
     def fails_over(self, asked: Asked, dialed: Dialed, status: int) -> bool:
-        """Whether the next place is to be tried after this answer; 0: there was none."""
+        """Whether to try the next place after this status; 0: no answer."""
         able = status == 0 or (status in dialed.dial.fail_over_on and status < 600 and status != 486)
         if dialed.now is not None and dialed.now.rang:
             return False  # somebody's phone has rung, and would ring again
         return able and not asked.cancelled and (bool(dialed.left) or self._has_trunk(asked.dialog.leg_id, dialed))
 
     def _has_trunk(self, leg_id: str, dialed: Dialed) -> bool:
-        """Whether one of the further trunks takes the leg now. Those before it are full."""
+        """Whether one of the further trunks takes the leg now, skipping full ones."""
         while dialed.then and not self._context.may_dial_over(leg_id, dialed.then[0].trunk):
             del dialed.then[0]
         return bool(dialed.then)
@@ -172,8 +173,8 @@ class DialAttempts:
     def over(
         self, asked: Asked, status: int, reason: str, now: float, retry_after_s: float = 0.0, cause: int = 0
     ) -> list[Action]:
-        """The current attempt has ended; its result is remembered for the destination. Reports it once. `cause`: what
-        the peer says (Q.850); 0: nothing."""
+        """The current attempt has ended; its result is remembered for the destination. Reports it once. `cause`: the
+        peer's (Q.850); 0: none."""
         dialed = asked.dialed
         if dialed is None or dialed.now is None or dialed.told is dialed.now:
             return []
@@ -201,11 +202,11 @@ class DialAttempts:
         told = DialAttempted(leg_id, attempt.place, status, reason[:100], attempt.began_at, now, trunk, failed, cause)
         return [told, *refused]
 
-    # Requests of the edge's own
+    # The edge's own requests
 
     def cancel(self, asked: Asked, now: float, why: Sequence[str] = ()) -> list[Action]:
-        """Once the called side has shown a sign of life, and not before (RFC 3261 section 9.1). `why`: Reason values of
-        the first time that this is wanted."""
+        """Send it once the called side has responded, and not before (RFC 3261 section 9.1). `why`: Reason values;
+        those of the first call count."""
         if not asked.cancelled:
             asked.cancelled, asked.why = True, tuple(why)
         attempt = None if asked.dialed is None else asked.dialed.now
@@ -238,7 +239,7 @@ class DialAttempts:
     def turn_down(
         self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float, text: str, cause: int = NORMAL
     ) -> list[Action]:
-        """A 2xx that came too late or cannot be used: ACK and BYE, as its dialog wants them."""
+        """ACK and BYE for a 2xx that was too late or is unusable, in its own dialog."""
         context = self._context
         contact = contact_uri(response.value("contact")) or attempt.dial.uri
         uri, routes, hop = way_to(context, attempt.hop, attempt.dial.trunk, contact, route_set(response))

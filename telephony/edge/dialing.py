@@ -1,7 +1,8 @@
-"""Calls that a worker places: its INVITE, which goes where the gateway has said beforehand, and what belongs to it.
+"""Calls that a worker places: its INVITE, which goes where the gateway has allowed beforehand, and everything that
+follows.
 
-Nothing that the worker writes decides where it goes or who it comes from. Towards the outside the edge is the caller:
-its own Call-ID, Via, Contact and tag, and its own client transaction; towards the worker it is the called party.
+Nothing that the worker writes decides where it goes or who the caller is. To the outside the edge is the caller, with
+its own Call-ID, Via, Contact, tag and client transaction; to the worker it is the called party.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Dialing:
     def _check(self, place: Place) -> None:
         context = self._context
         if as_ip(place.ip) is None or not 0 < place.port < 65536:
-            raise TelephonyMisuse(f"{place.ip}:{place.port} is not an IP address and port that a call can go to")
+            raise TelephonyMisuse(f"{place.ip}:{place.port} is not a valid IP address and port for a call")
         if context.is_own(place.ip, place.port):
             raise TelephonyMisuse(f"{place.ip}:{place.port} is our own: a call would come back to us")
         if not any(socket.transport == place.transport for socket in context.sockets):
@@ -182,7 +183,7 @@ class Dialing:
         try:
             rule = context.media_rule(dialog.trunk, hop)
             response.worker_body, _ = body_for_worker(response, rule, offer=asked.request.body)
-        except Unacceptable as error:  # the call may be answered with another
+        except Unacceptable as error:  # another answer may follow
             context.counters.add(f"refused.{error.rule}")
         if response.worker_body:
             attempt.described[response.to_tag] = response.worker_body
@@ -213,7 +214,7 @@ class Dialing:
         return [asked.final, *self._attempts.over(asked, response.status, response.reason, now)]
 
     def _description(self, response: Response, dialog: Dialog, attempt: DialAttempt, hop: Hop, offer: bytes) -> bytes:
-        """Of a 2xx: its own, or that of an earlier answer of the same phone (RFC 3262 section 5). Raises
+        """A 2xx's own description, or that of the same phone's earlier answer (RFC 3262 section 5). Raises
         Unacceptable."""
         rule = self._context.media_rule(dialog.trunk, hop)
         body, _ = body_for_worker(response, rule, offer=offer)
@@ -252,7 +253,7 @@ class Dialing:
     # Ending by the edge
 
     def no_answer(self, dialog: Dialog, now: float) -> list[Action]:
-        """It has rung for as long as it may, or its CANCEL has brought no end."""
+        """It has reached its ringing limit, or its CANCEL had no effect."""
         asked = self._context.relays.asked(dialog.branch, "INVITE")
         if asked is not None and asked.cancelled:
             return self._end(asked, 487, "cancelled", now)
@@ -263,7 +264,7 @@ class Dialing:
         return self.cut(dialog, 408, "the call was not answered in time", now, q850=NO_ANSWER)
 
     def unreachable(self, key: object, now: float) -> list[Action]:
-        """Nothing at all has come from a place in 32 s (timer B)."""
+        """A place has sent nothing at all for 32 s (timer B)."""
         if not isinstance(key, tuple) or key[1] != "INVITE":
             return []
         asked = self._context.relays.asked(key[0], "INVITE")
@@ -284,7 +285,7 @@ class Dialing:
         return actions
 
     def due(self, now: float) -> list[Action]:
-        """Places that have shown no sign of life for as long as they may."""
+        """Move on from places that have been silent for too long."""
         actions: list[Action] = []
         for asked in self._attempts.silent(now):
             if asked.dialed is not None and asked.dialog.state is DialogState.INVITING:
@@ -300,7 +301,7 @@ class Dialing:
         return self._end(asked, 408, _SILENT, now, q850=OUT_OF_ORDER)
 
     def last_word(self, dialog: Dialog, why: Sequence[str]) -> SendPublic | None:
-        """The CANCEL of a call that rings."""
+        """The CANCEL of a ringing call."""
         asked = self._context.relays.asked(dialog.branch, "INVITE")
         if asked is None or asked.final or asked.cancelled or asked.dialed is None or asked.dialed.now is None:
             return None
@@ -337,8 +338,8 @@ class Dialing:
         return [*over, asked.final, *ended]
 
     def _learn(self, dialog: Dialog, response: Response) -> None:
-        """The called side's tag, target and route set (RFC 3261 section 12.1.2). Each phone that rings is a dialog of
-        its own; the latest one is ours until one answers."""
+        """The called side's tag, target and route set (RFC 3261 section 12.1.2). Each ringing phone has its own dialog;
+        ours is the latest one until one answers."""
         context, tag, shown = self._context, response.to_tag, dialog.shown
         if tag and tag != dialog.public.tag:
             context.dialogs.rename(dialog, tag)
@@ -352,7 +353,7 @@ class Dialing:
             dialog.public.routes = route_set(response)
 
     def _to_worker(self, response: Response, asked: Asked, why: Sequence[str] = ()) -> SendWorker:
-        """`why`: Reason values of ours."""
+        """`why`: our Reason values."""
         tag = asked.dialog.shown.public_tag
         contact = self._context.worker_contact
         data = response_to_worker(response, asked.request, asked.address, contact, to_tag=tag, why=why)

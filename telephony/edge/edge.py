@@ -195,10 +195,10 @@ class Edge:
             try:
                 if await asyncio.to_thread(self._certificates.refresh):
                     self.counters.add("tls.reloaded")
-                    log.info("certificates reloaded", expiries=[str(e.expires_at) for e in self.certificates])
+                    log.info("certificates_reloaded", expiries=[str(e.expires_at) for e in self.certificates])
             except TelephonyError as error:
                 self.counters.add("tls.not_reloaded")
-                log.error("certificates not reloaded, the earlier ones stay in use", error=str(error))
+                log.error("certificates_not_reloaded", error=str(error))
 
     @property
     def certificates(self) -> tuple[CertificateExpiry, ...]:

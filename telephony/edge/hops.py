@@ -39,12 +39,12 @@ class Hop:
     connection: int = 0  # 0: none
     fallback: int = 0  # another connection; 0: none
     chosen: bool = False  # by the gateway: a connection is made to it even if no trunk allows the address
-    trunk: str = ""  # of TLS: whose it is, as its certificate has shown, or whose a connection is made to
-    name: str = ""  # that its certificate must have, if the connection is made by us
+    trunk: str = ""  # for TLS: the trunk shown by its certificate, or the one that we connect to
+    name: str = ""  # required in its certificate if we make the connection
 
     @property
     def place(self) -> tuple[str, str, int, str, str]:
-        """What a connection that is made to it is known by."""
+        """The key of connections made to it."""
         return (self.transport, self.ip, self.port, self.trunk, self.name)
 
     @property
@@ -103,7 +103,7 @@ class DigitPressed:
 
     leg_id: str
     digit: str = field(repr=False)
-    duration_ms: int  # 0: not said
+    duration_ms: int  # 0: not given
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class ReferAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ReferNotified:
-    """The peer reports on the call that our REFER asked for (RFC 3515 section 2.4.5). `status`: the last one of its
-    INVITE, 0: not said. `over`: nothing more will come."""
+    """The peer reports on the call that our REFER asked for (RFC 3515 section 2.4.5). `status`: the latest one of its
+    INVITE, 0: not given. `over`: this is the last report."""
 
     leg_id: str
     status: int
@@ -128,9 +128,9 @@ class ReferNotified:
 
 @dataclass(frozen=True, slots=True)
 class DialAttempted:
-    """A place that a worker's call was tried at. `status`: the final answer; 0: there was none. `failed`: the place
-    gave no sign of life, or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or
-    that of the status."""
+    """An attempt to place a worker's call. `status`: the final answer; 0: there was none. `failed`: the place was
+    silent or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or derived from
+    the status."""
 
     leg_id: str
     place: Place
@@ -145,8 +145,8 @@ class DialAttempted:
 
 @dataclass(frozen=True, slots=True)
 class NotConnected:
-    """No connection could be made to a peer, or it broke before the peer could read anything. `why` in plain words;
-    empty: it does not accept any."""
+    """No connection could be made to a peer, or it broke before the peer could read anything. `why`: in plain words;
+    empty: it does not accept connections."""
 
     hop: Hop
     why: str = ""

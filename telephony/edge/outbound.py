@@ -1,4 +1,4 @@
-"""What workers send, and what callers answer to it: in-dialog requests outwards, responses both ways."""
+"""Workers' messages and callers' answers to them: in-dialog requests outwards, responses both ways."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class WorkerMessages:
             context.dialogs.expire_at(dialog, now + context.limits.dialog_idle_s)
         branch = context.branches.forwarded(request, from_worker=True)
         asked = context.relays.asked(branch, request.method)
-        if asked is not None and asked.refusals:  # the worker's retransmission of what met a request of the caller's
+        if asked is not None and asked.refusals:  # the worker retransmits a request that collided with the caller's
             return [asked.resent] if asked.resent is not None else []
         return [self._to_public(request, address, dialog, branch, now)]
 
     def _to_public(self, request: Request, address: tuple[str, int], dialog: Dialog, branch: str, now: float) -> Action:
-        """By the dialog's own route set and target (RFC 3261 section 12.2.1.1): a worker knows neither."""
+        """Send it by the dialog's route set and target (RFC 3261 section 12.2.1.1), which a worker does not know."""
         context = self._context
         uri, routes, hop = way_to_public(context, dialog)
         offer = request.method in ("INVITE", "UPDATE")
@@ -98,7 +98,7 @@ class WorkerMessages:
     def response(self, response: Response, worker: WorkerAddress, now: float) -> list[Action]:
         context = self._context
         relay = context.relays.get(response.via.branch, response.cseq_method)
-        if relay is None or response.below is not None:  # an answer to a request of our own, or to none
+        if relay is None or response.below is not None:  # an answer to one of our own requests, or to none
             if response.status < 200 or not context.resends.answered(response.via.branch):
                 context.counters.add("absorbed.response")
             return []
@@ -123,7 +123,7 @@ class WorkerMessages:
             if relay.status >= 300:  # its ACK was lost
                 return [self._ack(dialog, response)]
             return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
-        if relay.method == "PRACK" and response.status == 400:  # PJSIP's answer to one that matches nothing
+        if relay.method == "PRACK" and response.status == 400:  # PJSIP's answer to a PRACK that matches nothing
             response.status, response.reason = 481, ""  # RFC 3262 section 3
         tag = response.to_tag if relay.initial else ""
         described = context.described(response.body, dialog, offer=relay.streams is None)
@@ -156,8 +156,8 @@ class WorkerMessages:
         return SendWorker(dialog.worker.at.host, dialog.worker.at.port, data)
 
     def _late(self, response: Response, dialog: Dialog, now: float) -> list[Action]:
-        """The caller already got our own final answer. The worker gets what the caller would send: an ACK, and a
-        BYE if it has answered, so that the agent stops talking."""
+        """The caller already got our own final answer. Send the worker what the caller would send: an ACK, and a BYE
+        after a 2xx, so that the agent stops talking."""
         context = self._context
         if response.status < 200:
             return []
@@ -202,7 +202,7 @@ class WorkerMessages:
 
 
 class PublicResponses:
-    """Answers of callers to what workers, or the edge in a worker's stead, sent them."""
+    """Callers' answers to requests from workers, or from the edge in a worker's stead."""
 
     def __init__(
         self,
@@ -262,7 +262,7 @@ class PublicResponses:
         return actions
 
     def _to_worker(self, response: Response, asked: Asked, dialog: Dialog, hop: Hop) -> list[Action]:
-        """An answer whose body cannot be used is as good as a refusal; the caller's 2xx still gets its ACK."""
+        """An answer with an unusable body counts as a refusal; the caller's 2xx still gets its ACK."""
         context, actions = self._context, list[Action]()
         if asked.request.method in ("INVITE", "UPDATE") and response.status < 300:
             try:

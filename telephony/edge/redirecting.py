@@ -1,5 +1,5 @@
-"""Where a 3xx sends a call of ours: only to hosts of its own trunk, and only for the number that was called or one that
-may be called over the trunk. Pure."""
+"""Where a 3xx may send our call: only to hosts of its own trunk, and only for the called number or another one allowed
+on the trunk. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class NotFollowed:
 def redirection(
     response: Response, places: Iterable[Place], called: str, may_dial: Callable[[str], bool]
 ) -> Moved | NotFollowed:
-    """The best of the Contacts (RFC 3261 section 8.1.3.4) that may be followed. `places`: those of the trunk; `called`:
-    the URI that was called; `may_dial`: whether another number may be called over it."""
+    """The best Contact (RFC 3261 section 8.1.3.4) that may be followed. `places`: the trunk's; `called`: the called
+    URI; `may_dial`: whether another number may be called over the trunk."""
     known, original = tuple(places), parse_uri(called)
     number = phone_user(original)
     why = "it names no address"
@@ -66,7 +66,7 @@ def _by_preference(values: Iterable[str]) -> list[tuple[str, Uri]]:
 
 
 def _place(uri: Uri, places: Iterable[Place]) -> Place | None:
-    """The trunk's place that the URI names by address or name, with the port and transport that it says."""
+    """The trunk's place that the URI names by address or host name, with the URI's port and transport."""
     if uri.scheme not in ("sip", "sips"):
         return None
     address = as_ip(uri.host)

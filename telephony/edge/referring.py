@@ -1,6 +1,5 @@
-"""Our REFER within a dialog, and what its peer reports on the call that it asked for (RFC 3515).
-
-A worker sees nothing of it: neither the request nor its answers nor the NOTIFYs go through PJSIP.
+"""Our REFER within a dialog, and the peer's reports on the resulting call (RFC 3515). Workers see nothing of it:
+neither the request nor its answers nor the NOTIFYs go through PJSIP.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Referring:
         return sent
 
     def response(self, response: Response, hop: Hop, now: float) -> list[Action] | None:
-        """None: it answers no REFER of ours."""
+        """None: not an answer to one of our REFERs."""
         context, branch = self._context, response.via.branch
         dialog = self._sent.get(branch)
         if dialog is None or response.cseq_method != "REFER":
@@ -91,7 +90,7 @@ class Referring:
         return True
 
     def lost(self, key: object) -> list[Action]:
-        """A request of ours got no answer in 32 s (timer F)."""
+        """Our request got no answer within 32 s (timer F)."""
         dialog = self._sent.pop(key, None) if isinstance(key, str) else None
         if dialog is None or dialog.referral is None or dialog.referral.branch != key:
             return []
@@ -105,7 +104,7 @@ class Referring:
 
     @staticmethod
     def notify(request: Request, dialog: Dialog) -> tuple[int, dict[str, str], list[Action]]:
-        """Status and headers of the answer, and what the peer has told. It may come before the REFER's own answer, and
+        """Status and headers of the answer, and the peer's report. It may arrive before the REFER's own answer, and
         after the BYE."""
         event = request.value("event").partition(";")[0].strip().lower()
         if event != "refer":

@@ -1,4 +1,4 @@
-"""Refreshes of sessions: by UPDATE where the peer takes it, else by re-INVITE with the description that it has."""
+"""Refreshes sessions: with UPDATE if the peer supports it, else with a re-INVITE and the current description."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Refreshing:
         self._context = context
         self._ending = ending
         self._sent: dict[str, _Sent] = {}  # without a final answer, by branch
-        self._acknowledged: dict[str, SendPublic] = {}  # the ACK of each re-INVITE, for its 2xx that comes again
+        self._acknowledged: dict[str, SendPublic] = {}  # the ACK of each re-INVITE, for a repeated 2xx
 
     def due(self, now: float) -> list[Action]:
-        """Refreshes to send, and the ends of sessions that nobody has refreshed."""
+        """The refreshes to send, and the ends of sessions that nobody refreshed."""
         actions: list[Action] = []
         for dialog, due in self._context.sessions.due(now):
             if due is SessionDue.REFRESH:
@@ -70,7 +70,7 @@ class Refreshing:
         return action
 
     def response(self, response: Response, hop: Hop, now: float) -> list[Action] | None:
-        """None: it answers no refresh."""
+        """None: not an answer to a refresh."""
         context, branch = self._context, response.via.branch
         sent = self._sent.get(branch)
         if sent is None or response.cseq_method != sent.method:
@@ -129,7 +129,7 @@ class Refreshing:
         return True
 
     def lost(self, key: object, now: float) -> list[Action]:
-        """A refresh got no answer in 32 s: the peer is gone (section 10)."""
+        """A refresh got no answer within 32 s: the peer is gone (section 10)."""
         sent = self._sent.pop(key, None) if isinstance(key, str) else None
         if sent is None or sent.dialog.state is not DialogState.CONFIRMED:
             return []

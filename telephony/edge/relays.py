@@ -1,7 +1,7 @@
 """Requests forwarded to a worker or a caller, until they are answered and for a while afterwards.
 
-An answer need not contain anything from the request: it is matched by our branch and written from the data kept
-here. A request that its worker shows no sign of having read is sent again, and then told (`Due`).
+An answer need not contain anything from the request: it is matched by our branch and written from the data kept here. A
+request that its worker does not seem to have read is sent again, and finally reported (`Due`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Relay:
     sent_at: float
     timers: InitVar[Timers]
     initial: bool = False  # the INVITE that made the dialog
-    streams: Streams | None = None  # around that of its description
+    streams: Streams | None = None  # around its description's stream
     taken: bool = False
     asking: Transaction = field(init=False)
     status: int = 0  # final
@@ -70,7 +70,7 @@ class DialAttempt:
     began_at: float
     dial: Dial  # which trunk it went over, to whom and from whom
     uri: str  # Request-URI: the dial's, or what a 3xx has named
-    heard: bool = False  # an answer of any kind has come
+    heard: bool = False  # any answer has come
     rang: bool = False  # the called side has rung there
     cancel: bool = False  # it has been sent a CANCEL
     reliable: dict[str, int] = field(default_factory=dict)  # To tag -> RSeq of its last reliable provisional answer
@@ -79,8 +79,8 @@ class DialAttempt:
 
 @dataclass(slots=True)
 class Dialed:
-    """`dial`: over the present trunk; `left`: its places that have not been tried; `then`: over further trunks;
-    `earlier`: attempts that are over for us, by branch."""
+    """`dial`: over the current trunk; `left`: its untried places; `then`: over further trunks; `earlier`: abandoned
+    attempts, by branch."""
 
     dial: Dial
     left: list[Place]
@@ -88,9 +88,9 @@ class Dialed:
     then: list[Dial]
     now: DialAttempt | None = None
     earlier: dict[str, DialAttempt] = field(default_factory=dict)
-    challenges: int = 0  # of the present place
+    challenges: int = 0  # of the current place
     moves: int = 0  # 3xx that were followed
-    told: DialAttempt | None = None  # the end of this one has been told
+    told: DialAttempt | None = None  # the attempt whose end has been reported
 
 
 @dataclass(slots=True)
@@ -100,15 +100,15 @@ class Asked:
     dialog: Dialog
     request: Request
     address: tuple[str, int]  # the worker's
-    refusals: int = 0  # 491: it met a request of the caller's
-    waits: bool = False  # to be sent again
+    refusals: int = 0  # 491: it collided with a request of the caller's
+    waits: bool = False  # will be sent again
     resent: SendPublic | None = None
     initial: bool = False  # the INVITE of a call that the worker places; then:
-    dialed: Dialed | None = None  # how far that has come
+    dialed: Dialed | None = None  # its progress
     cancelled: bool = False  # its CANCEL is wanted, and sent once a 1xx has come
     why: tuple[str, ...] = ()  # Reason values of that CANCEL
     final: SendWorker | None = None  # as sent to the worker
-    offer: bytes = b""  # its description, as the worker has written it: each trunk is sent its own
+    offer: bytes = b""  # its description as written by the worker: each trunk gets its own version
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Due:
 
 
 class RelayTable:
-    """Bounded: the oldest go first."""
+    """Bounded: the oldest are dropped first."""
 
     def __init__(self, limit: int, timers: EdgeTimers) -> None:
         self._limit = limit

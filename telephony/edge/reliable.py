@@ -1,4 +1,4 @@
-"""Reliable provisional answers to our INVITEs (RFC 3262): each is acknowledged here by PRACK, so that a worker knows
+"""Reliable provisional answers to our INVITEs (RFC 3262): each is acknowledged here with PRACK, so that workers see
 only plain ones."""
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class ReliableAnswers:
         self._context = context
 
     def acknowledge(self, response: Response, dialog: Dialog, attempt: DialAttempt, now: float) -> list[Action] | None:
-        """The PRACK; empty: the answer wants none. None: it is one that came before, or before its predecessor, and is
-        not to be handled (section 4)."""
+        """The PRACK; empty: none is needed. None: a repeated answer, or one out of order, which must be ignored
+        (section 4)."""
         number = _rseq(response)
         if number is None:
             return []
@@ -35,7 +35,7 @@ class ReliableAnswers:
         return [self._prack(response, dialog, attempt, number, now)]
 
     def _prack(self, response: Response, dialog: Dialog, attempt: DialAttempt, number: int, now: float) -> SendPublic:
-        """In the early dialog that the answer belongs to."""
+        """In the answer's early dialog."""
         context = self._context
         contact = contact_uri(response.value("contact")) or attempt.dial.uri
         uri, routes, hop = way_to(context, attempt.hop, attempt.dial.trunk, contact, route_set(response))
@@ -52,7 +52,7 @@ class ReliableAnswers:
 
 
 def _rseq(response: Response) -> int | None:
-    """The number of an answer that wants a PRACK."""
+    """The RSeq of an answer that needs a PRACK."""
     wanted = any(token.lower() == "100rel" for token in response.headers.get("require"))
     value = response.value("rseq")
     if not wanted or response.status == 100 or not response.to_tag or not (value.isascii() and value.isdigit()):
@@ -62,5 +62,5 @@ def _rseq(response: Response) -> int | None:
 
 
 def route_set(response: Response) -> tuple[str, ...]:
-    """Of the dialog that an answer to our INVITE makes (RFC 3261 section 12.1.2)."""
+    """The route set of the dialog created by an answer to our INVITE (RFC 3261 section 12.1.2)."""
     return tuple(reversed(response.headers.get("record-route")))

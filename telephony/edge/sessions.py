@@ -1,5 +1,5 @@
-"""The session timers of dialogs with the public side (RFC 4028). Workers know nothing of them: the edge asks, agrees,
-refreshes, and ends a call that nobody refreshes."""
+"""The session timers of dialogs with the public side (RFC 4028). Workers know nothing of them: the edge negotiates and
+refreshes them, and ends calls that nobody refreshes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USUAL = SessionPolicy()
 
 
 class Sessions:
-    """By trunk: its policy."""
+    """`policies`: by trunk."""
 
     def __init__(self, policies: Mapping[str, SessionPolicy]) -> None:
         self._policies = policies
@@ -25,20 +25,20 @@ class Sessions:
         self._count = 0
 
     def begin(self, dialog: Dialog) -> None:
-        """A dialog, or its next trunk."""
+        """A dialog begins, or moves to its next trunk."""
         dialog.timer = SessionTimer(self._policies.get(dialog.trunk, _USUAL))
 
     def asks(self, dialog: Dialog) -> list[tuple[str, str]]:
         return [] if dialog.timer is None else dialog.timer.asks()
 
     def accepted(self, dialog: Dialog, headers: Headers, now: float) -> None:
-        """Our INVITE or UPDATE met a 2xx."""
+        """Our INVITE or UPDATE got a 2xx."""
         if dialog.timer is not None:
             dialog.timer.accepted(headers, now)
             self._push(dialog, dialog.timer)
 
     def answers(self, dialog: Dialog, headers: Headers, now: float) -> list[tuple[str, str]]:
-        """Of our 2xx to the peer's INVITE or UPDATE."""
+        """The headers of our 2xx to the peer's INVITE or UPDATE."""
         if dialog.timer is None:
             return []
         fields = dialog.timer.answers(headers, now)
@@ -64,7 +64,7 @@ class Sessions:
                 yield dialog, due
 
     def _push(self, dialog: Dialog, timer: SessionTimer) -> None:
-        """Entries of former times find nothing due, and are gone when theirs has come."""
+        """Outdated entries find nothing due, and disappear when their time comes."""
         if timer.next_at < math.inf:
             self._count += 1
             heapq.heappush(self._heap, (timer.next_at, self._count, dialog))

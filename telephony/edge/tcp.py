@@ -50,9 +50,9 @@ class TcpConnections:
         on_tls_failed: Callable[[str, str, int, str], None],
         certificates: Certificates,
     ) -> None:
-        """`carries_a_call` says of a connection's number whether a caller is reached over it: such a one is never idle,
-        since a caller behind a NAT can be reached no other way. `on_tls_failed(trunk, ip, port, why)`: the trunk is
-        empty for a stranger, and the port 0 for a connection that was made to us."""
+        """`carries_a_call`: whether a caller is reached over the connection of this number; such connections never
+        count as idle, since a caller behind a NAT cannot be reached otherwise. `on_tls_failed(trunk, ip, port, why)`:
+        the trunk is empty for a stranger, and the port 0 for a connection that was made to us."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
@@ -65,8 +65,8 @@ class TcpConnections:
         self._connections: dict[int, Connection] = {}
         self._last = 0
         self._dialing: dict[_Place, _Dialing] = {}
-        self._made: dict[_Place, Connection] = {}  # connections that we made, by where to
-        self._handshakes: Counter[str] = Counter()  # that others have begun, by source
+        self._made: dict[_Place, Connection] = {}  # connections that we made, by destination
+        self._handshakes: Counter[str] = Counter()  # begun by others, by source
         self._strangers = Bucket(limits.stranger_handshakes_per_second, limits.stranger_handshake_burst)
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class TcpConnections:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has listeners of its own
             sock.setblocking(False)
             sock.bind((host, port))
-            # asyncio accepts so many in one turn of the loop, during which no call is served
+            # asyncio accepts this many in one turn of the loop, during which no call is served
             server = await asyncio.get_running_loop().create_server(
                 lambda: Connection(self, listener, secure=transport == "tls"), sock=sock, backlog=_ACCEPTED_AT_ONCE
             )
@@ -163,7 +163,7 @@ class TcpConnections:
     # What connections ask for
 
     def admit(self, connection: Connection) -> int:
-        """A number for a new connection; 0 when there are too many."""
+        """A number for a new connection; 0 if there are too many."""
         accepted_tls = connection.secure and connection.to is None
         if accepted_tls and not self._may_begin_a_handshake(connection):
             self.counters.add("tls.refused")
@@ -200,7 +200,7 @@ class TcpConnections:
         return None if context is None else TlsLayer(context, server_side=False, name=name)
 
     def established(self, connection: Connection, names: frozenset[str]) -> None:
-        """A handshake is done. A caller's certificate, which has been checked, may say whose it is."""
+        """A handshake is complete. A caller's verified certificate may identify its trunk."""
         self._handshake_over(connection)
         self.counters.add("tls.established")
         owner = self.trunks.trunk_with_certificate(names)
@@ -223,7 +223,8 @@ class TcpConnections:
                 del self._handshakes[connection.ip]
 
     def failed(self, connection: Connection, error: TlsFailed) -> None:
-        """Its TLS has failed; it is about to be cut. `_dial` tells of one of ours that is not ready yet."""
+        """Its TLS has failed and it is about to be cut. `_dial` reports failures of our own connections that are not
+        ready yet."""
         to = connection.to
         if to is None:
             self._failed(connection.ip, 0, connection.trunk or "", error)
@@ -243,7 +244,7 @@ class TcpConnections:
             del self._made[connection.to.place]
 
     def close(self) -> list[asyncio.Task[None]]:
-        """Cut all connections; the returned tasks have been cancelled and are to be awaited."""
+        """Cut all connections; await the returned tasks, which have been cancelled."""
         for connection in list(self._connections.values()):
             connection.cut("closed")
         tasks = [dialing.task for dialing in self._dialing.values()]

@@ -1,4 +1,4 @@
-"""One TCP or TLS connection: its messages, its timeouts, what it may send."""
+"""One TCP or TLS connection: its messages, timeouts and limits."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["Connection", "Connections"]
 
 _PONG = b"\r\n"
 _SERVED_AT_ONCE = 16  # messages of one connection in a turn of the loop
-_STRANGER_BYTES = 65_536  # that a stranger may send over one connection
+_STRANGER_BYTES = 65_536  # most that a stranger may send over one connection
 _BROKEN = TlsFailed("closed", "the peer closed the connection during the handshake")
 _REFUSED = TlsFailed(  # with TLS 1.3 a server looks at our certificate when we are done, and not all send an alert
-    "closed", "the peer closed the connection after the handshake: it may want another certificate from us, or any"
+    "closed", "the peer closed the connection after the handshake: it may require another certificate from us, or any"
 )
 
 
 class Connections(Protocol):
-    """Whom a connection belongs to (`tcp.TcpConnections`)."""
+    """The owner of connections (`tcp.TcpConnections`)."""
 
     limits: EdgeLimits
     counters: EdgeCounters
@@ -45,7 +45,7 @@ class Connections(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """`to`: where we have made it to; None: it was made to us. `ready`: its handshake, if it has one, is done."""
+    """`to`: the destination if we made it; None: the peer made it. `ready`: its handshake, if any, is complete."""
 
     def __init__(self, connections: Connections, listener: int, *, secure: bool, to: Hop | None = None) -> None:
         self._all = connections
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._handshake_s = limits.stranger_tls_handshake_s
 
     def belongs_to(self, trunk: str) -> None:
-        """Its certificate has shown whose it is: before that nothing has been read."""
+        """Its certificate has identified its trunk; nothing has been read before."""
         limits = self._all.limits
         self.trunk = self._certified = trunk
         self._framer = StreamFramer(limits.message_bytes)
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if not self.ready.done() and self.to is not None:
             self.ready.set_exception(_BROKEN)
-            self.ready.exception()  # nobody may be waiting any more
+            self.ready.exception()  # nobody may be waiting any longer
         elif self.handshaking and not (self._over or self._silent):
             self._all.failed(self, _BROKEN)
         elif self.secure and self.to is not None and self._unheard and not self._over:
@@ -178,7 +178,8 @@ class Connection(asyncio.Protocol):
         return plain
 
     def _serve(self) -> None:
-        """Some messages, and the others in the next turn of the loop: what one peer sends at once delays no other."""
+        """Handle some messages, and the rest in the next turn of the loop, so that one peer's burst does not delay
+        others."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -199,7 +200,7 @@ class Connection(asyncio.Protocol):
                 self._all.on_message(frame, hop)
                 self._unheard = False
                 self._partial_since = None
-                self._heard_at = self._loop.time()  # a stranger's pings and halves don't keep its place
+                self._heard_at = self._loop.time()  # a stranger's pings and partial messages don't keep its place
         except FramingError as error:
             self._all.counters.add(f"malformed.{error.kind}")
             self.cut("framing")
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
             self._watch()
 
     def send(self, data: bytes) -> None:
-        """Queue without waiting; a peer that does not read is cut off, since others must not pay for it."""
+        """Queue without waiting; a peer that does not read is cut off, so that others do not pay for it."""
         transport, layer = self._transport, self._layer
         if transport is None or transport.is_closing():
             return
@@ -244,13 +245,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _close(self) -> None:
-        """Once what has been written is sent."""
+        """Close after pending data has been sent."""
         self._over = True
         if self._transport is not None:
             self._transport.close()
 
     def _watch(self) -> None:
-        """One timer a connection: the nearest of handshake, idle and half-message timeout."""
+        """One timer per connection: the nearest of handshake, idle and partial-message timeout."""
         if self._timer is not None:
             self._timer.cancel()
         now = self._loop.time()

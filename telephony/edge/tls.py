@@ -1,4 +1,4 @@
-"""TLS of the public side: contexts made from files, and the layer of one connection, which has no socket (RFC 3261
+"""TLS of the public side: contexts created from files, and the layer of one connection, without a socket (RFC 3261
 section 26.3, RFC 5922). TLS 1.2 and 1.3 only."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PLAIN_WORDS = {  # OpenSSL's reason -> (kind for counters, ours)
 
 
 class TlsFailed(Exception):
-    """The connection is of no more use. `kind` is what counters count; the text is in plain words."""
+    """The connection is unusable. `kind` is for counters; the text is in plain words."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -57,18 +57,18 @@ class TlsFilesError(TelephonyMisuse):
 
 
 def server_context(settings: TlsServer) -> ssl.SSLContext:
-    """For connections that are made to us. Raises TlsFilesError."""
+    """For inbound connections. Raises TlsFilesError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, settings.minimum)
     _load_identity(context, settings.identity)
     if settings.client_ca is not None:
         _load_authority(context, str(settings.client_ca))
-        context.verify_mode = ssl.CERT_OPTIONAL  # which trunk must have one is decided once it is known
+        context.verify_mode = ssl.CERT_OPTIONAL  # whether its trunk needs one is decided once that is known
     return context
 
 
 def client_context(tls: TrunkTls, minimum: TlsVersion) -> ssl.SSLContext:
-    """For connections that we make to a trunk: its certificate is checked, and its name. Raises TlsFilesError."""
+    """For our connections to a trunk: its certificate and name are verified. Raises TlsFilesError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context, minimum)
     if tls.ca is not None:
@@ -142,7 +142,7 @@ def first_certificate(path: Path) -> str:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """OpenSSL reads keys from files only; one in memory is on no disk."""
+    """OpenSSL reads keys only from files; this one is in memory, not on disk."""
     descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, text.encode())
@@ -152,8 +152,8 @@ def _as_file(text: str) -> Iterator[str]:
 
 
 def names_of(certificate: Mapping[str, object] | None) -> frozenset[str]:
-    """The SIP domains that a peer's certificate stands for, in lower case (RFC 5922 section 7.1): `sip:` URIs among its
-    alternative names, or else their DNS names, or else, if it has none at all, its common name."""
+    """The SIP domains in a peer's certificate, in lower case (RFC 5922 section 7.1): `sip:` URIs among its alternative
+    names, or else their DNS names, or else, if it has none at all, its common name."""
     if not certificate:
         return frozenset()
     alternative = certificate.get("subjectAltName", ())
@@ -170,24 +170,24 @@ def names_of(certificate: Mapping[str, object] | None) -> frozenset[str]:
 
 
 class TlsLayer:
-    """The TLS of one connection. What arrives goes into `receive`; what is to be sent comes out of `outgoing`."""
+    """The TLS of one connection. Received bytes go into `receive`; bytes to send come from `outgoing`."""
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool, name: str = "") -> None:
-        """`name`: that the peer's certificate must have; sent as SNI. Of a connection that we make."""
+        """`name`: required in the peer's certificate and sent as SNI, for connections that we make."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=name or None
         )
         self._waiting = bytearray()  # to be sent once the handshake is done
         self.established = False
-        self.closed = False  # the peer has said that it sends no more
+        self.closed = False  # the peer will send no more
 
     def start(self) -> None:
         """A client's first message."""
         self.receive(b"")
 
     def receive(self, data: bytes) -> bytes:
-        """What the peer has said by now. Raises TlsFailed; then `outgoing` has an alert for it."""
+        """The data received so far. Raises TlsFailed; then `outgoing` has an alert for the peer."""
         self._incoming.write(data)
         plain = bytearray()
         try:
@@ -223,12 +223,12 @@ class TlsLayer:
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for the end of the handshake."""
+        """Bytes waiting for the end of the handshake."""
         return len(self._waiting)
 
     @property
     def peer_names(self) -> frozenset[str]:
-        """Of a peer whose certificate has been checked."""
+        """The names in the peer's verified certificate."""
         return names_of(self._object.getpeercert())
 
     @property

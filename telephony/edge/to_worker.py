@@ -53,8 +53,8 @@ def request_to_worker(
     extra: Mapping[str, str] | None = None,
     reliably: bool = False,
 ) -> bytes:
-    """The caller's request. `contact`: where the worker is to send its own requests; `extra`: headers of ours;
-    `reliably`: its provisional answers are to be reliable, if the caller can (RFC 3262)."""
+    """The caller's request. `contact`: where the worker sends its own requests; `extra`: our headers; `reliably`: ask
+    for reliable provisional answers, if the caller supports them (RFC 3262)."""
     method = request.method
     left = 70 if request.max_forwards is None else max(0, request.max_forwards - 1)
     in_dialog = bool(request.to_tag)
@@ -72,8 +72,8 @@ def request_to_worker(
 
 
 def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str = "", *, to_tag: str = "") -> bytes:
-    """A request of the edge itself in the caller's stead: CANCEL, or ACK or BYE. `to_tag`: the ACK is of this answer
-    to the INVITE, a non-2xx."""
+    """The edge's own request in the caller's stead: CANCEL, ACK or BYE. `to_tag`: for the ACK of a non-2xx answer to
+    the INVITE."""
     in_dialog = method != "CANCEL" and not to_tag
     texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, method, tagged=in_dialog, to_tag=to_tag)]
     if reason:
@@ -103,8 +103,8 @@ def response_to_worker(
     to_tag: str = "",
     why: Sequence[str] = (),
 ) -> bytes:
-    """The public side's answer to a request `asked` of the worker, whose own lines it goes back with. `to_tag`: that
-    request began the dialog, and PJSIP itself does nothing about such an answer. `why`: Reason values of ours."""
+    """The public side's answer to the worker's request `asked`, returned with that request's lines. `to_tag`: the
+    request began the dialog, so PJSIP does not act on the answer by itself. `why`: our Reason values."""
     status = response.status if to_tag else _status(response.status)
     texts: list[str] = []
     for line in asked.lines:
@@ -131,7 +131,7 @@ def _typed(texts: list[str], body: bytes) -> list[str]:
 
 
 def _status(status: int) -> int:
-    """The same status, except those that PJSIP would act on itself: challenges and redirections."""
+    """The same status, except challenges and redirections, on which PJSIP would act itself."""
     if status in (401, 407):
         return 403
     return 488 if 300 <= status < 400 else status
@@ -143,7 +143,7 @@ def _allow(message: Message) -> Iterator[str]:
 
 
 def _session_headers(request: Request, *, reliably: bool) -> Iterator[str]:
-    """`reliably`: provisional answers are to be, if the caller knows how."""
+    """`reliably`: ask for reliable provisional answers, if the caller supports them."""
     headers = request.headers
     yield from _allow(request)
     for name, written in (("supported", "Supported"), ("require", "Require")):

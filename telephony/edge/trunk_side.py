@@ -160,7 +160,7 @@ class TrunkSide:
         if last is not None and (last.peer, last.why) == (peer, why):
             side.tls_failures.pop()
         else:
-            log.warning("tls failed", trunk=trunk, peer=peer, why=why)
+            log.warning("tls_failed", trunk=trunk, peer=peer, why=why)
         side.tls_failures.append(TlsFailure(now, peer, why))
 
     # Time, answers, the end

@@ -1,4 +1,5 @@
-"""Which of the trunks at an address has a new call: by digest user, registered user, called number and domain. Pure.
+"""Which of the trunks at an address a new call belongs to: by digest user, registered user, called number and domain.
+Pure.
 
 An address alone does not tell two trunks of one carrier apart, nor two PBXs behind one proxy.
 """
@@ -16,8 +17,8 @@ __all__ = ["which_trunk"]
 
 
 def which_trunk(request: Request, trunks: Sequence[Trunk]) -> Trunk | None:
-    """The trunk that fits best, of equals the first; None: none of them takes this call. `trunks`: those at the address
-    that it came from. Whether the caller is who the credentials name is checked afterwards."""
+    """The best matching trunk, the first among equals; None: none takes this call. `trunks`: those at its source
+    address. The credentials are verified afterwards."""
     best: Trunk | None = None
     best_fit: tuple[bool, bool, int, bool] | None = None
     user = _credentials_user(request)
@@ -29,7 +30,7 @@ def which_trunk(request: Request, trunks: Sequence[Trunk]) -> Trunk | None:
 
 
 def _fit(trunk: Trunk, request: Request, user: str) -> tuple[bool, bool, int, bool] | None:
-    """What speaks for the trunk, the strongest first; None: it is not its call."""
+    """The criteria that match, the strongest first; None: not this trunk's call."""
     recipient = try_uri(request.recipient.uri)
     registered = trunk.register is not None and request.uri.user == trunk.register.user
     named_user = bool(user) and trunk.callers is not None and user in trunk.callers
