@@ -80,9 +80,10 @@ class CallTransfers:
             await transfer.run()
         except Exception as error:
             log.error("transfer_failed", error=repr(error), exc_info=error)
-            transfer.call_ends(f"{type(error).__name__}: {error}")
+            transfer.fault(f"{type(error).__name__}: {error}")
             await self._waiting.end(TRANSFER, words="transfer_failed")
         finally:
+            transfer.close()
             if self._now is transfer:
                 self._now = None
 

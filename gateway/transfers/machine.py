@@ -111,6 +111,10 @@ class TransferMachine:
     def call_ends(self, reason: str, now: float) -> tuple[Do, ...]:
         return self._happened(TransferEvent.CALL_ENDS, now, self._without_target(TransferEnd.CANCELLED, reason))
 
+    def fault(self, reason: str, now: float) -> tuple[Do, ...]:
+        """Of our own."""
+        return self._happened(TransferEvent.CALL_ENDS, now, self._without_target(TransferEnd.FAILED, reason))
+
     def _without_target(self, end: TransferEnd, reason: str) -> TransferResult:
         return TransferResult(end, "refer" if self.state in _ASKED else "bridge", 0, reason)
 

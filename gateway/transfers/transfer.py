@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -128,8 +127,15 @@ class Transfer:
         else:
             self._perform(self._machine.call_ends(reason, self._now))
 
-    def _never_begun(self, reason: str) -> None:
-        self._tell_end(TransferResult(TransferEnd.CANCELLED, "", 0, reason))
+    def fault(self, reason: str) -> None:
+        """Of our own: it goes no further."""
+        if self._machine is None:
+            self._never_begun(reason, TransferEnd.FAILED)
+        else:
+            self._perform(self._machine.fault(reason, self._now))
+
+    def _never_begun(self, reason: str, end: TransferEnd = TransferEnd.CANCELLED) -> None:
+        self._tell_end(TransferResult(end, "", 0, reason))
         self._over.set()
 
     def _due(self) -> None:
@@ -237,11 +243,8 @@ class Transfer:
             self._timer.cancel()
         if self._calling is not None:
             self._calling.cancel()
+
+    def close(self) -> None:
+        """Who still waits for its result is told that there will be none."""
         for future in (self.result, self.away):
             future.cancel()
-
-    async def close(self) -> None:
-        """Wait for the end of the target's leg."""
-        if self._calling is not None:
-            with suppress(asyncio.CancelledError, Exception):
-                await self._calling

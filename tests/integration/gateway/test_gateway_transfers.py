@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from baresip_phone import baresip, configure
 from gateway_process import RunningGateway, until
+from sipp_runner import TRANSPORTS, sipp
 from test_gateway_further_legs import (
     CUSTOMER_HZ,
     HUMAN_HZ,
@@ -132,6 +133,23 @@ async def test_a_refer_that_goes_well_takes_the_call_away(start_gateway: StartGa
     assert (transfer["outcome"], transfer["sip_status"], transfer["leg_id"]) == ("transferred", 200, None)
     assert (record["end_reason"], record["outcome"]) == ("transferred", "answered")
     assert story(record) == ["transfer_ringing", "transfer_answered"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_sipp_is_referred_and_reports(gateway: RunningGateway, transport: str, caller: str) -> None:
+    calls = asyncio.create_task(
+        sipp(gateway, transport, "uac_is_referred.xml", "-s", TALKER, "-key", "caller", caller, "-m", "1")
+    )
+    await until(lambda: any(each["answered_at"] for each in gateway.calls(caller=caller)), what="an answered call")
+    call_id = gateway.calls(caller=caller)[0]["call_id"]
+    body = {"to": "sip:human@127.0.0.1:5999", "refer": "only"}
+    assert (await ask(gateway, "POST", f"/v1/calls/{call_id}/transfer", body))[0] == 202
+    await calls
+    (record,) = await gateway.closed_records(caller, 1)
+    detail = gateway.get(f"/v1/calls/{record['call_id']}")
+    assert story(detail) == ["transfer_ringing", "transfer_answered"]
+    assert [each["outcome"] for each in detail["transfers"]] == ["transferred"]
+    assert record["end_reason"] == "transferred"
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(603, "declined"), (486, "busy")])

@@ -353,3 +353,18 @@ def test_an_agents_tool_gets_a_typed_result(status: int, text: str) -> None:
     assert said(world)[-1] == text
     assert "transfer_busy" not in said(world)
     assert told(world)[-1] == ("busy" if status else "transferred")
+
+
+def test_a_fault_of_ours_is_a_failed_transfer_and_the_customer_is_the_agents() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        dialler.refer_refusal = RuntimeError("a fault")  # type: ignore[assignment]
+        await begun(world, REFER)
+        await asyncio.sleep(4)
+        assert world.owner.state is CallState.WITH_AGENT
+        world.leg.end()
+
+    world = transferred(script, dialler)
+    assert told(world) == ["began", "failed"]
+    assert said(world)[1] == "I'm sorry, nobody could take your call just now."
