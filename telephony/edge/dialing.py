@@ -161,7 +161,8 @@ class Dialing:
         first, attempt.heard = not attempt.heard, True
         if response.status < 200:
             return self._provisional(response, asked, attempt, hop, now, first=first)
-        context.resends.answered((attempt.branch, "INVITE"))
+        for method in ("INVITE", "CANCEL"):  # a CANCEL has nothing left to do
+            context.resends.answered((attempt.branch, method))
         if response.status < 300:
             return self._answered(response, asked, attempt, hop, now)
         return self._refused(response, asked, dialed, attempt, now)

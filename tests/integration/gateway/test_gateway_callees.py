@@ -179,7 +179,14 @@ async def test_who_rings_too_long_is_cancelled_and_not_before_a_word_of_theirs(c
 
 
 async def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up(carriers: Carriers) -> None:
-    crossing = hears("CANCEL") + answer() + hears("ACK") + hears("BYE", has=["Q.850;cause=16"]) + says(200, of="BYE")
+    crossing = (
+        hears("CANCEL")
+        + says(200, of="CANCEL")
+        + answer()
+        + hears("ACK")
+        + hears("BYE", has=["Q.850;cause=16"])
+        + says(200, of="BYE")
+    )
     record = await carriers.called(hears("INVITE"), says(180), crossing, ring_timeout_s=1)
     assert record["outcome"] == "no_answer" and record["answered_at"] is None
 

@@ -272,6 +272,8 @@ def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up(world: Wo
     assert requests(world) == [("ACK", "callee"), ("BYE", "callee")]
     assert [message.status for message in to_worker(world)] == [487]
     assert world.ended == ["leg-1"]
+    world.tick(1)
+    assert {method for method, _ in requests(world)} == {"BYE"}  # the CANCEL is not sent again
 
 
 @pytest.mark.parametrize("why", ["rang too long", "cancelled", "ended by the gateway"])
