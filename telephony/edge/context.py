@@ -55,6 +55,11 @@ class PublicSocket:
     def port(self) -> int:
         return self.bound[1]
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Both, for comparisons."""
+        return (self.advertised.lower(), self.port), (self.bound[0].lower(), self.port)
+
 
 class EdgeContext:
     """Made when the sockets are open, since Record-Route and Via name their ports."""
@@ -70,9 +75,7 @@ class EdgeContext:
         trunks: TrunkTable | None = None,
     ) -> None:
         self.settings = settings
-        self.may_dial_over: Callable[[str, str], bool] = lambda leg_id, trunk: (
-            True
-        )  # for a leg that its trunk did not take
+        self.may_dial_over: Callable[[str, str], bool] = _always  # a leg that its trunk did not take
         self.limits = settings.limits
         self.timers = settings.timers
         self.admitter = admitter
@@ -93,10 +96,8 @@ class EdgeContext:
         self.budget = StrangerBudget(settings.limits)
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
-        self._accounts = {trunk.name: trunk.account for trunk in settings.trunks}
         self.may_redirect: Callable[[str, str], bool] = lambda trunk, number: False  # a 3xx to another number
-        self._reliable = {trunk.name: trunk.reliable for trunk in settings.trunks}
-        self._routes = {trunk.name: (trunk.route,) for trunk in settings.trunks if trunk.route}
+        self._named = {trunk.name: trunk for trunk in settings.trunks}
         self.trunk_refusals: dict[str, deque[Refusal]] = {
             trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
         }
@@ -109,24 +110,25 @@ class EdgeContext:
         self.worker_contact = f"<sip:{LOOPBACK}:{worker_port}>"
         self.workers: dict[str, WorkerAddress] = {}
         self.worker_addresses: dict[tuple[str, int], WorkerAddress] = {}
-        self._ours = {(LOOPBACK, worker_port)}
-        for socket in sockets:
-            self._ours |= {(socket.advertised.lower(), socket.port), (socket.bound[0].lower(), socket.port)}
+        self._ours = {(LOOPBACK, worker_port), *(address for socket in sockets for address in socket.addresses)}
         self._media_policy = settings.media
         self._trunk_media = {trunk.name: trunk.media for trunk in settings.trunks}
         self.trust = Trust(self.trunks, self.is_own)
 
     def account_of(self, trunk: str) -> Credentials | None:
         """The credentials that answer the trunk's challenges."""
-        return self._accounts.get(trunk)
+        named = self._named.get(trunk)
+        return None if named is None else named.account
 
     def reliable(self, trunk: str) -> Reliable:
         """Whether provisional answers are reliable there."""
-        return self._reliable.get(trunk, "supported")
+        named = self._named.get(trunk)
+        return "supported" if named is None else named.reliable
 
     def route_of(self, trunk: str) -> tuple[str, ...]:
         """Route values for REGISTER and for requests that begin a dialog: the trunk's outbound proxy, if it has one."""
-        return self._routes.get(trunk, ())
+        named = self._named.get(trunk)
+        return () if named is None or not named.route else (named.route,)
 
     def random_token(self) -> str:
         """Eight unguessable bytes, in hex."""
@@ -271,6 +273,10 @@ class EdgeContext:
             return []
         dialog.told = True
         return [DialogEnded(dialog.leg_id, *refused)]
+
+
+def _always(leg_id: str, trunk: str) -> bool:
+    return True
 
 
 def reply_hop(via: Via, hop: Hop) -> Hop:
