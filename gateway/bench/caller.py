@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.bench.figures import CallFigures
-from telephony.media.frames import FRAME_BYTES, FRAME_MS
+from telephony.media.frames import FRAME_BYTES, FRAME_MS, SAMPLE_RATE
 from telephony.media.level import frame_levels_dbfs
 from telephony.phone import CallFailed, Phone, PhoneCall
 from telephony.phone.analysis import onset_after, packet_counts, silent_after
 
-__all__ = ["LATE_MS", "Clip", "measure_call", "speech_clip"]
+__all__ = ["LATE_MS", "SETTLE_S", "Clip", "measure_call", "round_s", "speech_clip"]
 
 SPEECH_DBFS = -45.0  # a frame of the clip above this is speech
 SOUND_DBFS = -40.0  # of the agent's tone, which comes at about -9 dBFS
 SETTLE_S = 1.0  # from the answer to the first words
 TALK_S = 1.2  # how long the agent's tone plays before it is interrupted
+PAUSE_S = 0.7  # for the answer to begin
 REPLY_LIMIT_S = 3.0
 SILENCE_MS = 200.0  # without sound for this long, the agent has stopped
 LATE_MS = 40.0
@@ -54,16 +55,24 @@ class _Spoken:
     ended_at: float
 
 
-async def measure_call(phone: Phone, uri: str, clips: Sequence[Clip], rounds: int, caller: str) -> CallFigures:
-    """Raises CallFailed when the call is not answered, or ends before the phone has ended it."""
+def round_s(clips: Sequence[Clip]) -> float:
+    """At least so long is a round of a call: words, the answer's wait, and its tone."""
+    return PAUSE_S + TALK_S + min(len(clip.pcm) for clip in clips) / (2 * SAMPLE_RATE)
+
+
+async def measure_call(
+    phone: Phone, uri: str, clips: Sequence[Clip], rounds: int, caller: str, *, later_s: float = 0.0
+) -> CallFigures:
+    """`later_s`: its first words come so much later. Raises CallFailed when the call is not answered, or ends before
+    the phone has ended it."""
     call = await phone.call(uri, caller=caller, timeout=10.0)
     spoken: list[_Spoken] = []
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(SETTLE_S + later_s)
     for turn in range(rounds):
         if call.ended.done():
             raise CallFailed(0, "the gateway ended the call")
         spoken.append(await _speak(call, clips[turn % len(clips)]))
-        await asyncio.sleep(REPLY_LIMIT_S - TALK_S if turn == rounds - 1 else 0.7 + TALK_S)
+        await asyncio.sleep(REPLY_LIMIT_S - TALK_S if turn == rounds - 1 else PAUSE_S + TALK_S)
     await call.hang_up()
     return _figures(call, spoken)
 

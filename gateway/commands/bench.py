@@ -48,6 +48,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--voice", choices=("espeak", "hibari"), default="espeak", help="whose voice the callers have: default espeak"
     )
+    parser.add_argument(
+        "--in-turn", action="store_true", help="callers speak one after the other, and not all at the same moments"
+    )
     parser.add_argument("--per-second", type=float, default=20.0, metavar="N", help="outbound: new calls a second")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="outbound: for so long")
     parser.add_argument("--hours", type=float, default=1.0, metavar="N", help="dtmf: how much speech to try")
@@ -88,7 +91,7 @@ async def _bench(args: argparse.Namespace, counts: list[int]) -> int:
         runs = []
         for count in counts:
             print(f"{count} simultaneous call{'s' if count > 1 else ''} ...", file=sys.stderr, flush=True)
-            runs.append(await _run(target, args.number, count, args.rounds, clips, tree))
+            runs.append(await _run(target, args.number, count, args.rounds, clips, tree, in_turn=args.in_turn))
     except RuntimeError as error:
         print(f"trunkline bench: {error}", file=sys.stderr)
         return 1
@@ -176,26 +179,28 @@ async def recorded_speech(voice: str = "espeak") -> list[Clip]:
 
 
 async def _run(
-    target: str, number: str, count: int, rounds: int, clips: list[Clip], tree: ProcessTree | None
+    target: str, number: str, count: int, rounds: int, clips: list[Clip], tree: ProcessTree | None, *, in_turn: bool
 ) -> RunFigures:
-    from gateway.bench.caller import SETTLE_S, measure_call
+    from gateway.bench.caller import SETTLE_S, measure_call, round_s
     from gateway.bench.figures import CallFigures, RunFigures
     from telephony.phone import CallFailed, Phone
 
     idle = tree.usage(time.monotonic()) if tree else None
+    apart_s = round_s(clips) / count if in_turn else 0.0
     async with Phone() as phone:
 
         async def one(index: int) -> CallFigures | CallFailed:
             mine = clips[index % len(clips) :] + clips[: index % len(clips)]
             try:
-                return await measure_call(phone, f"sip:{number}@{target}", mine, rounds, f"+1555123{index:04}")
+                uri, caller = f"sip:{number}@{target}", f"+1555123{index:04}"
+                return await measure_call(phone, uri, mine, rounds, caller, later_s=index * apart_s)
             except CallFailed as error:
                 return error
 
         calls = [asyncio.create_task(one(index)) for index in range(count)]
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(SETTLE_S + count * apart_s)
         before = tree.usage(time.monotonic()) if tree else None
-        talking_s = rounds * (0.7 + 1.2 + min(len(clip.pcm) for clip in clips) / 16000) - 2 * SETTLE_S
+        talking_s = rounds * round_s(clips) - 2 * SETTLE_S - count * apart_s
         await asyncio.wait(calls, timeout=max(talking_s, SETTLE_S))
         after = tree.usage(time.monotonic()) if tree else None
         results = await asyncio.gather(*calls)

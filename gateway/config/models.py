@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gateway.config.capacity import calls_per_core
 from gateway.config.fields import (
     FilePath,
     HttpAddress,
@@ -64,12 +65,9 @@ PROVIDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "llm": {"rules": (), "openai": ("*",), "instant": ()},
     "tts": {"hibari": ("*",), "espeak": ("*",), "instant": ()},
 }
-# 12 calls per core: with offline recognition a core is then busy, and more would waste memory. A call in a LiveKit
-# room whose agent runs on this machine too takes 7 % of a core before any recognition: 6 calls per core.
-_WORKERS_PER_CORE = 3
-_WORKERS_PER_CORE_WITH_AGENTS = 1.5
-# Whisper takes 0.8 s of a core for an utterance, and 350 MiB in each process: 4 calls per core.
-_WORKERS_PER_CORE_OF: Mapping[str, float] = {"whisper": 1}
+# A call in a LiveKit room whose agent runs on this machine too takes 7 % of a core before any recognition.
+_CALLS_PER_CORE_WITH_AGENTS = 6.0
+_CALLS_PER_WORKER = 4  # whatever its slots are: more of them only fill it further
 
 
 def _ipv4(text: str) -> str:
@@ -282,8 +280,8 @@ class Settings(_Section):
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
-        description=f"Call workers. auto: {_WORKERS_PER_CORE} per core ({_WORKERS_PER_CORE_WITH_AGENTS} with "
-        "`livekit.worker.in_gateway`, 1 with `whisper`), limited by the RTP ports.",
+        description="Call workers. auto: enough for the calls that the machine's cores hold with these speech "
+        "providers: 12 per core, 4 with `whisper`, 6 with `livekit.worker.in_gateway`; limited by the RTP ports.",
     )
     slots_per_worker: int = Field(default=4, ge=1, le=32, description="Calls a worker; PJSIP as it is on PyPI takes 4.")
     store: StoreSettings = Field(default=StoreSettings(), description="Where call records go.")
@@ -328,9 +326,9 @@ class Settings(_Section):
         if self.workers != "auto":
             return self.workers
         with_agents = self.livekit is not None and self.livekit.worker.in_gateway
-        per_core = _WORKERS_PER_CORE_WITH_AGENTS if with_agents else _WORKERS_PER_CORE
-        per_core = min(per_core, *(_WORKERS_PER_CORE_OF.get(name, per_core) for name in self.speech.names()))
-        wanted = math.ceil(per_core * (cores or os.cpu_count() or 1))
+        calls = calls_per_core(self.speech.stt, self.speech.tts)
+        calls = min(calls, _CALLS_PER_CORE_WITH_AGENTS) if with_agents else calls
+        wanted = math.ceil(calls * (cores or os.cpu_count() or 1) / _CALLS_PER_WORKER)
         return max(1, min(wanted, self.rtp.ports.pairs // self.slots_per_worker, 256))
 
     def provider(self, name: str) -> tuple[str, VendorSettings]:

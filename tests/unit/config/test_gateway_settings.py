@@ -201,10 +201,27 @@ def test_a_secret_has_exactly_one_source():
 def test_automatic_workers_follow_cores_and_ports():
     settings = load_settings("s.yaml", SMALLEST.replace("workers: 2", "workers: auto"))
     assert settings.worker_count(cores=2) == 6
-    whisper = settings.model_copy(update={"speech": SpeechSettings(stt=("whisper/auto",))})
-    assert (whisper.worker_count(cores=2), whisper.worker_count(cores=1)) == (2, 1)
     few = settings.model_copy(update={"rtp": settings.rtp.model_copy(update={"ports": PortRange(20000, 20031)})})
     assert few.worker_count(cores=2) == 4
+
+
+@pytest.mark.parametrize(
+    ("stt", "tts", "workers"),
+    [
+        (("moonshine", "pocketsphinx/dictation"), ("hibari", "espeak"), 12),  # of a list the first serves
+        (("instant",), ("instant",), 12),
+        (("pocketsphinx",), ("espeak/en-gb",), 12),
+        (("pocketsphinx/dictation",), ("espeak",), 7),
+        (("whisper/auto",), ("hibari",), 4),
+        (("whisper",), ("instant",), 4),
+    ],
+)
+def test_automatic_workers_follow_what_the_speech_providers_need(
+    stt: tuple[str, ...], tts: tuple[str, ...], workers: int
+):
+    settings = load_settings("s.yaml", SMALLEST.replace("workers: 2", "workers: auto"))
+    speech = settings.model_copy(update={"speech": SpeechSettings(stt=stt, tts=tts)})
+    assert speech.worker_count(cores=4) == workers
 
 
 def test_fewer_automatic_workers_beside_agents_of_livekit_rooms():
