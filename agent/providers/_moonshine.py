@@ -91,7 +91,10 @@ def _loaded() -> Moonshine | ProviderUnavailable:
 def _load() -> Moonshine:
     check_machine(NAME, _NEEDS_MIB)
     files = files_of(NAME, "moonshine_voice", "assets/tiny-en", _HASHES, "trunkline[speech]")
-    of_sound, of_tokens = decoder_models(files["decoder_model_merged.ort"].read_bytes())
+    try:
+        of_sound, of_tokens = decoder_models(files["decoder_model_merged.ort"].read_bytes())
+    except Exception as error:  # onnxruntime's reader of its own format may change
+        raise ProviderUnavailable(NAME, f"its decoder cannot be read: {type(error).__name__}: {error}") from error
     model = Moonshine(
         open_model(NAME, files["encoder_model.ort"]),
         Decoder(open_model(NAME, of_sound), open_model(NAME, of_tokens)),

@@ -256,6 +256,15 @@ def test_a_missing_package_file_or_a_damaged_one_is_said(
         _onnx.files_of("x", "model_package", "assets", {"model": "00"}, "trunkline[speech]")
 
 
+def test_a_decoder_that_cannot_be_read_is_a_provider_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(ort: bytes) -> tuple[bytes, bytes]:
+        raise KeyError("logits")
+
+    monkeypatch.setattr(_moonshine, "decoder_models", unreadable)
+    with pytest.raises(ProviderUnavailable, match=r"decoder cannot be read: KeyError"):
+        _moonshine._load()
+
+
 def test_a_machine_that_cannot_run_the_model_says_so_before_it_is_loaded() -> None:
     _onnx.check_machine("x", 100, cpu_flags="fpu sse2 avx", free_mib=500)
     _onnx.check_machine("x", 100, cpu_flags="", free_mib=500)  # another kind of processor
