@@ -40,11 +40,13 @@ def _piece(field: int, value: bytes | str) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(data)) + data
 
 
-def _attribute(name: str, value: int | float | Sequence[int]) -> bytes:
+def _attribute(name: str, value: int | float | str | Sequence[int]) -> bytes:
     if isinstance(value, float):
         body = _varint(2 << 3 | 5) + np.float32(value).tobytes() + _number(20, 1)
     elif isinstance(value, int):
         body = _number(3, value) + _number(20, 2)
+    elif isinstance(value, str):
+        body = _piece(4, value) + _number(20, 3)
     else:
         body = b"".join(_number(8, each) for each in value) + _number(20, 7)
     return _piece(1, name) + body

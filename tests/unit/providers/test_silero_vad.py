@@ -9,6 +9,7 @@ import pytest
 from onnxruntime import InferenceSession
 
 from agent.providers import silero
+from agent.providers._onnx import open_model
 from agent.providers.espeak import EspeakTTS
 from agent.providers.silero import SileroVAD, SileroVADStream
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
@@ -123,6 +124,18 @@ def test_probabilities_are_those_of_the_model_itself(speech: list[bytes]) -> Non
     assert [p for p, _ in run(SileroVAD().stream(), noisy)] == expected
 
 
+def test_where_our_graph_cannot_be_made_the_packages_is_used(
+    speech: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreadable(path: Path) -> bytes:
+        raise OSError("no temporary files")
+
+    monkeypatch.setattr(silero, "lean_model", unreadable)
+    windows = run(SileroVADStream(silero._session.__wrapped__()), speech)
+    assert windows == [(pytest.approx(p, abs=1e-5), at) for p, at in run(SileroVAD().stream(), speech)]
+    assert "OSError: no temporary files" in caplog.text
+
+
 def test_what_was_before_320_ms_of_an_idle_line_is_forgotten(speech: list[bytes]) -> None:
     spoken = speech[50 : 50 + 48]  # 30 windows
     stream = SileroVAD().stream()
@@ -149,11 +162,11 @@ def test_a_closed_stream_hears_nothing() -> None:
 def test_no_call_makes_a_session_after_the_first(monkeypatch: pytest.MonkeyPatch, speech: list[bytes]) -> None:
     made: list[object] = []
 
-    def counted(model: object, *args: object, **more: object) -> InferenceSession:
+    def counted(provider: str, model: Path | bytes) -> InferenceSession:
         made.append(model)
-        return InferenceSession(model, *args, **more)
+        return open_model(provider, model)
 
-    monkeypatch.setattr(silero, "InferenceSession", counted)
+    monkeypatch.setattr(silero, "open_model", counted)
     silero._session.cache_clear()  # as in a process that has heard nobody yet
     SileroVAD.prepare()
     assert len(made) == 1
