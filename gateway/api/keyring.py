@@ -55,12 +55,10 @@ class KeyRate:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The client: a key's ID and its scopes. Keys of the settings are identified by their position there and have
-    no rate limit."""
+    """The client: a key's ID and its scopes. Keys of the settings are identified by their position there."""
 
     key_id: str
     scopes: frozenset[Scope]
-    limited: bool = True
 
 
 class KeyRing:
@@ -101,7 +99,7 @@ class KeyRing:
         if scheme.lower() != "bearer":
             return None
         if place:
-            return Holder(f"settings-{place}", frozenset(Scope), limited=False)
+            return Holder(f"settings-{place}", frozenset(Scope))
         key_id = id_in(given)
         if not key_id:
             return None
@@ -113,8 +111,6 @@ class KeyRing:
 
     def wait_s(self, holder: Holder) -> float:
         """Take one request's token; 0.0: allowed, else the seconds to wait for the next one."""
-        if not holder.limited:
-            return 0.0
         now = self._now()
         tokens, at = self._spent.get(holder.key_id, (float(self._rate.burst), now))
         tokens = min(float(self._rate.burst), tokens + max(0.0, now - at) * self._rate.per_second)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -139,5 +141,12 @@ def _without_refs(schema: dict[str, Any], inline: dict[str, Any]) -> dict[str, A
 async def openapi(request: web.Request) -> web.Response:
     deps = request.app[DEPS]
     needed = await request.app[KEYS].needed()
-    document = description(version=deps.version, protect_metrics=deps.protect_metrics, keys=needed)
-    return web.Response(text=json.dumps(document, ensure_ascii=False), content_type="application/json")
+    # Making it takes a tenth of a second, too long for the loop.
+    text = await asyncio.to_thread(_written, deps.version, deps.protect_metrics, needed)
+    return web.Response(text=text, content_type="application/json")
+
+
+@cache
+def _written(version: str, protect_metrics: bool, keys: bool) -> str:
+    document = description(version=version, protect_metrics=protect_metrics, keys=keys)
+    return json.dumps(document, ensure_ascii=False)

@@ -140,7 +140,7 @@ class HttpSettings(_Section):
         description="Whether the API needs a key even if `api_keys` is empty: one made by `trunkline keys`.",
     )
     key_requests_per_second: float = Field(
-        default=50, gt=0, le=10_000, description="Requests with one key of `trunkline keys`."
+        default=50, gt=0, le=10_000, description="Requests with one key; beyond that 429 is answered."
     )
     key_burst: int = Field(default=100, ge=1, le=100_000, description="The same, at once.")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,18 @@ class _Receiver(BaseHTTPRequestHandler):
     came: list[dict[str, Any]]
     statuses: list[int]
     secret: str
+    go_on: threading.Event
 
     def do_POST(self) -> None:
+        if self.path == "/hangs":
+            self.came.append({"type": "hangs"})
+            self.go_on.wait(20)
+        if self.path == "/redirects":
+            self.came.append({"type": "redirects"})
+            self.send_response(307)
+            self.send_header("Location", "/hook")
+            self.end_headers()
+            return
         text = self.rfile.read(int(self.headers["Content-Length"]))
         body = json.loads(text)
         if self.secret:
@@ -53,13 +64,17 @@ def receiving(*statuses: int, secret: str = "") -> Iterator[tuple[str, list[dict
     """A webhook's URL, and what it took; the first requests are answered with `statuses`. `secret`: requests that it
     does not sign are not taken."""
     came: list[dict[str, Any]] = []
-    handler = type("Handler", (_Receiver,), {"came": came, "statuses": list(statuses), "secret": secret})
-    server = HTTPServer(("127.0.0.1", 0), handler)
+    go_on = threading.Event()
+    handler = type(
+        "Handler", (_Receiver,), {"came": came, "statuses": list(statuses), "secret": secret, "go_on": go_on}
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/hook", came
     finally:
+        go_on.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -160,3 +175,55 @@ async def test_a_webhook_inside_a_private_network_is_refused_before_anything_is_
         status, problem, _ = await ask(gateway, "POST", "/v1/calls", order)
         assert (status, problem["type"]) == (422, "urn:trunkline:problem:closed_webhook")
         assert gateway.calls() == []
+
+
+async def test_webhooks_that_hang_fail_or_redirect_hold_up_nobody_and_are_shown(
+    start_gateway: Callable[..., RunningGateway], tmp_path: Path, caller: str
+) -> None:
+    with receiving() as (good, came), receiving(*[500] * 50) as (fails, _), receiving() as (other, at_others):
+        hangs, redirects = other.replace("/hook", "/hangs"), other.replace("/hook", "/redirects")
+        settings = with_webhook(tmp_path, good)
+        settings["webhooks"] += [
+            {"url": url, "allow_private": True, "timeout_s": 2.0} for url in (fails, hangs, redirects)
+        ]
+        gateway = start_gateway(**settings)
+        async with Phone() as phone:
+            call = await phone.call(gateway.uri("+15550100"), caller=caller)
+            await until(lambda: len(call.received.at) > 50, 5, what="a second of the greeting")
+            await call.hang_up()
+        await until(lambda: any(event["type"] == "call.ended" for event in came), 5, what="the end by the good one")
+
+        async def all_have_failed() -> bool:
+            shown = await asyncio.to_thread(gateway.get, "/v1/webhooks")
+            failing = {hook["url"]: hook for hook in shown["webhooks"] if hook["failures"]}
+            return set(failing) == {fails, hangs, redirects} and all(hook["waiting"] for hook in failing.values())
+
+        await until(all_have_failed, 10, what="failures of three")
+        errors = {hook["url"]: hook["error"] for hook in gateway.get("/v1/webhooks")["webhooks"]}
+        assert errors == {
+            good: "",
+            fails: "500 Internal Server Error",
+            hangs: "no answer within 2 s",
+            redirects: "307 Temporary Redirect",
+        }
+        assert {event["type"] for event in at_others} == {"hangs", "redirects"}
+        assert gateway.complaints() == []
+
+
+async def test_while_the_store_is_locked_calls_go_on_and_their_events_come_after_it(
+    start_gateway: Callable[..., RunningGateway], tmp_path: Path, caller: str
+) -> None:
+    with receiving() as (url, came):
+        gateway = start_gateway(**with_webhook(tmp_path, url))
+        locking = sqlite3.connect(gateway.folder / "trunkline.db", isolation_level=None)
+        locking.execute("BEGIN EXCLUSIVE")
+        async with Phone() as phone:
+            call = await phone.call(gateway.uri("+15550100"), caller=caller)
+            await until(lambda: len(call.received.at) > 50, 5, what="a second of the greeting")
+            await call.hang_up()
+        await until(lambda: "webhooks_wait_for_store" in gateway.log_text(), 15, what="that the store is missed")
+        assert came == []
+        locking.execute("COMMIT")
+        locking.close()
+        types = ["call.ringing", "call.answered", "call.turn", "call.ended", "recording.ready"]
+        await until(lambda: sorted(event["type"] for event in came) == sorted(types), 20, what="each event once")
