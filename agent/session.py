@@ -26,6 +26,7 @@ from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
 from agent.session_input import TurnsByHand, TurnVerbs
+from agent.session_leg import LegSignals
 from agent.speech_handle import SpeechHandle
 from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
@@ -42,7 +43,7 @@ P = TypeVar("P", LLM, TTS)
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
 
-class AgentSession(TurnsByHand):
+class AgentSession(TurnsByHand, LegSignals):
     """Providers may be left out: without `vad` nothing is heard, without `tts` (or without a room) replies are text."""
 
     def __init__(
@@ -76,8 +77,8 @@ class AgentSession(TurnsByHand):
         self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._running: RunningSession | None = None
-        self._held_at: float | None = None  # put on hold before the start
         TurnsByHand.__init__(self)
+        LegSignals.__init__(self)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -110,8 +111,8 @@ class AgentSession(TurnsByHand):
         self._closed = loop.create_future()
         running = self._running = self._made(agent, room, call)
         self.subscribe(running.happened)
-        if self._held_at is not None:
-            running.holding.held(self._held_at)
+        if self.held_before_start is not None:
+            running.holding.held(self.held_before_start)
         self._watchers.emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
         if resumed is not None:
             running.talker.go_on(resumed)
@@ -274,43 +275,6 @@ class AgentSession(TurnsByHand):
         with waiting_for_conversation():
             return await running.turns.next_message(running.activities.asker(within()), expect)
 
-    # --- events from the leg ---------------------------------------------------------------------------------------
-
-    def on_digit(self, digit: str, at: float) -> None:
-        """The caller pressed a key at loop-clock time `at`."""
-        if self._running is not None and self._closing is None:
-            self._running.turns.digit(digit, at)
-
-    def on_hold(self, at: float) -> None:
-        """The caller has put us on hold at loop-clock time `at`, or before the start: nothing is said or heard, and
-        only `max_hold_ms` and `max_call_ms` keep running. Repeats change nothing."""
-        if self._running is None:
-            self._held_at = at
-        elif self._closing is None:
-            self._running.holding.held(at)
-
-    def on_resume(self, at: float) -> None:
-        """The caller hears us again: a word of welcome (canned "welcome_back"), then the conversation continues."""
-        if self._running is None:
-            self._held_at = None
-        elif self._closing is None:
-            self._running.holding.resumed(at)
-
-    def set_aside(self, at: float) -> None:
-        """We have put the caller on hold, or they talk with somebody else: as `on_hold`, without `max_hold_ms`."""
-        if self._running is not None and self._closing is None:
-            self._running.holding.set_aside(at)
-
-    def take_back(self, at: float, *, words: str = "") -> None:
-        """The caller is ours again. `words`: the key of a canned phrase to say instead of "welcome_back"."""
-        if self._running is not None and self._closing is None:
-            self._running.holding.taken_back(at, words)
-
-    def mute_caller(self, muted: bool) -> None:
-        """Somebody keeps the caller from being heard, which is no silence of theirs."""
-        if self._running is not None and self._closing is None:
-            self._running.turns.mute(muted)
-
     async def spoken(self) -> None:
         """Wait until everything that is to be said has been, or cannot be."""
         running = self._started()
@@ -417,6 +381,9 @@ class AgentSession(TurnsByHand):
 
     def _turn_taking(self) -> TurnVerbs:
         return self._started().turns
+
+    def _live(self) -> RunningSession | None:
+        return None if self._closing is not None else self._running
 
     def _started(self) -> RunningSession:
         if self._running is None:
