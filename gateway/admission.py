@@ -31,6 +31,7 @@ __all__ = ["Admission"]
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 5
+_VARIABLE_CHARACTERS = 1000  # as of variables over REST
 
 
 class Admission:
@@ -99,7 +100,8 @@ class Admission:
         """Headers that the trunk's settings turn into variables of the call."""
         headers = {name.lower(): value for name, value in invite.headers.items()}
         wanted = self._headers_in.get(invite.trunk or "", ())
-        return {each.variable: headers[each.header.lower()] for each in wanted if each.header.lower() in headers}
+        found = {each.variable: headers.get(each.header.lower(), "") for each in wanted}
+        return {name: cleaned for name, value in found.items() if (cleaned := _readable(value))}
 
     def _diversions(self, invite: InviteInfo) -> tuple[Diversion, ...]:
         numbers, region = self._numbers.get(invite.trunk or ""), self._region(invite)
@@ -207,6 +209,11 @@ class Admission:
             media_networks=self._media_networks.get(info.trunk, []),
             summary=self._after_calls.author(route.rule, str(route.persona)),
         )
+
+
+def _readable(value: str) -> str:
+    """What a header may hold besides, personas and models are not to see: control characters, line separators."""
+    return "".join(char for char in value if char.isprintable())[:_VARIABLE_CHARACTERS].strip()
 
 
 def _diverted(info: CallInfo, at: float) -> dict[str, Any]:

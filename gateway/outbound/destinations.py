@@ -32,6 +32,7 @@ _CODES: Mapping[int, Kind] = {
     888: "international_network",
     979: "premium_rate",
 }
+_ORDINARY = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 _WITH_THE_UNITED_STATES = frozenset({"CA", "PR", "VI"})  # opened by +1, as the United States are
 _EVERYWHERE = frozenset({"112", "911", "999", "000"})  # where a trunk has no region
 
@@ -60,7 +61,35 @@ def not_among(number: str, destinations: Iterable[str], allow_kinds: Iterable[st
 def kind_of(number: PhoneNumber) -> Kind | None:
     """None: an ordinary number, a toll-free one, or one that nobody has."""
     code = number.country_code or 0
-    return _CODES.get(code) or _KINDS.get(phonenumbers.number_type(number))
+    if (kind := _CODES.get(code)) is not None:
+        return kind
+    found = phonenumbers.number_type(number)
+    return _beginning_of(number) if found == PhoneNumberType.UNKNOWN else _KINDS.get(found)
+
+
+def _beginning_of(number: PhoneNumber) -> Kind | None:
+    """The kind of numbers that begin like this one, which nobody has yet: +1 900 123 4567 is as expensive as the next
+    number that is given out there. None if ordinary numbers begin like it, too."""
+    region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    digits = phonenumbers.national_significant_number(number)
+    for size in (4, 3):
+        if any(_extends(digits[:size], region, kind) for kind in _ORDINARY):
+            return None
+        for found, kind in _KINDS.items():
+            if _extends(digits[:size], region, found):
+                return kind
+    return None
+
+
+def _extends(beginning: str, region: str, kind: int) -> bool:
+    """Whether the country's example of this kind still is one when it begins like this."""
+    example = phonenumbers.example_number_for_type(region, kind)
+    if example is None:
+        return False
+    rest = phonenumbers.national_significant_number(example)[len(beginning) :]
+    parsed = _parsed(f"+{example.country_code}{beginning}{rest}")
+    found = None if parsed is None else phonenumbers.number_type(parsed)
+    return found == kind or (kind in _ORDINARY and found in _ORDINARY)
 
 
 def emergency(number: str, region: str | None) -> bool:

@@ -116,7 +116,7 @@ def test_a_call_with_a_route_and_a_slot_is_prepared_recorded_and_forwarded():
 def test_what_the_trunk_says_beside_the_numbers_reaches_the_call_and_its_record():
     trunk = "numbers: {format: national}, headers_in: [{header: X-Account, variable: account}]"
     world = World(settings=SETTINGS.replace("region: US", f"region: US, {trunk}"))
-    said = {"x-account": "A-17", "X-B": "2"}
+    said = {"x-account": "A-17\u2028\x01", "X-B": "2"}
     world.admission.admit(replace(INVITE, headers=said, diversions=(Diversion("2125550111", "user-busy"),)))
     ((prepared,), (_, story)) = world.prepared, world.opened
     assert prepared.call["variables"] == {"account": "A-17"}

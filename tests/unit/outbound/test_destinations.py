@@ -21,6 +21,9 @@ from gateway.outbound.destinations import closed_because
         (["JM"], "+18765551234"),
         (["2"], "200"),  # an extension
         (["+1"], "+18005551234"),  # toll-free
+        (["+1"], "+12121234567"),  # nobody has it, but its neighbours are ordinary
+        (["+49"], "+4930123456"),
+        (["+44"], "+442071838000"),
     ],
 )
 def test_what_is_named_is_open(destinations: list[str], number: str) -> None:
@@ -51,6 +54,9 @@ def test_countries_that_are_not_named_are_closed(destinations: list[str], number
     ("number", "kind"),
     [
         ("+19005551234", "premium_rate"),
+        ("+19001234567", "premium_rate"),  # nobody has it yet
+        ("+499001234000", "premium_rate"),
+        ("+449090000000", "premium_rate"),
         ("+449098790000", "premium_rate"),
         ("+97912345678", "premium_rate"),
         ("+491805123456", "shared_cost"),
