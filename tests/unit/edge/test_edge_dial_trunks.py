@@ -9,7 +9,7 @@ from edge_world import SDP, World, make_world
 from test_edge_dial_attempts import next_invite, said, sent
 from test_edge_dialing import CALLEE, DIAL, dialled, to_worker, worker_invite
 
-from telephony.edge.hops import DialAttempted, Hop
+from telephony.edge.hops import DialAttempted, Hop, NotConnected
 from telephony.edge.protocol import FAIL_OVER_ON, Dial
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials
@@ -123,3 +123,15 @@ def test_a_further_trunk_that_cannot_be_dialled_is_refused_at_once(world: World)
     with pytest.raises(TelephonyMisuse):
         world.core.allow_dial(replace(DIAL, then=(ours,)), world.now)
     assert CALLEE.ip not in world.context.trunk_refusals
+
+
+def test_a_trunk_that_takes_no_connection_is_followed_by_the_next() -> None:
+    world = make_world()
+    over_tcp = replace(ROUTE, host="10.9.9.9", port=5070, transport="tcp")
+    world.core.allow_dial(over_tcp, world.now)
+    world.worker(worker_invite())
+    hop = world.public[-1].hop
+    world.to_public()
+    world.perform(world.core.not_connected(NotConnected(hop), world.now))
+    assert next_invite(world).uri_text == OVER_BACKUP.uri
+    assert attempts(world) == [("carrier", 0, True)]
