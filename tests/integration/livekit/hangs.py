@@ -3,6 +3,7 @@ socket is closed."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from gateway_process import RunningGateway
 from rooms import until
 from test_livekit_calls import livekit_settings
@@ -59,11 +61,26 @@ class Bridged:
         return list(self.gateway.worker_pids().values())[-1]
 
     async def next_call(self, caller: str) -> None:
+        await livekit_serves(self.stack)
         await until(lambda: self.worker.health()[0] == 200, 15, "the worker's registration")
         again = await self.phone.call(self.gateway.uri(NUMBER), caller=caller)
         await until(lambda: onset_after(again.received, again.answered_at or 0.0), 10, "the next call's greeting")
         await again.hang_up()
         await self.gateway.record(again.call_id)
+
+
+async def livekit_serves(stack: Any, limit_s: float = 20.0) -> None:
+    """LiveKit makes rooms again: after a hang it needs some seconds, in which calls get 503."""
+    from livekit import api
+
+    async with asyncio.timeout(limit_s), api.LiveKitAPI(stack.http_url, stack.api_key, stack.api_secret) as livekit:
+        while True:
+            try:
+                await livekit.room.create_room(api.CreateRoomRequest(name="is-anybody-there", empty_timeout=1))
+                await livekit.room.delete_room(api.DeleteRoomRequest(room="is-anybody-there"))
+                return
+            except (api.TwirpError, aiohttp.ClientError):
+                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
