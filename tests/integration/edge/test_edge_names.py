@@ -6,17 +6,22 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+import pytest
+from test_edge_tls_sockets import carrier
 
-from telephony.edge import Edge, EdgeSettings, Refuse, Trunk
+from telephony.edge import Edge, EdgeSettings, Refuse, Trunk, TrunkTls
 from telephony.edge.fakes import FakeAdmitter
 from telephony.edge.names import DnsService, Names, follow
 from telephony.sip.name_cache import NameCache
+from telephony.sip.probing import ProbePolicy
 from telephony.sip.resolving import Answer, Place, Question, Target
+from tests.certificates import Authority
 
 ZONE = """
 carrier.test. 60 IN NAPTR 10 10 "s" "SIP+D2T" "" _sip._tcp.carrier.test.
@@ -27,6 +32,10 @@ a.carrier.test. 30 IN A 192.0.2.1
 b.carrier.test. 30 IN A 192.0.2.2
 b.carrier.test. 30 IN A 192.0.2.3
 alias.test. 30 IN CNAME a.carrier.test.
+secure.test. 60 IN NAPTR 10 10 "s" "SIPS+D2T" "" _sips._tcp.secure.test.
+secure.test. 60 IN NAPTR 20 10 "s" "SIP+D2U" "" _sip._udp.secure.test.
+_sip._udp.secure.test. 60 IN SRV 10 5 5060 edge1.secure.test.
+edge1.secure.test. 30 IN A 127.0.0.1
 """
 SOA = dns.rrset.from_text("test.", 120, "IN", "SOA", "ns.test. admin.test. 1 60 60 60 45")
 
@@ -45,6 +54,13 @@ class NameServer(asyncio.DatagramProtocol):
             )
             found.update(dns.rrset.from_text(name, int(ttl), "IN", kind, *rest))
             found.ttl = int(ttl)
+
+    def offer_tls(self, port: int) -> None:
+        """Of secure.test, at that port."""
+        text = f"10 5 {port} edge1.secure.test."
+        self.zone["_sips._tcp.secure.test.", "SRV"] = dns.rrset.from_text(
+            "_sips._tcp.secure.test.", 60, "IN", "SRV", text
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -153,5 +169,36 @@ async def test_the_edge_knows_the_places_of_its_trunks() -> None:
                     await asyncio.sleep(0.01)
             assert ips(edge.trunk_places("carrier")) == ["udp:192.0.2.1:5060"]  # TCP it does not do
             assert edge.trunk_places("another") == ()
+        finally:
+            await edge.close()
+
+
+@pytest.mark.parametrize(("issued", "state"), [("secure.test", "up"), ("edge1.secure.test", "down")])
+@pytest.mark.parametrize("target", [Target("secure.test"), Target("secure.test", transport="tls")])
+async def test_a_domain_that_prefers_tls_must_have_its_own_name_in_the_certificate(
+    tmp_path: Path, issued: str, state: str, target: Target
+) -> None:
+    """Not that of its host, which only the name service says (RFC 5922 section 4); and UDP is no way out."""
+    authority = Authority(tmp_path)
+    ours, tls = authority.issue("127.0.0.1").server(), TrunkTls(authority.ca)
+    probe = ProbePolicy(every_s=0.2, answer_s=1.0, down_after=1)
+    trunk = Trunk("carrier", ("127.0.0.0/8",), hosts=(target,), probe=probe, tls=tls)
+    async with name_server() as (server, service), carrier(authority.issue(issued)) as (port, heard):
+        server.offer_tls(port)
+        settings = EdgeSettings(("udp://127.0.0.1:0", "tls://127.0.0.1:0"), (trunk,), tls=ours)
+        edge = Edge(settings, FakeAdmitter(Refuse(500, "")), names=service)
+        await edge.start()
+        try:
+            async with asyncio.timeout(5):
+                while not (places := edge.trunks[0].places) or places[0].probe.reachability.value == "unknown":  # type: ignore[union-attr]
+                    await asyncio.sleep(0.02)
+            assert [f"{each.place.transport}:{each.place.port}" for each in places] == [f"tls:{port}"]
+            assert places[0].probe is not None and places[0].probe.reachability.value == state
+            assert bool(heard) == (state == "up")
+            if state == "down":
+                assert (
+                    "Hostname mismatch, certificate is not valid for 'secure.test'"
+                    in edge.trunks[0].tls_failures[0].why
+                )
         finally:
             await edge.close()
