@@ -184,7 +184,9 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         webhooks=parts.webhooks,
         attempts=parts.store.attempts,
         originator=parts.originator,
-        steering=CallSteering(parts.live, parts.supervisor.ask, parts.targets),
+        steering=CallSteering(
+            parts.live, parts.supervisor.ask, parts.targets, parts.agents.steering.ask if parts.agents else None
+        ),
         trunks=partial(_trunk_reports, parts.edge, parts.trunks),
         version=version("trunkline"),
     )

@@ -61,7 +61,9 @@ class Steering(Protocol):
 class CallSteering:
     """Implements `Steering`."""
 
-    def __init__(self, live: LiveCalls, ask: Ask, targets: TargetCheck) -> None:
+    def __init__(self, live: LiveCalls, ask: Ask, targets: TargetCheck, ask_job: Ask | None = None) -> None:
+        """`ask_job(call_id, body, timeout_s=)`: for calls of LiveKit jobs; None: they are not to be reached."""
+        self._ask_job = ask_job
         self._live = live
         self._ask = ask
         self._targets = targets
@@ -76,21 +78,24 @@ class CallSteering:
         await self._steer(call_id, "digits", digits=digits)
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None:
-        call = self._found(call_id)
+        call = self._in_worker(call_id)
         _open(lambda: self._targets.transfer(call, order))
         await self._steer(call_id, "transfer", order=order.to_dict())
 
     async def hold(self, call_id: str) -> None:
+        self._in_worker(call_id)
         await self._steer(call_id, "hold")
 
     async def resume(self, call_id: str) -> None:
+        self._in_worker(call_id)
         await self._steer(call_id, "resume")
 
     async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None:
+        self._in_worker(call_id)
         await self._steer(call_id, "mute" if muted else "unmute", who=who)
 
     async def listen(self, call_id: str, order: ListenOrder) -> str:
-        call = self._found(call_id)
+        call = self._in_worker(call_id)
         _open(lambda: self._targets.listen(call, order))
         return str((await self._steer(call_id, "listen", _DIAL_LIMIT_S, order=order.to_dict()))["leg_id"])
 
@@ -98,15 +103,28 @@ class CallSteering:
         call = self._live.get(call_id)
         if call is None:
             raise CannotSteer("not_live", f"Call {call_id} is over.")
+        return call
+
+    def _in_worker(self, call_id: str) -> LiveCall:
+        """One whose room is ours to route, and can have further legs."""
+        call = self._found(call_id)
         if not call.worker:
-            raise CannotSteer("not_possible", f"Call {call_id} is in a LiveKit job, which cannot be steered from here.")
+            raise CannotSteer(
+                "not_possible", f"Call {call_id} is a LiveKit job's own, which only speaks, sends keys and hangs up."
+            )
         return call
 
     async def _steer(self, call_id: str, verb: str, limit_s: float = _LIMIT_S, **how: object) -> Mapping[str, Any]:
         call = self._found(call_id)
         try:
             body = {"call_id": call_id, "verb": verb, **how}
-            return await self._ask(call.worker, STEER, body, timeout_s=limit_s)
+            if call.worker:
+                return await self._ask(call.worker, STEER, body, timeout_s=limit_s)
+            if self._ask_job is None:
+                raise Refused(
+                    "not_possible", f"Call {call_id} is a LiveKit job's, in a worker apart from this gateway."
+                )
+            return await self._ask_job(call_id, body, timeout_s=limit_s)
         except Refused as refused:
             raise CannotSteer(refused.kind, refused.text, retryable=refused.retryable) from None
         except AskError as error:

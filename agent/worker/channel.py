@@ -22,6 +22,7 @@ __all__ = [
     "ProcessReady",
     "RunJob",
     "Stop",
+    "TellJob",
 ]
 
 
@@ -47,6 +48,14 @@ class EndJob(Message):
     job_id: str
     politely: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellJob(Message):
+    """To a process: something from the application's part in the main process for this job."""
+
+    job_id: str
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Beat(Message):
 
 
 WIRE = Wire(
-    (RunJob, EndJob, Stop, ProcessReady, JobState, JobSays, JobEnded, Beat),
+    (RunJob, EndJob, TellJob, Stop, ProcessReady, JobState, JobSays, JobEnded, Beat),
     most_bytes=16 * 1024 * 1024,  # a long conversation's state
 )
 

@@ -86,6 +86,7 @@ class JobContext:
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._callbacks: list[ShutdownCallback] = []
         self._drain_callbacks: list[Callable[[str], object]] = []
+        self._on_told: Callable[[Mapping[str, Any]], None] | None = None
         self._joined_before = False
         self._joining = asyncio.Lock()
         self._joined = False
@@ -280,6 +281,15 @@ class JobContext:
     def send(self, body: Mapping[str, Any]) -> None:
         """Send JSON values to the application's part in the main process (`WorkerHooks.job_says`)."""
         self._send(JobSays(self._order.job_id, body))
+
+    def on_told(self, callback: Callable[[Mapping[str, Any]], None]) -> None:
+        """What the application's part in the main process sends to this job (`Worker.tell`)."""
+        self._on_told = callback
+
+    def told(self, body: Mapping[str, Any]) -> None:
+        """By the process."""
+        if self._on_told is not None:
+            self._on_told(body)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

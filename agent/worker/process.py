@@ -24,6 +24,7 @@ from agent.worker.channel import (
     ProcessReady,
     RunJob,
     Stop,
+    TellJob,
 )
 from agent.worker.job import JobContext, JobProcess
 from agent.worker.log_fields import LOG_FORMAT, add_log_fields
@@ -111,6 +112,9 @@ class JobHost:
                 if job_id in self._jobs:
                     context = self._jobs[job_id]
                     (context.drain if politely else context.shutdown)(reason)
+            case TellJob(job_id=job_id, body=body):
+                if job_id in self._jobs:
+                    self._jobs[job_id].told(body)
             case Stop():
                 self._stop.set()
             case _:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from agent.worker.channel import (
     ProcessReady,
     RunJob,
     Stop,
+    TellJob,
 )
 from agent.worker.load import memory_verdict
 from agent.worker.placement import Fork, PlacementSettings, ProcessView, choose, tend
@@ -176,6 +177,14 @@ class JobProcesses:
         for process in self._processes.values():
             if job_id in process.jobs:
                 process.channel.send(EndJob(job_id, politely, reason))
+                return True
+        return False
+
+    def tell(self, job_id: str, body: Mapping[str, Any]) -> bool:
+        """False if no process has it."""
+        for process in self._processes.values():
+            if job_id in process.jobs:
+                process.channel.send(TellJob(job_id, body))
                 return True
         return False
 

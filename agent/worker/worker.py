@@ -299,6 +299,10 @@ class Worker:
             self._jobs[job_id].ending = True
             self.processes.end(job_id, politely=False, reason=reason)
 
+    def tell(self, job_id: str, body: Mapping[str, Any]) -> bool:
+        """Send JSON values to a job (`JobContext.on_told`). False if no process has it."""
+        return self.processes.tell(job_id, body)
+
     # --- events from the processes (PoolEvents) -----------------------------------------------------------------------
 
     def job_state(self, message: JobState) -> None:

@@ -20,6 +20,7 @@ from agent.worker.worker import Worker
 from gateway.callworker.warm import CallWorkers
 from gateway.config import Settings
 from gateway.livekit.room_endings import RoomEndings
+from gateway.livekit_jobs.job_steering import JobSteering
 from gateway.livekit_jobs.worker import end_what_was_left, make_worker, program_of
 from gateway.record import RecordMessage
 from gateway.store import CallStore, StoreLock
@@ -51,6 +52,7 @@ class HostedWorker:
         self._task: asyncio.Task[None] | None = None
         self._lock: StoreLock | None = None
         self._failed = ""
+        self.steering = JobSteering()
         self.url = ""  # of /healthz and /metrics
 
     async def call_workers(self, _: Settings, on_exit: OnExit) -> WarmWorkers:
@@ -100,7 +102,9 @@ class HostedWorker:
             self._lock = None
 
     def _begin(self) -> tuple[Worker, asyncio.Task[None]]:
-        worker = make_worker(self._settings, self._keys, self._record, self._endings.end, self._job_forks)
+        worker = make_worker(
+            self._settings, self._keys, self._record, self._endings.end, self._job_forks, self.steering
+        )
         running = work(worker, self._http, self._stop, self._stop_now, self._started)
         self._worker, self._task = worker, asyncio.create_task(running, name="agent worker")
         return worker, self._task

@@ -24,6 +24,7 @@ from gateway.livekit_jobs.conversation import JobConversation, say_and_end
 from gateway.livekit_jobs.job_parts import JobParts
 from gateway.livekit_jobs.job_recording import JobRecording, LateRecorder, NoRecording, path_of, record_before
 from gateway.livekit_jobs.job_records import refusal_body
+from gateway.livekit_jobs.job_steering import SteeredJob
 from gateway.livekit_jobs.keeper_link import KeeperLink
 from gateway.livekit_jobs.phone_leg import PhoneLeg
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
@@ -207,6 +208,8 @@ class JobCall:
 
         journal = Journal(plan.info.call_id, send, self._loop.time)
         call = self._call = Call(leg, leg_id_of(plan.info.call_id), plan.info, journal, recording, conversation)
+        if not plan.bridged:  # else the call worker is told
+            SteeredJob(self._ctx, lambda _: call.steered)
         task = asyncio.create_task(call.run(), name="call")
         try:
             await asyncio.shield(task)

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from agent.worker.worker import NoHooks
+from gateway.livekit_jobs.job_steering import STEERED
 from gateway.livekit_jobs.routing import JobRefusal
 from gateway.record import (
     CallClosed,
@@ -44,8 +45,15 @@ def refusal_body(refusal: JobRefusal, began_at: datetime) -> dict[str, Any]:
 class JobRecords(NoHooks):
     """Implements `WorkerHooks`: jobs' messages go into the store; abandoned jobs get a record too."""
 
-    def __init__(self, put: Callable[[RecordMessage], None], end_room: Callable[[str], None] = lambda _: None) -> None:
-        """`end_room(name)` is called after a job that failed, or could not hang up: its caller is still in the room."""
+    def __init__(
+        self,
+        put: Callable[[RecordMessage], None],
+        end_room: Callable[[str], None] = lambda _: None,
+        steered: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
+        """`end_room(name)` is called after a job that failed, or could not hang up: its caller is still in the room.
+        `steered` gets answers to commands (`JobSteering`)."""
+        self._steered = steered
         self._put = put
         self._end_room = end_room
         self._left_alone: set[str] = set()  # jobs
@@ -55,6 +63,9 @@ class JobRecords(NoHooks):
         try:
             if body.get("message") == REFUSED:
                 self._put(_refused(body))
+                return
+            if body.get("message") == STEERED:
+                self._steered(body)
                 return
             if body == LEFT_ALONE:
                 self._left_alone.add(job_id)
@@ -68,6 +79,10 @@ class JobRecords(NoHooks):
         elif isinstance(message, CallClosed):
             self._open.get(job_id, set()).discard(message.call_id)
         self._put(message)
+
+    def job_of(self, call_id: str) -> str | None:
+        """The job that has this call."""
+        return next((job_id for job_id, calls in self._open.items() if call_id in calls), None)
 
     def job_over(self, job: Any, error: str) -> None:
         left = self._open.pop(job.id, set())

@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.live_calls import LiveCalls
 from gateway.livekit.room_endings import RoomEndings
 from gateway.livekit_jobs.job_records import JobRecords
+from gateway.livekit_jobs.job_steering import JobSteering
 from gateway.record import RecordMessage
 from gateway.record_flow import RecordFlow
 from gateway.store import (
@@ -58,14 +59,16 @@ def make_worker(
     record: Callable[[RecordMessage], None],
     end_room: Callable[[str], None],
     start_forks: StartForks = start_warm_jobs,
+    steering: JobSteering | None = None,
 ) -> Worker:
     """`record` gets jobs' messages about calls not bridged by a gateway, `end_room` the rooms of abandoned jobs.
     Raises WorkerCannotRun."""
     livekit = settings.livekit
     assert livekit is not None, "the command checks it"
     worker = livekit.worker
+    records = JobRecords(record, end_room, steering.answered if steering is not None else lambda _: None)
     try:
-        return Worker(
+        made = Worker(
             LiveKitAccount(livekit.url, *keys),
             Registration(livekit.agent_name, version("trunkline")),
             program_of(settings, keys),
@@ -74,11 +77,14 @@ def make_worker(
                 PlacementSettings(worker.jobs_per_process, worker.idle_processes),
                 worker.drain_s,
             ),
-            JobRecords(record, end_room),
+            records,
             start_forks=start_forks,
         )
     except ValueError as error:
         raise WorkerCannotRun(str(error)) from error
+    if steering is not None:
+        steering.tell, steering.job_of = made.tell, records.job_of
+    return made
 
 
 async def run_worker(
