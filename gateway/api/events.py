@@ -18,11 +18,12 @@ from gateway.api.problems import ProblemError
 from gateway.events.endpoints import EndpointState
 from gateway.events.stream import SentEvent, Subscription
 
-__all__ = ["WebhookList", "events", "webhooks"]
+__all__ = ["ID", "WebhookList", "events", "webhooks"]
 
 _ALIVE_EVERY_S = 15.0  # proxies close connections that are silent for longer
 _MOST_LISTENERS = 64
-_ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{5}-[0-9a-f]{8}")
+ID = r"^[0-9a-f]{12}-[0-9a-f]{5}-[0-9a-f]{8}$"
+_ID = re.compile(ID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,12 @@ from gateway.api.problems import ProblemError
 from gateway.store import StoreUnavailable
 from gateway.store.idempotency import Attempt, Attempts
 
-__all__ = ["Answer", "Interrupted", "answer_once", "key_of"]
+__all__ = ["KEY", "Answer", "Interrupted", "answer_once", "key_of"]
 
 log = structlog.get_logger(__name__)
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY = r'^([!#-~][!-~]{0,254}|"[!-~]{1,255}")$'  # with quotes as structured headers have a string
+_KEY = re.compile(KEY)
 _AT_WORK = timedelta(seconds=60)  # a request without an answer by then has lost its process
 
 
@@ -52,12 +53,10 @@ def key_of(request: web.Request) -> str | None:
     if not given:
         return None
     key = given[0].strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':  # a string, as structured headers have it
-        key = key[1:-1]
     if len(given) > 1 or not _KEY.fullmatch(key):
         detail = "Idempotency-Key: one value of 1 to 255 printable characters without spaces, such as a UUID."
         raise ProblemError(HTTPStatus.BAD_REQUEST, detail, kind="bad_idempotency_key")
-    return key
+    return key[1:-1] if key[0] == '"' else key
 
 
 async def answer_once(

@@ -126,7 +126,14 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     for name, each in schema.get("properties", {}).items():
         text = each.pop("description", "")
         query.append({"name": name, "in": "query", "description": text, "schema": _without_refs(each, inline)})
-    return path + query
+    headers = [
+        {
+            "name": name, "in": "header", "required": False, "description": each.text, "example": each.example,
+            "schema": {"type": "string", "pattern": each.pattern},
+        }
+        for name, each in route.headers.items()
+    ]  # fmt: skip
+    return path + query + headers
 
 
 def _without_refs(schema: dict[str, Any], inline: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gateway.api import (
     trunks,
 )
 from gateway.api.deps import HealthReport
+from gateway.api.idempotency import KEY
 from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, PageQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
 from gateway.keys import Scope
@@ -32,10 +33,19 @@ from gateway.record import CallDetail, CallRecord, TransferRecord
 __all__ = ["ROUTES", "Route"]
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`pattern`: of what is taken."""
+
+    text: str
+    pattern: str
+    example: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """`answers`: content type -> model of the body (None: not JSON). `body`: model of a POST's JSON body.
-    `errors`: status -> when."""
+    `errors`: status -> when. `headers`: that a request may have."""
 
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,6 +53,7 @@ class Route:
     answers: Mapping[str, type[Any] | None]
     query: type[BaseModel] = NoQuery
     errors: Mapping[int, str] = field(default_factory=dict)
+    headers: Mapping[str, Header] = field(default_factory=dict)
     method: Literal["GET", "POST", "DELETE"] = "GET"
     body: type[BaseModel] | None = None
     status: int = 200  # of the answer
@@ -59,6 +70,17 @@ _DIALLING = _STEERING | {
     403: "The target may not be called.",
     415: "The body is not JSON.",
     422: "The target cannot be one, or the trunk is unknown.",
+}
+_ONCE = {
+    "Idempotency-Key": Header(
+        "The same request with the same key is carried out once in 24 hours, and answered alike.",
+        KEY,
+        "4f1c9a0e-7d55-4c0b-9d0a-2f0f6c1f6a11",
+    )
+}
+_ONCE_ERRORS = {409: "The first request with this Idempotency-Key is at work, or was cut off and nothing came of it."}
+_FROM = {
+    "Last-Event-ID": Header("The last event that was seen: go on after it.", events.ID, "019abc3d2f10-00001-5f0c9a1e")
 }
 _BODY = {415: "The body is not JSON."}
 
@@ -82,7 +104,9 @@ ROUTES = (
             403: "No trunk may call that number.",
             415: "The body is not JSON.",
             422: "The number cannot be one, or persona or trunk are unknown.",
-        },
+        }
+        | _ONCE_ERRORS,
+        headers=_ONCE,
     ),
     Route(
         path="/v1/trunks",
@@ -135,6 +159,7 @@ ROUTES = (
         path="/v1/calls/{call_id}/transfer",
         method="POST",
         handler=transferring.transfer,
+        headers=_ONCE,
         summary="Bring the caller to somebody else",
         body=transferring.TransferRequest,
         answers={"application/json": TransferRecord},
@@ -215,6 +240,7 @@ ROUTES = (
         summary="What happens, as server-sent events; goes on with `Last-Event-ID`",
         query=EventsQuery,
         answers={"text/event-stream": None},
+        headers=_FROM,
         errors={503: "Too many listeners."},
     ),
     Route(

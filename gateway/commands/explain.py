@@ -102,6 +102,8 @@ def _text(decision: Route | NoRoute, at: datetime) -> str:
         lines.append(f"  {step.where:{where}}  {step.what:{what}}  {verdict}  {step.why}")
     if isinstance(decision, Route):
         lines.append(f"-> {decision.persona} ({decision.persona.file})")
+        if decision.before_call is not None:
+            lines.append(f"   before_call: {decision.before_call.settings.url} is asked first")
         changes = {"speech": decision.speech, "session": decision.session, "recording": decision.recording}
         lines += [f"   {name}: {_plain(value)}" for name, value in changes.items() if value not in ({}, None)]
     else:

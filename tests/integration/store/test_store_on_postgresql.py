@@ -6,7 +6,7 @@ import inspect
 from types import ModuleType
 
 from tests.unit.api import test_api_keys
-from tests.unit.events import test_webhooks
+from tests.unit.events import test_call_hooks, test_webhooks
 from tests.unit.store import (
     test_legs,
     test_retention,
@@ -33,7 +33,7 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
 globals().update(_OF_A_STORE)
 for _module in (
     test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_copy, test_store_threads,
-    test_webhooks,
+    test_webhooks, test_call_hooks,
 ):  # fmt: skip
     globals().update(_tests_of(_module))
 

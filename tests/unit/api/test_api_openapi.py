@@ -34,7 +34,8 @@ def test_each_reference_leads_to_a_schema() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_each_route_is_described(route: Any) -> None:
     operation = DOCUMENT["paths"][route.path][route.method.lower()]
-    named = {each["name"] for each in operation["parameters"]}
+    named = {each["name"] for each in operation["parameters"] if each["in"] != "header"}
+    assert {each["name"] for each in operation["parameters"] if each["in"] == "header"} == set(route.headers)
     assert named == set(re.findall(r"\{(\w+)\}", route.path)) | set(route.query.model_fields)
     assert set(operation["responses"][str(route.status)]["content"]) == set(route.answers)
 
