@@ -79,6 +79,8 @@ _STATUS = {
     "not_live": HTTPStatus.GONE,
     "invalid_target": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_trunk": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_number": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "no_privacy": HTTPStatus.UNPROCESSABLE_ENTITY,
     "closed_destination": HTTPStatus.FORBIDDEN,
     "caller_not_allowed": HTTPStatus.FORBIDDEN,
     "no_answer": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -20,6 +20,7 @@ from gateway.calls.further_legs import FurtherLegs
 from gateway.calls.journal import Journal, LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner, LegUnfollowed
 from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
+from gateway.calls.pressed_keys import Keys
 from gateway.calls.recording import RecordingOfCall
 from gateway.calls.steered_here import CallParts, SteeredHere
 from gateway.calls.verbs import TransferOrder
@@ -31,6 +32,7 @@ from telephony.call import (
     EndedBy,
     Leg,
     LegAcknowledged,
+    LegDigit,
     LegEnded,
     LegHeld,
     LegResumed,
@@ -85,6 +87,7 @@ class Call:
             partial(media_watch_of, limits=limits or CallSettings()),
         )
         self._customer.key_goes = self._further.takes_key
+        self._keys = Keys(leg.send_digits)  # of whoever talks with the customer, on their way to them
         self._conversation: Conversation = conversation(
             CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer)
         )
@@ -114,6 +117,8 @@ class Call:
                 for task in (over, conversing):
                     task.cancel()
                 self.steered.close()
+                for task in self._keys.close():
+                    task.cancel()
                 self._customer.close()
                 self._close_record()
 
@@ -268,6 +273,9 @@ class Call:
         match fact:
             case LegRinging():
                 self._further.rings(owner)
+            case LegDigit(digit=digit) if self._further.floor.joined == owner.leg_id:
+                self._keys.press(digit)
+                self._keys.flow()
             case LegAcknowledged(at=at):
                 self._journal.note("leg_joined", owner.leg_id, at)
                 self._further.answered(owner)

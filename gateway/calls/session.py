@@ -66,6 +66,7 @@ class SessionConversation:
         self._persona: Agent | None = None
         self._made: AgentSession | None = None
         self._session: AgentSession | None = None  # once it has begun
+        self._aside = self._muted = False
 
     @property
     def begun(self) -> bool:
@@ -139,6 +140,7 @@ class SessionConversation:
             self._session = session
             # Keys pressed earlier: handed over once the session has begun, before its persona waits for any.
             loop.call_soon(self._side.digits.flow_to, session.on_digit)
+            loop.call_soon(self._begins)
             verbs = AgentsVerbs(self._side, self._hangs_up)
             await session.start(agent=persona, room=self._place(), call=verbs, resumed=self._resumed())
 
@@ -189,14 +191,25 @@ class SessionConversation:
                 await self._session.spoken()
 
     def set_aside(self) -> None:
+        """Also before the session begins: then it begins aside."""
+        self._aside = True
         if self._session is not None:
             self._session.set_aside(asyncio.get_running_loop().time())
 
     def mute_caller(self, muted: bool) -> None:
+        self._muted = muted
         if self._session is not None:
             self._session.mute_caller(muted)
 
+    def _begins(self) -> None:
+        """The session has begun: what it was told before holds."""
+        if self._aside:
+            self.set_aside()
+        if self._muted:
+            self.mute_caller(True)
+
     def take_back(self, *, words: str = "", note: str = "") -> None:
+        self._aside = False
         if self._session is None:
             return
         if note:

@@ -97,7 +97,7 @@ def test_hold_between_customer_and_target() -> None:
     assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
 
 
-def test_the_customers_keys_go_to_whom_they_talk_with() -> None:
+def test_keys_go_to_whom_the_customer_talks_with_and_back() -> None:
     dialler = FakeDialler(elsewhere=True)
 
     async def script(world: CallWorld) -> None:
@@ -224,3 +224,20 @@ def test_a_supervisor_who_cannot_be_called_is_a_typed_refusal() -> None:
         world.leg.end()
 
     assert call(script, dialler=dialler).outcome == ("answered", "caller", "hung up")
+
+
+def test_a_call_that_is_held_before_its_agent_is_there_is_greeted_afterwards() -> None:
+    async def script(world: CallWorld) -> None:
+        while not world.leg.answered:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
+        await world.owner.steered.hold()
+        await asyncio.sleep(10)
+        assert types(world, "agent_started_speaking") == []
+        await world.owner.steered.resume()
+        await asyncio.sleep(5)
+        world.leg.end()
+
+    world = call(script, media=False)
+    said = [event["text"] for event in world.events if event["type"] == "agent_message"]
+    assert said == ["Hello and welcome to the house."]
