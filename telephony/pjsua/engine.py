@@ -31,11 +31,12 @@ from telephony.pjsua._api import (
 )
 from telephony.pjsua._api import Endpoint as PjEndpoint
 from telephony.pjsua.bridge import Bridge
-from telephony.pjsua.line import Line, guarded
+from telephony.pjsua.line import Line
 from telephony.pjsua.native import calls_in_use, check_vector_layout, compiled_call_limit, set_g722_level, silence_log
 from telephony.pjsua.outgoing import OutgoingLine
 from telephony.pjsua.request import IncomingRequest, parse_invite
 from telephony.pjsua.settings import CODECS, SRTP_SUITES, EndpointSettings
+from telephony.pjsua.sip_call import guarded
 from telephony.pjsua.sockets import ClosingSockets, free_pair
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio

@@ -1,6 +1,6 @@
 """One call as PJSIP sees it. Everything here runs on the PJSIP thread, except digits that PJSIP reads (media thread).
 
-`SipCall` is PJSIP's object and its callbacks; `Line` is what outlives it. PJSIP reuses a call slot as soon as it is
+`SipCall` is PJSIP's object and its callbacks; `Line` outlives it. PJSIP reuses a call slot as soon as it is
 free, and a SipCall that is destroyed later would hang up the slot's next call. So the line lets go of it within the
 callback that says the call is over, and nothing else ever refers to it.
 """
@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from functools import wraps
 from time import monotonic
-from typing import TypeVar
 
 from telephony.call import (
     FirstMedia,
@@ -37,32 +35,26 @@ from telephony.pjsua._api import (
     PJSUA_CALL_UNHOLD,
     PJSUA_DTMF_METHOD_SIP_INFO,
     Account,
-    Call,
     CallOpParam,
     CallSendDtmfParam,
     Error,
-    OnCallMediaStateParam,
-    OnCallReplaceRequestParam,
     OnCallStateParam,
-    OnCallTransferRequestParam,
     OnDtmfEventParam,
-    OnStreamCreatedParam,
-    OnStreamDestroyedParam,
     SipHeader,
 )
 from telephony.pjsua.arrivals import HeardPacket
 from telephony.pjsua.bridge import AudioPort, Bridge
 from telephony.pjsua.cause import peer_reason
 from telephony.pjsua.line_media import LineMedia
+from telephony.pjsua.sip_call import SipCall
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 from telephony.sip.causes import cause_of, reason_values
 
-__all__ = ["Line", "SipCall", "guarded"]
+__all__ = ["Line"]
 
 log = logging.getLogger(__name__)
 
-_DECLINE = 603
 _UNPROVEN_S = 0.4  # of audio before the peer has proven that it is there: covers a round trip, too short for a flood
 _NOT_ACCEPTABLE = 488
 _NO_MEDIA = "our offer was not answered"
@@ -70,66 +62,6 @@ _OWN_BYE_S = 0.3  # PJSIP sends a BYE by itself after some answers; don't send a
 _DTMF_ENDED = 2  # PJMEDIA_STREAM_DTMF_IS_END
 _HOLD_RETRY_S = 0.2
 _HELD = (PJSUA_CALL_MEDIA_LOCAL_HOLD, PJSUA_CALL_MEDIA_REMOTE_HOLD)
-
-_S = TypeVar("_S")
-_P = TypeVar("_P")
-
-
-def guarded(method: Callable[[_S, _P], None]) -> Callable[[_S, _P], None]:
-    """Decorates PJSIP callbacks: an exception that leaves a SWIG director aborts the process."""
-
-    @wraps(method)
-    def call(self: _S, prm: _P) -> None:
-        try:
-            method(self, prm)
-        except BaseException:
-            log.exception("%s failed", method.__qualname__)
-
-    return call
-
-
-class SipCall(Call):
-    """PJSIP's call object. `line` is None once the call is over."""
-
-    def __init__(self, account: Account, call_id: int, line: Line) -> None:
-        super().__init__(account, call_id)
-        self.line: Line | None = line
-
-    @guarded
-    def onCallState(self, prm: OnCallStateParam) -> None:
-        if self.line is not None:
-            self.line.state_changed(prm)
-
-    @guarded
-    def onCallMediaState(self, prm: OnCallMediaStateParam) -> None:
-        if self.line is not None:
-            self.line.media_changed()
-
-    @guarded
-    def onStreamCreated(self, prm: OnStreamCreatedParam) -> None:
-        if self.line is not None:
-            self.line.media.created(prm.streamIdx, int(prm.stream))
-
-    @guarded
-    def onStreamDestroyed(self, prm: OnStreamDestroyedParam) -> None:
-        if self.line is not None:
-            self.line.stream_ends(prm.streamIdx)
-
-    @guarded
-    def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None:
-        """A peer's REFER. Left alone, PJSIP would call whatever number the peer names."""
-        prm.statusCode = _DECLINE
-
-    @guarded
-    def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None:
-        """An INVITE with Replaces. Left alone, PJSIP would put its sender in place of the caller."""
-        prm.statusCode = _DECLINE
-
-    @guarded
-    def onDtmfEvent(self, prm: OnDtmfEventParam) -> None:
-        line = self.line
-        if line is not None:
-            line.digit_received(prm)
 
 
 class Line:
@@ -368,6 +300,9 @@ class Line:
             self._join(call, media.index, heard=not held and not ours, hears=not held)
             self._note_hold(held)
             return
+
+    def stream_created(self, index: int, stream: int) -> None:
+        self.media.created(index, stream)
 
     def stream_ends(self, index: int) -> None:
         call = self._call

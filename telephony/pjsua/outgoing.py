@@ -20,8 +20,9 @@ from telephony.pjsua._api import (
 )
 from telephony.pjsua.cause import message_behind, peer_reason
 from telephony.pjsua.leg import PjsipLeg
-from telephony.pjsua.line import Line, SipCall
+from telephony.pjsua.line import Line
 from telephony.pjsua.request import suppresses_silence
+from telephony.pjsua.sip_call import SipCall
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
 
