@@ -112,9 +112,7 @@ async def make_parts(
     """Opens the store; nothing runs yet. Raises StoreError, SecretMissing."""
     now = asyncio.get_running_loop().time
     livekit = _livekit_watch(settings, now)
-    lock = StoreLock.take(settings.store_path) if settings.store.sqlite else StoreLock.beside(settings.store_path)
-    tighten(settings.store_path, settings.recordings)
-    store = await open_store(settings, owner=True, migrate_apart=True)
+    lock, store = await _own_store(settings)
     spill = Spill(settings.store_path)
     writer = RecordWriter(store, spill=spill)
     recordings = RecordingsFolder(settings.recordings)
@@ -122,9 +120,7 @@ async def make_parts(
     metrics = Metrics(live)
     after_calls = AfterCalls(settings, dialplan)
     webhooks = _webhooks(settings, after_calls, store)
-    summaries = None
-    if after_calls.all:
-        summaries = CallSummaries(after_calls.of, store.get_call, webhooks.put, words_come=settings.rooms == "local")
+    summaries = _summaries(settings, after_calls, store, webhooks)
     events = EventHub(deliver=webhooks.deliver)
     records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
@@ -165,6 +161,20 @@ async def make_parts(
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts
+
+
+async def _own_store(settings: Settings) -> tuple[StoreLock, CallStore]:
+    lock = StoreLock.take(settings.store_path) if settings.store.sqlite else StoreLock.beside(settings.store_path)
+    tighten(settings.store_path, settings.recordings)
+    return lock, await open_store(settings, owner=True, migrate_apart=True)
+
+
+def _summaries(
+    settings: Settings, after_calls: AfterCalls, store: CallStore, webhooks: Webhooks
+) -> CallSummaries | None:
+    if not after_calls.all:
+        return None
+    return CallSummaries(after_calls.of, store.get_call, webhooks.put, words_come=settings.rooms == "local")
 
 
 def make_api(parts: Parts, settings: Settings) -> ApiServer:
