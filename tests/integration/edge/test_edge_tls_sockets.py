@@ -373,7 +373,7 @@ async def test_a_host_that_wants_our_certificate(authority: Authority) -> None:
     async with carrier(files, asks_for=authority.ca) as (port, heard):
         async with dialing(authority, port) as on:
             await until(lambda: state_of(on)() == "down")
-            assert "may want another certificate from us" in on.edge.trunks[0].tls_failures[0].why
+            assert "may require another certificate from us" in on.edge.trunks[0].tls_failures[0].why
         assert heard == []
         async with dialing(authority, port, identity=authority.issue("edge.example").identity) as on:
             await until(lambda: state_of(on)() == "up")

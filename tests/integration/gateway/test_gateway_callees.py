@@ -327,3 +327,23 @@ async def test_calls_go_to_the_outbound_proxy_with_a_route_to_it(carriers: Carri
     asks = ["INVITE sip:.15557001234@carrier.example SIP", f"Route: .sip:127.0.0.1:{port};lr."]
     record = await carriers.called(hears("INVITE", has=asks), says(486), hears("ACK", has=["Route:"]), trunk="proxy")
     assert ended(record) == ("busy", 486, 17)
+
+
+def test_it_registers_through_the_outbound_proxy(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.settimeout(10)
+        port = proxy.getsockname()[1]
+        proxied = {"host": "127.0.0.1", "port": port, "transport": "udp"}
+        out = {"host": "carrier.example", "proxy": proxied, "destinations": ["+1555700"]}
+        registration = {"user": "bob", "domain": "carrier.example"}
+        trunk = {"name": "carrier", "allow": ["127.0.0.9/32"], "outbound": out, "registration": registration}
+        gateway = RunningGateway(tmp_path, sip={"trunks": [trunk]}, **plan(tmp_path))
+        gateway.start()
+        try:
+            text = proxy.recv(4096).decode()
+        finally:
+            gateway.stop()
+    lines = text.split("\r\n")
+    assert lines[0] == "REGISTER sip:carrier.example SIP/2.0"
+    assert f"Route: <sip:127.0.0.1:{port};lr>" in lines

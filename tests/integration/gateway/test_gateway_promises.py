@@ -68,6 +68,24 @@ async def test_reliable_provisional_answers_are_done_as_supported_says(gateway: 
         await gateway.record(call.call_id)
 
 
+async def test_a_session_timer_is_agreed_to_and_kept_by_a_refresh(gateway: RunningGateway, caller: str) -> None:
+    """RFC 4028: what `Supported: timer` promises."""
+    timer = "Supported: timer\r\nSession-Expires: 120;refresher=uac\r\n"
+    async with raw_sip(gateway.udp) as sip:
+        call = sip.call("+15550101", caller)
+        sip.send(call.request("INVITE", sdp(), extra=timer))
+        answer = await final(sip, "1 INVITE")
+        call.answered(answer)
+        sip.send(call.request("ACK", cseq=1))
+        call.cseq += 1
+        sip.send(call.request("UPDATE", cseq=call.cseq, extra=timer))
+        for agreed in (answer, await final(sip, "2 UPDATE")):
+            assert (agreed.status, agreed.headers["session-expires"]) == (200, "120;refresher=uac")
+            assert agreed.headers["require"] == "timer"
+        await call.bye()
+        await gateway.record(call.call_id)
+
+
 @pytest.mark.parametrize("kind", ["application/dtmf-relay", "application/dtmf"])
 @pytest.mark.parametrize("body", ["Signal=9", "9", "Signal=9 \r\nDuration=\r\n"])
 async def test_keys_by_info_however_they_are_written(
