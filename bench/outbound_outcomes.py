@@ -61,7 +61,7 @@ KINDS = (
     Kind("07", "forbidden", "rejected", (403,)),
     Kind("08", "broken", "failed", (500,)),
     Kind("09", "busy everywhere", "busy", (600,)),
-    Kind("10", "silent", "no_answer", (408,)),  # our own limit
+    Kind("10", "silent", "failed", (408,)),
     Kind("11", "rang", "cancelled", (None, 0, 487), cancelled=True),
     Kind("12", "not acceptable", "failed", (488,)),
     Kind("13", "answered", "answered", (200,)),  # after early media
