@@ -30,6 +30,7 @@ from gateway.livekit_jobs.phone_leg import PhoneLeg
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan, JobRefusal, plan_of_attributes, plan_of_metadata
 from gateway.record import LIVEKIT_WORKER, CallOpened, leg_id_of
 from telephony.livekit.events import ParticipantKind, RemoteParticipant
+from telephony.livekit.verbs import LEG_ATTRIBUTE, caller_in
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -127,6 +128,8 @@ class JobCall:
         except TimeoutError:
             log.warning("nobody_came", waited_s=limit_s)
             return None
+        if LEG_ATTRIBUTE in caller.attributes:  # somebody called in, in a room that we have come back into
+            return caller_in(self._ctx.room)
         return caller
 
     async def _serve_or_apologize(

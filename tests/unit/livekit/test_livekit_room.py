@@ -18,7 +18,7 @@ from telephony.livekit.errors import LiveKitRefused, LiveKitUnreachable, NotInRo
 from telephony.livekit.events import ParticipantKind
 from telephony.livekit.fakes import FakeLiveKit, FakeRoomApi
 from telephony.livekit.room import LiveKitRoom
-from telephony.livekit.verbs import CALL_ATTRIBUTE, HANG_UP, LiveKitCallVerbs
+from telephony.livekit.verbs import CALL_ATTRIBUTE, HANG_UP, LEG_ATTRIBUTE, LiveKitCallVerbs, caller_in
 from telephony.media.frames import SILENCE
 from telephony.rooms.fakes import FakeRecorder
 
@@ -347,6 +347,19 @@ async def test_hanging_up_asks_our_call_worker_or_removes_the_phone_of_livekit_s
         with pytest.raises(TelephonyMisuse):
             await verbs.send_digits("12x")
         await agent.close()
+
+
+@virtual
+async def test_a_further_phone_of_the_call_is_not_its_caller() -> None:
+    server = FakeLiveKit()
+    agent = server.room("agent-1", ParticipantKind.AGENT)
+    await agent.join()
+    await server.room("trunkline_c1-2", ParticipantKind.SIP, {LEG_ATTRIBUTE: "c1-2"}).join()
+    assert caller_in(agent) is None
+    await server.room("sip_1", ParticipantKind.SIP, {"sip.callID": "S"}).join()
+    caller = caller_in(agent)
+    assert caller is not None and caller.identity == "sip_1"
+    await agent.close()
 
 
 @virtual
