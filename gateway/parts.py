@@ -229,8 +229,9 @@ def _make_edge(
 
 def _trunk_reports(edge: Edge, trunks: OutboundTrunks) -> tuple[TrunkReport, ...]:
     loop_now, dialogs = asyncio.get_running_loop().time(), edge.dialogs
+    expiries = {each.trunk: each.expires_at for each in edge.certificates}
     return trunk_reports(
-        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC)
+        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC), expiries
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.outbound.trunks import TrunkState
-from telephony.edge import PlaceStatus, TrunkStatus
+from telephony.edge import PlaceStatus, Refusal, TrunkStatus
 from telephony.sip.resolving import Place
 
 __all__ = ["TrunkHost", "TrunkRefusal", "TrunkRegistration", "TrunkReport", "TrunkTlsFailure", "trunk_reports"]
@@ -80,6 +80,8 @@ class TrunkReport:
     refusals: tuple[TrunkRefusal, ...]  # the last few, oldest first
     load: TrunkLoad
     tls_failures: tuple[TrunkTlsFailure, ...]  # the last few, oldest first; repeats of the last one are one
+    turned_away: tuple[TrunkRefusal, ...]  # its calls that we refused: no SRTP as it is set, certificate or password
+    certificate_expires_at: datetime | None  # of our certificate that it is shown; null: there is none
     passed_over_until: datetime | None = None  # tried last until then, since it failed of late
 
 
@@ -102,13 +104,20 @@ def trunk_reports(
     states: Mapping[str, TrunkState],
     loop_now: float,
     now: datetime,
+    expiries: Mapping[str, datetime] | None = None,
 ) -> tuple[TrunkReport, ...]:
-    """`calls_of`: the trunk of each live dialog; `loop_now` and `now` are the same moment."""
-    clock, calls = _Clock(loop_now, now), Counter(calls_of)
-    return tuple(_report(status, calls[status.name], states[status.name], clock) for status in statuses)
+    """`calls_of`: the trunk of each live dialog; `loop_now` and `now` are the same moment; `expiries`: of our
+    certificates, by the trunk that has one of its own, and under an empty name for all others."""
+    clock, calls, ours = _Clock(loop_now, now), Counter(calls_of), expiries or {}
+    return tuple(
+        _report(status, calls[status.name], states[status.name], clock, ours.get(status.name, ours.get("")))
+        for status in statuses
+    )
 
 
-def _report(status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock) -> TrunkReport:
+def _report(
+    status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock, expires_at: datetime | None
+) -> TrunkReport:
     registration = None
     if (found := status.registration) is not None:
         registration = TrunkRegistration(
@@ -124,15 +133,7 @@ def _report(status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock) -
         calls=calls,
         registration=registration,
         hosts=tuple(_host_report(place, clock) for place in status.places),
-        refusals=tuple(
-            TrunkRefusal(
-                at=clock.at(refusal.at) or clock.now,
-                host=_host(refusal.place),
-                status=refusal.status or None,
-                reason=refusal.reason,
-            )
-            for refusal in status.refusals
-        ),
+        refusals=tuple(_refusal(refusal, clock) for refusal in status.refusals),
         load=TrunkLoad(
             placed=state.cap.placed,
             came_in=state.cap.came_in,
@@ -146,6 +147,17 @@ def _report(status: TrunkStatus, calls: int, state: TrunkState, clock: _Clock) -
             TrunkTlsFailure(at=clock.at(failure.at) or clock.now, peer=failure.peer, reason=failure.why)
             for failure in status.tls_failures
         ),
+        turned_away=tuple(_refusal(refusal, clock) for refusal in status.turned_away),
+        certificate_expires_at=expires_at,
+    )
+
+
+def _refusal(refusal: Refusal, clock: _Clock) -> TrunkRefusal:
+    return TrunkRefusal(
+        at=clock.at(refusal.at) or clock.now,
+        host=_host(refusal.place),
+        status=refusal.status or None,
+        reason=refusal.reason,
     )
 
 

@@ -64,7 +64,8 @@ _EXAMPLES: Mapping[type, Any] = {
     TrunkList: TrunkList(
         trunks=(
             TrunkReport(
-                name="carrier", calls=2, registration=None, hosts=(), refusals=(), tls_failures=(),
+                name="carrier", calls=2, registration=None, hosts=(), refusals=(), tls_failures=(), turned_away=(),
+                certificate_expires_at=None,
                 load=TrunkLoad(placed=1, came_in=1, cap=30, cap_per_second=5.0, waiting=0, refused=0),
             ),
         )

@@ -67,6 +67,11 @@ def _lines(trunk: dict[str, Any]) -> list[str]:
         lines.append(f"  refused at {_time(refusal['at'])} by {refusal['host']}: {status} {_safe(refusal['reason'])}")
     for failure in trunk["tls_failures"]:
         lines.append(f"  TLS failed at {_time(failure['at'])} with {failure['peer']}: {_safe(failure['reason'])}")
+    for refusal in trunk["turned_away"]:
+        reason = f"{refusal['status']} {_safe(refusal['reason'])}"
+        lines.append(f"  turned away at {_time(refusal['at'])} from {refusal['host']}: {reason}")
+    if trunk["certificate_expires_at"]:
+        lines.append(f"  our certificate expires on {trunk['certificate_expires_at'][:10]}")
     return lines
 
 

@@ -101,6 +101,9 @@ class EdgeContext:
         self.trunk_refusals: dict[str, deque[Refusal]] = {
             trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
         }
+        self.turned_away: dict[str, deque[Refusal]] = {
+            trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
+        }
         self.challengers = {
             trunk.name: DigestServer(trunk.realm, key) for trunk in settings.trunks if trunk.callers is not None
         }

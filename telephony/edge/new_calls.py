@@ -17,15 +17,20 @@ from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
 from telephony.edge.invite_info import invite_info
 from telephony.edge.protocol import Forward, InviteInfo, Later, Refuse, RefusedInvite
 from telephony.edge.to_worker import shown_to_worker
+from telephony.edge.trunk_status import Refusal
 from telephony.edge.undecided import Undecided
 from telephony.edge.which_trunk import which_trunk
 from telephony.sip import writing
 from telephony.sip.parse import Request
+from telephony.sip.resolving import Place
 from telephony.sip.uri import contact_uri
 
 __all__ = ["NewCalls"]
 
 log = structlog.get_logger(__name__)
+
+
+_OF_THE_TRUNK = frozenset({"sdp", "certificate", "digest"})  # rules by which its calls differ from its settings
 
 
 class NewCalls:
@@ -224,6 +229,8 @@ class NewCalls:
             attempt_key(request, request.via, hop.ip), Attempt(None, "", now, answer.data, answered_by_us=True)
         )
         context.counters.add(f"refused.{rule}")
+        if rule in _OF_THE_TRUNK and (kept := context.turned_away.get(info.trunk or "")) is not None:
+            kept.append(Refusal(now, Place(hop.transport, hop.ip, hop.port), refuse.status, cause[:100]))
         refused = RefusedInvite(info, refuse.status, refuse.reason or cause, cause, rule, now, leg_id)
         return [answer, InviteRefused(refused)]
 

@@ -149,7 +149,8 @@ class TrunkSide:
         name = side.trunk.name
         registration = None if side.registration is None else side.registration.status
         refusals = tuple(self._context.trunk_refusals.get(name, ()))
-        return TrunkStatus(name, tuple(places), registration, side.at, refusals, tuple(side.tls_failures))
+        away = tuple(self._context.turned_away.get(name, ()))
+        return TrunkStatus(name, tuple(places), registration, side.at, refusals, tuple(side.tls_failures), away)
 
     def tls_failed(self, trunk: str, ip: str, port: int, why: str, now: float) -> None:
         """`port` 0: the connection was made by the peer. One of a stranger is only counted."""

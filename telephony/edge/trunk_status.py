@@ -45,3 +45,4 @@ class TrunkStatus:
     registrar: Place | None  # which the last REGISTER went to
     refusals: tuple[Refusal, ...]  # the last few, oldest first
     tls_failures: tuple[TlsFailure, ...] = ()  # the same
+    turned_away: tuple[Refusal, ...] = ()  # the same, of its calls that we refused: no SRTP, certificate or password

@@ -73,6 +73,8 @@ def test_offers_that_are_refused_with_a_warning_and_a_record(srtp: Srtp, offer: 
     (answer,) = world.to_public()
     assert isinstance(answer, Response) and answer.status == 488
     assert why in values(answer, "warning")[0] and values(answer, "warning")[0].startswith("302 ")
+    (trunk,) = world.core.trunks.status()
+    assert [(away.status, away.place.ip) for away in trunk.turned_away] == [(488, CALLER.ip)]
     (refused,) = world.refused
     assert (refused.invite.rule, refused.invite.status) == ("sdp", 488) and why in refused.invite.cause_text
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from gateway.commands import trunks as command
 from gateway.outbound.caps import CapState
 from gateway.outbound.trunks import TrunkState
 from gateway.rest_client import RestClient
 from gateway.trunk_report import TrunkReport, trunk_reports
-from telephony.edge import PlaceStatus, Refusal, TrunkStatus
+from telephony.edge import PlaceStatus, Refusal, TlsFailure, TrunkStatus
 from telephony.sip.probing import ProbeStatus, Reachability
 from telephony.sip.registration import RegistrationState, RegistrationStatus
 from telephony.sip.resolving import Place
@@ -97,3 +98,20 @@ def test_the_command_shows_them_and_its_exit_code_says_whether_all_is_well(
     assert "carrier: 2 calls, at most 3 at once, 0.5 new ones a second, 2 waiting, 1 refused, as it was full" in shown
     assert "plain: 0 calls\n" in shown and "  tried last until " in shown
     assert "carrier: 2 calls" in shown and "by tcp:[2001:db8::1]:5070: 503 Service Unavailable" in shown
+
+
+def test_tls_failures_calls_turned_away_and_certificates_are_shown() -> None:
+    failures = (TlsFailure(940.0, "192.0.2.1:5061", "certificate has expired"),)
+    away = (Refusal(950.0, Place("tls", "192.0.2.1", 5061), 488, "SRTP is required"),)
+    statuses = [TrunkStatus(name, (), None, None, (), failures, away) for name in ("own", "other")]
+    states = {name: TrunkState(EMPTY, 0.0) for name in ("own", "other")}
+    expiries = {"": NOW + timedelta(days=9), "own": NOW + timedelta(days=3)}
+    own, other = trunk_reports(statuses, [], states, 1000.0, NOW, expiries)
+    assert (own.certificate_expires_at, other.certificate_expires_at) == (expiries["own"], expiries[""])
+    assert own.tls_failures[0].at == NOW - timedelta(seconds=60)
+    lines = command._lines(TypeAdapter(TrunkReport).dump_python(own, mode="json"))
+    assert [line.partition(" at ")[0] + line[-30:] for line in lines[1:3]] == [
+        "  TLS failed:5061: certificate has expired",
+        "  turned away:5061: 488 SRTP is required",
+    ]
+    assert lines[3] == "  our certificate expires on 2026-11-30"
