@@ -7,7 +7,6 @@ import errno
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from random import SystemRandom
 from typing import TypeVar
 
@@ -36,13 +35,14 @@ from telephony.edge.hops import (
     SendWorker,
     TrunkChanged,
 )
-from telephony.edge.names import DnsService, Names, NameService, follow
+from telephony.edge.names import DnsService, Names, NameService
 from telephony.edge.protocol import Admitter, Dial, Flood, RefusedInvite, WorkerAddress
 from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
 from telephony.edge.trunk_status import TrunkStatus
 from telephony.edge.udp import UdpPort
-from telephony.errors import PortTaken, TelephonyError, TelephonyMisuse
+from telephony.edge.upkeep import follow_certificates, look_ups
+from telephony.errors import PortTaken, TelephonyMisuse
 from telephony.sip.resolving import Place, SipTransport
 
 __all__ = ["Edge"]
@@ -146,7 +146,8 @@ class Edge:
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()
         if self._settings.tls is not None:
-            self._in_background(self._follow_certificates())
+            every_s = self._settings.limits.certificates_checked_s
+            self._in_background(follow_certificates(self._certificates, every_s, self.counters))
         log.info("edge_listening", addresses=[str(address) for address in self._addresses])
 
     async def _listen(self, index: int, address: ListenAddress) -> None:
@@ -176,29 +177,13 @@ class Edge:
         def set_hosts(name: str, places: Sequence[Place]) -> None:
             core.trunks.set_places(name, places, loop.time())
 
-        for trunk in self._settings.trunks:
-            if trunk.hosts:
-                self._in_background(follow(names, trunk.hosts, partial(set_hosts, trunk.name)))
-            if trunk.register is not None:
-                targets = (trunk.register.target,)
-                self._in_background(follow(names, targets, partial(set_registrar, trunk.name)))
+        for work in look_ups(self._settings.trunks, names, hosts=set_hosts, registrar=set_registrar):
+            self._in_background(work)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    async def _follow_certificates(self) -> None:
-        """New files are used for new connections; those that are there stay."""
-        while True:
-            await asyncio.sleep(self._settings.limits.certificates_checked_s)
-            try:
-                if await asyncio.to_thread(self._certificates.refresh):
-                    self.counters.add("tls.reloaded")
-                    log.info("certificates_reloaded", expiries=[str(e.expires_at) for e in self.certificates])
-            except TelephonyError as error:
-                self.counters.add("tls.not_reloaded")
-                log.error("certificates_not_reloaded", error=str(error))
 
     @property
     def certificates(self) -> tuple[CertificateExpiry, ...]:
