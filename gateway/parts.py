@@ -111,7 +111,6 @@ async def make_parts(
 ) -> Parts:
     """Opens the store; nothing runs yet. Raises StoreError, SecretMissing."""
     now = asyncio.get_running_loop().time
-    livekit = _livekit_watch(settings, now)
     lock, store = await _own_store(settings)
     spill = Spill(settings.store_path)
     writer = RecordWriter(store, spill=spill)
@@ -140,17 +139,13 @@ async def make_parts(
     admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
-    def draining() -> bool:
-        return admission.draining
-
-    dialling = LegDialling(trunks, live, dispatcher, records.put, draining=draining)
-    dialling.connect(edge, supervisor.ask, settings.public_address)
-    supervisor.serve(DIAL, dialling.dial)
-    supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge, carriers_of(settings)).refer)
+    dialling = LegDialling(trunks, live, dispatcher, records.put, draining=lambda: admission.draining)
+    _serve_workers(settings, supervisor, dialling, live, edge)
     originator = Origination(
-        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=draining
+        settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
     ending = CallsEnding(live, supervisor.broadcast)
+    livekit = _livekit_watch(settings, now)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
@@ -161,6 +156,15 @@ async def make_parts(
     )  # fmt: skip
     _fill_snapshots(parts)
     return parts
+
+
+def _serve_workers(
+    settings: Settings, supervisor: Supervisor, dialling: LegDialling, live: LiveCalls, edge: Edge
+) -> None:
+    """What call workers may ask for."""
+    dialling.connect(edge, supervisor.ask, settings.public_address)
+    supervisor.serve(DIAL, dialling.dial)
+    supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge, carriers_of(settings)).refer)
 
 
 async def _own_store(settings: Settings) -> tuple[StoreLock, CallStore]:
