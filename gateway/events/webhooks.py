@@ -131,15 +131,16 @@ class Webhooks:
         )
 
     async def _run(self) -> None:
+        trouble = ""  # the last one, logged once
         while True:
             try:
-                nap_s = await self.step()
-            except StoreUnavailable as error:
-                log.warning("webhooks_wait_for_store", error=str(error), waiting=len(self._pending))
-                nap_s = STORE_RETRY_S
+                nap_s, trouble = await self.step(), ""
             except Exception as error:
-                log.error("webhooks_failed", error=repr(error), exc_info=error)
-                nap_s = STORE_RETRY_S
+                if repr(error) != trouble and isinstance(error, StoreUnavailable):
+                    log.warning("webhooks_wait_for_store", error=str(error), waiting=len(self._pending))
+                elif repr(error) != trouble:
+                    log.error("webhooks_failed", error=repr(error), exc_info=error)
+                nap_s, trouble = STORE_RETRY_S, repr(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(nap_s):
                     await self._wake.wait()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config.webhooks import CallWebhookSettings, WebhookSettings
 from gateway.events.catalogue import Event, EventType
@@ -151,6 +152,21 @@ async def test_while_the_store_is_away_events_wait() -> None:
         await world.hooks.step()
     await world.go_on()
     assert world.posted == ["e1"]
+
+
+async def test_a_store_that_is_away_for_long_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.events.webhooks.STORE_RETRY_S", 0.001)
+    world = World()
+    assert isinstance(world.queue, FakeDeliveries)
+    world.queue.fail_next = [StoreUnavailable("gone") for _ in range(5)]
+    with capture_logs() as logs:
+        world.tell()
+        world.hooks.start()
+        async with asyncio.timeout(5):
+            while world.posted != ["e1"]:
+                await asyncio.sleep(0.005)
+        await world.hooks.close()
+    assert [each["event"] for each in logs] == ["webhooks_wait_for_store"]
 
 
 async def test_a_delivery_that_cannot_be_noted_down_is_not_forgotten() -> None:
