@@ -212,7 +212,7 @@ class Admission:
 
 
 def _readable(value: str) -> str:
-    """What a header may hold besides, personas and models are not to see: control characters, line separators."""
+    """Without what personas and models are not to see in a header: control characters, line separators."""
     return "".join(char for char in value if char.isprintable())[:_VARIABLE_CHARACTERS].strip()
 
 

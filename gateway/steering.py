@@ -62,7 +62,7 @@ class CallSteering:
     """Implements `Steering`."""
 
     def __init__(self, live: LiveCalls, ask: Ask, targets: TargetCheck, ask_job: Ask | None = None) -> None:
-        """`ask_job(call_id, body, timeout_s=)`: for calls of LiveKit jobs; None: they are not to be reached."""
+        """`ask_job(call_id, body, timeout_s=)`: for calls of LiveKit jobs; None: they cannot be reached."""
         self._ask_job = ask_job
         self._live = live
         self._ask = ask

@@ -53,7 +53,7 @@ def lean_model(path: Path) -> bytes:
 
 
 def _weights(path: Path) -> dict[str, Array]:
-    """By the names of the graph. onnxruntime puts the LSTM's into one piece, and writes them in its own format."""
+    """By their names in the graph. onnxruntime joins those of the LSTM, and writes them in its own format."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:

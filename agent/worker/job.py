@@ -287,7 +287,7 @@ class JobContext:
         self._on_told = callback
 
     def told(self, body: Mapping[str, Any]) -> None:
-        """By the process."""
+        """Called by the process."""
         if self._on_told is not None:
             self._on_told(body)
 

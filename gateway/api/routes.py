@@ -44,8 +44,8 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`answers`: content type -> model of the body (None: not JSON). `body`: model of a POST's JSON body.
-    `errors`: status -> when. `headers`: that a request may have."""
+    """`answers`: content type -> model of the body (None: not JSON). `body`: model of a POST's JSON body. `errors`:
+    status -> when. `headers`: those that a request may have."""
 
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -73,14 +73,14 @@ _DIALLING = _STEERING | {
 }
 _ONCE = {
     "Idempotency-Key": Header(
-        "The same request with the same key is carried out once in 24 hours, and answered alike.",
+        "The same request with the same key is carried out once in 24 hours; repeats get the same answer.",
         KEY,
         "4f1c9a0e-7d55-4c0b-9d0a-2f0f6c1f6a11",
     )
 }
-_ONCE_ERRORS = {409: "The first request with this Idempotency-Key is at work, or was cut off and nothing came of it."}
+_ONCE_ERRORS = {409: "The first request with this Idempotency-Key is still running, or was cut off without a result."}
 _FROM = {
-    "Last-Event-ID": Header("The last event that was seen: go on after it.", events.ID, "019abc3d2f10-00001-5f0c9a1e")
+    "Last-Event-ID": Header("The last event received: continue after it.", events.ID, "019abc3d2f10-00001-5f0c9a1e")
 }
 _BODY = {415: "The body is not JSON."}
 

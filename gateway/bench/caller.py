@@ -56,15 +56,15 @@ class _Spoken:
 
 
 def round_s(clips: Sequence[Clip]) -> float:
-    """At least so long is a round of a call: words, the answer's wait, and its tone."""
+    """The least that one round of a call takes: words, the wait for the answer, and its tone."""
     return PAUSE_S + TALK_S + min(len(clip.pcm) for clip in clips) / (2 * SAMPLE_RATE)
 
 
 async def measure_call(
     phone: Phone, uri: str, clips: Sequence[Clip], rounds: int, caller: str, *, later_s: float = 0.0
 ) -> CallFigures:
-    """`later_s`: its first words come so much later. Raises CallFailed when the call is not answered, or ends before
-    the phone has ended it."""
+    """`later_s`: delay of its first words. Raises CallFailed when the call is not answered, or ends before the phone
+    has ended it."""
     call = await phone.call(uri, caller=caller, timeout=10.0)
     spoken: list[_Spoken] = []
     await asyncio.sleep(SETTLE_S + later_s)

@@ -87,7 +87,7 @@ class Call:
             partial(media_watch_of, limits=limits or CallSettings()),
         )
         self._customer.key_goes = self._further.takes_key
-        self._keys = Keys(leg.send_digits)  # of whoever talks with the customer, on their way to them
+        self._keys = Keys(leg.send_digits)  # to the customer, from whoever talks with them
         self._conversation: Conversation = conversation(
             CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer)
         )

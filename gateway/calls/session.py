@@ -191,7 +191,7 @@ class SessionConversation:
                 await self._session.spoken()
 
     def set_aside(self) -> None:
-        """Also before the session begins: then it begins aside."""
+        """Before the session begins as well: it is then set aside from its start."""
         self._aside = True
         if self._session is not None:
             self._session.set_aside(asyncio.get_running_loop().time())
@@ -202,7 +202,7 @@ class SessionConversation:
             self._session.mute_caller(muted)
 
     def _begins(self) -> None:
-        """The session has begun: what it was told before holds."""
+        """The session has begun: apply what it was told before."""
         if self._aside:
             self.set_aside()
         if self._muted:

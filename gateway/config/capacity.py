@@ -23,7 +23,7 @@ _SPEAKING: Mapping[str, float] = {"hibari": 0.4, "espeak": 0.1}
 
 
 def calls_per_core(stt: Sequence[str], tts: Sequence[str]) -> float:
-    """Of the lists of providers, the first serves, and the others only while it cannot."""
+    """Only the first provider of each list counts: the others serve while it cannot."""
     each = _CALL + sum(_HEARING.get(name, 0.0) for name in stt[:1])
     each += sum(_SPEAKING.get(name.partition("/")[0], 0.0) for name in tts[:1])
     return min(float(_MOST), _ROOM / each)

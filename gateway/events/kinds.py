@@ -152,7 +152,7 @@ class CallRinging(_Parties):
 
 
 class CallAnswered(_Parties):
-    """An inbound caller has our answer; an outbound call was answered, by whom ever."""
+    """An inbound caller has our answer; somebody or something has answered an outbound call."""
 
     type = EventType.CALL_ANSWERED
     example = _PARTIES | {"after_s": 6.2}
@@ -301,7 +301,7 @@ class CallResumed(_OnAxis):
 
 
 class CallMuted(_OnAxis):
-    """Somebody is not heard any more."""
+    """Somebody is muted from now on."""
 
     type = EventType.CALL_MUTED
     example = _CALL | {"t_ms": 21000.0, "who": "agent"}
@@ -347,14 +347,14 @@ class TrunkEvent(EventData):
 
 
 class TrunkRegistered(TrunkEvent):
-    """The registrar has taken our registration, for the first time or again after it was lost."""
+    """The registrar has accepted our registration, for the first time or again after it was lost."""
 
     type = EventType.TRUNK_REGISTERED
     example = {"trunk": "carrier", "detail": "registered", "host": None}
 
 
 class TrunkRegistrationFailed(TrunkEvent):
-    """A try to register has failed."""
+    """A registration attempt has failed."""
 
     type = EventType.TRUNK_REGISTRATION_FAILED
     example = {"trunk": "carrier", "detail": "403 Forbidden", "host": None}
@@ -375,7 +375,7 @@ class TrunkUp(TrunkEvent):
 
 
 class TrunkDown(TrunkEvent):
-    """A host does not answer OPTIONS any more."""
+    """A host no longer answers OPTIONS."""
 
     type = EventType.TRUNK_DOWN
     example = {"trunk": "carrier", "detail": "host 192.0.2.7:5060 is down", "host": "udp:192.0.2.7:5060"}

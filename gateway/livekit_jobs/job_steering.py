@@ -1,4 +1,4 @@
-"""Commands of the gateway's API for a call that is a job's own (a phone of LiveKit SIP that called in): over the job's
+"""Commands of the gateway's API for a job's own call (a phone that called in through LiveKit SIP), over the job's
 control channel, to the worker that runs in the gateway."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class JobSteering:
                 said: Mapping[str, Any] = await answer
                 return said
         except TimeoutError as error:
-            raise AskTimedOut(f"its job gave no answer within {timeout_s:g} s") from error
+            raise AskTimedOut(f"its job did not answer within {timeout_s:g} s") from error
         finally:
             del self._open[number]
 

@@ -68,8 +68,8 @@ def kind_of(number: PhoneNumber) -> Kind | None:
 
 
 def _beginning_of(number: PhoneNumber) -> Kind | None:
-    """The kind of numbers that begin like this one, which nobody has yet: +1 900 123 4567 is as expensive as the next
-    number that is given out there. None if ordinary numbers begin like it, too."""
+    """The kind of the numbers that begin like this unassigned one: +1 900 123 4567 is as expensive as the next number
+    that is given out there. None if ordinary numbers begin like it, too."""
     region = phonenumbers.region_code_for_country_code(number.country_code or 0)
     digits = phonenumbers.national_significant_number(number)
     for size in (4, 3):

@@ -128,7 +128,7 @@ class Transfer:
             self._perform(self._machine.call_ends(reason, self._now))
 
     def fault(self, reason: str) -> None:
-        """Of our own: it goes no further."""
+        """Our own fault: the transfer is given up."""
         if self._machine is None:
             self._never_begun(reason, TransferEnd.FAILED)
         else:
@@ -245,6 +245,6 @@ class Transfer:
             self._calling.cancel()
 
     def close(self) -> None:
-        """Who still waits for its result is told that there will be none."""
+        """Tells whoever still waits for its result that there will be none."""
         for future in (self.result, self.away):
             future.cancel()

@@ -30,7 +30,7 @@ _P = TypeVar("_P")
 
 
 class CallEvents(Protocol):
-    """What becomes of the callbacks."""
+    """Receives the callbacks."""
 
     def state_changed(self, prm: OnCallStateParam) -> None: ...
     def media_changed(self) -> None: ...
