@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[int, str]] = {  # kind -> status, when
     "not_possible": (409, "this kind of call, room or agent cannot do it"),
     "unknown_call": (409, "the call's worker does not know it any more"),
     "no_room": (409, "the call's room is not there any more"),
-    "not_placed": (409, "the first request with this `Idempotency-Key` was cut off, and nothing came of it"),
+    "not_placed": (409, "the first request with this `Idempotency-Key` was cut off without a result"),
     "idempotency_in_progress": (409, "the first request with this `Idempotency-Key` is still being carried out"),
     "not_live": (410, "the call is over"),
     "invalid_number": (422, "this cannot be a telephone number"),
