@@ -249,6 +249,7 @@ class LegEnded:
     statistics: MediaStatistics | None  # None: no media was ever set up
     lost: bool = False  # the process that held it has died
     cause: int = 0  # Q.850: as the peer says, else that of the status; 0: none is known
+    gave_up: bool = False  # the gateway gave it up before an answer: it rang too long, or nobody was there
 
 
 LegEvent = LegRinging | LegAnswered | LegAcknowledged | FirstMedia | LegDigit | LegHeld | LegResumed | LegEnded

@@ -370,7 +370,11 @@ class Call:
             return Outcome.CANCELLED if by is EndedBy.CALLER else Outcome.FAILED
         if ended is None or self.failure is not None:
             return Outcome.FAILED
-        return Outcome(outcome_kind(ended.sip_status, cause=ended.cause).value) if ended.by_peer else Outcome.CANCELLED
+        return (
+            Outcome(outcome_kind(ended.sip_status, cause=ended.cause).value)
+            if ended.by_peer or ended.gave_up
+            else Outcome.CANCELLED
+        )
 
 
 def media_watch_of(leg: Leg, limits: CallSettings) -> MediaWatch:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import structlog
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
+from telephony.edge.capabilities import OWN_ANSWER
 from telephony.edge.context import EdgeContext
 from telephony.edge.dial_attempts import DialAttempts
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
@@ -327,6 +328,7 @@ class Dialing:
         context, dialog, request = self._context, asked.dialog, asked.request
         over = self._attempts.over(asked, 0, cause, now, cause=q850 or cause_of(status))
         headers = [("Reason", value) for value in reason_values(q850 or cause_of(status), status, cause)]
+        headers.append(("Server", OWN_ANSWER))
         data = writing.respond(
             request.lines, request.via, asked.address, status, to_tag=dialog.shown.public_tag, headers=headers
         )

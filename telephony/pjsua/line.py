@@ -236,7 +236,13 @@ class Line:
             self.post(FirstMedia(monotonic()))
 
     def finish(
-        self, sip_status: int | None = None, reason: str | None = None, *, by_peer: bool = False, cause: int = 0
+        self,
+        sip_status: int | None = None,
+        reason: str | None = None,
+        *,
+        by_peer: bool = False,
+        cause: int = 0,
+        gave_up: bool = False,
     ) -> None:
         """Post LegEnded, once. Without arguments: with our own status and reason. `cause` 0: that of the status."""
         if self._ended:
@@ -251,6 +257,7 @@ class Line:
                 by_peer=by_peer,
                 sip_status=status,
                 cause=cause or cause_of(status),
+                gave_up=gave_up,
                 reason=own_reason if reason is None else reason,
                 statistics=self.statistics(),
             )

@@ -29,6 +29,7 @@ from telephony.rooms.protocol import LegAudio
 __all__ = ["LEG_HEADER", "OutgoingLeg", "OutgoingLine"]
 
 LEG_HEADER = "X-Trunkline-Leg"  # identifies the call that the gateway has allowed
+_OF_THE_EDGE = "Trunkline edge"  # Server of what the edge answers itself (`telephony.edge.capabilities`)
 _CANCELLED = 487
 _UNASSIGNED = -1
 
@@ -79,8 +80,11 @@ class OutgoingLine(Line):
         elif info.state == PJSIP_INV_STATE_DISCONNECTED and not self._answered and self._ending is None:
             self.release()
             why = peer_reason(prm)
-            by_peer = bool(message_behind(prm))
-            self.finish(info.lastStatusCode, why.text or info.lastReason, by_peer=by_peer, cause=why.cause)
+            message = message_behind(prm)
+            ours = f"\nServer: {_OF_THE_EDGE}" in message
+            text = why.text or info.lastReason
+            by_peer = bool(message) and not ours
+            self.finish(info.lastStatusCode, text, by_peer=by_peer, cause=why.cause, gave_up=ours)
         else:
             if body := _body(prm):
                 self.peer_suppresses_silence = suppresses_silence(body)

@@ -148,7 +148,7 @@ async def test_nothing_at_all_is_a_failure_and_not_an_unanswered_phone(carriers:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", carriers.ports["plain"]))
         record = await closed_record(carriers.gateway, await carriers.order(ring_timeout_s=2))
-    assert (record["outcome"], record["q850_cause"]) == ("failed", 38)
+    assert (record["outcome"], record["q850_cause"], record["ended_by"]) == ("failed", 38, "system")
     assert record["end_reason"] == "the destination does not answer"
 
 
@@ -175,7 +175,7 @@ async def test_a_302_to_elsewhere_is_not_and_the_record_says_where(carriers: Car
 async def test_who_rings_too_long_is_cancelled_and_not_before_a_word_of_theirs(carriers: Carriers) -> None:
     cancelled = hears("CANCEL", has=["Reason: Q.850;cause=19"]) + says(200, of="CANCEL") + says(487) + hears("ACK")
     record = await carriers.called(hears("INVITE"), pause(1500), says(180), cancelled, ring_timeout_s=2)
-    assert (record["outcome"], record["q850_cause"]) == ("no_answer", 19)
+    assert (record["outcome"], record["q850_cause"], record["ended_by"]) == ("no_answer", 19, "system")
 
 
 async def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up(carriers: Carriers) -> None:

@@ -19,7 +19,7 @@ from gateway.calls.journal import Journal
 from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.recording import CallRecording
 from gateway.config import Settings
-from telephony.call import Direction, Leg, LegAcknowledged, LegAnswered
+from telephony.call import Direction, Leg, LegAcknowledged, LegAnswered, LegEnded
 from telephony.errors import CallLimitReached, LegEndedError
 from telephony.fakes import FakeLeg, statistics
 from telephony.rooms.protocol import LegAudio
@@ -226,3 +226,13 @@ async def test_a_leg_that_was_ended_first_is_never_dialled() -> None:
         await leg.answer(None)  # type: ignore[arg-type]
     events = [event async for event in leg.events()]
     assert (placed, len(events)) == ([], 1)
+
+
+def test_a_call_that_the_gateway_gives_up_was_not_answered_and_not_ended_by_the_callee() -> None:
+    async def script(world: OutboundWorld) -> None:
+        world.leg.ringing()
+        await asyncio.sleep(5)
+        text = "the call was not answered in time"
+        world.leg.inject(LegEnded(world.loop.time(), False, 408, text, None, cause=19, gave_up=True))
+
+    assert call(script).outcome == ("no_answer", "system", "the call was not answered in time")

@@ -362,6 +362,7 @@ def test_the_worker_is_told_the_cause_of_our_own_end(world: World, silent: bool,
     world.tick(33.2)
     answer = next(message for message in to_worker(world) if message.status == 408)
     assert values(answer, "reason")[0].startswith(f"Q.850;cause={cause};")
+    assert values(answer, "server") == ["Trunkline edge"]
     (told,) = [event for event in world.told if isinstance(event, DialAttempted)]
     assert (told.status, told.cause) == (0, cause)
 
