@@ -15,6 +15,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from gateway.api import ApiDeps, ApiServer, ExposureError, HealthReport
+from gateway.api.keyring import KeyRate
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics, sample_loop_lag
 from gateway.record import CallEvents
@@ -51,6 +52,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         metrics=metrics,
         recordings=recordings,
         api_keys=("key-one",),
+        key_rate=KeyRate(10_000.0, 10_000),
         store_state=lambda: writer.state,
     )
     server = ApiServer(deps, host="127.0.0.1", port=0)
