@@ -328,8 +328,10 @@ class LiveKitConversation:
     def _agent_has_left(self) -> None:
         """The agent left on purpose without deleting the room: without anyone else to talk to, that is the end."""
         room = self._room
-        agents = room is not None and any(who.kind is ParticipantKind.AGENT for who in room.participants)
-        if room is not None and room.live and not self._speakers and not agents:
+        if room is None or not room.live:
+            return
+        # News of a track may come after its speaker has left.
+        if not any(who.kind is ParticipantKind.AGENT or who.identity in self._speakers for who in room.participants):
             self._end(ConversationOver(EndedBy.AGENT, "agent_left"))
 
     def _is_agent(self, identity: str | None) -> bool:

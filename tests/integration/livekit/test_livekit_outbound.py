@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from gateway_process import RunningGateway, until
 from outbound_calls import ask, closed_record, order, plan
-from rooms import Echo
+from rooms import Echo, access_of
 from test_gateway_further_legs import AGENT_HZ, strength, trunks
 from test_livekit_calls import agent_in, livekit_settings
 from test_serve_with_worker import settings
 
+from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import RpcFailed
 from telephony.phone import Phone
 from telephony.phone.analysis import digits_heard, on_time_axis, onset_after, silent_after
@@ -148,10 +149,13 @@ async def test_an_agent_that_ends_it_before_the_answer_stops_the_ringing(start: 
         await call.ring()
         async with agent_in(livekit_stack, f"call-{placed['call_id']}") as (room, _):
             with pytest.raises(RpcFailed):
-                await room.call(f"sip_{TO}", "nobody.serves", "")  # it is known there, and leaves
+                await room.call(f"sip_{TO}", "nobody.serves", "")  # it is known there
+            api = LiveKitApi(access_of(livekit_stack))
+            await api.delete_room(room.name)
+            await api.close()
         assert (await call.wait_bye()).status == 487
         record = await closed_record(gateway, placed["call_id"])
-    assert (record["outcome"], record["ended_by"], record["end_reason"]) == ("cancelled", "agent", "agent_left")
+    assert (record["outcome"], record["ended_by"], record["end_reason"]) == ("cancelled", "agent", "room_deleted")
 
 
 async def test_without_livekit_server_nothing_rings(own_livekit_stack: Any, tmp_path: Path) -> None:
