@@ -61,6 +61,10 @@ class PublicSocket:
         return (self.advertised.lower(), self.port), (self.bound[0].lower(), self.port)
 
 
+def _latest_refusals(settings: EdgeSettings) -> dict[str, deque[Refusal]]:
+    return {trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks}
+
+
 class EdgeContext:
     """Made when the sockets are open, since Record-Route and Via name their ports."""
 
@@ -98,12 +102,8 @@ class EdgeContext:
         self.failed_places = FailedPlaces()
         self.may_redirect: Callable[[str, str], bool] = lambda trunk, number: False  # a 3xx to another number
         self._named = {trunk.name: trunk for trunk in settings.trunks}
-        self.trunk_refusals: dict[str, deque[Refusal]] = {
-            trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
-        }
-        self.turned_away: dict[str, deque[Refusal]] = {
-            trunk.name: deque(maxlen=_REFUSALS_KEPT) for trunk in settings.trunks
-        }
+        self.trunk_refusals = _latest_refusals(settings)
+        self.turned_away = _latest_refusals(settings)
         self.challengers = {
             trunk.name: DigestServer(trunk.realm, key) for trunk in settings.trunks if trunk.callers is not None
         }
