@@ -131,7 +131,10 @@ class LiveKitSipLeg:
             raise SipDown(outcome.text)
         else:
             status = outcome.sip_status or NOT_IN_TIME
-            self._end(LegEnded(self._loop.time(), True, status, outcome.text, None, cause=cause_of(status)))
+            ours = not outcome.sip_status  # LiveKit SIP has stopped the ringing at our limit
+            self._end(
+                LegEnded(self._loop.time(), not ours, status, outcome.text, None, cause=cause_of(status), gave_up=ours)
+            )
 
     def _was_answered(self, audio: LegAudio) -> None:
         self._answered = True

@@ -114,7 +114,8 @@ async def test_nobody_answers_and_a_ringing_call_can_be_cancelled(livekit_stack:
         call_id = await place(gateway, ring_timeout_s=1)
         await (await phone.incoming()).ring()
         record = await closed_record(gateway, call_id)
-        assert (record["outcome"], record["end_reason"]) == ("no_answer", "nobody answered in time")
+        assert (record["outcome"], record["ended_by"]) == ("no_answer", "system")
+        assert record["end_reason"] == "nobody answered in time"
         call_id = await place(gateway)
         call = await phone.incoming()
         await call.ring()

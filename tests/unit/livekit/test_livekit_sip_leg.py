@@ -124,7 +124,7 @@ def test_it_rings_is_answered_recorded_and_hung_up() -> None:
     ("failed", "end"),
     [
         (DialFailed(486, "Busy Here"), (True, 486, "Busy Here")),
-        (DialFailed(0, "nobody answered in time", gave_up=True), (True, 408, "nobody answered in time")),
+        (DialFailed(0, "nobody answered in time", gave_up=True), (False, 408, "nobody answered in time")),
     ],
 )
 def test_a_call_that_is_refused_or_rings_too_long(failed: DialFailed, end: Any) -> None:
