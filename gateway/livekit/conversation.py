@@ -37,20 +37,8 @@ from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.room_joins import RoomJoins, RoomMaker
 from gateway.livekit.room_plan import caller_identity
 from telephony.call import Direction, EndedBy
+from telephony.livekit import events
 from telephony.livekit.errors import LiveKitError
-from telephony.livekit.events import (
-    DataReceived,
-    DtmfReceived,
-    LiveKitEvent,
-    ParticipantKind,
-    ParticipantLeft,
-    Reconnected,
-    Reconnecting,
-    RoomClosed,
-    RoomLost,
-    RoomMoved,
-    TranscriptionReceived,
-)
 from telephony.livekit.places import LegPlace
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import HANG_UP, HELD, HELD_ATTRIBUTE
@@ -294,32 +282,32 @@ class LiveKitConversation:
 
     # --- what happens in the room --------------------------------------------------------------------------------
 
-    def _happened(self, event: LiveKitEvent) -> None:
+    def _happened(self, event: events.LiveKitEvent) -> None:
         match event:
-            case DataReceived(topic=topic) if topic == EVENT_TOPIC:
+            case events.DataReceived(topic=topic) if topic == EVENT_TOPIC:
                 self._told.data(event)
                 return
-            case TranscriptionReceived():
+            case events.TranscriptionReceived():
                 self._told.transcription(event)
                 return
-            case DtmfReceived(digit=digit):
+            case events.DtmfReceived(digit=digit):
                 self._to_phone.press(digit)
                 self._to_phone.flow()
                 return
-            case ParticipantLeft(participant=who, reason=reason) if who.kind is ParticipantKind.AGENT:
+            case events.ParticipantLeft(participant=who, reason=reason) if who.kind is events.ParticipantKind.AGENT:
                 if reason == "client_initiated":
                     self._loop.call_later(LEFT_GRACE_S, self._agent_has_left)
-            case RoomMoved(room=name):
+            case events.RoomMoved(room=name):
                 if self._joins is not None:
                     self._joins.room_name = name  # to rejoin there if necessary
-            case Reconnecting():
+            case events.Reconnecting():
                 self._journal.alarm("livekit_reconnecting", "the connection to LiveKit broke", event.at)
-            case Reconnected(rejoined=True):
+            case events.Reconnected(rejoined=True):
                 self._spawn(self._say_status("active"))
-            case RoomClosed(reason=reason):
+            case events.RoomClosed(reason=reason):
                 by = EndedBy.SYSTEM if reason == "duplicate_identity" else EndedBy.AGENT
                 self._end(ConversationOver(by, reason))
-            case RoomLost(reason=reason):
+            case events.RoomLost(reason=reason):
                 text = f"livekit_lost: {reason}"
                 self._journal.alarm("livekit_lost", reason, event.at)
                 self._end(ConversationOver(EndedBy.SYSTEM, text), farewell="goodbye_lost")
@@ -331,12 +319,14 @@ class LiveKitConversation:
         if room is None or not room.live:
             return
         # News of a track may come after its speaker has left.
-        if not any(who.kind is ParticipantKind.AGENT or who.identity in self._speakers for who in room.participants):
+        if not any(
+            who.kind is events.ParticipantKind.AGENT or who.identity in self._speakers for who in room.participants
+        ):
             self._end(ConversationOver(EndedBy.AGENT, "agent_left"))
 
     def _is_agent(self, identity: str | None) -> bool:
         participants = self.joined.participants
-        return any(who.identity == identity and who.kind is ParticipantKind.AGENT for who in participants)
+        return any(who.identity == identity and who.kind is events.ParticipantKind.AGENT for who in participants)
 
     async def _asked_to_hang_up(self, identity: str, payload: str) -> str:
         """RPC. Answered when the last word has left for the phone and the BYE is about to follow."""
