@@ -113,7 +113,9 @@ async def test_both_sides_of_an_inbound_call_hear_each_other(livekit_stack) -> N
 async def test_the_phone_that_hangs_up_leaves_and_who_is_removed_is_hung_up(livekit_stack) -> None:
     async with inbound_call(livekit_stack) as (_, _, call, _, _, listener):
         await call.hang_up()
-        await until(lambda: listener.of(ParticipantLeft))
+        # In one of seven calls LiveKit server (1.13) refreshes the phone's token just then, loses its goodbye by that,
+        # and misses it only when its connection has been dead for 20 s.
+        await until(lambda: listener.of(ParticipantLeft), 30)
     await empty_rooms(livekit_stack)
     async with inbound_call(livekit_stack) as (api, _, call, room, _, _):
         assert await api.remove(room.name, f"sip_{CALLER}")
