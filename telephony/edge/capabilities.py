@@ -7,7 +7,6 @@ from typing import Literal
 __all__ = [
     "ALLOW",
     "EXTENSIONS",
-    "OWN_ANSWER",
     "SUPPORTED",
     "WORKERS_EXTENSIONS",
     "Reliable",
@@ -19,7 +18,6 @@ Reliable = Literal["off", "supported", "required"]  # provisional answers of a t
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, PRACK, UPDATE"
 EXTENSIONS = frozenset({"timer", "100rel"})
 WORKERS_EXTENSIONS = frozenset({"100rel"})  # of those: session timers are the edge's alone
-OWN_ANSWER = "Trunkline edge"  # Server of the edge's own answers to calls that workers place; no peer's gets there
 SUPPORTED = "timer, 100rel"
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 import structlog
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.capabilities import OWN_ANSWER
 from telephony.edge.context import EdgeContext
 from telephony.edge.dial_attempts import DialAttempts
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
@@ -26,7 +25,7 @@ from telephony.edge.reliable import ReliableAnswers, route_set
 from telephony.edge.to_worker import response_to_worker
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
-from telephony.sip.causes import NO_ANSWER, OUT_OF_ORDER, cause_of, read_reasons, reason_values
+from telephony.sip.causes import NO_ANSWER, OUT_OF_ORDER, OWN_ANSWER, cause_of, read_reasons, reason_values
 from telephony.sip.headers import seconds_of
 from telephony.sip.parse import Request, Response
 from telephony.sip.resolving import Place

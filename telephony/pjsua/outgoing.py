@@ -25,11 +25,11 @@ from telephony.pjsua.request import suppresses_silence
 from telephony.pjsua.sip_call import SipCall
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
+from telephony.sip.causes import OWN_ANSWER
 
 __all__ = ["LEG_HEADER", "OutgoingLeg", "OutgoingLine"]
 
 LEG_HEADER = "X-Trunkline-Leg"  # identifies the call that the gateway has allowed
-_OF_THE_EDGE = "Trunkline edge"  # Server of what the edge answers itself (`telephony.edge.capabilities`)
 _CANCELLED = 487
 _UNASSIGNED = -1
 
@@ -81,7 +81,7 @@ class OutgoingLine(Line):
             self.release()
             why = peer_reason(prm)
             message = message_behind(prm)
-            ours = f"\nServer: {_OF_THE_EDGE}" in message
+            ours = f"\nServer: {OWN_ANSWER}" in message
             text = why.text or info.lastReason
             by_peer = bool(message) and not ours
             self.finish(info.lastStatusCode, text, by_peer=by_peer, cause=why.cause, gave_up=ours)

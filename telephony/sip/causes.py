@@ -16,6 +16,7 @@ __all__ = [
     "NORMAL",
     "NO_ANSWER",
     "OUT_OF_ORDER",
+    "OWN_ANSWER",
     "TEMPORARY_FAILURE",
     "TIMER_EXPIRED",
     "UNKNOWN_NUMBER",
@@ -34,6 +35,7 @@ OUT_OF_ORDER = 38  # the network
 TEMPORARY_FAILURE = 41
 TIMER_EXPIRED = 102
 INTERWORKING = 127
+OWN_ANSWER = "Trunkline edge"  # Server of the edge's own answers to calls that workers place; no peer's gets there
 _CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
 _TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
