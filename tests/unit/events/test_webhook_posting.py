@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -21,36 +20,16 @@ from gateway.events.endpoints import Endpoints
 from gateway.events.guard import ForbiddenTarget, PublicResolver, is_public
 from gateway.events.posting import Poster, signed_headers, signer
 from gateway.store.deliveries import Delivery
+from tests.unit.events.receiver import Receiver, receiving
 
 BODY = '{"id":"e1","type":"call.ended","data":{"text":"héllo"}}'
 DELIVERY = Delivery("e1", "", "call.ended", BODY, 0.0)
 
 
-class Receiver:
-    def __init__(self) -> None:
-        self.url = ""
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        self.answer = web.Response(status=204)
-        self.hangs = False
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.came.append((dict(request.headers), await request.read()))
-        if self.hangs:
-            await asyncio.Event().wait()
-        return self.answer
-
-
 @pytest_asyncio.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    taking = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", taking.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    taking.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield taking
-    await runner.cleanup()
+    async with receiving() as taking:
+        yield taking
 
 
 async def post(url: str, **settings: Any) -> Any:

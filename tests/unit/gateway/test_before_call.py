@@ -22,6 +22,7 @@ from gateway.record import CallEvents, CallOpened
 from telephony.call import CallInfo, Direction
 from telephony.edge import Forward, Refuse
 from telephony.edge.protocol import Later
+from tests.unit.events.receiver import Receiver, receiving
 from tests.unit.gateway.test_admission import INVITE, ROUTE, World
 
 VIP = PersonaRef(Path("/plans/clinic.py"), "Vip")
@@ -121,31 +122,10 @@ def test_the_slots_may_be_gone_by_then() -> None:
     assert answer.status == 503
 
 
-class Receiver:
-    def __init__(self) -> None:
-        self.url = ""
-        self.answer = web.Response(status=204)
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        self.hangs = False
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.came.append((dict(request.headers), await request.read()))
-        if self.hangs:
-            await asyncio.Event().wait()
-        return self.answer
-
-
 @pytest_asyncio.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    taking = Receiver()
-    app = web.Application()
-    app.router.add_post("/route", taking.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    taking.url = f"http://127.0.0.1:{runner.addresses[0][1]}/route"
-    yield taking
-    await runner.cleanup()
+    async with receiving() as taking:
+        yield taking
 
 
 async def said_by(url: str, **settings: Any) -> Said:
