@@ -346,7 +346,7 @@ class Call:
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await step()
             except Exception as error:  # noqa: BLE001 - the record has to be closed all the same
-                log.error("session_not_closed", error=repr(error))
+                log.error("session_not_closed", step=step.__name__, error=repr(error))
 
     def _close_record(self) -> None:
         customer = self._customer
