@@ -10,10 +10,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.record import Outcome, TransferKind
 from telephony.call import Direction, EndedBy, TransferEnd
+from telephony.media.answering.model import AnsweredBy
 
 __all__ = [
     "EVENTS",
-    "AnsweredBy",
     "CallAnswered",
     "CallAnsweredBy",
     "CallDigit",
@@ -74,17 +74,6 @@ class EventType(StrEnum):
     TRUNK_UP = "trunk.up"
     TRUNK_DOWN = "trunk.down"
     TRUNK_REFUSED = "trunk.refused"
-
-
-class AnsweredBy(StrEnum):
-    HUMAN = "human"
-    VOICEMAIL = "voicemail"
-    MAILBOX_FULL = "mailbox_full"
-    SCREENER = "screener"
-    IVR = "ivr"
-    FAX = "fax"
-    SILENCE = "silence"
-    UNKNOWN = "unknown"
 
 
 class EventData(BaseModel):

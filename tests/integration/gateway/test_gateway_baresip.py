@@ -37,6 +37,19 @@ def _read(data: bytes) -> tuple[list[Samples], int]:
         return [pcm[n :: file.getnchannels()] for n in range(file.getnchannels())], file.getframerate()
 
 
+async def _answered(gateway: RunningGateway, process: asyncio.subprocess.Process, folder: Path, caller: str) -> None:
+    """Until the call is answered; what both sides say of it, if it is not."""
+    try:
+        await until(lambda: any(call["answered_at"] for call in gateway.calls(caller=caller)), 10)
+    except TimeoutError:
+        said = (folder / "log").read_text(errors="replace")
+        records = gateway.calls(caller=caller)
+        raise AssertionError(
+            f"not answered. baresip (exit {process.returncode}):\n{said[-3000:]}\nrecords: {records}\n"
+            f"gateway:\n{gateway.log_text()[-3000:]}"
+        ) from None
+
+
 @pytest.mark.parametrize(
     ("transport", "codec"), [("udp", "PCMU"), ("tcp", "PCMU"), ("udp", "PCMA"), ("udp", "G722"), ("tcp", "G722")]
 )
@@ -46,12 +59,7 @@ async def test_a_call_with_audio_both_ways(
     folder = tmp_path / "baresip"
     configure(folder, transport, codec, caller)
     async with baresip(folder, gateway.uri("+15550101", transport)) as process:
-
-        def up() -> bool:
-            assert process.returncode is None, (folder / "log").read_text(errors="replace")[-2000:]
-            return any(call["answered_at"] for call in gateway.calls(caller=caller))
-
-        await until(up, 10, what=f"the call\n{(folder / 'log').read_text(errors='replace')[-2000:]}")
+        await _answered(gateway, process, folder, caller)
         await asyncio.sleep(SECONDS)  # the length of the audio that is looked at
         assert process.stdin is not None
         process.stdin.write(b"b")  # hang up
@@ -91,7 +99,7 @@ async def test_an_encrypted_call_with_keys(
     configure(folder, "udp", "PCMU", caller, encryption=encryption)
     async with baresip(folder, gateway.uri("+15550104")) as process:
         assert process.stdin is not None
-        await until(lambda: any(call["answered_at"] for call in gateway.calls(caller=caller)), 10, what="the call")
+        await _answered(gateway, process, folder, caller)
         await asyncio.sleep(2)  # of the caller's tone
         for key in b"1 2 3":
             if key != 32:
