@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agent.answering import Answering, AnsweringAction
     from agent.context import RunContext
     from agent.end_call import EndCall
     from agent.events import SessionClosed, SessionEvent
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from agent.turns.digits import DigitEntry
     from agent.turns.expected import Expected
     from telephony.call import CallInfo
+    from telephony.media.answering.model import AnsweredBy
 
 __all__ = [
     "Agent",
     "AgentSession",
+    "AnsweredBy",
+    "Answering",
+    "AnsweringAction",
     "CallInfo",
     "ChatMessage",
     "DigitEntry",
@@ -54,6 +59,9 @@ __all__ = [
 _HOMES = {
     "Agent": "agent.persona",
     "AgentSession": "agent.session",
+    "AnsweredBy": "telephony.media.answering.model",
+    "Answering": "agent.answering",
+    "AnsweringAction": "agent.answering",
     "CallInfo": "telephony.call",
     "ChatMessage": "agent.providers.base",
     "DigitEntry": "agent.turns.digits",

@@ -23,6 +23,7 @@ __all__ = [
     "FunctionBlocked",
     "FunctionCall",
     "FunctionCallOutput",
+    "MessageLeft",
     "ProviderFailed",
     "RecordingPaused",
     "RecordingResumed",
@@ -37,6 +38,7 @@ __all__ = [
     "UserStartedSpeaking",
     "UserStoppedSpeaking",
     "UserTurnEnded",
+    "WhoAnsweredTold",
     "event_from_dict",
 ]
 
@@ -145,7 +147,7 @@ class AgentMessage(SessionEvent):
     full_text: str
     interrupted: bool
     started_at: float
-    kind: Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell"]
+    kind: Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell", "message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,29 @@ class CallerBack(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class WhoAnsweredTold(SessionEvent):
+    """Of a call that we place: who has answered, and what is done about it. `corrects`: an earlier verdict that was
+    wrong; empty: this is the first one. The names are those of `AnsweredBy` and `AnsweringAction`."""
+
+    answered_by: str
+    probability: float
+    reasons: Sequence[str]
+    action: str
+    corrects: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLeft(SessionEvent):
+    """A message was to be left for a voicemail. `delivered`: all of it was played after the greeting's end. `why`: what
+    began it (beep, greeting_end, limit); or hung_up, picked_up (by a person), corrected (it was no voicemail),
+    speech_failed, never_began."""
+
+    delivered: bool
+    why: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderFailed(SessionEvent):
     """`action`: the reaction; "fallback": the next provider of the list was used."""
 
@@ -247,7 +272,8 @@ class TurnLatency(SessionEvent):
 @dataclass(frozen=True, slots=True)
 class SessionClosed(SessionEvent):
     """The last event. `reason`: agent_ended, caller_silent, caller_wordless, max_length, held_too_long, leg_ended,
-    drained, error."""
+    drained, error; or who had answered a call that we placed, if that was nobody to talk to: voicemail, mailbox_full,
+    screener, ivr, fax, silence."""
 
     reason: str
     error: str = ""

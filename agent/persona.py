@@ -15,9 +15,11 @@ from agent.turns.signals import TurnDetection
 from agent.words import CANNED, canned_words
 
 if TYPE_CHECKING:
+    from agent.answering import Answering, AnsweringAction
     from agent.hooks import UserTurn
     from agent.providers.base import LLM, TTS, ChatMessage, LLMEvent, SpokenAudio, ToolSpec
     from agent.rules import Rules
+    from telephony.media.answering.model import Verdict
 
 __all__ = ["CANNED", "Agent", "PersonaAware", "overrides"]
 
@@ -32,6 +34,7 @@ class Agent:
     for an incomplete answer, and takes a complete one sooner.
     `greet` "on_media": a call is greeted with the other side's first packet, after `greet_limit_ms` at the latest;
     "on_answer": at once; None: as the session's settings say.
+    `answering`: what to do about whoever answers its calls; an order's own goes before it.
     """
 
     instructions: str = ""
@@ -48,6 +51,7 @@ class Agent:
     expects: Expected | None = None
     greet: Literal["on_media", "on_answer"] | None = None
     greet_limit_ms: float | None = None
+    answering: Answering | None = None
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None
@@ -102,6 +106,11 @@ class Agent:
 
     async def on_digit(self, ctx: RunContext, digit: str) -> None:
         """The caller pressed a key."""
+
+    async def on_answered_by(self, ctx: RunContext, verdict: Verdict) -> AnsweringAction | None:
+        """It is known who has answered its call, or an earlier verdict is corrected. Return what to do instead of what
+        `answering` says, within 2 s; None: that."""
+        return None
 
     async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
         """The caller is done, and the model is about to be asked: you may change `turn.text` and edit the history.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.answering import Answering
 from agent.bounds import shortened
 from agent.clock import ThreadOffload, offload_for_tools
 from agent.events import SessionClosed, SessionEvent, SessionStarted, UserMessage
@@ -25,6 +26,7 @@ from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
+from agent.session_answering import AnswersCalls
 from agent.session_input import TurnsByHand, TurnVerbs
 from agent.session_leg import LegSignals
 from agent.speech_handle import SpeechHandle
@@ -32,6 +34,7 @@ from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
 from agent.watchers import Watchers
 from agent.within import waiting_for_conversation, within
+from telephony.media.answering.model import WhoAnswered
 from telephony.rooms.protocol import TakesAgents
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ P = TypeVar("P", LLM, TTS)
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
 
-class AgentSession(TurnsByHand, LegSignals):
+class AgentSession(TurnsByHand, LegSignals, AnswersCalls):
     """Providers may be left out: without `vad` nothing is heard, without `tts` (or without a room) replies are text."""
 
     def __init__(
@@ -89,6 +92,8 @@ class AgentSession(TurnsByHand, LegSignals):
         room: Participant | TakesAgents | None = None,
         call: CallVerbs | None = None,
         resumed: Sequence[ChatMessage] | None = None,
+        answering: Answering | None = None,
+        who_answered: WhoAnswered | None = None,
     ) -> None:
         """Start: listen from now on (including what the room has buffered), say the greeting, run `on_enter`. Without a
         room it returns when the greeting has been said.
@@ -98,6 +103,10 @@ class AgentSession(TurnsByHand, LegSignals):
         `resumed`: the history of a conversation continued here after its process was lost. Instead of the greeting the
         caller hears the canned "one_moment" and the last question again, or the pending answer. Raises SessionMisuse if
         it was started before, or if turns cannot be detected as `turn_detection` says.
+
+        `who_answered`: detects who has answered a call that we have placed; start at the answer. Until it knows, the
+        agent is silent, then it does what `answering` says (default: the persona's; its texts are filled), and it
+        returns at once.
         """
         if self._running is not None:
             raise SessionMisuse("a session is started once")
