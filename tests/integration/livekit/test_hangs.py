@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hangs import DEAD_LINE_S, NUMBER, answered, bridged, hanging, heard_after
 from kills import RECORD_S
-from rooms import access_of, until
+from rooms import a_room, access_of, until
 
 from telephony.livekit.api import LiveKitApi
 from telephony.livekit.errors import LiveKitTimeout
@@ -38,6 +38,17 @@ async def test_livekit_server_hangs_the_caller_is_told_and_the_next_call_works(
         assert (record["outcome"], record["ended_by"]) == ("answered", "system")
         assert record["end_reason"].startswith("livekit_lost: LiveKit server no longer answers")
         await line.next_call(caller)
+
+
+async def test_an_attribute_waits_a_second_for_a_server_that_says_nothing(own_livekit_stack: Any) -> None:
+    """The SDK would wait five, and also misses answers that come at once: then ends of calls were late by that."""
+    room = a_room(access_of(own_livekit_stack), "attributes", "sip_1", kind="sip")
+    room.add_leg("sip_1")
+    await room.join()
+    with hanging(own_livekit_stack.pid("server")):
+        async with asyncio.timeout(2):
+            await room.set_attributes({"sip.callStatus": "hangup"})
+    await room.close()
 
 
 async def test_redis_hangs_the_call_goes_on_until_livekit_gives_it_up(
