@@ -12,7 +12,7 @@ from urllib.parse import quote
 from telephony.edge.capabilities import WORKERS_EXTENSIONS
 from telephony.edge.dialogs import Dialog, ShownToWorker
 from telephony.edge.protocol import WorkerAddress
-from telephony.sip.causes import read_reasons
+from telephony.sip.causes import OWN_ANSWER, read_reasons
 from telephony.sip.parse import Message, Request, Response
 from telephony.sip.uri import phone_user, try_uri
 from telephony.sip.writing import assemble, clean, phrase_of, quoted, stamp_via
@@ -76,6 +76,7 @@ def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str 
     the INVITE."""
     in_dialog = method != "CANCEL" and not to_tag
     texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, method, tagged=in_dialog, to_tag=to_tag)]
+    texts.append(f"User-Agent: {OWN_ANSWER}")
     if reason:
         texts.append(f"Reason: {reason}")
     uri = dialog.worker.contact if in_dialog and dialog.worker.contact else dialog.shown.uri

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from telephony.pjsua._api import PJSIP_EVENT_RX_MSG, PJSIP_EVENT_TSX_STATE, OnCallStateParam
 from telephony.pjsua.request import PeerReason, reason_of
+from telephony.sip.causes import OWN_ANSWER
 
-__all__ = ["message_behind", "peer_reason"]
+__all__ = ["from_edge", "message_behind", "peer_reason"]
 
 
 def message_behind(prm: OnCallStateParam) -> str:
@@ -18,3 +19,8 @@ def message_behind(prm: OnCallStateParam) -> str:
 def peer_reason(prm: OnCallStateParam) -> PeerReason:
     """What its Reason headers say."""
     return reason_of(message_behind(prm))
+
+
+def from_edge(message: str) -> bool:
+    """Whether the edge wrote the message itself, in the peer's stead: nobody outside has ended the call."""
+    return any(f"\n{name}: {OWN_ANSWER}" in message for name in ("Server", "User-Agent"))

@@ -44,7 +44,7 @@ from telephony.pjsua._api import (
 )
 from telephony.pjsua.arrivals import HeardPacket
 from telephony.pjsua.bridge import AudioPort, Bridge
-from telephony.pjsua.cause import peer_reason
+from telephony.pjsua.cause import from_edge, message_behind, peer_reason
 from telephony.pjsua.line_media import LineMedia
 from telephony.pjsua.sip_call import SipCall
 from telephony.pjsua.translate import pjsip_operation
@@ -284,6 +284,7 @@ class Line:
             return
         status = info.lastStatusCode
         by_peer = status in (200, 487)  # BYE, CANCEL; anything else is PJSIP giving up (408: no ACK came)
+        by_peer = by_peer and not from_edge(message_behind(prm))
         if self._announced and by_peer and not self._acknowledged:
             self._acknowledge()  # a peer that sends a BYE has received our answer
         why = peer_reason(prm)

@@ -18,14 +18,13 @@ from telephony.pjsua._api import (
     OnCallStateParam,
     SipHeader,
 )
-from telephony.pjsua.cause import message_behind, peer_reason
+from telephony.pjsua.cause import from_edge, message_behind, peer_reason
 from telephony.pjsua.leg import PjsipLeg
 from telephony.pjsua.line import Line
 from telephony.pjsua.request import suppresses_silence
 from telephony.pjsua.sip_call import SipCall
 from telephony.pjsua.translate import pjsip_operation
 from telephony.rooms.protocol import LegAudio
-from telephony.sip.causes import OWN_ANSWER
 
 __all__ = ["LEG_HEADER", "OutgoingLeg", "OutgoingLine"]
 
@@ -81,7 +80,7 @@ class OutgoingLine(Line):
             self.release()
             why = peer_reason(prm)
             message = message_behind(prm)
-            ours = f"\nServer: {OWN_ANSWER}" in message
+            ours = from_edge(message)
             text = why.text or info.lastReason
             by_peer = bool(message) and not ours
             self.finish(info.lastStatusCode, text, by_peer=by_peer, cause=why.cause, gave_up=ours)

@@ -35,7 +35,8 @@ OUT_OF_ORDER = 38  # the network
 TEMPORARY_FAILURE = 41
 TIMER_EXPIRED = 102
 INTERWORKING = 127
-OWN_ANSWER = "Trunkline edge"  # Server of the edge's own answers to calls that workers place; no peer's gets there
+# Server of the edge's own answers to workers, and User-Agent of its own requests; no peer's gets there.
+OWN_ANSWER = "Trunkline edge"
 _CAUSE = re.compile(r";[ \t]*cause[ \t]*=[ \t]*(\d{1,3})(?!\d)", re.IGNORECASE | re.ASCII)
 _TEXT = re.compile(r';[ \t]*text[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){0,200})"|([^;," ]{1,100}))', re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")

@@ -319,7 +319,7 @@ async def test_a_call_whose_refresh_never_comes_is_ended(carriers: Carriers) -> 
     first = hears("INVITE") + says(180) + answer("a", "Session-Expires: 3;refresher=uas") + hears("ACK")
     record = await carriers.called(first, end)
     assert (record["outcome"], record["q850_cause"]) == ("answered", 102)
-    assert record["end_reason"] == "its session was not refreshed"
+    assert (record["ended_by"], record["end_reason"]) == ("system", "its session was not refreshed")
 
 
 async def test_calls_go_to_the_outbound_proxy_with_a_route_to_it(carriers: Carriers) -> None:
