@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from telephony.keys import DigitSource, KeyFigures
 from telephony.outcomes import CallOutcome, OutcomeKind, outcome_kind
 from telephony.rooms.protocol import LegAudio
 
@@ -38,6 +39,7 @@ __all__ = [
     "LegRole",
     "MediaStatistics",
     "OutcomeKind",
+    "SendsToLegs",
     "TransferEnd",
     "TransferOutcome",
     "TransferResult",
@@ -69,12 +71,6 @@ class EndedBy(StrEnum):
     HUMAN = "human"  # who was brought into the call, or a supervisor
     AGENT = "agent"  # end_call, silence ladder, length cap, drain
     SYSTEM = "system"  # refused, worker lost, media never came
-
-
-class DigitSource(StrEnum):
-    RTP = "rfc4733"
-    INFO = "info"
-    INBAND = "inband"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +184,11 @@ class MediaStatistics:
     packets_from_strangers: int = 0  # RTP and RTCP from sources other than the peer; not included in any other figure
     presses_dropped: int = 0  # key presses faster than a person can type
     encrypted: bool = False  # the audio went as SRTP all the time
+    keys: KeyFigures = field(default_factory=KeyFigures)
+
+    def __post_init__(self) -> None:
+        """`keys` may come as JSON has them."""
+        object.__setattr__(self, "keys", KeyFigures.of(self.keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +266,22 @@ class CallVerbs(Protocol):
         """End the leg now; pending speech has been played out by then. Idempotent; returns when the peer has
         confirmed, or after 2 s without confirmation."""
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """Send DTMF as RFC 4733 events; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        """Send DTMF, and return once the last key has been sent; the agent is not heard meanwhile. `w` is a pause of
+        500 ms, `W` one of 1 s. `way` None: as the trunk's settings say, else RFC 4733 events if they were agreed on,
+        else tones in the audio. Raises TelephonyMisuse for other characters, DigitsNotSent."""
+
+
+@runtime_checkable
+class SendsToLegs(Protocol):
+    """A call that can send keys to one of its further legs."""
+
+    async def send_digits_to(
+        self, leg_id: str, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        """As `CallVerbs.send_digits`, to the leg of this id. Raises DigitsNotSent for an unknown one."""
 
 
 class DialledLeg(Protocol):

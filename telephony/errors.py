@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CallLimitReached",
     "DialRefused",
+    "DigitsNotSent",
     "LegEndedError",
     "MediaPortsExhausted",
     "PeerError",
@@ -58,6 +59,17 @@ class DialRefused(TelephonyError):
         super().__init__(f"{kind}: {text}")
         self.kind = kind
         self.retryable = retryable
+
+
+class DigitsNotSent(TelephonyError):
+    """Keys were not sent, or not all of them. `kind`, for programs: no_events (RFC 4733 was not agreed on), refused
+    (the peer refuses INFO: `sip_status` is its answer), no_answer (to the INFO), unknown_leg, not_possible (this kind
+    of leg has no such way), failed."""
+
+    def __init__(self, kind: str, text: str, *, sip_status: int = 0) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.sip_status = sip_status
 
 
 class MediaPortsExhausted(TelephonyError):

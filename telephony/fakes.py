@@ -20,13 +20,12 @@ from telephony.call import (
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.leg_events import LegEvents
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
+from telephony.media.key_string import read_keys
 from telephony.media.sources import Network
 from telephony.rooms.protocol import LegAudio
 from telephony.sip.causes import cause_of
 
 __all__ = ["FakeLeg", "statistics"]
-
-_KEYS = frozenset("0123456789*#ABCDW")
 
 
 def statistics(
@@ -62,9 +61,9 @@ class FakeLeg:
     """Implements `telephony.call.Leg`.
 
     `verbs` lists the calls made, in order, as tuples: ("ring",), ("answer",), ("reject", 486, "Busy"),
-    ("hang_up", "reason"), ("send_digits", "12"). An exception in `failures` under a verb's name is raised by it
-    once. `answer` posts LegAnswered and LegAcknowledged; `hang_up` and `reject` post LegEnded; all else is injected by
-    the test.
+    ("hang_up", "reason"), ("send_digits", "12") or, with a way, ("send_digits", "12", way). An exception in `failures`
+    under a verb's name is raised by it once. `answer` posts LegAnswered and LegAcknowledged; `hang_up` and `reject`
+    post LegEnded; all else is injected by the test.
     """
 
     def __init__(
@@ -131,10 +130,11 @@ class FakeLeg:
         self._verb("resume")
         self._alive()
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        if not set(digits.upper()) <= _KEYS:
-            raise TelephonyMisuse(f"cannot send {digits!r} as DTMF")
-        self._verb("send_digits", digits)
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        read_keys(digits)
+        self._verb("send_digits", digits, *(() if way is None else (way,)))
         self._alive()
 
     def events(self) -> AsyncIterator[LegEvent]:

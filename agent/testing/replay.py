@@ -28,6 +28,7 @@ from agent.testing.personas import load_persona
 from agent.testing.recorded_model import RecordedLLM
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from telephony.call import CallInfo, Direction
+from telephony.keys import DigitSource
 from telephony.media.frames import FRAME_MS, SILENCE
 from telephony.media.wav import write_wav
 from telephony.rooms.local import LocalRoom
@@ -167,7 +168,9 @@ class _ReplayedCall:
     async def hang_up(self, reason: str = "") -> None:
         self.hung_up.set()
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
         self.sent.append(digits)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from telephony.call import CallInfo, Leg, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import LegEndedError
+from telephony.keys import DigitSource
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["LegToPlace", "Placed"]
@@ -72,10 +73,12 @@ class LegToPlace:
             raise LegEndedError("the call has not been answered")
         await self._leg.resume()
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
         if self._leg is None:
             raise LegEndedError("the call has not been answered")
-        await self._leg.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+        await self._leg.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
 
     async def events(self) -> AsyncIterator[LegEvent]:
         await asyncio.shield(self._begun)

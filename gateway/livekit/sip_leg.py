@@ -25,6 +25,7 @@ from telephony.call import (
     TransferOutcome,
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.keys import DigitSource
 from telephony.leg_events import LegEvents
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import AttributesChanged, LiveKitEvent
@@ -113,8 +114,10 @@ class LiveKitSipLeg:
         except (LiveKitError, TelephonyMisuse) as error:
             return TransferOutcome(OutcomeKind.FAILED, 0, str(error))
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        await self._room().send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        await self._room().send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
 
     # --- its answer ----------------------------------------------------------------------------------------------
 

@@ -183,8 +183,10 @@ class PhoneLeg:
             self._hanging_up = asyncio.create_task(self._hang_up(reason), name="hang up")
         return self._hanging_up
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
 
     def events(self) -> AsyncIterator[LegEvent]:
         return aiter(self._events)

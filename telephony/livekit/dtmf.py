@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from telephony.errors import TelephonyMisuse
+from telephony.errors import DigitsNotSent
+from telephony.keys import DigitSource
+from telephony.media.key_string import read_keys
 
-__all__ = ["send_keys"]
+__all__ = ["check_way", "send_keys"]
 
-_KEYS = frozenset("0123456789*#ABCD")
-_PAUSE_S = 0.5
+
+def check_way(way: DigitSource | None) -> None:
+    """Raises DigitsNotSent."""
+    if way not in (None, DigitSource.RTP):
+        raise DigitsNotSent("not_possible", f"LiveKit sends keys as RFC 4733 events, not by {way}")
 
 
 async def send_keys(digits: str, send: Callable[[str], Awaitable[None]], every_ms: int) -> None:
-    """Send keys one by one, `every_ms` apart; `w` is a pause of 500 ms. Raises TelephonyMisuse for other characters."""
-    keys = digits.upper()
-    if wrong := sorted(set(keys) - _KEYS - {"W"}):
-        raise TelephonyMisuse(f"invalid DTMF keys: {', '.join(wrong)}")
+    """Send keys one by one, `every_ms` apart; `w` is a pause of 500 ms, `W` one of 1 s. Raises TelephonyMisuse for
+    other characters."""
+    keys = read_keys(digits)
     for index, key in enumerate(keys):
-        if key == "W":
-            await asyncio.sleep(_PAUSE_S)
+        if isinstance(key, float):
+            await asyncio.sleep(key)
             continue
         await send(key)
         if index + 1 < len(keys):

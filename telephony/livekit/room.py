@@ -11,10 +11,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from telephony.errors import TelephonyMisuse
+from telephony.keys import DigitSource
 from telephony.livekit import events
 from telephony.livekit.api import RoomApi
 from telephony.livekit.connection import Connection, ConnectionListener, Disconnected, RpcHandler
-from telephony.livekit.dtmf import send_keys
+from telephony.livekit.dtmf import check_way, send_keys
 from telephony.livekit.errors import LiveKitError, LiveKitTimeout, NotInRoom
 from telephony.livekit.observing import leg_place
 from telephony.livekit.places import AgentPlace, LegPlace, Place
@@ -206,8 +207,11 @@ class LiveKitRoom:
         """Send reliably, to these identities or to all. Raises LiveKitError."""
         await self._joined().send_data(payload, topic, to)
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """Send SIP DTMF events. Raises TelephonyMisuse for invalid keys, LiveKitError."""
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        """Send SIP DTMF events. Raises TelephonyMisuse for invalid keys, DigitsNotSent, LiveKitError."""
+        check_way(way)
         await send_keys(digits, lambda key: self._joined().send_digit(key), duration_ms + gap_ms)
 
     async def call(self, identity: str, method: str, payload: str, timeout_s: float = 10.0) -> str:

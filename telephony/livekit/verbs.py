@@ -6,6 +6,7 @@ import asyncio
 import json
 
 from telephony.call import CallInfo
+from telephony.keys import DigitSource
 from telephony.livekit.api import RoomApi
 from telephony.livekit.errors import LiveKitError, LiveKitRefused
 from telephony.livekit.events import (
@@ -93,8 +94,10 @@ class LiveKitCallVerbs:
         finally:
             unsubscribe()
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        await self._room.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
 
     async def _end(self, caller: RemoteParticipant, reason: str) -> None:
         if CALL_ATTRIBUTE in caller.attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from telephony.media.key_string import read_keys
 from telephony.media.tones import silence, tone
 
 __all__ = ["COLUMNS", "DIGITS", "KEYS", "ROWS", "dtmf"]
@@ -14,13 +15,11 @@ _PAIRS = {key: (ROWS[r], COLUMNS[c]) for r, row in enumerate(KEYS) for c, key in
 
 
 def dtmf(digits: str, *, on_ms: int = 100, off_ms: int = 80, level_dbfs: float = -10.0) -> bytes:
-    """Digits as 8 kHz PCM; `w` is a pause of 500 ms. Raises ValueError for other characters."""
+    """Digits as 8 kHz PCM; `w` is a pause of 500 ms, `W` one of 1 s. Raises TelephonyMisuse for other characters."""
     pieces: list[bytes] = []
-    for digit in digits:
-        if digit == "w":
-            pieces.append(silence(500))
-        elif digit in _PAIRS:
-            pieces.append(tone(_PAIRS[digit], on_ms, level_dbfs) + silence(off_ms))
+    for key in read_keys(digits):
+        if isinstance(key, float):
+            pieces.append(silence(round(key * 1000)))
         else:
-            raise ValueError(f"invalid DTMF digit {digit!r}")
+            pieces.append(tone(_PAIRS[key], on_ms, level_dbfs) + silence(off_ms))
     return b"".join(pieces)

@@ -1,4 +1,5 @@
-"""A leg's place in its room that also listens for keys in the leg's audio. On the media thread."""
+"""A leg's place in its room, with the keys in its audio: the peer's are listened for, ours replace the room's audio. On
+the media thread."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 
 from telephony.media.dtmf_detector import DtmfDetector
 from telephony.media.telephone_events import PressLimit
+from telephony.pjsua.sent_keys import SentKeys
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["InBandKeys"]
@@ -15,7 +17,8 @@ class InBandKeys:
     """`told` is called with each key and its time."""
 
     def __init__(self, told: Callable[[str, float], None]) -> None:
-        self.listens = False  # set on the loop: whether the peer has no better way to send keys
+        self.listens = False  # set on the loop: whether the peer may send keys this way
+        self.sent = SentKeys()
         self._told = told
         self._audio: LegAudio | None = None
         self._detector = DtmfDetector()
@@ -30,10 +33,14 @@ class InBandKeys:
         if audio is None:
             return
         audio.push(pcm, at)
-        if self.listens:
+        if self.listens and not self.sent.may_echo(at):
             for hit in self._detector.push(pcm):
                 if self._limit.allows(at):
                     self._told(hit.digit, at)
 
     def pull(self, at: float) -> bytes:
-        return self._audio.pull(at) if self._audio is not None else b""
+        if self._audio is None:
+            return b""
+        room = self._audio.pull(at)  # even if it is not heard: this is the room's clock
+        keys = self.sent.frame(at)
+        return room if keys is None else keys

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from telephony.call import CallInfo, DigitSource, LegDigit, LegEnded, LegEvent, MediaStatistics
-from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.errors import DigitsNotSent, LegEndedError, TelephonyMisuse
+from telephony.keys import KeyTerms, KeyWays
 from telephony.leg_events import LegEvents
+from telephony.media.dtmf import dtmf
+from telephony.media.frames import FRAME_BYTES
+from telephony.media.key_string import read_keys
 from telephony.media.presses import OnePress
 from telephony.media.sources import Network
 from telephony.media.telephone_events import PressLimit
 from telephony.pjsua.arrivals import Arrivals, GateKeeper
-from telephony.pjsua.digits import PAUSE_S, dial_plan
 from telephony.pjsua.gate import Gate
 from telephony.pjsua.in_band import InBandKeys
 from telephony.pjsua.request import IncomingRequest
@@ -55,6 +59,12 @@ class Perform(Protocol):
     def __call__(self, command: Callable[[], object], /) -> Awaitable[object]: ...
 
 
+class SendByInfo(Protocol):
+    """Has a key sent to the peer by INFO, and returns once it has taken it. Raises DigitsNotSent."""
+
+    def __call__(self, key: str, duration_ms: int, /) -> Awaitable[None]: ...
+
+
 class PjsipLeg:
     """What inbound and outbound legs share: events, digits, the end, and packets on their own sockets."""
 
@@ -72,6 +82,9 @@ class PjsipLeg:
         self._statistics: MediaStatistics | None = None
         self._info_presses = PressLimit()
         self._presses = OnePress()
+        self.keys = KeyWays()  # on the loop
+        self._send_by_info: SendByInfo | None = None
+        self._sending = asyncio.Lock()  # one string of keys at a time
         self.in_band = InBandKeys(self._heard_in_band)
 
     @property
@@ -90,9 +103,17 @@ class PjsipLeg:
         its SDP is heard."""
         self._line.media.networks = tuple(networks)
 
+    def use_keys(self, terms: KeyTerms, send_by_info: SendByInfo | None = None) -> None:
+        """What is known about its trunk's keys, and who sends an INFO within its dialog; None: nobody can."""
+        self.keys.terms = terms
+        self._send_by_info = send_by_info
+        self.in_band.listens = self.keys.listens_in_band
+
     def watch(self, gate: Gate) -> None:
         """On the loop: the line has opened its gate, or applied a new offer to it."""
-        self.in_band.listens = gate.agreed is not None and gate.agreed.event_type is None
+        if gate.agreed is not None:
+            self.keys.describe(agreed=gate.agreed.event_type is not None)
+            self.in_band.listens = self.keys.listens_in_band
         if self.ended:
             gate.close()
         elif self._arrivals is not None and self._gate is gate:
@@ -112,17 +133,63 @@ class PjsipLeg:
     async def resume(self) -> None:
         await self._on_line(partial(self._line.put_on_hold, False))
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
-        """Returns when the last digit has been sent. Raises LegEndedError if the leg ends first."""
-        plan = dial_plan(digits)
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        """Returns when the last digit has been sent. Raises LegEndedError if the leg ends first, TelephonyMisuse,
+        DigitsNotSent."""
+        keys = read_keys(digits)
         if not _LEAST_DIGIT_MS <= duration_ms <= _MOST_DIGIT_MS or gap_ms < 0:
             raise TelephonyMisuse(f"a digit lasts {_LEAST_DIGIT_MS}-{_MOST_DIGIT_MS} ms; a gap must not be negative")
-        for key in plan:
-            if key is None:
-                await asyncio.sleep(PAUSE_S)
-            else:
-                await self._on_line(partial(self._line.dial, key, duration_ms))
-                await asyncio.sleep((duration_ms + gap_ms) / 1000)
+        async with self._sending:
+            if self.ended:
+                raise LegEndedError("the leg has ended")
+            chosen = self.keys.sends_by(way)
+            self.in_band.sent.silence(True)
+            try:
+                if chosen is DigitSource.INBAND:
+                    await self._sound(dtmf(digits, on_ms=duration_ms, off_ms=gap_ms))
+                    return
+                press = self._by_event if chosen is DigitSource.RTP else self._by_info
+                for key in keys:
+                    if isinstance(key, float):
+                        await asyncio.sleep(key)
+                    else:
+                        await press(key, duration_ms, gap_ms)
+            finally:
+                self.in_band.sent.silence(False)
+
+    async def _by_event(self, key: str, duration_ms: int, gap_ms: int) -> None:
+        await self._on_line(partial(self._line.dial, key, duration_ms))
+        await asyncio.sleep((duration_ms + gap_ms) / 1000)
+
+    async def _by_info(self, key: str, duration_ms: int, gap_ms: int) -> None:
+        if self.ended:
+            raise LegEndedError("the leg has ended")
+        if self._send_by_info is None:
+            raise DigitsNotSent("not_possible", "nobody sends INFO for this leg")
+        await self._send_by_info(key, duration_ms)
+        await asyncio.sleep(gap_ms / 1000)
+
+    async def _sound(self, pcm: bytes) -> None:
+        """Tones in place of the room's audio. The line's clock plays them, at the pace of its packets."""
+        loop, sounded = asyncio.get_running_loop(), asyncio.Event()
+
+        def done() -> None:
+            """On the media thread."""
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(sounded.set)
+
+        self.in_band.sent.play(pcm + bytes(-len(pcm) % FRAME_BYTES), done)
+        either = [asyncio.ensure_future(event.wait()) for event in (sounded, self._over)]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.in_band.sent.stop()
+            for waiting in either:
+                waiting.cancel()
+        if not sounded.is_set():
+            raise LegEndedError("the leg has ended")
 
     def events(self) -> AsyncIterator[LegEvent]:
         """Raises TelephonyMisuse for a second consumer."""
@@ -133,7 +200,7 @@ class PjsipLeg:
             found: list[MediaStatistics | None] = []
             await self._perform(lambda: found.append(self._line.statistics()))
             if not self.ended:
-                return self._with_info(found[0])
+                return self._with_keys(found[0])
         return self._statistics
 
     def press_by_info(self, digit: str, duration_ms: int) -> None:
@@ -147,20 +214,23 @@ class PjsipLeg:
         """On the media thread."""
         self._line.post(LegDigit(digit, at, DigitSource.INBAND))
 
-    def _with_info(self, figures: MediaStatistics | None) -> MediaStatistics | None:
-        dropped = self._info_presses.dropped
-        if figures is None or not dropped:
-            return figures
-        return replace(figures, presses_dropped=figures.presses_dropped + dropped)
+    def _with_keys(self, figures: MediaStatistics | None) -> MediaStatistics | None:
+        if figures is None:
+            return None
+        dropped = figures.presses_dropped + self._info_presses.dropped
+        return replace(figures, presses_dropped=dropped, keys=self.keys.figures)
 
     def deliver(self, event: LegEvent) -> None:
         """On the loop: an event from the line."""
         if self.ended:
             return
-        if isinstance(event, LegDigit) and not self._presses.is_new(event.digit, event.source, event.at):
-            return
+        if isinstance(event, LegDigit):
+            self.keys.came(event.source)
+            self.in_band.listens = self.keys.listens_in_band
+            if not self._presses.is_new(event.digit, event.source, event.at):
+                return
         if isinstance(event, LegEnded):
-            event = replace(event, statistics=self._with_info(event.statistics))
+            event = replace(event, statistics=self._with_keys(event.statistics))
         self._events.post(event)
         if isinstance(event, LegEnded):
             self._statistics = event.statistics

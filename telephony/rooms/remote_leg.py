@@ -57,8 +57,9 @@ async def obey(message: Mapping[str, Any], leg: Leg, hang_up: Callable[[str], Aw
     match message:
         case {"verb": "hang_up", "reason": reason}:
             await hang_up(str(reason))
-        case {"verb": "send_digits", "digits": digits, "duration_ms": duration_ms, "gap_ms": gap_ms}:
-            await leg.send_digits(str(digits), duration_ms=int(duration_ms), gap_ms=int(gap_ms))
+        case {"verb": "send_digits", "digits": digits, "duration_ms": duration_ms, "gap_ms": gap_ms, "way": way}:
+            asked = None if way is None else DigitSource(way)
+            await leg.send_digits(str(digits), duration_ms=int(duration_ms), gap_ms=int(gap_ms), way=asked)
 
 
 class RemoteLeg:
@@ -130,11 +131,13 @@ class RemoteLeg:
         except TimeoutError:
             self._post(LegEnded(monotonic(), False, 408, "the leg's worker did not confirm its end", None))
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
         """Returns at once: they are sent where the leg is."""
         if self._over.is_set():
             raise LegEndedError("the leg has ended")
-        self._send(verb="send_digits", digits=digits, duration_ms=duration_ms, gap_ms=gap_ms)
+        self._send(verb="send_digits", digits=digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
 
     def events(self) -> AsyncIterator[LegEvent]:
         return aiter(self._events)

@@ -15,10 +15,12 @@ from pjsua_bench import Bench, Taken
 from pjsua_phone import MULAW_SILENCE, Phone
 
 from telephony.call import DigitSource, FirstMedia, LegDigit, LegHeld, LegResumed, MediaStatistics
-from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
+from telephony.errors import DigitsNotSent, LegEndedError, TelephonyMisuse
+from telephony.keys import KeyFigures, KeyTerms
 from telephony.media.dtmf import dtmf
+from telephony.media.dtmf_detector import DtmfDetector
 from telephony.media.frames import FRAME_BYTES, SILENCE
-from telephony.media.g711 import encode_ulaw
+from telephony.media.g711 import decode_ulaw, encode_ulaw
 
 LOUD = {"PCMU": b"\x90" * 80 + b"\x10" * 80, "PCMA": b"\xba" * 80 + b"\x3a" * 80}
 
@@ -216,6 +218,7 @@ async def test_keys_in_band_are_heard_of_a_peer_that_sends_no_events(bench: Benc
 
 async def test_tones_beside_events_are_no_keys_of_their_own(bench: Bench):
     phone, taken = await bench.answered()
+    taken.leg.use_keys(KeyTerms(events_work=True))
     await play(phone, dtmf("47", on_ms=80, off_ms=80))
     await phone.press("4")
     await taken.seen(LegDigit)
@@ -249,6 +252,35 @@ async def test_sending_digits(bench: Bench):
         assert sum(packet.payload[1] >> 7 for packet in packets) == 3  # the end, three times
 
 
+async def test_digits_in_band_for_a_peer_without_events_replace_the_agents_audio(bench: Bench):
+    phone = await bench.phone()
+    phone.send("INVITE", phone.sdp("PCMU", events=False))
+    taken = await bench.leg()
+    await taken.leg.answer(taken.audio)
+    await phone.established()
+    await phone.talk(0.1)
+    await taken.leg.send_digits("17w#", duration_ms=100, gap_ms=60)
+    await phone.talk(0.2)
+    pcm = b"".join(decode_ulaw(packet.payload) for packet in phone.packets if packet.payload_type == 0)
+    assert "".join(hit.digit for hit in DtmfDetector().push(pcm)) == "17#"
+    await taken.leg.send_digits("5", way=DigitSource.INBAND)
+
+
+async def test_tones_of_a_carrier_that_agreed_to_events_are_keys_until_an_event_comes(bench: Bench):
+    phone, taken = await bench.answered()
+    await play(phone, dtmf("47", on_ms=80, off_ms=80))
+    await taken.seen(LegDigit, 2)
+    assert {event.source for event in taken.of(LegDigit)} == {DigitSource.INBAND}
+    await phone.press("5")
+    await taken.seen(LegDigit, 3)
+    await play(phone, dtmf("99", on_ms=80, off_ms=80))
+    await phone.talk(0.1)
+    assert [(event.digit, event.source) for event in taken.of(LegDigit)][2:] == [("5", DigitSource.RTP)]
+    statistics = await taken.leg.statistics()
+    assert statistics is not None
+    assert statistics.keys == KeyFigures(rfc4733=1, inband=2, first="inband", agreed=True)
+
+
 async def test_digits_that_cannot_be_sent(bench: Bench):
     phone = await bench.phone()
     phone.send("INVITE", phone.sdp("PCMU", events=False))
@@ -257,8 +289,10 @@ async def test_digits_that_cannot_be_sent(bench: Bench):
     await phone.established()
     with pytest.raises(TelephonyMisuse):
         await taken.leg.send_digits("12x")
-    with pytest.raises(PjsipError):  # the peer takes no telephone-event
-        await taken.leg.send_digits("12")
+    with pytest.raises(DigitsNotSent):  # the peer takes no telephone-event
+        await taken.leg.send_digits("12", way=DigitSource.RTP)
+    with pytest.raises(DigitsNotSent):  # nobody is there to send it
+        await taken.leg.send_digits("12", way=DigitSource.INFO)
     await phone.hang_up()
     await taken.ended()
     with pytest.raises(LegEndedError):

@@ -10,6 +10,7 @@ from agent import Agent, AgentSession, SessionOptions
 from agent.events import SessionClosed, SessionEvent
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
+from telephony.keys import DigitSource
 from telephony.media.frames import SILENCE
 from telephony.rooms.fakes import FakeParticipant
 
@@ -32,7 +33,9 @@ class FakeCall:
         self.hung_up.append((reason, self.phone.now))
         self.played_ms_at_hang_up = self.phone.room.output.played_ms
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
         raise AssertionError("no digits are sent here")
 
 

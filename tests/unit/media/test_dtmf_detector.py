@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from telephony.errors import TelephonyMisuse
 from telephony.media.dtmf import COLUMNS, DIGITS, KEYS, ROWS, dtmf
 from telephony.media.dtmf_detector import DtmfDetector
 from telephony.media.frames import SAMPLE_RATE
@@ -121,5 +122,5 @@ def test_noise_single_tones_and_information_tones_are_no_keys() -> None:
     detector = DtmfDetector()
     audio = line_noise(3000, -20) + tone(697, 300) + tone(440, 300) + special_information() + tone((480, 620), 500)
     assert detector.push(audio + silence(100)) == []
-    with pytest.raises(ValueError, match="'x'"):
+    with pytest.raises(TelephonyMisuse, match="'x'"):
         dtmf("1x")

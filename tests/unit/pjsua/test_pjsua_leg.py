@@ -18,8 +18,11 @@ from telephony.call import (
     LegEnded,
     MediaStatistics,
 )
-from telephony.errors import LegEndedError, PjsipError, TelephonyMisuse
+from telephony.errors import DigitsNotSent, LegEndedError, PjsipError, TelephonyMisuse
 from telephony.fakes import FakeLeg, statistics
+from telephony.keys import KeyFigures, KeyTerms
+from telephony.media.dtmf import dtmf
+from telephony.media.dtmf_detector import DtmfDetector
 from telephony.media.frames import FRAME_BYTES, SILENCE
 from telephony.media.sources import Source
 from telephony.pjsua import IncomingLeg, IncomingRequest
@@ -151,6 +154,111 @@ async def test_misuse():
     with pytest.raises(TelephonyMisuse):
         await leg.send_digits("1", duration_ms=20)
     assert line.done == []
+
+
+async def answered(*, agreed: bool) -> tuple[IncomingLeg, Line, LegAudio]:
+    """`agreed`: to telephone-event."""
+    leg, line = made()
+    room = Room()
+    await leg.answer(room)
+    leg.keys.describe(agreed=agreed)
+    (_, audio) = line.done.pop()
+    assert not isinstance(audio, str | int)
+    return leg, line, audio  # type: ignore[return-value]
+
+
+async def frames_while(sending: asyncio.Task[None], audio: LegAudio) -> list[bytes]:
+    """What the peer hears until all is sent, frame by frame."""
+    heard: list[bytes] = []
+    while not sending.done() and len(heard) < 500:
+        await asyncio.sleep(0)
+        heard.append(audio.pull(len(heard) / 50))
+        await asyncio.sleep(0)
+    await sending
+    return heard
+
+
+async def test_without_events_keys_are_tones_in_place_of_the_agents_audio():
+    leg, line, audio = await answered(agreed=False)
+    audio.push(SILENCE, 0.0)  # from here on the room's frames are not silence
+    sending = asyncio.create_task(leg.send_digits("4w7#", duration_ms=100, gap_ms=60))
+    heard = b"".join(await frames_while(sending, audio))
+    assert line.done == [], "nothing goes by PJSIP"
+    assert [hit.digit for hit in DtmfDetector().push(heard)] == ["4", "7", "#"]
+    tones = dtmf("4w7#", on_ms=100, off_ms=60)
+    assert tones in heard and b"\x01" * FRAME_BYTES not in heard.strip(bytes(1))[: len(tones)]
+    assert audio.pull(9.0) == b"\x01" * FRAME_BYTES, "afterwards the agent is heard again"
+
+
+async def test_while_events_are_sent_the_agent_is_not_heard():
+    leg, line, audio = await answered(agreed=True)
+    audio.push(SILENCE, 0.0)
+    sending = asyncio.create_task(leg.send_digits("1", duration_ms=40, gap_ms=0))
+    await asyncio.sleep(0)
+    assert audio.pull(0.0) == SILENCE
+    await sending
+    assert audio.pull(0.1) == b"\x01" * FRAME_BYTES
+    assert line.done == [("dial", "1", 40)]
+
+
+async def test_a_leg_that_ends_ends_its_keys():
+    leg, _, audio = await answered(agreed=False)
+    sending = asyncio.create_task(leg.send_digits("1234"))
+    await asyncio.sleep(0)
+    audio.pull(0.0)
+    leg.deliver(ENDED)
+    with pytest.raises(LegEndedError):
+        await sending
+
+
+async def test_keys_by_info_are_sent_by_whoever_can():
+    leg, line, _ = await answered(agreed=True)
+    sent: list[tuple[str, int]] = []
+
+    async def send(key: str, duration_ms: int) -> None:
+        if key == "#":
+            raise DigitsNotSent("refused", "415", sip_status=415)
+        sent.append((key, duration_ms))
+
+    leg.use_keys(KeyTerms(DigitSource.INFO), send)
+    await leg.send_digits("12", duration_ms=90, gap_ms=0)
+    assert (sent, line.done) == ([("1", 90), ("2", 90)], [])
+    with pytest.raises(DigitsNotSent) as caught:
+        await leg.send_digits("#", gap_ms=0)
+    assert (caught.value.kind, caught.value.sip_status) == ("refused", 415)
+
+
+async def test_two_strings_of_keys_do_not_mix():
+    leg, line, _ = await answered(agreed=True)
+    await asyncio.gather(*(leg.send_digits(keys, duration_ms=40, gap_ms=0) for keys in ("12", "34")))
+    assert "".join(str(done[1]) for done in line.done) == "1234"
+
+
+async def test_our_own_tones_coming_back_are_no_keys():
+    leg, _, audio = await answered(agreed=False)
+    leg.use_keys(KeyTerms())
+    sending = asyncio.create_task(leg.send_digits("4", duration_ms=100))
+    now = 0.0
+    while not sending.done():
+        await asyncio.sleep(0)
+        audio.push(audio.pull(now), now)
+        now += 0.02
+    await sending
+    statistics = await leg.statistics()
+    assert statistics is not None and statistics.keys == KeyFigures()
+
+
+async def test_presses_are_counted_by_way_and_an_event_ends_the_listening():
+    leg, _, _ = await answered(agreed=True)
+    leg.use_keys(KeyTerms())
+    assert leg.in_band.listens
+    leg.deliver(LegDigit("1", 1.0, DigitSource.INBAND))
+    assert leg.in_band.listens
+    leg.deliver(LegDigit("1", 1.1, DigitSource.RTP))
+    assert not leg.in_band.listens
+    statistics = await leg.statistics()
+    assert statistics is not None
+    assert statistics.keys == KeyFigures(rfc4733=1, inband=1, first="inband", agreed=True)
 
 
 class Room:

@@ -1,4 +1,4 @@
-"""Settings, digits, statistics, errors and the storm guard: no PJSIP is started."""
+"""Settings, statistics, errors and the storm guard: no PJSIP is started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from telephony.errors import CallLimitReached, MediaPortsExhausted, PjsipError, 
 from telephony.fakes import statistics
 from telephony.pjsua import EndpointSettings, JitterBuffer
 from telephony.pjsua._api import Error
-from telephony.pjsua.digits import dial_plan
 from telephony.pjsua.native import check_vector_layout
 from telephony.pjsua.owner import OwnerThread
 from telephony.pjsua.sockets import ClosingSockets
@@ -50,12 +49,6 @@ def test_settings_that_contradict_themselves(changes: dict[str, object]):
 def test_a_jitter_buffer_that_contradicts_itself():
     with pytest.raises(TelephonyMisuse):
         JitterBuffer(initial_ms=300)
-
-
-def test_dial_plan():
-    assert dial_plan("1w#d") == ["1", None, "#", "D"]
-    with pytest.raises(TelephonyMisuse, match="'x'"):
-        dial_plan("12x")
 
 
 def test_statistics_add_up_over_streams():
