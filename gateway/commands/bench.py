@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.bench.answering.arguments import CALLS, add_arguments
+
 if TYPE_CHECKING:
     from gateway.bench.caller import Clip
     from gateway.bench.figures import RunFigures
@@ -21,6 +23,7 @@ DEFAULT_CONFIG = "bench/gateway.yaml"
 OUTBOUND_CONFIG = "bench/phones.yaml"
 OUTBOUND_PORT, OUTBOUND_PERSONA = 5090, "bench.Caller"
 DEFAULT_NUMBER = "+15550199"
+SIMULTANEOUS = "1,8,20"
 PHRASES = (
     ("en-us", "I would like to book an appointment for tomorrow"),
     ("en-gb", "could you tell me when you open on Monday please"),
@@ -33,9 +36,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("inbound", "outbound", "dtmf"),
+        choices=("inbound", "outbound", "dtmf", "answering"),
         default="inbound",
-        help="outbound: calls that it places; dtmf: keys, without a gateway",
+        help="outbound: calls that it places; dtmf: keys, answering: who has answered, both without a gateway",
     )
     parser.add_argument(
         "--config", metavar="FILE", help=f"settings of the gateway to start: {DEFAULT_CONFIG}, {OUTBOUND_CONFIG}"
@@ -43,7 +46,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--target", metavar="HOST:PORT", help="measure a running gateway (see --pid)")
     parser.add_argument("--pid", type=int, help="with --target: its process ID, for CPU and memory")
     parser.add_argument("--number", default=DEFAULT_NUMBER, help="the number to call")
-    parser.add_argument("--calls", default="1,8,20", metavar="N[,N...]", help="simultaneous calls; one run per number")
+    parser.add_argument(
+        "--calls",
+        metavar="N[,N...]",
+        help=f"simultaneous calls; one run per number: default {SIMULTANEOUS}; answering: how many: default {CALLS}",
+    )
     parser.add_argument("--rounds", type=int, default=8, help="how often each caller speaks")
     parser.add_argument(
         "--voice", choices=("espeak", "hibari"), default="espeak", help="whose voice the callers have: default espeak"
@@ -56,12 +63,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--hours", type=float, default=1.0, metavar="N", help="dtmf: how much speech to try")
     parser.add_argument("--speech", type=Path, metavar="FOLDER", help="dtmf: WAV files (8 kHz) to begin with")
     parser.add_argument("--json", metavar="FILE", help="write the figures there (-: standard output)")
+    add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     try:
-        counts = [int(count) for count in args.calls.split(",")]
+        usual = str(CALLS) if args.what == "answering" else SIMULTANEOUS
+        counts = [int(count) for count in (args.calls or usual).split(",")]
         if min(counts) < 1 or args.rounds < 1:
             raise ValueError("calls and rounds must be at least 1")
     except ValueError as error:
@@ -69,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.what == "dtmf":
         return asyncio.run(_dtmf(args))
+    if args.what == "answering":
+        from gateway.bench.answering import command
+
+        return command.run(args, counts[0])
     args.config = args.config or (OUTBOUND_CONFIG if args.what == "outbound" else DEFAULT_CONFIG)
     if args.target is None and not Path(args.config).is_file():
         print(f"trunkline bench: no such file: {args.config}; run it from the repository", file=sys.stderr)

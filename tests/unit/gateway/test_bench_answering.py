@@ -1,0 +1,130 @@
+"""The bench for who answered: a corpus that is always the same, its split, and what is counted."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.bench.answering.beeps import beep_of, beeps_of
+from gateway.bench.answering.calls import answered_call, kind_of, stage_for
+from gateway.bench.answering.cases import KINDS, Line
+from gateway.bench.answering.driving import drive
+from gateway.bench.answering.hearing import Heard, Hearing, recogniser_for
+from gateway.bench.answering.lines import through
+from gateway.bench.answering.scenes import levelled
+from gateway.bench.answering.voices import base_voice, voices_of
+from gateway.bench.answering.wording import LANGUAGES, half, wordings
+from telephony.media.answering.fakes import ScriptedAnswer
+from telephony.media.answering.model import AnsweredBy, GreetingGoesOn, MessageMayBegin, Verdict
+from telephony.media.level import dbfs
+from telephony.media.tones import silence, tone
+
+_WORDED = (
+    "hello", "name", "business", "business_long", "hold_on", "reply", "chatter", "personal", "short_machine",
+    "pause_machine", "carrier", "full", "screener", "ivr", "queue", "announcement",
+)  # fmt: skip
+
+
+def test_no_wording_voice_or_beep_is_in_both_parts() -> None:
+    for language in LANGUAGES:
+        for kind in _WORDED:
+            tuning, table = wordings(kind, language, "tuning"), wordings(kind, language, "table")
+            assert tuning and table and not set(tuning) & set(table), (language, kind)
+            assert sorted((*tuning, *table)) == sorted(wordings(kind, language))
+    assert not set(voices_of("tuning")) & set(voices_of("table"))
+    assert not set(beeps_of("tuning")) & set(beeps_of("table"))
+
+
+def test_the_split_never_depends_on_the_order() -> None:
+    names = [f"wording {number}" for number in range(9)]
+    assert half(names, "tuning") == half(names[::-1], "tuning")
+    assert half(["Hello?", "Yes?", "Hi.", "Speaking."], "tuning") == ("Hello?", "Hi.")  # fixed for good
+
+
+def test_a_call_is_the_same_each_time_and_its_times_are_where_its_sounds_are(tmp_path: Path) -> None:
+    stage = stage_for("table", tmp_path)
+    calls = [answered_call(stage, number) for number in range(24)]
+    assert answered_call(stage_for("table", tmp_path / "again"), 3) == calls[3]
+    assert {call.truth for call in calls} == {"human", "machine"}
+    for call in calls:
+        voice = base_voice(call.voice)
+        assert not call.voice or voice in voices_of("table") or voice.startswith("people:"), call.voice
+        if call.words_at is not None:
+            before, after = call.pcm[: round(call.words_at * 50) * 320], call.pcm[round(call.words_at * 50) * 320 :]
+            assert dbfs(before[-3200:]) < dbfs(after[:6400]), call.name
+            assert call.words_at < call.greeting_end < call.seconds
+
+
+def test_every_kind_has_its_share_in_a_small_corpus_too() -> None:
+    for first in (0, 350, 4000):
+        kinds = [kind_of(number) for number in range(first, first + 250)]
+        assert set(kinds) == set(KINDS)
+        assert 0.55 < sum(KINDS[kind].truth == "human" for kind in kinds) / 250 < 0.6
+
+
+def test_a_line_has_its_level_and_its_noise() -> None:
+    speech = levelled(tone(440, 3000))
+    clean = through(speech, np.zeros(0), Line(level_db=-30.0), random.Random(1))
+    assert dbfs(clean) == pytest.approx(-30, abs=0.6)
+    quiet = np.concatenate([np.zeros(8000), speech])
+    noisy = through(quiet, np.zeros(0), Line(law="A-law", level_db=-20.0, snr_db=10.0), random.Random(1))
+    assert dbfs(noisy[:16000]) == pytest.approx(-30, abs=1)
+    lossy = through(speech, np.zeros(0), Line(lost=0.5), random.Random(1))
+    assert dbfs(lossy) < dbfs(through(speech, np.zeros(0), Line(), random.Random(1))) - 1
+
+
+def test_beeps_are_single_double_rising_or_two_tones() -> None:
+    assert len(beep_of("880:400", -12)) == 400 * 16
+    assert len(beep_of("double 880:150", -12)) == (150 + 180 + 150) * 16
+    assert len(beep_of("rising 660:120/880:120", -12)) == 240 * 16
+    assert dbfs(beep_of("chord 697+1209:300", -12)) == pytest.approx(-12, abs=0.5)
+
+
+def test_what_was_heard_is_kept_and_not_heard_again(tmp_path: Path) -> None:
+    call = answered_call(stage_for("tuning", tmp_path), 0)
+    heard = Hearing(tmp_path / "heard", "none").of(call)
+    speech = [at for probability, at in heard.voice if probability > 0.5]
+    assert call.words_at is not None and call.words_at < speech[0] < call.words_at + 0.3
+    (kept,) = (tmp_path / "heard").iterdir()
+    kept.write_text('[[[0.5, 0.032]], [["hello", 1.0, true]]]')
+    assert Hearing(tmp_path / "heard", "none").of(call) == Heard(((0.5, 0.032),), (("hello", 1.0, True),))
+
+
+def test_which_recogniser_hears_a_language() -> None:
+    assert recogniser_for("en", "auto") == "moonshine" and recogniser_for("de", "auto") == "whisper"
+    assert recogniser_for("de", "moonshine") == "" and recogniser_for("en", "none") == ""
+
+
+def test_a_machine_is_told_all_in_order_and_our_voice_as_an_agent_has_it(tmp_path: Path) -> None:
+    call = answered_call(stage_for("tuning", tmp_path), 0)
+    made: list[ScriptedAnswer] = []
+    human = Verdict(101.0, AnsweredBy.HUMAN, 0.7, ())
+    machine = Verdict(102.0, AnsweredBy.VOICEMAIL, 0.9, (), corrects=AnsweredBy.HUMAN)
+    late = MessageMayBegin(140.0, "limit")
+    events = (
+        human,
+        machine,
+        MessageMayBegin(103.0, "beep"),
+        GreetingGoesOn(104.0),
+        MessageMayBegin(105.0, "beep"),
+        late,
+    )
+
+    def make(answered_at: float) -> ScriptedAnswer:
+        assert answered_at == 100.0
+        made.append(ScriptedAnswer(events))
+        return made[0]
+
+    outcome = drive(make, call, Heard(((0.9, 0.5),), (("hello", 2.5, False), ("hello?", 2.6, True))))
+    assert [verdict.answered_by for verdict in outcome.verdicts] == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
+    assert outcome.first is not None and outcome.first.at == 1.0
+    assert made[0].heard_words == ["hello?"]
+    assert [speaking for speaking, _ in made[0].spoke] == [True, False, True, False, True, True]
+    assert [round(at, 2) for _, at in made[0].spoke] == [101.0, 102.0, 103.0, 104.0, 105.0, 140.0]
+    assert outcome.message_at == pytest.approx(40.0) and outcome.standing is AnsweredBy.VOICEMAIL
+    made.clear()
+    assert drive(make, call, Heard((), (("hello?", 2.6, True),)), words=False).verdicts
+    assert made[0].heard_words == [] and silence(0) == b""
