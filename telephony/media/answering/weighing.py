@@ -1,0 +1,124 @@
+"""From evidence to a probability: each finding adds to the log-odds of what it speaks for. All weights stand here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from telephony.media.answering.model import AnsweredBy
+
+__all__ = ["PRIOR", "WEIGHTS", "Weighing", "word_weight"]
+
+_H, _V, _F = AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL, AnsweredBy.MAILBOX_FULL
+_S, _I, _X = AnsweredBy.SCREENER, AnsweredBy.IVR, AnsweredBy.FAX
+
+# Natural logarithms: 0.7 doubles the odds, 2.3 makes them ten times as high, 4.6 a hundred times.
+PRIOR: Mapping[AnsweredBy, float] = {_H: 0.0, _V: -0.4, _I: -2.0, _S: -2.5, _F: -3.0, _X: -4.0}
+
+# Each finding: what the record calls it, and what it speaks for.
+WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
+    # cadence
+    "short_first": ("a short first word, then a pause", {_H: 2.5}),
+    "middling_first": ("a short sentence, then a pause", {_H: 1.2}),
+    "long_first": ("a long first sentence, then a pause", {_V: 0.3, _I: 0.3}),
+    "long_speech": ("long speech without a pause", {_V: 2.0, _I: 1.5, _F: 1.0, _S: 1.0}),
+    "very_long_speech": ("very long speech without a pause", {_V: 3.5, _I: 3.2, _F: 1.5, _S: 1.5}),
+    "goes_on": ("goes on after a pause without an answer", {_V: 1.0, _I: 1.0, _S: 0.5, _F: 0.5}),
+    "much_speech": ("much speech in several stretches", {_V: 2.2, _I: 2.2, _S: 1.0, _F: 1.0}),
+    "waits": ("waits for an answer", {_H: 1.0}),
+    "waits_long": ("waits long for an answer", {_H: 1.5}),
+    # after a verdict
+    "short_turn": ("somebody says something short", {_H: 1.5}),
+    "speaks_after_beep": ("somebody speaks after the beep", {_H: 3.5}),
+    "answers_us": ("a short answer to what we said", {_H: 2.0}),
+    # tones
+    "beep_after_speech": ("a beep after speech", {_V: 7.5}),
+    "beep_first": ("a beep before any speech", {_V: 1.5, _S: 0.5}),
+    "sit": ("special information tones", {_F: 9.0}),
+    "busy": ("a busy or reorder tone", {_F: 7.0}),
+    "fax": ("a fax tone", {_X: 14.0}),
+    "ringback": ("ringing goes on after the answer", {_I: 0.7, _S: 0.7}),
+    "music": ("hold music", {_I: 4.5}),
+}
+OPINION = 2.5  # a language model's, for what it names
+
+# What the first matching pattern of a strength adds, and each further one, up to three.
+_WORDS: Mapping[AnsweredBy, Mapping[str, tuple[float, float]]] = {
+    _H: {"sure": (5.0, 1.0), "likely": (2.0, 0.5), "hint": (1.0, 0.3)},
+    _V: {"sure": (6.0, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
+    _F: {"sure": (9.5, 1.5), "likely": (3.5, 1.0), "hint": (1.0, 0.3)},
+    _S: {"sure": (8.5, 1.5), "likely": (4.5, 1.0), "hint": (1.0, 0.3)},
+    _I: {"sure": (6.5, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
+}
+_FURTHER = 3
+
+
+def word_weight(answered_by: AnsweredBy, strength: str, count: int) -> float:
+    """Of `count` patterns of that strength."""
+    first, further = _WORDS[answered_by][strength]
+    return first + further * min(_FURTHER, count - 1) if count else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    reason: str
+    weights: Mapping[AnsweredBy, float]
+
+
+class Weighing:
+    """Findings by name; one that is found again in another form replaces the former."""
+
+    def __init__(self, prior: Mapping[AnsweredBy, float] = PRIOR) -> None:
+        self._prior = prior
+        self._findings: dict[str, _Finding] = {}
+        self._probabilities: dict[AnsweredBy, float] | None = None
+
+    def find(self, key: str) -> None:
+        """A finding of the table, which stays."""
+        self.put(key, key)
+
+    def put(self, place: str, key: str) -> None:
+        """A finding of the table, instead of what was in that place."""
+        reason, weights = WEIGHTS[key]
+        present = self._findings.get(place)
+        if present is None or present.weights is not weights:
+            self.add(place, reason, weights)
+
+    def drop(self, key: str) -> None:
+        if self._findings.pop(key, None):
+            self._probabilities = None
+
+    def add(self, key: str, reason: str, weights: Mapping[AnsweredBy, float]) -> None:
+        self._findings[key] = _Finding(reason, weights)
+        self._probabilities = None
+
+    def probability(self, answered_by: AnsweredBy) -> float:
+        return self._all()[answered_by]
+
+    def best(self) -> tuple[AnsweredBy, float]:
+        return max(self._all().items(), key=lambda item: item[1])
+
+    def best_machine(self) -> AnsweredBy:
+        return max((item for item in self._all().items() if item[0] is not _H), key=lambda item: item[1])[0]
+
+    def reasons(self, answered_by: AnsweredBy) -> tuple[str, ...]:
+        """What speaks for it rather than for a person (of a person: rather than for a machine), most telling first."""
+        telling = [
+            (weight, finding.reason)
+            for finding in self._findings.values()
+            if (weight := finding.weights.get(answered_by, 0.0)) > 0
+        ]
+        return tuple(reason for _, reason in sorted(telling, key=lambda item: -item[0]))
+
+    def _all(self) -> dict[AnsweredBy, float]:
+        if self._probabilities is None:
+            logs = dict(self._prior)
+            for finding in self._findings.values():
+                for answered_by, weight in finding.weights.items():
+                    logs[answered_by] = logs.get(answered_by, 0.0) + weight
+            highest = max(logs.values())
+            odds = {answered_by: math.exp(value - highest) for answered_by, value in logs.items()}
+            total = sum(odds.values())
+            self._probabilities = {answered_by: value / total for answered_by, value in odds.items()}
+        return self._probabilities
