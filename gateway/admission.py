@@ -6,7 +6,7 @@ Everything is synchronous: nothing can happen between the decision and taking th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from gateway.outbound.number_format import TrunkNumbers
 from gateway.record import CallEvents, CallOpened
 from telephony.call import CallInfo, Direction, Diversion
 from telephony.edge import Forward, GatewayStatus, InviteInfo, Later, Refuse, WorkerAddress
+from telephony.keys import KeyTerms
 
 __all__ = ["Admission"]
 
@@ -49,9 +50,12 @@ class Admission:
         now: Callable[[], float],
         asker: AsksBeforeCall,
         after_calls: AfterCalls,
+        key_terms: Callable[[Sequence[str]], KeyTerms] = lambda _: KeyTerms(),
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`prepare` sends to a worker by name, False if it is gone; `now` is the loop clock in seconds."""
+        """`prepare` sends to a worker by name, False if it is gone; `now` is the loop clock in seconds; `key_terms`:
+        how keys go over these trunks."""
+        self._key_terms = key_terms
         self._settings = settings
         self._dialplan = dialplan
         self._dispatcher = dispatcher
@@ -208,6 +212,7 @@ class Admission:
             speech=dict(route.speech),
             media_networks=self._media_networks.get(info.trunk, []),
             summary=self._after_calls.author(route.rule, str(route.persona)),
+            keys=asdict(self._key_terms((info.trunk,))),
         )
 
 

@@ -39,7 +39,7 @@ class Prepare(Message):
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
     empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
     of a caller behind NAT may come from. `summary`: who makes one after the call ("template", "model"); empty: nobody
-    is told.
+    is told. `keys`: KeyTerms as a mapping.
     """
 
     leg_id: str
@@ -52,6 +52,7 @@ class Prepare(Message):
     speech: Mapping[str, Any] = field(default_factory=dict)
     media_networks: Sequence[str] = field(default_factory=list)
     summary: str = ""
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from gateway.record import LegClosed, LegOpened, Outcome, RecordMessage
 from telephony.call import CallInfo, Direction, EndedBy
 from telephony.edge import FAIL_OVER_ON, Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
+from telephony.keys import KeyTerms
 from telephony.sip.resolving import Place
 
 __all__ = ["DialEdge", "LegDialling"]
@@ -58,7 +59,10 @@ class LegDialling:
         record: Callable[[RecordMessage], None],
         *,
         draining: Callable[[], bool],
+        key_terms: Callable[[Sequence[str]], KeyTerms] = lambda _: KeyTerms(),
     ) -> None:
+        """`key_terms`: of a leg that may go over any of these trunks."""
+        self._key_terms = key_terms
         self._trunks = trunks
         self._live = live
         self._dispatcher = dispatcher
@@ -143,7 +147,8 @@ class LegDialling:
         first = ways[0]
         info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, first.caller or None, first.trunk.name)
         networks = tuple(dict.fromkeys(network for way in ways for network in way.trunk.media_sources))
-        return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, networks)
+        keys = self._key_terms([way.trunk.name for way in ways])
+        return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, networks, keys=keys)
 
     def _dial(self, order: DialOrder, way: TrunkWay, slot: SlotTaken) -> Dial:
         out, places = way.trunk.outbound, self._places(way)

@@ -16,6 +16,7 @@ from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
 from gateway.outbound.trunks import TrunkState
 from gateway.record import CallClosed, CallEvents, LegClosed, RecordMessage
 from gateway.store.writer import WriterState
+from gateway.trunk_keys import TrunkKeysState
 from telephony.call import MediaStatistics
 
 __all__ = ["LoopLag", "Metrics", "Snapshots", "sample_loop_lag"]
@@ -35,6 +36,7 @@ class Snapshots(Collector):
         self.edge: Callable[[], Mapping[str, float]] | None = None  # counter name, as in requests_refused -> count
         self.store: Callable[[], WriterState] | None = None
         self.trunks: Callable[[], Mapping[str, TrunkState]] | None = None
+        self.trunk_keys: Callable[[], Mapping[str, TrunkKeysState]] | None = None
         self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
         self.certificates: Callable[[], Iterable[tuple[str, str, float]]] | None = None  # file, trunk, seconds left
         self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
@@ -73,6 +75,8 @@ class Snapshots(Collector):
             yield deliveries
         if self.trunks is not None:
             yield from _trunk_metrics(self.trunks())
+        if self.trunk_keys is not None:
+            yield from _key_metrics(self.trunk_keys())
         if self.store is not None:
             yield from _store_metrics(self.store())
 
@@ -90,6 +94,18 @@ def _trunk_metrics(states: Mapping[str, TrunkState]) -> Iterable[Metric]:
         if state.cap.calls is not None:
             cap.add_metric([name], state.cap.calls)
     yield from (calls, cap, waiting, full)
+
+
+def _key_metrics(states: Mapping[str, TrunkKeysState]) -> Iterable[Metric]:
+    presses = CounterMetricFamily("trunkline_trunk_keys", "Key presses from a trunk", labels=["trunk", "way"])
+    unused = CounterMetricFamily(
+        "trunkline_trunk_events_not_used", "Calls that agreed to telephone-event and sent tones", labels=["trunk"]
+    )
+    for name, state in states.items():
+        for way, count in state.presses.items():
+            presses.add_metric([name, way], count)
+        unused.add_metric([name], state.not_used)
+    yield from (presses, unused)
 
 
 def _store_metrics(state: WriterState) -> Iterable[Metric]:

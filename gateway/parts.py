@@ -15,6 +15,7 @@ from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
 from gateway.calls.dialling import DIAL, REFER
+from gateway.calls.key_by_info import KEY_BY_INFO
 from gateway.config import Settings
 from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan
@@ -28,6 +29,7 @@ from gateway.events.kinds import EVENTS, EventType
 from gateway.events.posting import Poster
 from gateway.events.webhooks import Webhooks
 from gateway.health import health_report
+from gateway.key_infos import KeyInfos
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.outbound.carriers import carriers_of
@@ -43,6 +45,7 @@ from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
 from gateway.transfers.checking import TargetsOfTrunks
 from gateway.transfers.referrals import Referrals
+from gateway.trunk_keys import TrunkKeys
 from gateway.trunk_report import TrunkReport, trunk_reports
 from gateway.warm_parent import WarmWorkers
 from telephony.edge import DialAttempted, Edge, TrunkChanged
@@ -75,6 +78,7 @@ class Parts:
     ending: CallsEnding
     originator: Origination
     trunks: OutboundTrunks
+    trunk_keys: TrunkKeys
     targets: TargetsOfTrunks
     asker: HttpAsker
     summaries: CallSummaries | None
@@ -121,7 +125,9 @@ async def make_parts(
     webhooks = _webhooks(settings, after_calls, store)
     summaries = _summaries(settings, after_calls, store, webhooks)
     events = EventHub(deliver=webhooks.deliver)
-    records = RecordFlow(writer.put, live, watchers=(metrics.observe, events.observe), listeners=listeners)
+    trunk_keys = TrunkKeys(settings.sip.trunks)
+    watchers = (metrics.observe, events.observe, trunk_keys.observe)
+    records = RecordFlow(writer.put, live, watchers=watchers, listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
     dispatcher = Dispatcher(live, fill=settings.rooms == "livekit")
     calls = Reconciler(
@@ -132,15 +138,20 @@ async def make_parts(
     asker = HttpAsker()
     admission = Admission(
         settings, dialplan, dispatcher, live, prepare=supervisor.send, opened=records.put, now=now, asker=asker,
-        after_calls=after_calls,
+        after_calls=after_calls, key_terms=trunk_keys.terms,
     )  # fmt: skip
     trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
-    edge = _make_edge(settings, admission, calls, events, trunks)
+    keys = KeyInfos(live)
+    edge = _make_edge(settings, admission, calls, events, trunks, keys)
+    keys.connect(edge)
     admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
-    dialling = LegDialling(trunks, live, dispatcher, records.put, draining=lambda: admission.draining)
+    dialling = LegDialling(
+        trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms
+    )
     _serve_workers(settings, supervisor, dialling, live, edge)
+    supervisor.serve(KEY_BY_INFO, keys.send)
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
@@ -150,7 +161,7 @@ async def make_parts(
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, originator=originator, trunks=trunks, asker=asker,
+        ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, asker=asker,
         targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings)),
         summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
@@ -201,7 +212,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         steering=CallSteering(
             parts.live, parts.supervisor.ask, parts.targets, parts.agents.steering.ask if parts.agents else None
         ),
-        trunks=partial(_trunk_reports, parts.edge, parts.trunks),
+        trunks=partial(_trunk_reports, parts.edge, parts.trunks, parts.trunk_keys),
         version=version("trunkline"),
     )
     listen = settings.http.listen
@@ -216,7 +227,12 @@ def tell_of_trunk(events: EventHub, changed: TrunkChanged) -> None:
 
 
 def _make_edge(
-    settings: Settings, admission: Admission, calls: Reconciler, events: EventHub, trunks: OutboundTrunks
+    settings: Settings,
+    admission: Admission,
+    calls: Reconciler,
+    events: EventHub,
+    trunks: OutboundTrunks,
+    keys: KeyInfos,
 ) -> Edge:
     def attempted(attempt: DialAttempted) -> None:
         trunks.attempted(attempt)
@@ -226,16 +242,18 @@ def _make_edge(
         edge_settings(settings), admission,
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
         on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
+        on_key=keys.answered,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
         may_redirect=trunks.may_redirect,
     )  # fmt: skip
 
 
-def _trunk_reports(edge: Edge, trunks: OutboundTrunks) -> tuple[TrunkReport, ...]:
+def _trunk_reports(edge: Edge, trunks: OutboundTrunks, keys: TrunkKeys) -> tuple[TrunkReport, ...]:
     loop_now, dialogs = asyncio.get_running_loop().time(), edge.dialogs
     expiries = {each.trunk: each.expires_at for each in edge.certificates}
     return trunk_reports(
-        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC), expiries
+        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC), expiries,
+        keys.states,
     )  # fmt: skip
 
 
@@ -248,6 +266,7 @@ def _fill_snapshots(parts: Parts) -> None:
 
     snapshots.workers = workers
     snapshots.trunks = parts.trunks.states
+    snapshots.trunk_keys = lambda: parts.trunk_keys.states
     snapshots.slots_free = lambda: parts.dispatcher.free
     snapshots.edge = lambda: {name.replace(".", "_"): n for name, n in parts.edge.counters.snapshot().items()}
     snapshots.certificates = lambda: [

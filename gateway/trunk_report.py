@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gateway.outbound.trunks import TrunkState
+from gateway.trunk_keys import TrunkKeysState
 from telephony.edge import PlaceStatus, Refusal, TrunkStatus
 from telephony.sip.resolving import Place
 
-__all__ = ["TrunkHost", "TrunkRefusal", "TrunkRegistration", "TrunkReport", "TrunkTlsFailure", "trunk_reports"]
+__all__ = [
+    "TrunkHost",
+    "TrunkKeysReport",
+    "TrunkRefusal",
+    "TrunkRegistration",
+    "TrunkReport",
+    "TrunkTlsFailure",
+    "trunk_reports",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,19 @@ class TrunkTlsFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkKeysReport:
+    """By which ways its keys come, since the start of the gateway. `presses` and `calls`: by way (`rfc4733`, `info`,
+    `inband`); a call counts for the way of its first key."""
+
+    setting: str  # `dtmf` of the trunk
+    presses: dict[str, int]
+    calls: dict[str, int]
+    agreed_but_not_used: int  # calls that agreed to telephone-event and sent tones only
+    latest: str | None  # the way of the last call with keys
+    listens_in_band: bool  # in a call that begins now, until an event comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkReport:
     name: str
     calls: int  # dialogs now, inbound and outbound
@@ -82,6 +104,7 @@ class TrunkReport:
     tls_failures: tuple[TrunkTlsFailure, ...]  # the last few, oldest first; repeats of the last one are one
     turned_away: tuple[TrunkRefusal, ...]  # its calls that we refused: no SRTP as it is set, certificate or password
     certificate_expires_at: datetime | None  # of our certificate that it is shown; null: there is none
+    keys: TrunkKeysReport | None = None
     passed_over_until: datetime | None = None  # tried last until then, since it failed of late
 
 
@@ -105,12 +128,16 @@ def trunk_reports(
     loop_now: float,
     now: datetime,
     expiries: Mapping[str, datetime] | None = None,
+    keys: Mapping[str, TrunkKeysState] | None = None,
 ) -> tuple[TrunkReport, ...]:
     """`calls_of`: the trunk of each live dialog; `loop_now` and `now` are the same moment; `expiries`: of our
     certificates, by the trunk that has one of its own, and under an empty name for all others."""
     clock, calls, ours = _Clock(loop_now, now), Counter(calls_of), expiries or {}
     return tuple(
-        _report(status, calls[status.name], states[status.name], clock, ours.get(status.name, ours.get("")))
+        replace(
+            _report(status, calls[status.name], states[status.name], clock, ours.get(status.name, ours.get(""))),
+            keys=_keys((keys or {}).get(status.name)),
+        )
         for status in statuses
     )
 
@@ -149,6 +176,19 @@ def _report(
         ),
         turned_away=tuple(_refusal(refusal, clock) for refusal in status.turned_away),
         certificate_expires_at=expires_at,
+    )
+
+
+def _keys(state: TrunkKeysState | None) -> TrunkKeysReport | None:
+    if state is None:
+        return None
+    return TrunkKeysReport(
+        setting=state.setting,
+        presses=dict(state.presses),
+        calls=dict(state.calls),
+        agreed_but_not_used=state.not_used,
+        latest=state.latest or None,
+        listens_in_band=state.setting == "inband" or (state.setting == "auto" and not state.events_work),
     )
 
 

@@ -18,6 +18,7 @@ from telephony.call import (
     MediaStatistics,
 )
 from telephony.errors import LegEndedError, TelephonyMisuse
+from telephony.keys import KeyTerms, SendByInfo
 from telephony.leg_events import LegEvents
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, SILENCE
 from telephony.media.key_string import read_keys
@@ -85,6 +86,8 @@ class FakeLeg:
         self.ended: LegEnded | None = None
         self.figures: MediaStatistics | None = None
         self.media_networks: tuple[Network, ...] = ()
+        self.key_terms = KeyTerms()
+        self.send_by_info: SendByInfo | None = None
         self.suppresses_silence = False
         self.heard = bytearray()  # all audio pulled: what the peer hears
 
@@ -97,6 +100,9 @@ class FakeLeg:
 
     def trust_media(self, networks: Iterable[Network]) -> None:
         self.media_networks = tuple(networks)
+
+    def use_keys(self, terms: KeyTerms, send_by_info: SendByInfo | None = None) -> None:
+        self.key_terms, self.send_by_info = terms, send_by_info
 
     async def ring(self) -> None:
         self._verb("ring")

@@ -13,14 +13,14 @@ Events and INFO are always taken: they cost nothing, and are never speech.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from telephony.errors import DigitsNotSent
 
-__all__ = ["DigitSource", "KeyFigures", "KeyTerms", "KeyWays"]
+__all__ = ["DigitSource", "KeyFigures", "KeyTerms", "KeyWays", "SendByInfo"]
 
 
 class DigitSource(StrEnum):
@@ -38,6 +38,12 @@ class KeyTerms:
 
     way: DigitSource | None = None
     events_work: bool = False
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> KeyTerms:
+        """As JSON has it; an empty one says nothing. Raises ValueError."""
+        way = written.get("way")
+        return cls(DigitSource(way) if way else None, bool(written.get("events_work")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,12 @@ class KeyFigures:
 
     def with_agreed(self, agreed: bool) -> KeyFigures:
         return replace(self, agreed=agreed)
+
+
+class SendByInfo(Protocol):
+    """Has a key sent to the peer by INFO, and returns once it has taken it. Raises DigitsNotSent."""
+
+    def __call__(self, key: str, duration_ms: int, /) -> Awaitable[None]: ...
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.verbs import TransferOrder
 from telephony.call import CallInfo, Direction, Leg, LegRole
+from telephony.keys import KeyTerms
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["DIAL", "ORIGINATE", "PLACE", "REFER", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
@@ -53,7 +54,8 @@ class DialOrder:
 @dataclass(frozen=True, slots=True)
 class LegPlan:
     """How a worker places a leg. `edge`: where its INVITE goes. `media_networks`: where the audio of a peer behind NAT
-    may come from. `carrier`: of LiveKit SIP, which dials it and stops its ringing; empty: it goes over the edge."""
+    may come from. `keys`: how those of its trunk go. `carrier`: of LiveKit SIP, which dials it and stops its ringing;
+    empty: it goes over the edge."""
 
     leg_id: str
     role: LegRole
@@ -62,6 +64,7 @@ class LegPlan:
     media_networks: tuple[str, ...] = field(default=())
     carrier: str = ""
     ring_limit_s: float = 30.0
+    keys: KeyTerms = field(default_factory=KeyTerms)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +81,7 @@ class LegPlan:
             tuple(body["media_networks"]),
             str(body["carrier"]),
             float(body["ring_limit_s"]),
+            KeyTerms.of(body["keys"]),
         )
 
 

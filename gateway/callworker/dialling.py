@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from agent.warm.asking import AskError, Asking, Refused
 from gateway.calls.call import media_watch_of
 from gateway.calls.dialling import DIAL, PLACE, REFER, DialOrder, LegPlan, PlacedLeg
 from gateway.calls.journal import LegJournal
+from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.verbs import TransferOrder
 from gateway.callworker.announced import Slots
@@ -164,6 +166,7 @@ class LegDialling:
             self._slots.left(plan.leg_id)
             raise
         leg.trust_media([ip_network(text) for text in plan.media_networks])
+        leg.use_keys(plan.keys, partial(send_by_info, self._asking, plan.leg_id))
         return leg
 
     # --- of a call in another worker -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.control import EndLeg
 from telephony.call import CallInfo, Leg
+from telephony.keys import KeyTerms, SendByInfo
 from telephony.media.sources import Network
 
 __all__ = ["DialledWorkersLeg", "HeldLeg", "OneLeg", "WorkersLeg"]
@@ -23,6 +24,8 @@ class DialledWorkersLeg(OneLeg, Protocol):
     """A leg of this worker's SIP stack."""
 
     def trust_media(self, networks: Iterable[Network]) -> None: ...
+
+    def use_keys(self, terms: KeyTerms, send_by_info: SendByInfo | None = None) -> None: ...
 
 
 class WorkersLeg(DialledWorkersLeg, Protocol):

@@ -27,6 +27,7 @@ from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker
 from gateway.calls.dialling import ORIGINATE, Dialler, LegPlan, call_info
 from gateway.calls.journal import Journal
+from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.providers import ProviderSet
 from gateway.calls.recording import CallRecording
@@ -61,6 +62,7 @@ from gateway.steering import STEER
 from gateway.summary_words import summary_message
 from telephony.call import CallInfo, EndedBy
 from telephony.errors import TelephonyError
+from telephony.keys import KeyTerms
 from telephony.sip.causes import cause_of
 
 __all__ = ["CallWorker", "PreparedConversation", "SipEndpoint"]
@@ -283,6 +285,8 @@ class CallWorker:
         structlog.contextvars.bind_contextvars(call_id=info.call_id)
         leg.adopt(info)
         leg.trust_media([ip_network(text) for text in prepared.media_networks])
+        asking = None if self._channel is None else self._channel.asking
+        leg.use_keys(KeyTerms.of(prepared.keys), partial(send_by_info, asking, leg_id))
         await self._run(leg, info, prepared)
 
     async def _originate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:

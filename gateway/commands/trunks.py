@@ -25,6 +25,9 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+_WAYS = {"rfc4733": "RFC 4733", "info": "INFO", "inband": "tone"}
+
+
 def run(args: argparse.Namespace) -> int:
     from gateway.rest_client import RestClient, RestError
 
@@ -52,6 +55,7 @@ def _lines(trunk: dict[str, Any]) -> list[str]:
     lines = [f"{_safe(trunk['name'])}: {calls} call{'' if calls == 1 else 's'}{_cap(trunk['load'])}"]
     if trunk["passed_over_until"]:
         lines.append(f"  tried last until {_time(trunk['passed_over_until'])}")
+    lines += _keys(trunk.get("keys"))
     if (registration := trunk["registration"]) is not None:
         until = registration["registered_until"]
         text = f"registered until {_time(until)}" if until else f"not registered ({registration['state']})"
@@ -73,6 +77,19 @@ def _lines(trunk: dict[str, Any]) -> list[str]:
     if trunk["certificate_expires_at"]:
         lines.append(f"  our certificate expires on {trunk['certificate_expires_at'][:10]}")
     return lines
+
+
+def _keys(keys: dict[str, Any] | None) -> list[str]:
+    """Nothing, until there is something to say."""
+    if keys is None or (keys["setting"] == "auto" and not keys["latest"]):
+        return []
+    parts = [f"{count} by {_WAYS[way]}" for way, count in keys["presses"].items() if count]
+    text = f"keys: {', '.join(parts) or 'none yet'}"
+    if keys["setting"] != "auto":
+        text += f"; set to {_WAYS[keys['setting']]}"
+    if unused := keys["agreed_but_not_used"]:
+        text += f"; in {unused} call{'' if unused == 1 else 's'} telephone-event was agreed on, but not used"
+    return [f"  {text}; tones are {'' if keys['listens_in_band'] else 'not '}listened for"]
 
 
 def _cap(load: dict[str, Any]) -> str:

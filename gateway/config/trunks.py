@@ -209,6 +209,12 @@ class TrunkSettings(_Section):
     callers: TrunkCallersSettings | None = Field(
         default=None, description="Challenge its callers for a password. Not given: `allow` is enough."
     )
+    dtmf: Literal["auto", "rfc4733", "info", "inband"] = Field(
+        default="auto",
+        description="How keys go. auto: ours as RFC 4733 events, or as tones where those are not agreed on; and tones "
+        "of the other side are listened for until an event has come. rfc4733, info: ours that way, and no tones are "
+        "listened for. inband: tones, both ways. Events and INFO are always taken.",
+    )
     session_timer: TrunkSessionTimerSettings = Field(
         default=TrunkSessionTimerSettings(), description="Refreshes of long calls, so that dead ones are noticed."
     )

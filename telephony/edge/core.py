@@ -18,6 +18,7 @@ from telephony.edge.dialogs import DialogEvent, DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.hops import Action, FloodSummedUp, Hop, NotConnected, SendPublic
 from telephony.edge.inbound import InboundRequests
+from telephony.edge.informing import Informing
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
@@ -45,10 +46,11 @@ class EdgeCore:
         self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
         self._referring = Referring(context)
+        self._informing = Informing(context)
         self._ending = EndingCalls(context, self._dialing)
         self._refreshing = Refreshing(context, self._ending)
         self._from_public = PublicResponses(
-            context, self._pending, self._dialing, self.trunks, self._referring, self._refreshing
+            context, self._pending, self._dialing, self.trunks, (self._referring, self._refreshing, self._informing)
         )
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -211,6 +213,12 @@ class EdgeCore:
             raise TelephonyMisuse(f"there is no call of leg {leg_id}")
         return self._referring.refer(dialog, target, now)
 
+    def send_key(self, leg_id: str, key: str, duration_ms: int, token: str, now: float) -> list[Action]:
+        dialog = self._context.dialogs.of_leg(leg_id)
+        if dialog is None:
+            raise TelephonyMisuse(f"there is no call of leg {leg_id}")
+        return self._informing.send(dialog, key, duration_ms, token, now)
+
     def end_leg(self, leg_id: str, cause: str, now: float) -> list[Action]:
         """Empty when there is no such live call."""
         dialog = self._context.dialogs.of_leg(leg_id)
@@ -237,6 +245,7 @@ class EdgeCore:
             actions += self._dialing.unreachable(key, now)
             actions += self.trunks.lost(key, now)
             actions += self._referring.lost(key)
+            actions += self._informing.lost(key)
             actions += self._refreshing.lost(key, now)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)

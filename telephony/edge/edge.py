@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,6 +28,7 @@ from telephony.edge.hops import (
     FloodSummedUp,
     Hop,
     InviteRefused,
+    KeyAnswered,
     NotConnected,
     ReferAnswered,
     ReferNotified,
@@ -62,10 +63,10 @@ class Edge:
     `on_flood` once per source and minute for attempts over the rate, which `on_refused` does not report,
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` at the end of each attempt to place a worker's call somewhere, `on_trunk` when a trunk is registered or
-    no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`. `may_dial_over` is
-    asked with a leg and a trunk before a call that its trunk did not take goes to the next trunk of its route.
-    `may_redirect` is asked with a trunk and the number that a 3xx of its names in place of the one that was called.
-    `names`: asked for the names of trunks' hosts.
+    no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`, `on_key` for the
+    answer to a `send_key`. `may_dial_over` is asked with a leg and a trunk before a call that its trunk did not take
+    goes to the next trunk of its route. `may_redirect` is asked with a trunk and the number that a 3xx of its names in
+    place of the one that was called. `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Edge:
         on_attempt: Callable[[DialAttempted], None] | None = None,
         on_trunk: Callable[[TrunkChanged], None] | None = None,
         on_refer: Callable[[ReferAnswered | ReferNotified], None] | None = None,
+        on_key: Callable[[KeyAnswered], None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
@@ -89,14 +91,12 @@ class Edge:
         self._settings = settings
         self._admitter = admitter
         self._on_refused = on_refused
-        self._on_dialog_ended = on_dialog_ended
         self._on_call_cancelled = on_call_cancelled
         self._on_flood = on_flood
-        self._on_caller_gone = on_caller_gone
-        self._on_digit = on_digit
-        self._on_attempt = on_attempt
-        self._on_trunk = on_trunk
-        self._on_refer = on_refer
+        self._told: dict[type[Action], Callable[[Any], None] | None] = {
+            DialogEnded: on_dialog_ended, CallerGone: on_caller_gone, DigitPressed: on_digit, KeyAnswered: on_key,
+            DialAttempted: on_attempt, TrunkChanged: on_trunk, ReferAnswered: on_refer, ReferNotified: on_refer,
+        }  # fmt: skip
         self._may_dial_over = may_dial_over
         self._may_redirect = may_redirect
         self._name_service = names or DnsService()
@@ -270,6 +270,11 @@ class Edge:
         """Ask the peer of an answered leg to call this URI (REFER, RFC 3515). Raises TelephonyMisuse."""
         self._perform(self._running_core().refer(leg_id, target, self._loop.time()))
 
+    def send_key(self, leg_id: str, key: str, duration_ms: int, token: str) -> None:
+        """Send a key to the peer of an answered leg by INFO. `token`: what the answer to it has. Raises
+        TelephonyMisuse."""
+        self._perform(self._running_core().send_key(leg_id, key, duration_ms, token, self._loop.time()))
+
     def last_word(self, leg_id: str) -> tuple[str, int, bytes] | None:
         """Address and BYE for the peer of a leg in progress, for its worker to send if this process dies. None if that
         is impossible: the caller is on TCP, or there is no such call."""
@@ -368,20 +373,10 @@ class Edge:
                     self._tell(self._on_refused, invite)
                 case FloodSummedUp(flood):
                     self._tell(self._on_flood, flood)
-                case DialAttempted():
-                    self._tell(self._on_attempt, action)
-                case ReferAnswered() | ReferNotified():
-                    self._tell(self._on_refer, action)
-                case TrunkChanged():
-                    self._tell(self._on_trunk, action)
-                case DialogEnded():
-                    self._tell(self._on_dialog_ended, action)
                 case CallCancelled(leg_id):
                     self._tell(self._on_call_cancelled, leg_id)
-                case CallerGone():
-                    self._tell(self._on_caller_gone, action)
-                case DigitPressed():
-                    self._tell(self._on_digit, action)
+                case _:
+                    self._tell(self._told[type(action)], action)
 
     def _send_public(self, hop: Hop, data: bytes) -> None:
         if hop.stream:

@@ -18,6 +18,7 @@ __all__ = [
     "FloodSummedUp",
     "Hop",
     "InviteRefused",
+    "KeyAnswered",
     "NotConnected",
     "ReferAnswered",
     "ReferNotified",
@@ -107,6 +108,15 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyAnswered:
+    """The final answer to an INFO with a key of ours. `status` 0: none has come."""
+
+    token: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReferAnswered:
     """The final answer to a REFER of ours. `status` 0: none has come."""
 
@@ -174,6 +184,7 @@ Action = (
     | FloodSummedUp
     | CallerGone
     | DigitPressed
+    | KeyAnswered
     | ReferAnswered
     | ReferNotified
 )

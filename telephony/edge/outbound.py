@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.capabilities import supported
 from telephony.edge.context import EdgeContext, reply_hop
@@ -11,8 +14,6 @@ from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
-from telephony.edge.referring import Referring
-from telephony.edge.refreshing import Refreshing
 from telephony.edge.relays import Asked, Relay
 from telephony.edge.to_public import request_to_public, response_to_public
 from telephony.edge.to_worker import own_to_worker, response_to_worker
@@ -201,6 +202,11 @@ class WorkerMessages:
         return []
 
 
+class OwnRequests(Protocol):
+    def response(self, response: Response, hop: Hop, now: float) -> list[Action] | None:
+        """None: not an answer to one of them."""
+
+
 class PublicResponses:
     """Callers' answers to requests from workers, or from the edge in a worker's stead."""
 
@@ -210,12 +216,11 @@ class PublicResponses:
         pending: PendingRequests,
         dialing: Dialing,
         trunks: TrunkSide,
-        referring: Referring,
-        refreshing: Refreshing,
+        our_own: Sequence[OwnRequests],
     ) -> None:
+        """`our_own`: who sends requests of the edge itself within dialogs."""
         self._context = context
-        self._refreshing = refreshing
-        self._referring = referring
+        self._our_own = tuple(our_own)
         self._trunks = trunks
         self._dialing = dialing
         self._pending = pending
@@ -227,7 +232,7 @@ class PublicResponses:
         branch = response.via.branch
         if (ours := self._trunks.response(response, hop, now)) is not None:
             return ours
-        for part in (self._referring, self._refreshing):
+        for part in self._our_own:
             if (ours := part.response(response, hop, now)) is not None:
                 return ours
         invite = context.relays.asked(branch, "INVITE")

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from telephony.call import CallInfo, DigitSource, LegDigit, LegEnded, LegEvent, MediaStatistics
 from telephony.errors import DigitsNotSent, LegEndedError, TelephonyMisuse
-from telephony.keys import KeyTerms, KeyWays
+from telephony.keys import KeyTerms, KeyWays, SendByInfo
 from telephony.leg_events import LegEvents
 from telephony.media.dtmf import dtmf
 from telephony.media.frames import FRAME_BYTES
@@ -57,12 +57,6 @@ class Perform(Protocol):
     """Runs a command on the PJSIP thread."""
 
     def __call__(self, command: Callable[[], object], /) -> Awaitable[object]: ...
-
-
-class SendByInfo(Protocol):
-    """Has a key sent to the peer by INFO, and returns once it has taken it. Raises DigitsNotSent."""
-
-    def __call__(self, key: str, duration_ms: int, /) -> Awaitable[None]: ...
 
 
 class PjsipLeg:

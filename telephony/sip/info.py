@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["DTMF_TYPES", "InfoKey", "read_key"]
+__all__ = ["DTMF_TYPES", "InfoKey", "key_body", "read_key"]
 
 DTMF_TYPES = ("application/dtmf-relay", "application/dtmf")
 _MOST_BYTES = 1024
@@ -43,3 +43,8 @@ def read_key(content_type: str, body: bytes) -> InfoKey | None:
         return InfoKey("", milliseconds)
     word = _EVENTS.get(word, word)
     return InfoKey(word, milliseconds) if word in _KEYS else None
+
+
+def key_body(key: str, duration_ms: int) -> bytes:
+    """The body of application/dtmf-relay for one key."""
+    return f"Signal={key}\r\nDuration={duration_ms}\r\n".encode("ascii")

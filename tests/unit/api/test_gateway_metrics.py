@@ -10,6 +10,7 @@ from gateway.metrics import LoopLag, Metrics, sample_loop_lag
 from gateway.record import CallEvents, Outcome, WorkerLost, refused_record
 from gateway.record_flow import RecordFlow
 from gateway.store import WriterState
+from gateway.trunk_keys import TrunkKeysState
 from telephony.call import CallInfo, Direction
 from telephony.fakes import statistics
 from tests.unit.store.records import START, closed, conversation, leg_closed, leg_opened, opened
@@ -156,3 +157,11 @@ async def test_the_sampler_measures_how_late_it_wakes() -> None:
     with pytest.raises(EOFError):
         await sample_loop_lag(metrics, now=lambda: time, sleep=sleep)
     assert seen == [0.0, pytest.approx(0.25), pytest.approx(0.25)]
+
+
+def test_keys_of_a_trunk_by_way() -> None:
+    metrics, _ = measured()
+    state = TrunkKeysState(presses={"rfc4733": 3, "info": 0, "inband": 8}, not_used=2)
+    metrics.snapshots.trunk_keys = lambda: {"lab": state}
+    assert value(metrics, "trunk_keys_total", trunk="lab", way="inband") == 8
+    assert value(metrics, "trunk_events_not_used_total", trunk="lab") == 2

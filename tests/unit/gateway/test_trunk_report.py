@@ -14,6 +14,7 @@ from gateway.commands import trunks as command
 from gateway.outbound.caps import CapState
 from gateway.outbound.trunks import TrunkState
 from gateway.rest_client import RestClient
+from gateway.trunk_keys import TrunkKeysState
 from gateway.trunk_report import TrunkReport, trunk_reports
 from telephony.edge import PlaceStatus, Refusal, TlsFailure, TrunkStatus
 from telephony.sip.probing import ProbeStatus, Reachability
@@ -23,6 +24,7 @@ from tests.unit.api.asking import Asker
 
 FULL = CapState(placed=3, came_in=1, calls=3, calls_per_second=0.5, waiting=2, refused=1)
 EMPTY = CapState(placed=0, came_in=0, calls=None, calls_per_second=None, waiting=0, refused=0)
+FIXED = TrunkKeysState("info")
 NOW = datetime(2026, 11, 27, 20, 0, tzinfo=UTC)
 ONE, TWO = Place("udp", "192.0.2.1", 5060, "sip.carrier.example"), Place("tcp", "2001:db8::1", 5070)
 UP = ProbeStatus(Reachability.UP, 200, 12.345, 995.0)
@@ -36,7 +38,11 @@ def reports(registration: RegistrationStatus | None = REGISTERED, first: ProbeSt
     refusals = (Refusal(940.0, TWO, 503, "Service Unavailable"), Refusal(950.0, TWO, 0, "no answer"))
     statuses = (TrunkStatus("carrier", hosts, registration, ONE, refusals), TrunkStatus("plain", (), None, None, ()))
     states = {"carrier": TrunkState(FULL, 1060.0), "plain": TrunkState(EMPTY, 0.0)}
-    return trunk_reports(statuses, ["carrier", "carrier", "other"], states, 1000.0, NOW)
+    keys = TrunkKeysState("auto", {"rfc4733": 3, "info": 0, "inband": 8}, {"rfc4733": 1, "info": 0, "inband": 2}, 2, 0)
+    keys.latest = "inband"
+    return trunk_reports(
+        statuses, ["carrier", "carrier", "other"], states, 1000.0, NOW, keys={"carrier": keys, "plain": FIXED}
+    )
 
 
 def test_times_are_times_of_day() -> None:
@@ -53,6 +59,14 @@ def test_times_are_times_of_day() -> None:
     assert (plain.registration, plain.hosts, plain.calls, plain.passed_over_until) == (None, (), 0, None)
     assert (carrier.load.placed, carrier.load.came_in, carrier.load.cap) == (3, 1, 3)
     assert carrier.passed_over_until == NOW + timedelta(seconds=60)
+
+
+def test_the_ways_of_their_keys() -> None:
+    carrier, plain = reports()
+    assert carrier.keys is not None and plain.keys is not None
+    assert carrier.keys.presses == {"rfc4733": 3, "info": 0, "inband": 8}
+    assert (carrier.keys.agreed_but_not_used, carrier.keys.latest, carrier.keys.listens_in_band) == (2, "inband", True)
+    assert (plain.keys.setting, plain.keys.latest, plain.keys.listens_in_band) == ("info", None, False)
 
 
 def test_what_is_not_planned_has_no_time() -> None:
@@ -96,6 +110,11 @@ def test_the_command_shows_them_and_its_exit_code_says_whether_all_is_well(
     shown = capsys.readouterr().out
     assert text in shown
     assert "carrier: 2 calls, at most 3 at once, 0.5 new ones a second, 2 waiting, 1 refused, as it was full" in shown
+    assert (
+        "  keys: 3 by RFC 4733, 8 by tone; in 2 calls telephone-event was agreed on, but not used; tones are li"
+        in shown
+    )
+    assert "  keys: none yet; set to INFO; tones are not listened for\n" in shown
     assert "plain: 0 calls\n" in shown and "  tried last until " in shown
     assert "carrier: 2 calls" in shown and "by tcp:[2001:db8::1]:5070: 503 Service Unavailable" in shown
 
