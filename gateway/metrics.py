@@ -15,9 +15,11 @@ from prometheus_client.registry import Collector
 from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
 from gateway.outbound.trunks import TrunkState
 from gateway.record import CallClosed, CallEvents, LegClosed, RecordMessage
+from gateway.record.answering import MESSAGE, VERDICT
 from gateway.store.writer import WriterState
 from gateway.trunk_keys import TrunkKeysState
 from telephony.call import MediaStatistics
+from telephony.media.answering.model import AnsweredBy
 
 __all__ = ["LoopLag", "Metrics", "Snapshots", "sample_loop_lag"]
 
@@ -148,6 +150,9 @@ class Metrics:
         self.jitter = self._histogram("rtp_jitter_ms", "Interarrival jitter of a call, RFC 3550 6.4.1", _JITTER_MS)
         self.media_alarms = self._counter("media_alarms", "Audio problems in calls", "kind")
         self.provider_failures = self._counter("provider_failures", "Speech and language failures", "provider", "part")
+        self.answered_by = self._counter("answered_by", "Verdicts on who answered", "answered_by")
+        self.corrections = self._counter("answered_by_corrected", "Verdicts put right", "was", "answered_by")
+        self.messages = self._counter("messages", "Messages for voicemails", "delivered", "why")
         self.worker_restarts = self._counter("worker_restarts", "Workers replaced after they died")
         self.loop_lag = self._gauge("loop_lag_seconds", "Worst delay of the event loop in the last 10 s")
 
@@ -180,6 +185,14 @@ class Metrics:
         if event.get("type") == "provider_failed":
             provider, part = str(event.get("provider", "")), str(event.get("part", ""))
             self.provider_failures.labels(provider=provider, part=part).inc()
+        elif event.get("type") == VERDICT:
+            answered_by, was = _known(event.get("answered_by")), event.get("corrects")
+            self.answered_by.labels(answered_by=answered_by).inc()
+            if was:
+                self.corrections.labels(was=_known(was), answered_by=answered_by).inc()
+        elif event.get("type") == MESSAGE:
+            delivered = "yes" if event.get("delivered") is True else "no"
+            self.messages.labels(delivered=delivered, why=str(event.get("why", ""))).inc()
         elif event.get("type") == "turn_latency" and isinstance(event.get("speech_ended_at"), int | float):
             for stage in _STAGES:
                 at = event.get(f"{stage}_at")
@@ -207,6 +220,11 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"trunkline_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+
+def _known(answered_by: object) -> str:
+    """As a label: an agent of another version may say anything."""
+    return str(answered_by) if answered_by in {each.value for each in AnsweredBy} else "unknown"
 
 
 class LoopLag:

@@ -17,6 +17,7 @@ _SAID_DIGITS = 3  # in a row; fewer occur in any sentence
 # Strings that are our own identifiers and reveal nothing of what was said.
 _NAMES = frozenset({
     "type", "persona", "from_persona", "to_persona", "name", "call_id", "provider", "part", "action", "kind", "source",
+    "answered_by", "corrects",
 })  # fmt: skip
 _CODE = re.compile(r"[a-z][a-z_]{0,31}")  # as reasons have it: leg_ended, silence, digits
 
@@ -30,7 +31,7 @@ def redacted(event: Mapping[str, Any]) -> dict[str, Any]:
         elif name in ("arguments", "details") and isinstance(value, Mapping):
             kept[name] = dict.fromkeys(value, REDACTED)
         elif isinstance(value, str):
-            code = name == "reason" and _CODE.fullmatch(value)
+            code = name in ("reason", "why") and _CODE.fullmatch(value)
             kept[name] = value if name in _NAMES or code or not value else REDACTED
         elif value is None or isinstance(value, bool | int | float):
             kept[name] = value

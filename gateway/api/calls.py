@@ -38,6 +38,7 @@ async def calls(request: web.Request) -> web.Response:
         caller=asked.caller,
         outcome=asked.outcome,
         persona=asked.persona,
+        answered_by=asked.answered_by,
         since=asked.since,
         until=asked.until,
     )

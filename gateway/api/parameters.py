@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from gateway.api.problems import ProblemError
 from gateway.record import Outcome
 from gateway.store.queries import CURSOR
+from telephony.media.answering.model import AnsweredBy
 
 __all__ = [
     "CALL_ID",
@@ -71,6 +72,7 @@ class ListQuery(_Query):
     caller: Number | None = Field(default=None, description="The caller's number, as recorded.")
     outcome: Outcome | None = Field(default=None, description="The outcome of the attempt.")
     persona: str | None = Field(default=None, min_length=1, max_length=256, description="The persona that answered.")
+    answered_by: AnsweredBy | None = Field(default=None, description="Who answered a call that was placed.")
     since: Moment | None = Field(default=None, description="Started at or after: ISO 8601 with a time zone.")
     until: Moment | None = Field(default=None, description="Started before: ISO 8601 with a time zone.")
     limit: int = Field(default=50, ge=1, le=200, description="Calls per page.")

@@ -1,22 +1,35 @@
-"""Who has answered a call that we placed: what listens to the leg between its answer and the conversation."""
+"""How a call to something that is nobody to talk to has ended, in words. Pure."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from telephony.call import Leg
+from gateway.record.answering import MESSAGE
+from telephony.call import EndedBy
+from telephony.media.answering.model import AnsweredBy
 
-__all__ = ["AnswerDetection", "NoDetection"]
+__all__ = ["AnsweredEnd"]
 
-
-class AnswerDetection(Protocol):
-    async def answered_by(self, leg: Leg) -> str:
-        """Called once, when the leg has been answered and its media is proven; the conversation begins when it
-        returns. A word for the record's event `answered_by`; empty: not known. Cancelled if the leg ends first."""
+_NOBODY = frozenset(each.value for each in AnsweredBy) - {AnsweredBy.HUMAN, AnsweredBy.UNKNOWN}
 
 
-class NoDetection:
-    """Implements `AnswerDetection`: whoever answers is talked to at once."""
+class AnsweredEnd:
+    """`told` gets each event of the call."""
 
-    async def answered_by(self, leg: Leg) -> str:
-        return ""
+    def __init__(self) -> None:
+        self._message: Mapping[str, Any] | None = None
+
+    def told(self, event: Mapping[str, Any]) -> None:
+        if event.get("type") == MESSAGE:
+            self._message = event
+
+    def reason(self, by: EndedBy, reason: str) -> str:
+        """`reason`: the session's, which names who answered if that is why it ended."""
+        if by is not EndedBy.AGENT or reason not in _NOBODY:
+            return reason
+        if self._message is None:
+            return reason
+        if self._message.get("delivered") is True:
+            return f"{reason}: message delivered"
+        return f"{reason}: message not delivered ({self._message.get('why')})"

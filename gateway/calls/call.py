@@ -12,7 +12,6 @@ from functools import partial
 
 import structlog
 
-from gateway.calls.answered_by import AnswerDetection, NoDetection
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver
 from gateway.calls.dialling import Dialler
 from gateway.calls.ends import CallState, Consequence, consequences
@@ -68,14 +67,12 @@ class Call:
         conversation: ConversationMaker,
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
-        detection: AnswerDetection | None = None,
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
-        further legs. `detection`: says who has answered a call that we place."""
+        further legs."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
-        self._detection = detection or NoDetection()
         self._outbound = info.direction is Direction.OUTBOUND
         watch = None if limits is None else media_watch_of(leg, limits)
         self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
@@ -204,8 +201,6 @@ class Call:
             since_answer = asyncio.get_running_loop().time() - (customer.answered_at or 0.0)
             await customer.comes(customer.media, max(0.0, self._conversation.greeting_limit_s - since_answer))
             customer.watch_media()
-        if self._outbound and (who := await self._detection.answered_by(customer.leg)):
-            self._journal.note("answered_by", who, asyncio.get_running_loop().time())
         try:
             self._talked(await self._conversation.hold())
         finally:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.events import RecordingPaused, RecordingResumed, SessionEvent
+from gateway.calls.answered_by import AnsweredEnd
 from gateway.record import CallClosed, CallEvents, LegClosed, MediaAlarm, Outcome, Recording, Tokens, event_on_axis
 from telephony.call import EndedBy, LegEnded, LegEvent, LegHeld, LegResumed, outcome_kind
 from telephony.media.recording import WavRecorder
@@ -120,6 +121,7 @@ class Journal:
         self._alarms: list[tuple[float, str, str]] = []
         self._told = False  # an event has been sent
         self._recorder: WavRecorder | None = None
+        self._answered_end = AnsweredEnd()
 
     def clocked(self, audio: LegAudio) -> ClockedAudio:
         self._audio = ClockedAudio(audio)
@@ -162,6 +164,7 @@ class Journal:
 
     def _tell(self, entry: dict[str, Any]) -> None:
         self._told = True
+        self._answered_end.told(entry)
         self.send(CallEvents(call_id=self._call_id, events=(entry,)).to_dict())
 
     def note(self, kind: str, detail: str, at: float) -> None:
@@ -202,7 +205,7 @@ class Journal:
                 answered_at=None if self._answered_at is None else self._wall(self._answered_at),
                 sip_status=(ended.sip_status or None) if ended is not None else None,
                 q850_cause=(ended.cause or None) if ended is not None else None,
-                end_reason=reason,
+                end_reason=self._answered_end.reason(by, reason),
                 recording=recording,
                 media=ended.statistics if ended is not None else None,
                 first_rtp_ms=customer.first_rtp_ms,

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.end_words import end_line
+from gateway.end_words import answered_by_line, end_line, message_line
 from gateway.terminal import Terminal
 
 __all__ = ["order_of", "place_call"]
@@ -98,6 +98,10 @@ def _line(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
             return "note", "it rings"
         case "call.answered":
             return "note", "answered"
+        case "call.answered_by":
+            return "note", answered_by_line(data)
+        case "call.message_left":
+            return "note", message_line(data)
         case "call.turn":
             cut = " - (interrupted)" if data.get("interrupted") else ""
             return data["speaker"], f"{data['speaker']}: {data['text']}{cut}"

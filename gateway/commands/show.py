@@ -58,10 +58,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _transcript(call: PastCall) -> str:
-    from gateway.end_words import attempt_line, audio_lines, end_line
+    from gateway.end_words import answered_lines, attempt_line, audio_lines, end_line
 
     record = call.record
     lines = [f"          {attempt_line(event)}" for event in record["events"] if event.get("type") == "dial_attempt"]
+    lines += [f"          {line}" for line in answered_lines(record)]
     lines += [f"{turn['start_ms'] / 1000:8.2f}  {turn['speaker']}: {turn['text']}" for turn in record["turns"]]
     lines += [f"          {line}" for line in audio_lines(record)]
     if record["outcome"]:

@@ -21,6 +21,7 @@ __all__ = [
     "CallHandoff",
     "CallHeld",
     "CallListened",
+    "CallMessageLeft",
     "CallMuted",
     "CallQueued",
     "CallResumed",
@@ -52,6 +53,7 @@ class EventType(StrEnum):
     CALL_RINGING = "call.ringing"
     CALL_ANSWERED = "call.answered"
     CALL_ANSWERED_BY = "call.answered_by"
+    CALL_MESSAGE_LEFT = "call.message_left"
     CALL_DIGIT = "call.digit"
     CALL_TURN = "call.turn"
     CALL_TOOL = "call.tool"
@@ -150,12 +152,32 @@ class CallAnswered(_Parties):
 
 
 class CallAnsweredBy(_OnAxis):
-    """It is known who answered an outbound call."""
+    """It is known who answered an outbound call, or an earlier event was wrong about it."""
 
     type = EventType.CALL_ANSWERED_BY
-    example = _CALL | {"t_ms": 1840.0, "answered_by": "human"}
+    example = _CALL | {
+        "t_ms": 1840.0, "answered_by": "human", "probability": 0.97, "reasons": ["short greeting"], "action": "talk",
+        "corrects": None,
+    }  # fmt: skip
 
     answered_by: AnsweredBy = Field(description=", ".join(f"`{each}`" for each in AnsweredBy) + ".")
+    probability: float = Field(ge=0, le=1, description="How sure that is.")
+    reasons: tuple[str, ...] = Field(description="What it is known from, the most telling first.")
+    action: str = Field(description="What is done about it ([answering.md](answering.md)).")
+    corrects: AnsweredBy | None = Field(default=None, description="What was told before; null: nothing.")
+
+
+class CallMessageLeft(_OnAxis):
+    """A message for a voicemail was left, or could not be."""
+
+    type = EventType.CALL_MESSAGE_LEFT
+    example = _CALL | {"t_ms": 11320.0, "delivered": True, "why": "beep"}
+
+    delivered: bool = Field(description="Whether all of it was played after the greeting's end.")
+    why: str = Field(
+        description="What it began on: `beep`, `greeting_end`, `limit`; else why it was not delivered: `hung_up`, "
+        "`picked_up`, `corrected`, `speech_failed`, `never_began`."
+    )
 
 
 class CallDigit(_OnAxis):

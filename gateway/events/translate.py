@@ -20,6 +20,7 @@ from gateway.record import (
     TransferBegan,
     TransferEnded,
 )
+from gateway.record.answering import MESSAGE, VERDICT
 from telephony.call import Direction, EndedBy, TransferEnd
 
 __all__ = ["Translator", "lost_call"]
@@ -150,7 +151,10 @@ def _handoff(call_id: str, event: Mapping[str, Any]) -> EventData:
 
 
 def _answered_by(call_id: str, event: Mapping[str, Any]) -> EventData:
-    return kinds.CallAnsweredBy(call_id=call_id, t_ms=event["t_ms"], answered_by=event["answered_by"])
+    return kinds.CallAnsweredBy(
+        call_id=call_id, t_ms=event["t_ms"], answered_by=event["answered_by"], probability=event["probability"],
+        reasons=event["reasons"], action=event["action"], corrects=event["corrects"] or None,
+    )  # fmt: skip
 
 
 def _as_it_is(kind: type[EventData], *fields: str) -> Callable[[str, Mapping[str, Any]], EventData]:
@@ -182,7 +186,8 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "user_message": _alone(_caller_turn),
     "agent_message": _alone(_agent_turn),
     "ringing": _ringing,
-    "answered_by": _alone(_answered_by),
+    VERDICT: _alone(_answered_by),
+    MESSAGE: _alone(_as_it_is(kinds.CallMessageLeft, "delivered", "why")),
     "digit_received": _alone(_digit),
     "function_call_output": _alone(_tool),
     "agent_handoff": _alone(_handoff),

@@ -7,6 +7,7 @@ when a leg goes over another trunk, and, for attempts that never reached a worke
 where the recording begins.
 """
 
+from gateway.record.answering import AnsweringRecord, CorrectedVerdict, MessageRecord
 from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferKind, TransferRecord, call_id_of, leg_id_of
 from gateway.record.messages import (
     CallClosed,
@@ -41,17 +42,20 @@ from gateway.record.model import (
 
 __all__ = [
     "LIVEKIT_WORKER",
+    "AnsweringRecord",
     "CallClosed",
     "CallDetail",
     "CallEvents",
     "CallOpened",
     "CallRecord",
+    "CorrectedVerdict",
     "Latency",
     "LegClosed",
     "LegMoved",
     "LegOpened",
     "LegRecord",
     "MediaAlarm",
+    "MessageRecord",
     "Outcome",
     "RecordMessage",
     "Recording",

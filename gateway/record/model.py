@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
+from gateway.record.answering import AnsweringRecord, MessageRecord
 from gateway.record.legs import LegRecord, MediaAlarm, Outcome, TransferRecord
 from telephony.call import Direction, EndedBy, MediaStatistics
+from telephony.media.answering.model import AnsweredBy
 
 __all__ = [
     "LIVEKIT_WORKER",
@@ -118,6 +120,9 @@ class CallRecord:
     first_rtp_ms: float | None = None
     media_alarms: tuple[MediaAlarm, ...] = ()
     tokens: Tokens = field(default_factory=Tokens)
+    answered_by: AnsweredBy | None = None  # of calls that we place; None: not known
+    answering: AnsweringRecord | None = None  # how that is known
+    message: MessageRecord | None = None  # None: none was to be left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from sqlalchemy import Select, select, tuple_
 from gateway.record import CallDetail, CallRecord, Outcome, Turn
 from gateway.store.errors import BadCursor
 from gateway.store.schema import calls
+from telephony.media.answering.model import AnsweredBy
 
 __all__ = [
     "CallFilters",
@@ -30,7 +31,7 @@ __all__ = [
 _detail = TypeAdapter(CallDetail)
 _record = TypeAdapter(CallRecord)
 _turn = TypeAdapter(Turn)
-_JSON_COLUMNS = frozenset({"recording", "media", "media_alarms", "tokens"})
+_JSON_COLUMNS = frozenset({"recording", "media", "media_alarms", "tokens", "answering", "message"})
 Record = TypeVar("Record")
 
 
@@ -42,6 +43,7 @@ class CallFilters:
     caller: str | None = None
     outcome: Outcome | None = None
     persona: str | None = None
+    answered_by: AnsweredBy | None = None
     since: datetime | None = None
     until: datetime | None = None
     live: bool = False
@@ -58,7 +60,7 @@ class CallPage:
 def select_calls(filters: CallFilters, limit: int, cursor: str | None) -> Select[Any]:
     """Newest first; one row more than `limit`, to know whether there is a next page. Raises BadCursor."""
     query = select(calls).order_by(calls.c.started_at.desc(), calls.c.call_id.desc()).limit(limit + 1)
-    for column in ("called", "caller", "outcome", "persona"):
+    for column in ("called", "caller", "outcome", "persona", "answered_by"):
         wanted = getattr(filters, column)
         if wanted is not None:
             query = query.where(calls.c[column] == wanted)

@@ -87,11 +87,15 @@ calls = Table(
     Column("media_alarms", JSON(none_as_null=True)),
     Column("tokens", JSON(none_as_null=True)),
     Column("gateway_id", String(64)),  # NULL: the only one, with SQLite
+    Column("answered_by", String(16)),
+    Column("answering", JSON(none_as_null=True)),
+    Column("message", JSON(none_as_null=True)),
     Index(None, "started_at", "call_id"),
     Index(None, "called", "started_at"),
     Index(None, "caller", "started_at"),
     Index(None, "persona", "started_at"),
     Index(None, "outcome", "started_at"),
+    Index(None, "answered_by", "started_at"),
 )
 
 turns = Table(

@@ -30,6 +30,7 @@ from gateway.record import (
     duration_between,
     opened_part,
 )
+from gateway.record.answering import MESSAGE, VERDICT, answering_columns
 from gateway.store import legs
 from gateway.store.queries import turn_from_json, turn_to_json
 from gateway.store.schema import calls, events, turns
@@ -132,6 +133,8 @@ class Transaction:
                 .values(answered_at=message.answered_at)
             )
         for event in message.events:
+            if event.get("type") in (VERDICT, MESSAGE):
+                self._who_answered(message.call_id, event)
             self._event_rows.append(
                 {
                     "call_id": message.call_id,
@@ -142,6 +145,14 @@ class Transaction:
             )
         if len(self._event_rows) >= _ROWS_AT_ONCE:
             self.flush()
+
+    def _who_answered(self, call_id: str, event: Mapping[str, Any]) -> None:
+        query = select(calls.c.answered_by, calls.c.answering, calls.c.message).where(calls.c.call_id == call_id)
+        row = self.connection.execute(query).mappings().first()
+        columns = answering_columns(dict(row), event) if row is not None else {}
+        if columns:
+            fit = {name: _encodable_json(value) for name, value in columns.items()}
+            self.connection.execute(update(calls).where(calls.c.call_id == call_id).values(fit))
 
     def _finish(self, closed: CallClosed) -> None:
         self.flush()
@@ -239,6 +250,10 @@ def _end_by_recording(row: Mapping[str, Any], recording: Mapping[str, Any]) -> d
     if ended_at <= row["ended_at"]:
         return {}
     return {"ended_at": ended_at, "duration_ms": duration_between(row["answered_at"], ended_at)}
+
+
+def _encodable_json(value: Any) -> Any:
+    return json.loads(json_text(value))
 
 
 def _number(value: Any) -> float | None:

@@ -8,6 +8,7 @@ from types import ModuleType
 from tests.unit.api import test_api_keys
 from tests.unit.events import test_call_hooks, test_webhooks
 from tests.unit.store import (
+    test_answered_by,
     test_legs,
     test_retention,
     test_spill,
@@ -32,8 +33,8 @@ def _tests_of(module: ModuleType) -> dict[str, object]:
 
 globals().update(_OF_A_STORE)
 for _module in (
-    test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_copy, test_store_threads,
-    test_webhooks, test_call_hooks,
+    test_answered_by, test_api_keys, test_legs, test_retention, test_spill, test_store_calls, test_store_copy,
+    test_store_threads, test_webhooks, test_call_hooks,
 ):  # fmt: skip
     globals().update(_tests_of(_module))
 

@@ -10,6 +10,7 @@ from gateway.api.recordings import confined
 from gateway.record import LegRecord, Outcome, Recording, TransferKind, TransferRecord
 from gateway.store import BadCursor, CallFilters, StoreUnavailable
 from telephony.call import Direction, LegRole
+from telephony.media.answering.model import AnsweredBy
 from tests.unit.api.asking import Asker, body, detail, text
 from tests.unit.store.records import START
 
@@ -32,7 +33,7 @@ async def test_live_calls_have_a_path_of_their_own(tmp_path: Path) -> None:
 
 async def test_filters_reach_the_store(tmp_path: Path) -> None:
     api = Asker(tmp_path)
-    query = "called=+15550100&caller=%2B1999&outcome=refused&persona=a.B&limit=7&cursor=9.xyz"
+    query = "called=+15550100&caller=%2B1999&outcome=refused&persona=a.B&answered_by=voicemail&limit=7&cursor=9.xyz"
     times = "&since=2026-11-20T00:00:00Z&until=2026-11-21T02:00:00+02:00"  # the + is not escaped, as people do
     assert (await api.get(f"/v1/calls?{query}{times}")).status == 200
     filters = CallFilters(
@@ -40,6 +41,7 @@ async def test_filters_reach_the_store(tmp_path: Path) -> None:
         caller="+1999",
         outcome=Outcome.REFUSED,
         persona="a.B",
+        answered_by=AnsweredBy.VOICEMAIL,
         since=datetime(2026, 11, 20, tzinfo=UTC),
         until=datetime(2026, 11, 21, tzinfo=UTC),
     )
@@ -64,6 +66,7 @@ async def test_filters_reach_the_store(tmp_path: Path) -> None:
         ("since=1e400", "since"),
         ("until=-1e30", "until"),
         ("since=2026-13-45T99:99:99Z", "since"),
+        ("answered_by=parrot", "answered_by"),
         ("limit=nan", "limit"),
         ("limit=1e400", "limit"),
         ("limit=" + "9" * 5000, "limit"),

@@ -13,7 +13,16 @@ from gateway.store import WriterState
 from gateway.trunk_keys import TrunkKeysState
 from telephony.call import CallInfo, Direction
 from telephony.fakes import statistics
-from tests.unit.store.records import START, closed, conversation, leg_closed, leg_opened, opened
+from tests.unit.store.records import (
+    START,
+    closed,
+    conversation,
+    leg_closed,
+    leg_opened,
+    message_left,
+    opened,
+    verdict,
+)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -49,6 +58,24 @@ def test_the_wait_for_a_reply_and_its_stages() -> None:
     assert value(metrics, "turn_latency_seconds_sum") == pytest.approx(0.6)
     assert value(metrics, "turn_stage_seconds_sum", stage="first_token") == pytest.approx(0.25)
     assert value(metrics, "provider_failures_total", provider="espeak", part="tts") == 1
+
+
+def test_who_answered_and_what_became_of_messages() -> None:
+    metrics, flow = measured()
+    told = (
+        verdict("human", 900.0),
+        verdict("voicemail", 2900.0, corrects="human"),
+        verdict("a parrot", 3000.0),
+        message_left(9900.0, delivered=True, why="beep"),
+        message_left(9900.0, delivered=False, why="hung_up"),
+    )
+    flow.put(CallEvents(call_id="c1", events=told))
+    assert value(metrics, "answered_by_total", answered_by="human") == 1
+    assert value(metrics, "answered_by_total", answered_by="voicemail") == 1
+    assert value(metrics, "answered_by_total", answered_by="unknown") == 1
+    assert value(metrics, "answered_by_corrected_total", was="human", answered_by="voicemail") == 1
+    assert value(metrics, "messages_total", delivered="yes", why="beep") == 1
+    assert value(metrics, "messages_total", delivered="no", why="hung_up") == 1
 
 
 def test_media_of_a_call() -> None:

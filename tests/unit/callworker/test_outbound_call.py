@@ -12,14 +12,13 @@ import pytest
 
 from agent import Agent
 from agent.testing.virtual_clock import run_virtual
-from gateway.calls.answered_by import AnswerDetection
 from gateway.calls.call import Call
 from gateway.calls.conversation import CallSide, Conversation
 from gateway.calls.journal import Journal
 from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.recording import CallRecording
 from gateway.config import Settings
-from telephony.call import Direction, Leg, LegAcknowledged, LegAnswered, LegEnded
+from telephony.call import Direction, LegAcknowledged, LegAnswered, LegEnded
 from telephony.errors import CallLimitReached, LegEndedError
 from telephony.fakes import FakeLeg, statistics
 from telephony.rooms.protocol import LegAudio
@@ -32,14 +31,12 @@ OUT = replace(INFO, direction=Direction.OUTBOUND)
 class OutboundWorld(CallWorld):
     placed_at: float | None = None
     fails: Exception | None = None
-    detection: AnswerDetection | None = None
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         self.leg = FakeLeg(OUT, now=self.loop.time)
         journal = Journal(OUT.call_id, self._take, self.loop.time)
         recording = CallRecording("", of.recordings)
-        leg, detection = LegToPlace(OUT, self._place), self.detection
-        return Call(leg, "call-1-1", OUT, journal, recording, conversation, of.calls, detection=detection)
+        return Call(LegToPlace(OUT, self._place), "call-1-1", OUT, journal, recording, conversation, of.calls)
 
     async def _place(self, audio: LegAudio) -> FakeLeg:
         if self.fails is not None:
@@ -140,26 +137,6 @@ def test_when_it_greets_is_the_personas_or_the_sessions_to_say(
 
     call(script, media=False, session=session)
     assert least_s <= waited[0] < least_s + 0.1
-
-
-def test_who_answered_is_found_out_before_the_conversation_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Detection:
-        async def answered_by(self, leg: Leg) -> str:
-            await asyncio.sleep(1.5)
-            return "human"
-
-    async def script(world: OutboundWorld) -> None:
-        await asyncio.sleep(1)
-        world.picks_up()
-        world.leg.media()
-        await asyncio.sleep(8)
-        world.leg.end()
-
-    monkeypatch.setattr(OutboundWorld, "detection", Detection())
-    world = call(script)
-    (found,) = [event for event in world.events if event["type"] == "answered_by"]
-    spoke = next(event["at"] for event in world.events if event["type"] == "agent_started_speaking")
-    assert (found["detail"], spoke >= found["at"]) == ("human", True)
 
 
 @pytest.mark.parametrize(

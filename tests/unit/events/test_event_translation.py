@@ -17,7 +17,17 @@ from gateway.record import CallEvents, Outcome, WorkerLost, event_on_axis, opene
 from gateway.record_flow import RecordFlow
 from telephony.call import Direction
 from tests.unit.api.asking import detail
-from tests.unit.store.records import ANSWER, START, closed, conversation, opened, transfer_began, transfer_ended
+from tests.unit.store.records import (
+    ANSWER,
+    START,
+    closed,
+    conversation,
+    message_left,
+    opened,
+    transfer_began,
+    transfer_ended,
+    verdict,
+)
 
 
 class Told:
@@ -65,13 +75,20 @@ def test_an_outbound_call_rings_with_who_calls_whom_and_says_who_answered() -> N
     told.flow.put(opened(direction=Direction.OUTBOUND))
     came = (
         {"type": "ringing", "t_ms": 0.0, "detail": "183"},
-        {"type": "answered_by", "t_ms": 900.0, "answered_by": "ivr"},
+        verdict("ivr", 900.0),
+        verdict("human", 2900.0, corrects="ivr"),
+        message_left(9900.0, delivered=False, why="picked_up"),
+        {"type": "who_answered_told", "t_ms": 900.0, "answered_by": "a_parrot"},  # of another version
     )
     told.flow.put(CallEvents(call_id="c1", events=came))
-    assert told.types == ["call.queued", "call.ringing", "call.answered_by"]
-    ringing, answered_by = told.events[1]["data"], told.events[2]["data"]
+    assert told.types[:3] == ["call.queued", "call.ringing", "call.answered_by"]
+    assert told.types[3:] == ["call.answered_by", "call.message_left"]
+    ringing, answered_by, corrected, message = (event["data"] for event in told.events[1:])
     assert (ringing["called"], ringing["persona"], ringing["sip_status"]) == ("+15550100", "clinic.Reception", 183)
-    assert answered_by == {"call_id": "c1", "t_ms": 900.0, "answered_by": "ivr"}
+    assert (answered_by["answered_by"], answered_by["corrects"], answered_by["t_ms"]) == ("ivr", None, 900.0)
+    assert (answered_by["probability"], answered_by["reasons"], answered_by["action"]) == (0.9, ["words"], "talk")
+    assert (corrected["answered_by"], corrected["corrects"]) == ("human", "ivr")
+    assert message == {"call_id": "c1", "t_ms": 9900.0, "delivered": False, "why": "picked_up"}
 
 
 def test_outbound_calls_are_queued_and_lost_ones_end() -> None:

@@ -12,12 +12,14 @@ from agent.events import (
     DigitReceived,
     FunctionCall,
     FunctionCallOutput,
+    MessageLeft,
     ProviderFailed,
     SessionClosed,
     SessionEvent,
     SessionStarted,
     TurnLatency,
     UserMessage,
+    WhoAnsweredTold,
 )
 from gateway.record import (
     CallClosed,
@@ -55,6 +57,16 @@ def opened(call_id: str = "c1", *, minutes: float = 0, **changes: Any) -> CallOp
     )
     fields = {"persona": "clinic.Reception", "rule": "numbers[+15550100][0]", "worker": "w1"} | changes
     return CallOpened.of(info, started_at=START + timedelta(minutes=minutes), **fields)
+
+
+def verdict(answered_by: str, t_ms: float, *, corrects: str = "", action: str = "talk") -> dict[str, Any]:
+    """Who answered a call that we placed, as an event of it."""
+    told = WhoAnsweredTold(ANSWER + t_ms / 1000, answered_by, 0.9, ["words"], action, corrects)
+    return event_on_axis(told, ANSWER)
+
+
+def message_left(t_ms: float, *, delivered: bool, why: str) -> dict[str, Any]:
+    return event_on_axis(MessageLeft(ANSWER + t_ms / 1000, delivered, why, "Please call Ada."), ANSWER)
 
 
 def closed(call_id: str = "c1", **changes: Any) -> CallClosed:

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.cli import main
-from gateway.record import Recording
+from gateway.record import CallEvents, Recording
 from gateway.store import CallStore
 from telephony.media.wav import write_wav
-from tests.unit.store.records import closed, opened
+from tests.unit.store.records import closed, message_left, opened, verdict
 from tests.unit.store.test_redaction import SAID, SETTINGS, said
 
 
@@ -39,6 +39,22 @@ def test_the_transcript(config: str, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert f"    3.50  caller: {SAID}\n" in shown
     assert shown.endswith("  answered (SIP 200, Q.850 31), ended by the caller: caller hung up\n")
+
+
+def test_who_answered_and_the_message(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = (verdict("human", 900.0), verdict("voicemail", 2900.0, corrects="human"))
+    left = message_left(9000.0, delivered=False, why="hung_up")
+
+    async def fill() -> None:
+        store = await CallStore.open(f"sqlite:///{tmp_path}/t.db")
+        await store.apply([opened("c4"), CallEvents(call_id="c4", events=(*told, left)), closed("c4", recording=None)])
+        await store.close()
+
+    asyncio.run(fill())
+    assert main(["show", "c4", "--config", config]) == 0
+    shown = capsys.readouterr().out
+    assert "answered by: voicemail, 90%: words, after human\n" in shown
+    assert "message not delivered: hung_up\n" in shown
 
 
 def test_the_picture(config: str, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from agent.events import UserMessage
 from gateway.record import CallEvents, Outcome, Recording, Tokens, event_on_axis, refused_record
 from gateway.store import BadCursor, CallFilters, CallStore, SchemaTooNew, StoreDamaged, StoreError, StoreUnavailable
 from telephony.call import CallInfo, Direction, EndedBy
-from tests.unit.store.records import ANSWER, MEDIA, START, closed, conversation, opened, talked, worker_lost
+from telephony.media.answering.model import AnsweredBy
+from tests.unit.store.records import ANSWER, MEDIA, START, closed, conversation, opened, talked, verdict, worker_lost
 
 
 async def test_a_call_from_begin_to_end(store: CallStore) -> None:
@@ -210,6 +211,8 @@ async def test_pages_follow_each_other_without_gap_or_repeat(store: CallStore) -
         (CallFilters(caller="+15557777"), {"a", "b"}),
         (CallFilters(outcome=Outcome.ANSWERED), {"a"}),
         (CallFilters(persona="clinic.AfterHours"), {"c"}),
+        (CallFilters(answered_by=AnsweredBy.HUMAN), {"b"}),
+        (CallFilters(answered_by=AnsweredBy.VOICEMAIL), set()),
         (CallFilters(since=START + timedelta(minutes=1)), {"b", "c"}),
         (CallFilters(until=START + timedelta(minutes=1)), {"a"}),
         (CallFilters(live=True), {"b", "c"}),
@@ -223,6 +226,7 @@ async def test_filters(store: CallStore, filters: CallFilters, found: set[str]) 
             opened("a"),
             opened("b", minutes=1, called="+15550199"),
             opened("c", minutes=2, caller=None, persona="clinic.AfterHours"),
+            CallEvents(call_id="b", events=(verdict("voicemail", 900.0), verdict("human", 1500.0))),
             closed("a"),
         ]
     )

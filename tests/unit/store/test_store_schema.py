@@ -55,7 +55,8 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_listing_uses_indices(tmp_path: Path) -> None:
     migrate.upgrade(f"sqlite:///{tmp_path}/calls.db")
     connection = sqlite3.connect(tmp_path / "calls.db")
-    for where in ("", "WHERE called = 'x'", "WHERE caller = 'x'", "WHERE outcome = 'x'", "WHERE persona = 'x'"):
+    columns = ("called", "caller", "outcome", "persona", "answered_by")
+    for where in ("", *(f"WHERE {column} = 'x'" for column in columns)):
         plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM calls {where} ORDER BY started_at DESC").fetchall()
         assert all("USING INDEX" in row[3] and "TEMP B-TREE" not in row[3] for row in plan), (where, plan)
     connection.close()
