@@ -1,8 +1,8 @@
 """The rules of Asterisk's AMD() with its published defaults, as a baseline: loudness alone, counted in milliseconds.
 
-Written from their description (amd.conf.sample, the application's documentation), not from its source. A frame whose
-mean amplitude is below the threshold is silence. The words of a greeting are counted and its length is measured; the
-first limit that is reached decides.
+Our own code for what amd.conf and the application's documentation describe. A frame whose mean amplitude is below the
+threshold is silence. The words of a greeting are counted and its length is measured; the first limit that is reached
+decides.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Amd:
         self._in_word = self._greeting = False
 
     def frame(self, level: float, ms: int) -> AmdVerdict | None:
-        if ms > self._rules.total_analysis:
+        if ms >= self._rules.total_analysis:
             return self._is("NOTSURE", "TOOLONG", ms)
         return self._quiet(ms) if level < self._rules.silence_threshold else self._loud(ms)
 
@@ -81,10 +81,10 @@ class _Amd:
 
     def _loud(self, ms: int) -> AmdVerdict | None:
         rules = self._rules
+        self._silence = 0
         self._word += FRAME_MS
         self._voice += FRAME_MS
         if self._word >= rules.min_word:
-            self._silence = 0
             self._greeting = True
             if not self._in_word:
                 self._in_word = True

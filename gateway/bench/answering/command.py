@@ -8,22 +8,30 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.bench.answering.cases import AnsweredCall
+from gateway.bench.answering.cpu import cpu_share
 from gateway.bench.answering.driving import Outcome
+from gateway.bench.answering.hearing import Heard
 from gateway.bench.answering.keeping import folder
 from gateway.bench.answering.report import Figures, answering_table
-from gateway.bench.answering.running import Run, heard_calls, machines, prepare
+from gateway.bench.answering.running import OURS, Run, heard_calls, machines, prepare
 
 __all__ = ["measure", "run"]
+
+_CPU_CALLS = 20
 
 
 def measure(wanted: Run, *, words: bool = True, told: Callable[[int], None] = lambda done: None) -> Figures:
     missing = prepare(wanted)
     judges = machines(words)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in judges}
+    some: list[tuple[AnsweredCall, Heard]] = []
     for call, heard in heard_calls(wanted, told):
         for name, judge in judges.items():
             outcomes[name].append(judge(call, heard))
-    return Figures(wanted.part, words, outcomes, missing=missing)
+        if len(some) < _CPU_CALLS:
+            some.append((call, heard))
+    return Figures(wanted.part, words, outcomes, cpu=cpu_share(OURS, some), missing=missing)
 
 
 def run(args: argparse.Namespace, calls: int) -> int:

@@ -19,9 +19,9 @@ from gateway.bench.answering.hearing import Heard, Hearing
 from gateway.bench.answering.packages import fetch
 from telephony.media.answering.model import AnsweredBy, Verdict
 
-__all__ = ["BASELINES", "Run", "heard_calls", "machines", "prepare"]
+__all__ = ["OURS", "Run", "heard_calls", "machines", "prepare"]
 
-BASELINES = ("speech length", "app_amd")
+OURS: MakeMachine = ByLength
 _SAID = {"HUMAN": AnsweredBy.HUMAN, "MACHINE": AnsweredBy.VOICEMAIL, "NOTSURE": AnsweredBy.UNKNOWN}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ from gateway.bench.answering.by_length import ByLength
 from gateway.bench.answering.cases import AnsweredCall, Line
 from gateway.bench.answering.command import measure
 from gateway.bench.answering.counting import Rate, percentile, score
+from gateway.bench.answering.cpu import cpu_share
 from gateway.bench.answering.driving import Outcome
+from gateway.bench.answering.hearing import Heard
 from gateway.bench.answering.report import Figures, answering_table
 from gateway.bench.answering.running import Run
+from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, AnsweringEvent, GreetingGoesOn, MessageMayBegin, Verdict
 from telephony.media.tones import silence, tone
 
@@ -33,7 +38,7 @@ def cadence(*ms: int) -> bytes:
         ((300, 200, 100, 200, 100, 200, 1500), "MACHINE", "MAXWORDS", 1.0),  # the third word, 100 ms old
         ((300, 900, 60, 900), "MACHINE", "LONGGREETING", 1.86),  # 1.5 s of sound
         ((300, 60, 200, 60, 200, 60, 1500), "NOTSURE", "HANGUP", 2.38),  # too short for words
-        ((100, *(60, 40) * 60), "NOTSURE", "TOOLONG", 5.02),
+        ((100, *(60, 60) * 60), "NOTSURE", "TOOLONG", 5.0),
     ],
 )
 def test_app_amd(sounds: tuple[int, ...], status: str, cause: str, at: float) -> None:
@@ -139,3 +144,17 @@ def test_a_small_run_without_a_recogniser_or_packages(tmp_path: Path) -> None:
 def test_without_calls_that_beep_nothing_is_claimed_of_beeps() -> None:
     figures = Figures("table", True, {"ours": [said("hello", verdict(1.8, AnsweredBy.HUMAN))]})
     assert math.isinf(figures.measured["beep to message, p98 s"]) and not figures.good
+
+
+def test_the_cpu_of_a_machine_is_a_share_of_the_calls_length() -> None:
+    class Busy(ScriptedAnswer):
+        def hear(self, pcm: bytes, at: float) -> tuple[AnsweringEvent, ...]:
+            until = time.thread_time() + 0.002
+            while time.thread_time() < until:
+                pass
+            return super().hear(pcm, at)
+
+    minute = replace(call("hello"), pcm=bytes(320) * 50)
+    assert cpu_share(lambda at: Busy(()), [(minute, Heard((), ()))]) == pytest.approx(0.1, rel=0.2)  # 2 of 20 ms
+    assert cpu_share(lambda at: ScriptedAnswer(()), [(minute, Heard((), ()))]) < 0.003
+    assert cpu_share(lambda at: ScriptedAnswer(()), []) == 0.0
