@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without-words", action="store_true", help="answering: as without a recogniser")
     parser.add_argument(
         "--recogniser",
-        choices=("auto", "moonshine", "none"),
+        choices=("auto", "whisper", "moonshine", "none"),
         default="auto",
-        help="answering: auto: Moonshine for English, Whisper for the rest; default auto",
+        help="answering: auto: Moonshine for English, the script for the rest, see docs; whisper: for the rest",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="answering: processes that listen")
     parser.add_argument("--kept", type=Path, metavar="FOLDER", help="answering: the corpus's cache")

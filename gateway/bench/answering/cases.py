@@ -82,6 +82,7 @@ class AnsweredCall:
     greeting_end: float
     beep_end: float | None = None  # of the last beep
     beeps: str = ""
+    spoken: tuple[tuple[float, float, str], ...] = ()  # start, end and words of each stretch
 
     @property
     def truth(self) -> Truth:

@@ -25,6 +25,7 @@ from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from agent.turns.signals import Interim, SpeechEnded, SpeechStarted
 from gateway.bench.answering.cases import AnsweredCall
 from gateway.bench.answering.keeping import digest, keep, versions
+from gateway.bench.answering.script import ScriptSTT
 from telephony.media.frames import FRAME_BYTES, FRAME_MS, AudioFrame
 
 __all__ = ["Heard", "Hearing", "recogniser_for"]
@@ -42,13 +43,17 @@ class Heard:
     words: tuple[tuple[str, float, bool], ...]
 
 
-def recogniser_for(language: str, wanted: str) -> str:
-    """`wanted` "auto": Moonshine for English, Whisper for the rest; "moonshine": English only; "none": nobody."""
+def recogniser_for(call: AnsweredCall, wanted: str) -> str:
+    """`wanted` "auto": Moonshine for English, Whisper for people who speak another language, and the script for
+    voices that speak it, of which Whisper understands a fifth; "whisper": Whisper for these too; "moonshine": English
+    only; "none": nobody."""
     if wanted == "none":
         return ""
-    if language == "en":
+    if call.language == "en":
         return "moonshine"
-    return "whisper" if wanted == "auto" else ""
+    if wanted == "auto":
+        return "whisper" if call.voice.startswith("people") else "script"
+    return "whisper" if wanted == "whisper" else ""
 
 
 class Hearing:
@@ -59,8 +64,10 @@ class Hearing:
 
     def of(self, call: AnsweredCall) -> Heard:
         """Blocking."""
-        spec = recogniser_for(call.language, self._recogniser)
-        path = self._kept / f"{digest(call.pcm, spec, call.language if spec else '', versions(), _FORMAT)}.json"
+        spec = recogniser_for(call, self._recogniser)
+        script = repr(call.spoken) if spec == "script" else ""
+        name = digest(call.pcm, spec, call.language if spec else "", versions(), _FORMAT, *([script] if script else ()))
+        path = self._kept / f"{name}.json"
         try:
             found = json.loads(path.read_text())
         except FileNotFoundError:
@@ -72,7 +79,11 @@ class Hearing:
 
 def listen(call: AnsweredCall, spec: str) -> Heard:
     """`spec`: a recogniser's name; empty: none."""
-    stt = build_stt(spec, ProviderSettings(), VirtualOffload()) if spec else None
+    stt: STT | None = None
+    if spec == "script":
+        stt = ScriptSTT(call.spoken)
+    elif spec:
+        stt = build_stt(spec, ProviderSettings(), VirtualOffload())
     return run_virtual(_listen(call.pcm, call.language, build_vad("silero"), stt), start=0.0)
 
 

@@ -17,11 +17,12 @@ from gateway.bench.answering.cases import AnsweredCall, Part
 from gateway.bench.answering.driving import MakeMachine, Outcome, drive
 from gateway.bench.answering.hearing import Heard, Hearing
 from gateway.bench.answering.packages import fetch
+from telephony.media.answering.machine import AnsweringMachine
 from telephony.media.answering.model import AnsweredBy, Verdict
 
 __all__ = ["OURS", "Run", "heard_calls", "machines", "prepare"]
 
-OURS: MakeMachine = ByLength
+OURS: MakeMachine = AnsweringMachine
 _SAID = {"HUMAN": AnsweredBy.HUMAN, "MACHINE": AnsweredBy.VOICEMAIL, "NOTSURE": AnsweredBy.UNKNOWN}
 
 
@@ -39,7 +40,7 @@ class Run:
 
 def machines(words: bool = True) -> dict[str, Callable[[AnsweredCall, Heard], Outcome]]:
     """Ours first, then the baselines."""
-    makes: Mapping[str, MakeMachine] = {"speech length": ByLength}
+    makes: Mapping[str, MakeMachine] = {"trunkline": OURS, "speech length": ByLength}
     driven = {name: partial(drive, make, words=words) for name, make in makes.items()}
     return {**driven, "app_amd": _by_amd}
 

@@ -40,7 +40,7 @@ class Scene:
     greeting_end: float = 0.0
     beep_end: float | None = None
     beeps: str = ""
-    texts: list[str] = field(default_factory=list)
+    spoken: list[tuple[float, float, str]] = field(default_factory=list)
     _pieces: list[Floats] = field(default_factory=list)
 
     @property
@@ -61,8 +61,9 @@ class Scene:
         """`greeting`: it belongs to the greeting, and is not an answer to us."""
         if self.words_at is None:
             self.words_at = self.seconds
+        began = self.seconds
         self._pieces.append(levelled(pcm))
-        self.texts.append(text)
+        self.spoken.append((began, self.seconds, text))
         if greeting:
             self.greeting_end = self.seconds
 

@@ -26,7 +26,7 @@ _VARIANTS = (
     "f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "grandma", "grandpa", "Annie",
     "Andrea", "Alicia", "Alex", "aunty", "belinda", "steph", "linda", "john", "david", "paul", "max", "Michael",
     "edward", "adam", "quincy", "rob", "boris", "gustave", "klatt", "klatt2", "klatt3", "klatt4", "Lee", "mike2",
-    "travis", "victor", "caleb", "benjamin", "Mario", "Denis", "Diogo", "iven", "miguel", "sandro", "zac", "Andy",
+    "travis", "victor", "caleb", "benjamin", "Mario", "Denis", "Diogo", "miguel", "Andy",
     "antonio", "pedro", "marcelo", "anika", "Jacky", "shelby",
 )  # fmt: skip
 _NATURAL = ("hibari:heart", "flite:slt", "flite:rms", "flite:awb", "flite:kal16")
@@ -45,12 +45,12 @@ def base_voice(voice: str) -> str:
 
 
 def draw_voice(draw: random.Random, part: Part, language: str, flite: Path | None) -> str:
-    """A third of English is spoken by voices made of people's recordings; recognisers understand them better."""
+    """Half of English is spoken by voices made of people's recordings; recognisers understand them better."""
     voices = voices_of(part)
     natural = [voice for voice in voices if voice in _NATURAL and (flite is not None or not voice.startswith("flite"))]
     factor = draw.choice(_FACTORS)
     ending = "" if factor == 1.0 else f"^{factor}"
-    if language == "en" and natural and draw.random() < 0.35:
+    if language == "en" and natural and draw.random() < 0.5:
         return draw.choice(natural) + ending
     variant = draw.choice([voice for voice in voices if voice.startswith("espeak")]).partition(":")[2]
     return f"espeak:{draw.choice(ACCENTS[language])}+{variant}{ending}"

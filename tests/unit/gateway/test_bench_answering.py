@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.providers.base import Expectations, Transcript
+from agent.testing.virtual_clock import run_virtual
 from gateway.bench.answering.beeps import beep_of, beeps_of
 from gateway.bench.answering.calls import answered_call, kind_of, stage_for
-from gateway.bench.answering.cases import KINDS, Line
+from gateway.bench.answering.cases import KINDS, AnsweredCall, Line
 from gateway.bench.answering.driving import drive
 from gateway.bench.answering.hearing import Heard, Hearing, recogniser_for
 from gateway.bench.answering.lines import through
 from gateway.bench.answering.scenes import levelled
+from gateway.bench.answering.script import ScriptSTT
 from gateway.bench.answering.voices import base_voice, voices_of
 from gateway.bench.answering.wording import LANGUAGES, half, wordings
 from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, GreetingGoesOn, MessageMayBegin, Verdict
+from telephony.media.frames import AudioFrame
 from telephony.media.level import dbfs
 from telephony.media.tones import silence, tone
 
@@ -94,8 +100,38 @@ def test_what_was_heard_is_kept_and_not_heard_again(tmp_path: Path) -> None:
 
 
 def test_which_recogniser_hears_a_language() -> None:
-    assert recogniser_for("en", "auto") == "moonshine" and recogniser_for("de", "auto") == "whisper"
-    assert recogniser_for("de", "moonshine") == "" and recogniser_for("en", "none") == ""
+    english = AnsweredCall("", "tuning", "hello", "en", "espeak:en-us+f3", Line(), b"", "", 0.0, 0.0)
+    german = replace(english, language="de")
+    assert recogniser_for(english, "auto") == "moonshine" and recogniser_for(german, "auto") == "script"
+    assert recogniser_for(replace(german, voice="people:menardi"), "auto") == "whisper"
+    assert recogniser_for(german, "whisper") == "whisper" and recogniser_for(german, "moonshine") == ""
+    assert recogniser_for(english, "none") == ""
+
+
+def test_the_script_is_heard_as_late_as_a_recogniser_and_not_whole() -> None:
+    words = "Bitte hinterlassen Sie nach dem Signalton eine kurze Nachricht für uns alle"
+    sound = tone(300, 2000, -20.0)
+    frames = [AudioFrame(sound[at : at + 320], 10 + (at // 320 + 1) * 0.02) for at in range(0, len(sound), 320)]
+
+    async def heard() -> list[tuple[str, float]]:
+        stream = ScriptSTT(((10.0, 12.0, words), (14.0, 15.0, "later"))).stream(
+            language="de", expectations=Expectations()
+        )
+        texts = []
+        for some in (frames[:50], frames):
+            for frame in some:
+                stream.push(frame)
+            began = asyncio.get_running_loop().time()
+            stream.flush()
+            text = await anext(aiter(stream))
+            assert isinstance(text, Transcript) and text.final
+            texts.append((text.text, asyncio.get_running_loop().time() - began))
+        await stream.aclose()
+        return texts
+
+    (half_of_it, late), (all_of_it, _) = run_virtual(heard())
+    assert late == pytest.approx(0.9) and "alle" not in half_of_it and "later" not in all_of_it
+    assert all_of_it.startswith(half_of_it) and set(all_of_it.split()) < set(words.split())
 
 
 def test_a_machine_is_told_all_in_order_and_our_voice_as_an_agent_has_it(tmp_path: Path) -> None:
