@@ -35,6 +35,21 @@ class History:
         self._entries.append(entry)
         return entry
 
+    @property
+    def last(self) -> Entry | None:
+        return self._entries[-1] if self._entries else None
+
+    def add_before(self, entry: Entry | None, message: ChatMessage) -> Entry:
+        """Insert a message that came late; without `entry` it is the last one."""
+        added = Entry(message, self._activity())
+        place = self._entries.index(entry) if entry in self._entries else len(self._entries)
+        self._entries.insert(place, added)
+        return added
+
+    def remove(self, entry: Entry) -> None:
+        if entry in self._entries:
+            self._entries.remove(entry)
+
     def attach(self, entry: Entry) -> None:
         entry.activity = self._activity()
         self._entries.append(entry)

@@ -34,7 +34,8 @@ class Agent:
     for an incomplete answer, and takes a complete one sooner.
     `greet` "on_media": a call is greeted with the other side's first packet, after `greet_limit_ms` at the latest;
     "on_answer": at once; None: as the session's settings say.
-    `answering`: what to do about whoever answers its calls; an order's own goes before it.
+    `answering`: what to do about whoever answers its calls; an order's own goes before it. `menu_words`: which option
+    of a phone menu it takes without asking its model, by a word of it, the best first: ("billing", "representative").
     """
 
     instructions: str = ""
@@ -52,6 +53,7 @@ class Agent:
     greet: Literal["on_media", "on_answer"] | None = None
     greet_limit_ms: float | None = None
     answering: Answering | None = None
+    menu_words: Sequence[str] = ()
     _builtin_tools: ClassVar[tuple[Callable[..., Any], ...]] = (end_call,)
     _passed_tools: tuple[Callable[..., Any], ...] = ()
     _tools: dict[str, FunctionTool] | None = None

@@ -82,6 +82,7 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls):
         self._running: RunningSession | None = None
         TurnsByHand.__init__(self)
         LegSignals.__init__(self)
+        AnswersCalls.__init__(self)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -123,7 +124,10 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls):
         if self.held_before_start is not None:
             running.holding.held(self.held_before_start)
         self._watchers.emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
-        if resumed is not None:
+        plan = answering or agent.answering or Answering()
+        if who_answered is not None and plan.detect and room is not None and resumed is None:
+            running.find_out(plan, who_answered, room.audio_input, self.ahead)
+        elif resumed is not None:
             running.talker.go_on(resumed)
         elif agent.greeting:
             running.talker.say(agent.greeting, "greeting")
@@ -131,7 +135,7 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls):
             running.turns.start(room.audio_input)
         running.turns.changed()
         running.make_canned()
-        if not resumed:
+        if not (resumed or running.finds_out):
             await self._entered()
         if room is None:
             await self._settled()

@@ -70,7 +70,7 @@ class Bridging:
         speaker = self._talker.speaker
         self._look_at = None
         owed = self._talker.owes or (self._caller_waits() and not speaker.closed)
-        if speaker.held or (self._activities.top.asking and not speaker.busy):
+        if speaker.held or speaker.silenced or (self._activities.top.asking and not speaker.busy):
             owed = False  # nobody is listening, or it is the caller's turn
         if not owed:
             self._owed_since = None

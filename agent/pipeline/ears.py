@@ -27,7 +27,16 @@ from agent.turns.signals import EndOfTurn, Interim, Signal, TurnDetection, TurnR
 from agent.turns.speaking import Speaking
 from telephony.media.frames import AudioFrame
 
-__all__ = ["Ears", "EarsEvent", "FailureTold", "HearingLost", "RecogniserLost", "RecogniserWell", "TextCame"]
+__all__ = [
+    "Ears",
+    "EarsEvent",
+    "FailureTold",
+    "HearingLost",
+    "Overhears",
+    "RecogniserLost",
+    "RecogniserWell",
+    "TextCame",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,13 @@ class FailureTold(Protocol):
     ) -> None: ...
 
 
+class Overhears(Protocol):
+    """Who wants the raw material, too."""
+
+    def frame(self, frame: AudioFrame) -> None: ...
+    def voice(self, probability: float, at: float) -> None: ...
+
+
 class Ears:
     def __init__(
         self,
@@ -85,6 +101,7 @@ class Ears:
         self._speaking = Speaking()
         self._alarm = Alarm(self._loop, self._speaking, self._tell)
         self._deaf = self._closed = False
+        self._overhears: Overhears | None = None
         self._recognizer: Recognizer | None = None
         self._feed: SpeechFeed | None = None
         if stt is not None:
@@ -140,6 +157,14 @@ class Ears:
         if self._voice is not None:
             for event in self._voice.frame(frame):
                 self._tell(self._speaking.voice(event))
+        if self._overhears is not None:
+            self._overhears.frame(frame)
+
+    def overheard_by(self, overhears: Overhears | None) -> None:
+        """It gets each frame and the VAD's probabilities from now on."""
+        self._overhears = overhears
+        if self._voice is not None:
+            self._voice.told = None if overhears is None else overhears.voice
 
     def want_interims(self, wanted: bool) -> None:
         """Whether texts before the final one are useful. If the recogniser is given all audio, they always are."""

@@ -14,6 +14,7 @@ from agent.pipeline.ears import (
     EarsEvent,
     FailureTold,
     HearingLost,
+    Overhears,
     RecogniserLost,
     RecogniserWell,
     TextCame,
@@ -129,6 +130,14 @@ class Listener:
     def expect(self, expected: Expected | None, language: str) -> None:
         """The caller begins to speak and has been asked for this."""
         self._endpointing.expect(expected, language)
+
+    def overheard_by(self, overhears: Overhears | None) -> None:
+        """It gets each frame and the VAD's probabilities from now on."""
+        self._ears.overheard_by(overhears)
+
+    def answer_kept(self) -> bool:
+        """Answer the turns that were only to be kept. Returns whether there are any whose words are still to come."""
+        return self._turns.answer()
 
     def want_interims(self, wanted: bool) -> None:
         """Whether words are useful before the caller has fallen silent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from agent.events import UserMessage
-from agent.history import History
+from agent.history import Entry, History
 from agent.pipeline.activities import Activities
 from agent.pipeline.runtime import Runtime
 from agent.pipeline.spoken_turn import SpokenTurn
@@ -36,10 +36,10 @@ class Messages:
     def keyed(self, entered: DigitsEntered) -> None:
         self._tell(entered.text, entered.started_at, entered.ended_at, "dtmf", 1.0)
 
-    def keep(self, text: str) -> None:
-        """Keep it without an answer."""
+    def keep(self, text: str, before: Entry | None = None) -> Entry:
+        """Keep it without an answer. `before`: what was said since, before the words had arrived."""
         self._talker.next_turn()
-        self._history.add(ChatMessage("user", text))
+        return self._history.add_before(before, ChatMessage("user", text))
 
     def answer(self, text: str, turn: SpokenTurn | None) -> None:
         """Let the function that asked answer, or else the model."""

@@ -9,13 +9,18 @@ from functools import partial
 from typing import Any
 
 from agent.activity import Activity
+from agent.answering import Answering
 from agent.clock import ThreadOffload, has_real_time
 from agent.events import CallerBack, CallerHeld, SessionEvent, UserStoppedSpeaking
 from agent.history import History
 from agent.loop_watch import watch_of
 from agent.persona import Agent
 from agent.pipeline.activities import Activities
+from agent.pipeline.ahead import SpeechAhead
 from agent.pipeline.alarm import Alarm
+from agent.pipeline.answer_speech import AnswerSpeech
+from agent.pipeline.answered_menu import AnsweredMenu
+from agent.pipeline.answering import CallAnswering
 from agent.pipeline.bridging import Bridging
 from agent.pipeline.canned import CannedAudio
 from agent.pipeline.casting import Casting
@@ -46,6 +51,8 @@ from agent.session_verbs import SessionVerbs
 from agent.tasks.task import Task
 from agent.turns.limits import CallTooLong, LengthLimit
 from agent.within import Within
+from telephony.media.answering.model import WhoAnswered
+from telephony.rooms.protocol import AudioInput
 
 __all__ = ["Providers", "RunningSession"]
 
@@ -89,11 +96,12 @@ class RunningSession:
         self.talker = Talker(runtime, self.activities, self.history, providers.canned_audio, self._talk)
         self.task_runs = TaskRuns(runtime, self.activities, self.talker, self._talk)
         stt = casting.reporting("stt", providers.stt) if providers.stt is not None and voiced else None
+        self._messages = Messages(runtime, self.activities, self.history, self.talker, privacy)
         self.turns = turns = TurnTaking(
             runtime,
             self.activities,
             self.talker,
-            Messages(runtime, self.activities, self.history, self.talker, privacy),
+            self._messages,
             Keying(runtime, self.activities, privacy, recording),
             vad=providers.vad if voiced else None,
             stt=stt,
@@ -110,6 +118,7 @@ class RunningSession:
         self.ending = Ending(runtime, self.talker, self.turns.stop, close)
         self.holding = Holding(runtime, self.activities, self.talker, self.turns, self.ending)
         self._limit_alarm = self._length_limit()
+        self._answering: CallAnswering | None = None
 
     def _activities(self, session: SessionVerbs, agent: Agent, casting: Casting, userdata: Any) -> Activities:
         return Activities(
@@ -134,6 +143,30 @@ class RunningSession:
     async def _run_task(self, task: Task[Any], place: Within) -> Any:
         return await self.task_runs.run(task, place)
 
+    def find_out(self, answering: Answering, who: WhoAnswered, audio: AudioInput, ahead: SpeechAhead) -> None:
+        """Before the turns start: be silent until it is known who has answered. `ahead`: what was made already."""
+        runtime, activities, talker = self.runtime, self.activities, self.talker
+        talker.voice.ahead = ahead
+        speech = AnswerSpeech(runtime, activities, talker, self.history, answering)
+        menu = AnsweredMenu(
+            activities, talker, self.turns, self.task_runs, self.history, self._messages, runtime.tasks.spawn
+        )
+        self._answering = CallAnswering(runtime, answering, who, speech, menu, self.turns, self.ending)
+        self._answering.start(audio)
+        runtime.tasks.spawn(self._speak_ahead(answering, ahead), "speech ahead")
+
+    @property
+    def finds_out(self) -> bool:
+        """Whether the call is one whose answer is looked at."""
+        return self._answering is not None
+
+    async def _speak_ahead(self, answering: Answering, ahead: SpeechAhead) -> None:
+        """What was not ready at the answer."""
+        await ahead.load(answering, self.runtime.offload)
+        agent, tts = self.activities.agent, self.activities.top.cast.tts
+        if tts is not None:
+            await ahead.make_all(agent, tts, self.runtime.options, answering)
+
     def make_canned(self) -> None:
         """Make the active persona's canned words ahead, if there is a voice for them."""
         if self.activities.top.cast.tts is not None:
@@ -143,6 +176,8 @@ class RunningSession:
         """Nothing more is heard, said or done, except `on_exit`."""
         tasks = self.runtime.tasks
         tasks.closing = True
+        if self._answering is not None:
+            self._answering.stop()
         self.talker.speaker.refuse()
         self.turns.stop()
         self.bridging.stop()
@@ -159,6 +194,8 @@ class RunningSession:
     def happened(self, event: SessionEvent) -> None:
         """Called with each event of the session."""
         self.holding.happened(event)
+        if self._answering is not None:
+            self._answering.happened(event)
         match event:
             case CallerHeld():
                 self.task_runs.hold()

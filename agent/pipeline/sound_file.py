@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from agent.providers.base import SpokenAudio
 from telephony.media.frames import SAMPLE_RATE
 from telephony.media.wav import read_channels_at
 
-__all__ = ["load_sound", "played"]
+__all__ = ["as_stream", "load_sound", "played"]
 
 _KEPT = 16  # files, for all calls of a process
 _PIECE_BYTES = 2 * SAMPLE_RATE // 5  # 200 ms
@@ -34,6 +34,12 @@ def _load(file: Path, mtime_ns: int, size: int) -> bytes:
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples.astype(np.float32), rate, SAMPLE_RATE)
     return bytes(np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes())
+
+
+async def as_stream(made: Iterable[SpokenAudio]) -> AsyncGenerator[SpokenAudio, None]:
+    """Finished speech in the form that a synthesis returns."""
+    for audio in made:
+        yield audio
 
 
 async def played(pcm: bytes) -> AsyncGenerator[SpokenAudio, None]:

@@ -32,7 +32,8 @@ class Speaker:
         self._filling: asyncio.Task[None] | None = None
         self.asked = False  # a question has been heard, and no message from the caller since
         self.bridged = False  # a filler has been heard, and nothing else since
-        self.closed = False  # nothing is accepted after the farewell
+        self._refuses = False  # nothing is accepted after the farewell
+        self.silenced = False  # as if closed, for now: it is not known yet who has answered
         self.silent_since = runtime.now()  # the end of our last sound
         self.words_until = float("-inf")  # loop time; fillers do not count
         self.paused = False
@@ -48,6 +49,11 @@ class Speaker:
     def speaking(self) -> bool:
         """Busy with more than a filler."""
         return self.current is not None or bool(self._waiting)
+
+    @property
+    def closed(self) -> bool:
+        """Nothing is accepted, except from the session itself."""
+        return self._refuses or self.silenced
 
     @property
     def unheard(self) -> bool:
@@ -163,7 +169,7 @@ class Speaker:
 
     def refuse(self) -> None:
         """From now on only a farewell is accepted."""
-        self.closed = True
+        self._refuses = True
 
     def keep_all(self) -> None:
         """The same, and queued speech may not be interrupted."""

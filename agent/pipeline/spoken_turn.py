@@ -32,6 +32,7 @@ class SpokenTurn:
     failed: bool = False
     dropped: bool = False
     told: bool = False  # its end has been reported
+    kept: bool = False  # its words are not answered
 
     @property
     def text(self) -> str:
@@ -79,6 +80,13 @@ class SpokenTurns:
         turn.ended_at = decided.speech_ended_at
         self._unready.append(turn)
         return turn
+
+    def answer(self) -> bool:
+        """Answer the turns that were only to be kept. Returns whether there are any."""
+        turns = [turn for turn in (self.current, *self._unready) if turn is not None]
+        for turn in turns:
+            turn.kept = False
+        return bool(turns)
 
     def ready(self) -> SpokenTurn | None:
         """The next decided turn whose text is complete, or will never come."""

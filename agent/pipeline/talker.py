@@ -311,7 +311,8 @@ class Talker:
             if asker is not None:
                 asker.hear_for(utterance)
             self.voice.speak(utterance)
-        self._enters(activity, asker.waterfall if asker is not None else None, asked=not greets)
+        asks = not greets and getattr(activity.agent, "asks_at_once", True)
+        self.enters(activity, asker.waterfall if asker is not None else None, asked=asks)
 
     def end_task(self, gone: Sequence[Activity], place: Within) -> list[Reply]:
         """A task and everything its tools started above it is over: current speech continues, nothing more is added.
@@ -377,10 +378,10 @@ class Talker:
         if speakable(text := words or agent.greeting):
             utterance = self.voice.fixed(text, "reply" if words else "greeting", handle, allow_interruptions=True)
             self.voice.speak(utterance)
-        self._enters(floor.activity, None, asked=utterance is None)
+        self.enters(floor.activity, None, asked=utterance is None)
         return utterance
 
-    def _enters(self, activity: Activity, waterfall: Waterfall | None, *, asked: bool) -> None:
+    def enters(self, activity: Activity, waterfall: Waterfall | None, *, asked: bool) -> None:
         self._entering_silently += asked
         self._runtime.tasks.spawn(self._enter(activity, waterfall, asked), "on_enter")
 

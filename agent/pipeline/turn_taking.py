@@ -23,6 +23,7 @@ from agent.pipeline.talk_events import EndReached, SituationChanged, TurnEvent
 from agent.pipeline.talker import Talker
 from agent.pipeline.turn_detection import detection_problem
 from agent.pipeline.turn_hook import transcribed
+from agent.pipeline.unanswered import Unanswered
 from agent.providers.base import STT, VAD, ChatMessage
 from agent.turns.backchannel import is_backchannel
 from agent.turns.expected import Expected
@@ -65,6 +66,7 @@ class TurnTaking:
         self._silence = self._silences.ladder
         self._wordless = WordlessTurns(most=options.max_wordless_turns)
         self._stopped = self._held = self._muted = False
+        self.unanswered = Unanswered(messages)
         self._asked_for: Expected | None = None  # by a function waiting for the next message
         self._vad, self._stt = vad, stt
         self.listener: Listener | None = None
@@ -120,6 +122,14 @@ class TurnTaking:
         if self.listener is not None:
             self.listener.enable(enabled, self._runtime.now())
 
+    def be_quiet(self, quiet: bool) -> None:
+        """Whether to keep what is heard from now on without answering it; see `Unanswered`."""
+        self.unanswered.quiet = quiet
+        self._silence.heard(self._runtime.now())
+        self.changed()
+        if self.unanswered.deaf and not quiet:
+            self._heard(HearingLost())
+
     def mute(self, muted: bool) -> None:
         """Whether the caller is kept from being heard: then they are not silent, either."""
         self._muted = muted
@@ -158,12 +168,12 @@ class TurnTaking:
         talker, now = self._talker, self._runtime.now()
         self._barge_in.changed(now, speaking=self.speaking, may_interrupt=not self._by_hand)
         if self.listener is not None:
-            self.listener.want_interims(self._barge_in.judging)  # words may decide
+            self.listener.want_interims(self._barge_in.judging or self.unanswered.quiet)
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:
             talker.caller_is_done()
-        if talking or self._keying.busy or self._muted:
+        if talking or self._keying.busy or self._muted or self.unanswered.quiet:
             self._silence.busy()
         elif listening or self.speaking:
             self._silence.sound()
@@ -192,9 +202,11 @@ class TurnTaking:
         if self.listener is not None:
             self.listener.agent_changed(agent, self._detection_of(agent))
 
-    # --- speech ------------------------------------------------------------------------------------
+    # --- speech ---------------------------------------------------------------------------------------------------
 
     def _heard(self, event: Heard) -> None:
+        if self.unanswered.overheard is not None:
+            self.unanswered.overheard(event)
         match event:
             case SpeechStarted():
                 self._speech_started(event)
@@ -212,6 +224,8 @@ class TurnTaking:
                     self._tell_decided(turn)
             case TurnReady(turn=turn):
                 self._turn_ready(turn)
+            case HearingLost() if self.unanswered.quiet:
+                self.unanswered.deaf = True
             case HearingLost():
                 self._end("error", "goodbye_error")
 
@@ -226,6 +240,7 @@ class TurnTaking:
             listener.expect(self._asked_for or agent.expects, agent.language)
             if listener.turn is not None and not self._by_hand:
                 listener.turn.over_agent |= self._talker.busy and not self._talker.interruptible
+            self.unanswered.begins(listener.turn)
         self._barge_in.heard(event, may_interrupt=not self._by_hand)
         self.changed()
 
@@ -236,7 +251,7 @@ class TurnTaking:
 
     def _turn_likely(self, turn: SpokenTurn) -> None:
         text = self._words_of(turn)
-        may = self._runtime.options.preemptive and not self._by_hand and not self._asking
+        may = self._runtime.options.preemptive and not (self._by_hand or self._asking or self.unanswered.takes(turn))
         if may and text and not turn.failed:
             self._talker.prepare(ChatMessage("user", text), waterfall_of(turn, self._talker.turn))
 
@@ -244,6 +259,9 @@ class TurnTaking:
         return shortened(transcribed(self._activities.agent, turn.text), self._runtime.options.max_user_characters)
 
     def _turn_ready(self, turn: SpokenTurn) -> None:
+        if self.unanswered.takes(turn):
+            self._keep(turn)
+            return
         commit = self._commits.take(turn)
         backchannel = commit is None and is_backchannel(turn.text, self._activities.agent.language)
         if backchannel and (turn.over_agent or (self._talker.working and not self._barge_in.answer_expected)):
@@ -260,6 +278,15 @@ class TurnTaking:
         elif turn.interrupted_agent or turn.voiced_ms >= self._runtime.options.inaudible_min_ms:
             self._without_words(turn)
         if commit is not None:
+            commit.done(text)
+        self.changed()
+
+    def _keep(self, turn: SpokenTurn) -> None:
+        self._tell_decided(turn)
+        if text := self._words_of(turn):
+            self._alive()
+            self.unanswered.keep(text, turn, self._keying.entry)
+        if (commit := self._commits.take(turn)) is not None:
             commit.done(text)
         self.changed()
 
@@ -307,7 +334,7 @@ class TurnTaking:
             self._talker.drop_prepared()
             self._messages.keep(text)
 
-    def _answer(self, text: str, turn: SpokenTurn | None) -> None:
+    def _answer(self, text: str, turn: SpokenTurn | None = None) -> None:
         self._talker.next_turn()
         self._talker.speaker.asked = False
         if self._talker.interruptible:
@@ -370,6 +397,6 @@ class TurnTaking:
             case KeysEntered(entered=entered):
                 self._alive()
                 self._messages.keyed(entered)
-                self._answer(entered.text, None)
+                (self.unanswered.keyed if self.unanswered.quiet else self._answer)(entered.text)
             case KeysSettled():
                 self.changed()

@@ -18,7 +18,7 @@ from agent.speech_handle import SpeechHandle
 
 __all__ = ["Kind", "SpokenChunk", "Utterance"]
 
-Kind = Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell"]
+Kind = Literal["greeting", "reply", "say", "silence_prompt", "canned", "farewell", "message"]
 _PIECES_AHEAD = 8
 _AT_A_TIME = 512  # characters processed before yielding to the loop: about a millisecond
 _WHOLE = 600  # most characters of a canned sentence spoken in one piece

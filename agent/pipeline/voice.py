@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from agent.history import History
 from agent.persona import Agent
 from agent.pipeline.activities import Activities
+from agent.pipeline.ahead import SpeechAhead
 from agent.pipeline.canned import CannedAudio, in_spoken_form, speak, speak_canned, speak_filler
 from agent.pipeline.runtime import Runtime
-from agent.pipeline.sound_file import played
+from agent.pipeline.sound_file import as_stream, played
 from agent.pipeline.speaker import Speaker
 from agent.pipeline.utterance import Kind, Utterance
 from agent.providers.base import TTS, ProviderError, SpokenAudio
@@ -39,6 +40,7 @@ class Voice:
         self._failures = FailureCount(max_in_a_row=runtime.options.max_failures)
         self._speaker = speaker
         self._canned = canned
+        self.ahead = SpeechAhead()
         self._failed_too_often = failed_too_often
 
     @property
@@ -123,6 +125,8 @@ class Voice:
         options = self._runtime.options
         if tts is None:
             raise ProviderError("session", "has no TTS")
+        if (made := self.ahead.get(agent, text)) is not None:
+            return as_stream(made)
         if kind not in CANNED_KINDS:
             return speak(tts, agent, text, options, lambda error, action: self._report(error, action))
         fallback = in_spoken_form(agent, "goodbye_error" if kind == "farewell" else "unavailable")

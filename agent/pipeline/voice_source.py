@@ -22,6 +22,7 @@ class VoiceSource:
         self._vad = vad
         self._failed = failed
         self._failures = 0
+        self.told: Callable[[float, float], None] | None = None  # each window's probability and its end
         self._stream: VADStream | None = vad.stream()
         self._voice = VoiceActivity(window_ms=self._stream.window_samples * 1000 / SAMPLE_RATE)
 
@@ -42,7 +43,11 @@ class VoiceSource:
         self._failures = 0
         if not windows:
             return ()
-        return tuple(event for probability, at in windows for event in self._voice.window(probability, at))
+        events = tuple(event for probability, at in windows for event in self._voice.window(probability, at))
+        if self.told is not None:
+            for probability, at in windows:
+                self.told(probability, at)
+        return events
 
     def cut(self, at: float) -> tuple[VoiceEvent, ...]:
         """No more audio for now."""

@@ -35,10 +35,12 @@ class Task(Agent, Generic[T]):
     waiting for it continue. What the task does not set itself (`voice`, `language`, `llm`, `tts`, `canned`,
     `silence_ladder`, `turn_detection`) is taken from whoever awaits it. A task is awaited once.
 
+    `asks_at_once`: without a greeting, its model speaks first; False: it waits for the caller.
     `timeout_s`: limits the time without holds; None: the call's other limits are enough.
     """
 
     timeout_s: float | None = None
+    asks_at_once: bool = True
     _result: asyncio.Future[T] | None = None
 
     def __init__(
