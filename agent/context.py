@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.within import waiting_for_conversation
-from telephony.call import AfterTransfer, Dials, Transfers, UseRefer
+from telephony.call import AfterTransfer, Dials, Transfers, UseRefer, Warm
 from telephony.errors import DialRefused
 
 if TYPE_CHECKING:
@@ -78,17 +78,19 @@ class AgentsCall:
         announce: str = "",
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
+        warm: Warm | None = None,
     ) -> TransferResult:
         """Bring the caller to a number or `sip:` address, and return once the target has answered or will not: then
-        the caller is yours again, and the result says why. The caller hears ringing meanwhile; the tool's time limit
-        is paused. With `afterwards` AGENT it returns once a target that has answered has left again. Raises
+        the caller is yours again, and the result says why. The caller hears ringing or music meanwhile; the tool's
+        time limit is paused. With `afterwards` AGENT it returns once a target that has answered has left again.
+        `warm`: whom else to call, what they are asked and told before they are joined; makes it a warm one. Raises
         DialRefused (telephony.errors) when nothing was begun."""
         if not isinstance(self._verbs, Transfers):
             raise DialRefused("not_possible", "this call cannot be transferred")
         with waiting_for_conversation():
             return await self._verbs.transfer(
                 to, kind=kind, refer=refer, trunk=trunk, caller=caller, announce=announce, ring_s=ring_s,
-                afterwards=afterwards,
+                afterwards=afterwards, warm=warm,
             )  # fmt: skip
 
     async def pause_recording(self) -> None:

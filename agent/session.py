@@ -29,6 +29,7 @@ from agent.run_result import RunResult, SessionMisuse
 from agent.session_answering import AnswersCalls
 from agent.session_input import TurnsByHand, TurnVerbs
 from agent.session_leg import LegSignals
+from agent.session_voice import SpeaksApart
 from agent.speech_handle import SpeechHandle
 from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
@@ -46,7 +47,7 @@ P = TypeVar("P", LLM, TTS)
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
 
-class AgentSession(TurnsByHand, LegSignals, AnswersCalls):
+class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
     """Providers may be left out: without `vad` nothing is heard, without `tts` (or without a room) replies are text."""
 
     def __init__(

@@ -1,9 +1,46 @@
-"""Who talks in the calls that bench/phones.yaml places."""
+"""Who talks in the calls of bench/phones.yaml."""
 
-from agent import Agent
+from collections.abc import AsyncIterator
+
+from agent import Agent, RunContext
+from agent.providers.base import SpokenAudio
+from telephony.call import SummaryBy, Warm
+from telephony.media.tones import tone
 
 
 class Caller(Agent):
     """Greets with the tone of the instant TTS, once media flows."""
 
     greeting = "Hello."
+
+
+HUMAN, NEXT = "sip:human@127.0.0.1:5091", "sip:human@127.0.0.1:5092"
+SUMMARY = "The caller has pressed a key."
+
+
+class Desk(Agent):
+    """Brings the caller to a human: by key 1 warm, by key 2 cold, by key 4 to one of two, one after the other. Its
+    summary is 1 s of 660 Hz; whatever else it says is the instant TTS's tone."""
+
+    greeting = ""
+
+    async def on_digit(self, ctx: RunContext, digit: str) -> None:
+        told = Warm(summary=SummaryBy.TEXT, text=SUMMARY)
+        if digit == "1":
+            result = await ctx.call.transfer(HUMAN, warm=told, ring_s=5)
+        elif digit == "2":
+            result = await ctx.call.transfer(HUMAN, ring_s=5)
+        elif digit == "4":
+            hunt = Warm(also=(NEXT,), summary=SummaryBy.TEXT, text=SUMMARY)
+            result = await ctx.call.transfer(HUMAN, warm=hunt, ring_s=5)
+        else:
+            return
+        if not result.transferred:
+            ctx.session.say(f"Nobody took the call: {result.end}.")
+
+    async def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[SpokenAudio | bytes]:
+        if text == SUMMARY:
+            yield tone(660, 1000)
+            return
+        async for audio in super().tts_node(ctx, text):
+            yield audio

@@ -166,7 +166,7 @@ class LegDialling:
             others=places[1:],
             answer_s=out.answer_s,
             fail_over_on=FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON,
-            headers=way.headers,
+            headers=(*way.headers, *order.headers.items()),
             name=places[0].name,
         )
 

@@ -119,6 +119,22 @@ def _agent_message(building: _Building, event: Mapping[str, Any]) -> None:
     )
 
 
+def _told_human(building: _Building, event: Mapping[str, Any]) -> None:
+    """The agent's words to a human whom the caller does not hear yet, or to both."""
+    text = str(event["text"])
+    building.turns.append(
+        Turn(
+            speaker="agent",
+            text=text,
+            full_text=text,
+            start_ms=_on_axis(event, "started_at"),
+            end_ms=float(event["t_ms"]),
+            interrupted=bool(event["interrupted"]),
+            kind="to_human",
+        )
+    )
+
+
 def _function_call(building: _Building, event: Mapping[str, Any]) -> None:
     building.open_tools[str(event["call_id"])] = ToolUse(
         name=str(event["name"]), arguments=dict(event["arguments"]), at_ms=float(event["t_ms"])
@@ -205,6 +221,7 @@ def _back(building: _Building, event: Mapping[str, Any]) -> None:
 _HANDLERS = {
     "user_message": _user_message,
     "agent_message": _agent_message,
+    "told_human": _told_human,
     "function_call": _function_call,
     "function_call_output": _function_output,
     "turn_latency": _turn_latency,
@@ -232,7 +249,7 @@ def mask_typed_digits(event: Mapping[str, Any]) -> dict[str, Any]:
         masked["digit"] = MASK
     elif kind == "user_message" and event.get("source") == "dtmf":
         masked["text"] = re.sub(r"[0-9A-D*#]", MASK, str(event.get("text", "")))
-    elif kind in ("function_call", "function_call_output", "agent_message", "task_completed"):
+    elif kind in ("function_call", "function_call_output", "agent_message", "told_human", "task_completed"):
         for name in ("arguments", "output", "result", "text", "full_text"):
             if name in masked:
                 masked[name] = _mask_runs(masked[name])
@@ -268,4 +285,8 @@ def transcript_text(turns: Sequence[Turn]) -> str:
 
 
 def _notes(turn: Turn) -> list[str]:
-    return [*(["typed"] if turn.source == "dtmf" else []), *(["interrupted"] if turn.interrupted else [])]
+    return [
+        *(["to the human"] if turn.kind == "to_human" else []),
+        *(["typed"] if turn.source == "dtmf" else []),
+        *(["interrupted"] if turn.interrupted else []),
+    ]

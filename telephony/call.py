@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from telephony.keys import DigitSource, KeyFigures
 from telephony.outcomes import CallOutcome, OutcomeKind, outcome_kind
 from telephony.rooms.protocol import LegAudio
+from telephony.warm import SummaryBy, Warm
 
 __all__ = [
     "AfterTransfer",
@@ -40,11 +41,13 @@ __all__ = [
     "MediaStatistics",
     "OutcomeKind",
     "SendsToLegs",
+    "SummaryBy",
     "TransferEnd",
     "TransferOutcome",
     "TransferResult",
     "Transfers",
     "UseRefer",
+    "Warm",
     "outcome_kind",
 ]
 
@@ -124,6 +127,7 @@ class TransferEnd(StrEnum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     DECLINED = "declined"  # by the target, or on its behalf
+    VOICEMAIL = "voicemail"  # of a warm transfer: it took the call, and was not joined
     FAILED = "failed"  # anything else: the SIP status and the reason say what
     CANCELLED = "cancelled"  # the customer left, or the call was ended, before anybody answered
     UNCONFIRMED = "unconfirmed"  # the customer's side accepted a REFER and left without saying what came of it
@@ -146,14 +150,16 @@ class AfterTransfer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """`way`: "refer" when the call went to the target without us, else "bridge". `sip_status`: of the call to the
-    target, or of the REFER if that was refused; 0: none. `leg_id`: ours to the target, empty without one."""
+    """`way`: "refer" when the call went to the target without us, "bridge" on a leg of ours, "warm" when a human was
+    asked or told something before. `sip_status`: of the call to the target, or of the REFER if that was refused; 0:
+    none. `leg_id`: ours to the target, empty without one. `target`: of several, the one that has the customer."""
 
     end: TransferEnd
     way: str
     sip_status: int = 0
     reason: str = ""
     leg_id: str = ""
+    target: str = ""
 
     @property
     def transferred(self) -> bool:
@@ -326,10 +332,11 @@ class Transfers(Protocol):
         announce: str = "",
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
+        warm: Warm | None = None,
     ) -> TransferResult:
         """Return once the target has answered or will not. Who answers talks with the customer, and the agent is
-        silent. `kind`: "cold", or "warm": the call stays ours. `to`: a number, or a `sip:` address. Raises DialRefused
-        when it was not even begun."""
+        silent. `kind`: "cold", or "warm": the call stays ours; `warm` says how it goes, and makes it one. `to`: a
+        number, or a `sip:` address. Raises DialRefused when it was not even begun."""
 
 
 class Leg(CallVerbs, Protocol):

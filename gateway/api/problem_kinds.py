@@ -29,7 +29,7 @@ KINDS: Mapping[str, tuple[int, str]] = {  # kind -> status, when
     "not_live": (410, "the call is over"),
     "invalid_number": (422, "this cannot be a telephone number"),
     "invalid_target": (422, "this cannot be called: no number, and no address of a trunk"),
-    "invalid_variable": (422, "a variable cannot be a header of the trunk's INVITE"),
+    "invalid_variable": (422, "a variable, or data for a human, cannot be a header of the INVITE"),
     "unknown_persona": (422, "no dialplan lists this persona under `outbound`"),
     "no_trunk": (422, "there is no such trunk, or it places no calls"),
     "no_privacy": (422, "no trunk that may call there can withhold the caller's number"),

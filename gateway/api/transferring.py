@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from gateway.api.deps import DEPS, ApiDeps
 from gateway.api.exposure import owner_of
@@ -20,7 +20,9 @@ from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, new_tran
 from gateway.outbound.addresses import plain
 from gateway.record import TransferKind, TransferRecord
 from gateway.steering import CannotSteer
-from telephony.call import AfterTransfer, UseRefer
+from gateway.transfers.screen_data import MOST_HEADERS
+from gateway.transfers.screen_data import problem_of as problem_of_data
+from telephony.call import AfterTransfer, SummaryBy, UseRefer, Warm
 
 __all__ = ["ListenRequest", "Listening", "TransferRequest", "listen", "transfer"]
 
@@ -45,12 +47,54 @@ class _CallsSomebody(BaseModel):
     ring_timeout_s: float = Field(default=30.0, ge=1, le=120, description="How long it may ring.")
 
 
+class SummaryRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    by: Literal["model", "text"] = Field(
+        default="model", description="`model`: from the conversation, or `text` if that fails. `text`: that alone."
+    )
+    text: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        default="", max_length=2000, description="Not given: that a caller would like to speak with them."
+    )
+
+
+class WarmRequest(BaseModel):
+    """Of a warm transfer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    also: Annotated[list[Target], Field(max_length=9)] = Field(
+        default=[], description="Further targets, called one after another until somebody accepts."
+    )
+    at_once: bool = Field(default=False, description="All targets are called at once; who accepts first has it.")
+    within_s: float = Field(default=120.0, ge=1, le=600, description="How long all of it may take until then.")
+    accept: bool = Field(default=False, description="Whoever answers must press 1 to have the caller (2 declines).")
+    accept_timeout_s: float = Field(default=15.0, ge=3, le=60, description="How long they have for that.")
+    summary: SummaryRequest | None = Field(
+        default=None, description="What they are told before the caller hears them. Not given: nothing."
+    )
+    introduction: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        default="", max_length=500, description="What the agent says to both once they hear each other."
+    )
+    headers: dict[str, str] = Field(
+        default={}, max_length=MOST_HEADERS, description="Headers of the call to them; names begin with X-."
+    )
+    user_to_user: str = Field(
+        default="", max_length=128, description="Data for its User-to-User header (RFC 7433), as text."
+    )
+
+
 class TransferRequest(_CallsSomebody):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"to": "+15557654321", "announce": "One moment, I am connecting you."},
-                {"to": "sip:desk@10.0.0.5", "kind": "warm", "afterwards": "agent", "ring_timeout_s": 20},
+                {
+                    "to": "sip:desk@10.0.0.5",
+                    "afterwards": "agent",
+                    "ring_timeout_s": 20,
+                    "warm": {"also": ["+15557654321"], "accept": True, "summary": {"by": "model"}},
+                },
             ]
         }
     )
@@ -69,6 +113,15 @@ class TransferRequest(_CallsSomebody):
         default="end",
         description="When the target of a leg of ours hangs up first: the call ends, or the agent has the caller back.",
     )
+    warm: WarmRequest | None = Field(
+        default=None, description="Whom else to call, and what they are asked and told; makes the transfer a warm one."
+    )
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.warm is not None and "kind" in self.model_fields_set and self.kind != "warm":
+            raise ValueError("`warm` is for transfers of the kind warm")
+        return self
 
 
 class ListenRequest(_CallsSomebody):
@@ -115,10 +168,26 @@ async def transfer(request: web.Request) -> web.Response:
 
 
 def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
+    kind = TransferKind(asked.kind) if asked.warm is None else TransferKind.WARM
     return TransferOrder(
-        new_transfer_id(call_id), plain(asked.to), TransferKind(asked.kind), asked.trunk or "", asked.from_ or "",
-        asked.announce, asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards),
+        new_transfer_id(call_id), plain(asked.to), kind, asked.trunk or "", asked.from_ or "", asked.announce,
+        asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards), _warm(asked.warm),
     )  # fmt: skip
+
+
+def _warm(asked: WarmRequest | None) -> Warm | None:
+    """Raises ProblemError."""
+    if asked is None:
+        return None
+    summary = asked.summary
+    order = Warm(
+        tuple(plain(each) for each in asked.also), asked.at_once, asked.within_s, asked.accept, asked.accept_timeout_s,
+        SummaryBy.NONE if summary is None else SummaryBy(summary.by), "" if summary is None else summary.text,
+        asked.introduction, asked.headers, asked.user_to_user,
+    )  # fmt: skip
+    if (why := problem_of_data(order)) is not None:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="invalid_variable")
+    return order
 
 
 async def _begun(deps: ApiDeps, call_id: str, order: TransferOrder) -> Answer:
@@ -128,7 +197,11 @@ async def _begun(deps: ApiDeps, call_id: str, order: TransferOrder) -> Answer:
     except CannotSteer as error:
         raise await problem_of(deps, call_id, error) from None
     record = TransferRecord(
-        transfer_id=order.transfer_id, call_id=call_id, kind=order.kind, target=order.to, began_at=datetime.now(UTC)
+        transfer_id=order.transfer_id,
+        call_id=call_id,
+        kind=order.kind,
+        target=", ".join(order.targets),
+        began_at=datetime.now(UTC),
     )
     return _answer(record)
 

@@ -25,6 +25,7 @@ from gateway.calls.steered_here import CallParts, SteeredHere
 from gateway.calls.verbs import TransferOrder
 from gateway.config import CallSettings
 from gateway.record import Outcome
+from gateway.transfers.screening import MakesDetector
 from telephony.call import (
     CallInfo,
     Direction,
@@ -67,9 +68,10 @@ class Call:
         conversation: ConversationMaker,
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
+        target_detector: MakesDetector | None = None,
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
-        further legs."""
+        further legs. `target_detector`: says who has answered a warm transfer; None: whoever does is a person."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
@@ -93,7 +95,9 @@ class Call:
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
         self._goodbye: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # what ended it, if that was a fault
-        parts = CallParts(info.call_id, self._customer, self._further, dialler, self._conversation, journal)
+        parts = CallParts(
+            info.call_id, self._customer, self._further, dialler, self._conversation, journal, target_detector
+        )
         self.steered = SteeredHere(self, parts)  # for those who command it
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
@@ -271,6 +275,8 @@ class Call:
             case LegDigit(digit=digit) if self._further.floor.joined == owner.leg_id:
                 self._keys.press(digit)
                 self._keys.flow()
+            case LegDigit(digit=digit):
+                self._further.presses(owner, digit)
             case LegAcknowledged(at=at):
                 self._journal.note("leg_joined", owner.leg_id, at)
                 self._further.answered(owner)
@@ -283,8 +289,14 @@ class Call:
                 log.error("leg_not_followed", leg_id=owner.leg_id, error=repr(error))
                 self._further.failed(owner, "the leg vanished without an event")
 
+    def _state_for(self, owner: LegOwner) -> CallState:
+        """A human who is not the one that talks with the customer was only being called."""
+        state = self.state
+        aside = owner.role is LegRole.HUMAN and not self._further.is_joined(owner.leg_id)
+        return CallState.DIALLING if state is CallState.JOINED and aside else state
+
     def _leg_ended(self, owner: LegOwner) -> None:
-        for consequence in consequences(owner.role, self.state, owner.why):
+        for consequence in consequences(owner.role, self._state_for(owner), owner.why):
             match consequence:
                 case Consequence.END_CALL:
                     self._over.set()

@@ -89,6 +89,20 @@ class Conversation(Protocol):
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
         """Say `announce`, if any, after what is being said; wait until it has been said, or for so long."""
 
+    @property
+    def speaks_apart(self) -> bool:
+        """Whether the agent's words for others than the customer can be made here."""
+
+    async def voiced(self, text: str) -> bytes:
+        """The text in the agent's voice: 8 kHz audio, if only a tone because the synthesis fails. Never raises."""
+
+    def canned(self, key: str) -> str:
+        """The persona's canned phrase; empty: it has none, or there is no agent."""
+
+    async def briefing(self) -> str:
+        """What a human who takes over should know, in the model's words; empty: it has none. May take seconds; never
+        raises."""
+
     def set_aside(self) -> None:
         """The customer waits, or is with somebody else: the agent neither hears nor speaks, and no time runs for it,
         until `take_back`. Idempotent, and no effect without an agent."""

@@ -30,7 +30,7 @@ def call_info(fields: Mapping[str, Any]) -> CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class DialOrder:
-    """`to`: a number. `trunk`, `caller`: empty for the gateway's choice."""
+    """`to`: a number. `trunk`, `caller`: empty for the gateway's choice. `headers`: of the INVITE, checked."""
 
     call_id: str
     leg_id: str
@@ -40,6 +40,7 @@ class DialOrder:
     caller: str = ""
     ring_limit_s: float = 30.0
     private: bool = False  # the called side is not to see the number
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,7 +49,14 @@ class DialOrder:
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Raises KeyError, TypeError, ValueError."""
         own = {name: body[name] for name in cls.__dataclass_fields__}
-        return cls(**{**own, "role": LegRole(own["role"]), "ring_limit_s": float(own["ring_limit_s"])})
+        return cls(
+            **{
+                **own,
+                "role": LegRole(own["role"]),
+                "ring_limit_s": float(own["ring_limit_s"]),
+                "headers": {str(name): str(value) for name, value in dict(own["headers"]).items()},
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,15 @@ MUSIC = "music"  # what a customer hears who waits: ringing, hold music
 @dataclass(frozen=True, slots=True)
 class Floor:
     """`legs`: all further ones. `joined`: the one that talks with the customer. `supervisors`: those that have
-    answered. `waits`: the customer is on hold, or is being transferred."""
+    answered. `waits`: the customer is on hold, or is being transferred. `voices`: of the agent beside a human's leg,
+    by leg: apart with that human, or with the two once they are joined."""
 
     legs: tuple[str, ...] = ()
     joined: str | None = None
     supervisors: Mapping[str, ListenMode] = field(default_factory=dict)
     waits: bool = False
     muted: frozenset[Voice] = frozenset()
+    voices: Mapping[str, str] = field(default_factory=dict)
 
 
 def rows_of(floor: Floor) -> Rows:
@@ -34,15 +36,20 @@ def rows_of(floor: Floor) -> Rows:
     rows: dict[str, tuple[str, ...]] = dict.fromkeys(floor.legs, ())
     loud = tuple(leg for leg, mode in floor.supervisors.items() if mode is ListenMode.BARGE)
     whispering = tuple(leg for leg, mode in floor.supervisors.items() if mode is ListenMode.WHISPER)
+    beside = tuple(voice for leg, voice in floor.voices.items() if leg == joined)
     for leg in floor.supervisors:
         rows[leg] = tuple(each for each in (CUSTOMER, AGENT, joined, *loud) if each is not None and each != leg)
     if floor.waits:
         rows[CUSTOMER], rows[AGENT], rows[MUSIC] = (MUSIC,), (), ()
     elif joined is not None:
-        rows[CUSTOMER], rows[AGENT] = (joined, *loud), ()
+        rows[CUSTOMER], rows[AGENT] = (joined, *beside, *loud), ()
     else:
         rows[CUSTOMER] = (*(() if Voice.AGENT in floor.muted else (AGENT,)), *loud)
         rows[AGENT] = () if Voice.CALLER in floor.muted else (CUSTOMER,)
     if joined is not None:
-        rows[joined] = (*(() if floor.waits else (CUSTOMER,)), *loud, *whispering)
+        rows[joined] = (*(() if floor.waits else (CUSTOMER,)), *beside, *loud, *whispering)
+    for leg, voice in floor.voices.items():
+        rows[voice] = (leg,)
+        if leg != joined:
+            rows[leg] = (voice,)
     return rows

@@ -7,7 +7,7 @@ the agent hears no one and is not heard until they leave: all of it rows of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -20,11 +20,12 @@ from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner
 from gateway.calls.media_watch import MediaWatch
 from gateway.calls.pressed_keys import Keys
+from gateway.calls.session import AGENT
 from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
-from telephony.errors import DialRefused
-from telephony.rooms.protocol import Room
+from telephony.errors import DialRefused, TelephonyMisuse
+from telephony.rooms.protocol import Participant, Room
 
 __all__ = ["Dialled", "FurtherLegs", "LegNews", "Placing"]
 
@@ -86,6 +87,8 @@ class FurtherLegs:
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
         self._told: dict[str, Placing] = {}  # by leg
+        self._apart: dict[str, Callable[[str], None]] = {}  # by leg that is not joined when it answers: takes its keys
+        self._voices: dict[str, Participant] = {}  # the agent's, by leg
         self._keys: dict[str, Keys] = {}  # on their way to a leg
         self._last = 1  # the number of the customer's leg
         self._over = False
@@ -112,7 +115,8 @@ class FurtherLegs:
     @property
     def floor(self) -> Floor:
         heard = {leg: mode for leg, mode in self._modes.items() if self._answered(leg)}
-        return Floor(tuple(self._owners), self._joined, heard, bool(self._waits), self._muted)
+        voices = {leg: voice.identity for leg, voice in self._voices.items()}
+        return Floor(tuple(self._owners), self._joined, heard, bool(self._waits), self._muted, voices)
 
     def _answered(self, leg_id: str) -> bool:
         return leg_id in self._owners and self._owners[leg_id].acknowledged.is_set()
@@ -146,9 +150,12 @@ class FurtherLegs:
         ring_s: float = 30.0,
         mode: ListenMode | None = None,
         told: Placing | None = None,
+        pressed: Callable[[str], None] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Dialled:
         """As `Dials.dial`. `mode`: of a supervisor, which is joined to what there is. `told`: about the leg, as long as
-        it is dialled."""
+        it is dialled. `pressed`: the leg stays apart when it answers, until `join`, and this takes its keys until then.
+        `headers`: of its INVITE."""
         room, dialler = self._room, self._dialler
         if room is None or dialler is None or self._over:
             raise DialRefused("no_room", "the call has ended" if self._over else "its room accepts no further legs")
@@ -160,7 +167,9 @@ class FurtherLegs:
         if told is not None:
             self._told[leg_id] = told
             told(leg_id, "began")
-        order = DialOrder(self._call_id, leg_id, to, role, trunk, caller, ring_s)
+        if pressed is not None:
+            self._apart[leg_id] = pressed
+        order = DialOrder(self._call_id, leg_id, to, role, trunk, caller, ring_s, headers=headers or {})
         task = asyncio.create_task(self._place(order, room, dialler), name=f"place {leg_id}")
         self._placing[task] = role
         task.add_done_callback(self._placed)
@@ -226,6 +235,9 @@ class FurtherLegs:
             owner.watch_media()
             self._reroute()
             return
+        if owner.leg_id in self._apart:
+            owner.watch_media()
+            return
         if self._joined is not None:
             self._end(owner, "another leg has answered")
             return
@@ -236,14 +248,35 @@ class FurtherLegs:
     def failed(self, owner: LegOwner, reason: str) -> None:
         self._end(owner, reason)
 
+    def join(self, leg_id: str) -> None:
+        """Of a leg that is apart: the customer hears it, and it the customer, unless they wait."""
+        self._apart.pop(leg_id, None)
+        self._joined = leg_id
+        self._reroute()
+
+    def voice(self, leg_id: str) -> Participant:
+        """The agent's place beside this leg: heard by it alone, and with the customer once they are joined. It hears
+        the leg alone. Raises TelephonyError."""
+        if self._room is None or leg_id not in self._owners:
+            raise TelephonyMisuse(f"leg {leg_id} is not in a room")
+        if leg_id not in self._voices:
+            self._voices[leg_id] = self._room.add_agent(f"{AGENT} to {leg_id}")
+            self._reroute()
+        return self._voices[leg_id]
+
+    def is_joined(self, leg_id: str) -> bool:
+        return leg_id == self._joined
+
     def back_to_agent(self) -> None:
         self._joined = None
         self._reroute()
 
     def gone(self, owner: LegOwner) -> None:
         """It has ended: its place in the room is free."""
-        for table in (self._owners, self._modes, self._told):
+        for table in (self._owners, self._modes, self._told, self._apart):
             table.pop(owner.leg_id, None)
+        if (voice := self._voices.pop(owner.leg_id, None)) is not None:
+            voice.leave()
         owner.close()
         if (keys := self._keys.pop(owner.leg_id, None)) is not None:
             for task in keys.close():
@@ -253,6 +286,11 @@ class FurtherLegs:
         self._reroute()
 
     # --- keys ----------------------------------------------------------------------------------------------------
+
+    def presses(self, owner: LegOwner, digit: str) -> None:
+        """A leg that has answered and is apart."""
+        if owner.acknowledged.is_set() and (pressed := self._apart.get(owner.leg_id)) is not None:
+            pressed(digit)
 
     def takes_key(self, digit: str) -> bool:
         """Of the customer. True: it is for whoever they talk with, or for nobody while they wait."""

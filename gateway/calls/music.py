@@ -11,7 +11,7 @@ from telephony.rooms.protocol import AudioOutput, Participant, Room
 __all__ = ["HOLD", "RINGING", "Music"]
 
 RINGING = ringback()
-HOLD = b"".join((tone(523.25, 500, -24.0), tone(659.25, 500, -24.0), tone(783.99, 800, -24.0), silence(2200)))
+HOLD = b"".join((tone(523.25, 500, -24.0), tone(587.33, 500, -24.0), tone(783.99, 800, -24.0), silence(2200)))
 _AHEAD_MS = 400  # of the end: when the next round is queued
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from agent import Agent, AgentSession
-from agent.call_summary import call_summary
+from agent.call_summary import briefing, call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
@@ -21,7 +21,7 @@ from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import TransferKind
-from telephony.call import AfterTransfer, CallInfo, DialledLeg, EndedBy, TransferResult, UseRefer
+from telephony.call import AfterTransfer, CallInfo, DialledLeg, EndedBy, TransferResult, UseRefer, Warm
 from telephony.rooms.local import LocalRoom
 from telephony.rooms.protocol import LegAudio, Participant, Recorder, Room
 
@@ -227,6 +227,19 @@ class SessionConversation:
     async def close(self) -> None:
         """The room belongs to somebody else."""
 
+    @property
+    def speaks_apart(self) -> bool:
+        return True
+
+    async def voiced(self, text: str) -> bytes:
+        return await self._session.voiced(text) if self._session is not None else b""
+
+    def canned(self, key: str) -> str:
+        return self._session.persona.say_canned(key) if self._session is not None else ""
+
+    async def briefing(self) -> str:
+        return await briefing(self._session) if self._session is not None else ""
+
     async def summary(self, *, by_model: bool) -> tuple[str, str]:
         return await call_summary(self._session, by_model=by_model) if self._session is not None else ("", "")
 
@@ -288,10 +301,12 @@ class AgentsVerbs:
         announce: str = "",
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
+        warm: Warm | None = None,
     ) -> TransferResult:
         transfer_id = new_transfer_id(self._side.info.call_id)
+        of_kind = TransferKind(kind) if warm is None else TransferKind.WARM
         return await self._side.transfer(
-            TransferOrder(transfer_id, to, TransferKind(kind), trunk, caller, announce, ring_s, refer, afterwards)
+            TransferOrder(transfer_id, to, of_kind, trunk, caller, announce, ring_s, refer, afterwards, warm)
         )
 
 

@@ -19,6 +19,8 @@ from gateway.calls.music import HOLD
 from gateway.calls.transferring import TRANSFER, CallTransfers
 from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
+from gateway.transfers.screen_data import problem_of
+from gateway.transfers.screening import MakesDetector
 from telephony.call import AfterTransfer, EndedBy, TransferResult
 from telephony.errors import DialRefused, TelephonyError
 
@@ -55,6 +57,7 @@ class CallParts:
     dialler: Dialler | None
     conversation: Conversation
     journal: Journal
+    target_detector: MakesDetector | None
 
 
 class SteeredHere:
@@ -68,7 +71,7 @@ class SteeredHere:
         self._waiting = Waiting(parts.further, parts.conversation)
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
-            self._waiting, parts.journal,
+            self._waiting, parts.journal, parts.target_detector,
         )  # fmt: skip
         self._held = False
         self._muted: set[Voice] = set()
@@ -94,6 +97,7 @@ class SteeredHere:
 
     async def transfer(self, order: TransferOrder) -> None:
         self._check_with_agent()
+        self._check_possible(order)
         self._transfers.begin(order, for_agent=False)
 
     async def hold(self) -> None:
@@ -143,6 +147,7 @@ class SteeredHere:
         target that leaves the customer to the agent, once it has left. Raises DialRefused."""
         try:
             self._check_with_agent()
+            self._check_possible(order)
         except VerbRefused as refused:
             raise DialRefused(refused.kind, str(refused)) from None
         transfer = self._transfers.begin(order, for_agent=True)
@@ -200,6 +205,14 @@ class SteeredHere:
             raise VerbRefused("transferring", "The call is being transferred, or has been.")
         if self._held:
             raise VerbRefused("on_hold", "The call is on hold.")
+
+    def _check_possible(self, order: TransferOrder) -> None:
+        if order.warm is None:
+            return
+        if (why := problem_of(order.warm)) is not None:
+            raise VerbRefused("invalid_variable", why)
+        if order.warm.speaks and not self._conversation.speaks_apart:
+            raise VerbRefused("not_possible", "In this kind of room the agent cannot speak to the human alone.")
 
     async def _sent(self, digits: str) -> None:
         try:

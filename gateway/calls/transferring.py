@@ -1,4 +1,4 @@
-"""The transfers of a call whose leg and room this process has; implements `TransferSide`."""
+"""The transfers of a call whose leg and room this process has; implements `TransferSide` and `WarmSide`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from gateway.calls.journal import Journal
 from gateway.calls.music import HOLD, RINGING
 from gateway.calls.verbs import TransferOrder
 from gateway.calls.waiting import Waiting
+from gateway.record import TransferKind
+from gateway.transfers.screen_data import screen_headers
+from gateway.transfers.screening import MakesDetector
 from gateway.transfers.transfer import Transfer
+from gateway.transfers.warm import LegTold, WarmTransfer
+from gateway.transfers.words import Says
 from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused
+from telephony.rooms.protocol import Participant
 
 __all__ = ["TRANSFER", "CallTransfers", "EndsCall"]
 
@@ -44,8 +50,10 @@ class CallTransfers:
         conversation: Conversation,
         waiting: Waiting,
         journal: Journal,
+        detector: MakesDetector | None,
     ) -> None:
-        """`leg_id`: the customer's."""
+        """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer; None: nothing
+        does."""
         self._call = call
         self._call_id = call_id
         self._leg_id = leg_id
@@ -54,8 +62,9 @@ class CallTransfers:
         self._conversation = conversation
         self._waiting = waiting
         self._journal = journal
+        self.detector = detector
         self._loop = asyncio.get_running_loop()
-        self._now: Transfer | None = None
+        self._now: Transfer | WarmTransfer | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -68,14 +77,15 @@ class CallTransfers:
     def joined(self) -> bool:
         return self._now is not None and self._now.joined
 
-    def begin(self, order: TransferOrder, *, for_agent: bool) -> Transfer:
+    def begin(self, order: TransferOrder, *, for_agent: bool) -> Transfer | WarmTransfer:
         """There must be none in progress. `for_agent`: it says itself what became of it."""
-        transfer = self._now = Transfer(self._call_id, order, self)
+        kind = WarmTransfer if order.kind is TransferKind.WARM else Transfer
+        transfer = self._now = kind(self._call_id, order, self)
         self._for_agent = for_agent
         self._spawn(self._run(transfer))
         return transfer
 
-    async def _run(self, transfer: Transfer) -> None:
+    async def _run(self, transfer: Transfer | WarmTransfer) -> None:
         try:
             await transfer.run()
         except Exception as error:
@@ -136,8 +146,34 @@ class CallTransfers:
         )
 
     def joined_now(self) -> None:
-        """See `TransferSide.joined`."""
         self._spawn(self._waiting.heard(TRANSFER))
+
+    # --- WarmSide ----------------------------------------------------------------------------------------------------
+
+    @property
+    def agent(self) -> Says:
+        return self._conversation
+
+    async def dial_apart(self, to: str, order: TransferOrder, told: LegTold) -> DialledLeg:
+        def news(leg_id: str, fact: LegNews) -> None:
+            if fact == "placed":
+                told.began(leg_id)
+            elif fact == "rings":
+                told.rings()
+
+        return await self._further.dial(
+            to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, told=news, pressed=told.pressed,
+            headers=screen_headers(order.warm),
+        )  # fmt: skip
+
+    def voice(self, leg_id: str) -> Participant:
+        return self._further.voice(leg_id)
+
+    def join(self, leg_id: str) -> None:
+        self._further.join(leg_id)
+        self.joined_now()
+
+    # --- both --------------------------------------------------------------------------------------------------------
 
     def back(self, result: TransferResult) -> None:
         words = "" if self._for_agent or result.transferred else _WORDS.get(result.end, "transfer_failed")
@@ -159,9 +195,9 @@ class CallTransfers:
         task.add_done_callback(self._tasks.discard)
 
 
-def _note(transfer: Transfer | None, result: TransferResult) -> str:
+def _note(transfer: Transfer | WarmTransfer | None, result: TransferResult) -> str:
     """For the model."""
-    target = "" if transfer is None else f" to {transfer.order.to}"
+    target = "" if transfer is None else f" to {', '.join(transfer.order.targets)}"
     if result.transferred:
         return (
             f"[The caller talked with the target of the transfer{target}, who has left. The caller is back with you.]"

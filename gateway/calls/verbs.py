@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from gateway.record import TransferKind
-from telephony.call import AfterTransfer, UseRefer
+from telephony.call import AfterTransfer, UseRefer, Warm
 
 __all__ = [
     "ListenMode",
@@ -59,7 +59,8 @@ class ListenMode(StrEnum):
 class TransferOrder:
     """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: the
     agent says this first. `refer`: whether to ask the customer's side by REFER to call the target itself; never for a
-    warm transfer. `afterwards`: what happens when the target leaves a bridged call before the customer."""
+    warm transfer. `afterwards`: what happens when the target leaves a bridged call before the customer. `warm`: of a
+    warm transfer, how it goes."""
 
     transfer_id: str
     to: str
@@ -70,6 +71,11 @@ class TransferOrder:
     ring_s: float = 30.0
     refer: UseRefer = UseRefer.PREFER
     afterwards: AfterTransfer = AfterTransfer.END
+    warm: Warm | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.to, *(self.warm.also if self.warm is not None else ()))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,6 +91,7 @@ class TransferOrder:
                 "ring_s": float(own["ring_s"]),
                 "refer": UseRefer(own["refer"]),
                 "afterwards": AfterTransfer(own["afterwards"]),
+                "warm": None if own["warm"] is None else Warm.from_dict(own["warm"]),
             }
         )
 

@@ -205,6 +205,19 @@ class LiveKitConversation:
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
         await self._commands.finish_speaking(announce, limit_s)
 
+    @property
+    def speaks_apart(self) -> bool:
+        return False  # the agent is another process's
+
+    async def voiced(self, text: str) -> bytes:
+        return b""
+
+    def canned(self, key: str) -> str:
+        return ""
+
+    async def briefing(self) -> str:
+        return ""
+
     def set_aside(self) -> None:
         self._commands.set_aside()
 

@@ -41,7 +41,8 @@ class TargetsOfTrunks:
             except Refused:
                 if refer is UseRefer.ONLY:
                     raise
-        self._check_dial(_dial(call, order.to, order.trunk, order.caller))
+        for target in order.targets:
+            self._check_dial(_dial(call, target, order.trunk, order.caller))
 
     def listen(self, call: LiveCall, order: ListenOrder) -> None:
         self._check_dial(_dial(call, order.to, order.trunk, order.caller))

@@ -23,6 +23,7 @@ from gateway.config import Settings, load_settings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, CallEvents, message_from_dict
+from gateway.transfers.screening import MakesDetector
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
 from telephony.media.fakes import WriterOnCall
@@ -84,6 +85,7 @@ class CallWorld:
         suppresses_silence: bool = False,
         more: str = "",
         dialler: Dialler | None = None,
+        target_detector: MakesDetector | None = None,
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -96,12 +98,16 @@ class CallWorld:
         self._speech = bytearray()
         self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
         self.dialler = dialler
+        self.target_detector = target_detector
         self.owner = self.made(settings(more), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         journal = Journal(INFO.call_id, self._take, self.loop.time)
         recording = CallRecording(self.prepared.recording, of.recordings, partial(WavRecorder, by=WriterOnCall()))
-        return Call(self.leg, "call-1-1", INFO, journal, recording, conversation, of.calls, self.dialler)
+        return Call(
+            self.leg, "call-1-1", INFO, journal, recording, conversation, of.calls, self.dialler,
+            target_detector=self.target_detector,
+        )  # fmt: skip
 
     def _conversation(self, side: CallSide) -> Conversation:
         plan = SessionPlan(PersonaRef(PERSONAS, self.prepared.persona_class), {}, self.prepared.session)

@@ -1,0 +1,402 @@
+"""One running warm transfer: carries out what its offers and its hunt decide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.calls.verbs import TransferOrder
+from gateway.record import TransferBegan, TransferEnded
+from gateway.transfers.hunt import Hunt
+from gateway.transfers.offer import Offer
+from gateway.transfers.screening import MakesDetector, Screening
+from gateway.transfers.warm_table import WarmDo, WarmEvent
+from gateway.transfers.words import HumansWords, Says, Words
+from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult
+from telephony.errors import DialRefused, TelephonyError
+from telephony.rooms.protocol import Participant
+from telephony.warm import Warm
+
+__all__ = ["LegTold", "WarmSide", "WarmTransfer"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LegTold:
+    """What is told about a human's leg: it has an id, it rings, its peer has pressed a key."""
+
+    began: Callable[[str], None]
+    rings: Callable[[], None]
+    pressed: Callable[[str], None]
+
+
+class WarmSide(Protocol):
+    """A warm transfer's view of its call."""
+
+    async def set_aside(self, announce: str) -> None:
+        """As in `TransferSide`."""
+
+    async def dial_apart(self, to: str, order: TransferOrder, told: LegTold) -> DialledLeg:
+        """Place a leg whose peer, when it answers, hears nobody but the agent. If this is cancelled, the leg is ended.
+        Raises DialRefused."""
+
+    def voice(self, leg_id: str) -> Participant:
+        """The agent's place beside that leg, which hears only it and is heard by it; later by the customer as well.
+        Raises TelephonyError."""
+
+    @property
+    def detector(self) -> MakesDetector | None:
+        """Makes what says who has answered; None: nothing does."""
+
+    @property
+    def agent(self) -> Says: ...
+
+    def join(self, leg_id: str) -> None:
+        """This leg and the customer hear each other."""
+
+    def back(self, result: TransferResult) -> None:
+        """The customer is back with the agent."""
+
+    def end_call(self, reason: str, *, by_target: bool) -> None: ...
+
+    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Add an event to the call."""
+
+    def send(self, body: dict[str, Any]) -> None:
+        """For the record."""
+
+
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """One human, from the call to their end."""
+
+    number: int
+    target: str
+    offer: Offer
+    leg_id: str = ""
+    task: asyncio.Task[None] | None = None
+    voice: Participant | None = None
+    screening: Screening | None = None
+    speaking: asyncio.Task[None] | None = None
+
+
+class WarmTransfer:
+    """As `Transfer`: `run` returns once the transfer and all its legs are over; `result` is available earlier."""
+
+    def __init__(self, call_id: str, order: TransferOrder, side: WarmSide) -> None:
+        self.order = order
+        self._call_id = call_id
+        self._side = side
+        self._warm = order.warm or Warm()
+        self._loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[TransferResult] = self._loop.create_future()
+        self.away: asyncio.Future[None] = self._loop.create_future()  # the customer is the agent's again, or gone
+        self._hunt: Hunt | None = None
+        self._attempts: dict[int, _Attempt] = {}
+        self._words = HumansWords(self._warm, side.agent)
+        self._over = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def joined(self) -> bool:
+        return any(attempt.offer.joined for attempt in self._attempts.values())
+
+    async def run(self) -> None:
+        self._tell_began()
+        try:
+            await self._side.set_aside(self.order.announce)
+            if not self._over.is_set():
+                self._words.prepare()
+                targets, warm = self.order.targets, self._warm
+                hunt = self._hunt = Hunt(targets, at_once=warm.at_once, within_s=warm.within_s, now=self._now)
+                self._call(hunt.begin())
+            await self._over.wait()
+        finally:
+            self._stop()
+
+    @property
+    def _now(self) -> float:
+        return self._loop.time()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def refer_answered(self, status: int, reason: str) -> None:
+        """There is no REFER in a warm transfer."""
+
+    def refer_notified(self, status: int, reason: str, *, over: bool) -> None:
+        """The same."""
+
+    def customer_gone(self) -> None:
+        self._give_up(WarmEvent.CUSTOMER_GONE, "the customer hung up")
+
+    def call_ends(self, reason: str) -> None:
+        self._give_up(WarmEvent.CALL_ENDS, reason)
+
+    def fault(self, reason: str) -> None:
+        """Our own fault: the transfer is given up."""
+        self._give_up(WarmEvent.CALL_ENDS, reason, TransferEnd.FAILED)
+
+    def _give_up(self, event: WarmEvent, reason: str, end: TransferEnd = TransferEnd.CANCELLED) -> None:
+        for attempt in tuple(self._attempts.values()):
+            self._perform(attempt, attempt.offer.happened(event, self._now))
+        self._tell_end(TransferResult(end, "warm", 0, reason))
+        self._finish()
+
+    async def _attempt(self, attempt: _Attempt) -> None:
+        offer = attempt.offer
+        told = LegTold(
+            lambda leg_id: self._leg_began(attempt, leg_id),
+            lambda: self._perform(attempt, offer.happened(WarmEvent.RINGS, self._now)),
+            lambda digit: self._perform(attempt, offer.presses(digit, self._now)),
+        )
+        try:
+            leg = await self._side.dial_apart(attempt.target, self.order, told)
+        except DialRefused as refused:
+            self._perform(attempt, offer.not_reached(0, str(refused), self._now))
+            return
+        outcome = leg.outcome
+        if not outcome.answered:
+            self._perform(attempt, offer.not_reached(outcome.sip_status, outcome.text, self._now))
+            return
+        try:
+            self._perform(attempt, offer.happened(WarmEvent.ANSWERS, self._now))
+            ended = await leg.ended()
+        except asyncio.CancelledError:
+            await leg.hang_up("the transfer is over")
+            raise
+        self._perform(attempt, offer.leaves(self._now, lost=ended.lost or not ended.by_peer))
+
+    def _leg_began(self, attempt: _Attempt, leg_id: str) -> None:
+        attempt.leg_id = leg_id
+        if len(self.order.targets) == 1:
+            self._tell_began(leg_id)
+
+    def _due(self) -> None:
+        hunt = self._hunt
+        if hunt is None:
+            return
+        for number in hunt.late(self._now):
+            attempt = self._attempts[number]
+            self._perform(attempt, attempt.offer.too_late(self._now))
+        for attempt in tuple(self._attempts.values()):
+            self._perform(attempt, attempt.offer.due(self._now))
+        self._set_timer()
+
+    # --- what to do --------------------------------------------------------------------------------------------------
+
+    def _call(self, numbers: tuple[int, ...]) -> None:
+        for number in numbers:
+            offer = Offer(self._warm, self.order.ring_s, self._now, checks=self._side.detector is not None)
+            attempt = _Attempt(number, self.order.targets[number], offer)
+            self._attempts[number] = attempt
+            attempt.task = asyncio.create_task(self._attempt(attempt), name=f"call {attempt.target}")
+        self._set_timer()
+
+    def _perform(self, attempt: _Attempt, actions: tuple[WarmDo, ...]) -> None:
+        for action in actions:
+            log.info(
+                "warm_transfer", transfer_id=self.order.transfer_id, target=attempt.target,
+                state=attempt.offer.state.value, do=action.value,
+            )  # fmt: skip
+            self._do(action, attempt)
+        if attempt.offer.over or attempt.offer.joined:
+            self._stop_screening(attempt)
+        if actions:
+            self._set_timer()
+
+    def _do(self, action: WarmDo, attempt: _Attempt) -> None:
+        match action:
+            case WarmDo.TELL_RINGING:
+                self._note("transfer_ringing", attempt)
+            case WarmDo.TELL_ANSWERED:
+                self._note("transfer_answered", attempt)
+                self._listen(attempt)
+            case WarmDo.CLAIM:
+                self._claim(attempt)
+            case WarmDo.ASK:
+                self._speak(attempt, self._words.question())
+            case WarmDo.BRIEF:
+                self._speak(attempt, self._words.summary())
+            case WarmDo.JOIN:
+                self._join(attempt)
+            case WarmDo.INTRODUCE:
+                self._speak(attempt, self._words.introduction())
+            case WarmDo.CUT:
+                self._cut(attempt)
+            case WarmDo.TELL_TAKEN:
+                self._speak(attempt, self._words.taken(), then_drop=True)
+            case WarmDo.DROP:
+                self._drop(attempt)
+            case WarmDo.FAILED:
+                self._failed(attempt)
+            case WarmDo.BACK | WarmDo.AFTERWARDS:
+                self._left(attempt, lost=action is WarmDo.BACK)
+            case WarmDo.CHECK:
+                pass  # it has been listened to since the answer
+
+    def _claim(self, attempt: _Attempt) -> None:
+        assert self._hunt is not None, "somebody was called"
+        others = self._hunt.claim(attempt.number)
+        for number in others:
+            other = self._attempts[number]
+            self._perform(other, other.offer.happened(WarmEvent.TAKEN, self._now))
+
+    def _join(self, attempt: _Attempt) -> None:
+        if self.result.done():
+            return  # it was, with the introduction
+        self._side.join(attempt.leg_id)
+        if len(self.order.targets) > 1:
+            self._tell_began(attempt.leg_id)
+        target = attempt.target if len(self.order.targets) > 1 else ""
+        self._tell_end(TransferResult(TransferEnd.TRANSFERRED, "warm", 200, "", attempt.leg_id, target))
+
+    def _failed(self, attempt: _Attempt) -> None:
+        hunt, refusal = self._hunt, attempt.offer.refusal
+        assert hunt is not None and refusal is not None, "the table says so"
+        self._cut(attempt)
+        self._call(hunt.refused(attempt.number, refusal, self._now))
+        if hunt.exhausted:
+            result = hunt.result()
+            self._tell_end(result)
+            self._side.back(result)
+            self._finish()
+
+    def _left(self, attempt: _Attempt, *, lost: bool) -> None:
+        if lost or self.order.afterwards is AfterTransfer.AGENT:
+            self._side.back(self.result.result())
+        else:
+            self._side.end_call("the transfer's target hung up", by_target=True)
+        self._finish()
+
+    def _drop(self, attempt: _Attempt) -> None:
+        self._cut(attempt)
+        if attempt.task is not None:
+            attempt.task.cancel()
+
+    # --- speech ------------------------------------------------------------------------------------------------------
+
+    def _speak(self, attempt: _Attempt, words: Awaitable[Words], *, then_drop: bool = False) -> None:
+        self._cut(attempt)
+        attempt.speaking = asyncio.create_task(
+            self._say(attempt, words, then_drop=then_drop), name=f"say to {attempt.target}"
+        )
+
+    async def _say(self, attempt: _Attempt, words: Awaitable[Words], *, then_drop: bool) -> None:
+        said = await words
+        try:
+            played = not said.pcm or await self._played(attempt, said)
+        except TelephonyError as error:  # the room is closing
+            log.warning("not_said", target=attempt.target, error=str(error))
+            return
+        attempt.speaking = None
+        if then_drop:
+            self._drop(attempt)
+        elif played:
+            self._perform(attempt, attempt.offer.happened(WarmEvent.SPOKEN, self._now))
+
+    async def _played(self, attempt: _Attempt, said: Words) -> bool:
+        """Whether all of it was."""
+        output = self._voice(attempt).audio_output
+        began_at, at = self._now, None
+        if attempt.screening is not None:
+            attempt.screening.we_speak(True)
+        try:
+            output.push(said.pcm)
+            output.flush()
+            at = await output.wait_played(output.queued_ms)
+        finally:
+            if attempt.screening is not None:
+                attempt.screening.we_speak(False)
+            fields = {"leg_id": attempt.leg_id, "text": said.text, "started_at": began_at, "interrupted": at is None}
+            self._side.note("told_human", fields)
+        return at is not None
+
+    def _cut(self, attempt: _Attempt) -> None:
+        speaking, attempt.speaking = attempt.speaking, None
+        if speaking is not None and speaking is not asyncio.current_task():
+            speaking.cancel()
+            if attempt.voice is not None:
+                attempt.voice.audio_output.clear()
+
+    def _voice(self, attempt: _Attempt) -> Participant:
+        if attempt.voice is None:
+            attempt.voice = self._side.voice(attempt.leg_id)
+        return attempt.voice
+
+    def _listen(self, attempt: _Attempt) -> None:
+        if self._side.detector is not None:
+            attempt.screening = Screening(
+                self._side.detector(self._now),
+                self._voice(attempt).audio_input,
+                lambda who: self._perform(attempt, attempt.offer.answered_by(who, self._now)),
+            )
+
+    @staticmethod
+    def _stop_screening(attempt: _Attempt) -> None:
+        screening, attempt.screening = attempt.screening, None
+        if screening is not None:
+            screening.close()
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def _note(self, kind: str, attempt: _Attempt) -> None:
+        fields = {"transfer_id": self.order.transfer_id, "leg_id": attempt.leg_id, "target": attempt.target}
+        self._side.note(kind, fields)
+
+    def _tell_began(self, leg_id: str | None = None) -> None:
+        self._side.send(
+            TransferBegan(
+                transfer_id=self.order.transfer_id, call_id=self._call_id, kind=self.order.kind,
+                target=", ".join(self.order.targets), began_at=datetime.now(UTC), leg_id=leg_id,
+            ).to_dict()
+        )  # fmt: skip
+
+    def _tell_end(self, result: TransferResult) -> None:
+        if self.result.done():
+            return
+        self.result.set_result(result)
+        self._side.send(
+            TransferEnded(
+                transfer_id=self.order.transfer_id, call_id=self._call_id, outcome=result.end,
+                ended_at=datetime.now(UTC), sip_status=result.sip_status or None, reason=result.reason,
+            ).to_dict()
+        )  # fmt: skip
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._hunt is None or self._over.is_set():
+            return
+        deadlines = [attempt.offer.deadline for attempt in self._attempts.values() if not attempt.offer.over]
+        waits = [at for at in (*deadlines, self._hunt.deadline) if at is not None]
+        if waits:
+            self._timer = self._loop.call_at(min(waits), self._due)
+
+    def _finish(self) -> None:
+        if not self.away.done():
+            self.away.set_result(None)
+        self._over.set()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._words.close()
+        for attempt in self._attempts.values():
+            self._stop_screening(attempt)
+            for task in (attempt.speaking, attempt.task):
+                if task is not None and task is not asyncio.current_task():
+                    task.cancel()
+
+    def close(self) -> None:
+        """Tells whoever still waits for its result that there will be none."""
+        for future in (self.result, self.away):
+            future.cancel()
