@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from agent.chat_context import CUE
 from agent.history import History
 from agent.pipeline.activities import Activities
 from agent.pipeline.messages import Messages
@@ -48,12 +49,14 @@ class AnsweredMenu:
         self._messages = messages
         self._spawn = spawn
         self._task: PhoneMenu | None = None
+        self._used = False
         self.person: Callable[[], None] = lambda: None
         self.given_up: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         persona = self._activities.stack.persona.agent
         task = self._task = PhoneMenu(persona, begins=self._begins, on_hold=self._wait)
+        self._used = True
         self._talker.speaker.silenced = False
         self._spawn(self._run(task), "phone menu")
 
@@ -64,8 +67,13 @@ class AnsweredMenu:
         if task is None or found is None:
             return
         task.complete("person")
-        self._history.add(ChatMessage("user", _PERSON, name="cue"))
         self._talker.end_task(self._activities.end(found, _OVER), self._place)
+
+    def tell_person(self) -> None:
+        """After a menu, the model is told that it does not talk to it any more."""
+        if self._used:
+            self._used = False
+            self._history.add(ChatMessage("user", _PERSON, name=CUE))
 
     async def _run(self, task: PhoneMenu) -> None:
         outcome = "given_up"

@@ -128,7 +128,7 @@ class CallAnswering:
                 call.callee_pauses()
             case Interim(text=text) if text:
                 self._detector.words(text, now, final=False)
-            case Final(text=text) if text:
+            case Final(text=text):
                 self._words_came(text, now)
             case TurnDecided():
                 self._perform(call.callee_done(now))
@@ -142,11 +142,13 @@ class CallAnswering:
                 pass
 
     def _words_came(self, text: str, now: float) -> None:
+        self._detector.words(text, now, final=True)  # empty: there were none
+        if not text:
+            return
         if self._words and text.startswith(self._words[-1]):
             self._words[-1] = text  # the same turn, which has grown
         else:
             self._words.append(text)
-        self._detector.words(text, now, final=True)
         undecided = self._verdict is None and self._call.state is AnswerState.LISTENING
         llm = self._activities.stack.persona.cast.bare_llm
         enough = len(normalized_words(" ".join(self._words))) >= _FEWEST_WORDS
@@ -282,6 +284,7 @@ class CallAnswering:
             listener.commit()
         elif listener is not None and not greeted:
             to_come = listener.answer_kept()
+        self._menu.tell_person()
         self._speech.silence(False)
         asked = not greeted and not to_come and kept.last is not None
         kept.answers(self._speech.greet(greet, asked=asked), self._runtime.now())
