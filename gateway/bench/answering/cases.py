@@ -29,12 +29,13 @@ _HUMAN, _MAIL = (AnsweredBy.HUMAN,), (AnsweredBy.VOICEMAIL,)
 # talked to is right.
 _NOBODY = tuple(kind for kind in AnsweredBy if kind not in (AnsweredBy.HUMAN, AnsweredBy.UNKNOWN))
 
+# Every other person says no more than a hello at first.
 KINDS: dict[str, Kind] = {
-    "hello": Kind(15, "human", _HUMAN),
-    "name": Kind(9, "human", _HUMAN),
-    "business": Kind(8, "human", _HUMAN),
-    "business long": Kind(7, "human", _HUMAN),
-    "hold on": Kind(6, "human", _HUMAN),
+    "hello": Kind(20, "human", _HUMAN),
+    "name": Kind(8, "human", _HUMAN),
+    "business": Kind(7, "human", _HUMAN),
+    "business long": Kind(5, "human", _HUMAN),
+    "hold on": Kind(5, "human", _HUMAN),
     "hello twice": Kind(4, "human", _HUMAN),
     "silent first": Kind(3, "human", _HUMAN),
     "two talkers": Kind(3, "human", _HUMAN),
