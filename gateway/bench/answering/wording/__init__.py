@@ -29,6 +29,7 @@ def _read(language: str) -> dict[str, list[str]]:
 
 
 def wordings(kind: str, language: str, part: Part | None = None) -> tuple[str, ...]:
-    """`kind`: a key of the files, as in "hello"; `part` None: all of them."""
+    """`kind`: a key of the files, as in "hello"; `part` None: all of them. In the files' order."""
     texts = _read(language)[kind]
-    return tuple(texts) if part is None else half(texts, part)
+    chosen = texts if part is None else half(texts, part)
+    return tuple(text for text in texts if text in chosen)
