@@ -125,9 +125,10 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         if self.held_before_start is not None:
             running.holding.held(self.held_before_start)
         self._watchers.emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
+        running.talker.voice.ahead = self.ahead
         plan = answering or agent.answering or Answering()
         if who_answered is not None and plan.detect and room is not None and resumed is None:
-            running.find_out(plan, who_answered, room.audio_input, self.ahead)
+            running.find_out(plan, who_answered, room.audio_input)
         elif resumed is not None:
             running.talker.go_on(resumed)
         elif agent.greeting:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from agent.answering import Answering
 from agent.options import SessionOptions
 from agent.persona import Agent
-from agent.pipeline.canned import speak
+from agent.pipeline.canned import place_of, speak
 from agent.pipeline.sound_file import load_sound
 from agent.providers.base import TTS, Offload, ProviderError, SpokenAudio
 from agent.speech.intake import Intake
@@ -27,12 +27,12 @@ class SpeechAhead:
     """By voice and words, in the pieces in which an utterance asks for them."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, str, str], tuple[SpokenAudio, ...]] = {}
+        self._made: dict[object, tuple[SpokenAudio, ...]] = {}
         self._room_left = _MOST_BYTES
         self.recording: bytes | None = None  # the message's, if it is one
 
     def get(self, agent: Agent, spoken: str) -> tuple[SpokenAudio, ...] | None:
-        return self._made.get((agent.voice, agent.language, spoken)) if self._made else None
+        return self._made.get(place_of(agent, spoken)) if self._made else None
 
     async def load(self, answering: Answering, offload: Offload) -> None:
         """The message's recording, unless it has been. A failure is logged: then there is no message."""
@@ -59,7 +59,7 @@ class SpeechAhead:
             await self.make(agent, tts, options, text, whole=whole)
 
     async def _make(self, agent: Agent, tts: TTS, options: SessionOptions, spoken: str) -> None:
-        place = (agent.voice, agent.language, spoken)
+        place = place_of(agent, spoken)
         if place in self._made:
             return
         made: list[SpokenAudio] = []

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from agent.answering import Answering, AnsweringAction
 from agent.events import AgentStartedSpeaking, AgentStoppedSpeaking, MessageLeft, SessionEvent, WhoAnsweredTold
@@ -23,8 +22,11 @@ from agent.pipeline.ending import Ending
 from agent.pipeline.listener import Heard, HearingLost, TurnDecided, TurnReady
 from agent.pipeline.runtime import Runtime
 from agent.pipeline.second_opinion import second_opinion
+from agent.pipeline.spoken_turn import SpokenTurn
 from agent.pipeline.turn_taking import TurnTaking
+from agent.providers.base import LLM
 from agent.turns.backchannel import normalized_words
+from agent.turns.hold_words import asks_to_wait
 from agent.turns.signals import Final, Interim, SpeechEnded, SpeechStarted
 from agent.turns.who_answered import (
     AnsweredCall,
@@ -98,6 +100,7 @@ class CallAnswering:
         else:
             self._turns.listener.overheard_by(self._detector)
             self._turns.unanswered.overheard = self._heard
+            self._turns.unanswered.curious = True
         self._alarm.set()
 
     def stop(self) -> None:
@@ -135,11 +138,28 @@ class CallAnswering:
             case TurnReady(turn=turn):
                 self._perform(call.callee_said(turn.text, turn.started_at, now))
                 if call.state is AnswerState.NAVIGATING:
-                    self._menu.heard(turn)
+                    self._heard_in_menu(turn)
             case HearingLost():
                 self._perform(call.callee_done(now))
             case _:
                 pass
+
+    def _heard_in_menu(self, turn: SpokenTurn) -> None:
+        """On hold the model says whether it is a person."""
+        self._menu.heard(turn)
+        llm = self._model
+        if self._turns.unanswered.quiet and turn.text and llm is not None and not asks_to_wait(turn.text):
+            self._runtime.tasks.spawn(self._ask_on_hold(llm, turn.text), "who answered")
+
+    async def _ask_on_hold(self, llm: LLM, heard: str) -> None:
+        if await second_opinion(llm, heard) is AnsweredBy.HUMAN and self._call.state is AnswerState.NAVIGATING:
+            self._person_in_menu()
+
+    @property
+    def _model(self) -> LLM | None:
+        """For opinions; None: there is none that has any."""
+        llm = self._activities.stack.persona.cast.bare_llm
+        return llm if llm is not None and llm.name != "rules" else None
 
     def _words_came(self, text: str, now: float) -> None:
         self._detector.words(text, now, final=True)  # empty: there were none
@@ -150,13 +170,13 @@ class CallAnswering:
         else:
             self._words.append(text)
         undecided = self._verdict is None and self._call.state is AnswerState.LISTENING
-        llm = self._activities.stack.persona.cast.bare_llm
+        llm = self._model
         enough = len(normalized_words(" ".join(self._words))) >= _FEWEST_WORDS
-        if undecided and enough and llm is not None and llm.name != "rules" and self._opinions < _MOST_OPINIONS:
+        if undecided and enough and llm is not None and self._opinions < _MOST_OPINIONS:
             self._opinions += 1
             self._runtime.tasks.spawn(self._ask(llm, "\n".join(self._words)), "who answered")
 
-    async def _ask(self, llm: Any, heard: str) -> None:
+    async def _ask(self, llm: LLM, heard: str) -> None:
         opinion = await second_opinion(llm, heard)
         if opinion is not None and self._verdict is None:
             self._detector.opinion(opinion, self._runtime.now())
@@ -229,7 +249,7 @@ class CallAnswering:
 
     def _person_in_menu(self) -> None:
         """The agent has noticed one itself."""
-        reasons = ("the agent talks to a person",)
+        reasons = ("the language model heard a person",)
         self._decide(Verdict(self._runtime.now(), AnsweredBy.HUMAN, 0.8, reasons))
 
     # --- what follows -------------------------------------------------------------------------------------------------
@@ -241,6 +261,7 @@ class CallAnswering:
             self._do(action)
         if self._call.state is AnswerState.OVER:
             self._detach()
+        self._turns.unanswered.curious = self._call.state is AnswerState.LISTENING
         if not self._follows_turns:
             self._turns.unanswered.overheard = None
         self._alarm.set()

@@ -20,6 +20,7 @@ __all__ = [
     "CannedAudio",
     "apology_tone",
     "in_spoken_form",
+    "place_of",
     "speak",
     "speak_canned",
     "speak_filler",
@@ -39,12 +40,12 @@ class CannedAudio:
         self._spoken_by: list[object] = []  # kept alive so that their ids stay unique
 
     def get(self, agent: Agent, text: str) -> bytes | None:
-        return self._audio.get(_place(agent, text))
+        return self._audio.get(place_of(agent, text))
 
     async def make(self, agent: Agent, tts: TTS, options: SessionOptions, report: FailureReport) -> None:
         """Synthesise this persona's missing sentences. Raises ProviderError."""
         for text in (in_spoken_form(agent, key) for key in MADE_AHEAD):
-            key = _place(agent, text)
+            key = place_of(agent, text)
             if key in self._audio:
                 continue
             pcm = bytearray()
@@ -57,7 +58,8 @@ class CannedAudio:
                 self._spoken_by.append(agent.tts)
 
 
-def _place(agent: Agent, text: str) -> tuple[str | int | None, str, str, str]:
+def place_of(agent: Agent, text: str) -> tuple[str | int | None, str, str, str]:
+    """Who speaks which words: what makes the same audio."""
     own = agent.tts if agent.tts is None or isinstance(agent.tts, str) else id(agent.tts)
     return own, agent.voice, agent.language, text
 

@@ -16,7 +16,6 @@ from agent.history import History
 from agent.loop_watch import watch_of
 from agent.persona import Agent
 from agent.pipeline.activities import Activities
-from agent.pipeline.ahead import SpeechAhead
 from agent.pipeline.alarm import Alarm
 from agent.pipeline.answer_speech import AnswerSpeech
 from agent.pipeline.answered_menu import AnsweredMenu
@@ -143,25 +142,25 @@ class RunningSession:
     async def _run_task(self, task: Task[Any], place: Within) -> Any:
         return await self.task_runs.run(task, place)
 
-    def find_out(self, answering: Answering, who: WhoAnswered, audio: AudioInput, ahead: SpeechAhead) -> None:
-        """Before the turns start: be silent until it is known who has answered. `ahead`: what was made already."""
+    def find_out(self, answering: Answering, who: WhoAnswered, audio: AudioInput) -> None:
+        """Before the turns start: be silent until it is known who has answered."""
         runtime, activities, talker = self.runtime, self.activities, self.talker
-        talker.voice.ahead = ahead
         speech = AnswerSpeech(runtime, activities, talker, self.history, answering)
         menu = AnsweredMenu(
             activities, talker, self.turns, self.task_runs, self.history, self._messages, runtime.tasks.spawn
         )
         self._answering = CallAnswering(runtime, answering, who, speech, menu, self.turns, self.ending)
         self._answering.start(audio)
-        runtime.tasks.spawn(self._speak_ahead(answering, ahead), "speech ahead")
+        runtime.tasks.spawn(self._speak_ahead(answering), "speech ahead")
 
     @property
     def finds_out(self) -> bool:
         """Whether the call is one whose answer is looked at."""
         return self._answering is not None
 
-    async def _speak_ahead(self, answering: Answering, ahead: SpeechAhead) -> None:
+    async def _speak_ahead(self, answering: Answering) -> None:
         """What was not ready at the answer."""
+        ahead = self.talker.voice.ahead
         await ahead.load(answering, self.runtime.offload)
         agent, tts = self.activities.agent, self.activities.top.cast.tts
         if tts is not None:

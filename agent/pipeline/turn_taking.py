@@ -168,7 +168,7 @@ class TurnTaking:
         talker, now = self._talker, self._runtime.now()
         self._barge_in.changed(now, speaking=self.speaking, may_interrupt=not self._by_hand)
         if self.listener is not None:
-            self.listener.want_interims(self._barge_in.judging or self.unanswered.quiet)
+            self.listener.want_interims(self._barge_in.judging or self.unanswered.curious)
         listening = self.listener is not None and self.listener.busy
         talking = talker.speaker.busy if self._asking else talker.busy
         if not listening:

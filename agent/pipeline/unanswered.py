@@ -19,6 +19,7 @@ class Unanswered:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
         self.quiet = False
+        self.curious = False  # words are useful before a turn is over
         self.deaf = False  # hearing was lost meanwhile
         self.overheard: Callable[[Heard], None] | None = None
         self.last: Entry | None = None  # of the messages that were kept

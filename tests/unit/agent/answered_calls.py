@@ -18,8 +18,10 @@ from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, AnsweringEvent, GreetingGoesOn, MessageMayBegin, Verdict
 
 __all__ = [
+    "GREETING",
     "Answered",
     "Caller",
+    "Counting",
     "goes_on",
     "heard",
     "left",
@@ -31,6 +33,9 @@ __all__ = [
     "verdict",
     "words",
 ]
+
+
+GREETING = ("greeting", "Hello, this is Sunrise Clinic.")  # 1 s
 
 
 class Caller(Agent):
@@ -155,3 +160,53 @@ def words(phone: Answered) -> list[str]:
 
 def reason(phone: Answered) -> str:
     return phone.one(SessionClosed).reason
+
+
+class Counting:
+    """A person after `after_s`; counts what it is fed, and that time never goes back."""
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s = after_s
+        self.frames: list[float] = []
+        self.voices: list[float] = []
+        self.said: list[tuple[str, bool]] = []
+        self.spoke: list[bool] = []
+        self.opinions: list[AnsweredBy] = []
+        self.last = 0.0
+        self.begun: float | None = None
+        self.told = False
+
+    def _at(self, at: float) -> tuple[Verdict, ...]:
+        assert at >= self.last
+        self.last = at
+        self.begun = self.begun or at
+        if self.told or at < self.begun + self.after_s:
+            return ()
+        self.told = True
+        return (Verdict(at, AnsweredBy.HUMAN, 0.9, ("counted",)),)
+
+    def hear(self, pcm: bytes, at: float) -> tuple[Verdict, ...]:
+        assert len(pcm) == 320
+        self.frames.append(at)
+        return self._at(at)
+
+    def voice(self, probability: float, at: float) -> tuple[Verdict, ...]:
+        self.voices.append(probability)
+        return self._at(at)
+
+    def words(self, text: str, at: float, *, final: bool) -> tuple[Verdict, ...]:
+        self.said.append((text, final))
+        return self._at(at)
+
+    def opinion(self, answered_by: AnsweredBy, at: float) -> tuple[Verdict, ...]:
+        self.opinions.append(answered_by)
+        return self._at(at)
+
+    def we_speak(self, speaking: bool, at: float) -> None:
+        self.spoke.append(speaking)
+
+    def due(self) -> float | None:
+        return None
+
+    def tick(self, now: float) -> tuple[Verdict, ...]:
+        return self._at(now)

@@ -96,19 +96,21 @@ def test_the_model_presses_keys_waits_on_hold_and_a_person_is_greeted():
         await phone.speak(500, 4000)
 
     stt = FakeSTT(SALES, "I will put you through.", "la la la love", "Billing, Ada speaking.", "What is it?")
-    llm = FakeLLM(calls("press_keys", '{"keys": "2"}'), calls("wait_on_hold"), "It is about an invoice.")
+    told_on_hold = ("unknown", ModelTurn(hang=True))  # the person comes by the detector's verdict
+    menu = calls("press_keys", '{"keys": "2"}'), calls("wait_on_hold")
+    llm = FakeLLM(*menu, *told_on_hold, "It is about an invoice.")
     phone = place(script, verdict(1.0, "ivr"), verdict(16.2, "human", "ivr"), stt=stt, llm=llm)
 
     assert phone.call.keys == ["2"]
     assert said(phone) == [GREETING, ("reply", "It is about an invoice.")]
     assert heard(phone)[0] == (16.2, 17.2)
     assert told(phone) == [("ivr", "navigate", ""), ("human", "talk", "ivr")]
-    assert len(llm.requests) == 3
+    assert len(llm.requests) == 5
     assert "automated system" in llm.requests[0].messages[0].text
     assert "You call about an appointment." in llm.requests[0].messages[0].text
     assert {"press_keys", "wait_on_hold", "person_answered", "give_up"} <= set(llm.requests[0].tools)
-    assert "automated" not in llm.requests[2].messages[0].text
-    assert any("[A person has answered now.]" in message.text for message in llm.requests[2].messages)
+    assert "automated" not in llm.requests[4].messages[0].text
+    assert any("[A person has answered now.]" in message.text for message in llm.requests[4].messages)
     assert words(phone)[2:4] == ["la la la love", "Billing, Ada speaking."]
 
 
@@ -177,7 +179,24 @@ def test_another_menu_ends_the_hold():
     llm = FakeLLM()
     phone = place(script, verdict(1.0, "ivr"), stt=stt, llm=llm, agent=Known())
 
-    assert (phone.call.keys, llm.requests) == (["7"], [])
+    assert phone.call.keys == ["7"]
+    assert [len(request.tools) for request in llm.requests] == [0]  # whether "number four" is a person
+
+
+def test_on_hold_the_model_tells_a_person_from_an_announcement():
+    async def script(phone: Answered) -> None:
+        await phone.speak(2000, 2000)
+        await phone.speak(2000, 2000)
+        await phone.speak(1000, 2000)
+        await phone.speak(1000, 2000)
+
+    stt = FakeSTT("Please hold the line.", "You are number four.", "Billing, Ada speaking.", "What is it?")
+    llm = FakeLLM("ivr", "human", "It is about an invoice.")
+    phone = place(script, verdict(1.0, "ivr"), stt=stt, llm=llm)
+
+    assert said(phone) == [GREETING, ("reply", "It is about an invoice.")]
+    assert told(phone) == [("ivr", "navigate", ""), ("human", "talk", "ivr")]
+    assert heard(phone)[0][0] == pytest.approx(9.55, abs=0.05)
 
 
 def test_the_model_notices_a_person_itself():
