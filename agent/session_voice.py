@@ -1,18 +1,25 @@
-"""The agent's words as audio, for others than the caller."""
+"""The session's voice and ears for others than the caller: a human who is to take them over."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 
+from agent.leg_ears import LegEars
 from agent.pipeline.canned import apology_tone, speak
 from agent.pipeline.running import RunningSession
-from agent.providers.base import ProviderError
+from agent.providers.base import STT, VAD, ProviderError
 from agent.speech.stage import spoken_piece
+from telephony.media.answering.model import AnsweredBy, WhoAnswered
+from telephony.rooms.protocol import AudioInput
 
 __all__ = ["SpeaksApart"]
 
 
 class SpeaksApart:
+    _vad: VAD | None
+    _stt: STT | None
+
     async def voiced(self, text: str) -> bytes:
         """This text in the active persona's voice, whole: 8 kHz audio, not played and not part of the conversation. A
         tone if the synthesis fails; empty without a voice, or once the session closes."""
@@ -30,6 +37,22 @@ class SpeaksApart:
         except ProviderError as error:
             runtime.provider_failed("tts", error, "canned")
         return bytes(pcm) or apology_tone()
+
+    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> LegEars | None:
+        """Find out who has answered the leg that is heard there; close the result. None: nothing can be heard without a
+        VAD, or once the session closes."""
+        running = self._live()
+        if running is None or self._vad is None:
+            return None
+        runtime = running.runtime
+        return LegEars(
+            hears, who, told, agent=running.activities.agent, options=runtime.options, tasks=runtime.tasks,
+            vad=self._vad, stt=self._stt, failed=runtime.provider_failed,
+        )  # fmt: skip
+
+    @property
+    def can_screen(self) -> bool:
+        return self._vad is not None
 
     def _live(self) -> RunningSession | None:
         """The session once started, until it closes."""

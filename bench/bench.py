@@ -25,13 +25,13 @@ class Desk(Agent):
     greeting = ""
 
     async def on_digit(self, ctx: RunContext, digit: str) -> None:
-        told = Warm(summary=SummaryBy.TEXT, text=SUMMARY)
+        told = Warm(detect=False, summary=SummaryBy.TEXT, text=SUMMARY)
         if digit == "1":
             result = await ctx.call.transfer(HUMAN, warm=told, ring_s=5)
         elif digit == "2":
             result = await ctx.call.transfer(HUMAN, ring_s=5)
         elif digit == "4":
-            hunt = Warm(also=(NEXT,), summary=SummaryBy.TEXT, text=SUMMARY)
+            hunt = Warm(also=(NEXT,), detect=False, summary=SummaryBy.TEXT, text=SUMMARY)
             result = await ctx.call.transfer(HUMAN, warm=hunt, ring_s=5)
         else:
             return

@@ -23,8 +23,10 @@ class Warm:
     """`also`: further targets: called one after another, or `at_once`, when the first to accept has the call.
     `within_s`: for all of it, until somebody has accepted.
 
-    `accept`: whoever answers must press 1 (2 declines) within `accept_s`; else answering is accepting. `summary`: what
-    they are told then. `introduction`: said to both when they hear each other; empty: the agent is silent from then on.
+    `detect`: find out whether a person or a machine has answered, before they are told or hear anything; with `accept`
+    at the same time. `accept`: whoever answers must press 1 (2 declines) within `accept_s`; else answering is
+    accepting. `summary`: what they are told then. `introduction`: said to both when they hear each other; empty: the
+    agent is silent from then on.
 
     `headers`: of the INVITE to the human, names X-…; `user_to_user`: of its User-to-User header (RFC 7433), as
     text."""
@@ -32,6 +34,7 @@ class Warm:
     also: tuple[str, ...] = ()
     at_once: bool = False
     within_s: float = 120.0
+    detect: bool = True
     accept: bool = False
     accept_s: float = 15.0
     summary: SummaryBy = SummaryBy.NONE

@@ -68,6 +68,9 @@ class WarmRequest(BaseModel):
     )
     at_once: bool = Field(default=False, description="All targets are called at once; who accepts first has it.")
     within_s: float = Field(default=120.0, ge=1, le=600, description="How long all of it may take until then.")
+    detect: bool = Field(
+        default=True, description="Find out whether a person or a machine has answered, before anybody hears them."
+    )
     accept: bool = Field(default=False, description="Whoever answers must press 1 to have the caller (2 declines).")
     accept_timeout_s: float = Field(default=15.0, ge=3, le=60, description="How long they have for that.")
     summary: SummaryRequest | None = Field(
@@ -181,7 +184,8 @@ def _warm(asked: WarmRequest | None) -> Warm | None:
         return None
     summary = asked.summary
     order = Warm(
-        tuple(plain(each) for each in asked.also), asked.at_once, asked.within_s, asked.accept, asked.accept_timeout_s,
+        tuple(plain(each) for each in asked.also), asked.at_once, asked.within_s, asked.detect, asked.accept,
+        asked.accept_timeout_s,
         SummaryBy.NONE if summary is None else SummaryBy(summary.by), "" if summary is None else summary.text,
         asked.introduction, asked.headers, asked.user_to_user,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver
+from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver, MakesDetector
 from gateway.calls.dialling import Dialler
 from gateway.calls.ends import CallState, Consequence, consequences
 from gateway.calls.further_legs import FurtherLegs
@@ -25,7 +25,6 @@ from gateway.calls.steered_here import CallParts, SteeredHere
 from gateway.calls.verbs import TransferOrder
 from gateway.config import CallSettings
 from gateway.record import Outcome
-from gateway.transfers.screening import MakesDetector
 from telephony.call import (
     CallInfo,
     Direction,
@@ -42,6 +41,7 @@ from telephony.call import (
     outcome_kind,
 )
 from telephony.errors import LegEndedError, TelephonyError
+from telephony.media.answering.machine import AnsweringMachine
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["Call", "media_watch_of"]
@@ -68,10 +68,10 @@ class Call:
         conversation: ConversationMaker,
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
-        target_detector: MakesDetector | None = None,
+        target_detector: MakesDetector = AnsweringMachine,
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
-        further legs. `target_detector`: says who has answered a warm transfer; None: whoever does is a person."""
+        further legs. `target_detector`: says who has answered a warm transfer."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording

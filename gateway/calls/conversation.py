@@ -11,9 +11,20 @@ from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
 from gateway.calls.verbs import TransferOrder
 from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy, TransferResult
-from telephony.rooms.protocol import LegAudio, Recorder, Room
+from telephony.media.answering.model import AnsweredBy, WhoAnswered
+from telephony.rooms.protocol import AudioInput, LegAudio, Recorder, Room
 
-__all__ = ["CallSide", "Conversation", "ConversationMaker", "ConversationOver", "NotTalking"]
+__all__ = [
+    "CallSide",
+    "Conversation",
+    "ConversationMaker",
+    "ConversationOver",
+    "MakesDetector",
+    "NotTalking",
+    "Screening",
+]
+
+MakesDetector = Callable[[float], WhoAnswered]  # from the time of the answer, loop clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,12 @@ class CallSide:
     hangs_up: Callable[[EndedBy, str], None]
     dial: Callable[..., Awaitable[DialledLeg]]  # as `Dials.dial`
     transfer: Callable[[TransferOrder], Awaitable[TransferResult]]  # raises DialRefused
+
+
+class Screening(Protocol):
+    def we_speak(self, speaking: bool) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class NotTalking(Exception):
@@ -98,6 +115,14 @@ class Conversation(Protocol):
 
     def canned(self, key: str) -> str:
         """The persona's canned phrase; empty: it has none, or there is no agent."""
+
+    @property
+    def can_screen(self) -> bool:
+        """Whether `screen` finds out anything."""
+
+    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
+        """Have `who` find out who has answered the leg that is heard there. `told` gets each verdict. None: there is no
+        agent, or no VAD."""
 
     async def briefing(self) -> str:
         """What a human who takes over should know, in the model's words; empty: it has none. May take seconds; never

@@ -15,15 +15,16 @@ from agent.call_summary import briefing, call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
-from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
+from gateway.calls.conversation import CallSide, ConversationOver, NotTalking, Screening
 from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import TransferKind
 from telephony.call import AfterTransfer, CallInfo, DialledLeg, EndedBy, TransferResult, UseRefer, Warm
+from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.rooms.local import LocalRoom
-from telephony.rooms.protocol import LegAudio, Participant, Recorder, Room
+from telephony.rooms.protocol import AudioInput, LegAudio, Participant, Recorder, Room
 
 __all__ = ["LocalConversation", "SessionConversation", "SessionPlan", "ended_by"]
 
@@ -236,6 +237,13 @@ class SessionConversation:
 
     def canned(self, key: str) -> str:
         return self._session.persona.say_canned(key) if self._session is not None else ""
+
+    @property
+    def can_screen(self) -> bool:
+        return self._session is not None and self._session.can_screen
+
+    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
+        return self._session.screen(hears, who, told) if self._session is not None else None
 
     async def briefing(self) -> str:
         return await briefing(self._session) if self._session is not None else ""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls.conversation import Conversation, NotTalking
+from gateway.calls.conversation import Conversation, MakesDetector, NotTalking
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs
 from gateway.calls.journal import Journal
@@ -20,7 +20,6 @@ from gateway.calls.transferring import TRANSFER, CallTransfers
 from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
 from gateway.transfers.screen_data import problem_of
-from gateway.transfers.screening import MakesDetector
 from telephony.call import AfterTransfer, EndedBy, TransferResult
 from telephony.errors import DialRefused, TelephonyError
 
@@ -57,7 +56,7 @@ class CallParts:
     dialler: Dialler | None
     conversation: Conversation
     journal: Journal
-    target_detector: MakesDetector | None
+    target_detector: MakesDetector
 
 
 class SteeredHere:

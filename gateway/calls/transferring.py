@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls.conversation import Conversation
+from agent.clock import has_real_time
+from gateway.calls.conversation import Conversation, MakesDetector, Screening
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs, LegNews
 from gateway.calls.journal import Journal
@@ -17,12 +18,13 @@ from gateway.calls.verbs import TransferOrder
 from gateway.calls.waiting import Waiting
 from gateway.record import TransferKind
 from gateway.transfers.screen_data import screen_headers
-from gateway.transfers.screening import MakesDetector
 from gateway.transfers.transfer import Transfer
 from gateway.transfers.warm import LegTold, WarmTransfer
 from gateway.transfers.words import Says
 from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused
+from telephony.media.answering.model import AnsweredBy
+from telephony.media.answering.wording import load_wording
 from telephony.rooms.protocol import Participant
 
 __all__ = ["TRANSFER", "CallTransfers", "EndsCall"]
@@ -50,10 +52,9 @@ class CallTransfers:
         conversation: Conversation,
         waiting: Waiting,
         journal: Journal,
-        detector: MakesDetector | None,
+        detector: MakesDetector,
     ) -> None:
-        """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer; None: nothing
-        does."""
+        """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer."""
         self._call = call
         self._call_id = call_id
         self._leg_id = leg_id
@@ -62,7 +63,7 @@ class CallTransfers:
         self._conversation = conversation
         self._waiting = waiting
         self._journal = journal
-        self.detector = detector
+        self._detector = detector
         self._loop = asyncio.get_running_loop()
         self._now: Transfer | WarmTransfer | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
@@ -168,6 +169,17 @@ class CallTransfers:
 
     def voice(self, leg_id: str) -> Participant:
         return self._further.voice(leg_id)
+
+    @property
+    def can_screen(self) -> bool:
+        return self._conversation.can_screen
+
+    async def prepare_screening(self) -> None:
+        await asyncio.to_thread(load_wording) if has_real_time(self._loop) else load_wording()  # once in a process
+
+    def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
+        hears = self._further.voice(leg_id).audio_input
+        return self._conversation.screen(hears, self._detector(self._loop.time()), told)
 
     def join(self, leg_id: str) -> None:
         self._further.join(leg_id)

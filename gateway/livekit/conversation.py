@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ from telephony.livekit.errors import LiveKitError
 from telephony.livekit.places import LegPlace
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import HANG_UP, HELD, HELD_ATTRIBUTE
-from telephony.rooms.protocol import LegAudio, Recorder
+from telephony.media.answering.model import AnsweredBy, WhoAnswered
+from telephony.rooms.protocol import AudioInput, LegAudio, Recorder
 
 __all__ = ["LiveKitConversation", "RoomMaker"]
 
@@ -214,6 +215,13 @@ class LiveKitConversation:
 
     def canned(self, key: str) -> str:
         return ""
+
+    @property
+    def can_screen(self) -> bool:
+        return False
+
+    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> None:
+        return None
 
     async def briefing(self) -> str:
         return ""

@@ -14,7 +14,7 @@ from telephony.warm import SummaryBy, Warm
 __all__ = ["Offer", "Refusal", "is_person"]
 
 RING_MARGIN_S = 3.0  # the edge ends the ringing itself; its word may be late
-CHECK_LIMIT_S = 6.0  # then it counts as a person: nobody is left waiting
+CHECK_LIMIT_S = 10.0  # then it counts as a person: nobody is left waiting
 BRIEF_LIMIT_S = 60.0
 TOGETHER_LIMIT_S = 15.0
 
@@ -45,9 +45,10 @@ class Offer:
     """`state` begins as CALLING; its owner places the leg. `refusal` is set when it is over and nobody was joined."""
 
     def __init__(self, order: Warm, ring_s: float, now: float, *, checks: bool) -> None:
-        """`checks`: there is somebody who says who has answered."""
+        """`checks`: there is somebody who says who has answered. A machine is noticed at any time before the two are
+        joined, but only without `accept` it is waited for."""
         wanted = {
-            WarmState.CHECKING: checks,
+            WarmState.CHECKING: checks and not order.accept,  # who presses a key is a person
             WarmState.ASKING: order.accept,
             WarmState.BRIEFING: order.summary is not SummaryBy.NONE,
             WarmState.TOGETHER: bool(order.introduction),
@@ -96,6 +97,8 @@ class Offer:
         return self.happened(WarmEvent.NOT_REACHED, now, Refusal(end, reason, status))
 
     def answered_by(self, who: AnsweredBy, now: float) -> tuple[WarmDo, ...]:
+        if who is AnsweredBy.SILENCE and self.state is not WarmState.CHECKING:
+            return ()  # whoever is being told something may well be silent
         if is_person(who):
             return self.happened(WarmEvent.IS_PERSON, now)
         refusal = Refusal(_MACHINES[who], f"answered by {who.value.replace('_', ' ')}")

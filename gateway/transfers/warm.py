@@ -10,15 +10,16 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.calls.conversation import Screening
 from gateway.calls.verbs import TransferOrder
 from gateway.record import TransferBegan, TransferEnded
 from gateway.transfers.hunt import Hunt
 from gateway.transfers.offer import Offer
-from gateway.transfers.screening import MakesDetector, Screening
 from gateway.transfers.warm_table import WarmDo, WarmEvent
 from gateway.transfers.words import HumansWords, Says, Words
 from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult
 from telephony.errors import DialRefused, TelephonyError
+from telephony.media.answering.model import AnsweredBy
 from telephony.rooms.protocol import Participant
 from telephony.warm import Warm
 
@@ -51,8 +52,14 @@ class WarmSide(Protocol):
         Raises TelephonyError."""
 
     @property
-    def detector(self) -> MakesDetector | None:
-        """Makes what says who has answered; None: nothing does."""
+    def can_screen(self) -> bool:
+        """Whether it can be found out who has answered."""
+
+    async def prepare_screening(self) -> None:
+        """Before anybody is called whose answer is to be screened."""
+
+    def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
+        """Find out who has answered this leg. `told` gets each verdict."""
 
     @property
     def agent(self) -> Says: ...
@@ -93,7 +100,7 @@ class WarmTransfer:
         self.order = order
         self._call_id = call_id
         self._side = side
-        self._warm = order.warm or Warm()
+        self._warm = order.warm or Warm(detect=False)
         self._loop = asyncio.get_running_loop()
         self.result: asyncio.Future[TransferResult] = self._loop.create_future()
         self.away: asyncio.Future[None] = self._loop.create_future()  # the customer is the agent's again, or gone
@@ -111,6 +118,8 @@ class WarmTransfer:
         self._tell_began()
         try:
             await self._side.set_aside(self.order.announce)
+            if self._screens:
+                await self._side.prepare_screening()
             if not self._over.is_set():
                 self._words.prepare()
                 targets, warm = self.order.targets, self._warm
@@ -119,6 +128,10 @@ class WarmTransfer:
             await self._over.wait()
         finally:
             self._stop()
+
+    @property
+    def _screens(self) -> bool:
+        return self._warm.detect and self._side.can_screen
 
     @property
     def _now(self) -> float:
@@ -192,7 +205,7 @@ class WarmTransfer:
 
     def _call(self, numbers: tuple[int, ...]) -> None:
         for number in numbers:
-            offer = Offer(self._warm, self.order.ring_s, self._now, checks=self._side.detector is not None)
+            offer = Offer(self._warm, self.order.ring_s, self._now, checks=self._screens)
             attempt = _Attempt(number, self.order.targets[number], offer)
             self._attempts[number] = attempt
             attempt.task = asyncio.create_task(self._attempt(attempt), name=f"call {attempt.target}")
@@ -330,12 +343,12 @@ class WarmTransfer:
         return attempt.voice
 
     def _listen(self, attempt: _Attempt) -> None:
-        if self._side.detector is not None:
-            attempt.screening = Screening(
-                self._side.detector(self._now),
-                self._voice(attempt).audio_input,
-                lambda who: self._perform(attempt, attempt.offer.answered_by(who, self._now)),
-            )
+        if self._screens:
+            attempt.screening = self._side.screen(attempt.leg_id, lambda who: self._answered_by(attempt, who))
+
+    def _answered_by(self, attempt: _Attempt, who: AnsweredBy) -> None:
+        self._side.note("transfer_answered_by", {"leg_id": attempt.leg_id, "answered_by": who.value})
+        self._perform(attempt, attempt.offer.answered_by(who, self._now))
 
     @staticmethod
     def _stop_screening(attempt: _Attempt) -> None:

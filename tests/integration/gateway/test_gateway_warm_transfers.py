@@ -52,7 +52,7 @@ class World:
 
     async def transfer(self, **warm: Any) -> None:
         to = f"sip:human@127.0.0.1:{self.first.address[1]}"
-        body = {"to": to, "afterwards": "agent", "ring_timeout_s": 5, "warm": warm}
+        body = {"to": to, "afterwards": "agent", "ring_timeout_s": 5, "warm": {"detect": False, **warm}}
         status, answer, _ = await ask(self.gateway, "POST", f"/v1/calls/{self.call_id}/transfer", body)
         assert (status, answer["kind"]) == (202, "warm"), answer
 
@@ -238,6 +238,39 @@ async def test_accepting_by_key_with_data_for_the_screen(start_gateway: StartGat
         assert await world.outcome() == "transferred"
         await heard_after_ms(human, world.call, HUMAN_HZ)
         await human.hang_up()
+        await world.call.hang_up()
+        await world.nothing_is_left()
+
+
+async def test_a_person_is_recognised_before_they_are_told_anything(
+    start_gateway: StartGateway, tmp_path: Path, speech: bytes
+) -> None:
+    async with desk(start_gateway, tmp_path) as world:
+        await world.transfer(detect=True, **TEXT)
+        human = await answered(world.first)
+        loop = asyncio.get_running_loop()
+        said = human.play(speech)
+        await said.done
+        spoken_at = loop.time()
+        assert not loud_at(human, AGENT_HZ, spoken_at - 1, spoken_at), "nothing is said before"
+        await until(lambda: loud_at(human, AGENT_HZ, spoken_at - 1, loop.time() - 0.1), 4, what="the summary")
+        print(f"decided and told {(loud_at(human, AGENT_HZ, spoken_at - 1, loop.time())[0] - spoken_at) * 1000:.0f} ms")
+        assert await world.outcome() == "transferred"
+        await world.call.hang_up()
+        record = await world.nothing_is_left()
+    assert [each["answered_by"] for each in record["events"] if each["type"] == "transfer_answered_by"] == ["human"]
+
+
+async def test_a_phone_that_answers_and_is_silent_has_not_taken_the_call(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    async with desk(start_gateway, tmp_path) as world:
+        await world.transfer(detect=True, **TEXT)
+        human = await answered(world.first)
+        assert await world.outcome() == "no_answer"
+        assert (await human.wait_bye()).by == "peer"
+        since = asyncio.get_running_loop().time()
+        await hears_the_agent(world.call, since)
         await world.call.hang_up()
         await world.nothing_is_left()
 

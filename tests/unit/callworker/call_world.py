@@ -14,7 +14,7 @@ from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
 from gateway.calls.call import Call
-from gateway.calls.conversation import CallSide, Conversation
+from gateway.calls.conversation import CallSide, Conversation, MakesDetector
 from gateway.calls.dialling import Dialler
 from gateway.calls.journal import Journal
 from gateway.calls.recording import CallRecording
@@ -23,9 +23,9 @@ from gateway.config import Settings, load_settings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, CallEvents, message_from_dict
-from gateway.transfers.screening import MakesDetector
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
+from telephony.media.answering.machine import AnsweringMachine
 from telephony.media.fakes import WriterOnCall
 from telephony.media.frames import SILENCE
 from telephony.media.recording import WavRecorder
@@ -85,7 +85,7 @@ class CallWorld:
         suppresses_silence: bool = False,
         more: str = "",
         dialler: Dialler | None = None,
-        target_detector: MakesDetector | None = None,
+        target_detector: MakesDetector = AnsweringMachine,
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from fake_dialler import FakeDialler
 from test_transfers import frame, heard, said, target, told, transferred
 
 from agent.providers.base import ProviderUnavailable
-from agent.providers.fakes import FakeLLM, FakeTTS
+from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, loud
 from gateway.calls.ends import CallState
 from gateway.calls.verbs import TransferOrder, VerbRefused
 from gateway.record import LegClosed, TransferEnded, TransferKind
@@ -22,7 +22,7 @@ from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, Verdict
 from telephony.media.frames import SILENCE
 
-TEXT = Warm(summary=SummaryBy.TEXT, text="Ada asks about her invoice.")
+TEXT = Warm(detect=False, summary=SummaryBy.TEXT, text="Ada asks about her invoice.")
 QUESTION = "You have a call. Press 1 to accept it, or 2 to decline it."
 
 
@@ -111,7 +111,7 @@ def test_the_model_words_the_summary_while_it_rings() -> None:
     model = FakeLLM("The caller has lost a parcel.")
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order(Warm(summary=SummaryBy.MODEL)))
+        await begun(world, order(Warm(detect=False, summary=SummaryBy.MODEL)))
         await answered(dialler)
         await asyncio.sleep(4)
         world.leg.end()
@@ -128,7 +128,7 @@ def test_a_summary_that_the_model_fails_to_make_is_a_template(text: str, words: 
     dialler = FakeDialler()
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order(Warm(summary=SummaryBy.MODEL, text=text)))
+        await begun(world, order(Warm(detect=False, summary=SummaryBy.MODEL, text=text)))
         await answered(dialler)
         await asyncio.sleep(4)
         assert world.owner.state is CallState.JOINED
@@ -185,7 +185,7 @@ def test_the_introduction_is_heard_by_both() -> None:
     dialler = FakeDialler()
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order(Warm(introduction="You are connected now, please go ahead.")))
+        await begun(world, order(Warm(detect=False, introduction="You are connected now, please go ahead.")))
         await answered(dialler)
         assert world.owner.state is CallState.JOINED
         of_agent = heard(world, 100)
@@ -201,6 +201,44 @@ def test_the_introduction_is_heard_by_both() -> None:
     nothing_is_left(world, dialler)
 
 
+def test_a_machine_that_was_asked_to_press_a_key_is_left() -> None:
+    dialler = FakeDialler()
+
+    def made(answered_at: float) -> ScriptedAnswer:
+        return ScriptedAnswer([Verdict(answered_at + 3.0, AnsweredBy.VOICEMAIL, 0.99, ("as scripted",))])
+
+    async def script(world: CallWorld) -> None:
+        await begun(world, order(replace(TEXT, detect=True, accept=True)))
+        await answered(dialler)
+        assert hears(world, dialler), "the question, at once"
+        await asyncio.sleep(5)
+        assert world.owner.state is CallState.WITH_AGENT
+        world.leg.end()
+
+    world = call(script, dialler=dialler, target_detector=made)
+    assert told(world)[-1] == "voicemail"
+    nothing_is_left(world, dialler)
+
+
+def test_the_real_detector_takes_a_short_hello_for_a_person() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await begun(world, order(replace(TEXT, detect=True)))
+        await answered(dialler)
+        for _ in range(30):  # 0.6 s of speech
+            dialler.audio[0].push(loud(20), world.loop.time())
+            await asyncio.sleep(0.02)
+        assert world.owner.state is CallState.DIALLING
+        await asyncio.sleep(1.5)
+        assert hears(world, dialler), "the summary"
+        world.leg.end()
+
+    world = call(script, dialler=dialler, stt=FakeSTT("hello"))
+    assert [event["answered_by"] for event in world.events if event["type"] == "transfer_answered_by"] == ["human"]
+    nothing_is_left(world, dialler)
+
+
 @pytest.mark.parametrize("who", [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL])
 def test_it_is_known_who_answered_before_anybody_is_joined(who: AnsweredBy) -> None:
     dialler = FakeDialler()
@@ -211,7 +249,7 @@ def test_it_is_known_who_answered_before_anybody_is_joined(who: AnsweredBy) -> N
         return detectors[-1]
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order())
+        await begun(world, order(replace(TEXT, detect=True)))
         await answered(dialler)
         assert world.owner.state is CallState.DIALLING
         assert not hears(world, dialler)
@@ -366,7 +404,7 @@ def test_all_at_once_and_the_first_to_accept_has_the_caller() -> None:
     dialler = FakeDialler()
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order(Warm(also=("sip:b@h", "sip:c@h"), at_once=True, accept=True)))
+        await begun(world, order(Warm(detect=False, also=("sip:b@h", "sip:c@h"), at_once=True, accept=True)))
         first, second = await answered(dialler, 0), await answered(dialler, 1)
         third = dialler.legs[2]
         third.ringing()
@@ -417,7 +455,7 @@ def test_the_time_for_all_is_up(at_once: bool) -> None:
     dialler = FakeDialler()
 
     async def script(world: CallWorld) -> None:
-        await begun(world, order(Warm(also=("sip:b@h",), at_once=at_once, within_s=8)))
+        await begun(world, order(Warm(detect=False, also=("sip:b@h",), at_once=at_once, within_s=8)))
         (await target(dialler)).ringing()
         await asyncio.sleep(7)
         assert world.owner.state is CallState.DIALLING

@@ -28,6 +28,7 @@ from telephony.warm import SummaryBy, Warm
 
 DOCS = Path(__file__).parents[3] / "docs" / "transfers.md"
 WHOLE = Warm(accept=True, summary=SummaryBy.MODEL, introduction="You are connected.")
+TOLD = Warm(summary=SummaryBy.MODEL)
 ENDS = (WarmDo.FAILED, WarmDo.BACK, WarmDo.AFTERWARDS)
 BEFORE = (WarmState.CALLING, WarmState.RINGING, WarmState.CHECKING, WarmState.ASKING, WarmState.BRIEFING)
 ANSWERED = tuple(state for state in WarmState if state not in (WarmState.CALLING, WarmState.RINGING, WarmState.OVER))
@@ -104,8 +105,8 @@ def test_what_is_impossible_raises_and_names_both() -> None:
 def test_all_stages_in_their_order() -> None:
     made = offer()
     assert made.happened(WarmEvent.RINGS, 1.0) == (WarmDo.TELL_RINGING,)
-    assert made.happened(WarmEvent.ANSWERS, 2.0) == (WarmDo.TELL_ANSWERED, WarmDo.CHECK)
-    assert made.answered_by(AnsweredBy.HUMAN, 3.0) == (WarmDo.ASK,)
+    assert made.happened(WarmEvent.ANSWERS, 2.0) == (WarmDo.TELL_ANSWERED, WarmDo.ASK)
+    assert made.answered_by(AnsweredBy.HUMAN, 3.0) == ()
     assert made.happened(WarmEvent.SPOKEN, 6.0) == ()
     assert made.presses("5", 7.0) == (WarmDo.ASK,)
     assert made.presses("1", 8.0) == (WarmDo.CUT, WarmDo.CLAIM, WarmDo.BRIEF)
@@ -115,6 +116,12 @@ def test_all_stages_in_their_order() -> None:
     assert made.deadline is None
     assert made.leaves(60.0, lost=False) == (WarmDo.AFTERWARDS,)
     assert made.refusal is None
+
+
+def test_without_a_key_to_press_it_is_found_out_first_who_answered() -> None:
+    made = offer(TOLD)
+    assert made.happened(WarmEvent.ANSWERS, 2.0) == (WarmDo.TELL_ANSWERED, WarmDo.CHECK)
+    assert made.answered_by(AnsweredBy.HUMAN, 3.0) == (WarmDo.CLAIM, WarmDo.BRIEF)
 
 
 def test_without_any_stage_answering_is_joining() -> None:
@@ -128,12 +135,11 @@ def test_without_any_stage_answering_is_joining() -> None:
         (AnsweredBy.VOICEMAIL, TransferEnd.VOICEMAIL),
         (AnsweredBy.MAILBOX_FULL, TransferEnd.VOICEMAIL),
         (AnsweredBy.FAX, TransferEnd.FAILED),
-        (AnsweredBy.SILENCE, TransferEnd.NO_ANSWER),
     ],
 )
 @pytest.mark.parametrize("late", [False, True])
 def test_a_machine_is_not_a_human(who: AnsweredBy, end: TransferEnd, late: bool) -> None:
-    made = answered()
+    made = answered(TOLD)
     if late:
         made.answered_by(AnsweredBy.HUMAN, 6.0)
     assert made.answered_by(who, 7.0) == (WarmDo.DROP, WarmDo.FAILED)
@@ -141,16 +147,26 @@ def test_a_machine_is_not_a_human(who: AnsweredBy, end: TransferEnd, late: bool)
     assert made.refusal.end is end
 
 
+def test_silence_counts_only_as_long_as_nothing_is_said_to_them() -> None:
+    made = answered(TOLD)
+    assert made.answered_by(AnsweredBy.SILENCE, 13.0) == (WarmDo.DROP, WarmDo.FAILED)
+    assert made.refusal is not None
+    assert made.refusal.end is TransferEnd.NO_ANSWER
+    asked = answered()
+    assert asked.answered_by(AnsweredBy.SILENCE, 13.0) == ()
+    assert asked.state is WarmState.ASKING
+
+
 def test_nobody_is_left_waiting_because_it_is_not_known_who_answered() -> None:
-    made = answered()
+    made = answered(TOLD)
     assert made.due(5.0 + CHECK_LIMIT_S - 0.1) == ()
-    assert made.due(5.0 + CHECK_LIMIT_S) == (WarmDo.ASK,)
+    assert made.due(5.0 + CHECK_LIMIT_S) == (WarmDo.CLAIM, WarmDo.BRIEF)
 
 
 @pytest.mark.parametrize("state", [state for state in WarmState if state not in (WarmState.JOINED, WarmState.OVER)])
 def test_each_state_has_its_limit(state: WarmState) -> None:
-    made = offer()
-    for event in (WarmEvent.RINGS, WarmEvent.ANSWERS, WarmEvent.IS_PERSON, WarmEvent.PRESSES_1, WarmEvent.SPOKEN):
+    made = offer(TOLD if state is WarmState.CHECKING else WHOLE)
+    for event in (WarmEvent.RINGS, WarmEvent.ANSWERS, WarmEvent.PRESSES_1, WarmEvent.SPOKEN):
         if made.state is state:
             break
         made.happened(event, 1.0)
