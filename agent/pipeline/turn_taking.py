@@ -292,6 +292,8 @@ class TurnTaking:
 
     def _without_words(self, turn: SpokenTurn) -> None:
         """Sound as long as a turn, but without words."""
+        if not getattr(self._activities.agent, "heeds_sounds", True):
+            return
         now = self._runtime.now()
         self._silence.heard(now)
         verdict = self._wordless.turn(turn.voiced_ms, now) if self._stt is not None else "ask"

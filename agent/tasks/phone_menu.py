@@ -23,6 +23,7 @@ This is what you are calling for:
 {purpose}"""
 _KEYS = frozenset("0123456789*#w")
 _MOST_KEYS = 32
+_UNSAID = ("unavailable", "tool_failed", "didnt_catch", "lost_words", "one_moment", "still_working")
 
 
 class PhoneMenu(Task[str]):
@@ -30,6 +31,7 @@ class PhoneMenu(Task[str]):
 
     silence_ladder = False
     asks_at_once = False
+    heeds_sounds = False  # hold music
     greeting = ""
 
     def __init__(self, persona: Agent, *, begins: Callable[[], None], on_hold: Callable[[], None]) -> None:
@@ -40,6 +42,11 @@ class PhoneMenu(Task[str]):
         self._begins = begins
         self._on_hold = on_hold
         self._loop = MenuLoop()
+
+    def begin(self, asker: Agent) -> None:
+        """Nothing is apologised for to a menu."""
+        super().begin(asker)
+        self.canned = {**self.canned, **dict.fromkeys(_UNSAID, "")}
 
     async def on_enter(self, ctx: RunContext) -> None:
         self._begins()

@@ -36,11 +36,13 @@ class Task(Agent, Generic[T]):
     `silence_ladder`, `turn_detection`) is taken from whoever awaits it. A task is awaited once.
 
     `asks_at_once`: without a greeting, its model speaks first; False: it waits for the caller.
+    `heeds_sounds`: speech without words is asked about, and ends the call in the end.
     `timeout_s`: limits the time without holds; None: the call's other limits are enough.
     """
 
     timeout_s: float | None = None
     asks_at_once: bool = True
+    heeds_sounds: bool = True
     _result: asyncio.Future[T] | None = None
 
     def __init__(

@@ -293,6 +293,46 @@ def test_a_model_that_fails_in_a_menu_does_not_talk_to_it_for_long():
         await phone.closed()
 
     llm = FakeLLM(*[ModelTurn(error=ProviderError("fake-llm", "down")) for _ in range(20)])
-    phone = place(script, verdict(0.5, "ivr"), stt=FakeSTT("one two three four", default=SALES), llm=llm)
+    stt = FakeSTT("one two three four", default=SALES)
+    phone = place(script, verdict(0.5, "ivr"), stt=stt, llm=llm, retries=0)
 
-    assert reason(phone) in ("ivr", "error")
+    assert [kind for kind, _ in said(phone)] == ["farewell"]  # not an apology to each menu
+    assert reason(phone) == "error"
+
+
+def test_a_slow_model_puts_no_filler_into_the_menu():
+    async def script(phone: Answered) -> None:
+        await phone.speak(1000, 9000)
+
+    llm = FakeLLM(ModelTurn((ToolCall("1", "press_keys", '{"keys": "2"}'),), first_ms=4500))
+    phone = place(script, verdict(0.5, "ivr"), stt=FakeSTT(SALES), llm=llm)
+
+    assert (phone.call.keys, heard(phone)) == (["2"], [])
+
+
+def test_keys_that_cannot_be_sent_are_the_model_s_to_handle():
+    class Deaf(Caller):
+        menu_words = ("billing",)
+
+    async def script(phone: Answered) -> None:
+        async def refuse(digits: str, **given: float) -> None:
+            raise RuntimeError("the leg takes no keys")
+
+        phone.call.send_digits = refuse  # type: ignore[method-assign]
+        await phone.speak(1000, 4000)
+        await phone.closed()
+
+    phone = place(script, verdict(0.5, "ivr"), stt=FakeSTT(SALES), llm=FakeLLM(calls("give_up")), agent=Deaf())
+
+    assert reason(phone) == "ivr"
+
+
+def test_music_before_the_agent_knows_that_it_is_on_hold_ends_nothing():
+    async def script(phone: Answered) -> None:
+        for _ in range(20):
+            await phone.speak(4000, 1500)
+
+    llm = FakeLLM()
+    phone = place(script, verdict(0.5, "ivr"), stt=FakeSTT(default=""), llm=llm)
+
+    assert (heard(phone), llm.requests, reason(phone)) == ([], [], "agent_ended")
