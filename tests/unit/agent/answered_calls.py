@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -93,6 +94,7 @@ def place(
     agent: Agent | None = None,
     answering: Answering | None = None,
     prepared: bool = True,
+    background: bool = False,
     who: Any = None,
     llm: Any = None,
     stt: Any = None,
@@ -100,7 +102,8 @@ def place(
     vad: Any = None,
     **options: Any,
 ) -> Answered:
-    """Run one call, answered at once, to the end of `script`. The times of `events` count from the answer."""
+    """Run one call, answered at once, to the end of `script`. The times of `events` count from the answer.
+    `background`: it is answered while the speech is still being made."""
 
     async def run() -> Answered:
         session = AgentSession(
@@ -112,7 +115,9 @@ def place(
             offload=FakeOffload(),
         )
         persona, order = agent or Caller(), answering or Answering(message="Please call us back.")
-        if prepared:
+        if background:
+            asyncio.create_task(session.prepare(agent=persona, answering=order)).add_done_callback(lambda _: None)
+        elif prepared:
             await session.prepare(agent=persona, answering=order)
         phone = Answered(session)
         phone.call = DigitCall(phone)

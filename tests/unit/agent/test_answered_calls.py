@@ -164,11 +164,14 @@ def test_the_greeting_is_ready_though_the_synthesis_is_slow():
 
     prepared = place(script, verdict(1.0, "human"), tts=FakeTTS(first_ms=700))
     unprepared = place(script, verdict(1.0, "human"), tts=FakeTTS(first_ms=700), prepared=False)
+    tts = FakeTTS(first_ms=700)
+    place(script, verdict(1.0, "human"), tts=tts, background=True)
     hasty = place(script, verdict(0.3, "human"), tts=FakeTTS(first_ms=700), prepared=False)
 
     assert heard(prepared)[0][0] == 1.0
     assert heard(unprepared)[0][0] == 1.0  # made while it was found out who answered
     assert heard(hasty)[0][0] == pytest.approx(1.0, abs=0.03)
+    assert len(tts.spoken) == len(set(tts.spoken))  # nothing twice, though it was still being made at the answer
 
 
 # --- corrections -----------------------------------------------------------------------------------------------------
