@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from agent import Agent, RunContext
+from agent import Agent, Answering, RunContext
 from agent.providers.base import SpokenAudio
 from telephony.call import SummaryBy, Warm
 from telephony.media.tones import tone
@@ -12,6 +12,24 @@ class Caller(Agent):
     """Greets with the tone of the instant TTS, once media flows."""
 
     greeting = "Hello."
+
+
+MESSAGE = "Please call us back."
+
+
+class Machine(Agent):
+    """Finds out who has answered: greets a person with the tone of the instant TTS, and leaves 3 s of 880 Hz for a
+    voicemail."""
+
+    greeting = "Hello."
+    answering = Answering(message=MESSAGE)
+
+    async def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[SpokenAudio | bytes]:
+        if text == MESSAGE:
+            yield tone(880, 3000)
+            return
+        async for audio in super().tts_node(ctx, text):
+            yield audio
 
 
 HUMAN, NEXT = "sip:human@127.0.0.1:5091", "sip:human@127.0.0.1:5092"

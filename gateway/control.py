@@ -39,7 +39,8 @@ class Prepare(Message):
     `call` is a CallInfo as a mapping; `persona_file` and `persona_class` name the persona; `recording` is a path, or
     empty for none; `session` and `speech` are the route's overrides of the settings. `media_networks`: where the audio
     of a caller behind NAT may come from. `summary`: who makes one after the call ("template", "model"); empty: nobody
-    is told. `keys`: KeyTerms as a mapping.
+    is told. `keys`: KeyTerms as a mapping. `answering`: what order and dialplan say about whoever answers a call that
+    we place (`AnsweringOptions.given`); None: nothing.
     """
 
     leg_id: str
@@ -53,6 +54,7 @@ class Prepare(Message):
     media_networks: Sequence[str] = field(default_factory=list)
     summary: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
+    answering: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,24 @@ from telephony.call import CallInfo, Direction, Leg, LegRole
 from telephony.keys import KeyTerms
 from telephony.rooms.protocol import LegAudio
 
-__all__ = ["DIAL", "ORIGINATE", "PLACE", "REFER", "DialOrder", "Dialler", "LegPlan", "PlacedLeg", "call_info"]
+__all__ = [
+    "DIAL",
+    "INVALID_VARIABLE",
+    "ORIGINATE",
+    "PLACE",
+    "REFER",
+    "DialOrder",
+    "Dialler",
+    "LegPlan",
+    "PlacedLeg",
+    "call_info",
+]
 
 DIAL = "dial"
 PLACE = "place_leg"
 REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, only_uri}: it has it sent itself
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
+INVALID_VARIABLE = "invalid_variable"  # its refusal: a text of the persona names a variable that the call has not
 
 
 def call_info(fields: Mapping[str, Any]) -> CallInfo:

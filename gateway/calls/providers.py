@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from agent.answering import Answering
 from agent.clock import ThreadOffload
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for, personas_beside
 from agent.known_sentences import known_sentences
@@ -18,9 +19,12 @@ from agent.providers.base import LLM, STT, TTS, VAD, ProviderError
 from agent.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from agent.providers.registry import build_llm, build_stt, build_tts, build_vad, preload, speaks_language
 from agent.session import AgentSession
+from gateway.calls.detector import detector_for
 from gateway.calls.who_serves import who_serves
 from gateway.config import Settings, SpeechSettings
 from telephony.call import CallInfo
+from telephony.media.answering.model import WhoAnswered
+from telephony.media.answering.wording import Wording
 
 __all__ = ["ProviderSet", "preload_providers"]
 
@@ -37,6 +41,7 @@ def preload_providers(
     their personas may name providers of their own."""
     for name in _LATE:
         import_module(name)
+    settings.answering.words()
     makers = list(makers)
     names: set[str] = set()
     for changes in [{}, *speeches]:
@@ -70,9 +75,20 @@ class ProviderSet:
         self._settings = settings
         self._offload = ThreadOffload()
         self._canned = CannedAudio()
+        self._answering = settings.answering.given()
+        self._words: Wording | None = None
         self._made: dict[SpeechSettings, tuple[VAD | None, STT, LLM, TTS]] = {}
         self._named: dict[tuple[str, str], LLM | TTS] = {}
         self._shared = SharedByCalls(self._offload)
+
+    @property
+    def answering(self) -> Mapping[str, Any]:
+        """What the settings say about whoever answers calls that we place, as `AnsweringOptions.given`."""
+        return self._answering
+
+    def who_answered(self, answering: Answering, answered_at: float) -> WhoAnswered:
+        """Finds out who has answered a call. `answered_at`: seconds, loop clock."""
+        return detector_for(answering, answered_at, self._wording)
 
     async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
         """Run the persona files' `prewarm`, once per process. Failures are logged and retried by the first call."""
@@ -82,6 +98,12 @@ class ProviderSet:
     async def cast(self, maker: PersonaMaker, call: CallInfo) -> Cast:
         """Persona and userdata for one call. Raises BadFactory, FactoryFailed, and exceptions of a persona's class."""
         return await cast_for(maker, call, self._shared, self._offload)
+
+    @property
+    def _wording(self) -> Wording:
+        """Loaded before the fork, or with the first call that asks who answers."""
+        self._words = self._words or self._settings.answering.words()
+        return self._words
 
     def session(self, speech: Mapping[str, Any], session: Mapping[str, Any], userdata: Any = None) -> AgentSession:
         """A session with the settings as changed by a route. Raises ValueError for a missing key."""

@@ -11,18 +11,21 @@ from typing import Any
 import structlog
 
 from agent import Agent, AgentSession
+from agent.answering import Answering
 from agent.call_summary import briefing, call_summary
 from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
+from gateway.calls.answering import answering_for
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking, Screening
 from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import TransferKind
-from telephony.call import AfterTransfer, CallInfo, DialledLeg, EndedBy, TransferResult, UseRefer, Warm
+from telephony.call import AfterTransfer, CallInfo, DialledLeg, Direction, EndedBy, TransferResult, UseRefer, Warm
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
+from telephony.media.wav import BadWavFile
 from telephony.rooms.local import LocalRoom
 from telephony.rooms.protocol import AudioInput, LegAudio, Participant, Recorder, Room
 
@@ -37,11 +40,13 @@ CUSTOMER, AGENT = "caller", "agent"  # identities in the room
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """Persona and options: `session` and `speech` are a route's overrides of the settings."""
+    """Persona and options: `session` and `speech` are a route's overrides of the settings. `answering`: as in
+    `Prepare`."""
 
     persona: PersonaRef
     speech: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
+    answering: Mapping[str, Any] | None = None
 
 
 def ended_by(reason: str) -> EndedBy:
@@ -68,6 +73,8 @@ class SessionConversation:
         self._made: AgentSession | None = None
         self._session: AgentSession | None = None  # once it has begun
         self._aside = self._muted = False
+        self._answering: Answering | None = None  # None: whoever answers is talked to at once
+        self._ahead: asyncio.Task[None] | None = None  # makes what is said to whoever answers
 
     @property
     def begun(self) -> bool:
@@ -81,6 +88,8 @@ class SessionConversation:
     def greeting_limit_s(self) -> float:
         session, persona = self._made, self._persona
         assert session is not None and persona is not None, "prepare comes first"
+        if self._answering is not None:
+            return 0.0  # it is listened to from the answer on
         return greeting_limit_s(persona, session.options, self._side.info.direction)
 
     @property
@@ -88,15 +97,36 @@ class SessionConversation:
         return self._session.tokens if self._session is not None else (0, 0)
 
     async def prepare(self) -> None:
-        """Raises BadFactory, FactoryFailed, and exceptions of a persona's class."""
+        """Raises BadAnswering, BadFactory, FactoryFailed, and exceptions of a persona's class."""
         cast = await self._providers.cast(load_persona(self._plan.persona), self._side.info)
         self._cast(cast, self._providers.session(self._plan.speech, self._plan.session, cast.userdata))
+        self._answering = self._asked(cast.agent)
         try:
             async with asyncio.timeout(WARM_LIMIT_S):
                 await self._warm()
         except (ProviderError, TimeoutError) as error:
             # The session handles a missing provider itself: no reason to refuse the caller.
             log.warning("provider_not_warm", error=str(error))
+        if self._answering is not None:
+            self._ahead = asyncio.create_task(self._speak_ahead(self._answering), name="speech ahead")
+
+    def _asked(self, persona: Agent) -> Answering | None:
+        """What to do about whoever answers, if that is asked. Raises BadAnswering."""
+        if self._side.info.direction is not Direction.OUTBOUND or self._resumed() is not None:
+            return None
+        answering = answering_for(self._plan.answering, persona.answering, self._providers.answering)
+        return None if answering is None else answering.filled(self._side.info.variables)
+
+    async def _speak_ahead(self, answering: Answering) -> None:
+        """While it rings. What fails here is tried again, and reported, when it is to be said."""
+        session, persona = self._made, self._persona
+        assert session is not None and persona is not None, "prepare comes first"
+        try:
+            await session.prepare(agent=persona, answering=answering)
+        except (ProviderError, OSError, BadWavFile) as error:
+            log.warning("not_spoken_ahead", error=str(error))
+        except Exception as error:
+            log.error("not_spoken_ahead", error=repr(error), exc_info=error)
 
     def _cast(self, cast: Cast, session: AgentSession) -> None:
         """Persona and session exist now."""
@@ -143,7 +173,15 @@ class SessionConversation:
             loop.call_soon(self._side.digits.flow_to, session.on_digit)
             loop.call_soon(self._begins)
             verbs = AgentsVerbs(self._side, self._hangs_up)
-            await session.start(agent=persona, room=self._place(), call=verbs, resumed=self._resumed())
+            answering = self._answering
+            await session.start(
+                agent=persona,
+                room=self._place(),
+                call=verbs,
+                resumed=self._resumed(),
+                answering=answering,
+                who_answered=None if answering is None else self._providers.who_answered(answering, loop.time()),
+            )
 
         session.subscribe(note)
         starting = asyncio.create_task(start(), name="session start")
@@ -160,6 +198,8 @@ class SessionConversation:
             raise TimeoutError("the conversation did not end by itself") from error
         finally:
             starting.cancel()
+            if self._ahead is not None:
+                self._ahead.cancel()
 
     def _hangs_up(self, reason: str) -> None:
         self._side.hangs_up(ended_by(reason), reason or "hung up")

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from agent.answering import Answering
 from agent.factory import PersonaMaker
 from agent.loop_watch import watch_of
 from agent.warm.asking import Refused
@@ -34,6 +35,7 @@ from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.calls.steered_here import SteeredHere
 from gateway.callworker.announced import Announced, Slots
+from gateway.callworker.answering_texts import check_texts
 from gateway.callworker.dialling import DiallingEndpoint, LegDialling
 from gateway.callworker.held_legs import HeldLeg, OneLeg, WorkersLeg
 from gateway.callworker.last_words import LastWords
@@ -292,6 +294,7 @@ class CallWorker:
     async def _originate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The gateway places a call in this worker. Answers at once; the result is in the record."""
         prepared, plan = Prepare(**body["prepare"]), LegPlan.from_dict(body["plan"])
+        check_texts(prepared, plan.info, self._providers.answering)
         leg: OneLeg = LegToPlace(plan.info, partial(self._dialling.place, plan))
         conversation: ConversationMaker | None = None
         if plan.carrier:
@@ -344,11 +347,13 @@ class CallWorker:
             conversation or partial(self._conversations or self._local_conversation, prepared),
             None if conversation is not None else settings.calls,
             dialler,
+            target_detector=partial(self._providers.who_answered, Answering()),
         )
 
     def _local_conversation(self, prepared: Prepare, side: CallSide) -> LocalConversation:
         persona = PersonaRef(Path(prepared.persona_file), prepared.persona_class)
-        return LocalConversation(side, SessionPlan(persona, prepared.speech, prepared.session), self._providers)
+        plan = SessionPlan(persona, prepared.speech, prepared.session, prepared.answering)
+        return LocalConversation(side, plan, self._providers)
 
     def _record(self, body: Mapping[str, object]) -> None:
         if self._channel is None:

@@ -37,6 +37,11 @@ def add_parser(subparsers: Any) -> None:
     placed.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable for the persona")
     placed.add_argument("--trunk", metavar="NAME", help="default: those of the number's route")
     placed.add_argument("--private", action="store_true", help="hide the number that it comes from")
+    placed.add_argument(
+        "--detect", action=argparse.BooleanOptionalAction, help="find out who answers; see docs/answering.md"
+    )
+    placed.add_argument("--message", metavar="TEXT", help="say this to a voicemail: a text, or file:RECORDING.wav")
+    placed.add_argument("--screener", metavar="TEXT", help="say this to a call screener: who calls and why")
     placed.add_argument("--key", metavar="KEY", help="an API key of the gateway; default: TRUNKLINE_API_KEY")
     placed.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's API")
     parser.add_argument("--target", default="127.0.0.1:5060", metavar="HOST:PORT", help="where a NUMBER is called")

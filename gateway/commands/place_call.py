@@ -32,6 +32,9 @@ def order_of(args: argparse.Namespace) -> dict[str, Any]:
     order |= {"variables": {name: value for name, _, value in pairs}} if pairs else {}
     order |= {"from": args.caller} if args.caller else {}
     order |= {"private": True} if args.private else {}
+    answering = {} if args.detect is None else {"detect": args.detect}
+    answering |= {name: text for name in ("message", "screener") if (text := getattr(args, name)) is not None}
+    order |= {"answering": answering} if answering else {}
     return order | ({"trunk": args.trunk} if args.trunk else {})
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gateway.config.answering import AnsweringSettings
 from gateway.config.capacity import calls_per_core
 from gateway.config.fields import (
     FilePath,
@@ -269,6 +270,9 @@ class Settings(_Section):
 
     sip: SipSettings = Field(description="The public SIP side.")
     outbound: OutboundSettings = Field(default=OutboundSettings(), description="Calls that the gateway places.")
+    answering: AnsweringSettings = Field(
+        default=AnsweringSettings(), description="What is done about whoever answers calls that the gateway places."
+    )
     rtp: RtpSettings = Field(default=RtpSettings(), description="Audio.")
     http: HttpSettings = Field(default=HttpSettings(), description="REST API, dashboard, metrics.")
     rooms: Literal["local", "livekit"] = Field(
@@ -366,4 +370,5 @@ class Settings(_Section):
                 secret.read()
             except SecretMissing as error:
                 missing.append(str(error))
+        missing += [problem] if (problem := self.answering.problem()) else []
         return missing

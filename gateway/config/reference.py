@@ -71,6 +71,11 @@ def _reference(schema: dict[str, Any], field: dict[str, Any]) -> tuple[dict[str,
     return None, False
 
 
+def _names(schema: dict[str, Any], field: dict[str, Any]) -> str:
+    found = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    return ", ".join(f"`{value}`" for value in found["enum"])
+
+
 def _kind(schema: dict[str, Any], field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_kind(schema, option) for option in field["anyOf"] if option.get("type") != "null")
@@ -82,6 +87,9 @@ def _kind(schema: dict[str, Any], field: dict[str, Any]) -> str:
         return f"`{field['const']}`"
     if field.get("type") == "array":
         return f"list of {_kind(schema, field['items'])}"
+    if field.get("type") == "object":
+        keys, values = (_names(schema, field[of]) for of in ("propertyNames", "additionalProperties"))
+        return f"group: {keys}, each with one of {values}"
     if "examples" in field:
         return f'text like `"{field["examples"][0]}"`'
     return {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[field["type"]]

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel
 
+from gateway.config.answering import AnsweringOptions
 from gateway.config.located_yaml import ConfigError, Document, Located, Problem, number_as_text, read_yaml
 from gateway.config.messages import similar, validate_model
 from gateway.config.models import SessionSettings, SpeechSettings
@@ -26,9 +27,10 @@ from gateway.dialplan.times import TimeSpec, parse_times
 
 __all__ = ["read_plan"]
 
-_OUTBOUND_KEYS = ("speech", "session", "recording", "after_call")
-_OPTION_KEYS = (*_OUTBOUND_KEYS, "before_call")
-_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", *_OPTION_KEYS)
+_COMMON_KEYS = ("speech", "session", "recording", "after_call")
+_OUTBOUND_KEYS = (*_COMMON_KEYS, "answering")
+_OPTION_KEYS = (*_COMMON_KEYS, "before_call")
+_FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", "answering", *_OPTION_KEYS)
 _RULE_KEYS = ("when", "from", "persona", "refuse", "otherwise", *_OPTION_KEYS)
 _MISSING: Any = object()
 
@@ -305,7 +307,11 @@ class _Reader:
             )
         if "after_call" in value:
             after = read_after_call(self._document, (*path, "after_call"), value["after_call"])
-        return Options(speech, session, recording, before, after)
+        answering: dict[str, Any] | None = None
+        if "answering" in value:
+            found = validate_model(self._document, (*path, "answering"), AnsweringOptions, value["answering"])
+            answering = None if found is None else found.given()
+        return Options(speech, session, recording, before, after, answering)
 
     def _overrides(self, path: Located, value: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
         """The fields that are given, validated by the settings' own model."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from gateway.config.answering import merged
 from gateway.config.before_call import BeforeCallSettings
 from gateway.config.summary import SummarySettings
 from gateway.dialplan.calendar import HolidayCalendar
@@ -62,13 +63,15 @@ class BeforeCall:
 @dataclass(frozen=True, slots=True)
 class Options:
     """A route's overrides of the settings: only the given fields. `recording` None: as in the settings. `before_call`
-    and `after_call`: whom to ask and to tell; None: nothing is said here, False: nobody."""
+    and `after_call`: whom to ask and to tell; None: nothing is said here, False: nobody. `answering`: of calls that we
+    place, as `AnsweringOptions.given`; None: nothing is said here."""
 
     speech: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     recording: bool | None = None
     before_call: BeforeCall | Literal[False] | None = None
     after_call: SummarySettings | Literal[False] | None = None
+    answering: Mapping[str, Any] | None = None
 
     def over(self, below: Options) -> Options:
         """These options, with those of `below` as defaults."""
@@ -78,6 +81,7 @@ class Options:
             below.recording if self.recording is None else self.recording,
             below.before_call if self.before_call is None else self.before_call,
             below.after_call if self.after_call is None else self.after_call,
+            merged(below.answering, self.answering),
         )
 
 

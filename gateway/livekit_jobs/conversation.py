@@ -50,7 +50,7 @@ class JobConversation(SessionConversation):
     ) -> None:
         """`warming`: providers that the plan's metadata names, begun while the room was joined. `stored`: of a process
         that was lost. Events of a bridged call go to the call worker that bridges it."""
-        super().__init__(side, SessionPlan(plan.persona, plan.speech, plan.session), providers)
+        super().__init__(side, SessionPlan(plan.persona, plan.speech, plan.session, plan.answering), providers)
         self._job_plan = plan
         self._job_room = room
         self._warming = warming

@@ -30,7 +30,7 @@ class BadMetadata(ValueError):
 @dataclass(frozen=True, slots=True)
 class JobPlan:
     """`bridged`: our gateway brought the call into the room and writes its record. `recording` None: as the settings
-    say."""
+    say. `answering`: as in `Prepare`."""
 
     info: CallInfo
     persona: PersonaRef
@@ -39,6 +39,7 @@ class JobPlan:
     session: Mapping[str, Any] = field(default_factory=dict)
     speech: Mapping[str, Any] = field(default_factory=dict)
     recording: bool | None = None
+    answering: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         persona = {"file": str(self.persona.file), "name": self.persona.name}
@@ -58,6 +59,7 @@ class JobPlan:
                 dict(data.get("session") or {}),
                 dict(data.get("speech") or {}),
                 data.get("recording"),
+                data.get("answering"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadMetadata(f"the job's metadata is not what Trunkline writes: {error!r}") from error

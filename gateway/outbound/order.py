@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from gateway.config.answering import AnsweringOptions
 from gateway.config.webhooks import Pattern, WebhookUrl, is_signing_key
 
 __all__ = ["CallOrder", "OrderRefused", "OwnWebhook"]
@@ -60,6 +61,16 @@ def _whole(value: Any) -> Any:
 
 _EXAMPLES: list[JsonValue] = [
     {"to": "+15551234567", "persona": "clinic.Reminder", "variables": {"name": "Ada"}},
+    {
+        "to": "+15551234567",
+        "persona": "clinic.Reminder",
+        "variables": {"name": "Ada"},
+        "answering": {
+            "message": "Hello {name}, this is Sunrise Clinic. Please call us back.",
+            "screener": "Sunrise Clinic, about an appointment.",
+            "actions": {"ivr": "hang_up"},
+        },
+    },
     {
         "to": "+15551234567",
         "persona": "clinic.Reminder",
@@ -114,6 +125,11 @@ class CallOrder(BaseModel):
         json_schema_extra={"additionalProperties": False},
         description="For the persona: `ctx.call.info.variables`.",
     )
+    answering: AnsweringOptions | None = Field(
+        default=None,
+        description="What to do about whoever answers. What is not given is as the dialplan, then the persona, then "
+        "the settings say.",
+    )
     ring_timeout_s: float = Field(
         default=30.0, ge=1, le=120, description="How long it may ring. Then the outcome is no_answer."
     )
@@ -130,8 +146,9 @@ class CallOrder(BaseModel):
 
 
 class OrderRefused(Exception):
-    """Nothing was dialled. `kind`: one word for programs: invalid_number, invalid_variable, unknown_persona, no_trunk,
-    no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot, draining, failed."""
+    """Nothing was dialled. `kind`: one word for programs: invalid_number, invalid_variable, invalid_message,
+    unknown_persona, no_trunk, no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot,
+    draining, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)

@@ -14,7 +14,7 @@ import structlog
 
 from agent.warm.asking import AskError, Refused
 from gateway.after_call import AfterCalls
-from gateway.calls.dialling import ORIGINATE, DialOrder, LegPlan
+from gateway.calls.dialling import INVALID_VARIABLE, ORIGINATE, DialOrder, LegPlan
 from gateway.config import Settings
 from gateway.control import Prepare
 from gateway.dialling import LegDialling
@@ -22,6 +22,7 @@ from gateway.dialplan import Dialplan, OutboundPersona
 from gateway.dialplan.numbers import is_possible
 from gateway.dispatch import Dispatcher, SlotTaken
 from gateway.live_calls import LiveCalls
+from gateway.outbound.answering import ordered_answering
 from gateway.outbound.carriers import NO_WAY, carrier_for, carrier_plan
 from gateway.outbound.order import CallOrder, OrderRefused
 from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of, record_of_opened
@@ -89,6 +90,7 @@ class Origination:
 
     async def place(self, order: CallOrder, call_id: str) -> CallRecord:
         persona = self._checked(order)
+        answering = await ordered_answering(order, persona.options.answering, self._settings.answering)
         dial = DialOrder(
             call_id, leg_id_of(call_id), order.to, LegRole.CUSTOMER, order.trunk or "", order.from_ or "",
             order.ring_timeout_s, order.private,
@@ -104,7 +106,7 @@ class Origination:
         )
         self._record(opened)
         log.info("call_placed", call_id=call_id, called=order.to, persona=order.persona, worker=slot.worker)
-        await self._given_to(slot.worker, plan, self._prepared(order, persona, plan))
+        await self._given_to(slot.worker, plan, self._prepared(order, persona, plan, answering))
         return record_of_opened(opened)
 
     async def _taken(self, dial: DialOrder, variables: Mapping[str, str]) -> tuple[LegPlan, SlotTaken]:
@@ -141,7 +143,9 @@ class Origination:
             raise OrderRefused("invalid_number", f"{order.to} cannot be a telephone number.")
         return persona
 
-    def _prepared(self, order: CallOrder, persona: OutboundPersona, plan: LegPlan) -> Prepare:
+    def _prepared(
+        self, order: CallOrder, persona: OutboundPersona, plan: LegPlan, answering: Mapping[str, Any] | None
+    ) -> Prepare:
         options = persona.options
         record = options.recording if options.recording is not None else self._settings.record_calls
         name = f"{datetime.now(UTC):%Y-%m-%d}/{plan.info.call_id}.wav"
@@ -161,6 +165,7 @@ class Origination:
             speech=dict(options.speech),
             media_networks=list(plan.media_networks),
             summary=self._after_calls.author(persona.where, str(persona.persona)),
+            answering=answering,
         )
 
     async def _given_to(self, worker: str, plan: LegPlan, prepared: Prepare) -> None:
@@ -175,4 +180,6 @@ class Origination:
                 ended_at=datetime.now(UTC), end_reason=f"its worker did not take it: {error}",
             )  # fmt: skip
             self._record(closed)
+            if isinstance(error, Refused) and error.kind == INVALID_VARIABLE:
+                raise OrderRefused(error.kind, error.text) from None
             raise OrderRefused("failed", "The call worker did not take the call.", retryable=True) from error

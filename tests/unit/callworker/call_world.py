@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent import AgentSession
+from agent.answering import Answering
 from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
@@ -25,7 +26,9 @@ from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, CallEvents, message_from_dict
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
+from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.machine import AnsweringMachine
+from telephony.media.answering.model import AnsweringEvent, WhoAnswered
 from telephony.media.fakes import WriterOnCall
 from telephony.media.frames import SILENCE
 from telephony.media.recording import WavRecorder
@@ -55,6 +58,17 @@ class ScriptedProviders:
         self.warming: Callable[[], Awaitable[None]] | None = None
         self.sessions: list[AgentSession] = []
         self._shared = SharedByCalls(FakeOffload())
+        self.answers: tuple[AnsweringEvent, ...] = ()  # `at`: since the answer
+        self.asked: Answering | None = None  # what to do about whoever answers
+
+    @property
+    def answering(self) -> Mapping[str, Any]:
+        return self._settings.answering.given()
+
+    def who_answered(self, answering: Answering, answered_at: float) -> WhoAnswered:
+        """What the test says, from the answer on."""
+        self.asked = answering
+        return ScriptedAnswer(replace(event, at=answered_at + event.at) for event in self.answers)
 
     async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
         await self._shared.warm(makers)
@@ -110,7 +124,8 @@ class CallWorld:
         )  # fmt: skip
 
     def _conversation(self, side: CallSide) -> Conversation:
-        plan = SessionPlan(PersonaRef(PERSONAS, self.prepared.persona_class), {}, self.prepared.session)
+        persona = PersonaRef(PERSONAS, self.prepared.persona_class)
+        plan = SessionPlan(persona, {}, self.prepared.session, self.prepared.answering)
         return LocalConversation(side, plan, self.providers)
 
     def _take(self, body: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from telephony.rooms.protocol import LegAudio
 from telephony.sip.causes import cause_of
 from tests.unit.callworker.call_world import INFO, CallWorld
 
-OUT = replace(INFO, direction=Direction.OUTBOUND)
+OUT = replace(INFO, direction=Direction.OUTBOUND, variables={"name": "Ada"})
 
 
 class OutboundWorld(CallWorld):

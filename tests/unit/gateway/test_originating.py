@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.testing.virtual_clock import run_virtual
-from agent.warm.asking import AskTimedOut
+from agent.warm.asking import AskTimedOut, Refused
 from gateway.calls.dialling import ORIGINATE, LegPlan
 from gateway.config import load_settings
 from gateway.dialling import LegDialling
@@ -56,10 +56,11 @@ class World:
         more: str = "",
         settings: str = SETTINGS,
         now: Callable[[], float] = lambda: 0.0,
+        outbound: str = "",
     ) -> None:
         (folder / "clinic.py").write_text("from agent import Agent\nclass Reminder(Agent):\n    greeting = 'Hi'\n")
         (folder / "plan.yaml").write_text(
-            "outbound:\n  - persona: clinic.Reminder\n    recording: true\n    session: {max_call_s: 60}\n"
+            "outbound:\n  - persona: clinic.Reminder\n    recording: true\n    session: {max_call_s: 60}\n" + outbound
         )
         read = load_settings("s.yaml", settings + more)
         self.now = now
@@ -73,6 +74,7 @@ class World:
         self.draining = False
         self.unwell: set[str] = set()
         self.dead = False
+        self.refuses: Refused | None = None
         self.places = (Place("udp", "127.0.0.1", 5090), Place("tcp", "192.0.2.9", 5060))
         trunks = OutboundTrunks(read, self.live, self.dispatcher, self._record, now=now)
         dialling = LegDialling(trunks, self.live, self.dispatcher, self._record, draining=lambda: False)
@@ -99,6 +101,8 @@ class World:
         self.live.observe(message)
 
     async def _ask(self, worker: str, topic: str, body: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        if self.refuses is not None:
+            raise self.refuses
         if self.dead:
             raise AskTimedOut("originate: no answer within 3 s")
         self.asked.append((worker, topic, body))
@@ -125,9 +129,34 @@ async def test_a_worker_is_told_all_that_it_needs(tmp_path: Path) -> None:
     assert world.dispatcher.free == 1
 
 
+async def test_a_worker_is_told_what_to_do_about_whoever_answers(tmp_path: Path) -> None:
+    world = World(tmp_path, outbound="    answering: {message: below, actions: {ivr: hang_up}}\n")
+    await world.placing.place(order(), "c1")
+    await world.placing.place(order(answering={"message": "above", "actions": {"fax": "talk"}}), "c2")
+    told = [body["prepare"]["answering"] for _, _, body in world.asked]
+    assert told == [
+        {"message": "below", "actions": {"ivr": "hang_up"}},
+        {"message": "above", "actions": {"ivr": "hang_up", "fax": "talk"}},
+    ]
+    plain = World(tmp_path)
+    await plain.placing.place(order(), "c3")
+    assert plain.asked[0][2]["prepare"]["answering"] is None
+
+
+async def test_a_text_of_the_persona_without_its_variable_is_the_orders_mistake(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.refuses = Refused("invalid_variable", "answering.message: the call has no variable 'name'")
+    with pytest.raises(OrderRefused, match="no variable 'name'") as refused:
+        await world.placing.place(order(), "c1")
+    assert (refused.value.kind, refused.value.retryable) == ("invalid_variable", False)
+    assert isinstance(world.records[-1], CallClosed)
+
+
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
+        ({"answering": {"message": "Hello {name}"}}, "invalid_variable"),
+        ({"answering": {"message": "file:hello.wav"}}, "invalid_message"),
         ({"to": "+442071234567"}, "closed_destination"),
         ({"to": "+15551"}, "invalid_number"),
         ({"persona": "clinic.Nobody"}, "unknown_persona"),
