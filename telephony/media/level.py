@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from telephony.media.frames import FRAME_SAMPLES
 
-__all__ = ["FLOOR_DBFS", "dbfs", "frame_levels_dbfs", "gain"]
+__all__ = ["FLOOR_DBFS", "dbfs", "dbfs_power", "frame_levels_dbfs", "gain", "power_dbfs"]
 
 FLOOR_DBFS = -96.0  # digital silence
 
@@ -21,6 +21,16 @@ def dbfs(pcm: bytes) -> float:
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
     mean_square = float(np.mean(samples**2))
     return max(FLOOR_DBFS, 10 * math.log10(mean_square / 32768**2)) if mean_square else FLOOR_DBFS
+
+
+def power_dbfs(mean_square: float) -> float:
+    """Level of samples with this mean square."""
+    return max(FLOOR_DBFS, 10 * math.log10(mean_square / 32768**2)) if mean_square > 0 else FLOOR_DBFS
+
+
+def dbfs_power(level_dbfs: float) -> float:
+    """The mean square of samples at this level."""
+    return float(32768**2 * 10 ** (level_dbfs / 10))
 
 
 def frame_levels_dbfs(pcm: bytes, frame_samples: int = FRAME_SAMPLES) -> npt.NDArray[np.float64]:

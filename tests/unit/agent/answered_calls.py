@@ -95,7 +95,6 @@ def place(
     answering: Answering | None = None,
     prepared: bool = True,
     background: bool = False,
-    early: bytes = b"",
     who: Any = None,
     llm: Any = None,
     stt: Any = None,
@@ -104,7 +103,7 @@ def place(
     **options: Any,
 ) -> Answered:
     """Run one call, answered at once, to the end of `script`. The times of `events` count from the answer.
-    `background`: it is answered while the speech is still being made. `early`: heard just before the answer."""
+    `background`: it is answered while the speech is still being made."""
 
     async def run() -> Answered:
         session = AgentSession(
@@ -122,8 +121,6 @@ def place(
             await session.prepare(agent=persona, answering=order)
         phone = Answered(session)
         phone.call = DigitCall(phone)
-        if early:
-            phone.room.input.feed(early, phone.began_at)
         phone.who = who or ScriptedAnswer([replace(event, at=phone.began_at + event.at) for event in events])
         await session.start(agent=persona, room=phone.room, call=phone.call, answering=order, who_answered=phone.who)
         await script(phone)
