@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from string import Formatter
@@ -56,15 +56,6 @@ class Answering:
 
     def action(self, answered_by: AnsweredBy) -> AnsweringAction:
         return self.actions.get(answered_by, _DEFAULTS[answered_by])
-
-    def over(self, defaults: Answering | None) -> Answering:
-        """An order's, over its persona's: what the order leaves at its default is taken from there, except `detect`."""
-        if defaults is None:
-            return self
-        plain = Answering()
-        taken = {each.name: getattr(defaults, each.name) for each in fields(self) if each.name != "actions"}
-        own = {name: getattr(self, name) for name in taken if getattr(self, name) != getattr(plain, name)}
-        return Answering(**{**taken, **own, "detect": self.detect, "actions": {**defaults.actions, **self.actions}})
 
     @property
     def recording(self) -> Path | None:

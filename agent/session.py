@@ -26,7 +26,7 @@ from agent.privacy import Privacy
 from agent.providers.base import LLM, STT, TTS, VAD, ChatMessage, Offload
 from agent.providers.named import NamedProviders, default_providers
 from agent.run_result import RunResult, SessionMisuse
-from agent.session_answering import AnswersCalls
+from agent.session_answering import AnswersCalls, plan_of
 from agent.session_input import TurnsByHand, TurnVerbs
 from agent.session_leg import LegSignals
 from agent.session_voice import SpeaksApart
@@ -107,11 +107,12 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         it was started before, or if turns cannot be detected as `turn_detection` says.
 
         `who_answered`: detects who has answered a call that we have placed; start at the answer. Until it knows, the
-        agent is silent, then it does what `answering` says (default: the persona's; its texts are filled), and it
-        returns at once.
+        agent is silent, then it does what `answering` says (filled; default: the persona's). Returns at once. Raises
+        BadAnswering if the persona's own texts name variables.
         """
         if self._running is not None:
             raise SessionMisuse("a session is started once")
+        plan = plan_of(agent, answering) if who_answered is not None else Answering()
         if room is not None or self._stt is not None:
             detection = agent.turn_detection or self._options.turn_detection
             if problem := detection_problem(detection, vad=self._vad is not None, stt=self._stt):
@@ -126,7 +127,6 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
             running.holding.held(self.held_before_start)
         self._watchers.emit(SessionStarted(loop.time(), agent.name, self._llm.name if self._llm is not None else ""))
         running.talker.voice.ahead = self.ahead
-        plan = answering or agent.answering or Answering()
         if who_answered is not None and plan.detect and room is not None and resumed is None:
             running.find_out(plan, who_answered, room.audio_input)
         elif resumed is not None:

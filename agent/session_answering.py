@@ -12,12 +12,12 @@ from agent.pipeline.sound_file import load_sound
 from agent.providers.base import TTS, Offload
 from agent.providers.named import NamedProviders, default_providers
 
-__all__ = ["AnswersCalls", "answering_of"]
+__all__ = ["AnswersCalls", "plan_of"]
 
 
-def answering_of(agent: Agent, order: Answering | None) -> Answering:
-    """What counts for a call: the order, and the persona where it leaves something open. Texts are not filled yet."""
-    return order.over(agent.answering) if order is not None else agent.answering or Answering()
+def plan_of(agent: Agent, answering: Answering | None) -> Answering:
+    """Without an order, the persona's, which then has no variables. Raises BadAnswering."""
+    return answering if answering is not None else (agent.answering or Answering()).filled({})
 
 
 class AnswersCalls:

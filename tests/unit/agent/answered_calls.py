@@ -93,6 +93,7 @@ def place(
     *events: AnsweringEvent,
     agent: Agent | None = None,
     answering: Answering | None = None,
+    ordered: bool = True,
     prepared: bool = True,
     background: bool = False,
     who: Any = None,
@@ -122,7 +123,13 @@ def place(
         phone = Answered(session)
         phone.call = DigitCall(phone)
         phone.who = who or ScriptedAnswer([replace(event, at=phone.began_at + event.at) for event in events])
-        await session.start(agent=persona, room=phone.room, call=phone.call, answering=order, who_answered=phone.who)
+        await session.start(
+            agent=persona,
+            room=phone.room,
+            call=phone.call,
+            answering=order if ordered else None,
+            who_answered=phone.who,
+        )
         await script(phone)
         await session.aclose()
         return phone

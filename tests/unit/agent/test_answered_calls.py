@@ -22,6 +22,7 @@ from answered_calls import (
 )
 
 from agent import Answering, AnsweringAction, RunContext, function_tool
+from agent.answering import BadAnswering
 from agent.events import SilencePrompted, WhoAnsweredTold
 from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, Heard, ModelTurn
@@ -279,6 +280,27 @@ def test_a_persona_s_hook_overrides_the_action():
 
     assert said(phone) == [GREETING]
     assert told(phone) == [("silence", "talk", "")]
+
+
+def test_a_persona_says_itself_what_to_do_where_no_order_does():
+    class Own(Caller):
+        answering = Answering(actions={AnsweredBy.HUMAN: AnsweringAction.HANG_UP})
+
+    async def script(phone: Answered) -> None:
+        await phone.closed()
+
+    assert reason(place(script, verdict(1.0, "human"), agent=Own(), ordered=False)) == "human"
+
+
+def test_a_persona_s_text_with_a_variable_is_refused_without_an_order():
+    class Own(Caller):
+        answering = Answering(message="Hello {name}")
+
+    async def script(phone: Answered) -> None:
+        raise AssertionError("it has begun")
+
+    with pytest.raises(BadAnswering, match="message: the call has no variable 'name'"):
+        place(script, verdict(1.0, "human"), agent=Own(), ordered=False)
 
 
 @pytest.mark.parametrize("way", ["raises", "hangs"])

@@ -1,4 +1,4 @@
-"""What an order and a persona say about whoever answers, and the texts with variables."""
+"""The texts for whoever answers, with the call's variables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.answering import Answering, AnsweringAction, BadAnswering
-from agent.persona import Agent
-from agent.session_answering import answering_of
-from telephony.media.answering.model import AnsweredBy
+from agent.answering import Answering, BadAnswering
 
 
 def test_texts_are_filled_with_the_call_s_variables():
@@ -45,24 +42,3 @@ def test_a_recording_s_path_is_left_as_it_is():
 
     assert order.recording == Path("/sounds/{name}.wav")
     assert Answering(message="file a claim").recording is None
-
-
-def test_an_order_goes_before_its_persona_and_leaves_the_rest_to_it():
-    class Caller(Agent):
-        answering = Answering(
-            message="Please call us back.",
-            screener="Sunrise Clinic about an appointment",
-            actions={AnsweredBy.IVR: AnsweringAction.HANG_UP, AnsweredBy.UNKNOWN: AnsweringAction.HANG_UP},
-            limit_s=8.0,
-        )
-
-    order = Answering(message="Hello", actions={AnsweredBy.UNKNOWN: AnsweringAction.TALK}, detect=True)
-    both = answering_of(Caller(), order)
-
-    assert (both.message, both.screener, both.limit_s) == ("Hello", "Sunrise Clinic about an appointment", 8.0)
-    assert both.action(AnsweredBy.IVR) is AnsweringAction.HANG_UP
-    assert both.action(AnsweredBy.UNKNOWN) is AnsweringAction.TALK
-    assert both.action(AnsweredBy.VOICEMAIL) is AnsweringAction.MESSAGE
-    assert answering_of(Caller(), None) is Caller.answering
-    assert answering_of(Agent(), None) == Answering()
-    assert not answering_of(Caller(), Answering(detect=False)).detect
