@@ -107,8 +107,8 @@ class DigitReceived(SessionEvent):
 
 @dataclass(frozen=True, slots=True)
 class RecordingPaused(SessionEvent):
-    """From `at` on the recording is silent, on the same time axis. `reason`: secret (hidden digits are being keyed),
-    asked (by the persona)."""
+    """From `at` on the recording is silent, on the same time axis. `reason`: secret (hidden digits are being asked for
+    or keyed), asked (by the persona)."""
 
     reason: Literal["secret", "asked"]
 

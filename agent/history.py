@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from agent.masking import mask_digits_in_json, mask_runs, mask_words
 from agent.providers.base import ChatMessage
 
 __all__ = ["Entry", "History"]
@@ -63,6 +64,17 @@ class History:
             entry.update(tool_calls=())
             self._entries.append(Entry(ChatMessage("assistant", tool_calls=calls), entry.activity))
         self._entries += outputs
+
+    def redact(self, activities: Collection[object]) -> None:
+        """Mask what the caller has keyed and said while one of these had them, and the digits of answers and tools.
+        What asked has the result, and no model needs it any more."""
+        for entry in self._entries:
+            if entry.activity not in activities:
+                continue
+            message = entry.message
+            hide = mask_words if message.role == "user" else mask_runs
+            calls = tuple(replace(call, arguments=mask_digits_in_json(call.arguments)) for call in message.tool_calls)
+            entry.update(text=hide(message.text), tool_calls=calls)
 
     def replace(self, messages: Iterable[ChatMessage]) -> None:
         """Replace the history. Messages kept from the old one remain the same objects: an answer being said keeps

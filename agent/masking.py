@@ -1,6 +1,6 @@
 """Finds secret digits in texts and masks each with `•`. Pure.
 
-A run is a sequence of digits as written or read out: "4929 1234", "4 9 2 9", "four nine two nine" (English).
+A run is a sequence of digits as written or read out: "4929 1234", "4 9 2 9", "four nine two nine", "vier neun zwei".
 """
 
 from __future__ import annotations
@@ -12,19 +12,36 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["CARD_DIGITS", "MASK", "digit_runs", "mask_digits", "mask_json", "mask_text", "mask_value"]
+__all__ = [
+    "CARD_DIGITS",
+    "MASK",
+    "digit_runs",
+    "mask_digits",
+    "mask_digits_in",
+    "mask_digits_in_json",
+    "mask_json",
+    "mask_runs",
+    "mask_text",
+    "mask_value",
+    "mask_words",
+]
 
 MASK = "•"
 CARD_DIGITS = 12  # length of the shortest card numbers; no PIN and few phone numbers are as long
 _LEAST_SECRET = 3  # shorter ones occur in every text
 _LEAST_PART = 5  # of a secret, read out in part before the caller interrupted
-_WORDS = {
-    "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
-    "eight": "8", "nine": "9",
+_NAMES = {  # in English, German, Spanish, French, Italian and Portuguese
+    "0": "zero oh null cero zéro", "1": "one eins ein eine uno una un une um uma",
+    "2": "two zwei zwo dos deux due dois duas",
+    "3": "three drei tres trois tre três", "4": "four vier cuatro quatre quattro quatro",
+    "5": "five fünf cinco cinq cinque", "6": "six sechs seis sei meia", "7": "seven sieben siete sept sette sete",
+    "8": "eight acht ocho huit otto oito", "9": "nine neun nueve neuf nove",
 }  # fmt: skip
-_ONE = r"(?:\d|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b)"
+_WORDS = {name: digit for digit, names in _NAMES.items() for name in names.split()}
+_ONE = rf"(?:\d|\b(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})\b)"
 _RUN = re.compile(rf"{_ONE}(?:[ \t\u00a0.,/()-]{{0,3}}{_ONE})+", re.IGNORECASE)
 _DIGIT = re.compile(_ONE, re.IGNORECASE)
+_WORD = re.compile(r"\S+")
 _LONG_TEXT = 4_000  # characters, 2 ms; beyond that only contiguous digits are searched
 _PLAIN_CARD = re.compile(rf"(?<![\w+])\d{{{CARD_DIGITS},}}(?![^\W\d])")
 
@@ -42,6 +59,42 @@ def mask_text(text: str, secrets: Collection[str], *, cards: bool) -> str:
 def mask_digits(text: str) -> str:
     """Mask each digit, even a single one."""
     return _DIGIT.sub(MASK, text)
+
+
+def mask_runs(text: str) -> str:
+    """Mask each run of two digits or more."""
+    return _RUN.sub(lambda run: _DIGIT.sub(MASK, run.group()), text)
+
+
+def mask_words(text: str) -> str:
+    """Mask each word, as recognisers write digits in many ways ("for", "forty-two", "4711")."""
+    return _WORD.sub(MASK, text)
+
+
+def mask_digits_in(value: Any) -> Any:
+    """Mask each digit in a JSON value; a number becomes text."""
+    match value:
+        case str():
+            return mask_digits(value)
+        case bool() | None:
+            return value
+        case int() | float():
+            return mask_digits(str(value))
+        case Mapping():
+            return {key: mask_digits_in(item) for key, item in value.items()}
+        case list() | tuple():
+            return [mask_digits_in(item) for item in value]
+        case _:
+            return value
+
+
+def mask_digits_in_json(text: str) -> str:
+    """Mask each digit in a text that may be JSON, keeping it valid."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return mask_digits(text)
+    return json.dumps(mask_digits_in(value), ensure_ascii=False)
 
 
 def digit_runs(text: str) -> list[str]:

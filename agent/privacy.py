@@ -10,8 +10,17 @@ from collections import Counter
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from agent.events import SessionEvent, UserMessage
-from agent.masking import CARD_DIGITS, MASK, digit_runs, mask_digits, mask_json, mask_text, mask_value
+from agent.events import AgentMessage, SessionEvent, UserMessage
+from agent.masking import (
+    CARD_DIGITS,
+    MASK,
+    digit_runs,
+    mask_digits_in,
+    mask_json,
+    mask_text,
+    mask_value,
+    mask_words,
+)
 from agent.turns.digits import DigitEntry
 
 __all__ = ["MaskLevel", "Privacy", "hide_secrets"]
@@ -45,6 +54,7 @@ class Privacy:
 
     def __init__(self, level: MaskLevel = "cards") -> None:
         self.level = level
+        self.secret = False  # a task asks for something secret: nothing keyed or said meanwhile is told
         self._secrets: dict[str, None] = {}  # in order
         self._run = _Run()
         self._said_secretly = ""  # spoken instead of keyed, most recently
@@ -52,7 +62,7 @@ class Privacy:
 
     def hides(self, entry: DigitEntry | None) -> bool:
         """Whether keys of `entry` are hidden from the first one on."""
-        if (entry is not None and entry.secret) or self.level == "all":
+        if self.secret or (entry is not None and entry.secret) or self.level == "all":
             return True
         return self.level == "cards" and entry is not None and (entry.length or 0) >= CARD_DIGITS
 
@@ -77,7 +87,7 @@ class Privacy:
 
     def said(self, text: str, entry: DigitEntry | None) -> None:
         """Spoken instead of keyed: a caller asked for a PIN may say it."""
-        if entry is not None and entry.secret:
+        if self.secret or (entry is not None and entry.secret):
             self._said_secretly = text
             for run in digit_runs(text):
                 if len(run) >= _LEAST_SAID:
@@ -88,12 +98,13 @@ class Privacy:
         if isinstance(event, UserMessage) and event.source == "dtmf" and self._hides_keyed(event.text):
             return replace(event, text=MASK * len(event.text))
         if isinstance(event, UserMessage) and event.source == "speech" and event.text == self._said_secretly:
-            return replace(event, text=mask_digits(event.text))
+            return replace(event, text=mask_words(event.text))
         changes: dict[str, Any] = {}
+        hidden = self.secret and not (isinstance(event, AgentMessage) and event.kind != "reply")
         for each in fields(event):
             if each.name in _TOLD:
                 told = getattr(event, each.name)
-                masked = self.value(told)
+                masked = mask_digits_in(told) if hidden else self.value(told)
                 if masked != told:
                     changes[each.name] = masked
         return replace(event, **changes) if changes else event

@@ -31,6 +31,7 @@ from agent.session_input import TurnsByHand, TurnVerbs
 from agent.session_leg import LegSignals
 from agent.session_voice import SpeaksApart
 from agent.speech_handle import SpeechHandle
+from agent.tasks.task import Task
 from agent.turns.expected import Expected
 from agent.turns.signals import TurnDetection
 from agent.watchers import Watchers
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from telephony.rooms.protocol import Participant
 
 P = TypeVar("P", LLM, TTS)
+R = TypeVar("R")
 
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
@@ -289,6 +291,14 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         running = self._started()
         with waiting_for_conversation():
             return await running.turns.next_message(running.activities.asker(within()), expect)
+
+    async def ask(self, task: Task[R]) -> R:
+        """For programs outside: have `task` ask the caller, as if a hook of the persona awaited it. It begins when the
+        present reply is over. Raises what the task raises; SessionMisuse if another task has the caller."""
+        running = self._started()
+        if isinstance(running.activities.agent, Task):
+            raise SessionMisuse("the caller is being asked something already")
+        return await running.task_runs.run_for_others(task)
 
     async def spoken(self) -> None:
         """Wait until everything that is to be said has been, or cannot be."""

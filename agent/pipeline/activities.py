@@ -3,7 +3,7 @@ end."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from agent.activity import Activity, ActivityStack
@@ -49,6 +49,16 @@ class Activities:
     @property
     def agent(self) -> Agent:
         return self.stack.top.agent
+
+    @property
+    def secret(self) -> bool:
+        """A task asks the caller for something secret, or waits for another task that helps it to."""
+        return self.were_secret(())
+
+    def were_secret(self, gone: Iterable[Activity]) -> bool:
+        """Whether that is so, or was as long as these had the caller."""
+        both = (*self.stack, *gone)
+        return any(isinstance(activity.agent, Task) and activity.agent.secret for activity in both)
 
     def hand_over(self, agent: Agent) -> tuple[Activity, ...]:
         """`agent` has the call from now on; previous activities end. Raises ValueError."""

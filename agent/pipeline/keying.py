@@ -13,18 +13,13 @@ from agent.pipeline.alarm import Alarm
 from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.runtime import Runtime
 from agent.privacy import Privacy
-from agent.turns.digits import DigitCollector, DigitEntry, DigitsEntered
+from agent.turns.digits import WHY_ENTERED, DigitCollector, DigitEntry, DigitsEntered
 from agent.turns.keys import KeyTurns, Presses
 from agent.turns.signals import Digit
 
 __all__ = ["KeyEvent", "KeyPressed", "Keying", "KeysEntered", "KeysSettled"]
 
 _KEYS_AT_ONCE = 40  # pressed before the agent could hear them
-_WHY = {
-    "length": "all digits were keyed",
-    "terminator": "the terminator was keyed",
-    "timeout": "no further key in time",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -100,6 +95,9 @@ class Keying:
         self._digits_alarm.set()
         self._turns.forget()
         self._turns_alarm.set()
+        self._privacy.secret = self._activities.secret
+        if self._privacy.secret:
+            self._recording.pause("secret", self._runtime.now())
         self._secret_over()
 
     def hold(self) -> None:
@@ -125,13 +123,13 @@ class Keying:
     def _taken(self, actions: tuple[DigitsEntered, ...]) -> None:
         runtime = self._runtime
         for entered in actions:
-            runtime.emit(UserTurnEnded(runtime.now(), entered.ended_at, "digits", _WHY[entered.reason]))
+            runtime.emit(UserTurnEnded(runtime.now(), entered.ended_at, "digits", WHY_ENTERED[entered.reason]))
             self._privacy.entered(entered.text, self._digits.entry)
             self.happened(KeysEntered(entered))
         self._secret_over()
         self.happened(KeysSettled())
 
     def _secret_over(self) -> None:
-        """Keying has ended: resume the recording if it was paused for that."""
-        if not self.busy:
+        """Resume the recording if it was paused for what is secret and that has ended."""
+        if not self.busy and not self._privacy.secret:
             self._recording.resume("secret", self._runtime.now())

@@ -1,4 +1,4 @@
-"""Tracks why the call's recording is paused: hidden digits are being keyed, or the persona asked for it."""
+"""Tracks why the call's recording is paused: hidden digits are asked for or keyed, or the persona asked for it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ class RecordingPauses:
 
     def __bool__(self) -> bool:
         return bool(self._reasons)
+
+    @property
+    def asked(self) -> bool:
+        """Paused because the persona asked for it."""
+        return "asked" in self._reasons
 
     def pause(self, reason: PauseReason, at: float) -> None:
         """Idempotent."""

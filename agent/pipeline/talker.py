@@ -318,6 +318,8 @@ class Talker:
         """A task and everything its tools started above it is over: current speech continues, nothing more is added.
         A waiter at `place` continues. Returns the task's replies whose functions are still running."""
         floors = [floor for floor in self._floors if floor.activity in gone]
+        if self._activities.were_secret(gone):
+            self._history.redact(gone)
         self._floors = [floor for floor in self._floors if floor not in floors]
         self.drop_prepared()
         last = floors[-1].active if floors else None

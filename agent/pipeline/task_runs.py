@@ -57,6 +57,32 @@ class TaskRuns:
             for limit in self._limits:
                 limit.go_on()
 
+    async def run_for_others(self, task: Task[T]) -> T:
+        """For code outside of tools and hooks: as if a hook of the persona awaited it. Raises as `run`; TaskAbandoned
+        when the session closes."""
+        activities = self._activities
+        given: asyncio.Future[T] = self._runtime.loop.create_future()
+
+        async def run() -> None:
+            try:
+                result = await self.run(task, activities.within(activities.top))
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
+                if not given.done():
+                    given.set_exception(error)
+            else:
+                if not given.done():
+                    given.set_result(result)
+
+        running = self._runtime.tasks.spawn(run(), f"task {task.name}")
+        try:
+            await asyncio.wait({running, given}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        if not given.done():
+            raise TaskAbandoned(f"{task.name} was not finished: the call is over.")
+        return given.result()
+
     async def run(self, task: Task[T], place: Within) -> T:
         """The result of `task`, awaited at `place`. Raises its failure, TaskTimedOut, TaskAbandoned; SessionMisuse and
         ValueError if it cannot begin."""

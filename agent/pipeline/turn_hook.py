@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 async def turn_completed(agent: Agent, context: RunContext, entry: Entry) -> bool:
     """Run `on_user_turn_completed` on the message in `entry`, which it may change. False: do not answer. A hook that
     fails or takes longer than 10 s changes nothing."""
-    turn = UserTurn(entry.message.text)
+    given = entry.message.text
+    turn = UserTurn(given)
     try:
         async with TimeLimit(LIMIT_S):
             await outcome_of(agent.on_user_turn_completed(context, turn))
@@ -36,7 +37,7 @@ async def turn_completed(agent: Agent, context: RunContext, entry: Entry) -> boo
         text: object = turn.text
         if not isinstance(text, str):
             _log.error("%s.on_user_turn_completed left no text in the turn", agent.name)
-        elif text != entry.message.text:
+        elif text != given:
             entry.update(text=text)
     return True
 

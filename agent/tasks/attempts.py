@@ -15,10 +15,13 @@ from agent.events import (
     SessionEvent,
     UserStartedSpeaking,
     UserStoppedSpeaking,
+    UserTurnEnded,
 )
+from agent.hooks import UserTurn
 from agent.pipeline.alarm import Alarm
 from agent.tasks.task import Task
 from agent.tools import ToolError
+from agent.turns.digits import KEYED_UNTIL, KeyedUntil
 from agent.turns.first_digit import FirstDigit, Nothing
 from agent.words import canned_words
 
@@ -28,8 +31,8 @@ T = TypeVar("T")
 
 
 class AskedAgain(Task[T]):
-    """Base class. An attempt has failed when `attempt_failed` says so, or if nobody talks or keys for
-    `first_digit_timeout_ms`."""
+    """Base class. An attempt has failed when `attempt_failed` says so, if nobody talks or keys for
+    `first_digit_timeout_ms`, or if a terminator is keyed without anything before it."""
 
     silence_ladder = False  # it has its own patience
     timeout_s = 180.0
@@ -45,6 +48,8 @@ class AskedAgain(Task[T]):
         self._retry_prompt = retry_prompt
         self._patience = FirstDigit(limit_ms=first_digit_timeout_ms)
         self._patient = True
+        self._waits = self._keying = False  # nobody talked when the last key came; keys of an entry have come
+        self._keyed_until: KeyedUntil | None = None  # how the last turn's entry ended; None: it was spoken
         self._stop_watching: Callable[[], None] = lambda: None
 
     @property
@@ -58,6 +63,7 @@ class AskedAgain(Task[T]):
         self._patience.busy()
 
     def attempt_failed(self, ctx: RunContext) -> None:
+        self._keying = False
         self._attempts_left -= 1
         if self._attempts_left > 0:
             ctx.session.say(self.again)
@@ -77,7 +83,12 @@ class AskedAgain(Task[T]):
                     self._patience.busy()
                 case AgentStoppedSpeaking(interrupted=False) | UserStoppedSpeaking():
                     self._patience.quiet(event.at)
-                case AgentStartedSpeaking() | UserStartedSpeaking() | DigitReceived() | CallerHeld():
+                case DigitReceived():
+                    self._waits = self._patience.deadline is not None
+                    self._patience.busy()
+                case UserTurnEnded(reason=reason, why=why):
+                    self._keyed_until = KEYED_UNTIL.get(why) if reason == "digits" else None
+                case AgentStartedSpeaking() | UserStartedSpeaking() | CallerHeld():
                     self._patience.busy()
             alarm.set()
 
@@ -88,6 +99,15 @@ class AskedAgain(Task[T]):
             alarm.cancel()
 
         self._stop_watching = stop
+
+    async def on_digit(self, ctx: RunContext, digit: str) -> None:
+        if self.digits is None or digit not in self.digits.terminator:
+            self._keying = True
+        elif not self._keying and self._waits:  # else it ends an entry, or comes after a full one
+            self.attempt_failed(ctx)
+
+    async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        self._keying = False
 
     async def on_exit(self, ctx: RunContext) -> None:
         self._stop_watching()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 from agent.context import RunContext
 from agent.hooks import StopResponse, UserTurn
@@ -15,10 +16,13 @@ from agent.tasks.confirm import Confirm
 from agent.tasks.digit_words import digit_words, read_out
 from agent.tools import ToolError, function_tool
 from agent.turns.backchannel import normalized_words
-from agent.turns.digits import DigitEntry
+from agent.turns.digits import DigitEntry, KeyedUntil
 from agent.turns.expected import Expected
 
-__all__ = ["CollectDigits", "digits_in"]
+__all__ = ["CollectDigits", "EndedBy", "digits_in"]
+
+EndedBy = Literal["full", "terminator", "timeout", "spoken"]
+_ENDED: dict[KeyedUntil | None, EndedBy] = {"length": "full", "terminator": "terminator", "timeout": "timeout"}
 
 _INSTRUCTIONS = """You have asked the caller on the phone: "{prompt}"
 You only want that number, which is {length}. The caller may key it in or say it. When the caller has said it in words,
@@ -29,7 +33,8 @@ _LONG = 8  # a secret must be this long for its last digits to reveal nothing
 
 
 class CollectDigits(AskedAgain[str]):
-    """`number = await CollectDigits("Your order number, please.", length=5)`: the digits as text.
+    """`number = await CollectDigits("Your order number, please.", length=5)`: the digits as text. `ended`: what ended
+    the entry that was taken: all digits were keyed, a terminator, or no further key; or it was spoken.
 
     Raises ToolError if the caller has none, or has given no valid one in `retries` more attempts.
     """
@@ -71,11 +76,11 @@ class CollectDigits(AskedAgain[str]):
         )
         self.digits = DigitEntry(most, terminators, inter_digit_timeout_ms, secret)
         self._least, self._most = least, most
-        self._secret, self._confirm = secret, confirm
+        self.secret, self._confirm = secret, confirm
+        self.ended: EndedBy = "spoken"
         self._valid = valid
         self._said = ""  # the first digits of a number that is said in pieces
         self._expect_rest()
-        self._paused_recording = False
 
     def begin(self, asker: Agent) -> None:
         super().begin(asker)
@@ -83,22 +88,14 @@ class CollectDigits(AskedAgain[str]):
         slot = Slot(self.greeting, digits=(self._least, self._most), retry=self.again)
         self.rules = Rules((number,), {"digits": slot}, fallback=self.again)
 
-    async def on_enter(self, ctx: RunContext) -> None:
-        if self._secret and not ctx.session.recording_paused:
-            self._paused_recording = True
-            ctx.session.pause_recording()
-        await super().on_enter(ctx)
-
-    async def on_exit(self, ctx: RunContext) -> None:
-        await super().on_exit(ctx)
-        if self._paused_recording:
-            ctx.session.resume_recording()
-
     async def on_user_turn_completed(self, ctx: RunContext, turn: UserTurn) -> None:
+        await super().on_user_turn_completed(ctx, turn)
         digits = digits_in(turn.text, self._said, self._least, self._most)
         if not digits:
             return  # the model knows what it means
-        await self._took(ctx, digits, whole=turn.text.strip(" *#ABCD").isdecimal())
+        self.ended = _ENDED.get(self._keyed_until, "spoken")
+        keyed = self._keyed_until is not None or turn.text.strip(" *#ABCD").isdecimal()
+        await self._took(ctx, digits, whole=keyed)
         raise StopResponse
 
     @function_tool(silent=True)
@@ -108,6 +105,7 @@ class CollectDigits(AskedAgain[str]):
         Args:
             digits: Its digits, nothing else.
         """
+        self.ended = "spoken"
         await self._took(ctx, re.sub(r"\D", "", digits), whole=True)
 
     @function_tool(silent=True)
@@ -121,7 +119,7 @@ class CollectDigits(AskedAgain[str]):
 
     async def _took(self, ctx: RunContext, digits: str, *, whole: bool) -> None:
         """`whole`: it is complete."""
-        if self._secret:
+        if self.secret:
             ctx.session.keep_secret(digits)
         if not whole and len(digits) < self._least and digits != self._said:
             self._said = digits  # said in pieces: wait for the next one
@@ -154,7 +152,7 @@ class CollectDigits(AskedAgain[str]):
 
     def _read_back(self, digits: str) -> str:
         words = digit_words(self.language)
-        if not self._secret:
+        if not self.secret:
             return words.confirm.format(digits=read_out(digits))
         if len(digits) >= _LONG:
             return words.confirm_end.format(digits=read_out(digits[-_ENDING:]))

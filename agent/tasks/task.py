@@ -37,12 +37,14 @@ class Task(Agent, Generic[T]):
 
     `asks_at_once`: without a greeting, its model speaks first; False: it waits for the caller.
     `heeds_sounds`: speech without words is asked about, and ends the call in the end.
-    `timeout_s`: limits the time without holds; None: the call's other limits are enough.
+    `timeout_s`: limits the time without holds; None: the call's other limits are enough. `secret`: until it is over the
+    recording is silent, and what the caller keys and says is masked in everything that leaves the conversation.
     """
 
     timeout_s: float | None = None
     asks_at_once: bool = True
     heeds_sounds: bool = True
+    secret: bool = False
     _result: asyncio.Future[T] | None = None
 
     def __init__(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.turns.signals import Digit
 
-__all__ = ["DigitCollector", "DigitEntry", "DigitsEntered"]
+__all__ = ["KEYED_UNTIL", "WHY_ENTERED", "DigitCollector", "DigitEntry", "DigitsEntered", "KeyedUntil"]
+
+KeyedUntil = Literal["length", "terminator", "timeout"]
+WHY_ENTERED: Mapping[KeyedUntil, str] = {
+    "length": "all digits were keyed",
+    "terminator": "the terminator was keyed",
+    "timeout": "no further key in time",
+}
+KEYED_UNTIL: Mapping[str, KeyedUntil] = {why: until for until, why in WHY_ENTERED.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class DigitsEntered:
     text: str = field(repr=False)  # it may be secret
     started_at: float
     ended_at: float
-    reason: Literal["length", "terminator", "timeout"]
+    reason: KeyedUntil
 
 
 class DigitCollector:
@@ -84,6 +93,6 @@ class DigitCollector:
         deadline = self.deadline
         return () if deadline is None or now < deadline else self._entered("timeout")
 
-    def _entered(self, reason: Literal["length", "terminator", "timeout"]) -> tuple[DigitsEntered, ...]:
+    def _entered(self, reason: KeyedUntil) -> tuple[DigitsEntered, ...]:
         text, self._text = self._text, ""
         return (DigitsEntered(text, self._started_at, self._last_at, reason),) if text else ()

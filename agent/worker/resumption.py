@@ -37,7 +37,7 @@ def snapshot_of(session: AgentSession) -> dict[str, Any]:
         "persona_state": persona.snapshot() if isinstance(persona, Restorable) else None,
         "userdata": session.userdata.snapshot() if isinstance(session.userdata, Restorable) else None,
         "history": [_masked(session, message) for message in session.history],
-        "recording_paused": bool(session.recording),
+        "recording_paused": session.recording.asked,  # what is secret pauses it by itself when it begins again
     }
 
 

@@ -3,6 +3,7 @@ secrets."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,128 @@ def test_a_secret_is_nowhere_and_the_recording_is_silent_meanwhile(spoken):
     assert paused.at < 2.5 + phone.began_at and resumed.at >= phone.one(TaskCompleted).at
 
 
+@pytest.mark.parametrize("words", ["forty seven eleven", "my birthday is my code"])
+def test_a_secret_is_nowhere_however_it_is_said(words):
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await phone.speak(600, 6000)
+        await phone.speak(600, 4000)
+
+    takes = ModelTurn((ToolCall("c2", "take_digits", '{"digits": "4711"}'),))
+    first = ModelTurn((ToolCall("c1", "status", "{}"),))
+    llm = FakeLLM(first, *([] if words.startswith("forty") else [takes]), "Fine.", "Anything else?")
+    phone = collect(script, stt=(words, "no"), llm=llm, length=4, secret=True)
+    assert phone.one(TaskCompleted).result == "••••"
+    told = str([event.to_dict() for event in phone.events])
+    assert not any(word in told for word in ("4711", "forty", "birthday"))
+    kept = [each for each in llm.requests[-1].messages if not (each.role == "tool" and each.text == "order 4711")]
+    assert words not in str(kept) and "4711" not in str(kept), "no later request to the model has it"
+
+
+def test_the_shortest_secret_and_what_is_said_while_it_is_confirmed():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await keys(phone, "47")
+        await phone.wait(4000)
+        await keys(phone, "12")
+        await phone.speak(600, 6000)
+        await phone.speak(600, 4000)
+
+    phone = collect(
+        script, "I do not know.", "Fine.", stt=("is it one two", "yes"), length=2, secret=True, confirm=True
+    )
+    assert {digit.digit for digit in phone.of(DigitReceived)} == {"•"}
+    assert [task.result for task in phone.of(TaskCompleted)] == ["True", "••"]
+    assert [message.text for message in phone.of(UserMessage)][1:] == ["••", "• • • •", "•"]
+    paused, resumed = phone.one(RecordingPaused), phone.one(RecordingResumed)
+    assert (paused.reason, resumed.at) == ("secret", phone.of(TaskCompleted)[-1].at)
+
+
+def test_a_persona_s_own_pause_lasts_beyond_a_secret():
+    class Careful(Desk):
+        async def on_enter(self, ctx: RunContext) -> None:
+            ctx.session.pause_recording()
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        await phone.speak(600, 3600)
+        await keys(phone, "4711")
+        await phone.wait(1000)
+        assert phone.session.recording_paused
+
+    llm = FakeLLM(ModelTurn((ToolCall("c1", "status", "{}"),)), "Fine.")
+    phone = call(script, Careful(length=4, secret=True), llm=llm, stt=FakeSTT("where is my order"))
+    assert phone.one(RecordingPaused).reason == "asked" and not phone.of(RecordingResumed)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "said_digits", "ended"),
+    [
+        ("48115", "", "full"),
+        ("123#", "", "terminator"),
+        ("123", "", "timeout"),
+        ("", "four eight one one five", "spoken"),
+    ],
+)
+def test_it_says_how_it_ended(pressed, said_digits, ended):
+    task = CollectDigits(PROMPT, least=2, most=5)
+
+    class Asks(Agent):
+        async def on_enter(self, ctx: RunContext) -> None:
+            await task
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await keys(phone, pressed)
+        if said_digits:
+            await phone.speak(600)
+        await phone.wait(5000)
+
+    call(script, Asks(), stt=FakeSTT(said_digits))
+    assert task.ended == ended
+
+
+def test_a_terminator_alone_is_no_number_but_one_after_all_digits_is_only_late():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await keys(phone, "#")
+        await phone.wait(6000)
+        await keys(phone, "48116#")
+        await phone.wait(8000)
+        await keys(phone, "48115#")
+
+    phone = collect(script, "Fine.", length=5, valid=lambda digits: digits != "48116")
+    assert said(phone) == [PROMPT, AGAIN, AGAIN, "Fine."]
+    assert outcome(phone) == "order 48115"
+
+
+def test_programs_outside_ask_through_the_session():
+    results: list[object] = []
+
+    async def asks(phone: Phone, **options: Any) -> None:
+        try:
+            results.append(await phone.session.ask(CollectDigits(PROMPT, **options)))
+        except Exception as error:  # noqa: BLE001
+            results.append(type(error).__name__)
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(200)
+        first = asyncio.create_task(asks(phone, length=5))
+        await phone.wait(4000)
+        await asks(phone, length=5)
+        await keys(phone, "48115")
+        await first
+        last = asyncio.create_task(asks(phone, length=5))
+        await phone.wait(500)
+        await phone.session.aclose()
+        await last
+
+    phone = call(script, Agent(greeting="Hello."), llm=FakeLLM())
+    assert results == ["SessionMisuse", "48115", "TaskAbandoned"]
+    assert said(phone)[:2] == ["Hello.", PROMPT]
+    assert [task.outcome for task in phone.of(TaskCompleted)] == ["completed", "cancelled"]
+
+
 def test_a_long_secret_is_confirmed_by_its_end():
     async def script(phone: Phone) -> None:
         await phone.wait(3000)
@@ -302,7 +425,9 @@ class Front(Agent):
         ("", "billing", "billing"),
         ("", "number one please", "sales"),
         ("", "The operator.", "the operator"),
+        ("", "I want billing please", "billing"),
         ("", "i would like to buy something", "sales"),
+        ("", "not billing, i would like to buy something", "sales"),
     ],
 )
 def test_a_menu_by_key_by_number_and_by_name(pressed, spoken, chosen):
@@ -319,6 +444,44 @@ def test_a_menu_by_key_by_number_and_by_name(pressed, spoken, chosen):
     llm = FakeLLM(ModelTurn((ToolCall("c1", "route", "{}"),)), *([picks] if "buy" in spoken else []), "Fine.")
     phone = call(script, Front(), llm=llm, stt=FakeSTT("hello", spoken), away_ms=None)
     assert outcome(phone) == f"to {chosen}"
+
+
+@pytest.mark.parametrize(("again", "spoken"), [("9", ""), ("", "Again, please."), ("", "Say that again")])
+def test_a_menu_is_said_again_as_often_as_asked(again, spoken):
+    class Repeats(Agent):
+        async def on_enter(self, ctx: RunContext) -> None:
+            ctx.session.say(f"to {await Menu({'1': 'sales'}, 'Sales?', repeat='9', retries=0)}")
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        for _ in range(2):
+            if again:
+                phone.session.on_digit(again, phone.now)
+            else:
+                await phone.speak(600)
+            await phone.wait(5000)
+        await keys(phone, "1")
+        await phone.wait(2000)
+
+    phone = call(script, Repeats(), stt=FakeSTT(spoken, spoken))
+    assert said(phone) == ["Sales?"] * 3 + ["to sales"]
+
+
+def test_a_menu_gives_up_after_silence_and_wrong_keys():
+    class Gives(Agent):
+        async def on_enter(self, ctx: RunContext) -> None:
+            try:
+                await Menu({"1": "sales"}, "Sales?", retries=1, retry_prompt="Press 1.")
+            except Exception as error:  # noqa: BLE001
+                ctx.session.say(str(error))
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(10_000)
+        await keys(phone, "7")
+        await phone.wait(3000)
+
+    phone = call(script, Gives())
+    assert said(phone) == ["Sales?", "Press 1.", 'the caller gave no answer that fits to "Sales?"']
 
 
 def test_a_menu_needs_no_model():
@@ -339,6 +502,8 @@ def test_a_menu_needs_no_model():
 def test_choices_that_cannot_be_told_apart_are_refused(choices):
     with pytest.raises(ValueError):
         Menu(choices, "Which?")
+    with pytest.raises(ValueError):
+        Menu({"1": "a"}, "Which?", repeat="1")
 
 
 def test_the_wait_for_a_first_digit():

@@ -124,7 +124,7 @@ def test_what_follows_in_a_call_is_masked_too() -> None:
 def test_a_pin_that_is_said_instead_of_keyed() -> None:
     privacy = Privacy("cards")
     privacy.said("it is four seven one one", DigitEntry(length=4, secret=True))
-    assert privacy.masked(message("it is four seven one one", "speech")) == message("it is • • • •", "speech")
+    assert privacy.masked(message("it is four seven one one", "speech")) == message("• • • • • •", "speech")
     privacy.said("make it 2222", DigitEntry(length=4))
     assert privacy.value("2222") == "2222"
     privacy.close()
