@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.within import waiting_for_conversation
-from telephony.call import AfterTransfer, Dials, Transfers, UseRefer, Warm
-from telephony.errors import DialRefused
+from telephony.call import AfterTransfer, Dials, DigitSource, SendsToLegs, Transfers, UseRefer, Warm
+from telephony.errors import DialRefused, DigitsNotSent
 
 if TYPE_CHECKING:
     from agent.providers.base import ToolCall
@@ -53,11 +53,30 @@ class AgentsCall:
         self._verbs = verbs
         self._session = session
         self.hang_up = verbs.hang_up
-        self.send_digits = verbs.send_digits
 
     @property
     def info(self) -> CallInfo:
         return self._verbs.info
+
+    async def send_digits(
+        self,
+        digits: str,
+        *,
+        duration_ms: int = 160,
+        gap_ms: int = 80,
+        way: DigitSource | Literal["rfc4733", "info", "inband"] | None = None,
+        leg: str = "",
+    ) -> None:
+        """Press keys, and return once the last one has been sent; `w` is a pause of half a second, `W` one of a second.
+        You are not heard meanwhile. `way`: not given, what the trunk's settings say or was agreed on. `leg`: the id of
+        a further leg; not given, the customer's. Raises DigitsNotSent (telephony.errors)."""
+        asked = None if way is None else DigitSource(way)
+        if not leg:
+            await self._verbs.send_digits(digits, duration_ms=duration_ms, gap_ms=gap_ms, way=asked)
+        elif isinstance(self._verbs, SendsToLegs):
+            await self._verbs.send_digits_to(leg, digits, duration_ms=duration_ms, gap_ms=gap_ms, way=asked)
+        else:
+            raise DigitsNotSent("not_possible", "this call has no further legs to send keys to")
 
     async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
         """Call somebody in, and return once they have answered or it is clear that they will not (`.outcome`). They

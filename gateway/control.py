@@ -41,6 +41,7 @@ class Prepare(Message):
     of a caller behind NAT may come from. `summary`: who makes one after the call ("template", "model"); empty: nobody
     is told. `keys`: KeyTerms as a mapping. `answering`: what order and dialplan say about whoever answers a call that
     we place (`AnsweringOptions.given`); None: nothing.
+    `extension`: keys for whoever answers.
     """
 
     leg_id: str
@@ -55,6 +56,7 @@ class Prepare(Message):
     summary: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
     answering: Mapping[str, Any] | None = None
+    extension: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from agent.warm.asking import AskError, Refused
-from gateway.calls.verbs import ListenOrder, TransferOrder, Voice
+from gateway.calls.verbs import DigitsOrder, ListenOrder, TransferOrder, Voice
 from gateway.live_calls import LiveCall, LiveCalls
 
 __all__ = ["STEER", "CallSteering", "CannotSteer", "FakeSteering", "Steering", "TargetCheck"]
@@ -43,8 +43,8 @@ class Steering(Protocol):
     async def say(self, call_id: str, text: str, *, allow_interruptions: bool) -> None:
         """Say it in the agent's voice, after the current speech."""
 
-    async def send_digits(self, call_id: str, digits: str) -> None:
-        """Send DTMF to the customer's leg; `w` is a pause of half a second."""
+    async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
+        """Send keys to one leg."""
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None: ...
 
@@ -74,8 +74,8 @@ class CallSteering:
     async def say(self, call_id: str, text: str, *, allow_interruptions: bool) -> None:
         await self._steer(call_id, "say", text=text, allow_interruptions=allow_interruptions)
 
-    async def send_digits(self, call_id: str, digits: str) -> None:
-        await self._steer(call_id, "digits", digits=digits)
+    async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
+        await self._steer(call_id, "digits", order=order.to_dict())
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None:
         call = self._in_worker(call_id)
@@ -157,8 +157,8 @@ class FakeSteering:
     async def say(self, call_id: str, text: str, *, allow_interruptions: bool) -> None:
         self._note("say", call_id, text, allow_interruptions)
 
-    async def send_digits(self, call_id: str, digits: str) -> None:
-        self._note("digits", call_id, digits)
+    async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
+        self._note("digits", call_id, order)
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None:
         self._note("transfer", call_id, order)

@@ -136,6 +136,10 @@ class FakeLeg:
         self._verb("resume")
         self._alive()
 
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """RFC 4733, unless its trunk has another way."""
+        return asked or self.key_terms.way or DigitSource.RTP
+
     async def send_digits(
         self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
     ) -> None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from telephony.errors import DigitsNotSent
 
-__all__ = ["DigitSource", "KeyFigures", "KeyTerms", "KeyWays", "SendByInfo"]
+__all__ = ["DigitSource", "KeyFigures", "KeyTerms", "KeyWays", "KnowsItsWays", "SendByInfo"]
 
 
 class DigitSource(StrEnum):
@@ -73,6 +73,14 @@ class SendByInfo(Protocol):
     """Has a key sent to the peer by INFO, and returns once it has taken it. Raises DigitsNotSent."""
 
     def __call__(self, key: str, duration_ms: int, /) -> Awaitable[None]: ...
+
+
+@runtime_checkable
+class KnowsItsWays(Protocol):
+    """A leg that says beforehand how keys would go."""
+
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """`asked` None: its own choice. Raises DigitsNotSent."""
 
 
 @dataclass(slots=True)

@@ -8,14 +8,16 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from gateway.api.calls import json_response, no_such_call
 from gateway.api.deps import DEPS, ApiDeps
 from gateway.api.parameters import HangUpQuery, NoQuery, body_of, call_id_of, query_of
 from gateway.api.problems import ProblemError
-from gateway.calls.verbs import Voice
+from gateway.calls.verbs import DigitsOrder, Voice
+from gateway.outbound.order import whole
 from gateway.steering import CannotSteer, Steering
+from telephony.call import DigitSource
 
 __all__ = [
     "DigitsRequest",
@@ -49,11 +51,26 @@ class SayRequest(BaseModel):
 
 class DigitsRequest(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [{"digits": "12w#"}]}
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"examples": [{"digits": "12w#"}, {"digits": "W4711#", "way": "inband", "duration_ms": 200}]},
     )
 
     digits: str = Field(
-        pattern=r"^[0-9*#A-Dw]{1,64}$", description="Keys to press, one after the other; `w` is half a second's pause."
+        pattern=r"^[0-9*#A-DwW]{1,64}$",
+        description="Keys to press, one after the other; `w` is a pause of half a second, `W` one of a second.",
+    )
+    way: Literal["rfc4733", "info", "inband"] | None = Field(
+        default=None,
+        description="As RFC 4733 events, by SIP INFO, or as tones in place of the agent's audio. Not given: the "
+        "trunk's `dtmf`, else events if they were agreed on, else tones.",
+    )
+    leg: str | None = Field(
+        default=None, min_length=1, max_length=64, description="The leg's ID. Not given: the customer's."
+    )
+    duration_ms: Annotated[int, Field(ge=40, le=8000), BeforeValidator(whole)] = Field(
+        default=160, description="How long each key is pressed."
     )
 
 
@@ -77,6 +94,7 @@ class Steered:
 _steered = TypeAdapter(Steered)
 _STATUS = {
     "not_live": HTTPStatus.GONE,
+    "unknown_leg": HTTPStatus.NOT_FOUND,
     "invalid_target": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_trunk": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_number": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -106,7 +124,9 @@ async def say(request: web.Request) -> web.Response:
 async def send_digits(request: web.Request) -> web.Response:
     query_of(request, NoQuery)
     asked = await body_of(request, DigitsRequest)
-    return await _steer(request, lambda steering, call_id: steering.send_digits(call_id, asked.digits))
+    way = None if asked.way is None else DigitSource(asked.way)
+    order = DigitsOrder(asked.digits, asked.leg or "", way, asked.duration_ms)
+    return await _steer(request, lambda steering, call_id: steering.send_digits(call_id, order))
 
 
 async def hold(request: web.Request) -> web.Response:

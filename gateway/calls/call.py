@@ -22,7 +22,7 @@ from gateway.calls.media_watch import MediaLost, MediaWatch, SilenceSuppressed
 from gateway.calls.pressed_keys import Keys
 from gateway.calls.recording import RecordingOfCall
 from gateway.calls.steered_here import CallParts, SteeredHere
-from gateway.calls.verbs import TransferOrder
+from gateway.calls.verbs import DigitsOrder, TransferOrder
 from gateway.config import CallSettings
 from gateway.record import Outcome
 from telephony.call import (
@@ -69,12 +69,15 @@ class Call:
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
         target_detector: MakesDetector = AnsweringMachine,
+        extension: str = "",
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
-        further legs. `target_detector`: says who has answered a warm transfer."""
+        further legs. `target_detector`: says who has answered a warm transfer. `extension`: keys for whoever has
+        answered, before the agent speaks."""
         now = asyncio.get_running_loop().time
         self._journal = journal
         self._recording = recording
+        self._extension = extension
         self._outbound = info.direction is Direction.OUTBOUND
         watch = None if limits is None else media_watch_of(leg, limits)
         self._customer = LegOwner(leg, LegRole.CUSTOMER, LegJournal(leg_id, now), self._leg_fact, watch)
@@ -87,9 +90,11 @@ class Call:
         )
         self._customer.key_goes = self._further.takes_key
         self._keys = Keys(leg.send_digits)  # to the customer, from whoever talks with them
-        self._conversation: Conversation = conversation(
-            CallSide(info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer)
-        )
+        side = CallSide(
+            info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer,
+            self._send_digits_to,
+        )  # fmt: skip
+        self._conversation: Conversation = conversation(side)
         self._over = asyncio.Event()  # the customer's leg has ended, or must be ended
         self._cause: tuple[EndedBy, str] | None = None
         self._refusal = (503, "Service Unavailable")  # for a leg that has not been answered yet
@@ -151,6 +156,10 @@ class Call:
         """By the agent."""
         return await self.steered.transfer_and_wait(order)
 
+    async def _send_digits_to(self, order: DigitsOrder) -> None:
+        """By the agent. Raises TelephonyError."""
+        await self.steered.keys.send(order)
+
     @property
     def answered(self) -> bool:
         return self._customer.acknowledged.is_set()
@@ -166,10 +175,6 @@ class Call:
     async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         """In the agent's voice. Raises NotTalking, VerbRefused."""
         await self._conversation.say(text, allow_interruptions=allow_interruptions)
-
-    async def send_digits(self, digits: str) -> None:
-        """To the customer. Raises TelephonyError."""
-        await self._customer.leg.send_digits(digits)
 
     async def _say_goodbye(self, reason: str) -> None:
         try:
@@ -205,6 +210,8 @@ class Call:
             since_answer = asyncio.get_running_loop().time() - (customer.answered_at or 0.0)
             await customer.comes(customer.media, max(0.0, self._conversation.greeting_limit_s - since_answer))
             customer.watch_media()
+        if self._extension:
+            await self.steered.keys.dial_extension(self._extension)
         try:
             self._talked(await self._conversation.hold())
         finally:

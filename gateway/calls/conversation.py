@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
-from gateway.calls.verbs import TransferOrder
+from gateway.calls.verbs import DigitsOrder, TransferOrder
 from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy, TransferResult
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.rooms.protocol import AudioInput, LegAudio, Recorder, Room
@@ -46,6 +46,7 @@ class CallSide:
     hangs_up: Callable[[EndedBy, str], None]
     dial: Callable[..., Awaitable[DialledLeg]]  # as `Dials.dial`
     transfer: Callable[[TransferOrder], Awaitable[TransferResult]]  # raises DialRefused
+    send_digits: Callable[[DigitsOrder], Awaitable[None]]  # to any leg; raises TelephonyError
 
 
 class Screening(Protocol):

@@ -110,6 +110,10 @@ class FurtherLegs:
         roles = (*(owner.role for owner in self._owners.values()), *self._placing.values())
         return CallState.DIALLING if LegRole.HUMAN in roles else CallState.WITH_AGENT
 
+    def leg(self, leg_id: str) -> Leg | None:
+        """None: there is none, or it has not been answered."""
+        return self._owners[leg_id].leg if self._answered(leg_id) else None
+
     # --- who hears whom ------------------------------------------------------------------------------------------
 
     @property

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from telephony.call import CallInfo, Leg, LegEnded, LegEvent, MediaStatistics
-from telephony.errors import LegEndedError
-from telephony.keys import DigitSource
+from telephony.errors import DigitsNotSent, LegEndedError
+from telephony.keys import DigitSource, KnowsItsWays
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["LegToPlace", "Placed"]
 
 
-class Placed(Leg, Protocol):
+class Placed(Leg, KnowsItsWays, Protocol):
     def press_by_info(self, digit: str, duration_ms: int) -> None: ...
 
 
@@ -72,6 +72,12 @@ class LegToPlace:
         if self._leg is None:
             raise LegEndedError("the call has not been answered")
         await self._leg.resume()
+
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """As `KnowsItsWays.key_way`."""
+        if self._leg is None:
+            raise DigitsNotSent("failed", "the call has not been answered")
+        return self._leg.key_way(asked)
 
     async def send_digits(
         self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None

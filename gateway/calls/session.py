@@ -20,10 +20,20 @@ from gateway.calls.answering import answering_for
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking, Screening
 from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
-from gateway.calls.verbs import TransferOrder, new_transfer_id
+from gateway.calls.verbs import DigitsOrder, TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
 from gateway.record import TransferKind
-from telephony.call import AfterTransfer, CallInfo, DialledLeg, Direction, EndedBy, TransferResult, UseRefer, Warm
+from telephony.call import (
+    AfterTransfer,
+    CallInfo,
+    DialledLeg,
+    DigitSource,
+    Direction,
+    EndedBy,
+    TransferResult,
+    UseRefer,
+    Warm,
+)
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.media.wav import BadWavFile
 from telephony.rooms.local import LocalRoom
@@ -319,17 +329,26 @@ class LocalConversation(SessionConversation):
 
 
 class AgentsVerbs:
-    """What the agent may do with its call; implements `CallVerbs`, `Dials` and `Transfers`. `hangs_up(reason)` is
-    called just before: it is the agent who ends the call."""
+    """What the agent may do with its call; implements `CallVerbs`, `SendsToLegs`, `Dials` and `Transfers`.
+    `hangs_up(reason)` is called just before: it is the agent who ends the call."""
 
     def __init__(self, side: CallSide, hangs_up: Callable[[str], None]) -> None:
         self._side = side
         self._hangs_up = hangs_up
-        self.send_digits = side.verbs.send_digits
 
     @property
     def info(self) -> CallInfo:
         return self._side.info
+
+    async def send_digits(
+        self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        await self.send_digits_to("", digits, duration_ms=duration_ms, gap_ms=gap_ms, way=way)
+
+    async def send_digits_to(
+        self, leg_id: str, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
+    ) -> None:
+        await self._side.send_digits(DigitsOrder(digits, leg_id, way, duration_ms, gap_ms))
 
     async def hang_up(self, reason: str = "") -> None:
         self._hangs_up(reason)

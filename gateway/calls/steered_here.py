@@ -14,14 +14,15 @@ from gateway.calls.conversation import Conversation, MakesDetector, NotTalking
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs
 from gateway.calls.journal import Journal
+from gateway.calls.keys_out import KeysOut
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.music import HOLD
 from gateway.calls.transferring import TRANSFER, CallTransfers
-from gateway.calls.verbs import ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
+from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
 from gateway.transfers.screen_data import problem_of
 from telephony.call import AfterTransfer, EndedBy, TransferResult
-from telephony.errors import DialRefused, TelephonyError
+from telephony.errors import DialRefused, DigitsNotSent, TelephonyError
 
 __all__ = ["CallParts", "SteeredHere"]
 
@@ -45,8 +46,6 @@ class TheCall(Protocol):
 
     async def say(self, text: str, *, allow_interruptions: bool = True) -> None: ...
 
-    async def send_digits(self, digits: str) -> None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class CallParts:
@@ -67,6 +66,7 @@ class SteeredHere:
         self._conversation = parts.conversation
         self._journal = parts.journal
         self._loop = asyncio.get_running_loop()
+        self.keys = KeysOut(parts.customer, parts.further, parts.journal)
         self._waiting = Waiting(parts.further, parts.conversation)
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
@@ -89,10 +89,14 @@ class SteeredHere:
         except NotTalking as error:
             raise VerbRefused("not_talking", str(error)) from None
 
-    def press(self, digits: str) -> None:
+    def press(self, order: DigitsOrder) -> None:
         """Sending digits takes time; the requester is told at once whether they can be sent."""
         self._check_answered()
-        self._spawn(self._sent(digits))
+        try:
+            self.keys.check(order)
+        except DigitsNotSent as error:
+            raise VerbRefused(error.kind, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        self._spawn(self._sent(order))
 
     async def transfer(self, order: TransferOrder) -> None:
         self._check_with_agent()
@@ -213,11 +217,9 @@ class SteeredHere:
         if order.warm.speaks and not self._conversation.speaks_apart:
             raise VerbRefused("not_possible", "In this kind of room the agent cannot speak to the human alone.")
 
-    async def _sent(self, digits: str) -> None:
-        try:
-            await self._call.send_digits(digits)
-        except TelephonyError as error:
-            log.warning("digits_not_sent", error=str(error))
+    async def _sent(self, order: DigitsOrder) -> None:
+        with suppress(TelephonyError):  # the record says so
+            await self.keys.send(order)
 
     async def _hold_leg(self, held: bool) -> None:
         try:

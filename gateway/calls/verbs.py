@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from gateway.record import TransferKind
-from telephony.call import AfterTransfer, UseRefer, Warm
+from telephony.call import AfterTransfer, DigitSource, UseRefer, Warm
 
 __all__ = [
+    "DigitsOrder",
     "ListenMode",
     "ListenOrder",
     "SteeredCall",
@@ -29,10 +30,10 @@ __all__ = [
 class VerbRefused(Exception):
     """Nothing was done. `kind`: one word for programs; `text`: a sentence for people.
 
-    not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a transfer
-    is in progress; on_hold: not while it is on hold; not_possible: this kind of call, room or agent cannot do it;
-    no_answer: the agent does not answer. From dialling: no_trunk, closed_destination, invalid_target, no_slot,
-    draining, no_room, failed."""
+    not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a
+    transfer is in progress; on_hold: not while it is on hold; not_possible: this kind of call, room or agent cannot
+    do it; no_answer: the agent does not answer; unknown_leg, no_events: of keys. From dialling: no_trunk,
+    closed_destination, invalid_target, no_slot, draining, no_room, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
@@ -97,6 +98,27 @@ class TransferOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitsOrder:
+    """Keys, with `w` and `W` for pauses of 0.5 and 1 s. `leg_id`: empty for the customer's. `way`: None for what the
+    trunk's settings say, or was agreed on."""
+
+    digits: str = field(repr=False)
+    leg_id: str = ""
+    way: DigitSource | None = None
+    duration_ms: int = 160
+    gap_ms: int = 80
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        own = {name: body[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, "way": None if own["way"] is None else DigitSource(own["way"])})
+
+
+@dataclass(frozen=True, slots=True)
 class ListenOrder:
     """`to`: whom to call in as supervisor, as in `TransferOrder`."""
 
@@ -131,8 +153,8 @@ class SteeredCall(Protocol):
     async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         """In the agent's voice, after the current speech."""
 
-    def press(self, digits: str) -> None:
-        """Send DTMF to the customer; `w` is a pause of half a second."""
+    def press(self, order: DigitsOrder) -> None:
+        """Send keys to one leg."""
 
     async def transfer(self, order: TransferOrder) -> None:
         """Bring the customer to somebody else."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.control import EndLeg
 from telephony.call import CallInfo, Leg
-from telephony.keys import KeyTerms, SendByInfo
+from telephony.keys import KeyTerms, KnowsItsWays, SendByInfo
 from telephony.media.sources import Network
 
 __all__ = ["DialledWorkersLeg", "HeldLeg", "OneLeg", "WorkersLeg"]
@@ -20,7 +20,7 @@ class OneLeg(Leg, Protocol):
         press are dropped, and counted in the leg's statistics."""
 
 
-class DialledWorkersLeg(OneLeg, Protocol):
+class DialledWorkersLeg(OneLeg, KnowsItsWays, Protocol):
     """A leg of this worker's SIP stack."""
 
     def trust_media(self, networks: Iterable[Network]) -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.warm.asking import Refused
-from gateway.calls.verbs import ListenOrder, SteeredCall, TransferOrder, VerbRefused, Voice
+from gateway.calls.verbs import DigitsOrder, ListenOrder, SteeredCall, TransferOrder, VerbRefused, Voice
 
 __all__ = ["Steered"]
 
@@ -36,7 +36,7 @@ async def _told(call: SteeredCall, body: Mapping[str, Any]) -> Mapping[str, Any]
         case "say":
             await call.say(str(body["text"]), allow_interruptions=bool(body["allow_interruptions"]))
         case "digits":
-            call.press(str(body["digits"]))
+            call.press(DigitsOrder.from_dict(body["order"]))
         case "transfer":
             await call.transfer(TransferOrder.from_dict(body["order"]))
         case "hold":

@@ -348,6 +348,7 @@ class CallWorker:
             None if conversation is not None else settings.calls,
             dialler,
             target_detector=partial(self._providers.who_answered, Answering()),
+            extension=prepared.extension,
         )
 
     def _local_conversation(self, prepared: Prepare, side: CallSide) -> LocalConversation:

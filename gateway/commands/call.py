@@ -36,6 +36,9 @@ def add_parser(subparsers: Any) -> None:
     placed.add_argument("--persona", metavar="NAME", help="who talks, as the dialplan's `outbound` lists it")
     placed.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable for the persona")
     placed.add_argument("--trunk", metavar="NAME", help="default: those of the number's route")
+    placed.add_argument(
+        "--extension", default="", metavar="KEYS", help="keys for whoever answers, such as WW1234# (w: 0.5 s, W: 1 s)"
+    )
     placed.add_argument("--private", action="store_true", help="hide the number that it comes from")
     placed.add_argument(
         "--detect", action=argparse.BooleanOptionalAction, help="find out who answers; see docs/answering.md"
@@ -114,8 +117,8 @@ def _script(args: argparse.Namespace) -> Fixture:
     if args.play:
         steps.append(Step(When("after_agent", 0.8), Clip(args.play, read_wav(args.play))))
     if args.dtmf:
-        if not re.fullmatch(r"[0-9*#A-Dw]+", args.dtmf):
-            raise ValueError(f"invalid --dtmf {args.dtmf!r}: use 0-9 * # A-D, and w (a pause)")
+        if not re.fullmatch(r"[0-9*#A-DwW]+", args.dtmf):
+            raise ValueError(f"invalid --dtmf {args.dtmf!r}: use 0-9 * # A-D, and w and W (pauses of 0.5 and 1 s)")
         steps.append(Step(When("after_agent", 0.8), Digits(args.dtmf)))
     length = sum(len(step.action.pcm) / 16000 for step in steps if isinstance(step.action, Clip))
     return Fixture(

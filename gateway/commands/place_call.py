@@ -35,6 +35,7 @@ def order_of(args: argparse.Namespace) -> dict[str, Any]:
     answering = {} if args.detect is None else {"detect": args.detect}
     answering |= {name: text for name in ("message", "screener") if (text := getattr(args, name)) is not None}
     order |= {"answering": answering} if answering else {}
+    order |= {"extension": args.extension} if args.extension else {}
     return order | ({"trunk": args.trunk} if args.trunk else {})
 
 
@@ -110,6 +111,10 @@ def _line(event_type: str, data: Mapping[str, Any]) -> tuple[str, str]:
             return data["speaker"], f"{data['speaker']}: {data['text']}{cut}"
         case "call.digit":
             return "caller", f"caller pressed {data['digit']}"
+        case "call.digits_sent":
+            return "note", f"{data['count']} keys sent"
+        case "call.digits_failed":
+            return "note", f"keys not sent: {data['reason']}"
         case "call.tool":
             return "tool", f"tool: {data['name']}{' failed' if data['is_error'] else ''} -> {data['output'][:160]}"
         case "call.handoff":

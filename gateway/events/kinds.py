@@ -55,6 +55,8 @@ class EventType(StrEnum):
     CALL_ANSWERED_BY = "call.answered_by"
     CALL_MESSAGE_LEFT = "call.message_left"
     CALL_DIGIT = "call.digit"
+    CALL_DIGITS_SENT = "call.digits_sent"
+    CALL_DIGITS_FAILED = "call.digits_failed"
     CALL_TURN = "call.turn"
     CALL_TOOL = "call.tool"
     CALL_HANDOFF = "call.handoff"
@@ -187,6 +189,35 @@ class CallDigit(_OnAxis):
     example = _CALL | {"t_ms": 9120.0, "digit": "5"}
 
     digit: str = Field(description="The key; `•` where it is hidden.", repr=False)
+
+
+class CallDigitsSent(_OnAxis):
+    """Keys have been sent to a leg."""
+
+    type = EventType.CALL_DIGITS_SENT
+    example = _CALL | {"t_ms": 2400.0, "leg_id": "8b0f5a1c2d3e4f60-1", "way": "rfc4733", "count": 5}
+
+    leg_id: str = Field(description="The leg's ID.")
+    way: Literal["rfc4733", "info", "inband"] | None = Field(description="How; null if another worker has the leg.")
+    count: int = Field(description="How many. The keys themselves are not told.")
+
+
+class CallDigitsFailed(_OnAxis):
+    """Keys were not sent to a leg, or not all of them."""
+
+    type = EventType.CALL_DIGITS_FAILED
+    example = _CALL | {
+        "t_ms": 2400.0, "leg_id": "8b0f5a1c2d3e4f60-1", "error": "refused",
+        "reason": "the peer refuses keys by INFO: 415 Unsupported Media Type", "sip_status": 415,
+    }  # fmt: skip
+
+    leg_id: str = Field(description="The leg's ID.")
+    error: str = Field(
+        description="`refused` (the other side refuses INFO), `no_answer`, `no_events` (it takes no RFC 4733), "
+        "`unknown_leg`, `not_possible`, `failed`."
+    )
+    reason: str = Field(description="In words.")
+    sip_status: int | None = Field(default=None, description="The answer to the INFO.")
 
 
 class CallTurn(_OnAxis):

@@ -193,6 +193,8 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "agent_handoff": _alone(_handoff),
     "call_held": _alone(_as_it_is(kinds.CallHeld)),
     "call_resumed": _alone(_as_it_is(kinds.CallResumed)),
+    "digits_sent": _alone(_as_it_is(kinds.CallDigitsSent, "leg_id", "way", "count")),
+    "digits_failed": _alone(_as_it_is(kinds.CallDigitsFailed, "leg_id", "error", "reason", "sip_status")),
     "call_muted": _alone(_as_it_is(kinds.CallMuted, "who")),
     "call_unmuted": _alone(_as_it_is(kinds.CallUnmuted, "who")),
     "supervisor_joined": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),

@@ -27,6 +27,7 @@ from telephony.call import (
 from telephony.errors import LegEndedError, TelephonyMisuse
 from telephony.keys import DigitSource
 from telephony.leg_events import LegEvents
+from telephony.livekit.dtmf import check_way
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import AttributesChanged, LiveKitEvent
 from telephony.livekit.liveness import Silence
@@ -113,6 +114,11 @@ class LiveKitSipLeg:
             return await asyncio.shield(self._transferring)
         except (LiveKitError, TelephonyMisuse) as error:
             return TransferOutcome(OutcomeKind.FAILED, 0, str(error))
+
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """As `KnowsItsWays.key_way`."""
+        check_way(asked)
+        return DigitSource.RTP
 
     async def send_digits(
         self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None

@@ -29,6 +29,7 @@ from telephony.call import (
 from telephony.leg_events import LegEvents
 from telephony.livekit.access import LiveKitAccess
 from telephony.livekit.api import LiveKitApi, whose_silence
+from telephony.livekit.dtmf import check_way
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import (
     DtmfReceived,
@@ -182,6 +183,11 @@ class PhoneLeg:
         if self._hanging_up is None:
             self._hanging_up = asyncio.create_task(self._hang_up(reason), name="hang up")
         return self._hanging_up
+
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """As `KnowsItsWays.key_way`."""
+        check_way(asked)
+        return DigitSource.RTP
 
     async def send_digits(
         self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None

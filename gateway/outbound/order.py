@@ -18,7 +18,7 @@ from pydantic import (
 from gateway.config.answering import AnsweringOptions
 from gateway.config.webhooks import Pattern, WebhookUrl, is_signing_key
 
-__all__ = ["CallOrder", "OrderRefused", "OwnWebhook"]
+__all__ = ["CallOrder", "OrderRefused", "OwnWebhook", "whole"]
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 VariableText = Annotated[str, StringConstraints(max_length=1000)]
@@ -54,7 +54,7 @@ class OwnWebhook(BaseModel):
     )
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """JSON Schema counts 10.0 as a whole number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -76,6 +76,7 @@ _EXAMPLES: list[JsonValue] = [
         "persona": "clinic.Reminder",
         "from": "+15550199",
         "trunk": "carrier",
+        "extension": "WW1234#",
         "ring_timeout_s": 20,
         "max_call_s": 600,
         "webhook": {"url": "https://crm.example.com/calls/7", "events": ["call.ended"], "secret": "some secret"},
@@ -130,10 +131,17 @@ class CallOrder(BaseModel):
         description="What to do about whoever answers. What is not given is as the dialplan, then the persona, then "
         "the settings say.",
     )
+    extension: str | None = Field(
+        default=None,
+        pattern=r"^[0-9*#A-DwW]{1,64}$",
+        repr=False,
+        description="Keys for whoever answers, such as `WW1234#` for a switchboard; sent once there is audio, before "
+        "the persona speaks. `w` is a pause of half a second, `W` one of a second.",
+    )
     ring_timeout_s: float = Field(
         default=30.0, ge=1, le=120, description="How long it may ring. Then the outcome is no_answer."
     )
-    max_call_s: Annotated[int, Field(ge=10, le=86_400), BeforeValidator(_whole)] | None = Field(
+    max_call_s: Annotated[int, Field(ge=10, le=86_400), BeforeValidator(whole)] | None = Field(
         default=None, description="The longest it may last, from the answer. Default: the settings'."
     )
     webhook: OwnWebhook | WebhookUrl | None = Field(

@@ -166,6 +166,7 @@ class Origination:
             media_networks=list(plan.media_networks),
             summary=self._after_calls.author(persona.where, str(persona.persona)),
             answering=answering,
+            extension=order.extension or "",
         )
 
     async def _given_to(self, worker: str, plan: LegPlan, prepared: Prepare) -> None:

@@ -127,6 +127,10 @@ class PjsipLeg:
     async def resume(self) -> None:
         await self._on_line(partial(self._line.put_on_hold, False))
 
+    def key_way(self, asked: DigitSource | None) -> DigitSource:
+        """As `KnowsItsWays.key_way`."""
+        return self.keys.sends_by(asked)
+
     async def send_digits(
         self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80, way: DigitSource | None = None
     ) -> None:

@@ -7,11 +7,13 @@ import aiohttp
 import pytest
 
 from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
+from gateway.calls.verbs import DigitsOrder
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.outbound.order import OrderRefused
 from gateway.outbound.originating import FakeOriginator
 from gateway.steering import CannotSteer, FakeSteering
+from telephony.call import DigitSource
 from tests.unit.api.asking import detail
 
 
@@ -54,7 +56,13 @@ class Api:
             {"text": "Listen.", "allow_interruptions": False},
             ("say", "c1", "Listen.", False),
         ),
-        ("POST", "/v1/calls/c1/digits", {"digits": "12w#"}, ("digits", "c1", "12w#")),
+        ("POST", "/v1/calls/c1/digits", {"digits": "12w#"}, ("digits", "c1", DigitsOrder("12w#"))),
+        (
+            "POST",
+            "/v1/calls/c1/digits",
+            {"digits": "W1", "way": "info", "leg": "c1-2", "duration_ms": 250},
+            ("digits", "c1", DigitsOrder("W1", "c1-2", DigitSource.INFO, 250)),
+        ),
         ("POST", "/v1/calls/c1/hold", None, ("hold", "c1")),
         ("POST", "/v1/calls/c1/resume", None, ("resume", "c1")),
         ("POST", "/v1/calls/c1/mute", {"who": "agent"}, ("mute", "c1", "agent")),
@@ -79,6 +87,8 @@ async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body:
         ("digits", {"digits": "1 2"}),
         ("digits", {"digits": "1" * 65}),
         ("digits", {}),
+        ("digits", {"digits": "1", "way": "smoke"}),
+        ("digits", {"digits": "1", "duration_ms": 20}),
         ("mute", {"who": "everybody"}),
         ("transfer", {}),
         ("transfer", {"to": "mailto:a@b"}),

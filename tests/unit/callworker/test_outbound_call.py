@@ -19,7 +19,7 @@ from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.recording import CallRecording
 from gateway.config import Settings
 from telephony.call import Direction, LegAcknowledged, LegAnswered, LegEnded
-from telephony.errors import CallLimitReached, LegEndedError
+from telephony.errors import CallLimitReached, DigitsNotSent, LegEndedError
 from telephony.fakes import FakeLeg, statistics
 from telephony.rooms.protocol import LegAudio
 from telephony.sip.causes import cause_of
@@ -31,12 +31,14 @@ OUT = replace(INFO, direction=Direction.OUTBOUND, variables={"name": "Ada"})
 class OutboundWorld(CallWorld):
     placed_at: float | None = None
     fails: Exception | None = None
+    extension = ""
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         self.leg = FakeLeg(OUT, now=self.loop.time)
         journal = Journal(OUT.call_id, self._take, self.loop.time)
         recording = CallRecording("", of.recordings)
-        return Call(LegToPlace(OUT, self._place), "call-1-1", OUT, journal, recording, conversation, of.calls)
+        leg = LegToPlace(OUT, self._place)
+        return Call(leg, "call-1-1", OUT, journal, recording, conversation, of.calls, extension=self.extension)
 
     async def _place(self, audio: LegAudio) -> FakeLeg:
         if self.fails is not None:
@@ -54,9 +56,11 @@ class OutboundWorld(CallWorld):
         return [event for event in self.events if event["type"] == "agent_message"]
 
 
-def call(script: Callable[[OutboundWorld], Awaitable[None]], **how: Any) -> OutboundWorld:
+def call(
+    script: Callable[[OutboundWorld], Awaitable[None]], kind: type[OutboundWorld] = OutboundWorld, **how: Any
+) -> OutboundWorld:
     async def run() -> OutboundWorld:
-        world = OutboundWorld(**how)
+        world = kind(**how)
         running = asyncio.create_task(world.run(), name="call")
         await script(world)
         async with asyncio.timeout(3600):
@@ -87,6 +91,63 @@ def test_it_is_dialled_at_once_and_greets_who_answers() -> None:
     assert started == ["ringing"]  # nothing was said into early media
     assert world.said()[0]["kind"] == "greeting"
     assert world.outcome == ("answered", "caller", "Normal call clearing")
+
+
+@pytest.mark.parametrize(("media_after_s", "sent_after_s"), [(2.0, 2.0), (None, 3.0)])
+def test_an_extension_is_dialled_once_there_is_audio_and_before_the_greeting(
+    media_after_s: float | None, sent_after_s: float
+) -> None:
+    picked_up: list[float] = []
+
+    class Switchboard(OutboundWorld):
+        extension = "WW1234#"
+
+    async def script(world: OutboundWorld) -> None:
+        await asyncio.sleep(3)
+        world.picks_up()
+        picked_up.append(world.loop.time())
+        if media_after_s is not None:
+            world.loop.call_later(media_after_s, world.leg.media)
+        await asyncio.sleep(9)
+        world.leg.end()
+
+    world = call(script, Switchboard, media=False)
+    assert ("send_digits", "WW1234#") in world.leg.verbs
+    sent = next(event for event in world.events if event["type"] == "digits_sent")
+    spoke = next(event for event in world.events if event["type"] == "agent_started_speaking")
+    assert sent["at"] - picked_up[0] == pytest.approx(sent_after_s, abs=0.05)
+    assert sent["count"] == 5 and spoke["at"] >= sent["at"]
+
+
+def test_an_extension_that_cannot_be_dialled_does_not_end_the_call() -> None:
+    class Switchboard(OutboundWorld):
+        extension = "1"
+
+    async def script(world: OutboundWorld) -> None:
+        world.leg.failures["send_digits"] = DigitsNotSent("refused", "no", sip_status=415)
+        await asyncio.sleep(3)
+        world.picks_up()
+        await asyncio.sleep(6)
+        world.leg.end()
+
+    world = call(script, Switchboard)
+    assert [event["error"] for event in world.events if event["type"] == "digits_failed"] == ["refused"]
+    assert world.said()[0]["kind"] == "greeting"
+
+
+def test_a_leg_that_ends_while_its_extension_is_dialled_ends_the_call() -> None:
+    class Switchboard(OutboundWorld):
+        extension = "1"
+
+    async def script(world: OutboundWorld) -> None:
+        world.leg.failures["send_digits"] = LegEndedError("the leg has ended")
+        await asyncio.sleep(3)
+        world.picks_up()
+        await asyncio.sleep(1)
+        world.leg.end()
+
+    world = call(script, Switchboard)
+    assert world.said() == []
 
 
 def test_the_greeting_waits_for_the_first_packet_but_not_for_ever() -> None:

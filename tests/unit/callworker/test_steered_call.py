@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from agent.warm.asking import AskTimedOut, Refused
-from gateway.calls.verbs import ListenOrder, TransferOrder, Voice
+from gateway.calls.verbs import DigitsOrder, ListenOrder, TransferOrder, Voice
 from gateway.callworker.steered import Steered
 from gateway.live_calls import LiveCall, LiveCalls
 from gateway.record import TransferEnded
 from gateway.steering import STEER, CallSteering, CannotSteer
+from telephony.call import DigitSource
+from telephony.errors import DigitsNotSent
 from tests.unit.callworker.call_world import CallWorld, call
 
 
@@ -47,10 +49,10 @@ def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:
         with pytest.raises(CannotSteer, match="not been answered"):
             await steering.say("call-1", "Too early.", allow_interruptions=True)
         with pytest.raises(CannotSteer, match="not been answered"):
-            await steering.send_digits("call-1", "1")
+            await steering.send_digits("call-1", DigitsOrder("1"))
         await asyncio.sleep(5)
         await steering.say("call-1", "One moment, please.", allow_interruptions=False)
-        await steering.send_digits("call-1", "12#")
+        await steering.send_digits("call-1", DigitsOrder("12#"))
         await asyncio.sleep(5)
         await steering.hang_up("call-1", goodbye=False)
 
@@ -59,6 +61,28 @@ def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:
     assert "One moment, please." in said
     assert ("send_digits", "12#") in world.leg.verbs
     assert world.outcome == ("answered", "system", "ended over the API")
+
+
+def test_keys_go_by_the_way_that_is_asked_for_and_the_record_does_not_say_which() -> None:
+    async def script(world: CallWorld) -> None:
+        steering = steered(world)
+        await asyncio.sleep(5)
+        await steering.send_digits("call-1", DigitsOrder("W12w#", way=DigitSource.INBAND))
+        await asyncio.sleep(1)
+        world.leg.failures["send_digits"] = DigitsNotSent("refused", "415 Unsupported", sip_status=415)
+        await steering.send_digits("call-1", DigitsOrder("3", way=DigitSource.INFO))
+        with pytest.raises(CannotSteer, match="no answered leg call-1-7") as caught:
+            await steering.send_digits("call-1", DigitsOrder("3", "call-1-7"))
+        assert caught.value.kind == "unknown_leg"
+        await asyncio.sleep(1)
+        await steering.hang_up("call-1", goodbye=False)
+
+    world = call(script)
+    assert ("send_digits", "W12w#", DigitSource.INBAND) in world.leg.verbs
+    (sent,) = [event for event in world.events if event["type"] == "digits_sent"]
+    assert (sent["leg_id"], sent["way"], sent["count"]) == ("call-1-1", "inband", 3)
+    (failed,) = [event for event in world.events if event["type"] == "digits_failed"]
+    assert (failed["error"], failed["sip_status"], failed["reason"]) == ("refused", 415, "415 Unsupported")
 
 
 def test_with_a_goodbye_the_farewell_is_said_first() -> None:
