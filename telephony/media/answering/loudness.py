@@ -1,4 +1,4 @@
-"""How loud the other side speaks, to tell its voice from the echo of ours."""
+"""How loud the other side speaks: to tell its voice from the echo of ours, and from a radio or others in its room."""
 
 from __future__ import annotations
 
@@ -6,27 +6,34 @@ from telephony.media.level import dbfs
 
 __all__ = ["Loudness"]
 
-_SLOWLY = 0.05  # share of a new frame, of 20 ms
-_QUICKLY = 0.2
-_ECHO_DB = 12.0  # an echo is this much weaker than the voice that spoke before, at least
+_FALLS_DB = 0.02  # what the voice's level falls by in each frame that is below it
+_BACKGROUND_DB = 10.0  # whoever is this much weaker than the voice is not who has answered
+_ECHO_DB = 12.0  # an echo of ours is this much weaker, at least
+_HELD_FRAMES = 8  # a voice is as loud as the loudest of these: syllables differ
 
 
 class Loudness:
     def __init__(self) -> None:
-        self._voice: float | None = None  # dBFS, of the other side's speech
-        self._now: float | None = None  # dBFS, while we speak
+        self._voice: float | None = None  # dBFS, of the loudest speech
+        self._frames = [-96.0] * _HELD_FRAMES
+        self._next = 0
 
-    def speech(self, pcm: bytes) -> None:
-        """The other side speaks, and we don't."""
-        level = dbfs(pcm)
-        self._now = None
-        self._voice = level if self._voice is None else max(level, self._voice + _SLOWLY * (level - self._voice))
+    def frame(self, pcm: bytes) -> None:
+        """20 ms that were heard."""
+        self._frames[self._next] = dbfs(pcm)
+        self._next = (self._next + 1) % _HELD_FRAMES
 
-    def beside_us(self, pcm: bytes) -> None:
-        """We speak."""
-        level = dbfs(pcm)
-        self._now = level if self._now is None else max(level, self._now + _QUICKLY * (level - self._now))
+    def speech(self) -> bool:
+        """Speech has just been heard, and we don't speak. True: it is so much louder than all before that what was
+        before was not the voice of who has answered."""
+        level, before = max(self._frames), self._voice
+        self._voice = level if before is None else max(level, before - _FALLS_DB)
+        return before is not None and level > before + _BACKGROUND_DB
+
+    @property
+    def is_background(self) -> bool:
+        return self._voice is not None and max(self._frames) < self._voice - _BACKGROUND_DB
 
     @property
     def is_echo(self) -> bool:
-        return self._voice is not None and self._now is not None and self._now < self._voice - _ECHO_DB
+        return self._voice is not None and max(self._frames) < self._voice - _ECHO_DB

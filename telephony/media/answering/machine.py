@@ -28,6 +28,8 @@ _WAITS_S, _WAITS_LONG_S = 1.5, 3.0
 _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
+_SURE_BEEP = 0.8
+_SPEECH = 0.5  # probability, from which on its loudness is a voice's
 _TURN_PAUSE_S = 0.5
 _PICKS_UP = 0.6  # probability of a person after a machine
 _OTHER_MACHINE = 0.9  # of another machine than was said
@@ -53,6 +55,9 @@ class Tone(Protocol):
 
     @property
     def detail(self) -> str: ...
+
+    @property
+    def sure(self) -> float: ...  # 0 to 1
 
 
 class Tones(Protocol):
@@ -95,10 +100,7 @@ class AnsweringMachine:
     def hear(self, pcm: bytes, at: float) -> tuple[AnsweringEvent, ...]:
         if not self._watching:
             return ()
-        if self._we_speak:
-            self._loudness.beside_us(pcm)
-        elif self._cadence.talking:
-            self._loudness.speech(pcm)
+        self._loudness.frame(pcm)
         if self._tones is None:
             return ()
         found = self._tones.hear(pcm, at)
@@ -110,8 +112,14 @@ class AnsweringMachine:
     def voice(self, probability: float, at: float) -> tuple[AnsweringEvent, ...]:
         if not self._watching:
             return ()
-        if self._we_speak and self._loudness.is_echo:
-            probability = 0.0
+        if self._we_speak:
+            probability = 0.0 if self._loudness.is_echo else probability
+        elif probability >= _SPEECH:
+            if self._loudness.speech() and self._said is None:
+                self._cadence = Cadence()
+                for place in ("opening", "waits", "much_speech", "goes_on"):
+                    self._weighing.drop(place)
+            probability = 0.0 if self._loudness.is_background else probability
         self._cadence.window(probability, at)
         if self._cadence.last is not None:
             self._message.speech(self._cadence.last.began if self._cadence.talking else None, at)
@@ -159,10 +167,11 @@ class AnsweringMachine:
         spoken = self._cadence.last is not None
         match tone.what:
             case "beep":
+                sure = tone.sure >= _SURE_BEEP
                 self._beep_ended = tone.ended
                 self._message.beep(tone.ended)
                 if self._said not in _MACHINES:
-                    self._weighing.find("beep_after_speech" if spoken else "beep_first")
+                    self._weighing.find(("beep_after_speech" if spoken else "beep_first") if sure else "beep_unsure")
             case "ringback":
                 self._nobody_since = tone.ended
                 self._weighing.find("ringback")

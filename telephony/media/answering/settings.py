@@ -21,7 +21,7 @@ class AnsweringSettings:
     human_probability: float = 0.5  # at least, at such a pause
     # A machine
     machine_probability: float = 0.95  # at least, at any time
-    correction_probability: float = 0.98  # at least, where a person had been taken for decided
+    correction_probability: float = 0.96  # at least, where a person had been taken for decided
     # Limits
     decide_s: float = 20.0  # from the answer; whoever has not been recognised by then is taken for a person
     give_up_silence_s: float = 2.5  # after speech: it is a person who waits, unless a machine is likely

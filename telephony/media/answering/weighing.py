@@ -14,12 +14,12 @@ _H, _V, _F = AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL, AnsweredBy.MAILBOX_FULL
 _S, _I, _X = AnsweredBy.SCREENER, AnsweredBy.IVR, AnsweredBy.FAX
 
 # Natural logarithms: 0.7 doubles the odds, 2.3 makes them ten times as high, 4.6 a hundred times.
-PRIOR: Mapping[AnsweredBy, float] = {_H: 0.0, _V: -0.4, _I: -2.0, _S: -2.5, _F: -3.0, _X: -4.0}
+PRIOR: Mapping[AnsweredBy, float] = {_H: 0.0, _V: -0.2, _I: -2.0, _S: -2.5, _F: -3.0, _X: -4.0}
 
 # Each finding: what the record calls it, and what it speaks for.
 WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     # cadence
-    "short_first": ("a short first word, then a pause", {_H: 2.5}),
+    "short_first": ("a short first word, then a pause", {_H: 2.2}),
     "middling_first": ("a short sentence, then a pause", {_H: 1.2}),
     "long_first": ("a long first sentence, then a pause", {_V: 0.3, _I: 0.3}),
     "long_speech": ("long speech without a pause", {_V: 2.0, _I: 1.5, _F: 1.0, _S: 1.0}),
@@ -33,7 +33,8 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "speaks_after_beep": ("somebody speaks after the beep", {_H: 3.5}),
     "answers_us": ("a short answer to what we said", {_H: 2.0}),
     # tones
-    "beep_after_speech": ("a beep after speech", {_V: 7.5}),
+    "beep_after_speech": ("a beep after speech", {_V: 8.5}),
+    "beep_unsure": ("something like a beep", {_V: 2.0}),
     "beep_first": ("a beep before any speech", {_V: 1.5, _S: 0.5}),
     "sit": ("special information tones", {_F: 9.0}),
     "busy": ("a busy or reorder tone", {_F: 7.0}),

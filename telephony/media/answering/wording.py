@@ -48,9 +48,11 @@ class WordingMatch:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
+    """Expressions are compiled when they are needed first: most never are."""
+
     match: WordingMatch
-    regex: re.Pattern[str]
-    never_with: tuple[re.Pattern[str], ...]
+    expression: str
+    never_with: tuple[str, ...]
     whole: bool  # the turn is this and nothing more, and is over
     most_words: int  # of the turn; 0: any number
 
@@ -69,18 +71,15 @@ class Wording:
     def __init__(self, patterns: Iterable[tuple[_Pattern, frozenset[str]]]) -> None:
         self._anywhere: list[_Pattern] = []
         self._by_word: dict[str, list[_Pattern]] = {}
-        self._patterns = tuple(patterns)
-        for pattern, anchors in self._patterns:
+        self.patterns = tuple(patterns)
+        for pattern, anchors in self.patterns:
             if not anchors:
                 self._anywhere.append(pattern)
             for word in anchors:
                 self._by_word.setdefault(word, []).append(pattern)
 
     def __len__(self) -> int:
-        return len(self._patterns)
-
-    def __add__(self, other: Wording) -> Wording:
-        return Wording((*self._patterns, *other._patterns))
+        return len(self.patterns)
 
     def matches(self, text: str, *, over: bool) -> tuple[WordingMatch, ...]:
         """What is in the words of one turn. `over`: the turn has ended, so that patterns of a whole turn can match."""
@@ -94,8 +93,9 @@ class Wording:
             looked_at[id(pattern)] = None
             if (pattern.whole and not over) or 0 < pattern.most_words < len(words):
                 continue
-            hit = pattern.regex.fullmatch(said) if pattern.whole else pattern.regex.search(said)
-            if hit and not any(never.search(said) for never in pattern.never_with):
+            regex = _regex(pattern.expression)
+            hit = regex.fullmatch(said) if pattern.whole else regex.search(said)
+            if hit and not any(_regex(never).search(said) for never in pattern.never_with):
                 found.append(pattern.match)
         return tuple(found)
 
@@ -103,15 +103,18 @@ class Wording:
 def load_wording(extra: Sequence[Path] = (), *, languages: Sequence[str] = ()) -> Wording:
     """The package's files, and the user's own `extra` ones. `languages`: only those of the package (en, es); empty:
     all. Raises WordingError."""
+    if not extra and not languages:
+        return _all()
     known = _packaged()
     if unknown := set(languages) - set(known):
         raise WordingError(f"no wording for the language {sorted(unknown)[0]!r}: there is {', '.join(sorted(known))}")
-    wording = Wording(())
-    for language in languages or known:
-        wording += known[language]
-    for path in extra:
-        wording += read_wording(path)
-    return wording
+    parts = [known[language] for language in languages or known] + [read_wording(path) for path in extra]
+    return Wording(pattern for part in parts for pattern in part.patterns)
+
+
+@cache
+def _all() -> Wording:
+    return Wording(pattern for part in _packaged().values() for pattern in part.patterns)
 
 
 @cache
@@ -166,18 +169,18 @@ def _entry(
         raise WordingError(f"{place}: whole: true or false is wanted")
     if not isinstance(most, int) or isinstance(most, bool) or most < 0:
         raise WordingError(f"{place}: most_words: a number is wanted")
-    never = tuple(_compiled(text, sets, place)[0] for text in _texts(entry.get("not", []), f"{place}: not"))
+    never = tuple(_expression(text, sets, place)[0] for text in _texts(entry.get("not", []), f"{place}: not"))
     for text in _texts(entry.get("say"), f"{place}: say"):
-        regex, anchors = _compiled(text, sets, place)
+        regex, anchors = _expression(text, sets, place)
         yield _Pattern(WordingMatch(entry["of"], strength, text, language), regex, never, whole, most), anchors
 
 
-def _compiled(text: str, sets: Mapping[str, Sequence[str]], place: str) -> tuple[re.Pattern[str], frozenset[str]]:
+def _expression(text: str, sets: Mapping[str, Sequence[str]], place: str) -> tuple[str, frozenset[str]]:
     """The expression, and the words one of which has to be there: those of its rarest looking element."""
     parts, anchors = [], frozenset[str]()
     elements = text.split()
-    if all(element == "..." for element in elements):
-        raise WordingError(f"{place}: {text!r} has no words")
+    if all(element.endswith(("...", "?")) for element in elements):
+        raise WordingError(f"{place}: {text!r} has no words that must be there")
     for element in elements:
         if not _ELEMENT.fullmatch(element):
             raise WordingError(f"{place}: {text!r}: {element!r} is neither words joined by |, {{set}} nor ...")
@@ -189,7 +192,12 @@ def _compiled(text: str, sets: Mapping[str, Sequence[str]], place: str) -> tuple
         firsts = frozenset(choice.split()[-1] for choice in choices)
         if not element.endswith(("?", "*")) and "*" not in "".join(choices) and _weight(firsts) > _weight(anchors):
             anchors = firsts
-    return re.compile("".join(parts) + r"(?!\S)"), anchors
+    return "".join(parts) + r"(?!\S)", anchors
+
+
+@cache
+def _regex(expression: str) -> re.Pattern[str]:
+    return re.compile(expression)
 
 
 def _choices(element: str, sets: Mapping[str, Sequence[str]], place: str) -> list[str]:

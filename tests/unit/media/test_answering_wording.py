@@ -99,7 +99,14 @@ def test_a_users_own_file(tmp_path: Path) -> None:
             '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["a (b|c)"]}]}',
             "'(b|c)' is neither words joined by |, {set} nor ...",
         ),
-        ('{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["..."]}]}', "'...' has no words"),
+        (
+            '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["..."]}]}',
+            "'...' has no words that must be there",
+        ),
+        (
+            '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["a? b?"]}]}',
+            "'a? b?' has no words",
+        ),
         (
             '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["a"], "most_words": "3"}]}',
             "most_words: a number is wanted",
