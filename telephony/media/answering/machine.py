@@ -17,6 +17,7 @@ from telephony.media.answering.loudness import Loudness
 from telephony.media.answering.message_time import MessageTime
 from telephony.media.answering.model import AnsweredBy, AnsweringEvent, Verdict
 from telephony.media.answering.settings import AnsweringSettings
+from telephony.media.answering.tones import ToneListener
 from telephony.media.answering.weighing import OPINION, PRIOR, Weighing
 from telephony.media.answering.wording import Wording, load_wording
 
@@ -28,7 +29,8 @@ _WAITS_S, _WAITS_LONG_S = 1.5, 3.0
 _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
-_SURE_BEEP = 0.8
+_OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
+_SURE_MUSIC = 0.8
 _SPEECH = 0.5  # probability, from which on its loudness is a voice's
 _TURN_PAUSE_S = 0.5
 _PICKS_UP = 0.6  # probability of a person after a machine
@@ -46,9 +48,10 @@ _MACHINES = (
 
 
 class Tone(Protocol):
+    """A `findings.Finding`, as much of it as counts here."""
+
     @property
-    def what(self) -> str:
-        """beep, sit, busy, fax, ringback, music."""
+    def what(self) -> str: ...
 
     @property
     def ended(self) -> float: ...
@@ -69,7 +72,8 @@ class Tones(Protocol):
 
 
 class AnsweringMachine:
-    """Implements `WhoAnswered`. `answered_at`: of the 200 OK, loop clock. `wording`: None: the package's."""
+    """Implements `WhoAnswered`. `answered_at`: of the 200 OK, loop clock. `wording`, `tones`: None: the
+    package's."""
 
     def __init__(
         self,
@@ -81,7 +85,7 @@ class AnsweringMachine:
     ) -> None:
         self._answered_at = answered_at
         self._settings = settings or AnsweringSettings()
-        self._tones = tones
+        self._tones: Tones = tones if tones is not None else ToneListener()
         self._cadence = Cadence()
         self._loudness = Loudness()
         self._words = HeardWords(wording if wording is not None else load_wording())
@@ -101,8 +105,6 @@ class AnsweringMachine:
         if not self._watching:
             return ()
         self._loudness.frame(pcm)
-        if self._tones is None:
-            return ()
         found = self._tones.hear(pcm, at)
         self._message.tone(self._tones.sounding, at)
         for tone in found:
@@ -117,7 +119,7 @@ class AnsweringMachine:
         elif probability >= _SPEECH:
             if self._loudness.speech() and self._said is None:
                 self._cadence = Cadence()
-                for place in ("opening", "waits", "much_speech", "goes_on"):
+                for place in _OF_CADENCE:
                     self._weighing.drop(place)
             probability = 0.0 if self._loudness.is_background else probability
         self._cadence.window(probability, at)
@@ -167,19 +169,19 @@ class AnsweringMachine:
         spoken = self._cadence.last is not None
         match tone.what:
             case "beep":
-                sure = tone.sure >= _SURE_BEEP
                 self._beep_ended = tone.ended
                 self._message.beep(tone.ended)
                 if self._said not in _MACHINES:
-                    self._weighing.find(("beep_after_speech" if spoken else "beep_first") if sure else "beep_unsure")
+                    self._weighing.find(_beep(tone.sure, spoken))
             case "ringback":
                 self._nobody_since = tone.ended
                 self._weighing.find("ringback")
             case "music":
                 self._nobody_since = tone.ended
-                self._weighing.find("music")
-            case "sit" | "busy" | "fax":
-                self._weighing.find(tone.what)
+                if tone.sure >= _SURE_MUSIC:
+                    self._weighing.find("music")
+            case "sit" | "busy" | "fax" | "dial tone":
+                self._weighing.find("busy" if tone.what == "dial tone" else tone.what)
 
     def _speech(self, now: float) -> None:
         cadence, silence = self._cadence, self._cadence.silence_s(now)
@@ -189,7 +191,7 @@ class AnsweringMachine:
         key = self._opening(silence)
         if key:
             self._weighing.put("opening", key)
-        if cadence.count > 1 and cadence.speech_s > _MUCH_SPEECH_S:
+        if cadence.count > 1 and not self._words.ever and cadence.speech_s > _MUCH_SPEECH_S:
             self._weighing.find("much_speech")
         if silence >= _WAITS_LONG_S:
             self._weighing.put("waits", "waits_long")
@@ -203,6 +205,8 @@ class AnsweringMachine:
     def _opening(self, silence: float) -> str:
         """What the first words, until we answer, say by their length."""
         settings, length = self._settings, self._opening_s
+        if self._words.ever and length > _LONG_SPEECH_S:
+            return "long_speech_words"
         if length > _VERY_LONG_SPEECH_S:
             return "very_long_speech"
         if length > _LONG_SPEECH_S:
@@ -275,7 +279,8 @@ class AnsweringMachine:
         silence = cadence.silence_s(now)
         if 1 - human >= settings.machine_probability:
             machine, probability = self._weighing.best()
-            if probability >= _CLEAR or silence >= settings.long_pause_s:
+            clear = probability >= _CLEAR or silence >= settings.long_pause_s
+            if clear and not (self._words.ever and self._weighing.only(machine, _OF_CADENCE)):
                 return self._verdict(now, machine)
         if self._said is None and now >= self._answered_at + settings.decide_s:
             return self._at_limit(now, "the limit has come")
@@ -297,8 +302,10 @@ class AnsweringMachine:
         return pause + settings.words_wait_s if owed else pause
 
     def _at_limit(self, now: float, reason: str) -> Verdict:
-        if self._weighing.probability(AnsweredBy.HUMAN) < _UNLIKELY:
-            return self._verdict(now, self._weighing.best_machine())
+        machine = self._weighing.best_machine()
+        known = not (self._words.ever and self._weighing.only(machine, _OF_CADENCE))
+        if known and self._weighing.probability(AnsweredBy.HUMAN) < _UNLIKELY:
+            return self._verdict(now, machine)
         return self._verdict(now, AnsweredBy.HUMAN, reason)
 
     def _nobody(self, now: float) -> Verdict:
@@ -345,3 +352,11 @@ class AnsweringMachine:
         if last is None:
             return min(limit, self._nobody_since + settings.nobody_s)
         return limit if self._cadence.talking else min(limit, last.ended + settings.give_up_silence_s)
+
+
+def _beep(sure: float, spoken: bool) -> str:
+    if sure < 0.8:
+        return "beep_unsure"
+    if not spoken:
+        return "beep_first"
+    return "beep_after_speech" if sure >= 0.9 else "beep_likely"

@@ -20,8 +20,8 @@ class AnsweringSettings:
     words_wait_s: float = 0.5  # more after a first stretch that was not short, for words that a recogniser still owes
     human_probability: float = 0.5  # at least, at such a pause
     # A machine
-    machine_probability: float = 0.95  # at least, at any time
-    correction_probability: float = 0.96  # at least, where a person had been taken for decided
+    machine_probability: float = 0.97  # at least, at any time
+    correction_probability: float = 0.95  # at least, where a person had been taken for decided
     # Limits
     decide_s: float = 20.0  # from the answer; whoever has not been recognised by then is taken for a person
     give_up_silence_s: float = 2.5  # after speech: it is a person who waits, unless a machine is likely

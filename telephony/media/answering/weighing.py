@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephony.media.answering.model import AnsweredBy
@@ -23,7 +23,8 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "middling_first": ("a short sentence, then a pause", {_H: 1.2}),
     "long_first": ("a long first sentence, then a pause", {_V: 0.3, _I: 0.3}),
     "long_speech": ("long speech without a pause", {_V: 2.0, _I: 1.5, _F: 1.0, _S: 1.0}),
-    "very_long_speech": ("very long speech without a pause", {_V: 3.5, _I: 3.2, _F: 1.5, _S: 1.5}),
+    "very_long_speech": ("very long speech without a pause", {_V: 4.2, _I: 3.9, _F: 1.5, _S: 1.5}),
+    "long_speech_words": ("long speech without a pause", {_V: 0.8, _I: 0.8, _F: 0.8, _S: 0.8}),  # with a recogniser
     "goes_on": ("goes on after a pause without an answer", {_V: 1.0, _I: 1.0, _S: 0.5, _F: 0.5}),
     "much_speech": ("much speech in several stretches", {_V: 2.2, _I: 2.2, _S: 1.0, _F: 1.0}),
     "waits": ("waits for an answer", {_H: 1.0}),
@@ -31,9 +32,10 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     # after a verdict
     "short_turn": ("somebody says something short", {_H: 1.5}),
     "speaks_after_beep": ("somebody speaks after the beep", {_H: 3.5}),
-    "answers_us": ("a short answer to what we said", {_H: 2.0}),
+    "answers_us": ("a short answer to what we said", {_H: 1.2}),
     # tones
-    "beep_after_speech": ("a beep after speech", {_V: 8.5}),
+    "beep_after_speech": ("a beep after speech", {_V: 9.5}),
+    "beep_likely": ("what is likely a beep", {_V: 4.5}),
     "beep_unsure": ("something like a beep", {_V: 2.0}),
     "beep_first": ("a beep before any speech", {_V: 1.5, _S: 0.5}),
     "sit": ("special information tones", {_F: 9.0}),
@@ -47,10 +49,10 @@ OPINION = 2.5  # a language model's, for what it names
 # What the first matching pattern of a strength adds, and each further one, up to three.
 _WORDS: Mapping[AnsweredBy, Mapping[str, tuple[float, float]]] = {
     _H: {"sure": (5.0, 1.0), "likely": (2.0, 0.5), "hint": (1.0, 0.3)},
-    _V: {"sure": (6.0, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
+    _V: {"sure": (7.5, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
     _F: {"sure": (9.5, 1.5), "likely": (3.5, 1.0), "hint": (1.0, 0.3)},
-    _S: {"sure": (8.5, 1.5), "likely": (4.5, 1.0), "hint": (1.0, 0.3)},
-    _I: {"sure": (6.5, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
+    _S: {"sure": (9.5, 1.5), "likely": (4.5, 1.0), "hint": (1.0, 0.3)},
+    _I: {"sure": (7.0, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
 }
 _FURTHER = 3
 
@@ -102,6 +104,14 @@ class Weighing:
 
     def best_machine(self) -> AnsweredBy:
         return max((item for item in self._all().items() if item[0] is not _H), key=lambda item: item[1])[0]
+
+    def only(self, answered_by: AnsweredBy, places: Sequence[str]) -> bool:
+        """Nothing but what is in these places speaks for it."""
+        return not any(
+            finding.weights.get(answered_by, 0.0) > 0
+            for place, finding in self._findings.items()
+            if place not in places
+        )
 
     def reasons(self, answered_by: AnsweredBy) -> tuple[str, ...]:
         """What speaks for it rather than for a person (of a person: rather than for a machine), most telling first."""

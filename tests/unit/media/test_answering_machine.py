@@ -21,6 +21,7 @@ class Sound:
     began: float
     ended: float
     detail: str = ""
+    sure: float = 0.95
 
 
 @dataclass
