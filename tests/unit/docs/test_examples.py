@@ -265,16 +265,20 @@ def test_toml() -> None:
 
 @pytest.mark.parametrize("block", all_blocks("json"), ids=named)
 def test_json(block: Block) -> None:
-    """The gateway's own answer has the same keys."""
+    """The gateway's own answer has the same keys, and it takes the orders."""
     from gateway.api.deps import HealthReport
     from gateway.events.catalogue import Event
     from gateway.events.kinds import EVENTS, EventType
+    from gateway.outbound.order import CallOrder
 
     shown = json.loads(block.text)
     if block.document.name == "events.md":
         data = EVENTS[EventType(shown["type"])].model_validate(shown["data"])
         event = Event(shown["id"], datetime.fromisoformat(shown["timestamp"]), data)
         assert json.loads(event.to_json()) == shown
+        return
+    if block.document.name == "answering.md":
+        assert CallOrder.model_validate_json(block.text).answering is not None
         return
     assert set(shown) <= set(HealthReport.__dataclass_fields__), f"{block}: not the health report: say here what it is"
 
