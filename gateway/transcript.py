@@ -120,7 +120,7 @@ def _agent_message(building: _Building, event: Mapping[str, Any]) -> None:
 
 
 def _told_human(building: _Building, event: Mapping[str, Any]) -> None:
-    """The agent's words to a human whom the caller does not hear yet, or to both."""
+    """The agent's words to a human whom the caller does not hear yet, or to both; or to a caller who waits."""
     text = str(event["text"])
     building.turns.append(
         Turn(
@@ -130,7 +130,7 @@ def _told_human(building: _Building, event: Mapping[str, Any]) -> None:
             start_ms=_on_axis(event, "started_at"),
             end_ms=float(event["t_ms"]),
             interrupted=bool(event["interrupted"]),
-            kind="to_human",
+            kind="to_human" if event["type"] == "told_human" else "waiting",
         )
     )
 
@@ -222,6 +222,7 @@ _HANDLERS = {
     "user_message": _user_message,
     "agent_message": _agent_message,
     "told_human": _told_human,
+    "told_waiting_caller": _told_human,
     "function_call": _function_call,
     "function_call_output": _function_output,
     "turn_latency": _turn_latency,

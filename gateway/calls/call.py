@@ -101,8 +101,9 @@ class Call:
         self._goodbye: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # what ended it, if that was a fault
         parts = CallParts(
-            info.call_id, self._customer, self._further, dialler, self._conversation, journal, target_detector
-        )
+            info.call_id, self._customer, self._further, dialler, self._conversation, journal, target_detector,
+            (limits or CallSettings()).hold_music,
+        )  # fmt: skip
         self.steered = SteeredHere(self, parts)  # for those who command it
 
     async def summary(self, *, by_model: bool) -> tuple[str, str]:

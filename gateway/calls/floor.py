@@ -9,9 +9,10 @@ from gateway.calls.session import AGENT, CUSTOMER
 from gateway.calls.verbs import ListenMode, Voice
 from telephony.rooms.routes import Rows
 
-__all__ = ["MUSIC", "Floor", "rows_of"]
+__all__ = ["MUSIC", "WORDS", "Floor", "rows_of"]
 
 MUSIC = "music"  # what a customer hears who waits: ringing, hold music
+WORDS = "agent to caller"  # the agent's, now and then, for a customer who waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def rows_of(floor: Floor) -> Rows:
     for leg in floor.supervisors:
         rows[leg] = tuple(each for each in (CUSTOMER, AGENT, joined, *loud) if each is not None and each != leg)
     if floor.waits:
-        rows[CUSTOMER], rows[AGENT], rows[MUSIC] = (MUSIC,), (), ()
+        rows[CUSTOMER], rows[AGENT], rows[MUSIC], rows[WORDS] = (MUSIC, WORDS), (), (), ()
     elif joined is not None:
         rows[CUSTOMER], rows[AGENT] = (joined, *beside, *loud), ()
     else:

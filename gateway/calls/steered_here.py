@@ -16,10 +16,11 @@ from gateway.calls.further_legs import FurtherLegs
 from gateway.calls.journal import Journal
 from gateway.calls.keys_out import KeysOut
 from gateway.calls.leg_owner import LegOwner
-from gateway.calls.music import HOLD
+from gateway.calls.music import HoldMusic
 from gateway.calls.transferring import TRANSFER, CallTransfers
 from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
+from gateway.config import HoldMusicSettings
 from gateway.transfers.screen_data import problem_of
 from telephony.call import AfterTransfer, EndedBy, TransferResult
 from telephony.errors import DialRefused, DigitsNotSent, TelephonyError
@@ -56,6 +57,7 @@ class CallParts:
     conversation: Conversation
     journal: Journal
     target_detector: MakesDetector
+    hold_music: HoldMusicSettings
 
 
 class SteeredHere:
@@ -67,10 +69,10 @@ class SteeredHere:
         self._journal = parts.journal
         self._loop = asyncio.get_running_loop()
         self.keys = KeysOut(parts.customer, parts.further, parts.journal)
-        self._waiting = Waiting(parts.further, parts.conversation)
+        self._waiting = Waiting(parts.further, parts.conversation, HoldMusic(parts.hold_music))
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
-            self._waiting, parts.journal, parts.target_detector,
+            self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s,
         )  # fmt: skip
         self._held = False
         self._muted: set[Voice] = set()
@@ -110,7 +112,7 @@ class SteeredHere:
         if self._transfers.active and not self._transfers.joined:
             raise VerbRefused("transferring", "The call is being transferred.")
         self._held = True
-        await self._waiting.begin(ON_HOLD, HOLD)
+        await self._waiting.begin(ON_HOLD)
         await self._hold_leg(True)
         self._journal.entry("call_held", self._loop.time())
 

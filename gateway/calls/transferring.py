@@ -13,7 +13,7 @@ from gateway.calls.conversation import Conversation, MakesDetector, Screening
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs, LegNews
 from gateway.calls.journal import Journal
-from gateway.calls.music import HOLD, RINGING
+from gateway.calls.music import RINGING
 from gateway.calls.verbs import TransferOrder
 from gateway.calls.waiting import Waiting
 from gateway.record import TransferKind
@@ -53,8 +53,10 @@ class CallTransfers:
         waiting: Waiting,
         journal: Journal,
         detector: MakesDetector,
+        words_every_s: float,
     ) -> None:
-        """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer."""
+        """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer. `words_every_s`:
+        how often the agent speaks to a customer who waits for a human; 0: never."""
         self._call = call
         self._call_id = call_id
         self._leg_id = leg_id
@@ -64,6 +66,7 @@ class CallTransfers:
         self._waiting = waiting
         self._journal = journal
         self._detector = detector
+        self.words_every_s = words_every_s
         self._loop = asyncio.get_running_loop()
         self._now: Transfer | WarmTransfer | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
@@ -125,7 +128,7 @@ class CallTransfers:
     async def set_aside(self, announce: str) -> None:
         limit_s = ANNOUNCE_LIMIT_S if announce or self._for_agent else SENTENCE_LIMIT_S
         await self._conversation.finish_speaking(announce, limit_s)
-        await self._waiting.begin(TRANSFER, HOLD)
+        await self._waiting.begin(TRANSFER)
 
     def rings(self) -> None:
         self._waiting.play(TRANSFER, RINGING)
@@ -180,6 +183,9 @@ class CallTransfers:
     def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
         hears = self._further.voice(leg_id).audio_input
         return self._conversation.screen(hears, self._detector(self._loop.time()), told)
+
+    async def tell_customer(self, pcm: bytes) -> bool:
+        return await self._waiting.say(pcm)
 
     def join(self, leg_id: str) -> None:
         self._further.join(leg_id)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from gateway.calls.conversation import Conversation
+from gateway.calls.floor import WORDS
 from gateway.calls.further_legs import FurtherLegs
-from gateway.calls.music import Music
+from gateway.calls.music import HoldMusic, Music, Sound
 from telephony.errors import TelephonyError
+from telephony.rooms.protocol import Participant
 
 __all__ = ["Waiting"]
 
@@ -15,11 +17,13 @@ __all__ = ["Waiting"]
 class Waiting:
     """Reasons have names, and each ends by itself."""
 
-    def __init__(self, further: FurtherLegs, conversation: Conversation) -> None:
+    def __init__(self, further: FurtherLegs, conversation: Conversation, hold_music: HoldMusic) -> None:
         self._further = further
         self._conversation = conversation
         self._music: Music | None = None
-        self._sounds: dict[str, bytes] = {}  # why the customer waits -> what they hear
+        self._words: Participant | None = None
+        self._hold_music = hold_music
+        self._sounds: dict[str, Sound] = {}  # why the customer waits -> what they hear
         self._without_agent: set[str] = set()  # why the agent neither hears nor speaks
         self._loop = asyncio.get_running_loop()
 
@@ -27,15 +31,15 @@ class Waiting:
     def aside(self) -> bool:
         return bool(self._without_agent)
 
-    async def begin(self, why: str, sound: bytes) -> None:
-        """From now on the customer hears this, and nobody else."""
+    async def begin(self, why: str) -> None:
+        """From now on the customer hears hold music, and nobody else."""
         if not self._without_agent:
             self._conversation.set_aside()
         self._without_agent.add(why)
-        self.play(why, sound)
+        self.play(why, self._hold_music.sound)
         await self._further.waits(why, True)
 
-    def play(self, why: str, sound: bytes) -> None:
+    def play(self, why: str, sound: Sound) -> None:
         """Another sound for the same reason."""
         self._sounds.pop(why, None)
         self._sounds[why] = sound
@@ -43,10 +47,29 @@ class Waiting:
         if room is None:
             return
         try:
-            self._music = self._music or Music(room)
+            self._music = self._music or Music(room, self._hold_music.volume, self._hold_music.fade_ms)
             self._music.play(sound)
         except TelephonyError:  # the room is closed: nobody waits any more
             self._music = None
+
+    async def say(self, pcm: bytes) -> bool:
+        """To the customer, over the music. Whether all of it was played."""
+        room = self._further.room
+        if room is None or self._music is None or not pcm:
+            return False
+        try:
+            self._words = self._words or room.add_agent(WORDS)
+        except TelephonyError:  # the room is closed, or takes nobody else
+            return False
+        output = self._words.audio_output
+        self._music.under_words(True)
+        try:
+            output.push(pcm)
+            output.flush()
+            return await output.wait_played(output.queued_ms) is not None
+        finally:
+            if self._music is not None:
+                self._music.under_words(False)
 
     async def heard(self, why: str) -> None:
         """The customer hears people again, unless there is another reason; not yet the agent."""
@@ -56,8 +79,8 @@ class Waiting:
         if self._sounds:
             last = next(reversed(self._sounds))
             self.play(last, self._sounds[last])
-        elif self._music is not None:
-            self._music.stop()
+        else:
+            self._stop()
 
     async def end(self, why: str, *, words: str = "", note: str = "") -> None:
         """The customer is with the agent again, unless there is another reason. `words`: the key of a canned phrase
@@ -70,5 +93,11 @@ class Waiting:
             self._conversation.take_back(words=words, note=note)
 
     def close(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        words, self._words = self._words, None
+        if words is not None:
+            words.leave()
         if self._music is not None:
             self._music.stop()

@@ -17,6 +17,7 @@ from gateway.config.messages import validate_model
 from gateway.config.models import (
     PROVIDERS,
     CallSettings,
+    HoldMusicSettings,
     HttpSettings,
     LogSettings,
     OpenAISettings,
@@ -34,6 +35,7 @@ __all__ = [
     "PROVIDERS",
     "CallSettings",
     "ConfigError",
+    "HoldMusicSettings",
     "HttpSettings",
     "IPNetwork",
     "LiveKitOutboundSettings",

@@ -235,6 +235,24 @@ class SandboxSettings(_Section):
     )
 
 
+class HoldMusicSettings(_Section):
+    """What a caller hears who is on hold or waits for the target of a transfer."""
+
+    source: FilePath | None = Field(
+        default=None, description="A WAV file, or a folder of them, played in the order of their names. Default: tones."
+    )
+    volume_db: float = Field(default=0.0, ge=-40, le=12, description="How much louder (or softer) than the file.")
+    fade_ms: int = Field(
+        default=0, ge=0, le=5000, description="How long it takes to begin, and to give way to the agent's words."
+    )
+    words_every_s: int = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="How often the agent says its canned `transfer_waiting` to a caller of a warm transfer. 0: never.",
+    )
+
+
 class CallSettings(_Section):
     """Calls without incoming packets (as opposed to silence). A phone that suppresses silence
     counts as alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
@@ -248,6 +266,7 @@ class CallSettings(_Section):
     media_timeout_s: float = Field(
         default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later: the call ends."
     )
+    hold_music: HoldMusicSettings = Field(default=HoldMusicSettings(), description="Hold music.")
 
 
 class LogSettings(_Section):

@@ -64,6 +64,13 @@ class WarmSide(Protocol):
     @property
     def agent(self) -> Says: ...
 
+    @property
+    def words_every_s(self) -> float:
+        """How often the agent speaks to the customer meanwhile; 0: never."""
+
+    async def tell_customer(self, pcm: bytes) -> bool:
+        """Over the music. Whether all of it was played."""
+
     def join(self, leg_id: str) -> None:
         """This leg and the customer hear each other."""
 
@@ -108,6 +115,7 @@ class WarmTransfer:
         self._attempts: dict[int, _Attempt] = {}
         self._words = HumansWords(self._warm, side.agent)
         self._over = asyncio.Event()
+        self._company: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -124,6 +132,8 @@ class WarmTransfer:
                 self._words.prepare()
                 targets, warm = self.order.targets, self._warm
                 hunt = self._hunt = Hunt(targets, at_once=warm.at_once, within_s=warm.within_s, now=self._now)
+                if self._side.words_every_s:
+                    self._company = asyncio.create_task(self._keep_company(), name="words for who waits")
                 self._call(hunt.begin())
             await self._over.wait()
         finally:
@@ -263,6 +273,7 @@ class WarmTransfer:
     def _join(self, attempt: _Attempt) -> None:
         if self.result.done():
             return  # it was, with the introduction
+        self._leave_company()
         self._side.join(attempt.leg_id)
         if len(self.order.targets) > 1:
             self._tell_began(attempt.leg_id)
@@ -330,6 +341,20 @@ class WarmTransfer:
             self._side.note("told_human", fields)
         return at is not None
 
+    async def _keep_company(self) -> None:
+        """The agent's word for the customer, now and then."""
+        while True:
+            await asyncio.sleep(self._side.words_every_s)
+            said, began_at = await self._words.waiting(), self._now
+            if await self._side.tell_customer(said.pcm):
+                fields = {"text": said.text, "started_at": began_at, "interrupted": False}
+                self._side.note("told_waiting_caller", fields)
+
+    def _leave_company(self) -> None:
+        if self._company is not None:
+            self._company.cancel()
+            self._company = None
+
     def _cut(self, attempt: _Attempt) -> None:
         speaking, attempt.speaking = attempt.speaking, None
         if speaking is not None and speaking is not asyncio.current_task():
@@ -395,6 +420,7 @@ class WarmTransfer:
             self._timer = self._loop.call_at(min(waits), self._due)
 
     def _finish(self) -> None:
+        self._leave_company()
         if not self.away.done():
             self.away.set_result(None)
         self._over.set()
@@ -402,6 +428,7 @@ class WarmTransfer:
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._leave_company()
         self._words.close()
         for attempt in self._attempts.values():
             self._stop_screening(attempt)

@@ -1,4 +1,4 @@
-"""What a warm transfer says to a human, made while they are being called."""
+"""What a warm transfer says to a human, and to the customer who waits, made while they are being called."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ class HumansWords:
     def taken(self) -> Awaitable[Words]:
         return self._begin("taken", self._taken)
 
+    def waiting(self) -> Awaitable[Words]:
+        """For the customer."""
+        return self._begin("waiting", self._waiting)
+
     def close(self) -> None:
         for task in self._made.values():
             task.cancel()
@@ -80,6 +84,9 @@ class HumansWords:
 
     async def _introduction(self) -> str:
         return self._order.introduction
+
+    async def _waiting(self) -> str:
+        return self._agent.canned("transfer_waiting")
 
     async def _taken(self) -> str:
         return self._agent.canned("transfer_taken")

@@ -45,8 +45,9 @@ calls: {media_alarm_s: 2.0, first_media_s: 6.0, media_timeout_s: 5.0}
 INFO = CallInfo("call-1", Direction.INBOUND, "+15550100", "+15550123", "local")
 
 
-def settings(more: str = "") -> Settings:
-    return load_settings("s.yaml", SETTINGS + more)
+def settings(more: str = "", calls: str = "") -> Settings:
+    """`calls`: more of that section."""
+    return load_settings("s.yaml", SETTINGS.replace("calls: {", "calls: {" + calls) + more)
 
 
 class ScriptedProviders:
@@ -98,6 +99,7 @@ class CallWorld:
         media: bool = True,
         suppresses_silence: bool = False,
         more: str = "",
+        calls: str = "",
         dialler: Dialler | None = None,
         target_detector: MakesDetector = AnsweringMachine,
         **parts: Any,
@@ -113,7 +115,7 @@ class CallWorld:
         self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
         self.dialler = dialler
         self.target_detector = target_detector
-        self.owner = self.made(settings(more), self._conversation)
+        self.owner = self.made(settings(more, calls), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
         journal = Journal(INFO.call_id, self._take, self.loop.time)

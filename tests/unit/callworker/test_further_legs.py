@@ -206,11 +206,20 @@ def test_the_matrix() -> None:
 
 
 def test_the_matrix_of_who_waits_and_of_who_is_muted() -> None:
-    assert rows_of(Floor(waits=True)) == {"caller": ("music",), "agent": (), "music": ()}
+    words = "agent to caller"
+    assert rows_of(Floor(waits=True)) == {"caller": ("music", words), "agent": (), "music": (), words: ()}
     joined = rows_of(Floor(("c-2",), "c-2", waits=True))
-    assert (joined["caller"], joined["c-2"]) == (("music",), ())
+    assert (joined["caller"], joined["c-2"]) == (("music", words), ())
     assert rows_of(Floor(muted=frozenset({Voice.AGENT}))) == {"caller": (), "agent": ("caller",)}
     assert rows_of(Floor(muted=frozenset({Voice.CALLER}))) == {"caller": ("agent",), "agent": ()}
+
+
+def test_the_matrix_of_an_agent_that_speaks_to_a_human() -> None:
+    apart = rows_of(Floor(("c-2", "c-3"), waits=True, voices={"c-2": "voice"}))
+    assert (apart["c-2"], apart["voice"], apart["c-3"]) == (("voice",), ("c-2",), ())
+    assert "voice" not in apart["caller"]
+    together = rows_of(Floor(("c-2",), "c-2", voices={"c-2": "voice"}))
+    assert (together["caller"], together["c-2"], together["agent"]) == (("c-2", "voice"), ("caller", "voice"), ())
 
 
 @pytest.mark.parametrize(

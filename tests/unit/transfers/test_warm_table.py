@@ -30,8 +30,6 @@ DOCS = Path(__file__).parents[3] / "docs" / "transfers.md"
 WHOLE = Warm(accept=True, summary=SummaryBy.MODEL, introduction="You are connected.")
 TOLD = Warm(summary=SummaryBy.MODEL)
 ENDS = (WarmDo.FAILED, WarmDo.BACK, WarmDo.AFTERWARDS)
-BEFORE = (WarmState.CALLING, WarmState.RINGING, WarmState.CHECKING, WarmState.ASKING, WarmState.BRIEFING)
-ANSWERED = tuple(state for state in WarmState if state not in (WarmState.CALLING, WarmState.RINGING, WarmState.OVER))
 REFUSAL = Refusal(TransferEnd.BUSY, "Busy here", 486)
 
 
