@@ -46,6 +46,7 @@ class Streams:
     before: bytes = b""
     after: bytes = b""
     put_away: bytes = b""  # the worker's stream as well, as disabled by the peer
+    fast_events: int | None = None  # payload type of telephone-event/16000, which the worker is shown as /8000
 
     def around(self, body: bytes) -> bytes:
         """A worker's description, with its single stream, and the others in their places. Any other body is left as it
@@ -53,6 +54,9 @@ class Streams:
         at = body.find(b"\nm=") + 1
         if not at or self == ALONE:
             return body
+        if self.fast_events is not None:
+            line = b"a=rtpmap:%d telephone-event/" % self.fast_events
+            body = body.replace(line + b"8000\r\n", line + b"16000\r\n")
         if self.put_away:
             return body[:at] + self.put_away
         return body[:at] + self.before + body[at:].rstrip(b"\r\n") + b"\r\n" + self.after
@@ -75,7 +79,8 @@ def for_worker(
             except SdpNotAcceptable as error:
                 wrong = wrong or error
             else:
-                return shown, _others(streams[:index], streams[index + 1 :])
+                others = _others(streams[:index], streams[index + 1 :])
+                return shown, replace(others, fast_events=_fast_events(media.codecs))
     raise wrong or SdpNotAcceptable("no audio stream is offered", 304)
 
 
@@ -128,9 +133,19 @@ def _audio(media: Media, srtp: Srtp, wanted: Sequence[str]) -> Media:
     )
 
 
+def _fast_events(offered: tuple[Codec, ...]) -> int | None:
+    """Of a peer whose only telephone-event has a clock of 16 kHz: events are told apart by their timestamps, whatever
+    the clock is, and PJSIP knows only that of its audio."""
+    rates = {codec.rate: codec.payload_type for codec in reversed(offered) if codec.key[0] == "TELEPHONE-EVENT"}
+    return rates.get(16_000) if 8_000 not in rates else None
+
+
 def _codecs(offered: tuple[Codec, ...]) -> tuple[Codec, ...]:
     found: dict[tuple[str, int, int], Codec] = {}
+    fast = _fast_events(offered)
     for codec in offered:
+        if codec.payload_type == fast:
+            codec = replace(codec, rate=8_000)
         key = codec.key
         if key not in _KNOWN or (codec.payload_type < _FIRST_DYNAMIC and codec.payload_type != _KNOWN[key]):
             continue

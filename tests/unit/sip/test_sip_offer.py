@@ -147,3 +147,18 @@ def test_what_is_shown_can_be_shown_again(lines: list[str]) -> None:
     answer = parse_sdp(streams.around(write_sdp(first)))
     assert [media for media in answer.media if media.port] == list(first.media)
     assert len(write_sdp(first)) < 3000
+
+
+def test_events_with_a_clock_of_16_khz_alone_are_taken_and_answered_as_such() -> None:
+    description, streams = offered("m=audio 4000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/16000")
+    body = write_sdp(description)
+    assert b"a=rtpmap:97 telephone-event/8000\r\n" in body
+    assert b"a=rtpmap:97 telephone-event/16000\r\n" in streams.around(body)
+
+
+def test_events_with_a_clock_of_16_khz_beside_others_are_left_out() -> None:
+    description, streams = offered(
+        "m=audio 4000 RTP/AVP 0 97 101", "a=rtpmap:97 telephone-event/16000", "a=rtpmap:101 telephone-event/8000"
+    )
+    body = write_sdp(description)
+    assert b":97 " not in body and streams.around(body) == body
