@@ -21,7 +21,7 @@ wait_on_hold when you are put on hold; person_answered as soon as a human being 
 helps; keep_listening when the announcement is not over. You may press a key before the menu is over.
 This is what you are calling for:
 {purpose}"""
-_KEYS = frozenset("0123456789*#w")
+_KEYS = frozenset("0123456789*#wW")
 _MOST_KEYS = 32
 _UNSAID = ("unavailable", "tool_failed", "didnt_catch", "lost_words", "one_moment", "still_working")
 
@@ -71,10 +71,10 @@ class PhoneMenu(Task[str]):
         """Press keys of the phone.
 
         Args:
-            keys: The keys in order, of 0-9, * and #; w is a pause of half a second.
+            keys: The keys in order, of 0-9, * and #; w is a pause of half a second, W one of a second.
         """
         if not keys or len(keys) > _MOST_KEYS or not _KEYS.issuperset(keys):
-            raise ToolError("Keys are 0-9, *, # and w, at most 32.")
+            raise ToolError("Keys are 0-9, *, #, w and W, at most 32.")
         await ctx.call.send_digits(keys)
         return f"Pressed {keys}."
 

@@ -73,7 +73,7 @@ class DigitCall(FakeCall):
         super().__init__(phone)
         self.keys: list[str] = []
 
-    async def send_digits(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+    async def send_digits(self, digits: str, **given: object) -> None:
         self.keys.append(digits)
 
 
