@@ -292,6 +292,11 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         with waiting_for_conversation():
             return await running.turns.next_message(running.activities.asker(within()), expect)
 
+    @property
+    def over(self) -> bool:
+        """It closes, or has closed."""
+        return self._closing is not None
+
     async def ask(self, task: Task[R]) -> R:
         """For programs outside: have `task` ask the caller, as if a hook of the persona awaited it. It begins when the
         present reply is over. Raises what the task raises; SessionMisuse if another task has the caller."""

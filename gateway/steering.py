@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from agent.warm.asking import AskError, Refused
+from gateway.calls.collecting import MARGIN_S, Collected, CollectOrder
 from gateway.calls.verbs import DigitsOrder, ListenOrder, TransferOrder, Voice
 from gateway.live_calls import LiveCall, LiveCalls
 
@@ -46,6 +47,9 @@ class Steering(Protocol):
     async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
         """Send keys to one leg."""
 
+    async def collect(self, call_id: str, order: CollectOrder) -> Collected:
+        """Have the customer asked for digits; returns with them."""
+
     async def transfer(self, call_id: str, order: TransferOrder) -> None: ...
 
     async def hold(self, call_id: str) -> None: ...
@@ -76,6 +80,10 @@ class CallSteering:
 
     async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
         await self._steer(call_id, "digits", order=order.to_dict())
+
+    async def collect(self, call_id: str, order: CollectOrder) -> Collected:
+        answer = await self._steer(call_id, "collect", order.limit_s + MARGIN_S, order=order.to_dict())
+        return Collected.from_dict(answer)
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None:
         call = self._in_worker(call_id)
@@ -145,6 +153,7 @@ class FakeSteering:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.error: CannotSteer | None = None
+        self.collected = Collected("48115", "full")
 
     def _note(self, *what: Any) -> None:
         if self.error is not None:
@@ -159,6 +168,10 @@ class FakeSteering:
 
     async def send_digits(self, call_id: str, order: DigitsOrder) -> None:
         self._note("digits", call_id, order)
+
+    async def collect(self, call_id: str, order: CollectOrder) -> Collected:
+        self._note("collect", call_id, order)
+        return self.collected
 
     async def transfer(self, call_id: str, order: TransferOrder) -> None:
         self._note("transfer", call_id, order)

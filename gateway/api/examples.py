@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gateway.api.calls import CallList
+from gateway.api.collecting import DigitsCollected
 from gateway.api.deps import HealthReport
 from gateway.api.events import WebhookList
 from gateway.api.problems import Problem
@@ -57,6 +58,7 @@ _EXAMPLES: Mapping[type, Any] = {
     CallDetail: CallDetail(**_OVER, turns=(_TURN,)),
     Transcript: Transcript(call_id=CALL_ID, live=False, turns=(_TURN,)),
     Steered: Steered(call_id=CALL_ID),
+    DigitsCollected: DigitsCollected(call_id=CALL_ID, digits="48115", ended="full"),
     Listening: Listening(call_id=CALL_ID, leg_id=f"{CALL_ID}-2", mode="listen"),
     TransferRecord: TransferRecord(
         transfer_id=f"{CALL_ID}-t1", call_id=CALL_ID, kind=TransferKind.COLD, target="+15557654321", began_at=_AT

@@ -21,6 +21,7 @@ KINDS: Mapping[str, tuple[int, str]] = {  # kind -> status, when
     "transferring": (409, "a transfer of the call is in progress"),
     "on_hold": (409, "not while the call is on hold"),
     "no_events": (409, "keys cannot go as RFC 4733 events: the other side has not agreed to them"),
+    "collecting": (409, "the caller is being asked something already"),
     "not_possible": (409, "this kind of call, room or agent cannot do it"),
     "unknown_call": (409, "the call's worker does not know it any more"),
     "no_room": (409, "the call's room is not there any more"),

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway.api import (
     calls,
+    collecting,
     events,
     health,
     page,
@@ -153,6 +154,15 @@ ROUTES = (
         summary="Press keys, towards the customer or another leg",
         body=steering.DigitsRequest,
         answers={"application/json": steering.Steered},
+        errors=_STEERING | _BODY,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/collect",
+        method="POST",
+        handler=collecting.collect,
+        summary="Ask the caller for digits, and wait for them",
+        body=collecting.CollectRequest,
+        answers={"application/json": collecting.DigitsCollected},
         errors=_STEERING | _BODY,
     ),
     Route(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
 from gateway.calls.verbs import DigitsOrder, TransferOrder
@@ -103,6 +104,9 @@ class Conversation(Protocol):
 
     async def say(self, text: str, *, allow_interruptions: bool) -> None:
         """Speak in the agent's voice, after the current speech. Raises NotTalking, VerbRefused."""
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        """Ask the customer for digits, the agent's own conversation standing still. Raises NotTalking, VerbRefused."""
 
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
         """Say `announce`, if any, after what is being said; wait until it has been said, or for so long."""

@@ -17,6 +17,8 @@ from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
 from gateway.calls.answering import answering_for
+from gateway.calls.collect_here import collect
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking, Screening
 from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
@@ -231,6 +233,11 @@ class SessionConversation:
         if self._session is None:
             raise NotTalking("The conversation has not begun yet.")
         self._session.say(text, allow_interruptions=allow_interruptions)
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        if self._session is None:
+            raise NotTalking("The conversation has not begun yet.")
+        return await collect(self._session, order)
 
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
         if self._session is None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import Conversation, MakesDetector, NotTalking
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs
@@ -74,7 +75,7 @@ class SteeredHere:
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
             self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s,
         )  # fmt: skip
-        self._held = False
+        self._held = self._collecting = False
         self._muted: set[Voice] = set()
         self._listening: dict[str, str] = {}  # whom a supervisor's leg calls -> its id
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +91,22 @@ class SteeredHere:
             await self._call.say(text, allow_interruptions=allow_interruptions)
         except NotTalking as error:
             raise VerbRefused("not_talking", str(error)) from None
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        self._check_with_agent()
+        if self._collecting:
+            raise VerbRefused("collecting", "The caller is being asked for digits already.", retryable=True)
+        self._collecting = True
+        try:
+            return await self._conversation.collect(order)
+        except VerbRefused:
+            if self._call.over:
+                raise VerbRefused("not_live", "The call was over before there were any digits.") from None
+            raise
+        except NotTalking as error:
+            raise VerbRefused("not_talking", str(error)) from None
+        finally:
+            self._collecting = False
 
     def press(self, order: DigitsOrder) -> None:
         """Sending digits takes time; the requester is told at once whether they can be sent."""

@@ -10,10 +10,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from gateway.record import TransferKind
 from telephony.call import AfterTransfer, DigitSource, UseRefer, Warm
+
+if TYPE_CHECKING:
+    from gateway.calls.collecting import Collected, CollectOrder
 
 __all__ = [
     "DigitsOrder",
@@ -32,7 +35,8 @@ class VerbRefused(Exception):
 
     not_talking: not answered yet, or nobody is there to do it; not_live: the call is ending; transferring: a
     transfer is in progress; on_hold: not while it is on hold; not_possible: this kind of call, room or agent cannot
-    do it; no_answer: the agent does not answer; unknown_leg, no_events: of keys. From dialling: no_trunk,
+    do it; no_answer: the agent does not answer; unknown_leg, no_events: of keys;
+    collecting: the caller is being asked something already. From dialling: no_trunk,
     closed_destination, invalid_target, no_slot, draining, no_room, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
@@ -155,6 +159,9 @@ class SteeredCall(Protocol):
 
     def press(self, order: DigitsOrder) -> None:
         """Send keys to one leg."""
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        """Ask the customer for digits; returns with them."""
 
     async def transfer(self, order: TransferOrder) -> None:
         """Bring the customer to somebody else."""

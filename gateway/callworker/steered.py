@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.warm.asking import Refused
+from gateway.calls.collecting import CollectOrder
 from gateway.calls.verbs import DigitsOrder, ListenOrder, SteeredCall, TransferOrder, VerbRefused, Voice
 
 __all__ = ["Steered"]
@@ -37,6 +38,8 @@ async def _told(call: SteeredCall, body: Mapping[str, Any]) -> Mapping[str, Any]
             await call.say(str(body["text"]), allow_interruptions=bool(body["allow_interruptions"]))
         case "digits":
             call.press(DigitsOrder.from_dict(body["order"]))
+        case "collect":
+            return (await call.collect(CollectOrder.from_dict(body["order"]))).to_dict()
         case "transfer":
             await call.transfer(TransferOrder.from_dict(body["order"]))
         case "hold":

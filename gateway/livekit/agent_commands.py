@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.verbs import VerbRefused
+from gateway.livekit.asking import ASK, RoomQuestions
+from telephony.errors import DialRefused
 from telephony.livekit.errors import LiveKitError, RpcFailed
 from telephony.livekit.events import ParticipantKind
 from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, HELD, MUTED_ATTRIBUTE, SAY, TAKE_BACK
@@ -17,7 +20,9 @@ from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, HEL
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["AgentCommands"]
+__all__ = ["COLLECT", "AgentCommands"]
+
+COLLECT = "collect"  # what is asked
 
 SAY_LIMIT_S = 2.0
 DRAIN_LIMIT_S = 10.0
@@ -35,6 +40,7 @@ class AgentCommands:
         self._room = room
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
+        self._questions: dict[str, RoomQuestions] = {}
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -50,6 +56,24 @@ class AgentCommands:
                 return
             except LiveKitError as error:
                 refused = _refusal(error)
+        raise refused
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        """By the first agent that does it; only we get its answer. Raises VerbRefused."""
+        refused = VerbRefused("not_talking", "No agent is in the call's room.", retryable=True)
+        for identity in self.agents:
+            if identity not in self._questions:  # kept, as its questions are told apart by number
+                self._questions[identity] = RoomQuestions(self._room(), identity)
+            try:
+                async with asyncio.timeout(order.limit_s + MARGIN_S):
+                    return Collected.from_dict(await self._questions[identity].ask(COLLECT, order.to_dict()))
+            except TimeoutError:
+                return Collected(None, "too_late")
+            except DialRefused as error:
+                refused = VerbRefused(error.kind, str(error), retryable=error.retryable)
+                if error.kind == "no_room":
+                    told = f"The agent is another program's, and does not serve the RPC {ASK}."
+                    refused = VerbRefused("not_possible", told)
         raise refused
 
     async def drain(self, reason: str) -> bool:
@@ -74,6 +98,8 @@ class AgentCommands:
         self._spawn(self._tell({MUTED_ATTRIBUTE: HELD if muted else ""}))
 
     def close(self) -> None:
+        for questions in self._questions.values():
+            questions.close()
         for task in self._tasks:
             task.cancel()
 

@@ -20,6 +20,7 @@ from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
 from agent.turns.hold import Hold, HoldAction
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.greeting import usual_greeting_limit_s
 from gateway.calls.pressed_keys import Keys
@@ -193,6 +194,11 @@ class LiveKitConversation:
         if not self._begun:
             raise NotTalking("The conversation has not begun yet.")
         await self._commands.say(text, allow_interruptions=allow_interruptions)
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        if not self._begun:
+            raise NotTalking("The conversation has not begun yet.")
+        return await self._commands.collect(order)
 
     async def drain(self, reason: str) -> None:
         """The agent says goodbye if it supports the request; otherwise a canned sentence is played."""

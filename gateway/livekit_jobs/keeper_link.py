@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import NotTalking
+from gateway.calls.verbs import VerbRefused
+from gateway.livekit.agent_commands import COLLECT
 from gateway.livekit.agent_requests import DistantVerbs
-from gateway.livekit.asking import RoomQuestions
+from gateway.livekit.asking import RoomAnswers, RoomQuestions
+from telephony.errors import DialRefused
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import AttributesChanged, LiveKitEvent
 from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, MUTED_ATTRIBUTE, SAY, TAKE_BACK
@@ -31,6 +35,8 @@ class Talks(Protocol):
 
     async def say(self, text: str, *, allow_interruptions: bool) -> None: ...
 
+    async def collect(self, order: CollectOrder) -> Collected: ...
+
     async def finish_speaking(self, announce: str, limit_s: float) -> None: ...
 
     def set_aside(self) -> None: ...
@@ -50,6 +56,7 @@ class KeeperLink:
         self._aside = self._muted = False  # as the agent has been told
         self._unsubscribe = room.subscribe(self._happened)
         self._questions = RoomQuestions(room, keeper)
+        self._answers = RoomAnswers(room, lambda identity: identity == keeper, {COLLECT: self._collect})
         self.verbs = DistantVerbs(self._questions)
         for method, served in (
             (DRAIN, self._asked_to_drain),
@@ -66,6 +73,7 @@ class KeeperLink:
     def close(self) -> None:
         self._unsubscribe()
         self._questions.close()
+        self._answers.close()
 
     # --- the agent stands still --------------------------------------------------------------------------------------
 
@@ -117,6 +125,14 @@ class KeeperLink:
         self._aside = False
         self._talking().take_back(words=str(asked.get("words", "")), note=str(asked.get("note", "")))
         return ""
+
+    async def _collect(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return (await self._talking().collect(CollectOrder.from_dict(body))).to_dict()
+        except VerbRefused as refused:
+            raise DialRefused(refused.kind, str(refused), retryable=refused.retryable) from None
+        except (NotTalking, LiveKitError) as error:
+            raise DialRefused("not_talking", str(error)) from None
 
     def _talking(self) -> Talks:
         if self._conversation is None:

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from gateway.api import ApiDeps, ApiServer, FakeCalls, HealthReport
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.verbs import DigitsOrder
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
@@ -89,6 +90,12 @@ async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body:
         ("digits", {}),
         ("digits", {"digits": "1", "way": "smoke"}),
         ("digits", {"digits": "1", "duration_ms": 20}),
+        ("collect", {}),
+        ("collect", {"prompt": " "}),
+        ("collect", {"prompt": "x", "least": 5, "most": 4}),
+        ("collect", {"prompt": "x", "terminators": "x"}),
+        ("collect", {"prompt": "x", "retries": -1}),
+        ("collect", {"prompt": "x", "limit_s": 301}),
         ("mute", {"who": "everybody"}),
         ("transfer", {}),
         ("transfer", {"to": "mailto:a@b"}),
@@ -104,6 +111,21 @@ async def test_what_cannot_be_said_or_pressed_is_400(tmp_path: Path, path: str, 
     status, problem = await api.ask("POST", f"/v1/calls/c1/{path}", body)
     assert (status, api.steering.told) == (400, [])
     assert problem["detail"]
+
+
+async def test_digits_are_asked_for_and_the_answer_has_them(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    asked = {"prompt": " Your PIN, please. ", "length": 4, "secret": True, "retries": 1, "limit_s": 30}
+    expected = {"call_id": "c1", "digits": "48115", "ended": "full"}
+    assert await api.ask("POST", "/v1/calls/c1/collect", asked) == (200, expected)
+    order = CollectOrder("Your PIN, please.", 4, 4, secret=True, retries=1, limit_s=30)
+    assert api.steering.told == [("collect", "c1", order)]
+    api.steering.collected = Collected(None, "no_digits")
+    status, answer = await api.ask("POST", "/v1/calls/c1/collect", {"prompt": "Digits?"})
+    assert (status, answer["digits"], answer["ended"]) == (200, None, "no_digits")
+    api.steering.error = CannotSteer("collecting", "The caller is being asked something already.")
+    status, problem = await api.ask("POST", "/v1/calls/c1/collect", {"prompt": "Digits?"})
+    assert (status, problem["type"]) == (409, "urn:trunkline:problem:collecting")
 
 
 async def test_bodies_are_json_by_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.warm.asking import AskTimedOut, Refused
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.verbs import DigitsOrder, ListenOrder, TransferOrder, Voice
 from gateway.callworker.steered import Steered
 from gateway.live_calls import LiveCall, LiveCalls
@@ -41,6 +42,42 @@ def steered(world: CallWorld) -> CallSteering:
     live = LiveCalls()
     live.place("call-1-1", "call-1", "w1", 0.0)
     return CallSteering(live, ask, Anywhere())
+
+
+def test_the_caller_is_asked_for_digits_which_only_the_asker_gets() -> None:
+    answers: list[Any] = []
+
+    async def script(world: CallWorld) -> None:
+        steering = steered(world)
+
+        async def asked(**how: Any) -> None:
+            order = CollectOrder("Your PIN, please.", 4, 4, secret=True, **how)
+            try:
+                answers.append(await steering.collect("call-1", order))
+            except CannotSteer as error:
+                answers.append(error.kind)
+
+        await asked()
+        await asyncio.sleep(5)
+        first = asyncio.create_task(asked())
+        await asyncio.sleep(2)
+        await asked()
+        for key in "4711":
+            world.leg.press(key)
+            await asyncio.sleep(0.2)
+        await first
+        await asked(limit_s=3)
+        last = asyncio.create_task(asked())
+        await asyncio.sleep(2)
+        world.leg.end(reason="hung up")
+        await last
+
+    world = call(script)
+    assert answers == ["not_talking", "collecting", Collected("4711", "full"), Collected(None, "too_late"), "not_live"]
+    assert "4711" not in str(world.sent) and "4711" not in repr(answers)
+    assert {event["digit"] for event in world.events if event["type"] == "digit_received"} == {"•"}
+    paused = [event["type"] for event in world.events if event["type"].startswith("recording_")]
+    assert paused[:2] == ["recording_paused", "recording_resumed"]
 
 
 def test_it_says_what_it_is_told_and_ends_when_it_is_told() -> None:

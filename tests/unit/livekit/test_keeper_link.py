@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.testing.virtual_clock import run_virtual
+from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import NotTalking
 from gateway.calls.verbs import VerbRefused
 from gateway.livekit.agent_commands import AgentCommands
@@ -31,6 +33,13 @@ class Conversation:
         if not self.begun:
             raise NotTalking("The conversation has not begun yet.")
         self.told.append(("say", text, allow_interruptions))
+
+    async def collect(self, order: CollectOrder) -> Collected:
+        await asyncio.sleep(30)
+        if order.prompt == "busy":
+            raise VerbRefused("collecting", "The caller is being asked something already.")
+        self.told.append(("collect", order))
+        return Collected("4711", "full")
 
     async def finish_speaking(self, announce: str, limit_s: float) -> None:
         await asyncio.sleep(min(self.speaks_s, limit_s))
@@ -71,6 +80,38 @@ def room(script: Callable[[World], Awaitable[None]]) -> World:
         return world
 
     return run_virtual(run())
+
+
+def test_the_agent_asks_for_digits_for_as_long_as_it_takes() -> None:
+    order = CollectOrder("Your PIN, please.", 4, 4, secret=True)
+
+    async def script(world: World) -> None:
+        with pytest.raises(VerbRefused) as refused:
+            await world.commands.collect(order)
+        assert refused.value.kind == "not_talking"
+        world.link.use(world.conversation)
+        assert await world.commands.collect(order) == Collected("4711", "full")
+        assert await world.commands.collect(replace(order, limit_s=2)) == Collected(None, "too_late")
+        with pytest.raises(VerbRefused) as refused:
+            await world.commands.collect(replace(order, prompt="busy"))
+        assert refused.value.kind == "collecting"
+
+    world = room(script)
+    assert world.conversation.told == [("collect", order)]
+
+
+def test_another_program_s_agent_asks_for_no_digits() -> None:
+    async def script(world: World) -> None:
+        other = world.server.room("agent-0", ParticipantKind.AGENT)
+        world.link.close()
+        await world.agent.close()
+        await other.join()
+        with pytest.raises(VerbRefused) as refused:
+            await world.commands.collect(CollectOrder("Digits?", 1, 4))
+        assert refused.value.kind == "not_possible"
+        await other.close()
+
+    room(script)
 
 
 def test_the_agent_finishes_stands_still_and_is_back() -> None:
