@@ -14,7 +14,7 @@ from gateway.bench.answering.driving import Outcome
 from gateway.bench.answering.hearing import Heard
 from gateway.bench.answering.keeping import folder
 from gateway.bench.answering.report import Figures, answering_table
-from gateway.bench.answering.running import OURS, Run, heard_calls, machines, prepare
+from gateway.bench.answering.running import Run, heard_calls, machines, ours, prepare
 
 __all__ = ["measure", "run"]
 
@@ -31,7 +31,7 @@ def measure(wanted: Run, *, words: bool = True, told: Callable[[int], None] = la
             outcomes[name].append(judge(call, heard))
         if len(some) < _CPU_CALLS:
             some.append((call, heard))
-    return Figures(wanted.part, words, outcomes, cpu=cpu_share(OURS, some), missing=missing)
+    return Figures(wanted.part, words, outcomes, cpu=cpu_share(ours, some), missing=missing)
 
 
 def run(args: argparse.Namespace, calls: int) -> int:

@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from agent.answering import Answering
 from gateway.bench.answering.amd import amd
 from gateway.bench.answering.by_length import ByLength
 from gateway.bench.answering.calls import answered_call, stage_for
@@ -17,12 +18,12 @@ from gateway.bench.answering.cases import AnsweredCall, Part
 from gateway.bench.answering.driving import MakeMachine, Outcome, drive
 from gateway.bench.answering.hearing import Heard, Hearing
 from gateway.bench.answering.packages import fetch
-from telephony.media.answering.machine import AnsweringMachine
-from telephony.media.answering.model import AnsweredBy, Verdict
+from gateway.calls.detector import detector_for
+from telephony.media.answering.model import AnsweredBy, Verdict, WhoAnswered
+from telephony.media.answering.wording import load_wording
 
-__all__ = ["OURS", "Run", "heard_calls", "machines", "prepare"]
+__all__ = ["Run", "heard_calls", "machines", "ours", "prepare"]
 
-OURS: MakeMachine = AnsweringMachine
 _SAID = {"HUMAN": AnsweredBy.HUMAN, "MACHINE": AnsweredBy.VOICEMAIL, "NOTSURE": AnsweredBy.UNKNOWN}
 
 
@@ -38,9 +39,14 @@ class Run:
     offline: bool = False  # packages are not fetched
 
 
+def ours(answered_at: float) -> WhoAnswered:
+    """As the gateway makes it for a call that it places."""
+    return detector_for(Answering(), answered_at, load_wording())
+
+
 def machines(words: bool = True) -> dict[str, Callable[[AnsweredCall, Heard], Outcome]]:
     """Ours first, then the baselines."""
-    makes: Mapping[str, MakeMachine] = {"trunkline": OURS, "speech length": ByLength}
+    makes: Mapping[str, MakeMachine] = {"trunkline": ours, "speech length": ByLength}
     driven = {name: partial(drive, make, words=words) for name, make in makes.items()}
     return {**driven, "app_amd": _by_amd}
 
