@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from gateway.calls.conversation import CallSide, Conversation, ConversationMaker, ConversationOver, MakesDetector
+from gateway.calls.detector import detector_of_target
 from gateway.calls.dialling import Dialler
 from gateway.calls.ends import CallState, Consequence, consequences
 from gateway.calls.further_legs import FurtherLegs
@@ -41,7 +42,6 @@ from telephony.call import (
     outcome_kind,
 )
 from telephony.errors import LegEndedError, TelephonyError
-from telephony.media.answering.machine import AnsweringMachine
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["Call", "media_watch_of"]
@@ -68,7 +68,7 @@ class Call:
         conversation: ConversationMaker,
         limits: CallSettings | None = None,
         dialler: Dialler | None = None,
-        target_detector: MakesDetector = AnsweringMachine,
+        target_detector: MakesDetector = detector_of_target,
         extension: str = "",
     ) -> None:
         """`leg`: the customer's, not followed yet. `limits` None: its audio cannot be observed here. `dialler`: places
