@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from telephony.media.frames import SAMPLE_RATE
 
-__all__ = ["busy", "ringback", "silence", "special_information", "tone"]
+__all__ = [
+    "NETWORKS",
+    "SPECIAL_INFORMATION",
+    "Cadence",
+    "busy",
+    "fax_answers",
+    "fax_calls",
+    "gliding",
+    "network",
+    "ringback",
+    "silence",
+    "special_information",
+    "tone",
+]
 
 _EDGE_MS = 4  # raised-cosine edges: a tone that is cut off abruptly clicks
 
@@ -49,6 +63,92 @@ def busy(cycles: int = 1) -> bytes:
     return (tone((480, 620), 500, -24.0) + silence(500)) * cycles
 
 
-def special_information() -> bytes:
-    """The three rising tones before "the number you have dialed" (ITU-T E.180)."""
-    return b"".join(tone(frequency, 330, -16.0) for frequency in (950, 1400, 1800)) + silence(1000)
+# Variants of the three tones: ITU-T E.180, and North America's by what is meant (Hz, ms).
+SPECIAL_INFORMATION: dict[str, tuple[tuple[float, float], ...]] = {
+    "E.180": ((950, 330), (1400, 330), (1800, 330)),
+    "no circuit": ((985.2, 380), (1428.5, 380), (1776.7, 380)),
+    "intercept": ((913.8, 274), (1370.6, 274), (1776.7, 380)),
+    "vacant": ((985.2, 380), (1370.6, 274), (1776.7, 380)),
+    "reorder": ((913.8, 274), (1428.5, 380), (1776.7, 380)),
+}
+
+
+def special_information(variant: str = "E.180", gap_ms: float = 0) -> bytes:
+    """The three rising tones before "the number you have dialed", and a second of silence."""
+    tones = (tone(hertz, ms, -16.0) + silence(gap_ms) for hertz, ms in SPECIAL_INFORMATION[variant])
+    return b"".join(tones) + silence(1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Frequencies (Hz), and lengths by turns on and off (ms)."""
+
+    hertz: tuple[float, ...]
+    ms: tuple[float, ...]
+
+
+# ITU-T E.180, supplement 2.
+NETWORKS: dict[str, dict[str, Cadence]] = {
+    "us": {
+        "dial": Cadence((350, 440), (4000,)),
+        "ringback": Cadence((440, 480), (2000, 4000)),
+        "busy": Cadence((480, 620), (500, 500)),
+        "congestion": Cadence((480, 620), (250, 250)),
+    },
+    "gb": {
+        "dial": Cadence((350, 440), (4000,)),
+        "ringback": Cadence((400, 450), (400, 200, 400, 2000)),
+        "busy": Cadence((400,), (375, 375)),
+        "congestion": Cadence((400,), (400, 350, 225, 525)),
+    },
+    "de": {
+        "dial": Cadence((425,), (4000,)),
+        "ringback": Cadence((425,), (1000, 4000)),
+        "busy": Cadence((425,), (480, 480)),
+        "congestion": Cadence((425,), (240, 240)),
+    },
+    "fr": {
+        "dial": Cadence((440,), (4000,)),
+        "ringback": Cadence((440,), (1500, 3500)),
+        "busy": Cadence((440,), (500, 500)),
+        "congestion": Cadence((440,), (250, 250)),
+    },
+    "es": {
+        "dial": Cadence((425,), (4000,)),
+        "ringback": Cadence((425,), (1500, 3000)),
+        "busy": Cadence((425,), (200, 200)),
+        "congestion": Cadence((425,), (200, 200, 200, 200, 200, 600)),
+    },
+    "it": {
+        "dial": Cadence((425,), (200, 200, 600, 1000)),
+        "ringback": Cadence((425,), (1000, 4000)),
+        "busy": Cadence((425,), (500, 500)),
+        "congestion": Cadence((425,), (200, 200)),
+    },
+}
+
+
+def network(country: str, what: str, cycles: int = 2, level_dbfs: float = -20.0) -> bytes:
+    """A tone of NETWORKS."""
+    cadence = NETWORKS[country][what]
+    pieces = (silence(ms) if k % 2 else tone(cadence.hertz, ms, level_dbfs) for k, ms in enumerate(cadence.ms))
+    return b"".join(pieces) * cycles
+
+
+def fax_calls(cycles: int = 2) -> bytes:
+    """CNG (ITU-T T.30): 1,100 Hz, 0.5 s on, 3 s off."""
+    return (tone(1100, 500) + silence(3000)) * cycles
+
+
+def fax_answers(ms: float = 3300, *, reversals: bool = True) -> bytes:
+    """CED: 2,100 Hz for 2.6 to 4 s; with its phase reversed each 450 ms where a modem answers (ITU-T V.8)."""
+    t = np.arange(round(ms * SAMPLE_RATE / 1000)) / SAMPLE_RATE
+    turned = np.pi * np.floor(t / 0.45) if reversals else 0.0
+    return _shaped(32767 * 10 ** (-13 / 20) * math.sqrt(2) * np.sin(2 * np.pi * 2100 * t + turned))
+
+
+def gliding(first: float, last: float, ms: float, level_dbfs: float = -13.0) -> bytes:
+    """A beep that rises or falls evenly."""
+    t = np.arange(round(ms * SAMPLE_RATE / 1000)) / SAMPLE_RATE
+    phase = 2 * np.pi * (first * t + (last - first) * t * t / (2 * ms / 1000))
+    return _shaped(32767 * 10 ** (level_dbfs / 20) * math.sqrt(2) * np.sin(phase))

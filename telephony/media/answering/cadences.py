@@ -53,6 +53,11 @@ class Cadences:
         self._looked_at = 0.0
         self._looked: tuple[float, tuple[int, int] | None] | None = None
 
+    @property
+    def told(self) -> bool:
+        """It is a network that is heard."""
+        return bool(self._told) or self._ringback_sure > 0.8
+
     def sounding(self, run: ToneRun, at: float) -> Finding | None:
         length = at - run.began_at
         if length < 0.12 or not 330 <= run.hertz[-1] <= 640:
@@ -135,7 +140,7 @@ class Cadences:
         if self._cng and self._cng[-1] == run.began_at and (len(self._cng) > 1 or not heard_before):
             return True
         network = NETWORK_HERTZ[0] <= run.components().hertz <= NETWORK_HERTZ[1]
-        return network and bool(self._told or self._ringback_sure > 0.8)
+        return network and self.told
 
     def quiet(self, since: float, at: float, heard_before: bool) -> Finding | None:
         """Nothing is heard since then: a lone burst of a second or two was a ringback's first."""

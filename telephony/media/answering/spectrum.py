@@ -58,12 +58,12 @@ class Components:
 
 
 class Spectrum:
-    """Keeps the last 40 ms. `power`: mean square of the last frame; `bins`: the coarse spectrum, empty if quiet."""
+    """Keeps the last 40 ms. `power`: mean square of the last frame; `bins`: the coarse spectrum, None if quiet."""
 
     def __init__(self) -> None:
         self._samples = np.zeros(_WINDOW, np.float32)
         self.power = 0.0
-        self.bins: list[float] = []
+        self.bins: Array | None = None
 
     def look(self, frame: Array) -> Peaks | None:
         samples = self._samples
@@ -71,13 +71,12 @@ class Spectrum:
         samples[FRAME_SAMPLES:] = frame
         self.power = float(frame.dot(frame)) / FRAME_SAMPLES
         if self.power < _QUIET:
-            self.bins = []
+            self.bins = None
             return None
         parts = np.fft.rfft(samples * _HANN)[_LOW:_HIGH].view(np.float32)
         parts *= parts
-        powers: list[float] = (parts[0::2] + parts[1::2]).tolist()
-        self.bins = powers
-        return _peaks(powers)
+        self.bins = parts[0::2] + parts[1::2]
+        return _peaks(self.bins.tolist())
 
 
 def _peaks(powers: list[float]) -> Peaks | None:

@@ -11,6 +11,7 @@ import numpy as np
 from telephony.media.answering.beeps import beep_sureness, is_special_information, may_become_special_information, rises
 from telephony.media.answering.cadences import Cadences, FaxAnswer
 from telephony.media.answering.findings import Beep, Finding, Levels, SpecialInformation
+from telephony.media.answering.music import MusicListener
 from telephony.media.answering.noise_floor import NoiseFloor
 from telephony.media.answering.runs import RunTracker, ToneRun
 from telephony.media.answering.spectrum import Spectrum
@@ -22,6 +23,8 @@ __all__ = ["ToneListener"]
 _FRAME = 0.02  # seconds
 _HEARD_BEFORE = 0.2  # seconds of sound that is no tone, before a tone: somebody has said something
 _FOLLOWS = 0.045  # seconds between two tones of one signal
+_BEEP_IN_MUSIC = 0.25  # seconds at least
+_LASTS = 0.6  # seconds: longer than most notes
 _TONE_IN = 0.06  # seconds of one steady tone, before `tone_since` shows it
 
 
@@ -34,6 +37,7 @@ class ToneListener:
         self._cadences = Cadences()
         self._fax = FaxAnswer()
         self._meter = NoiseFloor()
+        self._music = MusicListener()
         self._chain: list[ToneRun] = []  # tones that follow each other without a pause
         self._runs: list[ToneRun] = []  # the last three that are over
         self._quiet_since: float | None = None
@@ -75,11 +79,15 @@ class ToneListener:
         if over is not None:
             self._over(over, at, found)
         run = self._tracker.run
+        music = self._music.hear(self._spectrum.bins, run is not None and run.length > _LASTS, at)
+        if music is not None and not self._cadences.told:
+            found.append(music)
         if run is not None:
             self._quiet_since = None
-            for finding in (self._cadences.sounding(run, at), self._fax.sounding(run, frame, at)):
-                if finding is not None:
-                    found.append(finding)
+            finding = None if self._music.playing else self._cadences.sounding(run, at)
+            for each in (finding, self._fax.sounding(run, frame, at)):
+                if each is not None:
+                    found.append(each)
         elif power > self._meter.active_power:
             self._quiet_since = None
         else:
@@ -117,6 +125,9 @@ class ToneListener:
     def _beep(self, chain: list[ToneRun], at: float) -> Beep | None:
         if len(chain) > 3 or may_become_special_information(chain):
             return None  # a melody, for one
+        length = (chain[-1].ended_at or 0.0) - chain[0].began_at
+        if self._music.playing and length < _BEEP_IN_MUSIC:
+            return None  # a note
         if any(self._cadences.accounts_for(run, heard_before=self._heard_before) for run in chain):
             return None
         floor = self._meter.floor_power
