@@ -14,7 +14,7 @@ import pytest
 from agent import Agent, AgentSession, RunContext, function_tool
 from agent.events import FunctionBlocked, FunctionCallOutput, SessionEvent
 from agent.loop_watch import Blocked, LoopWatch, watch_of
-from agent.pipeline.canned import CannedAudio, _place, in_spoken_form
+from agent.pipeline.canned import CannedAudio, in_spoken_form, place_of
 from agent.providers.base import ToolCall
 from agent.providers.fakes import FakeLLM, ModelTurn
 from agent.turns.blocked import Announce, LastResort, LoopBlock, Name
@@ -204,7 +204,7 @@ def test_a_session_announces_what_was_made_ahead():
         room = FakeParticipant()
         canned = CannedAudio()
         agent = Heavy()
-        canned._audio[_place(agent, in_spoken_form(agent, "one_moment"))] = b"\x01\x00" * 500
+        canned._audio[place_of(agent, in_spoken_form(agent, "one_moment"))] = b"\x01\x00" * 500
         session = AgentSession(llm=FakeLLM(), canned_audio=canned)
         await session.start(agent=agent, room=room)
         watch = watch_of(asyncio.get_running_loop())
