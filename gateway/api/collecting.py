@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from gateway.api.calls import json_response
 from gateway.api.deps import DEPS
 from gateway.api.parameters import NoQuery, body_of, call_id_of, query_of
+from gateway.api.problems import ProblemError
 from gateway.api.steering import problem_of
 from gateway.calls.collecting import CollectEnd, CollectOrder
 from gateway.steering import CannotSteer
 
 __all__ = ["CollectRequest", "DigitsCollected", "collect"]
 
-_Count = Annotated[int, Field(ge=1, le=64)]
+# JSON Schema's integers may be written as 52.0
+_Whole = Annotated[
+    int, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+]
+_Count = Annotated[_Whole, Field(ge=1, le=64)]
 _Prompt = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
@@ -41,21 +47,15 @@ class CollectRequest(BaseModel):
     terminators: str = Field(
         default="#", pattern=r"^[0-9*#A-D]{0,16}$", description="Keys of which each ends the entry."
     )
-    first_digit_timeout_ms: int = Field(default=7000, ge=500, le=60000, description="Silence; then it asks again.")
-    inter_digit_timeout_ms: int = Field(default=3000, ge=200, le=60000, description="Longest wait for the next key.")
+    first_digit_timeout_ms: _Whole = Field(default=7000, ge=500, le=60000, description="Silence; then it asks again.")
+    inter_digit_timeout_ms: _Whole = Field(default=3000, ge=200, le=60000, description="Longest wait for the next key.")
     secret: bool = Field(
         default=False, description="Masked everywhere but in this answer; the recording is silent meanwhile."
     )
     confirm: bool = Field(default=False, description="Whether it reads them back and asks if they are right.")
-    retries: int = Field(default=2, ge=0, le=10, description="How often it asks again.")
+    retries: _Whole = Field(default=2, ge=0, le=10, description="How often it asks again.")
     retry_prompt: _Prompt = Field(default="", max_length=1000, description="What it says then.")
-    limit_s: int = Field(default=60, ge=1, le=300, description="How long all of it may take.")
-
-    @model_validator(mode="after")
-    def _possible(self) -> CollectRequest:
-        if self.least > self.most:
-            raise ValueError("least is above most")
-        return self
+    limit_s: _Whole = Field(default=60, ge=1, le=300, description="How long all of it may take.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,8 @@ async def collect(request: web.Request) -> web.Response:
     """Answered with the digits, at `limit_s` at the latest."""
     query_of(request, NoQuery)
     asked, call_id, deps = await body_of(request, CollectRequest), call_id_of(request), request.app[DEPS]
+    if asked.length is None and asked.least > asked.most:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "`least` is above `most`.")
     try:
         found = await deps.steering.collect(call_id, _order(asked))
     except CannotSteer as error:

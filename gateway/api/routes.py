@@ -163,7 +163,7 @@ ROUTES = (
         summary="Ask the caller for digits, and wait for them",
         body=collecting.CollectRequest,
         answers={"application/json": collecting.DigitsCollected},
-        errors=_STEERING | _BODY,
+        errors=_STEERING | _BODY | {422: "`least` is above `most`."},
     ),
     Route(
         path="/v1/calls/{call_id}/transfer",

@@ -92,7 +92,7 @@ async def test_a_live_call_is_told(tmp_path: Path, method: str, path: str, body:
         ("digits", {"digits": "1", "duration_ms": 20}),
         ("collect", {}),
         ("collect", {"prompt": " "}),
-        ("collect", {"prompt": "x", "least": 5, "most": 4}),
+        ("collect", {"prompt": "x", "length": 4.5}),
         ("collect", {"prompt": "x", "terminators": "x"}),
         ("collect", {"prompt": "x", "retries": -1}),
         ("collect", {"prompt": "x", "limit_s": 301}),
@@ -120,6 +120,7 @@ async def test_digits_are_asked_for_and_the_answer_has_them(tmp_path: Path) -> N
     assert await api.ask("POST", "/v1/calls/c1/collect", asked) == (200, expected)
     order = CollectOrder("Your PIN, please.", 4, 4, secret=True, retries=1, limit_s=30)
     assert api.steering.told == [("collect", "c1", order)]
+    assert (await api.ask("POST", "/v1/calls/c1/collect", {"prompt": "x", "least": 5, "most": 4.0}))[0] == 422
     api.steering.collected = Collected(None, "no_digits")
     status, answer = await api.ask("POST", "/v1/calls/c1/collect", {"prompt": "Digits?"})
     assert (status, answer["digits"], answer["ended"]) == (200, None, "no_digits")
