@@ -31,6 +31,8 @@ _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
 _OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
 _SURE_MUSIC = 0.8
+_UNSURE_BEEP, _SURE_BEEP = 0.8, 0.9
+_BEEP_S = 0.086  # shorter tones are in music and in voices, too
 _SPEECH = 0.5  # probability, from which on its loudness is a voice's
 _TURN_PAUSE_S = 0.5
 _PICKS_UP = 0.6  # probability of a person after a machine
@@ -38,6 +40,9 @@ _OTHER_MACHINE = 0.9  # of another machine than was said
 _SAID = 2.5  # what a verdict weighs in what follows
 _CLEAR = 0.6  # probability of one kind of machine
 _UNLIKELY = 0.12  # probability of a person at which a limit ends in a machine
+_UNLIKELY_WORDS = 0.17  # the same where there is a recogniser, which would have heard a machine's words
+_UNLIKELY_LONG = 0.3  # the same after an opening as long as
+_GREETING_S = 10.5
 _MACHINES = (
     AnsweredBy.VOICEMAIL,
     AnsweredBy.MAILBOX_FULL,
@@ -52,6 +57,9 @@ class Tone(Protocol):
 
     @property
     def what(self) -> str: ...
+
+    @property
+    def began_at(self) -> float: ...
 
     @property
     def ended(self) -> float: ...
@@ -172,7 +180,9 @@ class AnsweringMachine:
                 self._beep_ended = tone.ended
                 self._message.beep(tone.ended)
                 if self._said not in _MACHINES:
-                    self._weighing.find(_beep(tone.sure, spoken))
+                    self._weighing.put_stronger(
+                        "beep", _beep(tone, spoken, self._cadence.talking), AnsweredBy.VOICEMAIL
+                    )
             case "ringback":
                 self._nobody_since = tone.ended
                 self._weighing.find("ringback")
@@ -193,11 +203,13 @@ class AnsweringMachine:
             self._weighing.put("opening", key)
         if cadence.count > 1 and not self._words.ever and cadence.speech_s > _MUCH_SPEECH_S:
             self._weighing.find("much_speech")
-        if silence >= _WAITS_LONG_S:
+        if self._opening_s > _LONG_SPEECH_S:
+            self._weighing.drop("waits")  # a greeting is followed by silence, too
+        elif silence >= _WAITS_LONG_S:
             self._weighing.put("waits", "waits_long")
         elif silence >= _WAITS_S:
             self._weighing.put("waits", "waits")
-        elif cadence.talking:
+        if cadence.talking:
             self._weighing.drop("waits")
             if cadence.last_pause_s >= _GOES_ON_PAUSE_S and cadence.last and cadence.last.length_s >= _GOES_ON_S:
                 self._weighing.find("goes_on")
@@ -303,8 +315,11 @@ class AnsweringMachine:
 
     def _at_limit(self, now: float, reason: str) -> Verdict:
         machine = self._weighing.best_machine()
-        known = not (self._words.ever and self._weighing.only(machine, _OF_CADENCE))
-        if known and self._weighing.probability(AnsweredBy.HUMAN) < _UNLIKELY:
+        unlikely = _UNLIKELY
+        if self._words.ever:
+            unlikely = _UNLIKELY_WORDS if self._opening_s < _GREETING_S else _UNLIKELY_LONG
+        nothing = self._words.ever and self._weighing.only(machine, _OF_CADENCE)
+        if not nothing and self._weighing.probability(AnsweredBy.HUMAN) < unlikely:
             return self._verdict(now, machine)
         return self._verdict(now, AnsweredBy.HUMAN, reason)
 
@@ -354,9 +369,10 @@ class AnsweringMachine:
         return limit if self._cadence.talking else min(limit, last.ended + settings.give_up_silence_s)
 
 
-def _beep(sure: float, spoken: bool) -> str:
-    if sure < 0.8:
+def _beep(tone: Tone, spoken: bool, talking: bool) -> str:
+    if tone.sure < _UNSURE_BEEP:
         return "beep_unsure"
     if not spoken:
         return "beep_first"
-    return "beep_after_speech" if sure >= 0.9 else "beep_likely"
+    long = tone.ended - tone.began_at >= _BEEP_S
+    return "beep_after_speech" if (long and not talking) or tone.sure >= _SURE_BEEP else "beep_likely"

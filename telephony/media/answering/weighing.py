@@ -88,6 +88,12 @@ class Weighing:
         if present is None or present.weights is not weights:
             self.add(place, reason, weights)
 
+    def put_stronger(self, place: str, key: str, of: AnsweredBy) -> None:
+        """The same, unless what is there says more for `of`."""
+        present = self._findings.get(place)
+        if present is None or WEIGHTS[key][1].get(of, 0.0) > present.weights.get(of, 0.0):
+            self.put(place, key)
+
     def drop(self, key: str) -> None:
         if self._findings.pop(key, None):
             self._probabilities = None

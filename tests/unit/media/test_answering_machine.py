@@ -18,7 +18,7 @@ WINDOW_S = 0.032
 @dataclass
 class Sound:
     what: str
-    began: float
+    began_at: float
     ended: float
     detail: str = ""
     sure: float = 0.95
@@ -34,10 +34,10 @@ class Sounds:
 
     def hear(self, pcm: bytes, at: float) -> list[Sound]:
         now = at - ANSWERED
-        self.sounding = any(tone.began < now < tone.ended for tone in self.tones)
+        self.sounding = any(tone.began_at < now < tone.ended for tone in self.tones)
         fresh = [tone for tone in self.tones if tone.ended <= now and tone not in self._told]
         self._told += fresh
-        return [Sound(tone.what, tone.began + ANSWERED, tone.ended + ANSWERED) for tone in fresh]
+        return [Sound(tone.what, tone.began_at + ANSWERED, tone.ended + ANSWERED) for tone in fresh]
 
 
 class Call:
@@ -267,3 +267,22 @@ def test_the_echo_of_our_message_is_not_the_greeting_that_goes_on() -> None:
     assert isinstance(call.events[-1], MessageMayBegin)
     play(loud, True, 10.0, 12.0)
     assert isinstance(call.events[-1], GreetingGoesOn)
+
+
+def test_a_radio_in_the_room_is_not_who_has_answered() -> None:
+    call = Call()
+    loud, radio = (b"\x00\x20" * 160), (b"\x00\x04" * 160)  # -12 and -30 dBFS
+    for index in range(round(14.0 / WINDOW_S)):
+        at = index * WINDOW_S
+        now = ANSWERED + at
+        call.take(call.machine.hear(loud if 2.0 < at <= 2.5 else radio, now), now)
+        call.take(call.machine.voice(0.95, now), now)
+    assert call.verdicts == [AnsweredBy.HUMAN]
+
+
+def test_where_there_is_a_recogniser_long_speech_alone_is_no_machine() -> None:
+    call = Call()
+    call.hear(
+        [(0.5, 12.0)], interims=[(2.0, "and now the weather"), (6.0, "and now the weather for the weekend")], until=15.0
+    )
+    assert call.verdicts == [AnsweredBy.HUMAN]

@@ -44,6 +44,35 @@ def test_english(of: str, text: str) -> None:
     assert (of == "human") == ("human" in sure)
 
 
+OTHERS = [
+    ("voicemail", "Hola, has llamado a Ana, ahora no puedo atenderte, deja tu mensaje después de la señal."),
+    ("voicemail", "Bonjour, vous êtes bien chez Paul, laissez un message après le bip."),
+    ("voicemail", "Sie sind mit der Mailbox von Anna verbunden, hinterlassen Sie eine Nachricht nach dem Signalton."),
+    ("voicemail", "Risponde la segreteria telefonica, lasciate un messaggio dopo il segnale acustico."),
+    ("voicemail", "Você ligou para Ana, deixe o seu recado após o sinal."),
+    ("ivr", "Para ventas, pulse uno. Para soporte, pulse dos."),
+    ("ivr", "Pour le service commercial, tapez un."),
+    ("ivr", "Für den Vertrieb drücken Sie die eins."),
+    ("ivr", "Per informazioni prema due."),
+    ("ivr", "Para suporte, digite dois."),
+    ("human", "Clínica Sol, ¿en qué puedo ayudarle?"),
+    ("human", "Clinique du Soleil, que puis-je faire pour vous ?"),
+    ("human", "Praxis Müller, was kann ich für Sie tun?"),
+    ("human", "Studio Rossi, come posso aiutarla?"),
+    ("human", "Clínica Sol, em que posso ajudar?"),
+]
+
+
+@pytest.mark.parametrize(("of", "text"), OTHERS)
+def test_other_languages(of: str, text: str) -> None:
+    assert of in {match.of for match in load_wording().matches(text, over=True) if match.strength == "sure"}
+
+
+@pytest.mark.parametrize("text", ["Hello?", "¿Hola?", "Allô ?", "Pronto?", "Hallo?", "Alô?", "Müller."])
+def test_a_short_word_is_no_machine_in_any_language(text: str) -> None:
+    assert {match.of for match in load_wording().matches(text, over=True)} <= {"human"}
+
+
 def test_whole_turns_only_when_they_are_over() -> None:
     wording = load_wording(languages=["en"])
     assert wording.matches("please stay on the line", over=False) == ()
