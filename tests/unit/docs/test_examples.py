@@ -264,12 +264,13 @@ def test_toml() -> None:
 
 
 @pytest.mark.parametrize("block", all_blocks("json"), ids=named)
-def test_json(block: Block) -> None:
+def test_json(block: Block, tmp_path: Path) -> None:
     """The gateway's own answer has the same keys, and it takes the orders."""
     from gateway.api.deps import HealthReport
     from gateway.events.catalogue import Event
     from gateway.events.kinds import EVENTS, EventType
     from gateway.outbound.order import CallOrder
+    from telephony.media.answering.wording import read_wording
 
     shown = json.loads(block.text)
     if block.document.name == "events.md":
@@ -279,6 +280,11 @@ def test_json(block: Block) -> None:
         return
     if block.document.name == "answering.md":
         assert CallOrder.model_validate_json(block.text).answering is not None
+        return
+    if block.document.name == "answering-wording.md":
+        path = tmp_path / "own.json"
+        path.write_text(block.text)
+        assert read_wording(path).matches("gadewch neges ar ôl y tôn", over=True)
         return
     assert set(shown) <= set(HealthReport.__dataclass_fields__), f"{block}: not the health report: say here what it is"
 
