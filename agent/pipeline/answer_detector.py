@@ -31,7 +31,7 @@ class AnswerDetector:
         self._who: WhoAnswered | None = who
         self._told = told
         self._lost = lost
-        self._at = loop.time()
+        self._at = float("-inf")
         self._ticked_at = float("-inf")
         self._alarm: Alarm[AnsweringEvent] = Alarm(loop, self, self._tell)
         self._alarm.set()

@@ -55,6 +55,7 @@ from telephony.rooms.protocol import AudioInput
 
 __all__ = ["CallAnswering"]
 
+_EARLY_S = 0.3  # what was heard longer ago was early media: ringing, or an announcement
 _HOOK_S = 2.0  # for the persona's word about what to do
 _FEWEST_WORDS = 4  # before the model is asked
 _MOST_OPINIONS = 3
@@ -95,9 +96,13 @@ class CallAnswering:
 
     def start(self, audio: AudioInput) -> None:
         """Hear. Called before the turns start; without any recognition of speech, frames come from here."""
+        since = self._runtime.now() - _EARLY_S
         if self._turns.listener is None:
-            self._unsubscribe = audio.subscribe(self._detector.frame)
+            self._unsubscribe = audio.subscribe(
+                lambda frame: self._detector.frame(frame) if frame.at >= since else None
+            )
         else:
+            self._turns.listener.since = since
             self._turns.listener.overheard_by(self._detector)
             self._turns.unanswered.overheard = self._heard
             self._turns.unanswered.curious = True

@@ -91,6 +91,7 @@ class Listener:
         self._speech_started_at = 0.0
         self._max_piece_ms = options.max_turn_ms
         self._stopped = self._held = self._muted = False
+        self.since = float("-inf")  # loop time; earlier audio is not the caller's
 
     @property
     def turn(self) -> SpokenTurn | None:
@@ -226,7 +227,7 @@ class Listener:
 
     def frame(self, frame: AudioFrame) -> None:
         """One 20 ms frame was heard."""
-        if self._stopped or self._held or self._muted:
+        if self._stopped or self._held or self._muted or frame.at < self.since:
             return
         self._ears.frame(frame, self._turns.current)
         if self.detection == "manual" and self._ears.endless and self._ears.fed_ms >= self._max_piece_ms:

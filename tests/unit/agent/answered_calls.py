@@ -96,6 +96,7 @@ def place(
     ordered: bool = True,
     prepared: bool = True,
     background: bool = False,
+    early: bytes = b"",
     who: Any = None,
     llm: Any = None,
     stt: Any = None,
@@ -104,7 +105,7 @@ def place(
     **options: Any,
 ) -> Answered:
     """Run one call, answered at once, to the end of `script`. The times of `events` count from the answer.
-    `background`: it is answered while the speech is still being made."""
+    `background`: it is answered while the speech is still being made. `early`: heard just before the answer."""
 
     async def run() -> Answered:
         session = AgentSession(
@@ -122,6 +123,8 @@ def place(
             await session.prepare(agent=persona, answering=order)
         phone = Answered(session)
         phone.call = DigitCall(phone)
+        if early:
+            phone.room.input.feed(early, phone.began_at)
         phone.who = who or ScriptedAnswer([replace(event, at=phone.began_at + event.at) for event in events])
         await session.start(
             agent=persona,

@@ -19,7 +19,7 @@ from answered_calls import (
 from agent import Agent, Answering
 from agent.events import AgentMessage, ProviderFailed, UserMessage
 from agent.providers.base import ProviderError
-from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, FakeVAD, Heard, ModelTurn
+from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, FakeVAD, Heard, ModelTurn, loud
 from telephony.media.answering.model import AnsweredBy, Verdict
 
 # --- what fails ------------------------------------------------------------------------------------------------------
@@ -152,3 +152,19 @@ def test_the_agent_s_message_stands_in_the_events_with_its_kind():
     assert (event.kind, event.interrupted, event.text) == ("message", False, "Please call us back.")
     assert isinstance(phone.session.persona, Agent)
     assert not phone.of(UserMessage)
+
+
+# --- before the answer ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_heard_while_it_rang_is_nobody_s():
+    async def script(phone: Answered) -> None:
+        await phone.wait(3000)
+
+    who = Counting(1.0)
+    stt = FakeSTT(default="ring ring")
+    phone = place(script, who=who, stt=stt, early=loud(3000))
+
+    assert min(who.frames) >= phone.began_at - 0.3
+    assert phone.since(who.frames[-1]) > 2.9
+    assert said(phone) == [GREETING]
