@@ -19,11 +19,10 @@ from gateway.steering import CannotSteer
 
 __all__ = ["CollectRequest", "DigitsCollected", "collect"]
 
-# JSON Schema's integers may be written as 52.0
-_Whole = Annotated[
-    int, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
-]
-_Count = Annotated[_Whole, Field(ge=1, le=64)]
+# JSON Schema's integers may be written as 52.0. Innermost are the bounds: further out they would be left out of it.
+_WHOLE = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+_Count = Annotated[int, Field(ge=1, le=64), _WHOLE]
+_Milliseconds = Annotated[int, Field(ge=200, le=60000), _WHOLE]
 _Prompt = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
@@ -47,15 +46,15 @@ class CollectRequest(BaseModel):
     terminators: str = Field(
         default="#", pattern=r"^[0-9*#A-D]{0,16}$", description="Keys of which each ends the entry."
     )
-    first_digit_timeout_ms: _Whole = Field(default=7000, ge=500, le=60000, description="Silence; then it asks again.")
-    inter_digit_timeout_ms: _Whole = Field(default=3000, ge=200, le=60000, description="Longest wait for the next key.")
+    first_digit_timeout_ms: _Milliseconds = Field(default=7000, description="Silence; then it asks again.")
+    inter_digit_timeout_ms: _Milliseconds = Field(default=3000, description="Longest wait for the next key.")
     secret: bool = Field(
         default=False, description="Masked everywhere but in this answer; the recording is silent meanwhile."
     )
     confirm: bool = Field(default=False, description="Whether it reads them back and asks if they are right.")
-    retries: _Whole = Field(default=2, ge=0, le=10, description="How often it asks again.")
+    retries: Annotated[int, Field(ge=0, le=10), _WHOLE] = Field(default=2, description="How often it asks again.")
     retry_prompt: _Prompt = Field(default="", max_length=1000, description="What it says then.")
-    limit_s: _Whole = Field(default=60, ge=1, le=300, description="How long all of it may take.")
+    limit_s: Annotated[int, Field(ge=1, le=300), _WHOLE] = Field(default=60, description="How long all of it may take.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
