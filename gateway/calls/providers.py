@@ -86,9 +86,13 @@ class ProviderSet:
         """What the settings say about whoever answers calls that we place, as `AnsweringOptions.given`."""
         return self._answering
 
-    def who_answered(self, answering: Answering, answered_at: float) -> WhoAnswered:
-        """Finds out who has answered a call. `answered_at`: seconds, loop clock."""
-        return detector_for(answering, answered_at, self._wording)
+    def who_answered(
+        self, answering: Answering, answered_at: float, speech: Mapping[str, Any] | None = None
+    ) -> WhoAnswered:
+        """Finds out who has answered a call. `answered_at`: seconds, loop clock. `speech`: a route's changes."""
+        recognisers = self._settings.speech.overridden(speech or {}).stt
+        understands = any(name.partition("/")[0] != "instant" for name in recognisers)
+        return detector_for(answering, answered_at, self._wording, words=understands)
 
     async def prewarm(self, makers: Iterable[PersonaMaker]) -> None:
         """Run the persona files' `prewarm`, once per process. Failures are logged and retried by the first call."""

@@ -192,7 +192,9 @@ class SessionConversation:
                 call=verbs,
                 resumed=self._resumed(),
                 answering=answering,
-                who_answered=None if answering is None else self._providers.who_answered(answering, loop.time()),
+                who_answered=None
+                if answering is None
+                else self._providers.who_answered(answering, loop.time(), self._plan.speech),
             )
 
         session.subscribe(note)

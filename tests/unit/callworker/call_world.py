@@ -66,7 +66,9 @@ class ScriptedProviders:
     def answering(self) -> Mapping[str, Any]:
         return self._settings.answering.given()
 
-    def who_answered(self, answering: Answering, answered_at: float) -> WhoAnswered:
+    def who_answered(
+        self, answering: Answering, answered_at: float, speech: Mapping[str, Any] | None = None
+    ) -> WhoAnswered:
         """What the test says, from the answer on."""
         self.asked = answering
         return ScriptedAnswer(replace(event, at=answered_at + event.at) for event in self.answers)
