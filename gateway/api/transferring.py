@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from gateway.api.deps import DEPS, ApiDeps
 from gateway.api.exposure import owner_of
@@ -120,12 +120,6 @@ class TransferRequest(_CallsSomebody):
         default=None, description="Whom else to call, and what they are asked and told; makes the transfer a warm one."
     )
 
-    @model_validator(mode="after")
-    def _of_one_kind(self) -> Self:
-        if self.warm is not None and "kind" in self.model_fields_set and self.kind != "warm":
-            raise ValueError("`warm` is for transfers of the kind warm")
-        return self
-
 
 class ListenRequest(_CallsSomebody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to": "sip:boss@10.0.0.5", "mode": "listen"}]})
@@ -171,6 +165,10 @@ async def transfer(request: web.Request) -> web.Response:
 
 
 def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
+    """Raises ProblemError."""
+    if asked.warm is not None and "kind" in asked.model_fields_set and asked.kind != "warm":
+        why = "`warm` is for transfers of the kind warm"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="contradiction")
     kind = TransferKind(asked.kind) if asked.warm is None else TransferKind.WARM
     return TransferOrder(
         new_transfer_id(call_id), plain(asked.to), kind, asked.trunk or "", asked.from_ or "", asked.announce,

@@ -47,6 +47,15 @@ def _sensible(actions: dict[AnsweredBy, AnsweringAction]) -> dict[AnsweredBy, An
     return actions
 
 
+def _actions_of(answered_by: AnsweredBy) -> list[str]:
+    return [action.value for action in AnsweringAction if _ONLY_OF.get(action, answered_by) is answered_by]
+
+
+_ACTIONS_SCHEMA: dict[str, Any] = {
+    "properties": {each.value: {"type": "string", "enum": _actions_of(each)} for each in AnsweredBy},
+}
+
+
 Who = Annotated[AnsweredBy, _by_value(AnsweredBy)]
 Action = Annotated[AnsweringAction, _by_value(AnsweringAction)]
 
@@ -73,6 +82,7 @@ class AnsweringOptions(BaseModel):
     )
     actions: Annotated[dict[Who, Action], AfterValidator(_sensible)] = Field(
         default={},
+        json_schema_extra=_ACTIONS_SCHEMA,
         description="What to do, by who has answered: `talk`, `message`, `hang_up`, `say_who_calls` (screener), "
         "`navigate` (ivr). Not given: human and unknown are talked to, a voicemail gets the message, a screener is "
         "told who calls, an ivr is navigated, and with mailbox_full, fax and silence the call ends.",
