@@ -306,6 +306,7 @@ async def test_what_is_refused_before_anything_is_begun(start_gateway: StartGate
             assert found == status, problem
             assert kind is None or problem["type"] == f"urn:trunkline:problem:{kind}"
         body = {"to": to, "kind": "cold", "warm": {}}
-        assert (await ask(world.gateway, "POST", f"/v1/calls/{world.call_id}/transfer", body))[0] == 400
+        found, problem, _ = await ask(world.gateway, "POST", f"/v1/calls/{world.call_id}/transfer", body)
+        assert (found, problem["type"]) == (422, "urn:trunkline:problem:contradiction")
         await world.call.hang_up()
         await world.nothing_is_left()
