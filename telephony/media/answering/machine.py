@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from telephony.media.answering.cadence import Cadence
+from telephony.media.answering.cadence import Cadence, Stretch
 from telephony.media.answering.hearing_words import HeardWords
 from telephony.media.answering.loudness import Loudness
 from telephony.media.answering.message_time import MessageTime
@@ -29,6 +29,7 @@ _WAITS_S, _WAITS_LONG_S = 1.5, 3.0
 _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
+_TALKS_OVER_S, _LISTENS_S = 3.5, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
 _OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
 _SURE_MUSIC = 0.8
 _UNSURE_BEEP, _SURE_BEEP = 0.8, 0.9
@@ -237,6 +238,8 @@ class AnsweringMachine:
     def _turn(self, silence: float) -> None:
         """After a verdict: a short stretch of its own may be a person who has picked up, or answers us."""
         last = self._cadence.last
+        if last is not None and self._said is AnsweredBy.HUMAN and self._talks_over(last):
+            self._weighing.find("talks_over_us")
         if last is None or last.began <= self._said_at or last.length_s > _SHORT_TURN_S:
             self._weighing.drop("turn")
             self._weighing.drop("after beep")
@@ -254,6 +257,11 @@ class AnsweringMachine:
         self._weighing.put("turn", "short_turn")
         if self._message.begun == "beep" and self._beep_ended is not None and last.began > self._beep_ended + 0.3:
             self._weighing.put("after beep", "speaks_after_beep")
+
+    def _talks_over(self, last: Stretch) -> bool:
+        """Whoever has been taken for a person talks on, and does not listen to us."""
+        soon = last.began < self._said_at + _LISTENS_S
+        return soon and last.ended - max(last.began, self._said_at) > _TALKS_OVER_S
 
     # --- what it says ---
 

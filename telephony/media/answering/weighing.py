@@ -33,6 +33,7 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "short_turn": ("somebody says something short", {_H: 1.5}),
     "speaks_after_beep": ("somebody speaks after the beep", {_H: 3.5}),
     "answers_us": ("a short answer to what we said", {_H: 1.2}),
+    "talks_over_us": ("talks on while we speak", {_V: 7.0, _I: 6.5, _S: 4.0, _F: 4.0}),
     # tones
     "beep_after_speech": ("a beep after speech", {_V: 9.5}),
     "beep_likely": ("what is likely a beep", {_V: 4.5}),

@@ -286,3 +286,17 @@ def test_where_there_is_a_recogniser_long_speech_alone_is_no_machine() -> None:
         [(0.5, 12.0)], interims=[(2.0, "and now the weather"), (6.0, "and now the weather for the weekend")], until=15.0
     )
     assert call.verdicts == [AnsweredBy.HUMAN]
+
+
+def test_whoever_talks_on_while_we_speak_is_a_machine() -> None:
+    call = Call()
+    call.hear([(0.5, 1.4), (2.2, 6.2)], until=10.0)
+    assert call.verdicts == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
+    reasons = [event.reasons[0] for event in call.events if isinstance(event, Verdict)]
+    assert reasons == ["a short first word, then a pause", "talks on while we speak"]
+
+
+def test_a_person_who_says_a_sentence_while_we_speak_stays_one() -> None:
+    call = Call()
+    call.hear([(0.5, 1.4), (2.2, 5.0), (9.0, 13.5)], until=15.0)
+    assert call.verdicts == [AnsweredBy.HUMAN]
