@@ -29,6 +29,7 @@ _WAITS_S, _WAITS_LONG_S = 1.5, 3.0
 _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
+_NO_WORDS_S = 0.2  # more of a pause after a sentence that nobody has understood yet
 _TALKS_OVER_S, _LISTENS_S = 3.5, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
 _OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
 _SURE_MUSIC = 0.8
@@ -319,6 +320,8 @@ class AnsweringMachine:
         pause = settings.middling_pause_s if length <= settings.middling_first_s else settings.long_pause_s
         last, final_at = self._cadence.last, self._words.final_at
         owed = self._words.ever and (final_at is None or (last is not None and final_at < last.ended))
+        if not self._words.ever:
+            return pause + _NO_WORDS_S
         return pause + settings.words_wait_s if owed else pause
 
     def _at_limit(self, now: float, reason: str) -> Verdict:

@@ -300,3 +300,9 @@ def test_a_person_who_says_a_sentence_while_we_speak_stays_one() -> None:
     call = Call()
     call.hear([(0.5, 1.4), (2.2, 5.0), (9.0, 13.5)], until=15.0)
     assert call.verdicts == [AnsweredBy.HUMAN]
+
+
+def test_between_two_sentences_of_a_greeting_that_nobody_understands_nobody_is_a_person() -> None:
+    call = Call()
+    call.hear([(0.3, 2.8), (3.4, 5.4), (5.8, 10.0)], until=14.0)
+    assert AnsweredBy.HUMAN not in call.verdicts
