@@ -260,9 +260,9 @@ class AnsweringMachine:
             self._weighing.put("after beep", "speaks_after_beep")
 
     def _talks_over(self, last: Stretch) -> bool:
-        """Whoever has been taken for a person talks on, and does not listen to us."""
+        """Whoever has been taken for a person talks on, and does not listen to us. Where there are words, they tell."""
         soon = last.began < self._said_at + _LISTENS_S
-        return soon and last.ended - max(last.began, self._said_at) > _TALKS_OVER_S
+        return not self._words.ever and soon and last.ended - max(last.began, self._said_at) > _TALKS_OVER_S
 
     # --- what it says ---
 

@@ -306,3 +306,9 @@ def test_between_two_sentences_of_a_greeting_that_nobody_understands_nobody_is_a
     call = Call()
     call.hear([(0.3, 2.8), (3.4, 5.4), (5.8, 10.0)], until=14.0)
     assert AnsweredBy.HUMAN not in call.verdicts
+
+
+def test_where_words_are_understood_talking_on_makes_no_machine() -> None:
+    call = Call()
+    call.hear([(0.5, 1.4), (2.2, 6.2)], [(1.9, "Hello there.")], until=10.0)
+    assert call.verdicts == [AnsweredBy.HUMAN]
