@@ -19,7 +19,8 @@ from gateway.calls.waiting import Waiting
 from gateway.record import TransferKind
 from gateway.transfers.screen_data import screen_headers
 from gateway.transfers.transfer import Transfer
-from gateway.transfers.warm import LegTold, WarmTransfer
+from gateway.transfers.warm import WarmTransfer
+from gateway.transfers.warm_side import LegTold
 from gateway.transfers.words import Says
 from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused

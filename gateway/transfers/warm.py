@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
 import structlog
 
@@ -15,75 +14,18 @@ from gateway.calls.verbs import TransferOrder
 from gateway.record import TransferBegan, TransferEnded
 from gateway.transfers.hunt import Hunt
 from gateway.transfers.offer import Offer
+from gateway.transfers.warm_side import LegTold, WarmSide
 from gateway.transfers.warm_table import WarmDo, WarmEvent
-from gateway.transfers.words import HumansWords, Says, Words
-from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult
+from gateway.transfers.words import HumansWords, Words
+from telephony.call import AfterTransfer, TransferEnd, TransferResult
 from telephony.errors import DialRefused, TelephonyError
 from telephony.media.answering.model import AnsweredBy
 from telephony.rooms.protocol import Participant
 from telephony.warm import Warm
 
-__all__ = ["LegTold", "WarmSide", "WarmTransfer"]
+__all__ = ["WarmTransfer"]
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LegTold:
-    """What is told about a human's leg: it has an id, it rings, its peer has pressed a key."""
-
-    began: Callable[[str], None]
-    rings: Callable[[], None]
-    pressed: Callable[[str], None]
-
-
-class WarmSide(Protocol):
-    """A warm transfer's view of its call."""
-
-    async def set_aside(self, announce: str) -> None:
-        """As in `TransferSide`."""
-
-    async def dial_apart(self, to: str, order: TransferOrder, told: LegTold) -> DialledLeg:
-        """Place a leg whose peer, when it answers, hears nobody but the agent. If this is cancelled, the leg is ended.
-        Raises DialRefused."""
-
-    def voice(self, leg_id: str) -> Participant:
-        """The agent's place beside that leg, which hears only it and is heard by it; later by the customer as well.
-        Raises TelephonyError."""
-
-    @property
-    def can_screen(self) -> bool:
-        """Whether it can be found out who has answered."""
-
-    async def prepare_screening(self) -> None:
-        """Before anybody is called whose answer is to be screened."""
-
-    def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
-        """Find out who has answered this leg. `told` gets each verdict."""
-
-    @property
-    def agent(self) -> Says: ...
-
-    @property
-    def words_every_s(self) -> float:
-        """How often the agent speaks to the customer meanwhile; 0: never."""
-
-    async def tell_customer(self, pcm: bytes) -> bool:
-        """Over the music. Whether all of it was played."""
-
-    def join(self, leg_id: str) -> None:
-        """This leg and the customer hear each other."""
-
-    def back(self, result: TransferResult) -> None:
-        """The customer is back with the agent."""
-
-    def end_call(self, reason: str, *, by_target: bool) -> None: ...
-
-    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Add an event to the call."""
-
-    def send(self, body: dict[str, Any]) -> None:
-        """For the record."""
 
 
 @dataclass(eq=False, slots=True)
