@@ -60,7 +60,7 @@ async def _picks_up(call: Answered) -> None:
     await call.plays(said(VOICEMAIL) + silence(400) + BEEP)
     await call.hears(MESSAGE_HZ)
     await asyncio.sleep(0.5)
-    await call.plays(said(WHO), "word")
+    await call.plays(said(WHO) + silence(1500) + said(WHO), "word")  # as people do whom nobody answers
     await asyncio.wait({call.phone.ended}, timeout=6)
 
 
