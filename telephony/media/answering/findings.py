@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 __all__ = [
     "Beep",
@@ -24,9 +25,31 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class _Sounding:
+    """A finding about what has been sounding since `began_at`, and may go on after `at`."""
+
+    at: float
+    began_at: float
+
+    @property
+    def ended(self) -> float:
+        return self.at
+
+
+@dataclass(frozen=True, slots=True)
+class _Tone(_Sounding):
+    hertz: float
+
+    @property
+    def detail(self) -> str:
+        return f"{self.hertz:.0f} Hz"
+
+
+@dataclass(frozen=True, slots=True)
 class Beep:
     """A beep is over. Of a double beep each is told. `sure` is low where it may be a network's tone as well."""
 
+    what: ClassVar[str] = "beep"
     at: float  # when it was known: 40 to 60 ms after `ended_at`
     began_at: float
     ended_at: float
@@ -34,10 +57,6 @@ class Beep:
     rising: bool
     level_dbfs: float
     sure: float  # 0 to 1
-
-    @property
-    def what(self) -> str:
-        return "beep"
 
     @property
     def ended(self) -> float:
@@ -53,15 +72,12 @@ class Beep:
 class SpecialInformation:
     """The three rising tones (SIT) before "the number you have dialed"; ITU-T E.180 and the North American ones."""
 
+    what: ClassVar[str] = "sit"
     at: float
     began_at: float
     ended_at: float
     hertz: tuple[float, float, float]
     sure: float = 0.99
-
-    @property
-    def what(self) -> str:
-        return "sit"
 
     @property
     def ended(self) -> float:
@@ -73,12 +89,10 @@ class SpecialInformation:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(_Tone):
     """Busy tone, or the quicker one (reorder, congestion) where `on_ms` is below 300; told once."""
 
-    at: float
-    began_at: float
-    hertz: float
+    what: ClassVar[str] = "busy"
     on_ms: float
     off_ms: float
     sure: float = 0.97
@@ -88,60 +102,24 @@ class Busy:
         return self.on_ms < 300
 
     @property
-    def what(self) -> str:
-        return "busy"
-
-    @property
-    def ended(self) -> float:
-        return self.at
-
-    @property
     def detail(self) -> str:
         return f"{self.hertz:.0f} Hz, {self.on_ms:.0f} ms on, {self.off_ms:.0f} ms off"
 
 
 @dataclass(frozen=True, slots=True)
-class Ringback:
+class Ringback(_Tone):
     """It rings (again) after the answer; told when it becomes likely, and again each time when it is surer."""
 
-    at: float
-    began_at: float
-    hertz: float
+    what: ClassVar[str] = "ringback"
     sure: float
-
-    @property
-    def what(self) -> str:
-        return "ringback"
-
-    @property
-    def ended(self) -> float:
-        return self.at
-
-    @property
-    def detail(self) -> str:
-        return f"{self.hertz:.0f} Hz"
 
 
 @dataclass(frozen=True, slots=True)
-class DialTone:
+class DialTone(_Tone):
     """The line is dead, and a dial tone is heard on it; told once."""
 
-    at: float
-    began_at: float
-    hertz: float
+    what: ClassVar[str] = "dial tone"
     sure: float = 0.95
-
-    @property
-    def what(self) -> str:
-        return "dial tone"
-
-    @property
-    def ended(self) -> float:
-        return self.at
-
-    @property
-    def detail(self) -> str:
-        return f"{self.hertz:.0f} Hz"
 
 
 class FaxTones(StrEnum):
@@ -150,21 +128,12 @@ class FaxTones(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FaxTone:
+class FaxTone(_Sounding):
     """Told while the tone still sounds (CED), at its end (CNG), and again when it is surer."""
 
-    at: float
-    began_at: float
+    what: ClassVar[str] = "fax"
     tones: FaxTones
     sure: float
-
-    @property
-    def what(self) -> str:
-        return "fax"
-
-    @property
-    def ended(self) -> float:
-        return self.at
 
     @property
     def detail(self) -> str:
@@ -172,20 +141,11 @@ class FaxTone:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldMusic:
+class HoldMusic(_Sounding):
     """Music, not speech; told when it becomes likely, and again each time when it is surer."""
 
-    at: float
-    began_at: float
+    what: ClassVar[str] = "music"
     sure: float
-
-    @property
-    def what(self) -> str:
-        return "music"
-
-    @property
-    def ended(self) -> float:
-        return self.at
 
     @property
     def detail(self) -> str:
