@@ -10,6 +10,7 @@ from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.hops import Action, CallerGone, InviteRefused, SendPublic, SendWorker
+from telephony.edge.own_requests import headers_within
 from telephony.edge.protocol import RefusedInvite
 from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
@@ -159,15 +160,8 @@ class EndingCalls:
         context = self._context
         uri, routes, hop = way_to_public(context, dialog)
         branch = context.branches.own(dialog.sip_call_id, cseq)
-        headers = [("Via", context.public_via(hop, branch))]
-        headers += [("Route", value) for value in routes]
-        headers += [
-            ("From", dialog.worker.address),
-            ("To", dialog.public.address),
-            ("Call-ID", dialog.sip_call_id),
-            ("CSeq", f"{cseq} BYE"),
-            *(("Reason", value) for value in why),
-        ]
+        headers = headers_within(context, dialog, hop, routes, branch, cseq, "BYE")
+        headers += [("Reason", value) for value in why]
         return SendPublic(hop, writing.own_request("BYE", uri, headers)), branch
 
     def _tell_worker(self, dialog: Dialog, cause: str, now: float, q850: int = TEMPORARY_FAILURE) -> list[Action]:

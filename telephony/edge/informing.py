@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.hops import Action, Hop, KeyAnswered, SendPublic
+from telephony.edge.own_requests import challenged, headers_within
 from telephony.edge.way import way_to_public
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import DigestClient
@@ -46,9 +47,7 @@ class Informing:
         uri, routes, hop = way_to_public(context, dialog)
         cseq = dialog.worker.take_number()
         branch = context.branches.own(f"info {dialog.sip_call_id}", cseq)
-        headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} INFO")]
+        headers = headers_within(context, dialog, hop, routes, branch, cseq, "INFO")
         headers += [("Contact", context.contact_in(dialog, hop.listener)), ("Content-Type", "application/dtmf-relay")]
         if sent.digest is not None:
             headers += sent.digest.answers("INFO", uri)
@@ -73,18 +72,9 @@ class Informing:
         context.counters.add(f"responses_in.{response.status // 100}xx")
         context.resends.answered(branch)
         del self._sent[branch]
-        if response.status in (401, 407) and self._challenged(response, sent):
+        if response.status in (401, 407) and challenged(response, sent):
             return [self._request(sent, now)] if sent.dialog.state is DialogState.CONFIRMED else []
         return [KeyAnswered(sent.token, response.status, response.reason)]
-
-    @staticmethod
-    def _challenged(response: Response, sent: _Sent) -> bool:
-        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
-        values = response.headers.get(name)
-        if sent.digest is None or not sent.digest.challenged(response.status, values, before=sent.challenges):
-            return False
-        sent.challenges += 1
-        return True
 
     def lost(self, key: object) -> list[Action]:
         """Our request got no answer within 32 s (timer F)."""

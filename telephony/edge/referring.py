@@ -7,6 +7,7 @@ from __future__ import annotations
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState, Referral
 from telephony.edge.hops import Action, Hop, ReferAnswered, ReferNotified, SendPublic
+from telephony.edge.own_requests import challenged, headers_within
 from telephony.edge.way import way_to_public
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import DigestClient
@@ -41,9 +42,7 @@ class Referring:
         uri, routes, hop = way_to_public(context, dialog)
         cseq = dialog.worker.take_number()
         branch = referral.branch = context.branches.own(f"refer {dialog.sip_call_id}", cseq)
-        headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} REFER")]
+        headers = headers_within(context, dialog, hop, routes, branch, cseq, "REFER")
         headers += [("Contact", context.contact_in(dialog, hop.listener))]
         headers += [("Refer-To", f"<{referral.target}>")]
         if ours := contact_uri(dialog.worker.name):
@@ -75,19 +74,9 @@ class Referring:
         referral = dialog.referral
         if referral is None or referral.branch != branch:
             return []
-        if response.status in (401, 407) and self._challenged(response, referral):
+        if response.status in (401, 407) and challenged(response, referral):
             return [self._send(dialog, referral, now)] if dialog.state is DialogState.CONFIRMED else []
         return [self._answered(dialog, referral, response.status, response.reason)]
-
-    def _challenged(self, response: Response, referral: Referral) -> bool:
-        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
-        values = response.headers.get(name)
-        if referral.digest is None or not referral.digest.challenged(
-            response.status, values, before=referral.challenges
-        ):
-            return False
-        referral.challenges += 1
-        return True
 
     def lost(self, key: object) -> list[Action]:
         """Our request got no answer within 32 s (timer F)."""

@@ -9,6 +9,7 @@ from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ending import EndingCalls
 from telephony.edge.hops import Action, Hop, SendPublic
+from telephony.edge.own_requests import challenged, headers_within
 from telephony.edge.way import acknowledge, way_to_public
 from telephony.sip.digest import DigestClient
 from telephony.sip.parse import Response
@@ -53,9 +54,7 @@ class Refreshing:
         cseq = dialog.worker.take_number()
         branch = context.branches.own(f"refresh {dialog.sip_call_id}", cseq)
         body = dialog.described if method == "INVITE" else b""
-        headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-        headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-        headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} {method}")]
+        headers = headers_within(context, dialog, hop, routes, branch, cseq, method)
         headers += [("Contact", context.contact_in(dialog, hop.listener)), ("Allow", ALLOW)]
         headers += [("Supported", supported(context.reliable(dialog.trunk))), *context.sessions.asks(dialog)]
         if sent.digest is not None:
@@ -110,7 +109,7 @@ class Refreshing:
             return []
         if response.status == 422 and sessions.too_short(dialog, response.headers):
             return [self._send(sent, now)]
-        if response.status in (401, 407) and self._challenged(response, sent):
+        if response.status in (401, 407) and challenged(response, sent):
             return [self._send(sent, now)]
         if response.status in (405, 501) and sent.method == "UPDATE" and dialog.described:
             dialog.refresh_by = sent.method = "INVITE"
@@ -119,14 +118,6 @@ class Refreshing:
             return self._ending.expired(dialog, now)
         sessions.failed(dialog, now)
         return []
-
-    def _challenged(self, response: Response, sent: _Sent) -> bool:
-        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
-        values = response.headers.get(name)
-        if sent.digest is None or not sent.digest.challenged(response.status, values, before=sent.challenges):
-            return False
-        sent.challenges += 1
-        return True
 
     def lost(self, key: object, now: float) -> list[Action]:
         """A refresh got no answer within 32 s: the peer is gone (section 10)."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
 from telephony.edge.hops import Hop, SendPublic
+from telephony.edge.own_requests import headers_within
 from telephony.sip.uri import contact_uri, route_uri, try_uri
 from telephony.sip.writing import own_request
 
@@ -35,7 +36,5 @@ def acknowledge(context: EdgeContext, dialog: Dialog, cseq: int, branch: str = "
     """ACK of the peer's answer to a re-INVITE. `branch`: of that INVITE, for a non-2xx (RFC 3261 section 17.1.1.3)."""
     uri, routes, hop = way_to_public(context, dialog)
     branch = branch or context.branches.own(f"ack {dialog.sip_call_id}", cseq)
-    headers = [("Via", context.public_via(hop, branch)), *(("Route", value) for value in routes)]
-    headers += [("From", dialog.worker.address), ("To", dialog.public.address)]
-    headers += [("Call-ID", dialog.sip_call_id), ("CSeq", f"{cseq} ACK")]
+    headers = headers_within(context, dialog, hop, routes, branch, cseq, "ACK")
     return SendPublic(hop, own_request("ACK", uri, headers))
