@@ -43,10 +43,9 @@ class PhoneMenu(Task[str]):
         self._on_hold = on_hold
         self._loop = MenuLoop()
 
-    def begin(self, asker: Agent) -> None:
+    def say_canned(self, key: str) -> str:
         """Nothing is apologised for to a menu."""
-        super().begin(asker)
-        setattr(self, "canned", {**self.canned, **dict.fromkeys(_UNSAID, "")})  # noqa: B010  a class variable
+        return "" if key in _UNSAID else super().say_canned(key)
 
     async def on_enter(self, ctx: RunContext) -> None:
         self._begins()

@@ -15,14 +15,12 @@ from pathlib import Path
 
 from agent.options import SessionOptions
 from agent.persona import Agent
-from agent.pipeline.ears import Ears, EarsEvent, TextCame
+from agent.pipeline.ears_alone import EarsAlone
 from agent.pipeline.recognizer import RecognizerLimits
-from agent.pipeline.spoken_turn import SpokenTurn
 from agent.pipeline.tasks import SessionTasks
 from agent.providers.base import STT, VAD, ProviderError, VADStream
 from agent.providers.registry import ProviderSettings, build_stt, build_vad
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
-from agent.turns.signals import Interim, SpeechEnded, SpeechStarted
 from gateway.bench.answering.cases import AnsweredCall
 from gateway.bench.answering.keeping import digest, keep, versions
 from gateway.bench.answering.script import ScriptSTT
@@ -130,34 +128,22 @@ class _Session:
     """Of a session, as much as hears: turns that begin, are flushed and end with silence."""
 
     def __init__(self, language: str, vad: VAD, stt: STT | None) -> None:
-        self._loop = asyncio.get_running_loop()
         self._noted = _Noted(vad)
         self._words: list[tuple[str, float, bool]] = []
-        self._turn: SpokenTurn | None = None
-        self._timers: list[asyncio.TimerHandle] = []
-        self._tasks = SessionTasks(self._loop)
+        self._tasks = SessionTasks(asyncio.get_running_loop())
         agent = Agent()
         agent.language = language
         limits = RecognizerLimits(final_ms=10_000, retries=0, backoff_ms=100)
-        self._ears = Ears(
-            agent,
-            limits,
-            self._tasks,
-            detection="vad",
-            vad=self._noted,
-            stt=stt,
-            heard=self._heard,
-            failed=self._failed,
-        )
-        self._ears.start()
-        self._ears.want_interims(True)
+        self._ears = EarsAlone(
+            agent, _OPTIONS, limits, self._tasks, vad=self._noted, stt=stt, words=self._note, failed=self._failed
+        )  # fmt: skip
 
     @property
     def heard(self) -> Heard:
         return Heard(tuple(self._noted.windows), tuple(self._words))
 
     def frame(self, frame: AudioFrame) -> None:
-        self._ears.frame(frame, self._turn)
+        self._ears.frame(frame)
 
     def end(self, at: float) -> None:
         self._ears.cut(at)
@@ -167,36 +153,8 @@ class _Session:
         await self._tasks.all_let_go()
         await self._tasks.cancel()
 
-    def _heard(self, event: EarsEvent) -> None:
-        match event:
-            case SpeechStarted(at=at):
-                self._stop_timers()
-                self._turn = self._turn or SpokenTurn(at, at)
-                self._ears.begin(self._turn, at)
-            case SpeechEnded(at=at):
-                self._timers = [
-                    self._loop.call_at(at + _OPTIONS.flush_after_ms / 1000, self._flush),
-                    self._loop.call_at(at + _OPTIONS.end_silence_ms / 1000, self._turn_ends),
-                ]
-            case Interim(text=text, at=at):
-                self._note(text, at, final=False)
-            case TextCame(transcript=transcript) if transcript is not None:
-                self._note(transcript.text, self._loop.time(), final=True)
-
     def _note(self, text: str, at: float, *, final: bool) -> None:
-        if text.strip():
-            self._words.append((text, round(at, 4), final))
-
-    def _flush(self) -> None:
-        self._ears.flush(self._turn)
-
-    def _turn_ends(self) -> None:
-        self._turn = None
-
-    def _stop_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers = []
+        self._words.append((text, round(at, 4), final))
 
     def _failed(self, part: str, error: ProviderError, action: str) -> None:
         if part == "stt" and action != "ignored":
