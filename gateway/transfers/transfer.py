@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
 
 from gateway.calls.verbs import TransferOrder
-from gateway.record import TransferBegan, TransferEnded, TransferKind
+from gateway.record import TransferKind
+from gateway.transfers import telling
 from gateway.transfers.machine import TransferMachine
 from gateway.transfers.table import Do, TransferState
 from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult, UseRefer
@@ -73,13 +73,7 @@ class Transfer:
         return self._machine is not None and self._machine.state is TransferState.JOINED
 
     async def run(self) -> None:
-        order = self.order
-        self._side.send(
-            TransferBegan(
-                transfer_id=order.transfer_id, call_id=self._call_id, kind=order.kind, target=order.to,
-                began_at=datetime.now(UTC),
-            ).to_dict()
-        )  # fmt: skip
+        self._side.send(telling.began(self._call_id, self.order))
         try:
             await self._begin()
             await self._over.wait()
@@ -147,12 +141,7 @@ class Transfer:
 
         def note_leg(leg_id: str) -> None:
             began.append(leg_id)
-            self._side.send(
-                TransferBegan(
-                    transfer_id=self.order.transfer_id, call_id=self._call_id, kind=self.order.kind,
-                    target=self.order.to, began_at=datetime.now(UTC), leg_id=leg_id,
-                ).to_dict()
-            )  # fmt: skip
+            self._side.send(telling.began(self._call_id, self.order, leg_id))
 
         def rings() -> None:
             self._perform(machine.rings(self._now))
@@ -223,12 +212,7 @@ class Transfer:
         if self.result.done():
             return
         self.result.set_result(result)
-        self._side.send(
-            TransferEnded(
-                transfer_id=self.order.transfer_id, call_id=self._call_id, outcome=result.end,
-                ended_at=datetime.now(UTC), sip_status=result.sip_status or None, reason=result.reason,
-            ).to_dict()
-        )  # fmt: skip
+        self._side.send(telling.ended(self._call_id, self.order, result))
 
     def _set_timer(self) -> None:
         if self._timer is not None:

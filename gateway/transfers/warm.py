@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
 from gateway.calls.conversation import Screening
 from gateway.calls.verbs import TransferOrder
-from gateway.record import TransferBegan, TransferEnded
+from gateway.transfers import telling
 from gateway.transfers.hunt import Hunt
 from gateway.transfers.offer import Offer
 from gateway.transfers.warm_side import LegTold, WarmSide
@@ -330,23 +329,13 @@ class WarmTransfer:
         self._side.note(kind, fields)
 
     def _tell_began(self, leg_id: str | None = None) -> None:
-        self._side.send(
-            TransferBegan(
-                transfer_id=self.order.transfer_id, call_id=self._call_id, kind=self.order.kind,
-                target=", ".join(self.order.targets), began_at=datetime.now(UTC), leg_id=leg_id,
-            ).to_dict()
-        )  # fmt: skip
+        self._side.send(telling.began(self._call_id, self.order, leg_id))
 
     def _tell_end(self, result: TransferResult) -> None:
         if self.result.done():
             return
         self.result.set_result(result)
-        self._side.send(
-            TransferEnded(
-                transfer_id=self.order.transfer_id, call_id=self._call_id, outcome=result.end,
-                ended_at=datetime.now(UTC), sip_status=result.sip_status or None, reason=result.reason,
-            ).to_dict()
-        )  # fmt: skip
+        self._side.send(telling.ended(self._call_id, self.order, result))
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
