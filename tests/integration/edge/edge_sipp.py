@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,14 +20,9 @@ from telephony.edge import (
     WorkerAddress,
 )
 from telephony.edge.fakes import FakeAdmitter
+from tests.free_ports import free_port
 
 SCENARIOS = Path(__file__).parent
-
-
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Running:

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
-from gateway_process import free_port, free_rtp_range
+from gateway_process import free_rtp_range
+
+from tests.free_ports import bindable, free_port
 
 MODULES = Path("/usr/lib/baresip/modules")
 CALLER_HZ = 620.0  # what it plays
@@ -30,12 +32,8 @@ def two_free_ports() -> int:
     """The first of two: baresip takes the one above for TLS."""
     while True:
         port = free_port()
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-            try:
-                sock.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        return port
+        if bindable(port + 1, socket.SOCK_STREAM):
+            return port
 
 
 def configure(

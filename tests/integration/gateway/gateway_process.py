@@ -10,7 +10,6 @@ import random
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,12 +23,13 @@ import psutil
 from ruamel.yaml import YAML
 
 from agent.warm.parent import NAME as WARM_PARENT
+from tests.free_ports import bindable
 
 HERE = Path(__file__).parent
 READY_S = 40.0
 T = TypeVar("T")
 
-_rtp_taken: set[int] = set()
+_rtp_taken: dict[int, int] = {}  # first port -> how many
 
 
 def free_rtp_range(ports: int) -> str:
@@ -41,32 +41,13 @@ def free_rtp_range(ports: int) -> str:
     a_lane = 22_000 // lanes // 100 * 100
     for _ in range(1000):
         first = 10_000 + lane * a_lane + chooser.randrange(0, a_lane - ports, 100)
-        if any(abs(first - other) < ports for other in _rtp_taken) or not all(
-            _bindable(port) for port in range(first, first + ports, 17)
+        if any(first < other + count and other < first + ports for other, count in _rtp_taken.items()) or not all(
+            bindable(port) for port in range(first, first + ports, 17)
         ):
             continue
-        _rtp_taken.add(first)
+        _rtp_taken[first] = ports
         return f"{first}-{first + ports - 1}"
     raise RuntimeError("no free range of RTP ports")
-
-
-def _bindable(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port(kind: int = 0) -> int:
-    """Free for UDP or TCP (`socket.SOCK_…`), or for both."""
-    while True:
-        with socket.socket(socket.AF_INET, kind or socket.SOCK_STREAM) as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = int(sock.getsockname()[1])
-        if kind or _bindable(port):
-            return port
 
 
 async def until(
@@ -215,7 +196,7 @@ class RunningGateway:
         self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
-        _rtp_taken.discard(int(self.settings["rtp"]["ports"].partition("-")[0]))
+        _rtp_taken.pop(int(self.settings["rtp"]["ports"].partition("-")[0]), None)
 
     # --- its processes
 

@@ -12,13 +12,14 @@ from urllib.error import HTTPError
 
 import numpy as np
 import pytest
-from gateway_process import RunningGateway, free_port, until
+from gateway_process import RunningGateway, until
 from sipp_callee import ANSWER, GOODBYE, answer, callee, described, hears, leaves, pause, says
 from test_gateway_outbound import TO, ask, closed_record, plan
 
 from telephony.media.g711 import encode_ulaw
 from telephony.media.tones import tone
 from telephony.media.wav import read_channels
+from tests.free_ports import free_port
 
 NAMES = ("plain", "account", "first", "second", "proxy", "reliable", "refreshes", "caller")
 

@@ -10,7 +10,8 @@ from gateway_process import RunningGateway
 from test_gateway_outbound import TO, ask, closed_record, plan
 
 from telephony.phone import Phone
-from tests.integration.pjsua.kamailio import free_port, kamailio
+from tests.free_ports import free_port
+from tests.integration.pjsua.kamailio import kamailio
 
 StartGateway = Callable[..., RunningGateway]
 RECIPES = Path(__file__).parents[3] / "docs" / "carriers.md"

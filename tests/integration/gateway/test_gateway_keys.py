@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import RunningGateway, free_port, until
+from gateway_process import RunningGateway, until
 from sipp_callee import GOODBYE, callee, described, hears, pause, says
 from test_gateway_further_legs import AGENT_HZ, strength, trunks
 from test_gateway_outbound import TO, ask, closed_record, plan
@@ -18,6 +18,7 @@ from telephony.media.dtmf import dtmf
 from telephony.media.dtmf_detector import DtmfDetector
 from telephony.phone import Phone, PhoneCall
 from telephony.phone.analysis import digits_heard, on_time_axis
+from tests.free_ports import free_port
 
 StartGateway = Callable[..., RunningGateway]
 ORDER = {"to": TO, "persona": "reminder.Reminder"}

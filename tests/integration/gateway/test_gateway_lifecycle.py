@@ -15,12 +15,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from gateway_process import RunningGateway, free_port, until
+from gateway_process import RunningGateway, until
 from raw_sip import raw_sip
 
 from telephony.media.wav import read_channels
 from telephony.phone import CallFailed, Phone
 from telephony.phone.analysis import loud_spans
+from tests.free_ports import free_port
 
 StartGateway = Callable[..., RunningGateway]
 

@@ -9,9 +9,11 @@ from itertools import count
 from typing import Any
 
 import pytest
-from gateway_process import RunningGateway, free_port, until
+from gateway_process import RunningGateway, until
 from raw_sip import RawSip, raw_sip, rtp_address, sdp
 from sipp_runner import TRANSPORTS, sipp
+
+from tests.free_ports import free_port
 
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 

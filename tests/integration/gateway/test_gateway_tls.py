@@ -22,7 +22,8 @@ from test_gateway_trunks import output_of, trunk_of
 
 from telephony.phone import Phone
 from tests.certificates import Authority, Files
-from tests.integration.pjsua.kamailio import PASSWORD, REALM, USER, Tls, free_port, kamailio
+from tests.free_ports import free_port
+from tests.integration.pjsua.kamailio import PASSWORD, REALM, USER, Tls, kamailio
 
 StartGateway = Callable[..., RunningGateway]
 AGENT_HZ = 440

@@ -15,7 +15,8 @@ from gateway_process import RunningGateway, until
 from test_gateway_outbound import TO, ask, closed_record, plan
 
 from telephony.phone import CallFailed, Phone
-from tests.integration.pjsua.kamailio import PASSWORD, REALM, USER, free_port, kamailio
+from tests.free_ports import free_port
+from tests.integration.pjsua.kamailio import PASSWORD, REALM, USER, kamailio
 
 StartGateway = Callable[..., RunningGateway]
 

@@ -12,13 +12,7 @@ import pytest
 
 from telephony.media.tones import silence, tone
 from telephony.phone import CallFailed, Phone, analysis
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+from tests.free_ports import free_port
 
 
 @asynccontextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_ports import free_port
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,6 @@ class Tls:
 
 CONFIG = Path(__file__).with_name("kamailio.cfg")
 USER, PASSWORD, REALM = "bob", "zanzibar", "carrier.test"
-
-
-def free_port() -> int:
-    """Free for UDP and TCP."""
-    for _ in range(50):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.free_ports import free_port
+
 __all__ = ["PASSWORD", "USER", "PostgresServer"]
 
 USER = "trunkline"
@@ -31,18 +33,12 @@ def _program(name: str) -> str:
     return program
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 class PostgresServer:
     """Started on creation. `stop` and `start` it at the same port as often as needed; `close` it at the end."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))
-        self.port = _free_port()
+        self.port = free_port(socket.SOCK_STREAM)
         self._user = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
         self._process: subprocess.Popen[bytes] | None = None
         if os.getuid() == 0:
