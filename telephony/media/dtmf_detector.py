@@ -41,6 +41,8 @@ _LEAST_POWER = (
     32768**2 / 2 * 10 ** ((-25 - 3.14 - 3.5) / 10)
 )  # mean square of each tone; 0 dBm0 is 3.14 dB below a full sine
 _QUIET = 250  # peak: 13 dB below the two of that power together
+_SOME = 0.35  # of a frame's energy: half of what a key has that is off by as much as may be, in as much noise
+_LEAST_OF_ONE = 0.03
 _LEAST_SHARE = 0.8  # of the window's energy in the two
 _LOW_ABOVE = 10 ** (9 / 10)
 _HIGH_ABOVE = 10 ** (5 / 10)
@@ -98,6 +100,7 @@ class DtmfDetector:
         self._rest = b""
         self._kept = np.zeros(_KEPT)
         self._quiet = _KEPT  # samples since one that may belong to a key
+        self._put_off = np.zeros(0, "<i2")  # a frame that shows no key, but may begin one
         self._last = np.zeros(len(_FREQUENCIES), np.complex128)  # the window before
         self._hops = 0
         self._row: list[_Hit] = []
@@ -112,18 +115,24 @@ class DtmfDetector:
         if not whole:
             return []
         samples = np.frombuffer(audio[:whole], "<i2")
-        if self._is_quiet(samples):
-            self._skip(samples)
+        before, self._put_off = self._put_off, samples[:0]
+        quiet = self._is_quiet(samples)
+        if quiet or (not self._row and not self._dial_tone and _is_plain(samples)):
+            self._skip(before)
+            if quiet:
+                self._skip(samples)
+            else:
+                self._put_off = samples
             return []
         heard: list[DtmfHeard] = []
-        for hit in self._windows(samples.astype(np.float64)):
+        for hit in self._windows(np.concatenate([before, samples]).astype(np.float64)):
             self._hops += 1
             if digit := self._step(hit):
                 heard.append(DtmfHeard(digit, max(0.0, (self._hops - _LEAST_HITS) * _HOP_MS - 15)))
         return heard
 
     def _is_quiet(self, samples: npt.NDArray[np.int16]) -> bool:
-        """No window that ends here can show a key. Most of a call is like that, and looking closely costs 40 us."""
+        """No window that ends here can show a key."""
         before = self._quiet
         peak = max(int(samples.max()), -int(samples.min()))
         self._quiet = before + len(samples) if peak < _QUIET else 0
@@ -131,6 +140,8 @@ class DtmfDetector:
 
     def _skip(self, samples: npt.NDArray[np.int16]) -> None:
         """As `_windows` and `_step` without a hit."""
+        if not len(samples):
+            return
         self._kept = np.concatenate([self._kept, samples])[-_KEPT:]
         self._hops += len(samples) // _HOP
         self._misses += len(samples) // _HOP
@@ -207,6 +218,19 @@ class DtmfDetector:
             return ""
         self._pressed = hit.key
         return hit.key
+
+
+def _is_plain(samples: npt.NDArray[np.int16]) -> bool:
+    """Neither a key nor a dial tone fills this frame of 20 ms. A press that counts fills one at least; looking at all
+    windows of each frame costs four times as much."""
+    if len(samples) != _WINDOW:
+        return False
+    audio = samples.astype(np.float64)
+    spectrum = audio @ _WAVES
+    powers = (spectrum.real**2 + spectrum.imag**2) * _TO_POWER
+    energy = float((audio * audio) @ _ENERGY)
+    low, high, dial = float(powers[:4].max()), float(powers[4:8].max()), float(powers[8:].max())
+    return dial < _SOME * energy and (low + high < _SOME * energy or min(low, high) < _LEAST_OF_ONE * energy)
 
 
 def _slides(audio: Array) -> Array:

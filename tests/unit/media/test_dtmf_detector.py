@@ -109,6 +109,16 @@ def test_a_press_is_told_while_the_key_is_down_and_once() -> None:
     assert told[0][0] <= 160 and told[0][1].started_ms == pytest.approx(100, abs=8)
 
 
+@pytest.mark.parametrize("before", ["silence", "a voice"])
+@pytest.mark.parametrize("begins_ms", range(0, 21, 2))
+def test_a_short_press_is_heard_wherever_in_a_frame_it_begins(begins_ms: int, before: str) -> None:
+    """Frames that show no key are not looked at closely until one does; the press may have begun in the one before."""
+    voice = 0.1 * np.cumsum(np.random.default_rng(3).normal(0, 400, 8 * (100 + begins_ms)))
+    talk: np.ndarray | float = 100 + begins_ms if before == "silence" else voice - voice.mean()
+    for key in ("1", "6", "D"):
+        assert heard(line(talk, press(key, 40, low=-20, high=-22), 100.0)) == key
+
+
 def test_the_size_of_the_pieces_does_not_matter() -> None:
     pcm = dtmf("159D#", on_ms=60, off_ms=60) + silence(100)
     for size in (2, 34, 320, 2000, len(pcm)):
