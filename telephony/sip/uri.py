@@ -22,6 +22,7 @@ __all__ = [
     "parse_uri",
     "phone_user",
     "route_uri",
+    "same_uri",
     "split_params",
     "try_uri",
 ]
@@ -144,6 +145,24 @@ def route_uri(value: str) -> Uri | None:
         return parse_uri(parse_name_addr(value).uri)
     except ValueError:
         return None
+
+
+_DECIDING = frozenset({"transport", "user", "ttl", "method", "maddr"})
+
+
+def same_uri(one: str, other: str) -> bool:
+    """RFC 3261 section 19.1.4, without header fields: a parameter counts if both have it, and those that decide where
+    a request goes must be in both."""
+    if one == other:
+        return True
+    first, second = try_uri(one), try_uri(other)
+    if first is None or second is None or (first.scheme, first.port) != (second.scheme, second.port):
+        return False
+    if unquote(first.user) != unquote(second.user) or first.host.lower() != second.host.lower():
+        return False
+    these, those = split_params(first.params.lower()), split_params(second.params.lower())
+    names = (these.keys() & those.keys()) | ((these.keys() | those.keys()) & _DECIDING)
+    return all(these.get(name) == those.get(name) for name in names)
 
 
 def _closing_quote(value: str) -> int:

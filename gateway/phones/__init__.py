@@ -1,0 +1,1 @@
+"""Phones that are registered with our own registrar."""
