@@ -31,7 +31,7 @@ HOMES = {
         "agent/worker",
     ],
     "ruamel": ["gateway/config", "agent/testing"],
-    "phonenumbers": ["gateway/dialplan", "gateway/config", "gateway/outbound"],
+    "phonenumbers": ["gateway/dialplan", "gateway/config", "gateway/outbound", "gateway/campaigns"],
 }
 PURE = [
     "agent/turns",
