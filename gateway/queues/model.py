@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "Absent",
     "Action",
     "Announce",
     "CallBack",
@@ -37,6 +38,14 @@ class Strategy(StrEnum):
     ROUND_ROBIN = "round_robin"  # after the one who was offered the last caller, also over a restart
     LINEAR = "linear"  # in the order of the settings
     WEIGHTED = "weighted"  # by chance, in proportion to the members' weights
+
+
+class Absent(StrEnum):
+    """When a queue counts as one without members, so that its callers go to the overflow at once."""
+
+    NEVER = "never"
+    SIGNED_OUT = "signed_out"  # nobody is signed in
+    AWAY = "away"  # nobody is signed in, reachable and not paused
 
 
 class LeaveWith(StrEnum):
@@ -72,15 +81,19 @@ class Queue:
     ring_s: float = 20.0  # each member
     retry_s: float = 5.0  # before a member who did not accept is offered the same queue again
     wrap_up_s: float = 0.0  # for a member, after each call
-    most_waiting: int = 0
+    most_waiting: int = 0  # callers; callbacks do not count
     most_wait_s: float = 0.0
     overflow: Overflow | None = None  # None: back to the agent, or a polite end
+    overflow_if: Absent = Absent.SIGNED_OUT
+    closed_since: float | None = None  # outside of its hours: who joined before it is still served; callbacks wait
     service_level_s: float = 20.0  # answered within it counts
     skills: tuple[Skill, ...] = ()  # wanted of members, beside the caller's own
-    widen_after_s: float = 0.0  # then any member will do; 0: never
+    widen_after_s: float = 0.0  # then any member will do, those that lack least first; 0: never
     announce_every_s: float = 0.0  # position and estimated wait; 0: never
     leave_by_key: Mapping[str, LeaveWith] = field(default_factory=dict)
     agent_helps: bool = False  # the agent keeps talking with the caller while the queue searches
+    callback_attempts: int = 3  # to reach a person who has asked for a callback
+    callback_retry_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +125,9 @@ class MemberState:
     signed_in: bool = True
     paused: str = ""  # the reason; empty: not paused
     reachable: bool = True  # False: its phone has no registration
-    busy: int = 0  # offers and calls that it has
+    busy: int = 0  # offers and calls that they have
     wraps_up_until: float = 0.0
-    last_ended_at: float = 0.0  # its last call of any queue
+    last_ended_at: float = 0.0  # their last call of any queue
     last_offered_at: float = 0.0
     taken_today: int = 0
     refused_at: Mapping[str, float] = field(default_factory=dict)  # queue -> the last offer that was not accepted
@@ -132,9 +145,11 @@ class WaitingEnd(StrEnum):
     ANSWERED = "answered"
     ABANDONED = "abandoned"  # the caller hung up
     LEFT = "left"  # by a key or a word, back to the agent
-    CALLBACK = "callback"  # asked for one
+    CALLBACK = "callback"  # asked for one, which waits on in their place
     OVERFLOWED = "overflowed"
     LOST = "lost"  # its worker or gateway died
+    UNREACHED = "unreached"  # called back in vain, as often as the queue allows
+    CANCELLED = "cancelled"  # a callback that is no longer wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +164,11 @@ class Waiting:
     skills: tuple[Skill, ...] = ()
     offered_to: tuple[str, ...] = ()  # members who are being rung for it now
     announced_at: float = 0.0
+    offers: int = 0  # so far, to each member
     callback_to: str = ""  # a number: rung when a member is free; the call of joining has ended
     callback_member_first: bool = True
+    callback_attempts: int = 0  # in vain
+    callback_at: float = 0.0  # not before
 
 
 @dataclass(frozen=True, slots=True)
