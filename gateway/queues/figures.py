@@ -61,7 +61,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class QueueNow:
-    """`free`: signed in, reachable, not paused, not in wrap-up and able to take one more call."""
+    """`free`: they can be offered a caller."""
 
     queue: str
     waiting: int  # on the line

@@ -17,7 +17,7 @@ def known(state: QueueState, member: Member) -> MemberState:
 def can_take(member: Member, it: MemberState, now: float) -> bool:
     """One call more."""
     at_work = it.signed_in and it.reachable and not it.paused
-    return at_work and it.wraps_up_until <= now and it.busy < member.at_once
+    return at_work and it.wraps_up_until <= now and it.busy < member.at_once and not it.ringing
 
 
 def place_in(member: Member, queue: str) -> Place | None:

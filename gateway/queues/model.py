@@ -126,6 +126,7 @@ class MemberState:
     paused: str = ""  # the reason; empty: not paused
     reachable: bool = True  # False: its phone has no registration
     busy: int = 0  # offers and calls that they have
+    ringing: bool = False  # one of them is an offer: they are offered one caller at a time
     wraps_up_until: float = 0.0
     last_ended_at: float = 0.0  # their last call of any queue
     last_offered_at: float = 0.0
@@ -198,7 +199,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the caller its position, from 1, and the estimated wait (None: not known yet)."""
+    """Tell the caller its position, from 1, and the estimated wait (None: not known)."""
 
     call_id: str
     position: int
@@ -210,7 +211,7 @@ class LetGo:
     """The caller may wait no longer."""
 
     call_id: str
-    reason: str  # "full", "too_long", "no_members", "closed"
+    reason: str  # "full", "too_long", "no_members", "closed", "no_queue"
     to: Overflow | None
 
 

@@ -44,6 +44,12 @@ PURE = [
     "telephony/media/frames.py",
     "telephony/media/g711.py",
     "gateway/dialplan/decide.py",
+    "gateway/queues/deciding.py",
+    "gateway/queues/figures.py",
+    "gateway/queues/members.py",
+    "gateway/queues/model.py",
+    "gateway/queues/strategies.py",
+    "gateway/queues/waits.py",
 ]
 IMPURE = {"asyncio", "socket", "threading", "time", "subprocess", "os"}
 
