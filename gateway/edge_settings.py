@@ -60,6 +60,8 @@ def _trunk(trunk: TrunkSettings) -> Trunk:
         headers_in=frozenset(each.header.lower() for each in trunk.headers_in),
         srtp=Srtp(trunk.srtp),
         codecs=trunk.codecs,
+        takes_refer=bool(trunk.transfers.refer),
+        takes_replaces=bool(trunk.transfers.replaces),
         srtp_over_plain_sip=trunk.srtp_over_plain_sip,
     )
 

@@ -27,7 +27,7 @@ from gateway.record import (
     duration_between,
     leg_id_of,
 )
-from telephony.call import EndedBy
+from telephony.call import EndedBy, LegRole
 
 __all__ = ["CallAnswered", "CallEnded", "CallFact", "LiveCall", "LiveCalls", "LiveLeg"]
 
@@ -45,6 +45,7 @@ class LiveLeg:
     last_word_told: str = ""  # the method with which its worker is to end it if this process is killed
     trunk: str = ""  # over which it came in or goes out, if known
     placed: bool = False  # by us
+    role: LegRole = LegRole.CUSTOMER
 
 
 @dataclass(slots=True)
@@ -209,7 +210,11 @@ class LiveCalls:
                     for call_id in message.call_ids
                 )
                 return tuple(end for end in ends if end is not None)
-            case LegOpened() | TransferBegan() | TransferEnded():
+            case LegOpened():
+                if (leg := self._legs.get(message.leg_id)) is not None:
+                    leg.role = message.role
+                return ()
+            case TransferBegan() | TransferEnded():
                 return ()
 
     def expect_late_end(self, call_id: str) -> None:

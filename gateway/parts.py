@@ -14,7 +14,7 @@ from gateway.admission import Admission
 from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
-from gateway.calls.dialling import DIAL, REFER
+from gateway.calls.dialling import DIAL, REFER, REFER_REPORT
 from gateway.calls.key_by_info import KEY_BY_INFO
 from gateway.config import Settings
 from gateway.dialling import LegDialling
@@ -43,6 +43,7 @@ from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
+from gateway.transfers.by_phones import PhoneTransfers
 from gateway.transfers.checking import TargetsOfTrunks
 from gateway.transfers.referrals import Referrals
 from gateway.trunk_keys import TrunkKeys
@@ -142,16 +143,19 @@ async def make_parts(
     )  # fmt: skip
     trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
     keys = KeyInfos(live)
-    edge = _make_edge(settings, admission, calls, events, trunks, keys)
-    keys.connect(edge)
-    admission.connect(edge.decide)
-    calls.connect(edge, supervisor, admission.info)
-
     dialling = LegDialling(
         trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms
     )
+    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask)
+    edge = _make_edge(settings, admission, calls, events, trunks, keys, phones)
+    keys.connect(edge)
+    phones.connect(edge)
+    admission.connect(edge.decide)
+    calls.connect(edge, supervisor, admission.info)
+
     _serve_workers(settings, supervisor, dialling, live, edge)
     supervisor.serve(KEY_BY_INFO, keys.send)
+    supervisor.serve(REFER_REPORT, phones.reported)
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
@@ -233,6 +237,7 @@ def _make_edge(
     events: EventHub,
     trunks: OutboundTrunks,
     keys: KeyInfos,
+    phones: PhoneTransfers,
 ) -> Edge:
     def attempted(attempt: DialAttempted) -> None:
         trunks.attempted(attempt)
@@ -242,7 +247,7 @@ def _make_edge(
         edge_settings(settings), admission,
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
         on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
-        on_key=keys.answered,
+        on_key=keys.answered, on_peer_refers=phones.begin, refer_refused=phones.refused,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
         may_redirect=trunks.may_redirect,
     )  # fmt: skip

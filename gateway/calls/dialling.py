@@ -21,6 +21,7 @@ __all__ = [
     "ORIGINATE",
     "PLACE",
     "REFER",
+    "REFER_REPORT",
     "DialOrder",
     "Dialler",
     "LegPlan",
@@ -31,6 +32,7 @@ __all__ = [
 DIAL = "dial"
 PLACE = "place_leg"
 REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, only_uri}: it has it sent itself
+REFER_REPORT = "refer_report"  # a worker tells the gateway; body {refer_id, status, reason}
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
 INVALID_VARIABLE = "invalid_variable"  # its refusal: a text of the persona names a variable that the call has not
 
@@ -121,6 +123,9 @@ class Dialler(Protocol):
     async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
         """Ask the leg's peer by REFER to call the order's target. What becomes of it is told to the call. Raises
         DialRefused."""
+
+    def report_refer(self, refer_id: str, status: int, reason: str) -> None:
+        """A phone has handed the customer on by REFER: what becomes of it. From 200 on it is the last report."""
 
     def hold(self, owner: LegOwner) -> None:
         """A leg placed here has its owner: it is this worker's until it ends."""

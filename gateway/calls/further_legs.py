@@ -21,6 +21,7 @@ from gateway.calls.leg_owner import LegFact, LegOwner
 from gateway.calls.media_watch import MediaWatch
 from gateway.calls.pressed_keys import Keys
 from gateway.calls.session import AGENT
+from gateway.calls.succession import Succession
 from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
@@ -40,16 +41,18 @@ class Dialled:
 
     owner: LegOwner
     outcome: CallOutcome
+    line: Succession
 
     @property
     def leg_id(self) -> str:
         return self.owner.leg_id
 
     async def ended(self) -> LegEnded:
-        return await asyncio.shield(self.owner.ended)
+        """Of whoever has taken its place in the end."""
+        return await self.line.last_end(self.owner)
 
     async def hang_up(self, reason: str = "") -> None:
-        await self.owner.end(reason)
+        await self.line.last(self.owner).end(reason)
 
 
 LegNews = Literal["began", "placed", "rings"]  # it has an id; it is dialled; it rings
@@ -90,6 +93,7 @@ class FurtherLegs:
         self._apart: dict[str, Callable[[str], None]] = {}  # by leg that is not joined when it answers: takes its keys
         self._voices: dict[str, Participant] = {}  # the agent's, by leg
         self._keys: dict[str, Keys] = {}  # on their way to a leg
+        self._line = Succession()
         self._last = 1  # the number of the customer's leg
         self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,7 +195,7 @@ class FurtherLegs:
             raise
         finally:
             answered.cancel()
-        return Dialled(owner, _outcome(owner))
+        return Dialled(owner, _outcome(owner), self._line)
 
     def _unwanted(self, task: asyncio.Task[LegOwner]) -> None:
         if not task.cancelled() and task.exception() is None:
@@ -267,6 +271,21 @@ class FurtherLegs:
             self._voices[leg_id] = self._room.add_agent(f"{AGENT} to {leg_id}")
             self._reroute()
         return self._voices[leg_id]
+
+    def hand_on(self, leg_id: str) -> asyncio.Future[LegOwner | None]:
+        """Somebody else is to take this leg's place: the result says who; None: nobody."""
+        return self._line.hand_on(leg_id)
+
+    def keep(self, leg_id: str) -> None:
+        """Nobody takes this leg's place, and it is still there."""
+        if leg_id in self._owners:
+            self._line.keep(leg_id)
+
+    async def leaves(self, leg_id: str, within_s: float, reason: str) -> None:
+        """It is to hang up by itself; after `within_s` it is hung up."""
+        if (owner := self._owners.get(leg_id)) is not None:
+            await asyncio.wait({owner.ended}, timeout=within_s)
+            await owner.end(reason)
 
     def is_joined(self, leg_id: str) -> bool:
         return leg_id == self._joined

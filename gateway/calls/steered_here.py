@@ -18,8 +18,9 @@ from gateway.calls.journal import Journal
 from gateway.calls.keys_out import KeysOut
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.music import HoldMusic
+from gateway.calls.onward import OnwardTransfers
 from gateway.calls.transferring import TRANSFER, CallTransfers
-from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, TransferOrder, VerbRefused, Voice
+from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, OnwardOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
 from gateway.config import HoldMusicSettings
 from gateway.transfers.screen_data import problem_of
@@ -75,6 +76,11 @@ class SteeredHere:
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
             self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s,
         )  # fmt: skip
+        dialler = parts.dialler
+        self._onward = OnwardTransfers(
+            parts.call_id, parts.further, self._waiting, parts.journal,
+            dialler.report_refer if dialler is not None else lambda refer_id, status, reason: None,
+        )  # fmt: skip
         self._held = self._collecting = False
         self._muted: set[Voice] = set()
         self._listening: dict[str, str] = {}  # whom a supervisor's leg calls -> its id
@@ -121,6 +127,10 @@ class SteeredHere:
         self._check_with_agent()
         self._check_possible(order)
         self._transfers.begin(order, for_agent=False)
+
+    def hand_on(self, asked: OnwardOrder) -> None:
+        self._check_answered()
+        self._onward.begin(asked)
 
     async def hold(self) -> None:
         self._check_answered()
@@ -194,6 +204,7 @@ class SteeredHere:
 
     async def release(self, reason: str) -> None:
         """The customer is to hear the agent again, for its goodbye. Never raises."""
+        self._onward.close()
         self._transfers.call_ends(reason)
         held, self._held = self._held, False
         if held:
@@ -204,6 +215,7 @@ class SteeredHere:
 
     def ends(self, reason: str) -> None:
         """The call is over."""
+        self._onward.close()
         self._transfers.call_ends(reason)
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "DigitsOrder",
     "ListenMode",
     "ListenOrder",
+    "OnwardOrder",
     "SteeredCall",
     "TransferOrder",
     "VerbRefused",
@@ -102,6 +103,25 @@ class TransferOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class OnwardOrder:
+    """`leg_id`: whose phone asks; `refer_id`: what its reports are about; `headers`: of the INVITE to the next."""
+
+    leg_id: str
+    refer_id: str
+    order: TransferOrder
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError."""
+        headers = {str(name): str(value) for name, value in dict(body["headers"]).items()}
+        return cls(str(body["leg_id"]), str(body["refer_id"]), TransferOrder.from_dict(body["order"]), headers)
+
+
+@dataclass(frozen=True, slots=True)
 class DigitsOrder:
     """Keys, with `w` and `W` for pauses of 0.5 and 1 s. `leg_id`: empty for the customer's. `way`: None for what the
     trunk's settings say, or was agreed on."""
@@ -165,6 +185,9 @@ class SteeredCall(Protocol):
 
     async def transfer(self, order: TransferOrder) -> None:
         """Bring the customer to somebody else."""
+
+    def hand_on(self, asked: OnwardOrder) -> None:
+        """The phone of the human who talks with the customer asks for somebody else in their place."""
 
     async def hold(self) -> None:
         """The customer hears hold music; the agent neither hears nor speaks, and its time limits pause."""

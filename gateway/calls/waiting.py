@@ -39,6 +39,12 @@ class Waiting:
         self.play(why, self._hold_music.sound)
         await self._further.waits(why, True)
 
+    async def with_music(self, why: str) -> None:
+        """The same for a customer who talks with somebody else, where the agent is aside already, or as it wishes.
+        `heard` ends it."""
+        self.play(why, self._hold_music.sound)
+        await self._further.waits(why, True)
+
     def play(self, why: str, sound: Sound) -> None:
         """Another sound for the same reason."""
         self._sounds.pop(why, None)

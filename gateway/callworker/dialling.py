@@ -20,7 +20,7 @@ import structlog
 
 from agent.warm.asking import AskError, Asking, Refused
 from gateway.calls.call import media_watch_of
-from gateway.calls.dialling import DIAL, PLACE, REFER, DialOrder, LegPlan, PlacedLeg
+from gateway.calls.dialling import DIAL, PLACE, REFER, REFER_REPORT, DialOrder, LegPlan, PlacedLeg
 from gateway.calls.journal import LegJournal
 from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_owner import LegOwner
@@ -130,6 +130,16 @@ class LegDialling:
             raise DialRefused(refused.kind, refused.text, retryable=refused.retryable) from refused
         except AskError as error:
             raise DialRefused("failed", str(error), retryable=True) from error
+
+    def report_refer(self, refer_id: str, status: int, reason: str) -> None:
+        """As `Dialler.report_refer`."""
+        self._spawn(self._report(refer_id, status, reason))
+
+    async def _report(self, refer_id: str, status: int, reason: str) -> None:
+        body = {"refer_id": refer_id, "status": status, "reason": reason}
+        with suppress(AskError):  # without a gateway the phone's leg ends anyway
+            if self._asking is not None:
+                await self._asking.ask(REFER_REPORT, body, timeout_s=ASK_LIMIT_S)
 
     async def place(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
         """The first leg of a call that the gateway has placed here. Raises TelephonyError."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.warm.asking import Refused
 from gateway.calls.collecting import CollectOrder
-from gateway.calls.verbs import DigitsOrder, ListenOrder, SteeredCall, TransferOrder, VerbRefused, Voice
+from gateway.calls.verbs import DigitsOrder, ListenOrder, OnwardOrder, SteeredCall, TransferOrder, VerbRefused, Voice
 
 __all__ = ["Steered"]
 
@@ -42,6 +42,8 @@ async def _told(call: SteeredCall, body: Mapping[str, Any]) -> Mapping[str, Any]
             return (await call.collect(CollectOrder.from_dict(body["order"]))).to_dict()
         case "transfer":
             await call.transfer(TransferOrder.from_dict(body["order"]))
+        case "hand_on":
+            call.hand_on(OnwardOrder.from_dict(body["order"]))
         case "hold":
             await call.hold()
         case "resume":

@@ -17,6 +17,7 @@ __all__ = [
     "TrunkIdentitySettings",
     "TrunkInboundSettings",
     "TrunkNumberSettings",
+    "TrunkTransferSettings",
 ]
 
 _HOST = r"^([A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9.]+|\[[0-9A-Fa-f:.]+\])$"
@@ -32,6 +33,7 @@ Kind = Literal[
     "voicemail",
     "international_network",
 ]
+Role = Literal["human", "customer"]  # of a leg
 Number = Annotated[str, Field(pattern=r"^\+?[0-9]{2,15}$")]
 # Those that make a SIP message what it is, or say where it goes and who sent it (RFC 3261 section 20, RFC 3325).
 _NAMES = """
@@ -133,6 +135,23 @@ class TrunkInboundSettings(_Section):
     )
     domains: tuple[Annotated[str, Field(pattern=_HOST, max_length=255)], ...] = Field(
         default=(), description="Hosts in the Request-URI or To of its calls. Not given: any."
+    )
+
+
+class TrunkTransferSettings(_Section):
+    """What the trunk's phones may do with our calls by themselves. Everybody they transfer to must be open to
+    transfers: the trunks' `destinations` and hosts."""
+
+    refer: tuple[Role, ...] = Field(
+        default=(),
+        description="Whose REFER is honoured, as the phone's transfer key sends it (RFC 3515): we call the target and "
+        "join it in the phone's place. human: whoever our calls were transferred to; customer: the other side of the "
+        "call. Not given: nobody's.",
+    )
+    replaces: tuple[Role, ...] = Field(
+        default=(),
+        description="Whose legs an INVITE with Replaces may take over (RFC 3891): call pick-up, and attended transfers "
+        "of a PBX. Only for callers of the leg's own trunk. Not given: nobody's.",
     )
 
 

@@ -18,6 +18,7 @@ from gateway.config.trunk_calls import (
     TrunkIdentitySettings,
     TrunkInboundSettings,
     TrunkNumberSettings,
+    TrunkTransferSettings,
 )
 
 __all__ = [
@@ -232,6 +233,9 @@ class TrunkSettings(_Section):
     )
     inbound: TrunkInboundSettings | None = Field(
         default=None, description="Which calls from `allow` are its own, where several trunks send from one address."
+    )
+    transfers: TrunkTransferSettings = Field(
+        default=TrunkTransferSettings(), description="What its phones may do with our calls by themselves."
     )
     headers_in: tuple[HeaderInSettings, ...] = Field(
         default=(), max_length=30, description="Headers of its INVITEs that become variables of the call."

@@ -11,12 +11,12 @@ from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
 from telephony.edge.bodies import MediaRule
 from telephony.edge.branches import Branches
 from telephony.edge.budget import StrangerBudget
-from telephony.edge.capabilities import Reliable
+from telephony.edge.capabilities import Announced, Reliable, announced, extensions
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogTable, Reply
 from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
-from telephony.edge.protocol import Admitter, Transport, WorkerAddress
+from telephony.edge.protocol import Admitter, PeerRefers, Refuse, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
 from telephony.edge.sessions import Sessions
@@ -34,7 +34,7 @@ from telephony.sip.parse import Request, Via
 from telephony.sip.places import FailedPlaces
 from telephony.sip.resolving import Place
 from telephony.sip.srtp import for_public
-from telephony.sip.uri import bracketed
+from telephony.sip.uri import bracketed, try_uri
 
 __all__ = ["EdgeContext", "PublicSocket", "reply_hop"]
 
@@ -101,6 +101,7 @@ class EdgeContext:
         self.floods = FloodTable()
         self.failed_places = FailedPlaces()
         self.may_redirect: Callable[[str, str], bool] = lambda trunk, number: False  # a 3xx to another number
+        self.refer_refused: Callable[[PeerRefers], Refuse | None] = _no_refer  # why it is not honoured
         self._named = {trunk.name: trunk for trunk in settings.trunks}
         self.trunk_refusals = _latest_refusals(settings)
         self.turned_away = _latest_refusals(settings)
@@ -127,6 +128,22 @@ class EdgeContext:
         """Whether provisional answers are reliable there."""
         named = self._named.get(trunk)
         return "supported" if named is None else named.reliable
+
+    def announced(self, trunk: str) -> Announced:
+        """What peers there are told that we support."""
+        return announced(self.reliable(trunk), refer=self.takes_refer(trunk), replaces=self.takes_replaces(trunk))
+
+    def extensions(self, trunk: str) -> frozenset[str]:
+        """What its requests may require."""
+        return extensions(self.reliable(trunk), replaces=self.takes_replaces(trunk))
+
+    def takes_refer(self, trunk: str) -> bool:
+        named = self._named.get(trunk)
+        return named is not None and named.takes_refer
+
+    def takes_replaces(self, trunk: str) -> bool:
+        named = self._named.get(trunk)
+        return named is not None and named.takes_replaces
 
     def route_of(self, trunk: str) -> tuple[str, ...]:
         """Route values for REGISTER and for requests that begin a dialog: the trunk's outbound proxy, if it has one."""
@@ -197,6 +214,14 @@ class EdgeContext:
 
     def is_own(self, ip: str, port: int) -> bool:
         return (ip, port) in self._ours or (ip, port) in self.worker_addresses
+
+    def names_us(self, uri: str) -> bool:
+        """Whether its host is one of our addresses."""
+        found = try_uri(uri)
+        if found is None or not found.host:
+            return False
+        host = found.host.strip("[]").lower()
+        return any(host == ours.strip("[]") and found.port in (None, port) for ours, port in self._ours)
 
     def is_public_via(self, via: Via) -> bool:
         return (via.host, via.port or 5060) in self._ours
@@ -276,6 +301,10 @@ class EdgeContext:
             return []
         dialog.told = True
         return [DialogEnded(dialog.leg_id, *refused)]
+
+
+def _no_refer(refers: PeerRefers) -> Refuse | None:
+    return Refuse(403, "", cause_text="nobody decides here what a REFER may do")
 
 
 def _always(leg_id: str, trunk: str) -> bool:

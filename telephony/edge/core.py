@@ -22,6 +22,7 @@ from telephony.edge.informing import Informing
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
+from telephony.edge.referred import ReferredHere
 from telephony.edge.referring import Referring
 from telephony.edge.refreshing import Refreshing
 from telephony.edge.trunk_side import TrunkSide
@@ -40,7 +41,8 @@ class EdgeCore:
     def __init__(self, context: EdgeContext, random: Callable[[], float] | None = None) -> None:
         """`random` returns numbers from 0 to 1."""
         self._context = context
-        self._inbound = InboundRequests(context)
+        self._referred = ReferredHere(context)
+        self._inbound = InboundRequests(context, self._referred)
         self._dialing = Dialing(context)
         self._from_worker = WorkerMessages(context, self._dialing)
         self.trunks = TrunkSide(context, random or SystemRandom().random)
@@ -50,7 +52,11 @@ class EdgeCore:
         self._ending = EndingCalls(context, self._dialing)
         self._refreshing = Refreshing(context, self._ending)
         self._from_public = PublicResponses(
-            context, self._pending, self._dialing, self.trunks, (self._referring, self._refreshing, self._informing)
+            context,
+            self._pending,
+            self._dialing,
+            self.trunks,
+            (self._referring, self._refreshing, self._informing, self._referred),
         )
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -213,6 +219,9 @@ class EdgeCore:
             raise TelephonyMisuse(f"there is no call of leg {leg_id}")
         return self._referring.refer(dialog, target, now)
 
+    def report_refer(self, refer_id: str, status: int, reason: str, now: float) -> list[Action]:
+        return self._referred.report(refer_id, status, reason, now)
+
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str, now: float) -> list[Action]:
         dialog = self._context.dialogs.of_leg(leg_id)
         if dialog is None:
@@ -246,6 +255,7 @@ class EdgeCore:
             actions += self.trunks.lost(key, now)
             actions += self._referring.lost(key)
             actions += self._informing.lost(key)
+            actions += self._referred.lost(key)
             actions += self._refreshing.lost(key, now)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)

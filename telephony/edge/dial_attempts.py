@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Sequence
 from functools import partial
 
-from telephony.edge.capabilities import Reliable, supported
+from telephony.edge.capabilities import Reliable
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
 from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic, TrunkChanged
@@ -101,7 +101,7 @@ class DialAttempts:
                 *_extensions(context.reliable(dialog.trunk)),
                 *context.sessions.asks(dialog),
             ),
-            supported=supported(context.reliable(dialog.trunk)),
+            announced=context.announced(dialog.trunk),
         )
         sent = SendPublic(hop, data)
         context.relays.ask(branch, asked, now)

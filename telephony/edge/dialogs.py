@@ -16,6 +16,7 @@ from telephony.sip.digest import DigestClient
 from telephony.sip.headers import Headers
 from telephony.sip.offer import ALONE, Streams
 from telephony.sip.parse import Line, Via
+from telephony.sip.replaces import Replaces
 from telephony.sip.session_timer import SessionTimer
 from telephony.sip.srtp import uses_savp
 
@@ -192,6 +193,11 @@ class DialogTable:
 
     def find(self, sip_call_id: str, public_tag: str) -> Dialog | None:
         return self._dialogs.get((sip_call_id, public_tag))
+
+    def named_by(self, replaces: Replaces) -> Dialog | None:
+        """The dialog that a peer names so (RFC 3891 section 3): its to-tag is ours."""
+        dialog = self.find(replaces.call_id, replaces.from_tag)
+        return dialog if dialog is not None and dialog.worker.tag == replaces.to_tag else None
 
     def of_leg(self, leg_id: str) -> Dialog | None:
         return self._by_leg.get(leg_id)

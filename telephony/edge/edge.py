@@ -30,6 +30,7 @@ from telephony.edge.hops import (
     InviteRefused,
     KeyAnswered,
     NotConnected,
+    PeerReferred,
     ReferAnswered,
     ReferNotified,
     SendPublic,
@@ -37,7 +38,7 @@ from telephony.edge.hops import (
     TrunkChanged,
 )
 from telephony.edge.names import DnsService, Names, NameService
-from telephony.edge.protocol import Admitter, Dial, Flood, RefusedInvite, WorkerAddress
+from telephony.edge.protocol import Admitter, Dial, Flood, PeerRefers, Refuse, RefusedInvite, WorkerAddress
 from telephony.edge.settings import EdgeSettings, ListenAddress
 from telephony.edge.tcp import TcpConnections
 from telephony.edge.trunk_status import TrunkStatus
@@ -64,9 +65,10 @@ class Edge:
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` at the end of each attempt to place a worker's call somewhere, `on_trunk` when a trunk is registered or
     no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`, `on_key` for the
-    answer to a `send_key`. `may_dial_over` is asked with a leg and a trunk before a call that its trunk did not take
-    goes to the next trunk of its route. `may_redirect` is asked with a trunk and the number that a 3xx of its names in
-    place of the one that was called. `names`: asked for the names of trunks' hosts.
+    answer to a `send_key`, `on_peer_refers` for a peer's REFER that is honoured: `refer_refused` was asked before why
+    not; `report_refer` then tells the peer. `may_dial_over` is asked with a leg and a trunk before a call that its
+    trunk did not take goes to the next trunk of its route. `may_redirect` is asked with a trunk and the number that a
+    3xx of its names in place of the one that was called. `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Edge:
         on_trunk: Callable[[TrunkChanged], None] | None = None,
         on_refer: Callable[[ReferAnswered | ReferNotified], None] | None = None,
         on_key: Callable[[KeyAnswered], None] | None = None,
+        on_peer_refers: Callable[[PeerReferred], None] | None = None,
+        refer_refused: Callable[[PeerRefers], Refuse | None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
@@ -96,9 +100,11 @@ class Edge:
         self._told: dict[type[Action], Callable[[Any], None] | None] = {
             DialogEnded: on_dialog_ended, CallerGone: on_caller_gone, DigitPressed: on_digit, KeyAnswered: on_key,
             DialAttempted: on_attempt, TrunkChanged: on_trunk, ReferAnswered: on_refer, ReferNotified: on_refer,
+            PeerReferred: on_peer_refers,
         }  # fmt: skip
         self._may_dial_over = may_dial_over
         self._may_redirect = may_redirect
+        self._refer_refused = refer_refused
         self._name_service = names or DnsService()
         self._background: set[asyncio.Task[None]] = set()
         self._deregistered = asyncio.Event()
@@ -142,6 +148,8 @@ class Edge:
             self._context.may_dial_over = self._may_dial_over
         if self._may_redirect is not None:
             self._context.may_redirect = self._may_redirect
+        if self._refer_refused is not None:
+            self._context.refer_refused = self._refer_refused
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()
@@ -269,6 +277,10 @@ class Edge:
     def refer(self, leg_id: str, target: str) -> None:
         """Ask the peer of an answered leg to call this URI (REFER, RFC 3515). Raises TelephonyMisuse."""
         self._perform(self._running_core().refer(leg_id, target, self._loop.time()))
+
+    def report_refer(self, refer_id: str, status: int, reason: str = "") -> None:
+        """Tell the peer that has sent a REFER the latest status of the call to its target; a final one is the last."""
+        self._perform(self._running_core().report_refer(refer_id, status, reason, self._loop.time()))
 
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str) -> None:
         """Send a key to the peer of an answered leg by INFO. `token`: what the answer to it has. Raises

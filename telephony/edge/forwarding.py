@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from telephony.edge.answered_here import FORWARDED
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.capabilities import extensions
 from telephony.edge.context import EdgeContext
 from telephony.edge.counters import counted_method
 from telephony.edge.dialogs import Dialog, Reply
@@ -27,7 +26,7 @@ def check(context: EdgeContext, request: Request, hop: Hop, trunk: str | None) -
     if request.max_forwards == 0:
         raise Unacceptable(483, "max-forwards", "Max-Forwards is 0")
     unsupported = list(request.headers.get("proxy-require"))
-    able = extensions(context.reliable(trunk or ""))
+    able = context.extensions(trunk or "")
     unsupported += [token for token in request.headers.get("require") if token.lower() not in able]
     if unsupported:
         names = ", ".join(unsupported)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from telephony.edge.protocol import Flood, RefusedInvite, Transport
+from telephony.edge.protocol import Flood, PeerRefers, RefusedInvite, Transport
 from telephony.sip.resolving import Place
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "InviteRefused",
     "KeyAnswered",
     "NotConnected",
+    "PeerReferred",
     "ReferAnswered",
     "ReferNotified",
     "SendPublic",
@@ -137,6 +138,13 @@ class ReferNotified:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerReferred:
+    """A peer's REFER was accepted."""
+
+    refers: PeerRefers
+
+
+@dataclass(frozen=True, slots=True)
 class DialAttempted:
     """An attempt to place a worker's call. `status`: the final answer; 0: there was none. `failed`: the place was
     silent or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or derived from
@@ -187,4 +195,5 @@ Action = (
     | KeyAnswered
     | ReferAnswered
     | ReferNotified
+    | PeerReferred
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from telephony.edge.answered_here import CAPABLE, FORWARDED, AnsweredHere
+from telephony.edge.answered_here import FORWARDED, AnsweredHere, capable
 from telephony.edge.attempts import Attempt, attempt_key
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.capabilities import ALLOW
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
 from telephony.edge.forwarding import check, forward, send
 from telephony.edge.hops import Action, CallCancelled, Hop, SendPublic
 from telephony.edge.new_calls import NewCalls
+from telephony.edge.referred import ReferredHere
 from telephony.edge.relays import Relay
 from telephony.sip import writing
 from telephony.sip.parse import Request
@@ -18,15 +18,14 @@ from telephony.sip.uri import contact_uri
 
 __all__ = ["InboundRequests"]
 
-_ALLOW = {"Allow": ALLOW}
 _NEEDS_A_DIALOG = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 
 
 class InboundRequests:
-    def __init__(self, context: EdgeContext) -> None:
+    def __init__(self, context: EdgeContext, referred: ReferredHere) -> None:
         self._context = context
         self._new_calls = NewCalls(context)
-        self._here = AnsweredHere(context)
+        self._here = AnsweredHere(context, referred)
 
     def handle(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         """`over_rate`: the source sends more than it may; only what belongs to a call is served."""
@@ -125,7 +124,7 @@ class InboundRequests:
             return [context.answer(request, hop, error.status, headers=headers)]
         self._seen(request, hop, dialog, now)
         if request.method not in FORWARDED:
-            return self._here.handle(request, hop, dialog)
+            return self._here.handle(request, hop, dialog, now)
         branch = context.branches.forwarded(request)
         if (relay := context.relays.get(branch, request.method)) is not None:
             context.counters.add("retransmissions.other")
@@ -176,10 +175,12 @@ class InboundRequests:
         if request.method == "OPTIONS":
             status = context.admitter.status()
             if status.accepting:
-                return context.answer(request, hop, 200, headers=CAPABLE)
+                return context.answer(request, hop, 200, headers=capable(context, context.trunk_of(hop) or ""))
             headers = {"Retry-After": str(status.retry_after), "Reason": writing.reason_header(503, status.reason)}
             return context.answer(request, hop, 503, headers=headers)
         if request.method in _NEEDS_A_DIALOG:
             return context.answer(request, hop, 481)
         context.counters.add("refused.method")
-        return context.answer(request, hop, 405, headers=_ALLOW)
+        return context.answer(
+            request, hop, 405, headers={"Allow": context.announced(context.trunk_of(hop) or "").allow}
+        )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
-from telephony.edge.capabilities import supported
 from telephony.edge.context import EdgeContext, reply_hop
 from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
@@ -89,7 +88,7 @@ class WorkerMessages:
             uri=uri,
             routes=routes,
             extra=context.sessions.asks(dialog) if request.method in _REFRESHES else (),
-            supported=supported(context.reliable(dialog.trunk)),
+            announced=context.announced(dialog.trunk),
         )
         if request.method != "ACK":
             context.relays.ask(branch, Asked(dialog, request, address), now)
@@ -135,8 +134,8 @@ class WorkerMessages:
         extra: list[tuple[str, str]] = []
         if relay.method in _REFRESHES and 200 <= response.status < 300:
             extra = context.sessions.answers(dialog, Headers(reply.lines), now)
-        able = supported(context.reliable(dialog.trunk))
-        data = response_to_public(response, reply, contact, tag, initial=relay.initial, extra=extra, supported=able)
+        able = context.announced(dialog.trunk)
+        data = response_to_public(response, reply, contact, tag, initial=relay.initial, extra=extra, announced=able)
         sent = SendPublic(reply_hop(reply.via, reply.hop), data)
         actions: list[Action] = [sent]
         if response.status >= 200:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import heapq
 
-from telephony.edge.capabilities import supported
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import DialogState
 from telephony.edge.hops import Action, SendPublic, SendWorker
@@ -75,7 +74,7 @@ class PendingRequests:
             uri=uri,
             routes=routes,
             extra=context.sessions.asks(dialog),
-            supported=supported(context.reliable(dialog.trunk)),
+            announced=context.announced(dialog.trunk),
         )
         asked.waits, asked.resent = False, SendPublic(hop, data)
         context.relays.ask(branch, asked, now)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from telephony.call import Diversion
 from telephony.sip.digest import Credentials
+from telephony.sip.replaces import Replaces
 from telephony.sip.resolving import Place
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GatewayStatus",
     "InviteInfo",
     "Later",
+    "PeerRefers",
     "Refuse",
     "RefusedInvite",
     "Source",
@@ -107,6 +109,21 @@ class Refuse:
     reason: str  # reason phrase
     retry_after: int | None = None  # seconds; a 503 without it gets the edge's default
     cause_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefers:
+    """A peer asks us by REFER to call somebody else in its place. All of it has been parsed, and nothing checked."""
+
+    leg_id: str  # whose peer asks
+    refer_id: str  # what `Edge.report_refer` is told
+    trunk: str  # of that leg
+    target: str  # URI, without headers
+    by: str  # URI of who asks (Referred-By, RFC 3892)
+    replaces: Replaces | None = None  # the dialog that the call to the target is to replace
+    replaced_leg: str = ""  # the leg of ours whose dialog that is; empty: somebody else's
+    ours: bool = False  # the target's host is we
+    require_replaces: bool = False  # that call has Require: replaces
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.edge.capabilities import ALLOW, supported
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog, DialogState
 from telephony.edge.ending import EndingCalls
@@ -54,9 +53,12 @@ class Refreshing:
         cseq = dialog.worker.take_number()
         branch = context.branches.own(f"refresh {dialog.sip_call_id}", cseq)
         body = dialog.described if method == "INVITE" else b""
-        headers = headers_within(context, dialog, hop, routes, branch, cseq, method)
-        headers += [("Contact", context.contact_in(dialog, hop.listener)), ("Allow", ALLOW)]
-        headers += [("Supported", supported(context.reliable(dialog.trunk))), *context.sessions.asks(dialog)]
+        headers, able = (
+            headers_within(context, dialog, hop, routes, branch, cseq, method),
+            context.announced(dialog.trunk),
+        )
+        headers += [("Contact", context.contact_in(dialog, hop.listener)), ("Allow", able.allow)]
+        headers += [("Supported", able.supported), *context.sessions.asks(dialog)]
         if sent.digest is not None:
             headers += sent.digest.answers(method, uri, body)
         if body:

@@ -140,6 +140,8 @@ class Trunk:
     srtp: Srtp = Srtp.OFFERED
     srtp_over_plain_sip: bool = False  # where it is required
     codecs: tuple[str, ...] = ()  # voice codecs, in order; none: all that workers have
+    takes_refer: bool = False  # its phones may ask us by REFER to call somebody else (RFC 3515)
+    takes_replaces: bool = False  # an INVITE of its phones may replace a dialog of ours (RFC 3891)
 
     @property
     def scheme(self) -> str:

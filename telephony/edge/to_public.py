@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from telephony.edge.capabilities import ALLOW, SUPPORTED
+from telephony.edge.capabilities import Announced
 from telephony.edge.dialogs import Dialog, Reply
 from telephony.sip.parse import Message, Request, Response
 from telephony.sip.writing import assemble, clean, phrase_of, reply_lines
@@ -27,7 +27,7 @@ def response_to_public(
     *,
     initial: bool,
     extra: Sequence[tuple[str, str]] = (),
-    supported: str = SUPPORTED,
+    announced: Announced = Announced(),  # noqa: B008  (immutable)
 ) -> bytes:
     """The worker's answer to the request of `reply`. `contact`: ours, since the worker's is on loopback; `initial`: the
     request creates the dialog, with the route set of the proxies before us; `to_tag`: used if it has none;
@@ -37,7 +37,7 @@ def response_to_public(
         texts += [line.text for line in reply.lines if line.name == "record-route"]
     texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(response, contact)
-    texts += _promises(response, supported)
+    texts += _promises(response, announced)
     phrase = clean(response.reason) or phrase_of(response.status)
     return assemble(f"SIP/2.0 {response.status} {phrase}", texts, response.body)
 
@@ -51,7 +51,7 @@ def request_to_public(
     uri: str,
     routes: Sequence[str],
     extra: Sequence[tuple[str, str]] = (),
-    supported: str = SUPPORTED,
+    announced: Announced = Announced(),  # noqa: B008  (immutable)
 ) -> bytes:
     """The worker's request, in the dialog that the caller knows. `extra`: our own header fields."""
     left = 70 if request.max_forwards is None else request.max_forwards - 1
@@ -64,7 +64,7 @@ def request_to_public(
     ]
     texts += [f"{name}: {clean(value)}" for name, value in extra]
     texts += _passed(request, contact)
-    texts += _promises(request, supported)
+    texts += _promises(request, announced)
     return assemble(f"{request.method} {uri} SIP/2.0", texts, request.body)
 
 
@@ -76,9 +76,9 @@ def _passed(message: Message, contact: str) -> Iterator[str]:
             yield line.text
 
 
-def _promises(message: Message, supported: str) -> Iterator[str]:
+def _promises(message: Message, announced: Announced) -> Iterator[str]:
     """Replaces the worker's capabilities by ours."""
     if "allow" in message.headers:
-        yield f"Allow: {ALLOW}"
+        yield f"Allow: {announced.allow}"
     if "supported" in message.headers:
-        yield f"Supported: {supported}"
+        yield f"Supported: {announced.supported}"

@@ -13,7 +13,6 @@ from typing import Literal
 
 import structlog
 
-from telephony.edge.capabilities import ALLOW
 from telephony.edge.context import EdgeContext
 from telephony.edge.hops import Action, Hop, NotConnected, SendPublic, TrunkChanged
 from telephony.edge.settings import Trunk
@@ -309,7 +308,7 @@ class TrunkSide:
         request.add("CSeq", f"{side.cseq} REGISTER")
         request.add("Contact", f"<{self._contact(side, place)}>")
         request.add("Expires", str(wanted.expires_s))
-        request.add("Allow", ALLOW)
+        request.add("Allow", self._context.announced(side.trunk.name).allow)
         for name, value in wanted.headers:
             request.add(name, value)
         return request

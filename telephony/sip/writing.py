@@ -28,7 +28,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _ECHOED = frozenset({"via", "from", "to", "call-id", "cseq"})
 _REASONS = {
     100: "Trying",
+    180: "Ringing",
     200: "OK",
+    202: "Accepted",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +74,15 @@ class Talking:
 
 
 @asynccontextmanager
-async def talking(start_gateway: StartGateway, **changes: Any) -> AsyncIterator[Talking]:
+async def talking(
+    start_gateway: StartGateway, *, transfers: Mapping[str, Any] | None = None, **changes: Any
+) -> AsyncIterator[Talking]:
+    """`transfers`: what the trunk's phones may do by themselves."""
     async with Phone() as caller, Phone() as called:
-        gateway = start_gateway(sip=trunks(called), **changes)
+        sip = trunks(called)
+        if transfers is not None:
+            sip["trunks"][0]["transfers"] = dict(transfers)
+        gateway = start_gateway(sip=sip, **changes)
         call = await caller.call(gateway.uri(TALKER))
         await until(lambda: len(call.received) > 20, what="audio")
         call_id = (await until(lambda: gateway.attempts(call.call_id), what="an open record"))[0]["call_id"]

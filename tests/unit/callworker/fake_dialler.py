@@ -26,6 +26,7 @@ class FakeDialler:
         self.slow_s = 0.0
         self.referred: list[tuple[str, str]] = []
         self.refer_refusal: DialRefused | None = None
+        self.reported: list[tuple[str, int, str]] = []
 
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
         await asyncio.sleep(self.slow_s)
@@ -41,6 +42,9 @@ class FakeDialler:
         if self.refer_refusal is not None:
             raise self.refer_refusal
         self.referred.append((leg_id, order.to))
+
+    def report_refer(self, refer_id: str, status: int, reason: str) -> None:
+        self.reported.append((refer_id, status, reason))
 
     def hold(self, owner: LegOwner) -> None:
         self.held.append(owner.leg_id)

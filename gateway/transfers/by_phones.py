@@ -1,0 +1,139 @@
+"""Phones that transfer our calls by REFER: whose is honoured, to whom, and who carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from agent.warm.asking import AskError, Refused
+from gateway.calls.dialling import DialOrder
+from gateway.calls.verbs import OnwardOrder, TransferOrder, new_transfer_id
+from gateway.config import TrunkSettings
+from gateway.live_calls import LiveCalls
+from gateway.outbound.addresses import number_of
+from gateway.record import call_id_of, leg_id_of
+from gateway.steering import STEER
+from telephony.call import LegRole, UseRefer
+from telephony.edge import PeerReferred, PeerRefers, Refuse
+from telephony.sip.uri import bracketed, phone_user, try_uri
+
+__all__ = ["PhoneTransfers", "ReportEdge", "role_of"]
+
+log = structlog.get_logger(__name__)
+
+RING_S = 30.0
+_ASK_LIMIT_S = 3.0
+_STATUS: Mapping[str, int] = {"closed_destination": 403, "invalid_target": 404, "no_trunk": 503}
+Ask = Callable[..., Awaitable[Mapping[str, Any]]]  # Supervisor.ask
+
+
+class ReportEdge(Protocol):
+    """What we use of the edge (`telephony.edge.Edge`)."""
+
+    def report_refer(self, refer_id: str, status: int, reason: str = "") -> None: ...
+
+
+def role_of(leg_id: str, live: LiveCalls) -> LegRole | None:
+    """None: there is no such leg now."""
+    leg = live.leg(leg_id)
+    return None if leg is None else leg.role
+
+
+class PhoneTransfers:
+    """`connect` comes first."""
+
+    def __init__(
+        self, trunks: Sequence[TrunkSettings], live: LiveCalls, check_dial: Callable[[DialOrder], None], ask: Ask
+    ) -> None:
+        """`check_dial`: whether a leg of ours may go there; raises Refused. `ask`: a worker."""
+        self._trunks = {trunk.name: trunk for trunk in trunks}
+        self._live = live
+        self._check_dial = check_dial
+        self._ask = ask
+        self._edge: ReportEdge | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, edge: ReportEdge) -> None:
+        self._edge = edge
+
+    # --- for the edge ------------------------------------------------------------------------------------------------
+
+    def refused(self, refers: PeerRefers) -> Refuse | None:
+        """Why this REFER is not honoured; None: it is, and `begin` follows."""
+        role = role_of(refers.leg_id, self._live)
+        call = self._live.get(call_id_of(refers.leg_id))
+        if role is None or call is None:
+            return Refuse(481, "", cause_text="there is no such call")
+        trunk = self._trunks.get(refers.trunk)
+        if trunk is None or role.value not in trunk.transfers.refer:
+            return Refuse(403, "", cause_text=f'trunk "{refers.trunk}" honours no REFER of a {role}')
+        if not call.worker:
+            return Refuse(403, "", cause_text="calls in this kind of room cannot be handed on by REFER")
+        try:
+            self._check_dial(_dial(refers))
+        except Refused as refused:
+            return Refuse(_STATUS.get(refused.kind, 503), "", cause_text=refused.text)
+        return None
+
+    def begin(self, referred: PeerReferred) -> None:
+        refers = referred.refers
+        log.info("phone_refers", leg_id=refers.leg_id, refer_id=refers.refer_id, target=_target(refers))
+        task = asyncio.create_task(self._hand_on(refers), name=f"REFER {refers.refer_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_on(self, refers: PeerRefers) -> None:
+        call_id = call_id_of(refers.leg_id)
+        call, dial = self._live.get(call_id), _dial(refers)
+        order = TransferOrder(new_transfer_id(call_id), dial.to, refer=UseRefer.NEVER, ring_s=RING_S)
+        asked = OnwardOrder(refers.leg_id, refers.refer_id, order, dial.headers)
+        body = {"call_id": call_id, "verb": "hand_on", "order": asked.to_dict()}
+        try:
+            await self._ask(call.worker if call is not None else "", STEER, body, timeout_s=_ASK_LIMIT_S)
+        except AskError as error:
+            log.warning("phone_transfer_not_begun", refer_id=refers.refer_id, error=str(error))
+            self._report(refers.refer_id, 503, str(error))
+
+    def _report(self, refer_id: str, status: int, reason: str) -> None:
+        assert self._edge is not None, "`connect` comes first"
+        self._edge.report_refer(refer_id, status, reason)
+
+    # --- for the workers ---------------------------------------------------------------------------------------------
+
+    async def reported(self, worker: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A worker tells `REFER_REPORT`. Raises Refused."""
+        refer_id = str(body["refer_id"])
+        call = self._live.get(call_id_of(refer_id.rpartition("-r")[0]))
+        if call is not None and call.worker != worker:
+            raise Refused("unknown_call", f"{worker} has not the call of {refer_id}")
+        self._report(refer_id, int(body["status"]), str(body["reason"]))
+        return {}
+
+
+def _dial(refers: PeerRefers) -> DialOrder:
+    """Raises Refused."""
+    call_id = call_id_of(refers.leg_id)
+    headers = {"Referred-By": f"<{refers.by}>"} if refers.by else {}
+    if refers.replaces is not None:
+        headers["Replaces"] = str(refers.replaces)
+        if refers.require_replaces:
+            headers["Require"] = "replaces"
+    return DialOrder(call_id, leg_id_of(call_id, 2), _target(refers), ring_limit_s=RING_S, headers=headers)
+
+
+def _target(refers: PeerRefers) -> str:
+    """As a transfer over REST would name it. Raises Refused."""
+    uri = try_uri(refers.target)
+    if uri is None:
+        raise Refused("invalid_target", "the target of the REFER cannot be read")
+    number = number_of(phone_user(uri))
+    if uri.scheme == "tel" or refers.ours:
+        if number is None:
+            raise Refused("invalid_target", "the target of the REFER is nobody here")
+        return number
+    port = "" if uri.port is None else f":{uri.port}"
+    transport = ";transport=tcp" if "transport=tcp" in uri.params.lower() else ""
+    return f"sip:{number or uri.user}@{bracketed(uri.host)}{port}{transport}"

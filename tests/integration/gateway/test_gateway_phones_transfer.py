@@ -1,0 +1,164 @@
+"""Phones that transfer our calls by themselves: by REFER, with and without Replaces, and by INVITE with Replaces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from gateway_process import RunningGateway, until
+from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, hears_the_agent
+from test_gateway_transfers import Talking, talking
+
+from telephony.phone import Phone, PhoneCall
+
+StartGateway = Callable[..., RunningGateway]
+OPEN = {"refer": ["human", "customer"], "replaces": ["human", "customer"]}
+
+
+async def at_desk(world: Talking) -> PhoneCall:
+    await world.transfer(to=f"sip:desk@127.0.0.1:{world.called.address[1]}", refer="never", afterwards="agent")
+    desk = await world.called.incoming()
+    await desk.answer()
+    await until(lambda: len(desk.received) > 20 and len(world.call.received) > 20, what="audio")
+    return desk
+
+
+def address(phone: Phone, user: str = "next") -> str:
+    return f"sip:{user}@127.0.0.1:{phone.address[1]}"
+
+
+async def refer(phone: Phone, call: PhoneCall, to: str) -> int:
+    """The phone's transfer key: the answer to its REFER."""
+    request = call.dialog.request("REFER", headers={"Refer-To": f"<{to}>", "Referred-By": f"<{phone.uri}>"})
+    answer = await phone.transact(request, call.peer).final
+    assert answer is not None
+    return answer.status
+
+
+def fragments(call: PhoneCall) -> list[str]:
+    """What the phone has been told by NOTIFY, without retransmissions."""
+    return [each.body.strip().removeprefix("SIP/2.0 ") for each in call.requests if each.method == "NOTIFY"]
+
+
+async def told(call: PhoneCall, last: str) -> list[str]:
+    await until(lambda: any(last in each for each in fragments(call)), what=f"a NOTIFY of {last}")
+    return fragments(call)
+
+
+async def transfers_of(world: Talking, outcomes: list[str]) -> list[dict[str, Any]]:
+    def known() -> list[dict[str, Any]]:
+        found = world.gateway.get(f"/v1/calls/{world.call_id}")["transfers"]
+        return found if [each["outcome"] for each in found] == outcomes else []
+
+    await until(known, 8, what=f"transfers that ended as {outcomes}")
+    return known()
+
+
+# --- REFER ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_desk_phone_hands_the_caller_on(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        desk = await at_desk(world)
+        target = address(other)
+        assert await refer(world.called, desk, target) == 202
+        second = await other.incoming()
+        assert second.asked is not None
+        assert second.asked.value("referred-by") == f"<{world.called.uri}>"
+        await second.ring()
+        await told(desk, "180")
+        await second.answer()
+        assert await told(desk, "200") == ["100 Trying", "180 Ringing", "200 OK"]
+        assert (await desk.wait_bye()).by == "peer", "its leg ends"
+        await until(lambda: len(second.received) > 20, what="audio")
+        await heard_after_ms(world.call, second, CUSTOMER_HZ)
+        await heard_after_ms(second, world.call, HUMAN_HZ)
+        left = asyncio.get_running_loop().time()
+        await second.hang_up()
+        await hears_the_agent(world.call, left)
+        await world.call.hang_up()
+        record = await world.record()
+    assert [leg["role"] for leg in record["legs"]] == ["customer", "human", "human"]
+    first, onward = record["transfers"]
+    assert (onward["outcome"], onward["target"], onward["leg_id"]) == (
+        "transferred",
+        target,
+        record["legs"][2]["leg_id"],
+    )
+    assert first["outcome"] == "transferred"
+    assert any(each["type"] == "transfer_by_phone" for each in record["events"])
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_target_that_is_busy_leaves_the_caller_where_somebody_is(
+    start_gateway: StartGateway, leaves: bool
+) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        desk = await at_desk(world)
+        assert await refer(world.called, desk, address(other)) == 202
+        second = await other.incoming()
+        if leaves:
+            await desk.hang_up()
+        since = asyncio.get_running_loop().time()
+        await second.reject(486, "Busy Here")
+        await transfers_of(world, ["transferred", "busy"])
+        if leaves:
+            await hears_the_agent(world.call, since)
+        else:
+            assert await told(desk, "486") == ["100 Trying", "486 Busy Here"]
+            await heard_after_ms(desk, world.call, HUMAN_HZ)
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_closed_targets_and_roles_are_refused_and_the_call_goes_on(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers={"refer": ["human"]}) as world:
+        desk = await at_desk(world)
+        assert await refer(world.called, desk, "sip:+19005550100@127.0.0.1:5999") == 403
+        assert await refer(world.called, desk, "sip:desk@203.0.113.7") == 403
+        assert await refer(world.called, desk, "mailto:desk@example.com") == 416
+        assert await refer(world.caller, world.call, address(world.called)) == 403, "a caller's is not honoured here"
+        await heard_after_ms(desk, world.call, HUMAN_HZ)
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_a_trunk_without_the_setting_takes_no_refer(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway) as world:
+        desk = await at_desk(world)
+        assert await refer(world.called, desk, address(world.called)) == 405
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_a_dialog_elsewhere_is_replaced_by_our_call(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        desk = await at_desk(world)
+        replaces = quote("abc@10.0.0.1;to-tag=x1;from-tag=y2", safe="")
+        assert await refer(world.called, desk, f"{address(other)}?Replaces={replaces}&Require=replaces") == 202
+        second = await other.incoming()
+        assert second.asked is not None
+        assert second.asked.value("replaces") == "abc@10.0.0.1;to-tag=x1;from-tag=y2"
+        assert second.asked.value("require") == "replaces"
+        await second.answer()
+        await told(desk, "200")
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_the_caller_hangs_up_while_the_next_phone_rings(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        desk = await at_desk(world)
+        assert await refer(world.called, desk, address(other)) == 202
+        second = await other.incoming()
+        await second.ring()
+        await asyncio.sleep(0.2)
+        hung_up_at = asyncio.get_running_loop().time()
+        await world.call.hang_up()
+        assert (await asyncio.wait_for(second.ended, 2)).at - hung_up_at < 0.1
+        assert (await desk.wait_bye()).by == "peer"
+        record = await world.record()
+    assert [each["outcome"] for each in record["transfers"]] == ["transferred", "cancelled"]
