@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from gateway.queues.members import can_take, known
-from gateway.queues.model import QueueState
+from gateway.queues.model import QueueState, WaitingEnd
 
-__all__ = ["History", "MemberWork", "QueueFigures", "QueueNow", "now_in"]
+__all__ = ["EndedCall", "EndedWait", "History", "MemberWork", "QueueFigures", "QueueNow", "history_of", "now_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedWait:
+    """What became of one wait, or of `times` like it with the sum of their `waited_s`."""
+
+    queue: str
+    how: WaitingEnd
+    ended_at: float
+    waited_s: float
+    reason: str = ""
+    in_time: bool = False  # within the service level
+    is_callback: bool = False
+    member: str | None = None
+    times: int = 1
+    longest_s: float | None = None  # None: `waited_s`
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """A member's call of the queue, or sums of `times` of them."""
+
+    queue: str
+    member: str
+    ended_at: float
+    talked_s: float
+    wrap_up_s: float
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +86,60 @@ class MemberWork:
 class History:
     queues: tuple[QueueFigures, ...]
     members: tuple[MemberWork, ...]
+
+
+def history_of(waits: Iterable[EndedWait], calls: Iterable[EndedCall]) -> History:
+    """In the order of names."""
+    queues: dict[str, QueueFigures] = {}
+    for wait in waits:
+        before = queues.get(wait.queue) or QueueFigures(wait.queue)
+        queues[wait.queue] = _of_callback(before, wait) if wait.is_callback else _of_caller(before, wait)
+    work: dict[tuple[str, str], MemberWork] = {}
+    for call in calls:
+        key = call.queue, call.member
+        had = work.get(key) or MemberWork(call.member, call.queue, 0, 0.0, 0.0)
+        talk_s, wrap_up_s = had.talk_s + call.talked_s, had.wrap_up_s + call.wrap_up_s
+        work[key] = MemberWork(call.member, call.queue, had.calls + call.times, talk_s, wrap_up_s)
+    return History(
+        tuple(figures for _, figures in sorted(queues.items())), tuple(each for _, each in sorted(work.items()))
+    )
+
+
+def _of_callback(before: QueueFigures, wait: EndedWait) -> QueueFigures:
+    match wait.how:
+        case WaitingEnd.ANSWERED:
+            return replace(before, callbacks_reached=before.callbacks_reached + wait.times)
+        case WaitingEnd.UNREACHED:
+            return replace(before, callbacks_missed=before.callbacks_missed + wait.times)
+        case _:
+            return before
+
+
+def _of_caller(before: QueueFigures, wait: EndedWait) -> QueueFigures:
+    longest_s = wait.waited_s if wait.longest_s is None else wait.longest_s
+    before = replace(before, longest_wait_s=max(before.longest_wait_s, longest_s))
+    soon = wait.times if wait.in_time else 0
+    match wait.how:
+        case WaitingEnd.ANSWERED:
+            return replace(
+                before,
+                answered=before.answered + wait.times,
+                in_time=before.in_time + soon,
+                wait_s=before.wait_s + wait.waited_s,
+            )
+        case WaitingEnd.ABANDONED:
+            return replace(before, abandoned=before.abandoned + wait.times, abandoned_soon=before.abandoned_soon + soon)
+        case WaitingEnd.OVERFLOWED:
+            too_long = wait.times if wait.reason == "too_long" else 0
+            return replace(before, overflowed=before.overflowed + wait.times, too_long=before.too_long + too_long)
+        case WaitingEnd.LEFT:
+            return replace(before, left=before.left + wait.times)
+        case WaitingEnd.LOST:
+            return replace(before, lost=before.lost + wait.times)
+        case WaitingEnd.CALLBACK:
+            return replace(before, callbacks_asked=before.callbacks_asked + wait.times)
+        case WaitingEnd.UNREACHED | WaitingEnd.CANCELLED:
+            return before  # of callbacks only
 
 
 @dataclass(frozen=True, slots=True)

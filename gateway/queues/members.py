@@ -6,12 +6,17 @@ from collections.abc import Iterable
 
 from gateway.queues.model import Absent, Member, MemberState, Place, Queue, QueueState, Skill, Waiting
 
-__all__ = ["absent", "can_take", "known", "lacks", "place_in", "wanted"]
+__all__ = ["absent", "can_take", "known", "lacks", "merged", "place_in", "wanted"]
 
 
 def known(state: QueueState, member: Member) -> MemberState:
     """Also of one of whom nothing has been kept yet."""
     return state.states.get(member.name) or MemberState(member.name)
+
+
+def merged(of_settings: Iterable[Member], of_rest: Iterable[Member]) -> tuple[Member, ...]:
+    """Those of REST go before those of the settings with their names."""
+    return tuple({each.name: each for each in (*of_settings, *of_rest)}.values())
 
 
 def can_take(member: Member, it: MemberState, now: float) -> bool:

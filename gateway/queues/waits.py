@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from gateway.queues.members import known
 from gateway.queues.model import Queue, QueueState, Waiting
 
-__all__ = ["announce_at", "estimated_wait_s", "in_order", "is_callback_due", "let_in", "members_serving", "positions"]
+__all__ = [
+    "announce_at",
+    "estimated_wait_s",
+    "in_order",
+    "is_callback_due",
+    "let_in",
+    "mean_service",
+    "members_serving",
+    "positions",
+]
+
+_MEAN_OVER = 50  # calls
 
 
 def in_order(waiting: Iterable[Waiting], queues: Mapping[str, Queue]) -> list[Waiting]:
@@ -77,3 +88,9 @@ def members_serving(state: QueueState, queue: str) -> float:
         if queue in places and it.signed_in and it.reachable and not it.paused:
             serving += member.at_once / max(1, len(places & (with_callers | {queue})))
     return serving
+
+
+def mean_service(mean_s: float, calls: int, new_s: float) -> tuple[float, int]:
+    """A queue's service time, and the calls that it is the mean of, after one more: older ones fade."""
+    calls = min(calls + 1, _MEAN_OVER)
+    return mean_s + (new_s - mean_s) / calls, calls

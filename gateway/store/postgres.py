@@ -32,7 +32,7 @@ _SESSION = (
     "SET tcp_keepalives_interval = 3",
     "SET tcp_keepalives_count = 3",
 )
-_TABLES = "calls, turns, events, legs, transfers"
+_TABLES = "calls, turns, events, legs, transfers, queue_waits"
 _NOT_THE_STORES_FAULT = (exc.IntegrityError, exc.DataError, exc.NotSupportedError)
 _ROW_TOO_LARGE = "54000"
 _PASSWORD_TROUBLE = ("password authentication failed", "no password supplied")

@@ -33,6 +33,10 @@ __all__ = [
     "idempotency",
     "legs",
     "metadata",
+    "queue_claims",
+    "queue_members",
+    "queue_memory",
+    "queue_waits",
     "transfers",
     "turns",
 ]
@@ -222,4 +226,78 @@ idempotency = Table(  # answers that are kept for a day (gateway.store.idempoten
     Column("location", Text, nullable=False),
     Column("body", Text, nullable=False),
     Index(None, "created_at"),
+)
+
+# --- human queues (gateway.store.queues): times are Unix seconds ---
+
+_WAITS = text("ended_at IS NULL")
+
+queue_waits = Table(  # callers and callbacks that wait, and what became of those that did
+    "queue_waits",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("call_id", _PartId, nullable=False),  # no foreign key: the call's own row may come later
+    Column("queue", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("joined_at", Float(53), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("skills", Text, nullable=False),  # JSON: [[name, level], …]
+    Column("announced_at", Float(53), nullable=False),
+    Column("offers", Integer, nullable=False),
+    Column("lease_until", Float(53), nullable=False),
+    Column("is_callback", Boolean, nullable=False),
+    Column("callback_to", String(256), nullable=False),  # a person's number; erased when the callback has ended
+    Column("member_first", Boolean, nullable=False),
+    Column("callback_attempts", Integer, nullable=False),
+    Column("callback_at", Float(53), nullable=False),
+    Column("ended_at", Float(53)),  # NULL: waits
+    Column("how", String(16)),
+    Column("reason", String(64), nullable=False),
+    Column("in_time", Boolean, nullable=False),  # it ended within the service level
+    Column("member", String(64)),  # who answered
+    Column("call_ended_at", Float(53)),
+    Column("talked_s", Float(53), nullable=False),
+    Column("wrap_up_s", Float(53), nullable=False),
+    Index(None, "call_id"),
+    Index(None, "ended_at"),
+    Index(None, "call_ended_at"),
+    Index("ix_queue_waits_open", "call_id", unique=True, sqlite_where=_WAITS),
+)
+
+queue_claims = Table(  # members who are being offered a caller, or talk with one
+    "queue_claims",
+    metadata,
+    Column("call_id", _PartId, primary_key=True),
+    Column("member", String(64), primary_key=True),
+    Column("queue", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("talking", Boolean, nullable=False),
+    Column("lease_until", Float(53), nullable=False),
+    Index(None, "member"),
+)
+
+queue_members = Table(
+    "queue_members",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("signed_in", Boolean, nullable=False),
+    Column("paused", String(256), nullable=False),  # the reason; empty: not paused
+    Column("reachable", Boolean, nullable=False),
+    Column("wraps_up_until", Float(53), nullable=False),
+    Column("last_ended_at", Float(53), nullable=False),
+    Column("last_offered_at", Float(53), nullable=False),
+    Column("last_wait", _Counter),  # of queue_waits: whose wrap-up goes on
+    Column("taken", Integer, nullable=False),  # calls, on the day `taken_on`
+    Column("taken_on", String(10), nullable=False),
+    Column("refused_at", Text, nullable=False),  # JSON: {queue: time}
+    Column("settings", Text),  # JSON; NULL: as the gateway's settings have them, not REST
+)
+
+queue_memory = Table(
+    "queue_memory",
+    metadata,
+    Column("queue", String(64), primary_key=True),
+    Column("last_member", String(64), nullable=False),  # for round-robin
+    Column("service_s", Float(53), nullable=False),  # mean
+    Column("served", Integer, nullable=False),  # calls that it is the mean of
 )
