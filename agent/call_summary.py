@@ -16,7 +16,7 @@ from agent.providers.base import ChatMessage, ProviderError, TextDelta
 from agent.run_result import SessionMisuse
 from agent.session import AgentSession
 
-__all__ = ["BRIEFING_LIMIT_S", "SUMMARY_LIMIT_S", "briefing", "call_summary"]
+__all__ = ["BRIEFING_LIMIT_S", "SUMMARY_LIMIT_S", "briefing", "call_summary", "conversation_so_far"]
 
 SUMMARY_LIMIT_S = 20.0
 BRIEFING_LIMIT_S = 10.0  # a human may be waiting for it
@@ -68,14 +68,20 @@ async def briefing(session: AgentSession) -> str:
 
 
 async def _by_model(session: AgentSession, task: str) -> str:
-    told = [(message.role, session.privacy.value(message.text)) for message in session.history]  # secrets stay here
-    lines = [f"{_WHO[role]}: {text}" for role, text in told if role in _WHO]
-    if not lines:
+    said = conversation_so_far(session)
+    if not said:
         return ""
-    asked = [ChatMessage("system", task), ChatMessage("user", "\n".join(lines))]
+    asked = [ChatMessage("system", task), ChatMessage("user", said)]
     stream: Any = without_reasoning(session.llm.chat(asked, ()))
     async with aclosing(stream):
         return "".join([event.text async for event in stream if isinstance(event, TextDelta)])
 
 
+def conversation_so_far(session: AgentSession) -> str:
+    """A line each, without secrets."""
+    told = [(_NOTE if each.name == "cue" else _WHO.get(each.role), each.text) for each in session.history]
+    return "\n".join(f"{who}: {session.privacy.value(text)}" for who, text in told if who is not None)
+
+
+_NOTE = "Note"
 _WHO = {"user": "Caller", "assistant": "Agent", "tool": "Result of a function"}

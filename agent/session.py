@@ -87,6 +87,13 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         LegSignals.__init__(self)
         AnswersCalls.__init__(self)
 
+    def beside(self, options: SessionOptions) -> AgentSession:
+        """Another one by the same providers, for somebody else on the call; it has not started."""
+        return AgentSession(
+            llm=self._llm, vad=self._vad, stt=self._stt, tts=self._tts, options=options, offload=self._offload,
+            canned_audio=self._canned_audio, providers=self._providers,
+        )  # fmt: skip
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     async def start(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from agent.leg_ears import LegEars
+from agent.leg_words import LegWords
 from agent.pipeline.canned import apology_tone, speak
 from agent.pipeline.running import RunningSession
 from agent.providers.base import STT, VAD, ProviderError
+from agent.said import Heard
 from agent.speech.stage import spoken_piece
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.rooms.protocol import AudioInput
@@ -53,6 +55,24 @@ class SpeaksApart:
     @property
     def can_screen(self) -> bool:
         return self._vad is not None
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the active persona has a model."""
+        running = self._live()
+        return running is not None and running.activities.top.cast.bare_llm is not None
+
+    def listen(self, hears: AudioInput, told: Callable[[Heard], None]) -> LegWords | None:
+        """Have what is said there put into words, and noticed without a recogniser; close the result. None as for
+        `screen`."""
+        running = self._live()
+        if running is None or self._vad is None:
+            return None
+        runtime = running.runtime
+        return LegWords(
+            hears, told, agent=running.activities.agent, options=runtime.options, tasks=runtime.tasks, vad=self._vad,
+            stt=self._stt, failed=runtime.provider_failed,
+        )  # fmt: skip
 
     def _live(self) -> RunningSession | None:
         """The session once started, until it closes."""

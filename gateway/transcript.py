@@ -135,6 +135,21 @@ def _told_human(building: _Building, event: Mapping[str, Any]) -> None:
     )
 
 
+def _talk_message(building: _Building, event: Mapping[str, Any]) -> None:
+    """Between a caller and a human, or from a human to the agent: `kind` names the human, as they were called."""
+    text = str(event["text"])
+    building.turns.append(
+        Turn(
+            speaker="human" if event["speaker"] == "human" else "caller",
+            text=text,
+            full_text=text,
+            start_ms=_on_axis(event, "started_at"),
+            end_ms=_on_axis(event, "ended_at"),
+            kind=str(event["name"]) if event["speaker"] == "human" else "",
+        )
+    )
+
+
 def _function_call(building: _Building, event: Mapping[str, Any]) -> None:
     building.open_tools[str(event["call_id"])] = ToolUse(
         name=str(event["name"]), arguments=dict(event["arguments"]), at_ms=float(event["t_ms"])
@@ -221,6 +236,7 @@ def _back(building: _Building, event: Mapping[str, Any]) -> None:
 _HANDLERS = {
     "user_message": _user_message,
     "agent_message": _agent_message,
+    "talk_message": _talk_message,
     "told_human": _told_human,
     "told_waiting_caller": _told_human,
     "function_call": _function_call,
@@ -241,6 +257,11 @@ _HANDLERS = {
 # --- digits and text --------------------------------------------------------------------------------------------
 
 
+_MASKED = frozenset(
+    {"function_call", "function_call_output", "agent_message", "told_human", "talk_message", "task_completed"}
+)
+
+
 def mask_typed_digits(event: Mapping[str, Any]) -> dict[str, Any]:
     """The event with the caller's keyed digits masked: each digit of `digit_received` and of a typed message, and
     runs of three digits or more where tools and the agent's words repeat them. Numbers in words are not recognized."""
@@ -250,7 +271,7 @@ def mask_typed_digits(event: Mapping[str, Any]) -> dict[str, Any]:
         masked["digit"] = MASK
     elif kind == "user_message" and event.get("source") == "dtmf":
         masked["text"] = re.sub(r"[0-9A-D*#]", MASK, str(event.get("text", "")))
-    elif kind in ("function_call", "function_call_output", "agent_message", "told_human", "task_completed"):
+    elif kind in _MASKED:
         for name in ("arguments", "output", "result", "text", "full_text"):
             if name in masked:
                 masked[name] = _mask_runs(masked[name])
@@ -288,6 +309,7 @@ def transcript_text(turns: Sequence[Turn]) -> str:
 def _notes(turn: Turn) -> list[str]:
     return [
         *(["to the human"] if turn.kind == "to_human" else []),
+        *([turn.kind] if turn.speaker == "human" and turn.kind else []),
         *(["typed"] if turn.source == "dtmf" else []),
         *(["interrupted"] if turn.interrupted else []),
     ]

@@ -16,6 +16,10 @@ class SummaryBy(StrEnum):
     NONE = "none"  # nothing is said
     MODEL = "model"  # from the conversation; if it fails, `text`, else the canned "transfer_summary"
     TEXT = "text"  # `text` as it is
+    CALLER = "caller"  # the caller's own words, asked for before and recorded; without any, as for MODEL
+
+
+_SECONDS = ("within_s", "accept_s", "consult_s", "detect_limit_s", "correct_for_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,11 @@ class Warm:
 
     `detect`: find out whether a person or a machine has answered, before they are told or hear anything; with `accept`
     at the same time. `accept`: whoever answers must press 1 (2 declines) within `accept_s`; else answering is
-    accepting. `summary`: what they are told then. `introduction`: said to both when they hear each other; empty: the
-    agent is silent from then on.
+    accepting. `detect_limit_s`: how long they hear nothing until that is known; then they count as a person.
+    `correct_for_s`: how long a machine is still noticed after that. `summary`: what they are told then. `consult`: they
+    may then ask the agent, until they press 1 or say that the customer is to be put through (2, or words: they do not
+    take them), for `consult_s` at most. `introduction`: said to both when they hear each other; empty: the agent is
+    silent from then on. `notes`: what the two say is written down, if the settings allow it.
 
     `headers`: of the INVITE to the human, names X-…; `user_to_user`: of its User-to-User header (RFC 7433), as
     text."""
@@ -42,11 +49,16 @@ class Warm:
     introduction: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     user_to_user: str = ""
+    consult: bool = False
+    consult_s: float = 120.0
+    notes: bool = True
+    detect_limit_s: float = 10.0
+    correct_for_s: float = 20.0
 
     @property
     def speaks(self) -> bool:
         """Whether the human is asked or told anything."""
-        return self.accept or self.summary is not SummaryBy.NONE or bool(self.introduction)
+        return self.accept or self.consult or self.summary is not SummaryBy.NONE or bool(self.introduction)
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
@@ -56,8 +68,7 @@ class Warm:
             **{
                 **own,
                 "also": tuple(str(each) for each in own["also"]),
-                "within_s": float(own["within_s"]),
-                "accept_s": float(own["accept_s"]),
+                **{name: float(own[name]) for name in _SECONDS},
                 "summary": SummaryBy(own["summary"]),
                 "headers": {str(name): str(value) for name, value in dict(own["headers"]).items()},
             }

@@ -50,11 +50,27 @@ class _CallsSomebody(BaseModel):
 class SummaryRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    by: Literal["model", "text"] = Field(
-        default="model", description="`model`: from the conversation, or `text` if that fails. `text`: that alone."
+    by: Literal["model", "text", "caller"] = Field(
+        default="model",
+        description="`model`: from the conversation, or `text` if that fails. `text`: that alone. `caller`: the "
+        "caller's own words, who is asked what it is about and recorded; without any, as `model`.",
     )
     text: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
         default="", max_length=2000, description="Not given: that a caller would like to speak with them."
+    )
+
+
+class TargetAnswering(BaseModel):
+    """How long it is found out who has answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    limit_s: float = Field(
+        default=10.0, ge=1, le=60, description="How long whoever answers hears nothing, without `accept`; then it "
+        "counts as a person.",
+    )  # fmt: skip
+    correct_for_s: float = Field(
+        default=20.0, ge=0, le=120, description="How long a machine is still noticed after a person was recognised."
     )
 
 
@@ -75,6 +91,17 @@ class WarmRequest(BaseModel):
     accept_timeout_s: float = Field(default=15.0, ge=3, le=60, description="How long they have for that.")
     summary: SummaryRequest | None = Field(
         default=None, description="What they are told before the caller hears them. Not given: nothing."
+    )
+    answering: TargetAnswering = Field(default_factory=lambda: TargetAnswering(), description="Limits of `detect`.")
+    consult: bool = Field(
+        default=False,
+        description="Then they may ask the agent about the caller, until they press 1 or say that the caller is to be "
+        "put through, or press 2 or say that they cannot.",
+    )
+    consult_timeout_s: float = Field(default=120.0, ge=5, le=600, description="How long; then the two are joined.")
+    notes: bool = Field(
+        default=True,
+        description="What the two say is put on the record in words, where `calls.transfer_notes` allows it.",
     )
     introduction: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
         default="", max_length=500, description="What the agent says to both once they hear each other."
@@ -182,11 +209,23 @@ def _warm(asked: WarmRequest | None) -> Warm | None:
         return None
     summary = asked.summary
     order = Warm(
-        tuple(plain(each) for each in asked.also), asked.at_once, asked.within_s, asked.detect, asked.accept,
-        asked.accept_timeout_s,
-        SummaryBy.NONE if summary is None else SummaryBy(summary.by), "" if summary is None else summary.text,
-        asked.introduction, asked.headers, asked.user_to_user,
-    )  # fmt: skip
+        also=tuple(plain(each) for each in asked.also),
+        at_once=asked.at_once,
+        within_s=asked.within_s,
+        detect=asked.detect,
+        detect_limit_s=asked.answering.limit_s,
+        correct_for_s=asked.answering.correct_for_s,
+        accept=asked.accept,
+        accept_s=asked.accept_timeout_s,
+        summary=SummaryBy.NONE if summary is None else SummaryBy(summary.by),
+        text="" if summary is None else summary.text,
+        consult=asked.consult,
+        consult_s=asked.consult_timeout_s,
+        introduction=asked.introduction,
+        notes=asked.notes,
+        headers=asked.headers,
+        user_to_user=asked.user_to_user,
+    )
     if (why := problem_of_data(order)) is not None:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="invalid_variable")
     return order

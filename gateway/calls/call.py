@@ -102,7 +102,7 @@ class Call:
         self.failure: BaseException | None = None  # what ended it, if that was a fault
         parts = CallParts(
             info.call_id, self._customer, self._further, dialler, self._conversation, journal, target_detector,
-            (limits or CallSettings()).hold_music,
+            (limits or CallSettings()).hold_music, (limits or CallSettings()).transfer_notes,
         )  # fmt: skip
         self.steered = SteeredHere(self, parts)  # for those who command it
 

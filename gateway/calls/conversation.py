@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.answering import Answering
+from agent.said import ConsultationTold, Heard
 from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.early_digits import EarlyDigits
 from gateway.calls.journal import Journal
 from gateway.calls.verbs import DigitsOrder, TransferOrder
 from telephony.call import CallInfo, CallVerbs, DialledLeg, EndedBy, TransferResult
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
-from telephony.rooms.protocol import AudioInput, LegAudio, Recorder, Room
+from telephony.rooms.protocol import AudioInput, LegAudio, Participant, Recorder, Room
 
 __all__ = [
     "CallSide",
+    "Closes",
     "Conversation",
     "ConversationMaker",
     "ConversationOver",
@@ -25,7 +28,7 @@ __all__ = [
     "Screening",
 ]
 
-MakesDetector = Callable[[float], WhoAnswered]  # from the time of the answer, loop clock
+MakesDetector = Callable[[Answering, float], WhoAnswered]  # by these limits, from the answer on; loop clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,14 @@ class CallSide:
     send_digits: Callable[[DigitsOrder], Awaitable[None]]  # to any leg; raises TelephonyError
 
 
-class Screening(Protocol):
-    def we_speak(self, speaking: bool) -> None: ...
+class Closes(Protocol):
+    """Goes on until it is closed, which is idempotent."""
 
     def close(self) -> None: ...
+
+
+class Screening(Closes, Protocol):
+    def we_speak(self, speaking: bool) -> None: ...
 
 
 class NotTalking(Exception):
@@ -128,6 +135,16 @@ class Conversation(Protocol):
     def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
         """Have `who` find out who has answered the leg that is heard there. `told` gets each verdict. None: there is no
         agent, or no VAD."""
+
+    def listen(self, hears: AudioInput, told: Callable[[Heard], None]) -> Closes | None:
+        """Put into words what is said on a leg that the agent does not hear. None as for `screen`."""
+
+    def consult(self, place: Participant, briefed: str, told: ConsultationTold) -> Closes | None:
+        """The human who is heard at `place`, and has been told `briefed`, asks the agent about the caller. None: there
+        is no agent that could answer."""
+
+    def note(self, text: str) -> None:
+        """For the model and the summary: what has happened without the agent."""
 
     async def briefing(self) -> str:
         """What a human who takes over should know, in the model's words; empty: it has none. May take seconds; never

@@ -30,6 +30,6 @@ def detector_for(answering: Answering, answered_at: float, wording: Wording, *, 
     return who if words else _WithoutWords(who)
 
 
-def detector_of_target(answered_at: float) -> WhoAnswered:
-    """Of a warm transfer, with the defaults and the package's wording, which is read once in a process."""
-    return detector_for(Answering(), answered_at, load_wording())
+def detector_of_target(answering: Answering, answered_at: float) -> WhoAnswered:
+    """Of a warm transfer, with the package's wording, which is read once in a process."""
+    return detector_for(answering, answered_at, load_wording())

@@ -89,6 +89,7 @@ class FurtherLegs:
         self._modes: dict[str, ListenMode] = {}  # of supervisors, by leg
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
+        self._asked = self._fading = self._notes = False
         self._told: dict[str, Placing] = {}  # by leg
         self._apart: dict[str, Callable[[str], None]] = {}  # by leg that is not joined when it answers: takes its keys
         self._voices: dict[str, Participant] = {}  # the agent's, by leg
@@ -124,15 +125,37 @@ class FurtherLegs:
     def floor(self) -> Floor:
         heard = {leg: mode for leg, mode in self._modes.items() if self._answered(leg)}
         voices = {leg: voice.identity for leg, voice in self._voices.items()}
-        return Floor(tuple(self._owners), self._joined, heard, bool(self._waits), self._muted, voices)
+        return Floor(
+            tuple(self._owners), self._joined, heard, bool(self._waits), self._muted, voices,
+            self._asked, self._fading, self._notes,
+        )  # fmt: skip
 
     def _answered(self, leg_id: str) -> bool:
         return leg_id in self._owners and self._owners[leg_id].acknowledged.is_set()
 
-    async def waits(self, why: str, waits: bool) -> None:
-        """The customer hears the music instead of anybody, until no reason is left."""
+    async def waits(self, why: str, waits: bool, *, fading: bool = False) -> None:
+        """The customer hears the music instead of anybody, until no reason is left; `fading`: then it goes on under
+        whom they hear, until `faded`."""
+        self._fading = fading
         self._waits = self._waits | {why} if waits else self._waits - {why}
         await self._route()
+
+    def faded(self) -> None:
+        """The music is over."""
+        self._fading = False
+        self._reroute()
+
+    async def asks(self, asked: bool) -> None:
+        """The customer hears the agent's words alone, and is heard where they come from."""
+        self._asked = asked
+        await self._route()
+
+    def take_notes(self, leg_id: str) -> Participant:
+        """Of a leg that is joined. Where it and the customer can be heard apart. Raises TelephonyError."""
+        voice = self.voice(leg_id)
+        self._notes = True
+        self._reroute()
+        return voice
 
     async def mute(self, voice: Voice, muted: bool) -> None:
         self._muted = self._muted | {voice} if muted else self._muted - {voice}
@@ -292,6 +315,7 @@ class FurtherLegs:
 
     def back_to_agent(self) -> None:
         self._joined = None
+        self._notes = False
         self._reroute()
 
     def gone(self, owner: LegOwner) -> None:

@@ -71,13 +71,15 @@ class HoldMusic:
 
 class Music:
     def __init__(self, room: Room, volume: float = 1.0, fade_ms: float = 0.0) -> None:
-        """`volume`: a factor; of tones that say something (ringing) it is 1. `fade_ms`: until it is reached."""
+        """`volume`: a factor; of tones that say something (ringing) it is 1. `fade_ms`: until it is reached, and
+        until it is silent."""
         self._room = room
         self._volume = volume
         self._fade_ms = fade_ms
         self._place: Participant | None = None
         self._playing: asyncio.Task[None] | None = None
         self._gain = 1.0
+        self._says_something = False
 
     def play(self, sound: Sound) -> None:
         """Over and over, from its beginning, instead of what is played now."""
@@ -85,9 +87,10 @@ class Music:
         if self._place is None:
             self._place = self._room.add_agent(MUSIC, recorded=False)
         output = self._place.audio_output
-        self._gain = 1.0 if sound is RINGING else self._volume
+        self._says_something = sound is RINGING
+        self._gain = 1.0 if self._says_something else self._volume
         output.set_gain(self._gain)
-        fade_ms = 0.0 if sound is RINGING else self._fade_ms
+        fade_ms = 0.0 if self._says_something else self._fade_ms
         if isinstance(sound, bytes):
             output.push(_faded_in(sound, fade_ms))
             playing = _play(output, _over_and_over(sound), None)
@@ -99,6 +102,16 @@ class Music:
         """Softer, while somebody speaks to the customer."""
         if self._place is not None:
             self._place.audio_output.set_gain(self._gain * (_UNDER_WORDS if spoken else 1.0), self._fade_ms)
+
+    @property
+    def fade_s(self) -> float:
+        """How long it takes to fade out; 0: it stops at once, as what says something does."""
+        return 0.0 if self._place is None or self._says_something else self._fade_ms / 1000
+
+    def fade_out(self) -> None:
+        """It goes on, softer and softer, until `stop`."""
+        if self._place is not None:
+            self._place.audio_output.set_gain(0.0, self._fade_ms)
 
     def stop(self) -> None:
         """Idempotent."""

@@ -13,13 +13,15 @@ import structlog
 from agent import Agent, AgentSession
 from agent.answering import Answering
 from agent.call_summary import briefing, call_summary
+from agent.consultation import Consultation, consult
 from agent.events import SessionClosed, SessionEvent
 from agent.factory import Cast
 from agent.providers.base import ChatMessage, ProviderError
+from agent.said import ConsultationTold, Heard
 from gateway.calls.answering import answering_for
 from gateway.calls.collect_here import collect
 from gateway.calls.collecting import Collected, CollectOrder
-from gateway.calls.conversation import CallSide, ConversationOver, NotTalking, Screening
+from gateway.calls.conversation import CallSide, Closes, ConversationOver, NotTalking, Screening
 from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import DigitsOrder, TransferOrder, new_transfer_id
@@ -84,6 +86,7 @@ class SessionConversation:
         self._persona: Agent | None = None
         self._made: AgentSession | None = None
         self._session: AgentSession | None = None  # once it has begun
+        self._consulted: list[Consultation] = []  # by humans who were to take the caller over
         self._aside = self._muted = False
         self._answering: Answering | None = None  # None: whoever answers is talked to at once
         self._ahead: asyncio.Task[None] | None = None  # makes what is said to whoever answers
@@ -106,7 +109,8 @@ class SessionConversation:
 
     @property
     def tokens(self) -> tuple[int, int]:
-        return self._session.tokens if self._session is not None else (0, 0)
+        of_all = [] if self._session is None else [self._session.tokens, *(each.tokens for each in self._consulted)]
+        return sum(prompts for prompts, _ in of_all), sum(completions for _, completions in of_all)
 
     async def prepare(self) -> None:
         """Raises BadAnswering, BadFactory, FactoryFailed, and exceptions of a persona's class."""
@@ -303,6 +307,19 @@ class SessionConversation:
 
     def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
         return self._session.screen(hears, who, told) if self._session is not None else None
+
+    def listen(self, hears: AudioInput, told: Callable[[Heard], None]) -> Closes | None:
+        return self._session.listen(hears, told) if self._session is not None else None
+
+    def consult(self, place: Participant, briefed: str, told: ConsultationTold) -> Closes | None:
+        if self._session is None or not self._session.thinks:
+            return None
+        self._consulted.append(consult(self._session, place, briefed, told))
+        return self._consulted[-1]
+
+    def note(self, text: str) -> None:
+        if self._session is not None:
+            self._session.note(text)
 
     async def briefing(self) -> str:
         return await briefing(self._session) if self._session is not None else ""

@@ -60,6 +60,7 @@ class CallParts:
     journal: Journal
     target_detector: MakesDetector
     hold_music: HoldMusicSettings
+    transfer_notes: bool
 
 
 class SteeredHere:
@@ -74,7 +75,7 @@ class SteeredHere:
         self._waiting = Waiting(parts.further, parts.conversation, HoldMusic(parts.hold_music))
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
-            self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s,
+            self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s, parts.transfer_notes,
         )  # fmt: skip
         dialler = parts.dialler
         self._onward = OnwardTransfers(

@@ -8,22 +8,27 @@ from typing import Any, Protocol
 
 import structlog
 
+from agent.answering import Answering
 from agent.clock import has_real_time
-from gateway.calls.conversation import Conversation, MakesDetector, Screening
+from agent.said import ConsultationTold
+from gateway.calls.asking_caller import CallerSaid
+from gateway.calls.conversation import Closes, Conversation, MakesDetector, Screening
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs, LegNews
 from gateway.calls.journal import Journal
 from gateway.calls.music import RINGING
+from gateway.calls.session import CUSTOMER
 from gateway.calls.verbs import TransferOrder
-from gateway.calls.waiting import Waiting
+from gateway.calls.waiting import TRANSFER, Waiting
 from gateway.record import TransferKind
+from gateway.transfers.notes import TalkNotes
 from gateway.transfers.screen_data import screen_headers
 from gateway.transfers.transfer import Transfer
 from gateway.transfers.warm import WarmTransfer
 from gateway.transfers.warm_side import LegTold
 from gateway.transfers.words import Says
-from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult
-from telephony.errors import DialRefused
+from telephony.call import DialledLeg, EndedBy, TransferEnd, TransferResult, Warm
+from telephony.errors import DialRefused, TelephonyError
 from telephony.media.answering.model import AnsweredBy
 from telephony.media.answering.wording import load_wording
 from telephony.rooms.protocol import Participant
@@ -34,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 ANNOUNCE_LIMIT_S = 15.0  # for what the agent is saying, and for the announcement
 SENTENCE_LIMIT_S = 2.0  # for what it is saying, when another program does not wait for it
-TRANSFER = "transfer"
 _WORDS: Mapping[TransferEnd, str] = {TransferEnd.BUSY: "transfer_busy"}  # all others: transfer_failed
 
 
@@ -55,9 +59,11 @@ class CallTransfers:
         journal: Journal,
         detector: MakesDetector,
         words_every_s: float,
+        notes: bool,
     ) -> None:
         """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer. `words_every_s`:
-        how often the agent speaks to a customer who waits for a human; 0: never."""
+        how often the agent speaks to a customer who waits for a human; 0: never. `notes`: whether what is said in
+        transfers may be written down."""
         self._call = call
         self._call_id = call_id
         self._leg_id = leg_id
@@ -68,6 +74,7 @@ class CallTransfers:
         self._journal = journal
         self._detector = detector
         self.words_every_s = words_every_s
+        self._may_note = notes
         self._loop = asyncio.get_running_loop()
         self._now: Transfer | WarmTransfer | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
@@ -181,9 +188,26 @@ class CallTransfers:
     async def prepare_screening(self) -> None:
         await asyncio.to_thread(load_wording) if has_real_time(self._loop) else load_wording()  # once in a process
 
-    def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
+    def screen(self, leg_id: str, warm: Warm, told: Callable[[AnsweredBy], None]) -> Screening | None:
         hears = self._further.voice(leg_id).audio_input
-        return self._conversation.screen(hears, self._detector(self._loop.time()), told)
+        limits = Answering(limit_s=warm.detect_limit_s, correct_for_s=warm.correct_for_s)
+        return self._conversation.screen(hears, self._detector(limits, self._loop.time()), told)
+
+    def consult(self, leg_id: str, briefed: str, told: ConsultationTold) -> Closes | None:
+        return self._conversation.consult(self._further.voice(leg_id), briefed, told)
+
+    def take_notes(self, leg_id: str, name: str) -> TalkNotes | None:
+        if not self._may_note or not self._conversation.can_screen:
+            return None
+        try:
+            voice = self._further.take_notes(leg_id)
+        except TelephonyError:  # the room is closing
+            return None
+        listens = lambda source, told: self._conversation.listen(voice.hear_apart(source), told)  # noqa: E731
+        return TalkNotes(name, leg_id, CUSTOMER, listens, self.note)
+
+    async def ask_customer(self, question: bytes) -> CallerSaid:
+        return await self._waiting.ask(question, self._conversation.listen)
 
     async def tell_customer(self, pcm: bytes) -> bool:
         return await self._waiting.say(pcm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.calls.asking_caller import CallerSaid, Listen, ask_caller
 from gateway.calls.conversation import Conversation
 from gateway.calls.floor import WORDS
 from gateway.calls.further_legs import FurtherLegs
@@ -11,7 +12,9 @@ from gateway.calls.music import HoldMusic, Music, Sound
 from telephony.errors import TelephonyError
 from telephony.rooms.protocol import Participant
 
-__all__ = ["Waiting"]
+__all__ = ["TRANSFER", "Waiting"]
+
+TRANSFER = "transfer"  # why a customer waits
 
 
 class Waiting:
@@ -26,6 +29,7 @@ class Waiting:
         self._sounds: dict[str, Sound] = {}  # why the customer waits -> what they hear
         self._without_agent: set[str] = set()  # why the agent neither hears nor speaks
         self._loop = asyncio.get_running_loop()
+        self._fading: asyncio.TimerHandle | None = None
 
     @property
     def aside(self) -> bool:
@@ -49,6 +53,7 @@ class Waiting:
         """Another sound for the same reason."""
         self._sounds.pop(why, None)
         self._sounds[why] = sound
+        self._stop_fading()
         room = self._further.room
         if room is None:
             return
@@ -77,14 +82,35 @@ class Waiting:
             if self._music is not None:
                 self._music.under_words(False)
 
+    async def ask(self, question: bytes, listen: Listen) -> CallerSaid:
+        """Ask the customer, who waits, something instead of the music, and record the answer."""
+        room = self._further.room
+        if room is None:
+            return CallerSaid()
+        try:
+            self._words = self._words or room.add_agent(WORDS)
+        except TelephonyError:  # the room is closed, or takes nobody else
+            return CallerSaid()
+        await self._further.asks(True)
+        try:
+            return await ask_caller(self._words, question, listen)
+        finally:
+            if TRANSFER in self._sounds:
+                self.play(TRANSFER, self._sounds[TRANSFER])  # from its beginning
+            await self._further.asks(False)
+
     async def heard(self, why: str) -> None:
         """The customer hears people again, unless there is another reason; not yet the agent."""
         if self._sounds.pop(why, None) is None:
             return
-        await self._further.waits(why, False)
+        fade_s = self._music.fade_s if self._music is not None and not self._sounds else 0.0
+        await self._further.waits(why, False, fading=fade_s > 0)
         if self._sounds:
             last = next(reversed(self._sounds))
             self.play(last, self._sounds[last])
+        elif self._music is not None and fade_s > 0:
+            self._music.fade_out()
+            self._fading = self._loop.call_later(fade_s, self._faded)
         else:
             self._stop()
 
@@ -101,7 +127,17 @@ class Waiting:
     def close(self) -> None:
         self._stop()
 
+    def _faded(self) -> None:
+        self._stop()
+        self._further.faded()
+
+    def _stop_fading(self) -> None:
+        if self._fading is not None:
+            self._fading.cancel()
+            self._fading = None
+
     def _stop(self) -> None:
+        self._stop_fading()
         words, self._words = self._words, None
         if words is not None:
             words.leave()

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import structlog
 
-from agent.answering import Answering
 from agent.factory import PersonaMaker
 from agent.loop_watch import watch_of
 from agent.warm.asking import Refused
@@ -347,7 +346,7 @@ class CallWorker:
             conversation or partial(self._conversations or self._local_conversation, prepared),
             None if conversation is not None else settings.calls,
             dialler,
-            target_detector=partial(self._providers.who_answered, Answering()),
+            target_detector=self._providers.who_answered,
             extension=prepared.extension,
         )
 

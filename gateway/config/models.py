@@ -267,6 +267,11 @@ class CallSettings(_Section):
         default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later: the call ends."
     )
     hold_music: HoldMusicSettings = Field(default=HoldMusicSettings(), description="Hold music.")
+    transfer_notes: bool = Field(
+        default=False,
+        description="Whether what a caller and the human of a warm transfer say to each other is recognised, for the "
+        "transcript and the summary. In many countries both must have agreed to that.",
+    )
 
 
 class LogSettings(_Section):

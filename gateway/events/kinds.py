@@ -229,11 +229,15 @@ class CallTurn(_OnAxis):
         "interrupted": False, "kind": None,
     }  # fmt: skip
 
-    speaker: Literal["caller", "agent"] = Field(description="`caller` is the customer, also of outbound calls.")
+    speaker: Literal["caller", "agent", "human"] = Field(
+        description="`caller` is the customer, also of outbound calls; `human`: whom they are transferred to."
+    )
     text: str = Field(description="The words; of an interrupted reply those that were heard.")
     source: str | None = Field(default=None, description="Of the caller: `speech`, `dtmf` or `text`.")
     interrupted: bool = Field(default=False, description="Whether the caller cut the agent short.")
-    kind: str | None = Field(default=None, description="Of the agent: `greeting`, `reply`, `say`, `farewell`, ….")
+    kind: str | None = Field(
+        default=None, description="Of the agent: `greeting`, `reply`, `say`, …; of a human: who it is."
+    )
 
 
 class CallTool(_OnAxis):
@@ -290,6 +294,8 @@ class TransferStarted(_Transfer):
 
     kind: TransferKind = Field(description="`warm` or `cold`.")
     target: str = Field(description="To whom: a number or a SIP address.")
+    headers: dict[str, str] = Field(default={}, description="Of the call to them, for their screen: X-….")
+    user_to_user: str = Field(default="", description="The same, of its User-to-User header, as text.")
 
 
 class TransferRinging(_Transfer):

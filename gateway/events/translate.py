@@ -59,8 +59,9 @@ class Translator:
                     return
                 known.add(message.transfer_id)
                 yield kinds.TransferStarted(
-                    call_id=message.call_id, transfer_id=message.transfer_id, kind=message.kind, target=message.target
-                )
+                    call_id=message.call_id, transfer_id=message.transfer_id, kind=message.kind, target=message.target,
+                    headers=dict(message.headers), user_to_user=message.user_to_user,
+                )  # fmt: skip
             case TransferEnded():
                 self._transfers.get(message.call_id, set()).discard(message.transfer_id)
                 done = message.outcome == TransferEnd.TRANSFERRED
@@ -125,6 +126,15 @@ def _caller_turn(call_id: str, event: Mapping[str, Any]) -> EventData:
     return kinds.CallTurn(
         call_id=call_id, t_ms=event["t_ms"], speaker="caller", text=event["text"][:_TEXT_LIMIT], source=event["source"]
     )
+
+
+def _talk_turn(call_id: str, event: Mapping[str, Any]) -> EventData:
+    """With, or of, a human whom the caller is transferred to."""
+    speaks = event["speaker"]
+    return kinds.CallTurn(
+        call_id=call_id, t_ms=event["t_ms"], speaker=speaks, text=event["text"][:_TEXT_LIMIT], source="speech",
+        kind=event["name"] if speaks == "human" else None,
+    )  # fmt: skip
 
 
 def _agent_turn(call_id: str, event: Mapping[str, Any]) -> EventData:
@@ -199,6 +209,7 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "call_unmuted": _alone(_as_it_is(kinds.CallUnmuted, "who")),
     "supervisor_joined": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
     "supervisor_mode": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
+    "talk_message": _alone(_talk_turn),
     "transfer_ringing": _alone(_of_transfer(kinds.TransferRinging)),
     "transfer_answered": _alone(_of_transfer(kinds.TransferAnswered)),
 }

@@ -19,6 +19,7 @@ from agent import Agent
 from agent.factory import persona_class
 from agent.pipeline.alarm import Alarm
 from agent.privacy import Privacy
+from agent.said import ConsultationTold, Heard
 from agent.turns.hold import Hold, HoldAction
 from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
@@ -44,7 +45,7 @@ from telephony.livekit.places import LegPlace
 from telephony.livekit.room import LiveKitRoom
 from telephony.livekit.verbs import HANG_UP, HELD, HELD_ATTRIBUTE
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
-from telephony.rooms.protocol import AudioInput, LegAudio, Recorder
+from telephony.rooms.protocol import AudioInput, LegAudio, Participant, Recorder
 
 __all__ = ["LiveKitConversation", "RoomMaker"]
 
@@ -228,6 +229,15 @@ class LiveKitConversation:
 
     def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> None:
         return None
+
+    def listen(self, hears: AudioInput, told: Callable[[Heard], None]) -> None:
+        return None
+
+    def consult(self, place: Participant, briefed: str, told: ConsultationTold) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        """The agent is another process's, which has its own record."""
 
     async def briefing(self) -> str:
         return ""

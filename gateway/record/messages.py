@@ -206,7 +206,8 @@ class LegClosed(_Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferBegan(_Message):
-    """A transfer of the customer to `target` begins. `transfer_id` is unique among all calls."""
+    """A transfer of the customer to `target` begins. `transfer_id` is unique among all calls. `headers` and
+    `user_to_user`: what the human's screen is sent; on no record, but in events."""
 
     message: ClassVar[str] = "transfer_began"
     transfer_id: str
@@ -215,6 +216,8 @@ class TransferBegan(_Message):
     target: str
     began_at: AwareDatetime
     leg_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    user_to_user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,10 +74,11 @@ class Turn:
     """One entry of the transcript, at its place in the recording.
 
     `text` is the words said and heard, `full_text` the complete text of an interrupted reply. `kind` is the origin of
-    an agent's words (greeting, reply, …) or what a system entry is about (handoff, provider_failed, error).
+    an agent's words (greeting, reply, …), who a human is (as they were called), or what a system entry is about
+    (handoff, provider_failed, error).
     """
 
-    speaker: Literal["caller", "agent", "system"]
+    speaker: Literal["caller", "agent", "human", "system"]
     text: str
     start_ms: float
     end_ms: float

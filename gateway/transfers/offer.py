@@ -14,7 +14,6 @@ from telephony.warm import SummaryBy, Warm
 __all__ = ["Offer", "Refusal", "is_person"]
 
 RING_MARGIN_S = 3.0  # the edge ends the ringing itself; its word may be late
-CHECK_LIMIT_S = 10.0  # then it counts as a person: nobody is left waiting
 BRIEF_LIMIT_S = 60.0
 TOGETHER_LIMIT_S = 15.0
 
@@ -51,14 +50,16 @@ class Offer:
             WarmState.CHECKING: checks and not order.accept,  # who presses a key is a person
             WarmState.ASKING: order.accept,
             WarmState.BRIEFING: order.summary is not SummaryBy.NONE,
+            WarmState.CONSULTING: order.consult,
             WarmState.TOGETHER: bool(order.introduction),
         }
         self._ordered = frozenset(stage for stage, is_wanted in wanted.items() if is_wanted)
         self._limits: Mapping[WarmState, float] = {
             WarmState.CALLING: ring_s + RING_MARGIN_S,
-            WarmState.CHECKING: CHECK_LIMIT_S,
+            WarmState.CHECKING: order.detect_limit_s,
             WarmState.ASKING: order.accept_s,
             WarmState.BRIEFING: BRIEF_LIMIT_S,
+            WarmState.CONSULTING: order.consult_s,
             WarmState.TOGETHER: TOGETHER_LIMIT_S,
         }  # ringing is a part of calling, and those who are joined have no limit
         self.state = WarmState.CALLING
@@ -72,6 +73,9 @@ class Offer:
     @property
     def joined(self) -> bool:
         return self.state in (WarmState.TOGETHER, WarmState.JOINED)
+
+    def may_happen(self, event: WarmEvent) -> bool:
+        return TABLE[self.state, event] is not IMPOSSIBLE
 
     def happened(self, event: WarmEvent, now: float, refusal: Refusal | None = None) -> tuple[WarmDo, ...]:
         """Raises LookupError for an event that is not possible in the state. `refusal`: what it means if nobody has
@@ -107,6 +111,12 @@ class Offer:
     def presses(self, digit: str, now: float) -> tuple[WarmDo, ...]:
         event = {"1": WarmEvent.PRESSES_1, "2": WarmEvent.PRESSES_2}.get(digit, WarmEvent.PRESSES_OTHER)
         return self.happened(event, now, Refusal(TransferEnd.DECLINED, "the human pressed 2"))
+
+    def says(self, agrees: bool, now: float) -> tuple[WarmDo, ...]:
+        """Whether they take the customer, in words."""
+        if agrees:
+            return self.happened(WarmEvent.AGREES, now)
+        return self.happened(WarmEvent.REFUSES, now, Refusal(TransferEnd.DECLINED, "the human said no"))
 
     def leaves(self, now: float, *, lost: bool) -> tuple[WarmDo, ...]:
         if lost:

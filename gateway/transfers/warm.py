@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.calls.conversation import Screening
 from gateway.calls.verbs import TransferOrder
 from gateway.transfers import telling
+from gateway.transfers.beside import BesideHuman
 from gateway.transfers.hunt import Hunt
+from gateway.transfers.notes import TalkNotes, said_fields
 from gateway.transfers.offer import Offer
 from gateway.transfers.warm_side import LegTold, WarmSide
 from gateway.transfers.warm_table import WarmDo, WarmEvent
-from gateway.transfers.words import HumansWords, Words
+from gateway.transfers.words import HumansWords
 from telephony.call import AfterTransfer, TransferEnd, TransferResult
-from telephony.errors import DialRefused, TelephonyError
+from telephony.errors import DialRefused
 from telephony.media.answering.model import AnsweredBy
-from telephony.rooms.protocol import Participant
-from telephony.warm import Warm
+from telephony.warm import SummaryBy, Warm
 
 __all__ = ["WarmTransfer"]
 
@@ -29,16 +28,28 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _Attempt:
-    """One human, from the call to their end."""
+    """One human, from the call to their end. Implements `TellsOfHuman`."""
 
     number: int
     target: str
     offer: Offer
-    leg_id: str = ""
+    transfer: WarmTransfer
+    beside: BesideHuman = field(init=False)
     task: asyncio.Task[None] | None = None
-    voice: Participant | None = None
-    screening: Screening | None = None
-    speaking: asyncio.Task[None] | None = None
+
+    @property
+    def leg_id(self) -> str:
+        return self.beside.leg_id
+
+    def spoken(self) -> None:
+        if self.offer.may_happen(WarmEvent.SPOKEN):
+            self.transfer.perform(self, self.offer.happened(WarmEvent.SPOKEN, self.transfer.now))
+
+    def answered_by(self, who: AnsweredBy) -> None:
+        self.transfer.perform(self, self.offer.answered_by(who, self.transfer.now))
+
+    def says(self, takes: bool) -> None:
+        self.transfer.perform(self, self.offer.says(takes, self.transfer.now))
 
 
 class WarmTransfer:
@@ -55,6 +66,7 @@ class WarmTransfer:
         self._hunt: Hunt | None = None
         self._attempts: dict[int, _Attempt] = {}
         self._words = HumansWords(self._warm, side.agent)
+        self._notes: TalkNotes | None = None
         self._over = asyncio.Event()
         self._company: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -69,10 +81,12 @@ class WarmTransfer:
             await self._side.set_aside(self.order.announce)
             if self._screens:
                 await self._side.prepare_screening()
+            if self._warm.summary is SummaryBy.CALLER and not self._over.is_set():
+                await self._hear_customer()
             if not self._over.is_set():
                 self._words.prepare()
                 targets, warm = self.order.targets, self._warm
-                hunt = self._hunt = Hunt(targets, at_once=warm.at_once, within_s=warm.within_s, now=self._now)
+                hunt = self._hunt = Hunt(targets, at_once=warm.at_once, within_s=warm.within_s, now=self.now)
                 if self._side.words_every_s:
                     self._company = asyncio.create_task(self._keep_company(), name="words for who waits")
                 self._call(hunt.begin())
@@ -85,7 +99,7 @@ class WarmTransfer:
         return self._warm.detect and self._side.can_screen
 
     @property
-    def _now(self) -> float:
+    def now(self) -> float:
         return self._loop.time()
 
     # --- what happens ------------------------------------------------------------------------------------------------
@@ -108,7 +122,7 @@ class WarmTransfer:
 
     def _give_up(self, event: WarmEvent, reason: str, end: TransferEnd = TransferEnd.CANCELLED) -> None:
         for attempt in tuple(self._attempts.values()):
-            self._perform(attempt, attempt.offer.happened(event, self._now))
+            self.perform(attempt, attempt.offer.happened(event, self.now))
         self._tell_end(TransferResult(end, "warm", 0, reason))
         self._finish()
 
@@ -116,28 +130,28 @@ class WarmTransfer:
         offer = attempt.offer
         told = LegTold(
             lambda leg_id: self._leg_began(attempt, leg_id),
-            lambda: self._perform(attempt, offer.happened(WarmEvent.RINGS, self._now)),
-            lambda digit: self._perform(attempt, offer.presses(digit, self._now)),
+            lambda: self.perform(attempt, offer.happened(WarmEvent.RINGS, self.now)),
+            lambda digit: self.perform(attempt, offer.presses(digit, self.now)),
         )
         try:
             leg = await self._side.dial_apart(attempt.target, self.order, told)
         except DialRefused as refused:
-            self._perform(attempt, offer.not_reached(0, str(refused), self._now))
+            self.perform(attempt, offer.not_reached(0, str(refused), self.now))
             return
         outcome = leg.outcome
         if not outcome.answered:
-            self._perform(attempt, offer.not_reached(outcome.sip_status, outcome.text, self._now))
+            self.perform(attempt, offer.not_reached(outcome.sip_status, outcome.text, self.now))
             return
         try:
-            self._perform(attempt, offer.happened(WarmEvent.ANSWERS, self._now))
+            self.perform(attempt, offer.happened(WarmEvent.ANSWERS, self.now))
             ended = await leg.ended()
         except asyncio.CancelledError:
             await leg.hang_up("the transfer is over")
             raise
-        self._perform(attempt, offer.leaves(self._now, lost=ended.lost or not ended.by_peer))
+        self.perform(attempt, offer.leaves(self.now, lost=ended.lost or not ended.by_peer))
 
     def _leg_began(self, attempt: _Attempt, leg_id: str) -> None:
-        attempt.leg_id = leg_id
+        attempt.beside.leg_id = leg_id
         if len(self.order.targets) == 1:
             self._tell_began(leg_id)
 
@@ -145,24 +159,25 @@ class WarmTransfer:
         hunt = self._hunt
         if hunt is None:
             return
-        for number in hunt.late(self._now):
+        for number in hunt.late(self.now):
             attempt = self._attempts[number]
-            self._perform(attempt, attempt.offer.too_late(self._now))
+            self.perform(attempt, attempt.offer.too_late(self.now))
         for attempt in tuple(self._attempts.values()):
-            self._perform(attempt, attempt.offer.due(self._now))
+            self.perform(attempt, attempt.offer.due(self.now))
         self._set_timer()
 
     # --- what to do --------------------------------------------------------------------------------------------------
 
     def _call(self, numbers: tuple[int, ...]) -> None:
         for number in numbers:
-            offer = Offer(self._warm, self.order.ring_s, self._now, checks=self._screens)
-            attempt = _Attempt(number, self.order.targets[number], offer)
+            offer = Offer(self._warm, self.order.ring_s, self.now, checks=self._screens)
+            attempt = _Attempt(number, self.order.targets[number], offer, self)
+            attempt.beside = BesideHuman(attempt.target, self._warm, self._side, attempt)
             self._attempts[number] = attempt
             attempt.task = asyncio.create_task(self._attempt(attempt), name=f"call {attempt.target}")
         self._set_timer()
 
-    def _perform(self, attempt: _Attempt, actions: tuple[WarmDo, ...]) -> None:
+    def perform(self, attempt: _Attempt, actions: tuple[WarmDo, ...]) -> None:
         for action in actions:
             log.info(
                 "warm_transfer", transfer_id=self.order.transfer_id, target=attempt.target,
@@ -170,7 +185,7 @@ class WarmTransfer:
             )  # fmt: skip
             self._do(action, attempt)
         if attempt.offer.over or attempt.offer.joined:
-            self._stop_screening(attempt)
+            attempt.beside.stop_listening()
         if actions:
             self._set_timer()
 
@@ -180,27 +195,30 @@ class WarmTransfer:
                 self._note("transfer_ringing", attempt)
             case WarmDo.TELL_ANSWERED:
                 self._note("transfer_answered", attempt)
-                self._listen(attempt)
+                if self._screens:
+                    attempt.beside.listen()
             case WarmDo.CLAIM:
                 self._claim(attempt)
             case WarmDo.ASK:
-                self._speak(attempt, self._words.question())
+                attempt.beside.speak(self._words.question())
             case WarmDo.BRIEF:
-                self._speak(attempt, self._words.summary())
+                attempt.beside.speak(self._words.summary())
+            case WarmDo.CONSULT:
+                attempt.beside.consult(self._words.briefed)
             case WarmDo.JOIN:
                 self._join(attempt)
             case WarmDo.INTRODUCE:
-                self._speak(attempt, self._words.introduction())
+                attempt.beside.speak(self._words.introduction())
             case WarmDo.CUT:
-                self._cut(attempt)
+                attempt.beside.cut()
             case WarmDo.TELL_TAKEN:
-                self._speak(attempt, self._words.taken(), then_drop=True)
+                attempt.beside.speak(self._words.taken(), then=lambda: self._drop(attempt))
             case WarmDo.DROP:
                 self._drop(attempt)
             case WarmDo.FAILED:
                 self._failed(attempt)
             case WarmDo.BACK | WarmDo.AFTERWARDS:
-                self._left(attempt, lost=action is WarmDo.BACK)
+                self._left(lost=action is WarmDo.BACK)
             case WarmDo.CHECK:
                 pass  # it has been listened to since the answer
 
@@ -209,13 +227,15 @@ class WarmTransfer:
         others = self._hunt.claim(attempt.number)
         for number in others:
             other = self._attempts[number]
-            self._perform(other, other.offer.happened(WarmEvent.TAKEN, self._now))
+            self.perform(other, other.offer.happened(WarmEvent.TAKEN, self.now))
 
     def _join(self, attempt: _Attempt) -> None:
         if self.result.done():
             return  # it was, with the introduction
         self._leave_company()
         self._side.join(attempt.leg_id)
+        if self._warm.notes:
+            self._notes = self._side.take_notes(attempt.leg_id, attempt.target)
         if len(self.order.targets) > 1:
             self._tell_began(attempt.leg_id)
         target = attempt.target if len(self.order.targets) > 1 else ""
@@ -224,15 +244,16 @@ class WarmTransfer:
     def _failed(self, attempt: _Attempt) -> None:
         hunt, refusal = self._hunt, attempt.offer.refusal
         assert hunt is not None and refusal is not None, "the table says so"
-        self._cut(attempt)
-        self._call(hunt.refused(attempt.number, refusal, self._now))
+        attempt.beside.cut()
+        self._call(hunt.refused(attempt.number, refusal, self.now))
         if hunt.exhausted:
             result = hunt.result()
             self._tell_end(result)
             self._side.back(result)
             self._finish()
 
-    def _left(self, attempt: _Attempt, *, lost: bool) -> None:
+    def _left(self, *, lost: bool) -> None:
+        self._close_notes()
         if lost or self.order.afterwards is AfterTransfer.AGENT:
             self._side.back(self.result.result())
         else:
@@ -240,53 +261,38 @@ class WarmTransfer:
         self._finish()
 
     def _drop(self, attempt: _Attempt) -> None:
-        self._cut(attempt)
+        attempt.beside.cut()
         if attempt.task is not None:
             attempt.task.cancel()
 
-    # --- speech ------------------------------------------------------------------------------------------------------
+    # --- the customer who waits --------------------------------------------------------------------------------------
 
-    def _speak(self, attempt: _Attempt, words: Awaitable[Words], *, then_drop: bool = False) -> None:
-        self._cut(attempt)
-        attempt.speaking = asyncio.create_task(
-            self._say(attempt, words, then_drop=then_drop), name=f"say to {attempt.target}"
-        )
-
-    async def _say(self, attempt: _Attempt, words: Awaitable[Words], *, then_drop: bool) -> None:
-        said = await words
+    async def _hear_customer(self) -> None:
+        """What it is about, in their own words."""
+        question = await self._words.reason()
+        asking = asyncio.create_task(self._side.ask_customer(question.pcm), name="what it is about")
+        gone = asyncio.create_task(self._over.wait())
+        began_at = self.now
         try:
-            played = not said.pcm or await self._played(attempt, said)
-        except TelephonyError as error:  # the room is closing
-            log.warning("not_said", target=attempt.target, error=str(error))
-            return
-        attempt.speaking = None
-        if then_drop:
-            self._drop(attempt)
-        elif played:
-            self._perform(attempt, attempt.offer.happened(WarmEvent.SPOKEN, self._now))
-
-    async def _played(self, attempt: _Attempt, said: Words) -> bool:
-        """Whether all of it was."""
-        output = self._voice(attempt).audio_output
-        began_at, at = self._now, None
-        if attempt.screening is not None:
-            attempt.screening.we_speak(True)
-        try:
-            output.push(said.pcm)
-            output.flush()
-            at = await output.wait_played(output.queued_ms)
+            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                return
+            caller = self._words.caller_said = asking.result()
         finally:
-            if attempt.screening is not None:
-                attempt.screening.we_speak(False)
-            fields = {"leg_id": attempt.leg_id, "text": said.text, "started_at": began_at, "interrupted": at is None}
-            self._side.note("told_human", fields)
-        return at is not None
+            asking.cancel()
+            gone.cancel()
+        fields = {"text": question.text, "started_at": began_at, "interrupted": False}
+        self._side.note("told_waiting_caller", fields)
+        for said in caller.said:
+            self._side.note("talk_message", said_fields("caller", "", "", said))
+        if caller.text:
+            self._side.agent.note(f"[Asked what it is about, the caller said: {caller.text}]")
 
     async def _keep_company(self) -> None:
         """The agent's word for the customer, now and then."""
         while True:
             await asyncio.sleep(self._side.words_every_s)
-            said, began_at = await self._words.waiting(), self._now
+            said, began_at = await self._words.waiting(), self.now
             if await self._side.tell_customer(said.pcm):
                 fields = {"text": said.text, "started_at": began_at, "interrupted": False}
                 self._side.note("told_waiting_caller", fields)
@@ -295,32 +301,6 @@ class WarmTransfer:
         if self._company is not None:
             self._company.cancel()
             self._company = None
-
-    def _cut(self, attempt: _Attempt) -> None:
-        speaking, attempt.speaking = attempt.speaking, None
-        if speaking is not None and speaking is not asyncio.current_task():
-            speaking.cancel()
-            if attempt.voice is not None:
-                attempt.voice.audio_output.clear()
-
-    def _voice(self, attempt: _Attempt) -> Participant:
-        if attempt.voice is None:
-            attempt.voice = self._side.voice(attempt.leg_id)
-        return attempt.voice
-
-    def _listen(self, attempt: _Attempt) -> None:
-        if self._screens:
-            attempt.screening = self._side.screen(attempt.leg_id, lambda who: self._answered_by(attempt, who))
-
-    def _answered_by(self, attempt: _Attempt, who: AnsweredBy) -> None:
-        self._side.note("transfer_answered_by", {"leg_id": attempt.leg_id, "answered_by": who.value})
-        self._perform(attempt, attempt.offer.answered_by(who, self._now))
-
-    @staticmethod
-    def _stop_screening(attempt: _Attempt) -> None:
-        screening, attempt.screening = attempt.screening, None
-        if screening is not None:
-            screening.close()
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
@@ -350,8 +330,14 @@ class WarmTransfer:
         if waits:
             self._timer = self._loop.call_at(min(waits), self._due)
 
+    def _close_notes(self) -> None:
+        notes, self._notes = self._notes, None
+        if notes is not None and (text := notes.close()):
+            self._side.agent.note(text)
+
     def _finish(self) -> None:
         self._leave_company()
+        self._close_notes()
         if not self.away.done():
             self.away.set_result(None)
         self._over.set()
@@ -362,10 +348,9 @@ class WarmTransfer:
         self._leave_company()
         self._words.close()
         for attempt in self._attempts.values():
-            self._stop_screening(attempt)
-            for task in (attempt.speaking, attempt.task):
-                if task is not None and task is not asyncio.current_task():
-                    task.cancel()
+            attempt.beside.stop()
+            if attempt.task is not None and attempt.task is not asyncio.current_task():
+                attempt.task.cancel()
 
     def close(self) -> None:
         """Tells whoever still waits for its result that there will be none."""

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.calls.conversation import Screening
+from agent.said import ConsultationTold
+from gateway.calls.asking_caller import CallerSaid
+from gateway.calls.conversation import Closes, Screening
 from gateway.calls.verbs import TransferOrder
+from gateway.transfers.notes import TalkNotes
 from gateway.transfers.words import Says
-from telephony.call import DialledLeg, TransferResult
+from telephony.call import DialledLeg, TransferResult, Warm
 from telephony.media.answering.model import AnsweredBy
 from telephony.rooms.protocol import Participant
 
@@ -46,8 +49,18 @@ class WarmSide(Protocol):
     async def prepare_screening(self) -> None:
         """Before anybody is called whose answer is to be screened."""
 
-    def screen(self, leg_id: str, told: Callable[[AnsweredBy], None]) -> Screening | None:
-        """Find out who has answered this leg. `told` gets each verdict."""
+    def screen(self, leg_id: str, warm: Warm, told: Callable[[AnsweredBy], None]) -> Screening | None:
+        """Find out who has answered this leg, by the order's limits. `told` gets each verdict."""
+
+    def consult(self, leg_id: str, briefed: str, told: ConsultationTold) -> Closes | None:
+        """The human of this leg, who was told `briefed`, asks the agent about the customer. None: nobody could answer.
+        Raises TelephonyError."""
+
+    def take_notes(self, leg_id: str, name: str) -> TalkNotes | None:
+        """What this leg, which is joined, and the customer say is written down. None: not here, or it may not be."""
+
+    async def ask_customer(self, question: bytes) -> CallerSaid:
+        """Instead of the music. Without a VAD nothing is heard, nor asked."""
 
     @property
     def agent(self) -> Says: ...

@@ -36,6 +36,7 @@ class WarmState(StrEnum):
     CHECKING = "checking"  # they have answered: a person, or a machine?
     ASKING = "asking"  # whether they accept: 1, or decline: 2
     BRIEFING = "briefing"  # the agent gives them its summary
+    CONSULTING = "consulting"  # they ask the agent about the customer
     TOGETHER = "together"  # the two hear each other, and the agent introduces them
     JOINED = "joined"  # the two hear each other
     OVER = "over"
@@ -50,10 +51,12 @@ class WarmEvent(StrEnum):
     PRESSES_1 = "presses 1"
     PRESSES_2 = "presses 2"
     PRESSES_OTHER = "presses another key"
+    AGREES = "says to put the customer through"
+    REFUSES = "says that they cannot"
     LEAVES = "hangs up"
     LOST = "is lost"  # the process that held the leg died, or its media did
     CUSTOMER_GONE = "customer hangs up"
-    SPOKEN = "agent has spoken"
+    SPOKEN = "agent has spoken"  # all that it has to say, or can
     CALL_ENDS = "call is ended"  # by us
     TAKEN = "another human accepts"
     TOO_LATE = "time for all is up"
@@ -63,7 +66,8 @@ class WarmEvent(StrEnum):
 PARTIES: Final[Mapping[str, tuple[WarmEvent, ...]]] = {
     "human": (
         WarmEvent.RINGS, WarmEvent.ANSWERS, WarmEvent.NOT_REACHED, WarmEvent.IS_PERSON, WarmEvent.IS_MACHINE,
-        WarmEvent.PRESSES_1, WarmEvent.PRESSES_2, WarmEvent.PRESSES_OTHER, WarmEvent.LEAVES, WarmEvent.LOST,
+        WarmEvent.PRESSES_1, WarmEvent.PRESSES_2, WarmEvent.PRESSES_OTHER, WarmEvent.AGREES, WarmEvent.REFUSES,
+        WarmEvent.LEAVES, WarmEvent.LOST,
     ),
     "customer": (WarmEvent.CUSTOMER_GONE,),
     "agent": (WarmEvent.SPOKEN, WarmEvent.CALL_ENDS),
@@ -81,6 +85,7 @@ class WarmDo(StrEnum):
     ASK = "ask whether they accept"
     CLAIM = "the others are told that it is taken"
     BRIEF = "say the summary"
+    CONSULT = "answer what they ask"
     JOIN = "customer and human hear each other"
     INTRODUCE = "say the introduction"
     CUT = "cut the agent short"
@@ -102,11 +107,12 @@ class Step:
 IMPOSSIBLE: Final = None
 
 _S, _E, _D = WarmState, WarmEvent, WarmDo
-STAGES: Final = (_S.CHECKING, _S.ASKING, _S.BRIEFING, _S.TOGETHER, _S.JOINED)
+STAGES: Final = (_S.CHECKING, _S.ASKING, _S.BRIEFING, _S.CONSULTING, _S.TOGETHER, _S.JOINED)
 ENTERED: Final[Mapping[WarmState, tuple[WarmDo, ...]]] = {
     _S.CHECKING: (_D.CHECK,),
     _S.ASKING: (_D.ASK,),
     _S.BRIEFING: (_D.CLAIM, _D.BRIEF),
+    _S.CONSULTING: (_D.CLAIM, _D.CONSULT),
     _S.TOGETHER: (_D.CLAIM, _D.JOIN, _D.INTRODUCE),
     _S.JOINED: (_D.CLAIM, _D.JOIN),
 }
@@ -139,7 +145,7 @@ def _talking(state: WarmState, **other: Step) -> dict[tuple[WarmState, WarmEvent
     stay = Step(state)
     usual = {
         "rings": stay, "is_person": stay, "is_machine": _DROPPED_AND_FAILED, "presses_1": stay, "presses_2": stay,
-        "presses_other": stay, "leaves": _FAILED, "lost": _FAILED,
+        "presses_other": stay, "agrees": stay, "refuses": stay, "leaves": _FAILED, "lost": _FAILED,
     }  # fmt: skip
     return _row(state, **(usual | other))
 
@@ -147,7 +153,8 @@ def _talking(state: WarmState, **other: Step) -> dict[tuple[WarmState, WarmEvent
 def _with_customer(state: WarmState, **other: Step) -> dict[tuple[WarmState, WarmEvent], Step | None]:
     """Keys go to the customer, who talks with whoever it is."""
     stay = Step(state)
-    usual = dict.fromkeys(("rings", "is_person", "is_machine", "presses_1", "presses_2", "presses_other"), stay)
+    told = ("rings", "is_person", "is_machine", "presses_1", "presses_2", "presses_other", "agrees", "refuses")
+    usual = dict.fromkeys(told, stay)
     return _row(state, **(usual | {"leaves": Step(_S.OVER, (_D.AFTERWARDS,)), "lost": _BACK} | other))
 
 
@@ -163,6 +170,10 @@ TABLE: Final[Mapping[tuple[WarmState, WarmEvent], Step | None]] = {
     ),
     **_talking(
         _S.BRIEFING, presses_1=_SHORTENED, presses_2=_DROPPED_AND_FAILED, spoken=_NEXT, time_up=_SHORTENED,
+    ),
+    **_talking(
+        _S.CONSULTING, presses_1=_SHORTENED, presses_2=_DROPPED_AND_FAILED, agrees=_SHORTENED,
+        refuses=_DROPPED_AND_FAILED, spoken=_NEXT, time_up=_SHORTENED,
     ),
     **_with_customer(_S.TOGETHER, spoken=_NEXT, time_up=_SHORTENED),
     **_with_customer(_S.JOINED),

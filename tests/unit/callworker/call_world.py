@@ -15,7 +15,7 @@ from agent.factory import Cast, PersonaMaker, SharedByCalls, cast_for
 from agent.providers.fakes import FakeLLM, FakeOffload, FakeSTT, FakeTTS, FakeVAD, loud
 from agent.testing.virtual_clock import run_virtual
 from gateway.calls.call import Call
-from gateway.calls.conversation import CallSide, Conversation, MakesDetector
+from gateway.calls.conversation import CallSide, Conversation
 from gateway.calls.dialling import Dialler
 from gateway.calls.journal import Journal
 from gateway.calls.recording import CallRecording
@@ -103,7 +103,7 @@ class CallWorld:
         more: str = "",
         calls: str = "",
         dialler: Dialler | None = None,
-        target_detector: MakesDetector = AnsweringMachine,
+        target_detector: Callable[[float], WhoAnswered] = AnsweringMachine,
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -124,7 +124,7 @@ class CallWorld:
         recording = CallRecording(self.prepared.recording, of.recordings, partial(WavRecorder, by=WriterOnCall()))
         return Call(
             self.leg, "call-1-1", INFO, journal, recording, conversation, of.calls, self.dialler,
-            target_detector=self.target_detector,
+            target_detector=lambda _, at: self.target_detector(at),
         )  # fmt: skip
 
     def _conversation(self, side: CallSide) -> Conversation:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.transfers.hunt import Hunt
-from gateway.transfers.offer import CHECK_LIMIT_S, Offer, Refusal
+from gateway.transfers.offer import Offer, Refusal
 from gateway.transfers.screen_data import problem_of, screen_headers
 from gateway.transfers.warm_table import (
     ENTERED,
@@ -27,7 +27,7 @@ from telephony.media.answering.model import AnsweredBy
 from telephony.warm import SummaryBy, Warm
 
 DOCS = Path(__file__).parents[3] / "docs" / "transfers.md"
-WHOLE = Warm(accept=True, summary=SummaryBy.MODEL, introduction="You are connected.")
+WHOLE = Warm(accept=True, summary=SummaryBy.MODEL, consult=True, introduction="You are connected.")
 TOLD = Warm(summary=SummaryBy.MODEL)
 ENDS = (WarmDo.FAILED, WarmDo.BACK, WarmDo.AFTERWARDS)
 REFUSAL = Refusal(TransferEnd.BUSY, "Busy here", 486)
@@ -51,10 +51,10 @@ def test_every_combination_of_state_party_and_event_is_an_entry() -> None:
     assert sorted(event for events in PARTIES.values() for event in events) == sorted(WarmEvent)
     assert set(TABLE) == set(product(WarmState, WarmEvent))
     possible = [pair for pair, step in TABLE.items() if step is not IMPOSSIBLE]
-    assert (len(TABLE), len(possible)) == (128, 95)
+    assert (len(TABLE), len(possible)) == (162, 121)
 
 
-@pytest.mark.parametrize("ordered", list(product((False, True), repeat=4)))
+@pytest.mark.parametrize("ordered", list(product((False, True), repeat=5)))
 def test_every_walk_ends_and_decides_once_who_has_the_customer(ordered: tuple[bool, ...]) -> None:
     """All paths through the table with these stages, each pair once on a path."""
     stages = frozenset(stage for stage, wanted in zip(STAGES[:-1], ordered, strict=True) if wanted)
@@ -108,7 +108,9 @@ def test_all_stages_in_their_order() -> None:
     assert made.happened(WarmEvent.SPOKEN, 6.0) == ()
     assert made.presses("5", 7.0) == (WarmDo.ASK,)
     assert made.presses("1", 8.0) == (WarmDo.CUT, WarmDo.CLAIM, WarmDo.BRIEF)
-    assert made.happened(WarmEvent.SPOKEN, 12.0) == (WarmDo.CLAIM, WarmDo.JOIN, WarmDo.INTRODUCE)
+    assert made.happened(WarmEvent.SPOKEN, 12.0) == (WarmDo.CLAIM, WarmDo.CONSULT)
+    assert made.answered_by(AnsweredBy.HUMAN, 12.5) == ()
+    assert made.says(True, 13.0) == (WarmDo.CUT, WarmDo.CLAIM, WarmDo.JOIN, WarmDo.INTRODUCE)
     assert made.joined
     assert made.happened(WarmEvent.SPOKEN, 14.0) == (WarmDo.CLAIM, WarmDo.JOIN)
     assert made.deadline is None
@@ -157,14 +159,14 @@ def test_silence_counts_only_as_long_as_nothing_is_said_to_them() -> None:
 
 def test_nobody_is_left_waiting_because_it_is_not_known_who_answered() -> None:
     made = answered(TOLD)
-    assert made.due(5.0 + CHECK_LIMIT_S - 0.1) == ()
-    assert made.due(5.0 + CHECK_LIMIT_S) == (WarmDo.CLAIM, WarmDo.BRIEF)
+    assert made.due(5.0 + TOLD.detect_limit_s - 0.1) == ()
+    assert made.due(5.0 + TOLD.detect_limit_s) == (WarmDo.CLAIM, WarmDo.BRIEF)
 
 
 @pytest.mark.parametrize("state", [state for state in WarmState if state not in (WarmState.JOINED, WarmState.OVER)])
 def test_each_state_has_its_limit(state: WarmState) -> None:
     made = offer(TOLD if state is WarmState.CHECKING else WHOLE)
-    for event in (WarmEvent.RINGS, WarmEvent.ANSWERS, WarmEvent.PRESSES_1, WarmEvent.SPOKEN):
+    for event in (WarmEvent.RINGS, WarmEvent.ANSWERS, WarmEvent.PRESSES_1, WarmEvent.SPOKEN, WarmEvent.AGREES):
         if made.state is state:
             break
         made.happened(event, 1.0)
