@@ -120,7 +120,8 @@ def begin_transfer(connection: Connection, began: TransferBegan) -> None:
     if not _knows(connection, began.call_id):
         log.warning("transfer_of_unknown_call", call_id=began.call_id, transfer_id=began.transfer_id)
         return
-    new = insert_into(connection, transfers).values(_columns(began) | {"reason": ""})
+    come = {name: value for name, value in _columns(began).items() if name in transfers.c}  # the screen's data is not
+    new = insert_into(connection, transfers).values(come | {"reason": ""})
     leg_id = {"leg_id": func.coalesce(transfers.c.leg_id, new.excluded.leg_id)}
     connection.execute(new.on_conflict_do_update(index_elements=["transfer_id"], set_=leg_id))
 

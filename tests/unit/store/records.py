@@ -128,6 +128,7 @@ def transfer_began(call_id: str = "c1", transfer_id: str = "c1-t1", **changes: A
         "target": "sip:human@desk.example",
         "began_at": START + timedelta(seconds=9),
         "leg_id": leg_id_of(call_id, 2),
+        "headers": {"X-Account": "4711"},  # for events alone
     }
     return TransferBegan(transfer_id=transfer_id, call_id=call_id, **fields | changes)
 
