@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +35,7 @@ from gateway.store.idempotency import StoredAttempts
 from gateway.store.keys import StoredKeys
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
+from gateway.store.queues import StoredQueueBook
 from gateway.store.redact import RedactedCall, redact_rows
 from gateway.store.retention import Kept, OldCall, Place, Selection, find_calls, find_old, forget
 from gateway.store.schema import calls, events, turns
@@ -112,6 +113,10 @@ class CallStore:
     def attempts(self) -> StoredAttempts:
         """For `Idempotency-Key`."""
         return StoredAttempts(self._database)
+
+    def queues(self, timezone: tzinfo = UTC) -> StoredQueueBook:
+        """Human queues. `timezone`: where a member's calls of today begin at midnight."""
+        return StoredQueueBook(self._database, timezone)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write in progress."""
