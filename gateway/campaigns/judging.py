@@ -86,7 +86,10 @@ def _number(contact: Contact, number: Number, rules: CampaignRules, now: datetim
     if not number.zones:
         return Done(DoneReason.INVALID, f"no time zone is known for {number.number}")
     at, why = _earliest(contact, number, rules, law, now)
-    windows = [(rules.windows, "call window"), *((one.windows, one.name) for one in law if one.windows is not None)]
+    windows = [
+        (rules.windows_for(number), "call window"),
+        *((one.windows, one.name) for one in law if one.windows is not None),
+    ]
     return _in_windows(at, why, windows, number, now)
 
 
@@ -103,7 +106,7 @@ def _earliest(
         retry = rules.retry(kind)
         waits.append((last.at + max(retry.after, rules.gap), f"retry after {kind}"))
         if retry.next_window:
-            other = rules.windows.next_window(last.at, number.zones)
+            other = rules.windows_for(number).next_window(last.at, number.zones)
             waits.append((other or datetime.max.replace(tzinfo=UTC), f"next window after {kind}"))
     for limit, name in [
         *((limit, "limit") for limit in rules.limits),

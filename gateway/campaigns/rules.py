@@ -86,7 +86,7 @@ class RuleSet:
 class CampaignRules:
     """`by_region`: the law for `US-FL`, else for `US`; a number of a region that none is given for is bound by
     the campaign's own rules alone, unless `unknown_region` is False: then it is not called. `gap`: between any two
-    attempts to one person."""
+    attempts to one person. `holidays_of_called`: nobody is called on public holidays of the number's region."""
 
     windows: CallWindows
     retries: Mapping[str, Retry] = field(default_factory=lambda: DEFAULT_RETRIES)
@@ -95,6 +95,10 @@ class CampaignRules:
     gap: timedelta = timedelta(minutes=5)
     by_region: Mapping[str, tuple[RuleSet, ...]] = field(default_factory=dict)
     unknown_region: bool = True
+    holidays_of_called: bool = False
+
+    def windows_for(self, number: Number) -> CallWindows:
+        return self.windows.without_holidays_of(number.region) if self.holidays_of_called else self.windows
 
     def law_for(self, number: Number) -> tuple[RuleSet, ...] | None:
         """None: it may not be called, since no law is known for its region."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from gateway.dialplan.calendar import HolidayCalendar
+from gateway.dialplan.calendar import HolidayCalendar, parse_holiday
 from gateway.dialplan.times import TimeItem, TimeSpec
 
 __all__ = ["CallWindows"]
@@ -21,11 +21,16 @@ _DAY = 24 * 60
 @dataclass(frozen=True, slots=True)
 class CallWindows:
     """`times`: each must allow a call (a campaign's own hours, and those of the law). `quiet`: days on which nobody is
-    called."""
+    called, and with `closed_on_holidays` the calendar's holidays too."""
 
     times: tuple[TimeSpec, ...]
     calendar: HolidayCalendar = field(default_factory=HolidayCalendar)
     quiet: frozenset[date] = frozenset()
+    closed_on_holidays: bool = False
+
+    def without_holidays_of(self, region: str) -> CallWindows:
+        """The same, closed on the public holidays of `US` or `US-NY`, as far as they are known."""
+        return _closed_on_holidays(self, region) if region else self
 
     def allow(self, at: datetime, zones: Sequence[str]) -> bool:
         """`at` in UTC; False without zones. A number that may be in several zones is called when all of them allow."""
@@ -53,7 +58,8 @@ class CallWindows:
         return self.next(moment, zones)
 
     def _allows(self, local: datetime) -> bool:
-        if local.date() in self.quiet:
+        day = local.date()
+        if day in self.quiet or (self.closed_on_holidays and self.calendar.is_holiday(day)):
             return False
         return all(spec.matches(local, self.calendar.is_holiday) for spec in self.times)
 
@@ -80,6 +86,18 @@ class CallWindows:
                 if begin > moment:
                     return begin
         return moment + timedelta(days=1)
+
+
+@lru_cache(maxsize=1024)
+def _closed_on_holidays(windows: CallWindows, region: str) -> CallWindows:
+    for name in (region, region.partition("-")[0]):
+        try:
+            parse_holiday(name)
+        except ValueError:
+            continue
+        calendar = replace(windows.calendar, regions=(*windows.calendar.regions, name))
+        return replace(windows, calendar=calendar, closed_on_holidays=True)
+    return windows
 
 
 @lru_cache(maxsize=1024)
