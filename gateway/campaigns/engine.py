@@ -190,7 +190,8 @@ class CampaignEngine:
             except StoreUnavailable as error:  # its lease runs out, and the attempt is judged without an outcome
                 log.warning("campaign_attempt_not_kept", call_id=attempt.call_id, error=str(error))
         else:
-            self._held.pop(campaign.campaign_id, None)
+            if self._held.pop(campaign.campaign_id, None) is not None:
+                await self._why(campaign, "", self._wall())
 
     async def _refused(self, campaign: Campaign, contact: Contact, attempt: NewAttempt, refused: OrderRefused) -> None:
         now, kind, text = self._wall(), refused.kind, str(refused)
@@ -206,10 +207,16 @@ class CampaignEngine:
             await self._book.not_dialled(attempt.call_id, Later(now + FULL_AGAIN, text), now)
         elif refused.retryable:  # its trunk is down: it goes on by itself
             self._held[campaign.campaign_id] = now + TRUNK_AGAIN
+            await self._why(campaign, text, now)
             await self._book.not_dialled(attempt.call_id, Later(now + TRUNK_AGAIN, text), now)
         else:
             await self._book.not_dialled(attempt.call_id, Later(now, text), now)
             await self._pause(campaign, text, now)
+
+    async def _why(self, campaign: Campaign, reason: str, now: datetime) -> None:
+        """Why it runs, but does not call."""
+        running = CampaignState.RUNNING
+        await self._book.set_state(campaign.campaign_id, running, reason, now, only=[running])
 
     async def _pause(self, campaign: Campaign, reason: str, now: datetime) -> None:
         running = [CampaignState.RUNNING]

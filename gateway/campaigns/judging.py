@@ -106,7 +106,8 @@ def _earliest(
         retry = rules.retry(kind)
         waits.append((last.at + max(retry.after, rules.gap), f"retry after {kind}"))
         if retry.next_window:
-            other = rules.windows_for(number).next_window(last.at, number.zones)
+            called = next((each for each in contact.numbers if each.number == last.number), number)
+            other = rules.windows_for(called).next_window(last.at, called.zones)
             waits.append((other or datetime.max.replace(tzinfo=UTC), f"next window after {kind}"))
     for limit, name in [
         *((limit, "limit") for limit in rules.limits),
