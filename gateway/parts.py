@@ -146,7 +146,7 @@ async def make_parts(
     dialling = LegDialling(
         trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms
     )
-    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask)
+    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask, records.put)
     edge = _make_edge(settings, admission, calls, events, trunks, keys, phones)
     keys.connect(edge)
     phones.connect(edge)
@@ -248,6 +248,7 @@ def _make_edge(
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
         on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
         on_key=keys.answered, on_peer_refers=phones.begin, refer_refused=phones.refused,
+        on_replaced=phones.replaced, replace_refused=phones.replace_refused,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
         may_redirect=trunks.may_redirect,
     )  # fmt: skip

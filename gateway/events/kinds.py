@@ -20,6 +20,7 @@ __all__ = [
     "CallEnded",
     "CallHandoff",
     "CallHeld",
+    "CallLegReplaced",
     "CallListened",
     "CallMessageLeft",
     "CallMuted",
@@ -57,6 +58,7 @@ class EventType(StrEnum):
     CALL_DIGIT = "call.digit"
     CALL_DIGITS_SENT = "call.digits_sent"
     CALL_DIGITS_FAILED = "call.digits_failed"
+    CALL_LEG_REPLACED = "call.leg_replaced"
     CALL_TURN = "call.turn"
     CALL_TOOL = "call.tool"
     CALL_HANDOFF = "call.handoff"
@@ -376,6 +378,17 @@ class CallListened(_OnAxis):
 
     leg_id: str = Field(description="The supervisor's leg.")
     mode: Literal["listen", "whisper", "barge"] = Field(description="Who hears them ([transfers.md](transfers.md)).")
+
+
+class CallLegReplaced(_OnAxis):
+    """Another phone has taken over one side of the call (INVITE with Replaces)."""
+
+    type = EventType.CALL_LEG_REPLACED
+    example = _CALL | {"t_ms": 21000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "caller": "204", "source": "udp:10.0.0.7:5060"}
+
+    leg_id: str = Field(description="The leg, whose id stays.")
+    caller: str | None = Field(default=None, description="Who has it now; null: withheld.")
+    source: str = Field(description="Transport, address and port of the phone.")
 
 
 class RecordingReady(CallTold):

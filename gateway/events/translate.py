@@ -210,6 +210,7 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "supervisor_joined": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
     "supervisor_mode": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
     "talk_message": _alone(_talk_turn),
+    "leg_replaced": _alone(_as_it_is(kinds.CallLegReplaced, "leg_id", "caller", "source")),
     "transfer_ringing": _alone(_of_transfer(kinds.TransferRinging)),
     "transfer_answered": _alone(_of_transfer(kinds.TransferAnswered)),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
@@ -14,10 +15,10 @@ from gateway.calls.verbs import OnwardOrder, TransferOrder, new_transfer_id
 from gateway.config import TrunkSettings
 from gateway.live_calls import LiveCalls
 from gateway.outbound.addresses import number_of
-from gateway.record import call_id_of, leg_id_of
+from gateway.record import CallEvents, RecordMessage, call_id_of, leg_id_of
 from gateway.steering import STEER
 from telephony.call import LegRole, UseRefer
-from telephony.edge import PeerReferred, PeerRefers, Refuse
+from telephony.edge import LegReplaced, PeerReferred, PeerRefers, Refuse
 from telephony.sip.uri import bracketed, phone_user, try_uri
 
 __all__ = ["PhoneTransfers", "ReportEdge", "role_of"]
@@ -46,9 +47,15 @@ class PhoneTransfers:
     """`connect` comes first."""
 
     def __init__(
-        self, trunks: Sequence[TrunkSettings], live: LiveCalls, check_dial: Callable[[DialOrder], None], ask: Ask
+        self,
+        trunks: Sequence[TrunkSettings],
+        live: LiveCalls,
+        check_dial: Callable[[DialOrder], None],
+        ask: Ask,
+        record: Callable[[RecordMessage], None],
     ) -> None:
         """`check_dial`: whether a leg of ours may go there; raises Refused. `ask`: a worker."""
+        self._record = record
         self._trunks = {trunk.name: trunk for trunk in trunks}
         self._live = live
         self._check_dial = check_dial
@@ -77,6 +84,35 @@ class PhoneTransfers:
         except Refused as refused:
             return Refuse(_STATUS.get(refused.kind, 503), "", cause_text=refused.text)
         return None
+
+    def replace_refused(self, leg_id: str) -> Refuse | None:
+        """Why no other phone may take this leg over by INVITE with Replaces; None: one may."""
+        leg = self._live.leg(leg_id)
+        if leg is None:
+            return Refuse(481, "", cause_text="there is no such call")
+        trunk = self._trunks.get(leg.trunk)
+        if trunk is None or leg.role.value not in trunk.transfers.replaces:
+            return Refuse(403, "", cause_text=f'trunk "{leg.trunk}" lets nobody take over the leg of a {leg.role}')
+        return None
+
+    def replaced(self, replaced: LegReplaced) -> None:
+        """Who has the leg now is added to the call's story."""
+        info, call = replaced.info, self._live.get(call_id_of(replaced.leg_id))
+        log.info("leg_replaced", leg_id=replaced.leg_id, caller=info.caller, source=info.source.ip)
+        if call is None:
+            return
+        now = datetime.now(UTC)
+        since = None if call.answered_at is None else now - call.answered_at
+        entry = {
+            "type": "leg_replaced",
+            "at": asyncio.get_running_loop().time(),
+            "t_ms": 0.0 if since is None else round(since.total_seconds() * 1000, 1),
+            "leg_id": replaced.leg_id,
+            "caller": info.caller,
+            "source": f"{info.source.transport}:{info.source.ip}:{info.source.port}",
+            "sip_call_id": info.sip_call_id,
+        }
+        self._record(CallEvents(call_id=call.call_id, events=(entry,)))
 
     def begin(self, referred: PeerReferred) -> None:
         refers = referred.refers

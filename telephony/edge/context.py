@@ -102,6 +102,7 @@ class EdgeContext:
         self.failed_places = FailedPlaces()
         self.may_redirect: Callable[[str, str], bool] = lambda trunk, number: False  # a 3xx to another number
         self.refer_refused: Callable[[PeerRefers], Refuse | None] = _no_refer  # why it is not honoured
+        self.replace_refused: Callable[[str], Refuse | None] = _no_replacing  # why a leg's peer is not to be replaced
         self._named = {trunk.name: trunk for trunk in settings.trunks}
         self.trunk_refusals = _latest_refusals(settings)
         self.turned_away = _latest_refusals(settings)
@@ -305,6 +306,10 @@ class EdgeContext:
 
 def _no_refer(refers: PeerRefers) -> Refuse | None:
     return Refuse(403, "", cause_text="nobody decides here what a REFER may do")
+
+
+def _no_replacing(leg_id: str) -> Refuse | None:
+    return Refuse(403, "", cause_text="nobody decides here whether a call may be taken over")
 
 
 def _always(leg_id: str, trunk: str) -> bool:

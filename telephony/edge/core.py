@@ -25,6 +25,7 @@ from telephony.edge.protocol import Dial, WorkerAddress
 from telephony.edge.referred import ReferredHere
 from telephony.edge.referring import Referring
 from telephony.edge.refreshing import Refreshing
+from telephony.edge.replacing import Replacing
 from telephony.edge.trunk_side import TrunkSide
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
@@ -42,14 +43,15 @@ class EdgeCore:
         """`random` returns numbers from 0 to 1."""
         self._context = context
         self._referred = ReferredHere(context)
-        self._inbound = InboundRequests(context, self._referred)
         self._dialing = Dialing(context)
-        self._from_worker = WorkerMessages(context, self._dialing)
+        self._ending = EndingCalls(context, self._dialing)
+        replacing = Replacing(context, self._dialing, self._ending)
+        self._inbound = InboundRequests(context, self._referred, replacing)
+        self._from_worker = WorkerMessages(context, self._dialing, replacing)
         self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
         self._referring = Referring(context)
         self._informing = Informing(context)
-        self._ending = EndingCalls(context, self._dialing)
         self._refreshing = Refreshing(context, self._ending)
         self._from_public = PublicResponses(
             context,

@@ -25,7 +25,7 @@ from telephony.edge.reliable import ReliableAnswers, route_set
 from telephony.edge.to_worker import response_to_worker
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
-from telephony.sip.causes import NO_ANSWER, OUT_OF_ORDER, OWN_ANSWER, cause_of, read_reasons, reason_values
+from telephony.sip.causes import NO_ANSWER, NORMAL, OUT_OF_ORDER, OWN_ANSWER, cause_of, read_reasons, reason_values
 from telephony.sip.headers import seconds_of
 from telephony.sip.parse import Request, Response
 from telephony.sip.resolving import Place
@@ -300,6 +300,21 @@ class Dialing:
         if why:  # no secure connection: RFC 3261 section 21.5.4
             return self._end(asked, 503, why, now, q850=OUT_OF_ORDER)
         return self._end(asked, 408, _SILENT, now, q850=OUT_OF_ORDER)
+
+    def picked_up(self, dialog: Dialog, body: bytes, now: float) -> list[Action]:
+        """Another phone takes a call that rings: to the worker it has been answered with this description, and the
+        ringing stops. `dialog` is not heard of any more."""
+        context, asked = self._context, self._context.relays.asked(dialog.branch, "INVITE")
+        if asked is None:
+            return []
+        over = self._attempts.over(asked, 200, "picked up by another phone", now)
+        stopped = self._attempts.cancel(asked, now, reason_values(NORMAL, 200, "Call completed elsewhere"))
+        tag, request = dialog.shown.public_tag, asked.request
+        texts = writing.reply_lines(request.lines, request.via, asked.address, tag)
+        texts += [f"Contact: {context.worker_contact}", "Content-Type: application/sdp"]
+        asked.final = SendWorker(*asked.address, writing.assemble("SIP/2.0 200 OK", texts, body))
+        dialog.told = True  # the leg goes on
+        return [*over, *stopped, asked.final, *context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)]
 
     def last_word(self, dialog: Dialog, why: Sequence[str]) -> SendPublic | None:
         """The CANCEL of a ringing call."""

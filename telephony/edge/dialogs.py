@@ -15,7 +15,7 @@ from telephony.edge.protocol import InviteInfo, Source, WorkerAddress
 from telephony.sip.digest import DigestClient
 from telephony.sip.headers import Headers
 from telephony.sip.offer import ALONE, Streams
-from telephony.sip.parse import Line, Via
+from telephony.sip.parse import Line, Request, Via
 from telephony.sip.replaces import Replaces
 from telephony.sip.session_timer import SessionTimer
 from telephony.sip.srtp import uses_savp
@@ -81,6 +81,7 @@ class PublicParty:
     hop: Hop  # where its last request came from
     cseq: int = 0
     routes: tuple[str, ...] = ()  # Record-Route of the proxies beyond us
+    cseq_shift: int = 0  # how much higher the worker sees its CSeq: it has taken the place of another phone
 
 
 @dataclass(slots=True)
@@ -154,6 +155,8 @@ class Dialog:
     ended_by_worker: bool = False  # in ENDING: the BYE was the worker's
     told: bool = field(default=False)  # its end has been reported
     referral: Referral | None = None  # our latest REFER in it
+    replaced: bool = False  # another phone is to take the public side's place, or has
+    pickup: tuple[Request, Hop] | None = None  # the INVITE that took it while it rang, until the worker's ACK
     timer: SessionTimer | None = None  # of its session (RFC 4028)
     refresh_by: str = "INVITE"  # or UPDATE, where the peer takes that
     refreshing: bool = False  # by a re-INVITE of the edge's own, which has no answer yet

@@ -29,6 +29,7 @@ from telephony.edge.hops import (
     Hop,
     InviteRefused,
     KeyAnswered,
+    LegReplaced,
     NotConnected,
     PeerReferred,
     ReferAnswered,
@@ -88,6 +89,8 @@ class Edge:
         on_key: Callable[[KeyAnswered], None] | None = None,
         on_peer_refers: Callable[[PeerReferred], None] | None = None,
         refer_refused: Callable[[PeerRefers], Refuse | None] | None = None,
+        on_replaced: Callable[[LegReplaced], None] | None = None,
+        replace_refused: Callable[[str], Refuse | None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
@@ -100,11 +103,11 @@ class Edge:
         self._told: dict[type[Action], Callable[[Any], None] | None] = {
             DialogEnded: on_dialog_ended, CallerGone: on_caller_gone, DigitPressed: on_digit, KeyAnswered: on_key,
             DialAttempted: on_attempt, TrunkChanged: on_trunk, ReferAnswered: on_refer, ReferNotified: on_refer,
-            PeerReferred: on_peer_refers,
+            PeerReferred: on_peer_refers, LegReplaced: on_replaced,
         }  # fmt: skip
         self._may_dial_over = may_dial_over
         self._may_redirect = may_redirect
-        self._refer_refused = refer_refused
+        self._refer_refused, self._replace_refused = refer_refused, replace_refused
         self._name_service = names or DnsService()
         self._background: set[asyncio.Task[None]] = set()
         self._deregistered = asyncio.Event()
@@ -150,6 +153,8 @@ class Edge:
             self._context.may_redirect = self._may_redirect
         if self._refer_refused is not None:
             self._context.refer_refused = self._refer_refused
+        if self._replace_refused is not None:
+            self._context.replace_refused = self._replace_refused
         self._core = EdgeCore(self._context)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
         self._look_up_trunks()

@@ -16,7 +16,7 @@ from telephony.edge.relays import Due, DueKind, Relay
 from telephony.edge.to_worker import own_to_worker
 from telephony.edge.way import way_to_public
 from telephony.sip import writing
-from telephony.sip.causes import TEMPORARY_FAILURE, TIMER_EXPIRED, reason_values
+from telephony.sip.causes import NORMAL, TEMPORARY_FAILURE, TIMER_EXPIRED, reason_values
 
 __all__ = ["EndingCalls"]
 
@@ -59,6 +59,17 @@ class EndingCalls:
             actions += self._tell_worker(dialog, cause, now, q850)
         return actions + context.end_dialog(dialog, DialogEvent.CUT, now, context.timers.kept_s)
 
+    def replaced(self, dialog: Dialog, now: float) -> list[Action]:
+        """Another phone has taken the public side's place: BYE to it, and to the worker the call goes on."""
+        dialog.told = True  # the leg has not ended
+        bye = [self._bye_public(dialog, reason_values(NORMAL, 200, "another phone has taken the call"), now)]
+        return bye + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
+
+    def given_up(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
+        """Nobody is on its public side: end it at the worker."""
+        actions = self._tell_worker(dialog, cause, now)
+        return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
+
     def expired(self, dialog: Dialog, now: float) -> list[Action]:
         """Nobody has refreshed its session (RFC 4028 section 10)."""
         self._context.counters.add("sessions_expired")
@@ -92,6 +103,9 @@ class EndingCalls:
     def _invite_not_taken(self, relay: Relay, now: float) -> list[Action]:
         context, dialog = self._context, relay.dialog
         actions = self._final_answer(dialog, 503, _NOT_TAKEN, now)
+        if relay.replaces is not None:  # the call goes on with whoever is there
+            relay.replaces.replaced = False
+            return actions if relay.replaces is not dialog else actions + self.given_up(dialog, _NOT_TAKEN, now)
         actions += self._tell_worker(dialog, _NOT_TAKEN, now)
         refused = RefusedInvite(dialog.info, 503, writing.phrase_of(503), _NOT_TAKEN, "not-taken", now, dialog.leg_id)
         return [
@@ -171,7 +185,7 @@ class EndingCalls:
             return []
         inviting = dialog.state is DialogState.INVITING
         method = "CANCEL" if inviting else "BYE"
-        cseq = dialog.invite_cseq if inviting else dialog.public.cseq + _CSEQ_LEAP
+        cseq = dialog.invite_cseq if inviting else dialog.public.cseq + dialog.public.cseq_shift + _CSEQ_LEAP
         branch = dialog.branch if inviting else context.branches.own(f"worker {dialog.sip_call_id}", cseq)
         reason = ", ".join(reason_values(q850, 500, cause))
         data = own_to_worker(method, dialog, cseq, context.worker_via(branch), reason)

@@ -50,10 +50,11 @@ def forward(
     branch: str = "",
     extra: Mapping[str, str] | None = None,
     initial: bool = False,
+    replaces: Dialog | None = None,
 ) -> SendWorker:
-    """Send it on and remember what its answer needs."""
+    """Send it on and remember what its answer needs. `replaces`: the dialog whose public side it replaces."""
     branch = branch or dialog.branch
-    sent = send(context, request, dialog, branch, extra)
+    sent = send(context, request, dialog, branch, extra, within=replaces is not None)
     reply = Reply(request.lines, request.via, (hop.ip, hop.port), hop)
     relay = Relay(
         dialog,
@@ -66,13 +67,20 @@ def forward(
         context.timers.worker,
         initial,
         streams=request.streams,
+        replaces=replaces,
     )
     context.relays.add(relay)
     return sent
 
 
 def send(
-    context: EdgeContext, request: Request, dialog: Dialog, branch: str, extra: Mapping[str, str] | None = None
+    context: EdgeContext,
+    request: Request,
+    dialog: Dialog,
+    branch: str,
+    extra: Mapping[str, str] | None = None,
+    *,
+    within: bool = False,
 ) -> SendWorker:
     data = request_to_worker(
         request,
@@ -80,7 +88,8 @@ def send(
         via=context.worker_via(branch),
         contact=context.worker_contact,
         extra=extra,
-        reliably=not request.to_tag and context.reliable(dialog.trunk) == "required",
+        reliably=not within and not request.to_tag and context.reliable(dialog.trunk) == "required",
+        within=within,
     )
     dialog.describe(request.worker_body)
     context.counters.add(f"forwarded_in.{counted_method(request.method)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from telephony.edge.protocol import Flood, PeerRefers, RefusedInvite, Transport
+from telephony.edge.protocol import Flood, InviteInfo, PeerRefers, RefusedInvite, Transport
 from telephony.sip.resolving import Place
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Hop",
     "InviteRefused",
     "KeyAnswered",
+    "LegReplaced",
     "NotConnected",
     "PeerReferred",
     "ReferAnswered",
@@ -145,6 +146,14 @@ class PeerReferred:
 
 
 @dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """Another phone has taken the place of the leg's peer. `info`: of its INVITE."""
+
+    leg_id: str
+    info: InviteInfo
+
+
+@dataclass(frozen=True, slots=True)
 class DialAttempted:
     """An attempt to place a worker's call. `status`: the final answer; 0: there was none. `failed`: the place was
     silent or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or derived from
@@ -196,4 +205,5 @@ Action = (
     | ReferAnswered
     | ReferNotified
     | PeerReferred
+    | LegReplaced
 )

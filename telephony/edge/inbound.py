@@ -12,6 +12,7 @@ from telephony.edge.hops import Action, CallCancelled, Hop, SendPublic
 from telephony.edge.new_calls import NewCalls
 from telephony.edge.referred import ReferredHere
 from telephony.edge.relays import Relay
+from telephony.edge.replacing import Replacing
 from telephony.sip import writing
 from telephony.sip.parse import Request
 from telephony.sip.uri import contact_uri
@@ -22,9 +23,9 @@ _NEEDS_A_DIALOG = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 
 
 class InboundRequests:
-    def __init__(self, context: EdgeContext, referred: ReferredHere) -> None:
+    def __init__(self, context: EdgeContext, referred: ReferredHere, replacing: Replacing) -> None:
         self._context = context
-        self._new_calls = NewCalls(context)
+        self._new_calls = NewCalls(context, replacing)
         self._here = AnsweredHere(context, referred)
 
     def handle(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
@@ -93,7 +94,7 @@ class InboundRequests:
             return [answer]
         actions: list[Action] = [answer, forward(context, request, hop, relay.dialog, now, branch=branch)]
         context.relays.await_end(relay, now)
-        if relay.initial:
+        if relay.initial and relay.replaces is None:
             actions.append(CallCancelled(relay.dialog.leg_id))
         return actions
 

@@ -16,6 +16,7 @@ from telephony.edge.forwarding import check, forward
 from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
 from telephony.edge.invite_info import invite_info
 from telephony.edge.protocol import Forward, InviteInfo, Later, Refuse, RefusedInvite
+from telephony.edge.replacing import Replacing
 from telephony.edge.to_worker import shown_to_worker
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.undecided import Undecided
@@ -34,8 +35,9 @@ _OF_THE_TRUNK = frozenset({"sdp", "certificate", "digest"})  # rules by which it
 
 
 class NewCalls:
-    def __init__(self, context: EdgeContext) -> None:
+    def __init__(self, context: EdgeContext, replacing: Replacing) -> None:
         self._context = context
+        self._replacing = replacing
 
     def invite(self, request: Request, hop: Hop, now: float, *, over_rate: bool) -> list[Action]:
         context = self._context
@@ -106,7 +108,12 @@ class NewCalls:
         except Unacceptable as error:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
-        return self._admitted_once(request, hop, info) or self._admit(request, hop, info)
+        if refused := self._admitted_once(request, hop, info):
+            return refused
+        if "replaces" in request.headers and context.takes_replaces(trunk):
+            replaced = self._replacing.invite(request, hop, info)
+            return self._refuse(request, hop, info, replaced, "replaces") if isinstance(replaced, Refuse) else replaced
+        return self._admit(request, hop, info)
 
     def _admitted_once(self, request: Request, hop: Hop, info: InviteInfo) -> list[Action]:
         """A refusal, if the same call came over a second path (RFC 3261 section 8.2.2.2)."""

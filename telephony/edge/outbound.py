@@ -14,6 +14,7 @@ from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
 from telephony.edge.relays import Asked, Relay
+from telephony.edge.replacing import Replacing
 from telephony.edge.to_public import request_to_public, response_to_public
 from telephony.edge.to_worker import own_to_worker, response_to_worker
 from telephony.edge.trunk_side import TrunkSide
@@ -30,9 +31,10 @@ _REFRESHES = frozenset({"INVITE", "UPDATE"})  # of a session (RFC 4028)
 class WorkerMessages:
     """Messages from the worker socket; their source has been checked."""
 
-    def __init__(self, context: EdgeContext, dialing: Dialing) -> None:
+    def __init__(self, context: EdgeContext, dialing: Dialing, replacing: Replacing) -> None:
         self._context = context
         self._dialing = dialing
+        self._replacing = replacing
 
     def request(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         context = self._context
@@ -55,6 +57,8 @@ class WorkerMessages:
             if request.method == "ACK":
                 return []
             return [context.answer_worker(request, address, 200 if request.method == "BYE" else 481)]
+        if request.method == "ACK" and dialog.pickup is not None:
+            return self._replacing.acknowledged(dialog, now)
         if request.max_forwards == 0 and request.method != "ACK":
             return [context.answer_worker(request, address, 483)]
         dialog.worker.cseq = max(dialog.worker.cseq, dialog.worker.number(request.cseq))
@@ -125,6 +129,9 @@ class WorkerMessages:
             return [SendPublic(reply_hop(reply.via, reply.hop), relay.final)]
         if relay.method == "PRACK" and response.status == 400:  # PJSIP's answer to a PRACK that matches nothing
             response.status, response.reason = 481, ""  # RFC 3262 section 3
+        over = relay.replaces is not None and relay.replaces.state is not DialogState.CONFIRMED
+        if over and response.status < 300:  # whoever was to be replaced has just hung up
+            return self._replacing.too_late(response, relay, now)
         tag = response.to_tag if relay.initial else ""
         described = context.described(response.body, dialog, offer=relay.streams is None)
         response.body = (relay.streams or dialog.streams).around(described)
@@ -145,6 +152,10 @@ class WorkerMessages:
             if relay.method == "INVITE" and response.status >= 300:
                 actions.append(self._ack(dialog, response))
                 context.resends.final_answer(relay.branch, sent, now)
+        if relay.replaces is not None and response.status >= 300:
+            actions += self._replacing.refused(relay, now)
+        elif relay.replaces is not None and response.status >= 200:
+            actions += self._replacing.taken(relay, now)
         actions += self._learn(response, relay, now)
         context.counters.add(f"responses_out.{response.status // 100}xx")
         return actions

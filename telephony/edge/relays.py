@@ -44,6 +44,7 @@ class Relay:
     sent_at: float
     timers: InitVar[Timers]
     initial: bool = False  # the INVITE that made the dialog
+    replaces: Dialog | None = None  # whose public side's place its sender is to take
     streams: Streams | None = None  # around its description's stream
     taken: bool = False
     asking: Transaction = field(init=False)

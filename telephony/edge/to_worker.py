@@ -52,13 +52,16 @@ def request_to_worker(
     contact: str,
     extra: Mapping[str, str] | None = None,
     reliably: bool = False,
+    within: bool = False,
 ) -> bytes:
     """The caller's request. `contact`: where the worker sends its own requests; `extra`: our headers; `reliably`: ask
-    for reliable provisional answers, if the caller supports them (RFC 3262)."""
+    for reliable provisional answers, if the caller supports them (RFC 3262); `within`: for the worker it is one within
+    its dialog, whatever it is for the caller."""
     method = request.method
     left = 70 if request.max_forwards is None else max(0, request.max_forwards - 1)
-    in_dialog = bool(request.to_tag)
-    texts = [f"Via: {via}", f"Max-Forwards: {left}", *_identity(dialog, request.cseq, method, tagged=in_dialog)]
+    in_dialog = within or bool(request.to_tag)
+    cseq = request.cseq + dialog.public.cseq_shift
+    texts = [f"Via: {via}", f"Max-Forwards: {left}", *_identity(dialog, cseq, method, tagged=in_dialog)]
     if method in _TARGET_REFRESH:
         texts.append(f"Contact: {contact}")
         texts += _session_headers(request, reliably=reliably)
@@ -79,7 +82,7 @@ def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str 
     texts.append(f"User-Agent: {OWN_ANSWER}")
     if reason:
         texts.append(f"Reason: {reason}")
-    uri = dialog.worker.contact if in_dialog and dialog.worker.contact else dialog.shown.uri
+    uri = (dialog.worker.contact if in_dialog else dialog.shown.uri) or dialog.worker.contact or dialog.shown.uri
     return assemble(f"{method} {uri} SIP/2.0", texts)
 
 

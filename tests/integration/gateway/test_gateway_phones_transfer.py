@@ -12,7 +12,7 @@ from gateway_process import RunningGateway, until
 from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, hears_the_agent
 from test_gateway_transfers import Talking, talking
 
-from telephony.phone import Phone, PhoneCall
+from telephony.phone import CallFailed, Phone, PhoneCall
 
 StartGateway = Callable[..., RunningGateway]
 OPEN = {"refer": ["human", "customer"], "replaces": ["human", "customer"]}
@@ -162,3 +162,86 @@ async def test_the_caller_hangs_up_while_the_next_phone_rings(start_gateway: Sta
         assert (await desk.wait_bye()).by == "peer"
         record = await world.record()
     assert [each["outcome"] for each in record["transfers"]] == ["transferred", "cancelled"]
+
+
+# --- INVITE with Replaces ---------------------------------------------------------------------------------------------
+
+
+def dialog_of(call: PhoneCall) -> str:
+    """As another phone names this call's dialog to us: the to-tag is ours."""
+    ours = call.dialog.remote.rpartition(";tag=")[2]
+    return f"{call.call_id};to-tag={ours};from-tag={call.dialog.tag}"
+
+
+async def test_another_phone_takes_the_humans_place(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        desk = await at_desk(world)
+        taken = await other.call(world.gateway.uri("+15550199"), headers={"Replaces": dialog_of(desk)}, timeout=5)
+        assert (await desk.wait_bye()).by == "peer"
+        await until(lambda: len(taken.received) > 20, what="audio")
+        await heard_after_ms(world.call, taken, CUSTOMER_HZ)
+        await heard_after_ms(taken, world.call, HUMAN_HZ)
+        left = asyncio.get_running_loop().time()
+        await taken.hang_up()
+        await hears_the_agent(world.call, left)
+        await world.call.hang_up()
+        record = await world.record()
+        assert len(world.gateway.calls()) == 1, "it is no call of its own"
+    assert [leg["role"] for leg in record["legs"]] == ["customer", "human"]
+    (event,) = [each for each in record["events"] if each["type"] == "leg_replaced"]
+    assert event["leg_id"] == record["legs"][1]["leg_id"]
+
+
+async def test_another_phone_takes_the_callers_place_and_has_the_agent(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        taken = await other.call(world.gateway.uri("+15550199"), headers={"Replaces": dialog_of(world.call)}, timeout=5)
+        assert (await world.call.wait_bye()).by == "peer"
+        await hears_the_agent(taken, asyncio.get_running_loop().time())
+        await taken.hold()
+        await taken.resume()
+        await taken.hang_up()
+        record = await world.gateway.record(world.call.call_id)
+        await world.gateway.idle()
+        assert world.gateway.complaints() == []
+    assert (record["ended_by"], record["outcome"]) == ("caller", "answered")
+
+
+async def test_a_ringing_desk_is_picked_up_by_another_phone(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        await world.transfer(to=f"sip:desk@127.0.0.1:{world.called.address[1]}", refer="never")
+        desk = await world.called.incoming()
+        await desk.ring()
+        await asyncio.sleep(0.3)
+        named = f"{dialog_of(desk)};early-only"
+        taken = await other.call(world.gateway.uri("+15550199"), headers={"Replaces": named}, timeout=5)
+        ended = await asyncio.wait_for(desk.ended, 2)
+        assert (ended.by, ended.status) == ("peer", 487)
+        await world.transferred("transferred")
+        await until(lambda: len(taken.received) > 20, what="audio")
+        await heard_after_ms(world.call, taken, CUSTOMER_HZ)
+        await heard_after_ms(taken, world.call, HUMAN_HZ)
+        await world.call.hang_up()
+        assert (await taken.wait_bye()).by == "peer"
+        await world.record()
+
+
+async def test_what_may_not_be_replaced(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers={"replaces": ["human"]}) as world, Phone() as other:
+        desk = await at_desk(world)
+        tries = {
+            dialog_of(world.call): 403,  # the caller's leg is closed
+            "nothing;to-tag=a;from-tag=b": 481,
+            "nothing;to-tag=a": 400,
+            f"{dialog_of(desk)};early-only": 486,
+        }
+        for named, status in tries.items():
+            with pytest.raises(CallFailed) as failed:
+                await other.call(world.gateway.uri("+15550199"), headers={"Replaces": named}, timeout=5)
+            assert failed.value.status == status, named
+        await heard_after_ms(desk, world.call, HUMAN_HZ)
+        await world.call.hang_up()
+        await desk.wait_bye()
+        with pytest.raises(CallFailed) as failed:
+            await other.call(world.gateway.uri("+15550199"), headers={"Replaces": dialog_of(desk)}, timeout=5)
+        assert failed.value.status == 603, "the call is over"
+        await world.record()

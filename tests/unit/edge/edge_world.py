@@ -169,8 +169,10 @@ def make_world(
     trunk: Mapping[str, Any] | None = None,
     *,
     tls: bool = False,
+    alike: bool = False,
 ) -> World:
-    """`trunk`: further settings of the caller's. `tls`: there is a socket for it, the third."""
+    """`trunk`: further settings of the caller's. `tls`: there is a socket for it, the third. `alike`: the
+    others have the same settings."""
 
     numbers = iter(range(1, 10_000))
 
@@ -181,7 +183,7 @@ def make_world(
     admitter = FakeAdmitter(decide)
     trunks = (
         Trunk("carrier", allow, **(trunk or {})),
-        *(Trunk(name, networks) for name, networks in (others or {}).items()),
+        *(Trunk(name, networks, **((trunk or {}) if alike else {})) for name, networks in (others or {}).items()),
     )
     settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
