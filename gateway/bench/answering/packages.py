@@ -4,14 +4,17 @@ unpacked there, and never part of the repository. Without apt-get, or without a 
     asterisk-core-sounds-{en,es,fr,it}-wav, asterisk-prompt-*   CC-BY-SA-3.0, GPL-2+: prompts, spoken by people
     asterisk-moh-opsound-wav                                    CC-BY-SA-3.0: music on hold
     pocketsphinx-testdata                                       BSD: clips of people
-    flite, libflite1                                            a BSD-like licence: four voices made of recordings
+    flite, libflite1                                            a BSD-like licence: voices made of recordings
+    festival, festvox-*, and what they need                     BSD-like licences, and GPL-2 (Italian): the same
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import soxr
 from telephony.media.frames import SAMPLE_RATE
 from telephony.media.wav import BadWavFile, read_channels_at
 
-__all__ = ["PACKAGES", "clip", "clips", "fetch", "flite", "music"]
+__all__ = ["PACKAGES", "Programs", "clip", "clips", "fetch", "music", "programs", "run_program"]
 
 PACKAGES = (
     "asterisk-core-sounds-en-wav",
@@ -33,7 +36,14 @@ PACKAGES = (
     "pocketsphinx-testdata",
     "flite",
     "libflite1",
+    "festival",
 )
+_WITH = {  # what is unpacked into the folder of a package beside it
+    "festival": (
+        "libestools2.5", "festlex-cmu", "festlex-poslex", "festlex-ifd",
+        "festvox-kdlpc16k", "festvox-italp16k", "festvox-itapc16k",
+    ),
+}  # fmt: skip
 
 
 def fetch(sounds: Path) -> list[str]:
@@ -55,21 +65,54 @@ def _fetch(package: str, sounds: Path, target: Path) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        subprocess.run([apt, "download", "-q", package], cwd=partial, check=True, capture_output=True, timeout=300)  # noqa: S603
-        archive = next(partial.glob("*.deb"))
-        subprocess.run([dpkg, "-x", str(archive), str(partial)], check=True, capture_output=True, timeout=60)  # noqa: S603
-        archive.unlink()
-    except (OSError, subprocess.SubprocessError, StopIteration):
+        command = [apt, "download", "-q", package, *_WITH.get(package, ())]
+        subprocess.run(command, cwd=partial, check=True, capture_output=True, timeout=300)  # noqa: S603
+        for archive in sorted(partial.glob("*.deb")):
+            subprocess.run([dpkg, "-x", str(archive), str(partial)], check=True, capture_output=True, timeout=60)  # noqa: S603
+            archive.unlink()
+    except (OSError, subprocess.SubprocessError):
         shutil.rmtree(partial, ignore_errors=True)
         return False
     partial.replace(target)
     return True
 
 
-def flite(sounds: Path) -> Path | None:
-    """The program, if it is there with its libraries."""
-    program = sounds / "flite" / "usr" / "bin" / "flite"
-    return program if program.exists() and (sounds / "libflite1").exists() else None
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """That speak, as far as they are there with their libraries."""
+
+    flite: Path | None = None
+    festival: Path | None = None
+
+    def can_speak(self, voice: str) -> bool:
+        engine = voice.partition(":")[0]
+        return engine not in ("flite", "festival") or getattr(self, engine) is not None
+
+
+@cache
+def programs(sounds: Path) -> Programs:
+    flite = sounds / "flite" / "usr" / "bin" / "flite"
+    festival = sounds / "festival" / "usr" / "bin" / "festival"
+    return Programs(
+        flite if flite.exists() and (sounds / "libflite1").exists() else None,
+        festival if festival.exists() and _runs(festival) else None,
+    )
+
+
+def _runs(festival: Path) -> bool:
+    """It needs libraries of the system as well."""
+    try:
+        run_program([str(festival), "--batch", "(+ 1 1)"], festival.parents[1] / "lib")
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def run_program(command: Sequence[str], libraries: Path) -> None:
+    """With the libraries of a package, which are in this folder or below it. Raises OSError or SubprocessError."""
+    folders = os.pathsep.join(str(folder) for folder in (libraries, *sorted(libraries.glob("*-linux-*"))))
+    environment = {**os.environ, "LD_LIBRARY_PATH": folders}
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)  # noqa: S603
 
 
 @cache

@@ -45,11 +45,32 @@ _SCRIPTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_REPORTED = {  # the same people say something else
+    "recorded greeting": (
+        "vm-theperson digits/2 digits/2 digits/7 vm-isunavail vm-intro", "vm-sorry vm-nobodyavail vm-intro",
+        "vm-theperson digits/8 digits/1 vm-isonphone vm-intro", "vm-isonphone vm-intro",
+        "im-sorry vm-isunavail vm-intro",
+    ),
+    "recorded person": ("005", "004", "sorry", "one-moment-please", "please-try-again"),
+    "mailbox full": ("vm-isunavail vm-mailboxfull", "vm-sorry vm-mailboxfull"),
+    "screener": ("privacy-prompt", "privacy-unident privacy-prompt"),
+    "menu": ("vm-review", "vm-advopts", "dir-pls-enter", "conf-usermenu", "vm-enter-num-to-call vm-then-pound"),
+    "hold line": (
+        "queue-thankyou queue-youarenext", "pls-hold-while-try", "conf-onlyperson", "pls-hold-while-try queue-thankyou",
+    ),
+    "announcement": (
+        "cannot-complete-as-dialed check-number-dial-again", "all-circuits-busy-now", "pbx-invalid",
+        "number-not-answering",
+    ),
+}  # fmt: skip
+
+
 def recorded(kind: str, part: Part, sounds: Path, draw: random.Random) -> Recorded | None:
     """One of those, in a voice of this part; None: there is none on this machine."""
     voices = half([voice for _, voice in _PROMPTS.values()], part)
     packages = [package for package, (_, voice) in _PROMPTS.items() if voice in voices]
-    choices = [(package, script) for package in packages for script in _SCRIPTS.get(kind, ())]
+    scripts = _REPORTED if part == "reported" else _SCRIPTS
+    choices = [(package, script) for package in packages for script in scripts.get(kind, ())]
     draw.shuffle(choices)
     for package, script in choices:
         found = clips(sounds, package)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gateway.bench.answering.beeps import beep_of, beeps_of, busy_tone, fax_tones, network_tones
 from gateway.bench.answering.cases import KINDS, Part
-from gateway.bench.answering.packages import clip, music
+from gateway.bench.answering.packages import Programs, clip, music
 from gateway.bench.answering.recordings import Recorded, recorded
 from gateway.bench.answering.speaking import Speech, trimmed
 from gateway.bench.answering.voices import draw_voice
@@ -80,10 +80,10 @@ class Stage:
     part: Part
     speech: Speech
     sounds: Path
-    flite: Path | None
+    programs: Programs
 
     def voice(self, draw: random.Random, language: str) -> str:
-        return draw_voice(draw, self.part, language, self.flite)
+        return draw_voice(draw, self.part, language, self.programs)
 
     def words(self, draw: random.Random, kind: str, language: str) -> str:
         """Most people who say hello say it in the commonest ways, which stand first."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from agent.providers.base import SpokenAudio
 from agent.providers.espeak import EspeakTTS
 from agent.testing.virtual_clock import VirtualOffload, run_virtual
 from gateway.bench.answering.keeping import digest, keep, versions
+from gateway.bench.answering.packages import Programs, run_program
 from telephony.media.frames import SAMPLE_RATE
 from telephony.media.wav import read_channels_at
 
@@ -27,10 +27,10 @@ _SHORT_PAUSE_S = 0.25
 
 
 class Speech:
-    def __init__(self, kept: Path, flite: Path | None) -> None:
-        """`kept`: the folder for what was spoken. `flite`: the program."""
+    def __init__(self, kept: Path, programs: Programs) -> None:
+        """`kept`: the folder for what was spoken."""
         self._kept = kept
-        self._flite = flite
+        self._programs = programs
 
     def say(self, text: str, voice: str, draw: random.Random) -> bytes:
         """`voice`: see `voices`. Speed and, after a pause of the text ("..."), silence are drawn."""
@@ -58,6 +58,8 @@ class Speech:
             pcm = _espeak(text, speaker, round(words_per_minute / factor))
         elif engine == "flite":
             pcm = self._by_flite(text, speaker, words_per_minute / factor)
+        elif engine == "festival":
+            pcm = self._by_festival(text, speaker, words_per_minute / factor)
         else:
             from agent.providers.hibari import speech_of
 
@@ -65,16 +67,41 @@ class Speech:
         return trimmed(_played_faster(pcm, factor))
 
     def _by_flite(self, text: str, speaker: str, words_per_minute: float) -> bytes:
-        assert self._flite is not None
-        libraries = next(self._flite.parents[2].parent.glob("libflite1/usr/lib/*"))
+        program = self._programs.flite
+        assert program is not None
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
             stretch = f"duration_stretch={165 / words_per_minute:.2f}"
-            command = [str(self._flite), "-voice", speaker, "--setf", stretch, "-t", text, "-o", file.name]
-            environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
-            subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)  # noqa: S603
-            rate, channels = read_channels_at(file.name)
-        narrow = soxr.resample(np.frombuffer(channels[0], "<i2").astype(np.float32), rate, SAMPLE_RATE, quality="HQ")
-        return _pcm(np.asarray(narrow, np.float32))
+            command = [str(program), "-voice", speaker, "--setf", stretch, "-t", text, "-o", file.name]
+            run_program(command, program.parents[3] / "libflite1" / "usr" / "lib")
+            return _narrow(file.name)
+
+    def _by_festival(self, text: str, speaker: str, words_per_minute: float) -> bytes:
+        program = self._programs.festival
+        assert program is not None
+        usr = program.parents[1]
+        library = usr / "share" / "festival"
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            steps = (
+                f'(set! libdir "{library}")', f'(set! lexdir "{library}/dicts/")', f'(set! datadir "{library}")',
+                "(set! load-path (cons libdir nil))", f'(load "{library}/init.scm")', f"(voice_{speaker})",
+                f"(Parameter.set 'Duration_Stretch {165 / words_per_minute:.2f})",
+                f'(set! said (Utterance Text "{_plain(text)}"))', "(utt.synth said)",
+                f'(utt.save.wave said "{file.name}")',
+            )  # fmt: skip
+            run_program([str(program), "--batch", *steps], usr / "lib")
+            return _narrow(file.name)
+
+
+def _plain(text: str) -> str:
+    """In Latin 1's letters without accents, which Festival's Italian voices leave out."""
+    folded = unicodedata.normalize("NFKD", text.replace('"', "").replace("\\", ""))
+    return "".join(letter for letter in folded if letter.isascii())
+
+
+def _narrow(path: str) -> bytes:
+    rate, channels = read_channels_at(path)
+    narrow = soxr.resample(np.frombuffer(channels[0], "<i2").astype(np.float32), rate, SAMPLE_RATE, quality="HQ")
+    return _pcm(np.asarray(narrow, np.float32))
 
 
 def _espeak(text: str, voice: str, words_per_minute: int) -> bytes:

@@ -18,9 +18,10 @@ from gateway.bench.answering.cases import KINDS, AnsweredCall, Line
 from gateway.bench.answering.driving import drive
 from gateway.bench.answering.hearing import Heard, Hearing, recogniser_for
 from gateway.bench.answering.lines import through
+from gateway.bench.answering.packages import Programs
 from gateway.bench.answering.scenes import levelled
 from gateway.bench.answering.script import ScriptSTT
-from gateway.bench.answering.voices import base_voice, voices_of
+from gateway.bench.answering.voices import base_voice, draw_voice, voices_of
 from gateway.bench.answering.wording import LANGUAGES, half, wordings
 from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, GreetingGoesOn, MessageMayBegin, Verdict
@@ -34,14 +35,37 @@ _WORDED = (
 )  # fmt: skip
 
 
-def test_no_wording_voice_or_beep_is_in_both_parts() -> None:
+def test_no_wording_voice_or_beep_is_in_two_parts() -> None:
     for language in LANGUAGES:
         for kind in _WORDED:
-            tuning, table = wordings(kind, language, "tuning"), wordings(kind, language, "table")
-            assert tuning and table and not set(tuning) & set(table), (language, kind)
-            assert sorted((*tuning, *table)) == sorted(wordings(kind, language))
-    assert not set(voices_of("tuning")) & set(voices_of("table"))
-    assert not set(beeps_of("tuning")) & set(beeps_of("table"))
+            tuning, seen = wordings(kind, language, "tuning"), wordings(kind, language, "seen")
+            assert tuning and seen and not set(tuning) & set(seen), (language, kind)
+            assert sorted((*tuning, *seen)) == sorted(wordings(kind, language))
+    assert not set(voices_of("tuning")) & set(voices_of("seen"))
+    assert not set(beeps_of("tuning")) & set(beeps_of("seen"))
+
+
+def test_what_is_reported_was_tuned_on_nowhere() -> None:
+    for language in LANGUAGES:
+        for kind in _WORDED:
+            reported = wordings(kind, language, "reported")
+            assert len(set(reported)) == len(reported) >= 4
+            known = set(reported) & set(wordings(kind, language))
+            assert len(known) <= (4 if kind in ("hello", "reply") else 0), known  # "Hello?" has no other wording
+    others = {*beeps_of("tuning"), *beeps_of("seen")}
+    assert not set(beeps_of("reported")) & others and len(beeps_of("reported")) == len(others)
+    draws = random.Random(7)
+    everything = Programs(Path("flite"), Path("festival"))
+    voices = {draw_voice(draws, "reported", language, everything) for language in LANGUAGES for _ in range(300)}
+    elsewhere = {*voices_of("tuning"), *voices_of("seen")}
+    assert {base_voice(voice) for voice in voices} == set(voices_of("reported"))
+    shared = {voice for voice in voices if base_voice(voice) in elsewhere}
+    assert shared and not {voice.partition("^")[2] for voice in shared} & {"", "0.88", "0.94", "1.08", "1.22"}
+    assert not any(voice.startswith(("flite", "festival")) for voice in _without_programs(draws))
+
+
+def _without_programs(draws: random.Random) -> set[str]:
+    return {draw_voice(draws, "reported", language, Programs()) for language in ("en", "it") for _ in range(50)}
 
 
 def test_the_split_never_depends_on_the_order() -> None:
@@ -51,13 +75,13 @@ def test_the_split_never_depends_on_the_order() -> None:
 
 
 def test_a_call_is_the_same_each_time_and_its_times_are_where_its_sounds_are(tmp_path: Path) -> None:
-    stage = stage_for("table", tmp_path)
+    stage = stage_for("seen", tmp_path)
     calls = [answered_call(stage, number) for number in range(24)]
-    assert answered_call(stage_for("table", tmp_path / "again"), 3) == calls[3]
+    assert answered_call(stage_for("seen", tmp_path / "again"), 3) == calls[3]
     assert {call.truth for call in calls} == {"human", "machine"}
     for call in calls:
         voice = base_voice(call.voice)
-        assert not call.voice or voice in voices_of("table") or voice.startswith("people:"), call.voice
+        assert not call.voice or voice in voices_of("seen") or voice.startswith("people:"), call.voice
         if call.words_at is not None:
             before, after = call.pcm[: round(call.words_at * 50) * 320], call.pcm[round(call.words_at * 50) * 320 :]
             assert dbfs(before[-3200:]) < dbfs(after[:6400]), call.name

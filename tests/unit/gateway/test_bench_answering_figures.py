@@ -54,7 +54,9 @@ def test_app_amd_takes_what_is_quieter_than_its_threshold_for_silence() -> None:
 def call(
     kind: str, *, words_at: float | None = 1.0, beep_end: float | None = None, language: str = "en"
 ) -> AnsweredCall:
-    return AnsweredCall("table/0001", "table", kind, language, "", Line(), bytes(320), "", words_at, 2.0, beep_end)
+    return AnsweredCall(
+        "reported/0001", "reported", kind, language, "", Line(), bytes(320), "", words_at, 2.0, beep_end
+    )
 
 
 def said(kind: str, *events: AnsweringEvent, beep_end: float | None = None) -> Outcome:
@@ -142,7 +144,7 @@ def test_a_small_run_without_a_recogniser_or_packages(tmp_path: Path) -> None:
 
 
 def test_without_calls_that_beep_nothing_is_claimed_of_beeps() -> None:
-    figures = Figures("table", True, {"ours": [said("hello", verdict(1.8, AnsweredBy.HUMAN))]})
+    figures = Figures("reported", True, {"ours": [said("hello", verdict(1.8, AnsweredBy.HUMAN))]})
     assert math.isinf(figures.measured["beep to message, p98 s"]) and not figures.good
 
 
