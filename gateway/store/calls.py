@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exc, func, make_url, select
@@ -41,6 +41,9 @@ from gateway.store.retention import Kept, OldCall, Place, Selection, find_calls,
 from gateway.store.schema import calls, events, turns
 from gateway.store.sqlite import SqliteFile
 from gateway.store.writes import Transaction, decode_conversation
+
+if TYPE_CHECKING:
+    from gateway.store.campaigns import StoredCampaignBook
 
 __all__ = ["CallStore"]
 
@@ -117,6 +120,12 @@ class CallStore:
     def queues(self, timezone: tzinfo = UTC) -> StoredQueueBook:
         """Human queues. `timezone`: where a member's calls of today begin at midnight."""
         return StoredQueueBook(self._database, timezone)
+
+    @property
+    def campaigns(self) -> StoredCampaignBook:
+        from gateway.store.campaigns import StoredCampaignBook  # most programs with a store have no use for it
+
+        return StoredCampaignBook(self._database)
 
     async def close(self) -> None:
         """Idempotent. Waits for a write in progress."""

@@ -28,7 +28,12 @@ __all__ = [
     "api_keys",
     "call_webhooks",
     "calls",
+    "campaign_attempts",
+    "campaign_contacts",
+    "campaign_decisions",
+    "campaigns",
     "deliveries",
+    "do_not_call",
     "events",
     "idempotency",
     "legs",
@@ -300,4 +305,90 @@ queue_memory = Table(
     Column("last_member", String(64), nullable=False),  # for round-robin
     Column("service_s", Float(53), nullable=False),  # mean
     Column("served", Integer, nullable=False),  # calls that it is the mean of
+)
+
+# --- campaigns (gateway.store.campaigns): times are Unix seconds ---
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("campaign_id", _PartId, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("order", Text, nullable=False),  # JSON: gateway.campaigns.order.CampaignOrder
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),  # calls in a row that failed on our side
+    Column("pace", Text, nullable=False),  # JSON: gateway.campaigns.pacing.Pace
+    Column("created_at", Float(53), nullable=False),
+    Column("started_at", Float(53)),
+    Column("ended_at", Float(53)),
+    Index(None, "state"),
+)
+
+campaign_contacts = Table(
+    "campaign_contacts",
+    metadata,
+    Column("contact_id", _Counter, primary_key=True),
+    Column("campaign_id", _PartId, ForeignKey("campaigns.campaign_id", ondelete="CASCADE"), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("numbers", Text, nullable=False),  # JSON: [[number, [zone, …], region], …]
+    Column("variables", Text, nullable=False),  # JSON
+    Column("consent", String(64), nullable=False),  # its basis
+    Column("state", String(16), nullable=False),
+    Column("next_at", Float(53), nullable=False),
+    Column("callback_at", Float(53)),
+    Column("rule", Text, nullable=False),  # why it waits, or is done
+    Column("done", String(16)),  # a DoneReason
+    Column("lease_by", String(64), nullable=False),
+    Column("lease_until", Float(53), nullable=False),
+    Column("call_id", _CallId, nullable=False),  # of the attempt under way
+    Column("added_at", Float(53), nullable=False),
+    Index(None, "campaign_id", "key", unique=True),
+    Index(None, "campaign_id", "state", "next_at"),
+    Index(None, "state", "lease_until"),
+)
+
+campaign_attempts = Table(
+    "campaign_attempts",
+    metadata,
+    Column("contact_id", _Counter, ForeignKey("campaign_contacts.contact_id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True),  # 1 for the contact's first: no attempt is made twice
+    Column("campaign_id", _PartId, nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("call_id", _CallId, nullable=False),
+    Column("outcome", String(16)),  # NULL: not known yet, or never will be
+    Column("answered_by", String(16)),
+    Column("delivered", Boolean, nullable=False),
+    Column("settled", Boolean, nullable=False),  # what follows from it has been decided
+    Column("result", Text),  # JSON: what the persona reported
+    Index(None, "call_id", unique=True),
+    Index(None, "campaign_id", "at"),
+    Index(None, "number"),
+)
+
+do_not_call = Table(
+    "do_not_call",
+    metadata,
+    Column("number", String(64), primary_key=True),
+    Column("list", String(64), primary_key=True),
+    Column("campaign_id", _PartId, primary_key=True),  # empty: for all campaigns
+    Column("added_at", Float(53), nullable=False),
+    Column("source", Text, nullable=False),  # who or what put it there
+)
+
+campaign_decisions = Table(  # each decision to call or not, with its rule: evidence
+    "campaign_decisions",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("campaign_id", _PartId, nullable=False),
+    Column("contact_id", _Counter, nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("verdict", String(16), nullable=False),  # dial, later, done
+    Column("until", Float(53)),
+    Column("rule", Text, nullable=False),
+    Index(None, "number", "at"),
+    Index(None, "campaign_id", "id"),
 )
