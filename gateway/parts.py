@@ -14,7 +14,7 @@ from gateway.admission import Admission
 from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
-from gateway.calls.dialling import DIAL, REFER, REFER_REPORT
+from gateway.calls.dialling import DIAL, MOVE_LEG, REFER, REFER_REPORT
 from gateway.calls.key_by_info import KEY_BY_INFO
 from gateway.config import Settings
 from gateway.dialling import LegDialling
@@ -43,6 +43,7 @@ from gateway.steering import CallSteering
 from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
+from gateway.transfers.between_calls import LegMoves
 from gateway.transfers.by_phones import PhoneTransfers
 from gateway.transfers.checking import TargetsOfTrunks
 from gateway.transfers.referrals import Referrals
@@ -146,16 +147,19 @@ async def make_parts(
     dialling = LegDialling(
         trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms
     )
-    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask, records.put)
-    edge = _make_edge(settings, admission, calls, events, trunks, keys, phones)
+    moves = LegMoves(live, records.put)
+    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask, records.put, moves)
+    edge = _make_edge(settings, admission, calls, events, trunks, keys, phones, moves)
     keys.connect(edge)
     phones.connect(edge)
+    moves.connect(edge)
     admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
     _serve_workers(settings, supervisor, dialling, live, edge)
     supervisor.serve(KEY_BY_INFO, keys.send)
     supervisor.serve(REFER_REPORT, phones.reported)
+    supervisor.serve(MOVE_LEG, moves.asked)
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
@@ -238,6 +242,7 @@ def _make_edge(
     trunks: OutboundTrunks,
     keys: KeyInfos,
     phones: PhoneTransfers,
+    moves: LegMoves,
 ) -> Edge:
     def attempted(attempt: DialAttempted) -> None:
         trunks.attempted(attempt)
@@ -248,7 +253,7 @@ def _make_edge(
         on_refused=calls.refused, on_dialog_ended=calls.dialog_ended, on_flood=calls.flood,
         on_caller_gone=calls.caller_gone, on_digit=calls.digit, on_attempt=attempted, on_refer=calls.referred,
         on_key=keys.answered, on_peer_refers=phones.begin, refer_refused=phones.refused,
-        on_replaced=phones.replaced, replace_refused=phones.replace_refused,
+        on_replaced=phones.replaced, replace_refused=phones.replace_refused, on_moved=moves.ended,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
         may_redirect=trunks.may_redirect,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from telephony.rooms.protocol import LegAudio
 __all__ = [
     "DIAL",
     "INVALID_VARIABLE",
+    "MOVE_LEG",
     "ORIGINATE",
     "PLACE",
     "REFER",
@@ -33,6 +34,7 @@ DIAL = "dial"
 PLACE = "place_leg"
 REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, only_uri}: it has it sent itself
 REFER_REPORT = "refer_report"  # a worker tells the gateway; body {refer_id, status, reason}
+MOVE_LEG = "move_leg"  # a worker asks the gateway; body {from_leg, to_leg}; its answer {status, reason}
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
 INVALID_VARIABLE = "invalid_variable"  # its refusal: a text of the persona names a variable that the call has not
 
@@ -126,6 +128,9 @@ class Dialler(Protocol):
 
     def report_refer(self, refer_id: str, status: int, reason: str) -> None:
         """A phone has handed the customer on by REFER: what becomes of it. From 200 on it is the last report."""
+
+    async def move_leg(self, from_leg: str, to_leg: str) -> None:
+        """The peer of one leg of a call takes the place of another leg's, which leaves. Raises DialRefused."""
 
     def hold(self, owner: LegOwner) -> None:
         """A leg placed here has its owner: it is this worker's until it ends."""

@@ -1,12 +1,14 @@
-"""A human who has the customer hands them on from a phone: the next one is called, and takes the human's place.
+"""A phone that hands the call on: the next one is called, and takes the phone's place.
 
-Whoever follows the human's leg (a transfer, the agent's tool) then follows the next one's, and sees no end between.
+Of a human who talks with the customer, whoever follows their leg (a transfer, the agent's tool) then follows the next
+one's, and sees no end between. Of the customer, the next one's phone moves to the customer's leg, and whoever talked
+with the customer (the agent, a human) talks with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -34,8 +36,20 @@ Report = Callable[[str, int, str], None]  # (refer_id, status, reason)
 class OnwardTransfers:
     """Of one call, one at a time."""
 
-    def __init__(self, call_id: str, further: FurtherLegs, waiting: Waiting, journal: Journal, report: Report) -> None:
-        """`report`: for the phone that has asked; a status from 200 on is the last."""
+    def __init__(
+        self,
+        call_id: str,
+        customer: str,
+        further: FurtherLegs,
+        waiting: Waiting,
+        journal: Journal,
+        report: Report,
+        move: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        """`customer`: their leg. `report`: for the phone that has asked; a status from 200 on is the last. `move`: as
+        `Dialler.move_leg`."""
+        self._customer = customer
+        self._move = move
         self._call_id = call_id
         self._further = further
         self._waiting = waiting
@@ -46,24 +60,53 @@ class OnwardTransfers:
 
     def begin(self, asked: OnwardOrder) -> None:
         """Raises VerbRefused."""
-        if not self._further.is_joined(asked.leg_id):
+        if asked.leg_id != self._customer and not self._further.is_joined(asked.leg_id):
             raise VerbRefused("not_talking", "This phone does not talk with the caller.")
         if self._running is not None and not self._running.done():
             raise VerbRefused("transferring", "The caller is being handed on already.")
-        self._running = asyncio.create_task(self._run(asked), name="hand the customer on")
+        run = self._run_for_customer if asked.leg_id == self._customer else self._run
+        self._running = asyncio.create_task(run(asked), name="hand the call on")
 
     def close(self) -> None:
         """The call is over."""
         if self._running is not None:
             self._running.cancel()
 
+    def _tell_began(self, asked: OnwardOrder) -> None:
+        fields = {"transfer_id": asked.order.transfer_id, "leg_id": asked.leg_id, "target": asked.order.to}
+        self._journal.entry("transfer_by_phone", self._loop.time(), **fields)
+        self._journal.send(telling.began(self._call_id, asked.order))
+
+    async def _run_for_customer(self, asked: OnwardOrder) -> None:
+        order = asked.order
+        self._tell_began(asked)
+        try:
+            with_human = self._further.floor.joined is not None
+            await (self._waiting.with_music(ONWARD) if with_human else self._waiting.begin(ONWARD))
+            leg, result = await self._called(asked)
+            if leg is not None:
+                try:
+                    await self._move(leg.leg_id, self._customer)
+                except DialRefused as refused:
+                    await leg.hang_up("it could not be connected")
+                    result = TransferResult(TransferEnd.FAILED, "bridge", 0, str(refused), leg.leg_id)
+                    leg = None
+        except asyncio.CancelledError:
+            self._report(asked.refer_id, 487, "")
+            self._tell(order, TransferResult(TransferEnd.CANCELLED, "bridge", 0, "the call is over"))
+            raise
+        self._tell(order, result)
+        status = 200 if leg is not None else result.sip_status or 503
+        self._report(asked.refer_id, status, result.reason)
+        note = f"[The caller has handed the call on to {order.to}, with whom you talk now.]" if leg is not None else ""
+        await self._waiting.end(ONWARD, note=note)
+
     async def _run(self, asked: OnwardOrder) -> None:
         order = asked.order
         handed = self._further.hand_on(asked.leg_id)
-        fields = {"transfer_id": order.transfer_id, "leg_id": asked.leg_id, "target": order.to}
-        self._journal.entry("transfer_by_phone", self._loop.time(), **fields)
-        self._journal.send(telling.began(self._call_id, order))
+        self._tell_began(asked)
         try:
+            await self._waiting.with_music(ONWARD)
             leg, result = await self._called(asked)
         except asyncio.CancelledError:
             handed.set_result(None)
@@ -87,7 +130,6 @@ class OnwardTransfers:
     async def _called(self, asked: OnwardOrder) -> tuple[Dialled | None, TransferResult]:
         """The next one's leg, once it has answered."""
         order = asked.order
-        await self._waiting.with_music(ONWARD)
 
         def told(leg_id: str, fact: LegNews) -> None:
             if fact == "placed":

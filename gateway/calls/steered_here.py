@@ -79,8 +79,9 @@ class SteeredHere:
         )  # fmt: skip
         dialler = parts.dialler
         self._onward = OnwardTransfers(
-            parts.call_id, parts.further, self._waiting, parts.journal,
+            parts.call_id, parts.customer.leg_id, parts.further, self._waiting, parts.journal,
             dialler.report_refer if dialler is not None else lambda refer_id, status, reason: None,
+            dialler.move_leg if dialler is not None else _nowhere,
         )  # fmt: skip
         self._held = self._collecting = False
         self._muted: set[Voice] = set()
@@ -300,3 +301,7 @@ class SteeredHere:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _nowhere(from_leg: str, to_leg: str) -> None:
+    raise DialRefused("no_room", "this call has no other legs")

@@ -20,7 +20,7 @@ import structlog
 
 from agent.warm.asking import AskError, Asking, Refused
 from gateway.calls.call import media_watch_of
-from gateway.calls.dialling import DIAL, PLACE, REFER, REFER_REPORT, DialOrder, LegPlan, PlacedLeg
+from gateway.calls.dialling import DIAL, MOVE_LEG, PLACE, REFER, REFER_REPORT, DialOrder, LegPlan, PlacedLeg
 from gateway.calls.journal import LegJournal
 from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_owner import LegOwner
@@ -42,6 +42,7 @@ __all__ = ["DiallingEndpoint", "LegDialling"]
 log = structlog.get_logger(__name__)
 
 ASK_LIMIT_S = 5.0  # for the gateway to decide, and for another worker to place the leg
+MOVE_LIMIT_S = 45.0  # for a phone to answer our re-INVITE, or not
 _FOLDER = "trunkline-legs-"  # in the system's folder for temporary files; then the process id
 
 
@@ -140,6 +141,17 @@ class LegDialling:
         with suppress(AskError):  # without a gateway the phone's leg ends anyway
             if self._asking is not None:
                 await self._asking.ask(REFER_REPORT, body, timeout_s=ASK_LIMIT_S)
+
+    async def move_leg(self, from_leg: str, to_leg: str) -> None:
+        """As `Dialler.move_leg`."""
+        if self._asking is None:
+            raise DialRefused("failed", "no gateway connection")
+        try:
+            answer = await self._asking.ask(MOVE_LEG, {"from_leg": from_leg, "to_leg": to_leg}, timeout_s=MOVE_LIMIT_S)
+        except AskError as error:
+            raise DialRefused("failed", str(error)) from error
+        if int(answer["status"]) != 200:
+            raise DialRefused("failed", f"{answer['status']} {answer['reason']}")
 
     async def place(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
         """The first leg of a call that the gateway has placed here. Raises TelephonyError."""

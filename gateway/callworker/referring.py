@@ -39,7 +39,6 @@ class ReferringDialler:
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self.hold: Callable[[LegOwner], None] = dialler.hold
-        self.report_refer: Callable[[str, int, str], None] = dialler.report_refer
 
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
         return await self._dialler.dial(order, audio)
@@ -49,6 +48,12 @@ class ReferringDialler:
         task = asyncio.create_task(self._transfer(uri, order.ring_s), name="transfer by LiveKit SIP")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def report_refer(self, refer_id: str, status: int, reason: str) -> None:
+        self._dialler.report_refer(refer_id, status, reason)
+
+    async def move_leg(self, from_leg: str, to_leg: str) -> None:
+        await self._dialler.move_leg(from_leg, to_leg)
 
     async def _transfer(self, uri: str, ring_s: float) -> None:
         self._report(100, "Trying", False)  # no other word comes while it rings

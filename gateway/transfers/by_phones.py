@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -17,6 +18,7 @@ from gateway.live_calls import LiveCalls
 from gateway.outbound.addresses import number_of
 from gateway.record import CallEvents, RecordMessage, call_id_of, leg_id_of
 from gateway.steering import STEER
+from gateway.transfers.between_calls import LegMoves
 from telephony.call import LegRole, UseRefer
 from telephony.edge import LegReplaced, PeerReferred, PeerRefers, Refuse
 from telephony.sip.uri import bracketed, phone_user, try_uri
@@ -53,9 +55,11 @@ class PhoneTransfers:
         check_dial: Callable[[DialOrder], None],
         ask: Ask,
         record: Callable[[RecordMessage], None],
+        moves: LegMoves,
     ) -> None:
         """`check_dial`: whether a leg of ours may go there; raises Refused. `ask`: a worker."""
         self._record = record
+        self._moves = moves
         self._trunks = {trunk.name: trunk for trunk in trunks}
         self._live = live
         self._check_dial = check_dial
@@ -79,6 +83,11 @@ class PhoneTransfers:
             return Refuse(403, "", cause_text=f'trunk "{refers.trunk}" honours no REFER of a {role}')
         if not call.worker:
             return Refuse(403, "", cause_text="calls in this kind of room cannot be handed on by REFER")
+        if refers.replaced_leg:
+            plan = self._moves.plan(refers)
+            return plan if isinstance(plan, Refuse) else self.replace_refused(refers.replaced_leg)
+        if refers.ours and refers.replaces is not None:
+            return Refuse(481, "", cause_text="the dialog that is to be replaced is not known here")
         try:
             self._check_dial(_dial(refers))
         except Refused as refused:
@@ -116,10 +125,18 @@ class PhoneTransfers:
 
     def begin(self, referred: PeerReferred) -> None:
         refers = referred.refers
-        log.info("phone_refers", leg_id=refers.leg_id, refer_id=refers.refer_id, target=_target(refers))
-        task = asyncio.create_task(self._hand_on(refers), name=f"REFER {refers.refer_id}")
+        log.info("phone_refers", leg_id=refers.leg_id, refer_id=refers.refer_id, replaces=refers.replaced_leg)
+        work = self._join(refers) if refers.replaced_leg else self._hand_on(refers)
+        task = asyncio.create_task(work, name=f"REFER {refers.refer_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _join(self, refers: PeerRefers) -> None:
+        plan = self._moves.plan(refers)
+        if isinstance(plan, Refuse):  # somebody has hung up just now
+            self._report(refers.refer_id, plan.status, plan.cause_text)
+        else:
+            await self._moves.join(plan, partial(self._report, refers.refer_id))
 
     async def _hand_on(self, refers: PeerRefers) -> None:
         call_id = call_id_of(refers.leg_id)

@@ -19,6 +19,7 @@ from telephony.edge.ending import EndingCalls
 from telephony.edge.hops import Action, FloodSummedUp, Hop, NotConnected, SendPublic
 from telephony.edge.inbound import InboundRequests
 from telephony.edge.informing import Informing
+from telephony.edge.moving import Moving
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import Dial, WorkerAddress
@@ -47,7 +48,8 @@ class EdgeCore:
         self._ending = EndingCalls(context, self._dialing)
         replacing = Replacing(context, self._dialing, self._ending)
         self._inbound = InboundRequests(context, self._referred, replacing)
-        self._from_worker = WorkerMessages(context, self._dialing, replacing)
+        self._moving = Moving(context, self._ending, self._referred)
+        self._from_worker = WorkerMessages(context, self._dialing, replacing, self._moving)
         self.trunks = TrunkSide(context, random or SystemRandom().random)
         self._pending = PendingRequests(context)
         self._referring = Referring(context)
@@ -58,7 +60,7 @@ class EdgeCore:
             self._pending,
             self._dialing,
             self.trunks,
-            (self._referring, self._refreshing, self._informing, self._referred),
+            (self._referring, self._refreshing, self._informing, self._referred, self._moving),
         )
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -224,6 +226,16 @@ class EdgeCore:
     def report_refer(self, refer_id: str, status: int, reason: str, now: float) -> list[Action]:
         return self._referred.report(refer_id, status, reason, now)
 
+    def move_leg(self, from_leg: str, to_leg: str, token: str, now: float) -> list[Action]:
+        source, target = self._context.dialogs.of_leg(from_leg), self._context.dialogs.of_leg(to_leg)
+        if source is None or target is None:
+            raise TelephonyMisuse(f"there are no calls of both legs {from_leg} and {to_leg}")
+        return self._moving.begin(source, target, token, now)
+
+    def is_answered(self, leg_id: str) -> bool:
+        dialog = self._context.dialogs.of_leg(leg_id)
+        return dialog is not None and dialog.state is DialogState.CONFIRMED
+
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str, now: float) -> list[Action]:
         dialog = self._context.dialogs.of_leg(leg_id)
         if dialog is None:
@@ -258,6 +270,7 @@ class EdgeCore:
             actions += self._referring.lost(key)
             actions += self._informing.lost(key)
             actions += self._referred.lost(key)
+            actions += self._moving.lost(key, now)
             actions += self._refreshing.lost(key, now)
         actions += [FloodSummedUp(flood) for flood in context.floods.due(now)]
         actions += self._pending.due(now)

@@ -94,6 +94,7 @@ class WorkerParty:
     cseq: int = 0  # as the public side knows it
     cseq_shift: int = 0  # how many requests unknown to it have been sent to the public side
     numbers: dict[int, int] = field(default_factory=dict)  # CSeq of its last requests -> as the public side knows it
+    known_as: str = ""  # the tag that the public side knows, if it is not its own
 
     def number(self, cseq: int) -> int:
         """The CSeq by which the public side knows its request: the same for its retransmissions and its ACK."""
@@ -118,7 +119,11 @@ class WorkerParty:
     @property
     def address(self) -> str:
         """With its tag, once it has answered with one."""
-        return f"{self.name};tag={self.tag}" if self.tag else self.name
+        return f"{self.name};tag={self.public_tag}" if self.public_tag else self.name
+
+    @property
+    def public_tag(self) -> str:
+        return self.known_as or self.tag
 
 
 @dataclass(slots=True)
@@ -160,6 +165,7 @@ class Dialog:
     timer: SessionTimer | None = None  # of its session (RFC 4028)
     refresh_by: str = "INVITE"  # or UPDATE, where the peer takes that
     refreshing: bool = False  # by a re-INVITE of the edge's own, which has no answer yet
+    seen: bytes = b""  # the public side's last session description, as the worker has it
     described: bytes = b""  # our last session description, as the public side has it
     answered: dict[tuple[int, str], bytes] = field(default_factory=dict)  # by us: CSeq and branch -> the answer
 
@@ -175,7 +181,7 @@ class Dialog:
     def describe(self, body: bytes) -> None:
         """The worker is shown this description of the public side; an empty one is none."""
         if body:
-            self.savp = uses_savp(body)
+            self.savp, self.seen = uses_savp(body), body
 
     def happened(self, event: DialogEvent) -> None:
         """Raises TelephonyMisuse when that is not possible now."""
@@ -200,7 +206,7 @@ class DialogTable:
     def named_by(self, replaces: Replaces) -> Dialog | None:
         """The dialog that a peer names so (RFC 3891 section 3): its to-tag is ours."""
         dialog = self.find(replaces.call_id, replaces.from_tag)
-        return dialog if dialog is not None and dialog.worker.tag == replaces.to_tag else None
+        return dialog if dialog is not None and dialog.worker.public_tag == replaces.to_tag else None
 
     def of_leg(self, leg_id: str) -> Dialog | None:
         return self._by_leg.get(leg_id)

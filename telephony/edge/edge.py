@@ -30,6 +30,7 @@ from telephony.edge.hops import (
     InviteRefused,
     KeyAnswered,
     LegReplaced,
+    MoveEnded,
     NotConnected,
     PeerReferred,
     ReferAnswered,
@@ -91,6 +92,7 @@ class Edge:
         refer_refused: Callable[[PeerRefers], Refuse | None] | None = None,
         on_replaced: Callable[[LegReplaced], None] | None = None,
         replace_refused: Callable[[str], Refuse | None] | None = None,
+        on_moved: Callable[[MoveEnded], None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
@@ -104,6 +106,7 @@ class Edge:
             DialogEnded: on_dialog_ended, CallerGone: on_caller_gone, DigitPressed: on_digit, KeyAnswered: on_key,
             DialAttempted: on_attempt, TrunkChanged: on_trunk, ReferAnswered: on_refer, ReferNotified: on_refer,
             PeerReferred: on_peer_refers, LegReplaced: on_replaced,
+            MoveEnded: on_moved,
         }  # fmt: skip
         self._may_dial_over = may_dial_over
         self._may_redirect = may_redirect
@@ -286,6 +289,15 @@ class Edge:
     def report_refer(self, refer_id: str, status: int, reason: str = "") -> None:
         """Tell the peer that has sent a REFER the latest status of the call to its target; a final one is the last."""
         self._perform(self._running_core().report_refer(refer_id, status, reason, self._loop.time()))
+
+    def move_leg(self, from_leg: str, to_leg: str, token: str) -> None:
+        """Give the peer of one answered leg to another one, whose peer leaves; `on_moved` tells what became of it.
+        Raises TelephonyMisuse."""
+        self._perform(self._running_core().move_leg(from_leg, to_leg, token, self._loop.time()))
+
+    def is_answered(self, leg_id: str) -> bool:
+        """Whether the leg has a dialog with its peer."""
+        return self._running_core().is_answered(leg_id)
 
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str) -> None:
         """Send a key to the peer of an answered leg by INFO. `token`: what the answer to it has. Raises

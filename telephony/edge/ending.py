@@ -65,6 +65,11 @@ class EndingCalls:
         bye = [self._bye_public(dialog, reason_values(NORMAL, 200, "another phone has taken the call"), now)]
         return bye + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
 
+    def left(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
+        """Its phone goes on in another leg: end it at the worker."""
+        actions = self._tell_worker(dialog, cause, now, NORMAL)
+        return actions + self._context.end_dialog(dialog, DialogEvent.CUT, now, self._context.timers.kept_s)
+
     def given_up(self, dialog: Dialog, cause: str, now: float) -> list[Action]:
         """Nobody is on its public side: end it at the worker."""
         actions = self._tell_worker(dialog, cause, now)
@@ -143,7 +148,7 @@ class EndingCalls:
         context, reply = self._context, dialog.invite
         if reply is None:
             return []
-        tag = dialog.worker.tag or context.branches.to_tag(dialog.sip_call_id, dialog.public.tag, reply.via)
+        tag = dialog.worker.public_tag or context.branches.to_tag(dialog.sip_call_id, dialog.public.tag, reply.via)
         headers = {"Reason": writing.reason_header(status, cause)}
         if status == 503:  # another worker, or another gateway, will take it
             headers["Retry-After"] = str(context.limits.retry_after_s)

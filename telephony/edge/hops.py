@@ -20,6 +20,7 @@ __all__ = [
     "InviteRefused",
     "KeyAnswered",
     "LegReplaced",
+    "MoveEnded",
     "NotConnected",
     "PeerReferred",
     "ReferAnswered",
@@ -154,6 +155,15 @@ class LegReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveEnded:
+    """What became of `Edge.move_leg`. `status`: 200, or why not."""
+
+    token: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DialAttempted:
     """An attempt to place a worker's call. `status`: the final answer; 0: there was none. `failed`: the place was
     silent or could not take the call, which says nothing about the number. `cause`: Q.850, the peer's or derived from
@@ -206,4 +216,5 @@ Action = (
     | ReferNotified
     | PeerReferred
     | LegReplaced
+    | MoveEnded
 )

@@ -144,7 +144,7 @@ class InboundRequests:
         """By its tags, and only for those whose dialog it is."""
         context = self._context
         dialog = context.dialogs.find(request.call_id, request.from_tag)
-        if dialog is None or not dialog.worker.tag or dialog.worker.tag != request.to_tag:
+        if dialog is None or not dialog.worker.tag or dialog.worker.public_tag != request.to_tag:
             return None
         if not context.trust.may_speak(dialog, hop):
             context.counters.add("untrusted.request")

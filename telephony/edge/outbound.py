@@ -11,6 +11,7 @@ from telephony.edge.counters import counted_method
 from telephony.edge.dialing import Dialing
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party
 from telephony.edge.hops import Action, Hop, SendPublic, SendWorker
+from telephony.edge.moving import Moving
 from telephony.edge.pending import PendingRequests
 from telephony.edge.protocol import WorkerAddress
 from telephony.edge.relays import Asked, Relay
@@ -31,10 +32,11 @@ _REFRESHES = frozenset({"INVITE", "UPDATE"})  # of a session (RFC 4028)
 class WorkerMessages:
     """Messages from the worker socket; their source has been checked."""
 
-    def __init__(self, context: EdgeContext, dialing: Dialing, replacing: Replacing) -> None:
+    def __init__(self, context: EdgeContext, dialing: Dialing, replacing: Replacing, moving: Moving) -> None:
         self._context = context
         self._dialing = dialing
         self._replacing = replacing
+        self._moving = moving
 
     def request(self, request: Request, worker: WorkerAddress, now: float) -> list[Action]:
         context = self._context
@@ -101,6 +103,8 @@ class WorkerMessages:
 
     def response(self, response: Response, worker: WorkerAddress, now: float) -> list[Action]:
         context = self._context
+        if (moving := self._moving.from_worker(response, worker, now)) is not None:
+            return moving
         relay = context.relays.get(response.via.branch, response.cseq_method)
         if relay is None or response.below is not None:  # an answer to one of our own requests, or to none
             if response.status < 200 or not context.resends.answered(response.via.branch):

@@ -128,6 +128,11 @@ class ReferredHere:
             del self._subscriptions[refer_id]
         return self._notify(subscription, status, reason, now)
 
+    def done(self, dialog: Dialog, now: float) -> list[Action]:
+        """What was asked for in this dialog has been done, and it ends."""
+        found = [refer_id for refer_id, each in self._subscriptions.items() if each.dialog is dialog]
+        return [action for refer_id in found for action in self.report(refer_id, 200, "", now)]
+
     def _notify(self, subscription: _Subscription, status: int, reason: str, now: float) -> list[Action]:
         if subscription.silent or subscription.dialog.state is DialogState.LOST:
             return []

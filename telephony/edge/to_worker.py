@@ -17,7 +17,7 @@ from telephony.sip.parse import Message, Request, Response
 from telephony.sip.uri import phone_user, try_uri
 from telephony.sip.writing import assemble, clean, phrase_of, quoted, stamp_via
 
-__all__ = ["own_to_worker", "request_to_worker", "response_to_worker", "shown_to_worker"]
+__all__ = ["invite_to_worker", "own_to_worker", "request_to_worker", "response_to_worker", "shown_to_worker"]
 
 _METHODS = frozenset(
     {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "REFER", "SUBSCRIBE", "UPDATE"}
@@ -84,6 +84,13 @@ def own_to_worker(method: str, dialog: Dialog, cseq: int, via: str, reason: str 
         texts.append(f"Reason: {reason}")
     uri = (dialog.worker.contact if in_dialog else dialog.shown.uri) or dialog.worker.contact or dialog.shown.uri
     return assemble(f"{method} {uri} SIP/2.0", texts)
+
+
+def invite_to_worker(dialog: Dialog, cseq: int, via: str, contact: str, body: bytes) -> bytes:
+    """The edge's own re-INVITE in the public side's stead."""
+    texts = [f"Via: {via}", "Max-Forwards: 70", *_identity(dialog, cseq, "INVITE", tagged=True), f"Contact: {contact}"]
+    uri = dialog.worker.contact or dialog.shown.uri
+    return assemble(f"INVITE {uri} SIP/2.0", _typed(texts, body), body)
 
 
 def _identity(dialog: Dialog, cseq: int, method: str, *, tagged: bool, to_tag: str = "") -> list[str]:

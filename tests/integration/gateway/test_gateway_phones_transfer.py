@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from gateway_process import RunningGateway, until
 from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, hears_the_agent
-from test_gateway_transfers import Talking, talking
+from test_gateway_transfers import TALKER, Talking, talking
 
 from telephony.phone import CallFailed, Phone, PhoneCall
 
@@ -245,3 +245,60 @@ async def test_what_may_not_be_replaced(start_gateway: StartGateway) -> None:
             await other.call(world.gateway.uri("+15550199"), headers={"Replaces": dialog_of(desk)}, timeout=5)
         assert failed.value.status == 603, "the call is over"
         await world.record()
+
+
+# --- two calls of one phone -------------------------------------------------------------------------------------------
+
+
+async def test_a_desk_connects_its_two_calls_and_leaves(start_gateway: StartGateway) -> None:
+    """The desk talks with the caller, calls us once more (and gets an agent), and transfers the one to the other."""
+    async with talking(start_gateway, transfers=OPEN) as world:
+        desk = await at_desk(world)
+        second = await world.called.call(world.gateway.uri(TALKER), timeout=5)
+        await until(lambda: len(second.received) > 20, what="the second call's audio")
+        second_id = (await until(lambda: world.gateway.attempts(second.call_id), what="its record"))[0]["call_id"]
+        named = quote(dialog_of(second), safe="")
+        assert await refer(world.called, desk, f"{world.gateway.uri(TALKER)}?Replaces={named}") == 202
+        assert (await told(desk, "200"))[-1] == "200 OK"
+        for leg in (desk, second):
+            assert (await asyncio.wait_for(leg.wait_bye(), 4)).by == "peer"
+        await hears_the_agent(world.call, asyncio.get_running_loop().time())
+        await world.call.hang_up()
+        first = await world.gateway.record(world.call.call_id)
+        await world.gateway.idle()
+        assert world.gateway.complaints() == []
+        other = await world.gateway.record(second.call_id)
+    last = first["transfers"][-1]
+    assert (last["target"], last["outcome"]) == (f"call {second_id}", "transferred")
+    assert [each["leg_id"] for each in other["events"] if each["type"] == "leg_replaced"] == [f"{second_id}-1"]
+    assert other["ended_by"] == "caller"
+
+
+async def test_two_calls_with_nobody_but_agents_are_not_connected(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world:
+        second = await world.caller.call(world.gateway.uri(TALKER), timeout=5)
+        await until(lambda: len(second.received) > 20, what="the second call's audio")
+        named = quote(dialog_of(second), safe="")
+        assert await refer(world.caller, world.call, f"{world.gateway.uri(TALKER)}?Replaces={named}") == 488
+        unknown = quote("nothing;to-tag=a;from-tag=b", safe="")
+        assert await refer(world.caller, world.call, f"{world.gateway.uri(TALKER)}?Replaces={unknown}") == 481
+        await second.hang_up()
+        await world.call.hang_up()
+        await world.record()
+
+
+async def test_a_caller_hands_the_agent_on(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway, transfers=OPEN) as world, Phone() as other:
+        assert await refer(world.caller, world.call, address(other)) == 202
+        second = await other.incoming()
+        await second.ring()
+        await second.answer()
+        assert (await told(world.call, "200"))[-1] == "200 OK"
+        assert (await asyncio.wait_for(world.call.wait_bye(), 4)).by == "peer"
+        await hears_the_agent(second, asyncio.get_running_loop().time())
+        assert not second.ended.done()
+        await second.hang_up()
+        record = await world.gateway.record(world.call.call_id)
+        await world.gateway.idle()
+        assert world.gateway.complaints() == []
+    assert (record["ended_by"], record["transfers"][0]["outcome"]) == ("caller", "transferred")

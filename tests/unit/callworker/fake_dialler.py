@@ -26,6 +26,8 @@ class FakeDialler:
         self.slow_s = 0.0
         self.referred: list[tuple[str, str]] = []
         self.refer_refusal: DialRefused | None = None
+        self.moved: list[tuple[str, str]] = []
+        self.move_refusal: DialRefused | None = None
         self.reported: list[tuple[str, int, str]] = []
 
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
@@ -45,6 +47,13 @@ class FakeDialler:
 
     def report_refer(self, refer_id: str, status: int, reason: str) -> None:
         self.reported.append((refer_id, status, reason))
+
+    async def move_leg(self, from_leg: str, to_leg: str) -> None:
+        """The leg's peer is somewhere else: its leg ends."""
+        self.moved.append((from_leg, to_leg))
+        if self.move_refusal is not None:
+            raise self.move_refusal
+        self.legs[-1].end(reason="its phone has another leg now")
 
     def hold(self, owner: LegOwner) -> None:
         self.held.append(owner.leg_id)

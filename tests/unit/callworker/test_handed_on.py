@@ -205,3 +205,54 @@ def test_what_cannot_be_dialled_is_told_and_costs_nobody_the_call() -> None:
     world = run(script, dialler)
     assert outcomes(world)["call-1-t2"] == "failed"
     assert dialler.reported == [("call-1-2-r1", 503, "no_slot: all slots are taken")]
+
+
+# --- the customer's phone ---------------------------------------------------------------------------------------------
+
+BY_CALLER = OnwardOrder("call-1-1", "call-1-1-r1", NEXT, {"Referred-By": "<sip:caller@10.1.2.4>"})
+
+
+def test_a_caller_hands_the_agent_on_to_somebody_else() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        world.owner.steered.hand_on(BY_CALLER)
+        second = await answers(dialler, 0)
+        await asyncio.sleep(0.2)
+        assert second.ended is not None, "its phone has the customer's leg now"
+        assert world.owner.state is CallState.WITH_AGENT
+        await asyncio.sleep(3)
+        world.leg.end(reason="bye")
+
+    world = run(script, dialler)
+    assert dialler.moved == [("call-1-2", "call-1-1")]
+    assert dialler.reported == [("call-1-1-r1", 180, ""), ("call-1-1-r1", 200, "")]
+    assert outcomes(world) == {"call-1-t2": "transferred"}
+    assert world.outcome[0] == "answered"
+
+
+@pytest.mark.parametrize("why", ["busy", "does not move"])
+def test_a_caller_whose_target_is_not_reached_has_the_agent_again(why: str) -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        world.owner.steered.hand_on(BY_CALLER)
+        if why == "busy":
+            await asyncio.sleep(0.1)
+            dialler.legs[0].end(sip_status=486, reason="busy")
+        else:
+            dialler.move_refusal = DialRefused("failed", "488 Not Acceptable Here")
+            leg = await answers(dialler, 0)
+            await asyncio.sleep(0.5)
+            assert leg.ended is not None
+        await asyncio.sleep(3)
+        assert world.owner.state is CallState.WITH_AGENT
+        world.leg.end(reason="bye")
+
+    world = run(script, dialler)
+    assert outcomes(world) == {"call-1-t2": "busy" if why == "busy" else "failed"}
+    assert dialler.reported[-1][1] == (486 if why == "busy" else 503)
+    said = [event["text"] for event in world.events if event["type"] == "agent_message"]
+    assert len(said) == 2, "the agent has words"
