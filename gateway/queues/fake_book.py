@@ -53,6 +53,7 @@ class _Shared:
     """What several gateways have in one database."""
 
     waits: list[_Wait] = field(default_factory=list)
+    last: dict[tuple[str, str], _Wait] = field(default_factory=dict)  # by call and queue
     open: dict[str, _Wait] = field(default_factory=dict)  # by call
     claims: dict[tuple[str, str], _Claim] = field(default_factory=dict)  # by call and member
     members: dict[str, _Kept] = field(default_factory=dict)
@@ -87,14 +88,20 @@ class FakeQueueBook:
         shared = self._shared
         members = merged(self._members, shared.rest.values())
         rung: dict[str, tuple[str, ...]] = {}
+        held: dict[str, list[_Claim]] = {}
         for (call_id, member), claim in sorted(shared.claims.items()):
+            held.setdefault(member, []).append(claim)
             if not claim.talking:
                 rung[call_id] = (*rung.get(call_id, ()), member)
+        names, today = {*shared.members, *(each.name for each in members)}, self._day(now)
         return QueueState(
             tuple(self._queues.values()),
             members,
-            {name: self._state(name, now) for name in {*shared.members, *(each.name for each in members)}},
-            tuple(replace(wait.caller, offered_to=rung.get(call_id, ())) for call_id, wait in shared.open.items()),
+            {name: _state_of(name, shared.members.get(name), held.get(name, ()), today) for name in names},
+            tuple(
+                replace(wait.caller, offered_to=rung[call_id]) if call_id in rung else wait.caller
+                for call_id, wait in shared.open.items()
+            ),
             {queue: mean for queue, (mean, _) in shared.service.items()},
             dict(shared.last_member),
         )
@@ -112,14 +119,14 @@ class FakeQueueBook:
         shared = self._shared
         if caller.call_id in shared.open:
             return
-        same = [w for w in shared.waits if (w.caller.call_id, w.caller.queue) == (caller.call_id, caller.queue)]
-        if same and same[-1].ended and same[-1].ended.how is WaitingEnd.LOST:
-            wait = same[-1]
+        wait = shared.last.get((caller.call_id, caller.queue))
+        if wait is not None and wait.ended and wait.ended.how is WaitingEnd.LOST:
             wait.ended, wait.lease_until = None, now + lease_s
             wait.caller = replace(wait.caller, gateway=caller.gateway)
         else:
             wait = _Wait(replace(caller, offered_to=()), now + lease_s)
             shared.waits.append(wait)
+            shared.last[caller.call_id, caller.queue] = wait
         shared.open[caller.call_id] = wait
 
     async def leave(self, call_id: str, how: WaitingEnd, now: float, reason: str = "") -> bool:
@@ -278,15 +285,9 @@ class FakeQueueBook:
 
     def _state(self, member: str, now: float | None) -> MemberState:
         """`now` None: whatever day it is."""
-        kept = self._shared.members.get(member) or _Kept(MemberState(member))
         mine = [claim for (_, name), claim in self._shared.claims.items() if name == member]
-        today = now is None or kept.taken_on == self._day(now)
-        return replace(
-            kept.state,
-            busy=len(mine),
-            ringing=any(not claim.talking for claim in mine),
-            taken_today=kept.state.taken_today if today else 0,
-        )
+        kept = self._shared.members.get(member)
+        return _state_of(member, kept, mine, None if now is None else self._day(now))
 
     def _leave(
         self, call_id: str, how: WaitingEnd, now: float, reason: str = "", member: str | None = None
@@ -310,3 +311,12 @@ class FakeQueueBook:
 
     def _day(self, now: float) -> str:
         return datetime.fromtimestamp(now, self._timezone).date().isoformat()
+
+
+def _state_of(name: str, kept: _Kept | None, claims: Sequence[_Claim], today: str | None) -> MemberState:
+    state = MemberState(name) if kept is None else kept.state
+    taken_today = state.taken_today if kept is None or today in (None, kept.taken_on) else 0
+    if not claims and taken_today == state.taken_today:
+        return state
+    ringing = any(not claim.talking for claim in claims)
+    return replace(state, busy=len(claims), ringing=ringing, taken_today=taken_today)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 import pytest_asyncio
 
-from gateway.queues.model import OfferEnd, WaitingEnd
+from bench.queues.day import START, Day, Scenario
+from gateway.queues.model import OfferEnd, Strategy, WaitingEnd
 from gateway.store import CallStore
 from tests.integration.store.postgres_server import PASSWORD, PostgresServer
 from tests.unit.queues.book_rules import LEASE_S, MEMBERS, QUEUES, T0, Books, QueueBookRules, at, joined
@@ -79,3 +81,14 @@ async def test_what_a_dead_gateway_held_is_freed_once(stores: list[CallStore]) -
     assert len(state.waiting) == 15 and {each.gateway for each in state.waiting} <= {"g1", "g2"}
     (desk,) = (await books[1].history(T0, T0 + 100)).queues
     assert desk.lost == 15
+
+
+async def test_half_an_hour_of_two_gateways_that_die_and_restart(stores: list[CallStore]) -> None:
+    """The simulated day of tests/unit/queues/test_day.py, shorter, with each gateway's own connections."""
+    numbers = count()
+    scenario = Scenario.of(Strategy.ROUND_ROBIN, hours=0.5, between_s=400)
+    outcome = await Day(scenario, lambda: stores[next(numbers) % 2].queues(), seed=5).run()
+    state = await stores[1].queues().state(START + outcome.seconds)
+    assert {each.call_id for each in state.waiting} == set(outcome.umpire.waiting)
+    (desk,) = outcome.history.queues
+    assert desk.answered == sum(fate.how == "answered" and not fate.is_callback for fate in outcome.umpire.fates) > 50
