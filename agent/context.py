@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.within import waiting_for_conversation
-from telephony.call import AfterTransfer, Dials, DigitSource, SendsToLegs, Transfers, UseRefer, Warm
+from telephony.call import AfterTransfer, Dials, DigitSource, SendsToLegs, SummaryBy, Transfers, UseRefer, Warm
 from telephony.errors import DialRefused, DigitsNotSent
+from telephony.queue import PREFIX, QueueAsk
 
 if TYPE_CHECKING:
     from agent.providers.base import ToolCall
     from agent.session_verbs import ActivePersona, SessionVerbs
-    from telephony.call import CallInfo, CallVerbs, DialledLeg, TransferResult
+    from telephony.call import CallInfo, CallVerbs, DialledLeg, QueueResult, TransferResult
 
 __all__ = ["AgentsCall", "RunContext"]
 
@@ -111,6 +113,43 @@ class AgentsCall:
                 to, kind=kind, refer=refer, trunk=trunk, caller=caller, announce=announce, ring_s=ring_s,
                 afterwards=afterwards, warm=warm,
             )  # fmt: skip
+
+    async def transfer_to_queue(
+        self,
+        name: str,
+        *,
+        summary: bool | str = False,
+        priority: int = 0,
+        skills: Mapping[str, int] | Iterable[str] = (),
+        keep_helping: bool | None = None,
+        announce: str = "",
+        afterwards: AfterTransfer = AfterTransfer.END,
+        warm: Warm | None = None,
+        callback: str = "",
+    ) -> QueueResult:
+        """Put the caller into a human queue, and return once a member has them or nobody will: then the caller is yours
+        again, and the result says why. The caller hears the queue's music meanwhile; the tool's time limit is paused.
+        `summary`: the member is told what this is about first, in the model's words or these. `priority`: higher goes
+        first. `skills`: what the member must be able to do, names alone or with the least level. `keep_helping`: you go
+        on talking with the caller while the queue searches: it returns at once (`QueueEnd.WAITING`), and the two are
+        joined when a member has accepted; not given, as the queue's settings say. `warm`: what members are shown and
+        told, in detail. `callback`: of a callback of ours. Raises DialRefused (telephony.errors) when nothing was
+        begun: there is no such queue, or the caller is being transferred already."""
+        if not isinstance(self._verbs, Transfers):
+            raise DialRefused("not_possible", "this call cannot wait in a queue")
+        levels = dict(skills) if isinstance(skills, Mapping) else dict.fromkeys(skills, 1)
+        told = warm or Warm()
+        if isinstance(summary, str):
+            told = replace(told, summary=SummaryBy.TEXT, text=summary)
+        elif summary:
+            told = replace(told, summary=SummaryBy.MODEL)
+        with waiting_for_conversation():
+            result = await self._verbs.transfer(
+                f"{PREFIX}{name}", announce=announce, afterwards=afterwards, warm=told,
+                queue=QueueAsk(priority, levels, keep_helping, callback),
+            )  # fmt: skip
+        assert result.queued is not None, "it was asked for"
+        return result.queued
 
     async def pause_recording(self) -> None:
         """Silence the recording from now on, for example while a card number is read; its time axis continues.

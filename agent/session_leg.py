@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from agent.persona import Agent
 from agent.pipeline.running import RunningSession
 
 __all__ = ["LegSignals"]
@@ -41,6 +42,11 @@ class LegSignals:
         """The caller is ours again. `words`: the key of a canned phrase to say instead of "welcome_back"."""
         if running := self._live():
             running.holding.taken_back(at, words)
+
+    async def hand_over(self, agent: Agent) -> None:
+        """Another persona has the caller from now on, whatever the present one was doing, and greets them."""
+        if running := self._live():
+            await running.talker.replace(agent)
 
     def mute_caller(self, muted: bool) -> None:
         """Somebody keeps the caller from being heard, which does not count as their silence."""

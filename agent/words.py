@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.queue_words import QUEUE_WORDS, QUEUE_WORDS_BY_LANGUAGE
+
 __all__ = ["CANNED", "CANNED_BY_LANGUAGE", "base_language", "canned_words", "speaks", "words_of_language"]
 
 CANNED: Mapping[str, str] = {
@@ -205,4 +207,9 @@ def words_of_language(language: str) -> Mapping[str, str]:
 
 def canned_words(key: str, own: Mapping[str, str], language: str) -> str:
     """The persona's own phrase for `key`, else its language's. Raises KeyError for an unknown key."""
-    return own[key] if key in own else words_of_language(language)[key]
+    if key in own:
+        return own[key]
+    words = words_of_language(language)
+    if key in words:
+        return words[key]
+    return QUEUE_WORDS_BY_LANGUAGE.get(base_language(language), QUEUE_WORDS)[key]

@@ -37,7 +37,8 @@ SUMMARY = "The caller has pressed a key."
 
 
 class Desk(Agent):
-    """Brings the caller to a human: by key 1 warm, by key 2 cold, by key 4 to one of two, one after the other. Its
+    """Brings the caller to a human: by key 1 warm, by key 2 cold, by key 4 to one of two, one after the other, by key 3
+    to whoever the queue `desk` finds. Its
     summary is 1 s of 660 Hz; whatever else it says is the instant TTS's tone."""
 
     greeting = ""
@@ -48,6 +49,11 @@ class Desk(Agent):
             result = await ctx.call.transfer(HUMAN, warm=told, ring_s=5)
         elif digit == "2":
             result = await ctx.call.transfer(HUMAN, ring_s=5)
+        elif digit == "3":
+            queued = await ctx.call.transfer_to_queue("desk")
+            if not queued.has_the_caller:
+                ctx.session.say(f"Nobody took the call: {queued.end}.")
+            return
         elif digit == "4":
             hunt = Warm(also=(NEXT,), detect=False, summary=SummaryBy.TEXT, text=SUMMARY)
             result = await ctx.call.transfer(HUMAN, warm=hunt, ring_s=5)

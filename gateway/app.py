@@ -75,6 +75,7 @@ class Gateway:
             await self._end_what_was_left()
             await parts.writer.start()
             parts.webhooks.start()
+            self._spawn(self._background, parts.queues.run())
             if self.settings.record_calls or self.dialplan.records:
                 await parts.recordings.look()
                 self._spawn(self._background, parts.recordings.watch())
@@ -125,6 +126,7 @@ class Gateway:
             await parts.agents.close()
         for task in self._background:
             task.cancel()
+        await parts.queues.close()
         if parts.livekit is not None:
             await parts.livekit.close()
         await parts.edge.end_trunks()

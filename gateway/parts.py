@@ -14,8 +14,9 @@ from gateway.admission import Admission
 from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
 from gateway.api.keyring import KeyRate
-from gateway.calls.dialling import DIAL, MOVE_LEG, REFER, REFER_REPORT
+from gateway.calls.dialling import DIAL, MOVE_LEG, REFER, REFER_REPORT, DialOrder
 from gateway.calls.key_by_info import KEY_BY_INFO
+from gateway.calls.queue_terms import QUEUE
 from gateway.config import Settings
 from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan
@@ -36,6 +37,8 @@ from gateway.outbound.carriers import carriers_of
 from gateway.outbound.originating import Origination
 from gateway.outbound.trunks import OutboundTrunks
 from gateway.private_files import tighten
+from gateway.queues.making import make_queues
+from gateway.queues.service import QueueService
 from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
 from gateway.recordings_folder import RecordingsFolder
@@ -82,6 +85,7 @@ class Parts:
     trunks: OutboundTrunks
     trunk_keys: TrunkKeys
     targets: TargetsOfTrunks
+    queues: QueueService
     asker: HttpAsker
     summaries: CallSummaries | None
     events: EventHub
@@ -163,6 +167,12 @@ async def make_parts(
     originator = Origination(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
+    queues = make_queues(
+        settings, dialplan, store, live, supervisor.ask, records.put,
+        may_call=lambda number: dialling.check(DialOrder("", "", number)),
+    )  # fmt: skip
+    supervisor.serve(QUEUE, queues.asked)
+    listeners.append(queues.observe)
     ending = CallsEnding(live, supervisor.broadcast)
     livekit = _livekit_watch(settings, now)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
@@ -170,7 +180,8 @@ async def make_parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
         ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, asker=asker,
-        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings)),
+        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue),
+        queues=queues,
         summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)

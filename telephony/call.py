@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from telephony.keys import DigitSource, KeyFigures
 from telephony.outcomes import CallOutcome, OutcomeKind, outcome_kind
+from telephony.queue import QueueAsk, QueueEnd, QueueResult
 from telephony.rooms.protocol import LegAudio
 from telephony.warm import SummaryBy, Warm
 
@@ -40,6 +41,9 @@ __all__ = [
     "LegRole",
     "MediaStatistics",
     "OutcomeKind",
+    "QueueAsk",
+    "QueueEnd",
+    "QueueResult",
     "SendsToLegs",
     "SummaryBy",
     "TransferEnd",
@@ -152,7 +156,8 @@ class AfterTransfer(StrEnum):
 class TransferResult:
     """`way`: "refer" when the call went to the target without us, "bridge" on a leg of ours, "warm" when a human was
     asked or told something before. `sip_status`: of the call to the target, or of the REFER if that was refused; 0:
-    none. `leg_id`: ours to the target, empty without one. `target`: of several, the one that has the customer."""
+    none. `leg_id`: ours to the target, empty without one. `target`: of several, the one that has the customer.
+    `queued`: of a stay in a queue (way "queue"), what became of it."""
 
     end: TransferEnd
     way: str
@@ -160,6 +165,7 @@ class TransferResult:
     reason: str = ""
     leg_id: str = ""
     target: str = ""
+    queued: QueueResult | None = None
 
     @property
     def transferred(self) -> bool:
@@ -333,6 +339,7 @@ class Transfers(Protocol):
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
         warm: Warm | None = None,
+        queue: QueueAsk | None = None,
     ) -> TransferResult:
         """Return once the target has answered or will not. Who answers talks with the customer, and the agent is
         silent. `kind`: "cold", or "warm": the call stays ours; `warm` says how it goes, and makes it one. `to`: a

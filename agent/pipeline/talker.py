@@ -383,6 +383,25 @@ class Talker:
         self.enters(floor.activity, None, asked=utterance is None)
         return utterance
 
+    async def replace(self, agent: Agent) -> None:
+        """As `_hand_over`, on nobody's reply: what is being replied is given up."""
+        activities = self._activities
+        old = activities.top
+        for activity in reversed(tuple(activities.stack)):
+            await activities.leave(activity)
+        self._stop([reply for floor in self._floors for reply in floor])
+        self._runtime.emit(AgentHandoff(self._runtime.now(), old.name, agent.name))
+        self.drop_prepared()
+        floor = self._floor
+        activities.hand_over(agent)
+        self.retire(self._floors[:-1])
+        floor.activity = activities.top
+        self._floors = [floor]
+        self._happened(PersonaChanged())
+        if greets := speakable(agent.greeting):
+            self.say(agent.greeting, "greeting")
+        self.enters(floor.activity, None, asked=not greets)
+
     def enters(self, activity: Activity, waterfall: Waterfall | None, *, asked: bool) -> None:
         self._entering_silently += asked
         self._runtime.tasks.spawn(self._enter(activity, waterfall, asked), "on_enter")

@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[int, str]] = {  # kind -> status, when
     "invalid_variable": (422, "a variable, or data for a human, cannot be a header of the INVITE"),
     "invalid_message": (422, "the message for voicemails cannot be left: its recording is not there, or not allowed"),
     "contradiction": (422, "two things in the request exclude each other"),
+    "unknown_queue": (422, "no queue of the settings has this name"),
     "unknown_persona": (422, "no dialplan lists this persona under `outbound`"),
     "no_trunk": (422, "there is no such trunk, or it places no calls"),
     "no_privacy": (422, "no trunk that may call there can withhold the caller's number"),

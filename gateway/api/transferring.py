@@ -23,6 +23,7 @@ from gateway.steering import CannotSteer
 from gateway.transfers.screen_data import MOST_HEADERS
 from gateway.transfers.screen_data import problem_of as problem_of_data
 from telephony.call import AfterTransfer, SummaryBy, UseRefer, Warm
+from telephony.queue import QueueAsk, queue_name
 
 __all__ = ["ListenRequest", "Listening", "TransferRequest", "listen", "transfer"]
 
@@ -31,6 +32,11 @@ _TARGET = (
     r"|[sS][iI][pP]:[A-Za-z0-9+*#._~-]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}(;transport=(udp|tcp))?)$"
 )
 Target = Annotated[str, StringConstraints(pattern=_TARGET, max_length=256)]
+TargetOrQueue = Annotated[
+    str, StringConstraints(pattern=_TARGET + r"|^queue:[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", max_length=256)
+]
+SkillName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+SkillLevel = Annotated[int, Field(ge=1, le=10)]
 Caller = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")]
 
 
@@ -114,6 +120,20 @@ class WarmRequest(BaseModel):
     )
 
 
+class InQueueRequest(BaseModel):
+    """How the caller waits in the queue that `to` names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher goes first.")
+    skills: dict[SkillName, SkillLevel] = Field(
+        default={}, max_length=32, description="What the member must be able to do, each with the least level."
+    )
+    keep_helping: bool | None = Field(
+        default=None, description="The agent goes on talking with the caller. Not given: as the queue's settings say."
+    )
+
+
 class TransferRequest(_CallsSomebody):
     model_config = ConfigDict(
         json_schema_extra={
@@ -129,6 +149,10 @@ class TransferRequest(_CallsSomebody):
         }
     )
 
+    to: TargetOrQueue = Field(
+        description="A number, a `sip:` address of a trunk, or `queue:NAME`: whoever of that queue's members accepts."
+    )
+    queue: InQueueRequest | None = Field(default=None, description="With `queue:NAME`: how the caller waits.")
     kind: Literal["cold", "warm"] = Field(
         default="cold", description="`cold`: the caller is handed over. `warm`: the call stays ours, with its agent."
     )
@@ -196,11 +220,23 @@ def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
     if asked.warm is not None and "kind" in asked.model_fields_set and asked.kind != "warm":
         why = "`warm` is for transfers of the kind warm"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="contradiction")
-    kind = TransferKind(asked.kind) if asked.warm is None else TransferKind.WARM
+    queue = _queue(asked)
+    kind = TransferKind(asked.kind) if asked.warm is None and queue is None else TransferKind.WARM
     return TransferOrder(
         new_transfer_id(call_id), plain(asked.to), kind, asked.trunk or "", asked.from_ or "", asked.announce,
-        asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards), _warm(asked.warm),
+        asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards), _warm(asked.warm), queue,
     )  # fmt: skip
+
+
+def _queue(asked: TransferRequest) -> QueueAsk | None:
+    """Raises ProblemError."""
+    wants = asked.queue
+    if not queue_name(asked.to):
+        if wants is not None:
+            why = "`queue` is for transfers to `queue:NAME`"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="contradiction")
+        return None
+    return QueueAsk() if wants is None else QueueAsk(wants.priority, wants.skills, wants.keep_helping)
 
 
 def _warm(asked: WarmRequest | None) -> Warm | None:

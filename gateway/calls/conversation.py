@@ -143,6 +143,10 @@ class Conversation(Protocol):
         """The human who is heard at `place`, and has been told `briefed`, asks the agent about the caller. None: there
         is no agent that could answer."""
 
+    async def hand_over(self, file: str, persona: str) -> bool:
+        """This persona of that file has the customer from now on, and greets them. False: there is no agent here, or
+        the persona cannot be made."""
+
     def note(self, text: str) -> None:
         """For the model and the summary: what has happened without the agent."""
 

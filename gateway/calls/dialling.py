@@ -132,5 +132,8 @@ class Dialler(Protocol):
     async def move_leg(self, from_leg: str, to_leg: str) -> None:
         """The peer of one leg of a call takes the place of another leg's, which leaves. Raises DialRefused."""
 
+    async def ask_queues(self, call_id: str, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the gateway's queues (`gateway.calls.queue_terms`) for this call. Raises DialRefused."""
+
     def hold(self, owner: LegOwner) -> None:
         """A leg placed here has its owner: it is this worker's until it ends."""

@@ -87,6 +87,7 @@ class FurtherLegs:
         self._placing: dict[asyncio.Task[LegOwner], LegRole] = {}
         self._joined: str | None = None
         self._modes: dict[str, ListenMode] = {}  # of supervisors, by leg
+        self.waiting_keys: Callable[[str], None] | None = None  # takes the customer's while they wait
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
         self._asked = self._fading = self._notes = False
@@ -342,6 +343,8 @@ class FurtherLegs:
     def takes_key(self, digit: str) -> bool:
         """Of the customer. True: it is for whoever they talk with, or for nobody while they wait."""
         if self._waits:
+            if self.waiting_keys is not None:
+                self.waiting_keys(digit)
             return True
         owner = None if self._joined is None else self._owners.get(self._joined)
         if owner is None:

@@ -70,27 +70,26 @@ class HoldMusic:
 
 
 class Music:
-    def __init__(self, room: Room, volume: float = 1.0, fade_ms: float = 0.0) -> None:
-        """`volume`: a factor; of tones that say something (ringing) it is 1. `fade_ms`: until it is reached, and
-        until it is silent."""
+    def __init__(self, room: Room) -> None:
         self._room = room
-        self._volume = volume
-        self._fade_ms = fade_ms
+        self._fade_ms = 0.0
         self._place: Participant | None = None
         self._playing: asyncio.Task[None] | None = None
         self._gain = 1.0
         self._says_something = False
 
-    def play(self, sound: Sound) -> None:
-        """Over and over, from its beginning, instead of what is played now."""
+    def play(self, sound: Sound, volume: float = 1.0, fade_ms: float = 0.0) -> None:
+        """Over and over, from its beginning, instead of what is played now. `volume`: a factor; of tones that say
+        something (ringing) it is 1. `fade_ms`: until it is reached."""
         self._cut()
+        self._fade_ms = fade_ms
         if self._place is None:
             self._place = self._room.add_agent(MUSIC, recorded=False)
         output = self._place.audio_output
         self._says_something = sound is RINGING
-        self._gain = 1.0 if self._says_something else self._volume
+        self._gain = 1.0 if self._says_something else volume
         output.set_gain(self._gain)
-        fade_ms = 0.0 if self._says_something else self._fade_ms
+        fade_ms = 0.0 if self._says_something else fade_ms
         if isinstance(sound, bytes):
             output.push(_faded_in(sound, fade_ms))
             playing = _play(output, _over_and_over(sound), None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from telephony.call import (
 )
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.media.wav import BadWavFile
+from telephony.queue import QueueAsk, queue_name
 from telephony.rooms.local import LocalRoom
 from telephony.rooms.protocol import AudioInput, LegAudio, Participant, Recorder, Room
 
@@ -280,6 +282,18 @@ class SessionConversation:
             self._session.note(note)
         self._session.take_back(asyncio.get_running_loop().time(), words=words)
 
+    async def hand_over(self, file: str, persona: str) -> bool:
+        if self._session is None:
+            return False
+        try:
+            cast = await self._providers.cast(load_persona(PersonaRef(Path(file), persona)), self._side.info)
+        except Exception as error:
+            log.error("persona_not_made", persona=persona, error=repr(error), exc_info=error)
+            return False
+        self._persona = cast.agent
+        await self._session.hand_over(cast.agent)
+        return True
+
     def leg_ended(self) -> None:
         if self._session is not None:
             self._session.leg_ended()
@@ -395,11 +409,14 @@ class AgentsVerbs:
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
         warm: Warm | None = None,
+        queue: QueueAsk | None = None,
     ) -> TransferResult:
+        if queue is None and queue_name(to):
+            queue = QueueAsk()
         transfer_id = new_transfer_id(self._side.info.call_id)
-        of_kind = TransferKind(kind) if warm is None else TransferKind.WARM
+        of_kind = TransferKind(kind) if warm is None and queue is None else TransferKind.WARM
         return await self._side.transfer(
-            TransferOrder(transfer_id, to, of_kind, trunk, caller, announce, ring_s, refer, afterwards, warm)
+            TransferOrder(transfer_id, to, of_kind, trunk, caller, announce, ring_s, refer, afterwards, warm, queue)
         )
 
 

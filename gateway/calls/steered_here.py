@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -19,12 +19,13 @@ from gateway.calls.keys_out import KeysOut
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.music import HoldMusic
 from gateway.calls.onward import OnwardTransfers
+from gateway.calls.queueing import QueueStay
 from gateway.calls.transferring import TRANSFER, CallTransfers
 from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, OnwardOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
 from gateway.config import HoldMusicSettings
 from gateway.transfers.screen_data import problem_of
-from telephony.call import AfterTransfer, EndedBy, TransferResult
+from telephony.call import AfterTransfer, EndedBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused, DigitsNotSent, TelephonyError
 
 __all__ = ["CallParts", "SteeredHere"]
@@ -61,6 +62,7 @@ class CallParts:
     target_detector: MakesDetector
     hold_music: HoldMusicSettings
     transfer_notes: bool
+    caller: str  # the customer's number; empty: withheld
 
 
 class SteeredHere:
@@ -76,6 +78,7 @@ class SteeredHere:
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,
             self._waiting, parts.journal, parts.target_detector, parts.hold_music.words_every_s, parts.transfer_notes,
+            parts.caller,
         )  # fmt: skip
         dialler = parts.dialler
         self._onward = OnwardTransfers(
@@ -128,6 +131,8 @@ class SteeredHere:
     async def transfer(self, order: TransferOrder) -> None:
         self._check_with_agent()
         self._check_possible(order)
+        if self._transfers.active:
+            raise VerbRefused("transferring", "The caller waits in a queue.")
         self._transfers.begin(order, for_agent=False)
 
     def hand_on(self, asked: OnwardOrder) -> None:
@@ -174,6 +179,10 @@ class SteeredHere:
         except DialRefused as refused:
             raise VerbRefused(refused.kind, str(refused), retryable=refused.retryable) from None
 
+    def queue_news(self, news: Mapping[str, Any]) -> None:
+        """Of the gateway's queues."""
+        self._transfers.queue_news(news)
+
     # --- for the agent -----------------------------------------------------------------------------------------------
 
     async def transfer_and_wait(self, order: TransferOrder) -> TransferResult:
@@ -182,9 +191,13 @@ class SteeredHere:
         try:
             self._check_with_agent()
             self._check_possible(order)
+            if self._transfers.active:
+                raise VerbRefused("transferring", "The caller waits in a queue.")
         except VerbRefused as refused:
             raise DialRefused(refused.kind, str(refused)) from None
         transfer = self._transfers.begin(order, for_agent=True)
+        if isinstance(transfer, QueueStay):
+            return await self._queued(transfer)
         try:
             result = await asyncio.shield(transfer.result)
             if result.transferred and order.afterwards is AfterTransfer.AGENT:
@@ -195,6 +208,28 @@ class SteeredHere:
                 self._spawn(self._waiting.end(TRANSFER))
             raise
         return result
+
+    async def _queued(self, stay: QueueStay) -> TransferResult:
+        """While the agent helps, it need not wait."""
+        try:
+            waiting = await asyncio.shield(stay.waiting)
+            if stay.helping:
+                self._transfers.for_itself()
+                return TransferResult(TransferEnd.UNCONFIRMED, "queue", queued=waiting)
+            result = await asyncio.shield(stay.result)
+            if stay.refused is not None:
+                raise stay.refused
+            if result.transferred and stay.afterwards is AfterTransfer.AGENT:
+                await asyncio.shield(stay.away)
+        except asyncio.CancelledError:
+            if not stay.result.done():
+                stay.call_ends("the agent's tool was cancelled")
+                self._spawn(self._waiting.end(TRANSFER))
+            raise
+        return replace(result, queued=stay.queue_result)
+
+    async def leave_queue(self) -> bool:
+        return await self._transfers.leave_queue()
 
     # --- told by the call --------------------------------------------------------------------------------------------
 
@@ -237,7 +272,7 @@ class SteeredHere:
     def _check_with_agent(self) -> None:
         """The customer is with the agent, or nobody is there yet (who is asked says so)."""
         self._check_answered()
-        if self._transfers.active:
+        if self._transfers.active and not self._transfers.helping:
             raise VerbRefused("transferring", "The call is being transferred, or has been.")
         if self._held:
             raise VerbRefused("on_hold", "The call is on hold.")

@@ -17,6 +17,8 @@ from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs, LegNews
 from gateway.calls.journal import Journal
 from gateway.calls.music import RINGING
+from gateway.calls.queue_of_call import WaitsInQueues
+from gateway.calls.queueing import QueueStay
 from gateway.calls.session import CUSTOMER
 from gateway.calls.verbs import TransferOrder
 from gateway.calls.waiting import TRANSFER, Waiting
@@ -46,7 +48,10 @@ class EndsCall(Protocol):
     def end_now(self, reason: str, by: EndedBy = ...) -> None: ...
 
 
-class CallTransfers:
+AnyTransfer = Transfer | WarmTransfer | QueueStay
+
+
+class CallTransfers(WaitsInQueues):
     def __init__(
         self,
         call: EndsCall,
@@ -60,10 +65,12 @@ class CallTransfers:
         detector: MakesDetector,
         words_every_s: float,
         notes: bool,
+        caller: str = "",
     ) -> None:
         """`leg_id`: the customer's. `detector` makes what says who has answered a warm transfer. `words_every_s`:
         how often the agent speaks to a customer who waits for a human; 0: never. `notes`: whether what is said in
-        transfers may be written down."""
+        transfers may be written down. `caller`: the customer's number, if known."""
+        self.caller_number = caller
         self._call = call
         self._call_id = call_id
         self._leg_id = leg_id
@@ -76,7 +83,7 @@ class CallTransfers:
         self.words_every_s = words_every_s
         self._may_note = notes
         self._loop = asyncio.get_running_loop()
-        self._now: Transfer | WarmTransfer | None = None
+        self._now: AnyTransfer | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,15 +96,38 @@ class CallTransfers:
     def joined(self) -> bool:
         return self._now is not None and self._now.joined
 
-    def begin(self, order: TransferOrder, *, for_agent: bool) -> Transfer | WarmTransfer:
+    @property
+    def helping(self) -> bool:
+        """The customer waits in a queue, and the agent talks with them meanwhile."""
+        return isinstance(self._now, QueueStay) and self._now.helping
+
+    def queue_news(self, news: Mapping[str, Any]) -> None:
+        """Of the gateway, for a customer who waits in a queue."""
+        if isinstance(self._now, QueueStay):
+            self._now.told(news)
+
+    async def leave_queue(self) -> bool:
+        """By the agent, which helps meanwhile. False: the customer is in none."""
+        if not isinstance(self._now, QueueStay) or not self._now.helping:
+            return False
+        await self._now.leave()
+        return True
+
+    def begin(self, order: TransferOrder, *, for_agent: bool) -> AnyTransfer:
         """There must be none in progress. `for_agent`: it says itself what became of it."""
-        kind = WarmTransfer if order.kind is TransferKind.WARM else Transfer
-        transfer = self._now = kind(self._call_id, order, self)
+        warm = order.kind is TransferKind.WARM
+        kind = QueueStay if order.queue is not None else WarmTransfer if warm else Transfer
+        transfer: AnyTransfer = kind(self._call_id, order, self)
+        self._now = transfer
         self._for_agent = for_agent
         self._spawn(self._run(transfer))
         return transfer
 
-    async def _run(self, transfer: Transfer | WarmTransfer) -> None:
+    def for_itself(self) -> None:
+        """The agent's tool does not wait for it any more: the caller is told what becomes of it."""
+        self._for_agent = False
+
+    async def _run(self, transfer: AnyTransfer) -> None:
         try:
             await transfer.run()
         except Exception as error:
@@ -134,9 +164,12 @@ class CallTransfers:
     # --- TransferSide ------------------------------------------------------------------------------------------------
 
     async def set_aside(self, announce: str) -> None:
+        await self._finish_speaking(announce)
+        await self._waiting.begin(TRANSFER)
+
+    async def _finish_speaking(self, announce: str) -> None:
         limit_s = ANNOUNCE_LIMIT_S if announce or self._for_agent else SENTENCE_LIMIT_S
         await self._conversation.finish_speaking(announce, limit_s)
-        await self._waiting.begin(TRANSFER)
 
     def rings(self) -> None:
         self._waiting.play(TRANSFER, RINGING)
@@ -238,7 +271,7 @@ class CallTransfers:
         task.add_done_callback(self._tasks.discard)
 
 
-def _note(transfer: Transfer | WarmTransfer | None, result: TransferResult) -> str:
+def _note(transfer: AnyTransfer | None, result: TransferResult) -> str:
     """For the model."""
     target = "" if transfer is None else f" to {', '.join(transfer.order.targets)}"
     if result.transferred:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from gateway.record import TransferKind
 from telephony.call import AfterTransfer, DigitSource, UseRefer, Warm
+from telephony.queue import QueueAsk
 
 if TYPE_CHECKING:
     from gateway.calls.collecting import Collected, CollectOrder
@@ -66,7 +67,7 @@ class TransferOrder:
     """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: the
     agent says this first. `refer`: whether to ask the customer's side by REFER to call the target itself; never for a
     warm transfer. `afterwards`: what happens when the target leaves a bridged call before the customer. `warm`: of a
-    warm transfer, how it goes."""
+    warm transfer, how it goes. `queue`: how the customer waits in the human queue that `to` names (`queue:NAME`)."""
 
     transfer_id: str
     to: str
@@ -78,6 +79,7 @@ class TransferOrder:
     refer: UseRefer = UseRefer.PREFER
     afterwards: AfterTransfer = AfterTransfer.END
     warm: Warm | None = None
+    queue: QueueAsk | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -98,6 +100,7 @@ class TransferOrder:
                 "refer": UseRefer(own["refer"]),
                 "afterwards": AfterTransfer(own["afterwards"]),
                 "warm": None if own["warm"] is None else Warm.from_dict(own["warm"]),
+                "queue": None if own["queue"] is None else QueueAsk.from_dict(own["queue"]),
             }
         )
 

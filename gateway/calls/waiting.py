@@ -26,7 +26,7 @@ class Waiting:
         self._music: Music | None = None
         self._words: Participant | None = None
         self._hold_music = hold_music
-        self._sounds: dict[str, Sound] = {}  # why the customer waits -> what they hear
+        self._sounds: dict[str, tuple[Sound, HoldMusic]] = {}  # why the customer waits -> what they hear
         self._without_agent: set[str] = set()  # why the agent neither hears nor speaks
         self._loop = asyncio.get_running_loop()
         self._fading: asyncio.TimerHandle | None = None
@@ -35,13 +35,18 @@ class Waiting:
     def aside(self) -> bool:
         return bool(self._without_agent)
 
-    async def begin(self, why: str) -> None:
-        """From now on the customer hears hold music, and nobody else."""
+    async def begin(self, why: str, music: HoldMusic | None = None) -> None:
+        """From now on the customer hears hold music, `music` if given, and nobody else."""
+        self.set_aside(why)
+        music = music or self._hold_music
+        self.play(why, music.sound, music)
+        await self._further.waits(why, True)
+
+    def set_aside(self, why: str) -> None:
+        """The agent stands still, whatever the customer hears."""
         if not self._without_agent:
             self._conversation.set_aside()
         self._without_agent.add(why)
-        self.play(why, self._hold_music.sound)
-        await self._further.waits(why, True)
 
     async def with_music(self, why: str) -> None:
         """The same for a customer who talks with somebody else, where the agent is aside already, or as it wishes.
@@ -49,17 +54,18 @@ class Waiting:
         self.play(why, self._hold_music.sound)
         await self._further.waits(why, True)
 
-    def play(self, why: str, sound: Sound) -> None:
-        """Another sound for the same reason."""
+    def play(self, why: str, sound: Sound, music: HoldMusic | None = None) -> None:
+        """Another sound for the same reason; `music`: whose volume and fades it has."""
+        music = music or self._hold_music
         self._sounds.pop(why, None)
-        self._sounds[why] = sound
+        self._sounds[why] = sound, music
         self._stop_fading()
         room = self._further.room
         if room is None:
             return
         try:
-            self._music = self._music or Music(room, self._hold_music.volume, self._hold_music.fade_ms)
-            self._music.play(sound)
+            self._music = self._music or Music(room)
+            self._music.play(sound, music.volume, music.fade_ms)
         except TelephonyError:  # the room is closed: nobody waits any more
             self._music = None
 
@@ -96,7 +102,7 @@ class Waiting:
             return await ask_caller(self._words, question, listen)
         finally:
             if TRANSFER in self._sounds:
-                self.play(TRANSFER, self._sounds[TRANSFER])  # from its beginning
+                self.play(TRANSFER, *self._sounds[TRANSFER])  # from its beginning
             await self._further.asks(False)
 
     async def heard(self, why: str) -> None:
@@ -107,7 +113,7 @@ class Waiting:
         await self._further.waits(why, False, fading=fade_s > 0)
         if self._sounds:
             last = next(reversed(self._sounds))
-            self.play(last, self._sounds[last])
+            self.play(last, *self._sounds[last])
         elif self._music is not None and fade_s > 0:
             self._music.fade_out()
             self._fading = self._loop.call_later(fade_s, self._faded)

@@ -24,6 +24,7 @@ from gateway.calls.dialling import DIAL, MOVE_LEG, PLACE, REFER, REFER_REPORT, D
 from gateway.calls.journal import LegJournal
 from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_owner import LegOwner
+from gateway.calls.queue_terms import QUEUE
 from gateway.calls.verbs import TransferOrder
 from gateway.callworker.announced import Slots
 from gateway.callworker.held_legs import DialledWorkersLeg, HeldLeg
@@ -152,6 +153,17 @@ class LegDialling:
             raise DialRefused("failed", str(error)) from error
         if int(answer["status"]) != 200:
             raise DialRefused("failed", f"{answer['status']} {answer['reason']}")
+
+    async def ask_queues(self, call_id: str, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `Dialler.ask_queues`."""
+        if self._asking is None:
+            raise DialRefused("failed", "no gateway connection")
+        try:
+            return await self._asking.ask(QUEUE, {**how, "call_id": call_id, "verb": verb}, timeout_s=ASK_LIMIT_S)
+        except Refused as refused:
+            raise DialRefused(refused.kind, refused.text, retryable=refused.retryable) from refused
+        except AskError as error:
+            raise DialRefused("failed", str(error), retryable=True) from error
 
     async def place(self, plan: LegPlan, audio: LegAudio) -> DialledWorkersLeg:
         """The first leg of a call that the gateway has placed here. Raises TelephonyError."""

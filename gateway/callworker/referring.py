@@ -39,6 +39,7 @@ class ReferringDialler:
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self.hold: Callable[[LegOwner], None] = dialler.hold
+        self.ask_queues = dialler.ask_queues
 
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
         return await self._dialler.dial(order, audio)

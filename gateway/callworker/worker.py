@@ -30,6 +30,7 @@ from gateway.calls.journal import Journal
 from gateway.calls.key_by_info import send_by_info
 from gateway.calls.leg_to_place import LegToPlace
 from gateway.calls.providers import ProviderSet
+from gateway.calls.queue_terms import QUEUED
 from gateway.calls.recording import CallRecording
 from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.calls.steered_here import SteeredHere
@@ -38,6 +39,7 @@ from gateway.callworker.answering_texts import check_texts
 from gateway.callworker.dialling import DiallingEndpoint, LegDialling
 from gateway.callworker.held_legs import HeldLeg, OneLeg, WorkersLeg
 from gateway.callworker.last_words import LastWords
+from gateway.callworker.queued import Queued
 from gateway.callworker.referring import ReferringDialler, TransfersItself
 from gateway.callworker.steered import Steered
 from gateway.config import Settings
@@ -145,6 +147,7 @@ class CallWorker:
         self._dialling.connect(self._channel.asking)
         self._channel.asking.serve(ORIGINATE, self._originate)
         self._channel.asking.serve(STEER, Steered(self._steered))
+        self._channel.asking.serve(QUEUED, Queued(self._steered))
         watch = watch_of(asyncio.get_running_loop())
         watch.on_blocked, watch.last_resort = self._loop_blocked, _give_up
         try:

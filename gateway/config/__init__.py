@@ -29,6 +29,7 @@ from gateway.config.models import (
     SipSettings,
     SpeechSettings,
 )
+from gateway.config.queues import MemberSettings, QueueSettings
 from gateway.config.trunks import TrunkOutboundSettings, TrunkSettings
 
 __all__ = [
@@ -42,10 +43,12 @@ __all__ = [
     "LiveKitSettings",
     "LiveKitWorkerSettings",
     "LogSettings",
+    "MemberSettings",
     "OpenAISettings",
     "PortRange",
     "Problem",
     "ProviderSettings",
+    "QueueSettings",
     "RtpSettings",
     "Secret",
     "SecretMissing",

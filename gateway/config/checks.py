@@ -7,6 +7,7 @@ from itertools import combinations
 
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
+from gateway.config.queues import queue_problem
 from gateway.config.session import turn_detection_problem
 from gateway.config.tls_checks import tls_contradictions
 from gateway.config.trunk_checks import outbound_contradictions, told_apart, trunk_contradictions
@@ -29,6 +30,8 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
         yield ("livekit",), "required, as rooms is livekit"
     yield from _livekit_outbound(settings)
     yield from _calls(settings)
+    if problem := queue_problem(settings.queues, settings.queue_members):
+        yield problem
     for index, webhook in enumerate(settings.webhooks):
         if settings.summary is not None and settings.summary.url == webhook.url:
             yield ("summary", "url"), f"also the URL of webhooks[{index}]: add a query to one of them"

@@ -23,8 +23,10 @@ from gateway.config.fields import (
     SipListen,
     SocketAddress,
 )
+from gateway.config.hold_music import HoldMusicSettings
 from gateway.config.livekit import LiveKitSettings
 from gateway.config.outbound import OutboundSettings
+from gateway.config.queues import MemberSettings, QueueSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
 from gateway.config.summary import SummarySettings
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROVIDERS",
     "CallSettings",
+    "HoldMusicSettings",
     "HttpSettings",
     "LogSettings",
     "OpenAISettings",
@@ -235,24 +238,6 @@ class SandboxSettings(_Section):
     )
 
 
-class HoldMusicSettings(_Section):
-    """What a caller hears who is on hold or waits for the target of a transfer."""
-
-    source: FilePath | None = Field(
-        default=None, description="A WAV file, or a folder of them, played in the order of their names. Default: tones."
-    )
-    volume_db: float = Field(default=0.0, ge=-40, le=12, description="How much louder (or softer) than the file.")
-    fade_ms: int = Field(
-        default=0, ge=0, le=5000, description="How long it takes to begin, and to give way to the agent's words."
-    )
-    words_every_s: int = Field(
-        default=0,
-        ge=0,
-        le=600,
-        description="How often the agent says its canned `transfer_waiting` to a caller of a warm transfer. 0: never.",
-    )
-
-
 class CallSettings(_Section):
     """Calls without incoming packets (as opposed to silence). A phone that suppresses silence
     counts as alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
@@ -330,6 +315,10 @@ class Settings(_Section):
     call_webhooks: CallWebhookSettings = Field(
         default=CallWebhookSettings(), description="Webhooks that come with single calls."
     )
+    queues: tuple[QueueSettings, ...] = Field(default=(), max_length=500, description="Human queues.")
+    queue_members: tuple[MemberSettings, ...] = Field(
+        default=(), max_length=5000, description="The humans who take their callers; more may be added over REST."
+    )
     calls: CallSettings = Field(default=CallSettings(), description="Calls without audio.")
     sandbox: SandboxSettings = Field(default=SandboxSettings(), description="Restrictions of call workers.")
     drain_s: float = Field(default=60.0, ge=0, description="How long calls may continue after a request to stop.")
@@ -387,6 +376,7 @@ class Settings(_Section):
         for trunk in self.sip.trunks:
             secrets += [trunk.account.password] if trunk.account else []
             secrets += [user.password for user in trunk.callers.users] if trunk.callers else []
+        secrets += [member.pin for member in self.queue_members if member.pin]
         secrets += [livekit.api_key, livekit.api_secret] if livekit else []
         secrets += [each.auth_password for each in livekit.outbound if each.auth_password] if livekit else []
         for secret in secrets:

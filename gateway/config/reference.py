@@ -88,6 +88,11 @@ def _kind(schema: dict[str, Any], field: dict[str, Any]) -> str:
     if field.get("type") == "array":
         return f"list of {_kind(schema, field['items'])}"
     if field.get("type") == "object":
+        if "patternProperties" in field:
+            (values,) = (_kind(schema, each) for each in field["patternProperties"].values())
+            return f"group of names, each with {values}"
+        if "propertyNames" not in field or "$ref" not in field["propertyNames"]:
+            return f"group of texts, each with {_kind(schema, field['additionalProperties'])}"
         keys, values = (_names(schema, field[of]) for of in ("propertyNames", "additionalProperties"))
         return f"group: {keys}, each with one of {values}"
     if "examples" in field:

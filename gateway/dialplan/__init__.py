@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -120,6 +120,11 @@ class Dialplan:
         """The time zone of all files that have one; None if they differ or none has one."""
         zones = {entry.plan.timezone for entry in self.entries if entry.plan.timezone is not None}
         return zones.pop() if len(zones) == 1 else None
+
+    def is_holiday(self, day: date) -> bool:
+        """In the calendar of any file."""
+        plans = {id(entry.plan): entry.plan for entry in self.entries}
+        return any(plan.calendar.is_holiday(day) for plan in plans.values())
 
     @property
     def uses_time(self) -> bool:

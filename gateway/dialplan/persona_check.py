@@ -147,12 +147,14 @@ def _kind(value: object) -> str:
 
 
 def _words(cls: type[Agent]) -> Iterator[tuple[str, str]]:
+    from agent.queue_words import QUEUE_WORDS
     from agent.words import CANNED
 
     canned: object = cls.canned
+    known = (*CANNED, *QUEUE_WORDS)
     for key, words in canned.items() if isinstance(canned, Mapping) else ():
-        if key not in CANNED:
-            yield f"canned.{key}", f'canned: "{key}" is not known{similar(str(key), CANNED)}'
+        if key not in known:
+            yield f"canned.{key}", f'canned: "{key}" is not known{similar(str(key), known)}'
         elif not isinstance(words, str):
             yield f"canned.{key}", f'canned: "{key}" must be text, not {_kind(words)}'
 

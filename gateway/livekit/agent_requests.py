@@ -10,7 +10,7 @@ from typing import Any
 from gateway.calls.conversation import CallSide
 from gateway.calls.verbs import TransferOrder
 from gateway.livekit.asking import Handler, RoomQuestions
-from telephony.call import CallOutcome, DialledLeg, LegEnded, OutcomeKind, TransferEnd, TransferResult
+from telephony.call import CallOutcome, DialledLeg, LegEnded, OutcomeKind, QueueResult, TransferEnd, TransferResult
 
 __all__ = ["AgentRequests", "DistantVerbs"]
 
@@ -63,7 +63,9 @@ class DistantVerbs:
 
     async def transfer(self, order: TransferOrder) -> TransferResult:
         answer = await self._questions.ask(TRANSFER, order.to_dict())
-        return TransferResult(**{**answer, "end": TransferEnd(answer["end"])})
+        queued = answer.get("queued")
+        queue = None if queued is None else QueueResult.from_dict(queued)
+        return TransferResult(**{**answer, "end": TransferEnd(answer["end"]), "queued": queue})
 
 
 class _DistantLeg:

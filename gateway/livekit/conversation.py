@@ -236,6 +236,9 @@ class LiveKitConversation:
     def consult(self, place: Participant, briefed: str, told: ConsultationTold) -> None:
         return None
 
+    async def hand_over(self, file: str, persona: str) -> bool:
+        return False  # the agent is another program's
+
     def note(self, text: str) -> None:
         """The agent is another process's, which has its own record."""
 

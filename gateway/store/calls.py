@@ -98,6 +98,11 @@ class CallStore:
         return cls(database, gateway_id)
 
     @property
+    def gateway_id(self) -> str:
+        """Among those that share the database; empty with SQLite."""
+        return self._gateway_id
+
+    @property
     def deliveries(self) -> StoredDeliveries:
         """To webhooks."""
         return StoredDeliveries(self._database)

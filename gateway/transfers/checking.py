@@ -13,6 +13,7 @@ from gateway.live_calls import LiveCall
 from gateway.record import TransferKind, leg_id_of
 from gateway.transfers.targets import referred_to
 from telephony.call import UseRefer
+from telephony.queue import queue_name
 
 __all__ = ["TargetsOfTrunks"]
 
@@ -25,14 +26,20 @@ class TargetsOfTrunks:
         trunks: Sequence[TrunkSettings],
         check_dial: Callable[[DialOrder], None],
         carriers: Sequence[LiveKitOutboundSettings] = (),
+        check_queue: Callable[[str], object] = lambda name: None,
     ) -> None:
-        """`check_dial`: whether a leg of ours may go there; raises Refused. `carriers`: of LiveKit SIP."""
+        """`check_dial`: whether a leg of ours may go there; raises Refused. `carriers`: of LiveKit SIP. `check_queue`:
+        whether there is such a queue; raises Refused."""
+        self._check_queue = check_queue
         self._trunks = tuple(trunks)
         self._carriers = tuple(carriers)
         self._check_dial = check_dial
 
     def transfer(self, call: LiveCall, order: TransferOrder) -> None:
         """At least one of its possible ways must be allowed."""
+        if order.queue is not None:
+            self._check_queue(queue_name(order.to))
+            return
         refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
         if refer is not UseRefer.NEVER:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.transfers.offer import Refusal
 from telephony.call import TransferEnd, TransferResult
@@ -22,6 +22,11 @@ class Hunt:
         self._refusals: dict[int, Refusal] = {}
         self._has_it: int | None = None
         self._until = now + within_s
+
+    @property
+    def refusals(self) -> Mapping[int, Refusal]:
+        """By target."""
+        return self._refusals
 
     @property
     def deadline(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -12,7 +13,7 @@ from gateway.transfers import telling
 from gateway.transfers.beside import BesideHuman
 from gateway.transfers.hunt import Hunt
 from gateway.transfers.notes import TalkNotes, said_fields
-from gateway.transfers.offer import Offer
+from gateway.transfers.offer import Offer, Refusal
 from gateway.transfers.warm_side import LegTold, WarmSide
 from gateway.transfers.warm_table import WarmDo, WarmEvent
 from gateway.transfers.words import HumansWords
@@ -74,6 +75,15 @@ class WarmTransfer:
     @property
     def joined(self) -> bool:
         return any(attempt.offer.joined for attempt in self._attempts.values())
+
+    def number_of(self, leg_id: str) -> int | None:
+        """Which of the order's targets this leg was placed to."""
+        return next((attempt.number for attempt in self._attempts.values() if attempt.leg_id == leg_id), None)
+
+    @property
+    def refusals(self) -> Mapping[int, Refusal]:
+        """Of the targets that were called and have not taken the call, by number."""
+        return {} if self._hunt is None else self._hunt.refusals
 
     async def run(self) -> None:
         self._tell_began()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from agent import Agent
 from agent.providers.espeak import find_voice
+from agent.queue_words import QUEUE_WORDS, QUEUE_WORDS_BY_LANGUAGE
 from agent.words import CANNED, CANNED_BY_LANGUAGE, speaks
 
 
@@ -14,12 +17,22 @@ class Recepcion(Agent):
     canned = {"goodbye": "¡Hasta luego!"}  # noqa: RUF012 - as users write it
 
 
+@pytest.mark.parametrize("table", [CANNED_BY_LANGUAGE, QUEUE_WORDS_BY_LANGUAGE])
 @pytest.mark.parametrize("language", CANNED_BY_LANGUAGE)
-def test_every_language_has_every_sentence_in_its_own_words(language: str) -> None:
-    words = CANNED_BY_LANGUAGE[language]
-    assert set(words) == set(CANNED)
+def test_every_language_has_every_sentence_in_its_own_words(
+    table: Mapping[str, Mapping[str, str]], language: str
+) -> None:
+    words, english = table[language], table["en"]
+    assert set(words) == set(english)
     assert all(text.strip() for text in words.values())
-    assert language == "en" or not set(words.values()) & set(CANNED.values())
+    assert language == "en" or not set(words.values()) & set(english.values())
+
+
+@pytest.mark.parametrize("language", QUEUE_WORDS_BY_LANGUAGE)
+def test_every_language_has_the_same_gaps_in_what_callers_of_queues_hear(language: str) -> None:
+    for key, text in QUEUE_WORDS_BY_LANGUAGE[language].items():
+        gaps = {"{position}", "{minutes}", "{number}", "{queue}"}
+        assert {gap for gap in gaps if gap in text} == {gap for gap in gaps if gap in QUEUE_WORDS[key]}, key
 
 
 def test_a_persona_s_own_words_come_before_those_of_its_language() -> None:

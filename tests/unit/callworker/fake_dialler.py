@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from gateway.calls.dialling import DialOrder, PlacedLeg
 from gateway.calls.leg_owner import LegOwner
@@ -28,6 +30,9 @@ class FakeDialler:
         self.refer_refusal: DialRefused | None = None
         self.moved: list[tuple[str, str]] = []
         self.move_refusal: DialRefused | None = None
+        self.queues_asked: list[tuple[str, dict[str, Any]]] = []
+        self.queue_answers: dict[str, Mapping[str, Any]] = {}
+        self.queue_refusal: DialRefused | None = None
         self.reported: list[tuple[str, int, str]] = []
 
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
@@ -54,6 +59,12 @@ class FakeDialler:
         if self.move_refusal is not None:
             raise self.move_refusal
         self.legs[-1].end(reason="its phone has another leg now")
+
+    async def ask_queues(self, call_id: str, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.queues_asked.append((verb, dict(how)))
+        if self.queue_refusal is not None:
+            raise self.queue_refusal
+        return self.queue_answers.get(verb, {})
 
     def hold(self, owner: LegOwner) -> None:
         self.held.append(owner.leg_id)

@@ -1,0 +1,43 @@
+"""The queues of a gateway, from its settings, its dialplan and its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+
+from gateway.config import Settings
+from gateway.dialplan import Dialplan
+from gateway.live_calls import LiveCalls
+from gateway.queues.of_settings import OpeningHours, members_of
+from gateway.queues.service import Ask, CallsBack, QueueService
+from gateway.record import RecordMessage
+from gateway.store import CallStore
+
+__all__ = ["OURS", "make_queues"]
+
+OURS = Path(__file__).with_name("queue_personas.py")  # personas of ours, loaded like those of dialplans
+
+
+def make_queues(
+    settings: Settings,
+    dialplan: Dialplan,
+    store: CallStore,
+    live: LiveCalls,
+    ask: Ask,
+    record: Callable[[RecordMessage], None],
+    *,
+    call_back: CallsBack | None = None,
+    may_call: Callable[[str], None] = lambda number: None,
+) -> QueueService:
+    hours = OpeningHours(settings.queues, dialplan.timezone, dialplan.is_holiday)
+    return QueueService(
+        settings.queues, members_of(settings.queue_members, settings.queues), store.queues(dialplan.timezone or UTC),
+        live, ask, record, hours, gateway=store.gateway_id or "gateway", call_back=call_back, may_call=may_call,
+        file_of=lambda name: _file_of(name, dialplan),
+    )  # fmt: skip
+
+
+def _file_of(persona: str, dialplan: Dialplan) -> str:
+    file = OURS if persona.startswith(f"{OURS.stem}.") else None
+    return str(next((each.file.resolve() for each in dialplan.personas if str(each) == persona), file) or "")
