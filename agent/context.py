@@ -58,7 +58,18 @@ class AgentsCall:
 
     @property
     def info(self) -> CallInfo:
-        return self._verbs.info
+        """With the variables that have been added."""
+        info = self._verbs.info
+        return replace(info, variables=self.variables) if self._session.variables else info
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Those that the call came with, and those added in it."""
+        return {**self._verbs.info.variables, **self._session.variables}
+
+    def set_variable(self, name: str, value: str) -> None:
+        """For whoever talks with the caller next. It is not written into the record."""
+        self._session.variables[name] = value
 
     async def send_digits(
         self,

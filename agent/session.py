@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", LLM, TTS)
 R = TypeVar("R")
+_SAME: Any = object()
 
 __all__ = ["AgentSession", "RunResult", "SessionMisuse"]
 
@@ -73,6 +74,7 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         options = options or SessionOptions()
         self._options = options if turn_detection is None else replace(options, turn_detection=turn_detection)
         self._userdata = userdata
+        self._variables: dict[str, str] = {}
         self._offload = offload or ThreadOffload()
         self._canned_audio = canned_audio or CannedAudio()
         self._providers = providers
@@ -198,14 +200,30 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         if self._running is not None and not self._running.ending.hanging_up:
             self._close("leg_ended")
 
-    async def drain(self, farewell: str = "") -> None:
-        """A polite end by the operator: the current sentence is finished, then `farewell` (default: canned
-        "goodbye_drain"), then the call is hung up. Returns when the session has closed."""
+    async def drain(self, farewell: str = "", *, reason: str = "drained") -> None:
+        """A polite end: the current sentence is finished, then `farewell` (default: canned "goodbye_drain"), then the
+        call is hung up. Returns when the session has closed."""
         running = self._started()
         if self._closing is None:
             words = farewell or running.activities.agent.say_canned("goodbye_drain")
-            running.ending.end("drained", words, cut=True)
+            running.ending.end(reason, words, cut=True)
         await self.closed
+
+    async def update_agent(self, agent: Agent, *, words: str = "", userdata: Any = _SAME) -> None:
+        """Hand the caller over to `agent`, as a tool does that returns it: it says `words` or its greeting. What the
+        previous persona and its tasks were doing ends, hooks included. `userdata`: replaces the session's. Raises
+        SessionMisuse for a task, ValueError for an unknown provider name."""
+        running = self._started()
+        if isinstance(agent, Task):
+            raise SessionMisuse(f"{agent.name} is a task: tasks are awaited, not handed over to")
+
+        async def hand_over() -> None:
+            if userdata is not _SAME:
+                self._userdata = running.activities.userdata = userdata
+            await running.talker.hand_over(agent, words)
+
+        # A separate task: the caller may be one of the hooks that it ends.
+        await asyncio.shield(running.runtime.tasks.spawn(hand_over(), "hand over"))
 
     async def aclose(self, reason: str = "agent_ended", error: str = "") -> None:
         """End at once, silently and without hanging up. Idempotent; the first reason counts."""
@@ -339,6 +357,11 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
     def recording_paused(self) -> bool:
         """Whether it is paused, for any reason."""
         return bool(self._recording)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What has been learnt about the call; with those that it came with, they are `ctx.call.variables`."""
+        return self._variables
 
     def keep_secret(self, digits: str) -> None:
         """From now on mask these digits wherever they appear, like keyed secrets."""

@@ -20,6 +20,7 @@ from gateway.control import LEG_HEADER, Prepare
 from gateway.dialplan import BeforeCall, Dialplan, NoRoute, Route
 from gateway.dialplan.numbers import normalise
 from gateway.dispatch import Dispatcher
+from gateway.flows import step_to_dict
 from gateway.live_calls import LiveCalls
 from gateway.outbound.number_format import TrunkNumbers
 from gateway.record import CallEvents, CallOpened
@@ -213,6 +214,7 @@ class Admission:
             media_networks=self._media_networks.get(info.trunk, []),
             summary=self._after_calls.author(route.rule, str(route.persona)),
             keys=asdict(self._key_terms((info.trunk,))),
+            flow=None if route.persona.flow is None else step_to_dict(route.persona.flow),
         )
 
 

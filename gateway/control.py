@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agent.warm.asking import Answer, Asking, Question
 from agent.warm.channel import Channel as FramedChannel
 from agent.warm.channel import Message, Wire
+from gateway.dialplan.model import PersonaRef
+from gateway.flows import step_from_dict
 
 __all__ = [
     "LEG_HEADER",
@@ -41,7 +44,8 @@ class Prepare(Message):
     of a caller behind NAT may come from. `summary`: who makes one after the call ("template", "model"); empty: nobody
     is told. `keys`: KeyTerms as a mapping. `answering`: what order and dialplan say about whoever answers a call that
     we place (`AnsweringOptions.given`); None: nothing.
-    `extension`: keys for whoever answers.
+    `extension`: keys for whoever answers. `flow`: a flow's first step (`gateway.flows`) in place of the persona; None:
+    a persona.
     """
 
     leg_id: str
@@ -57,6 +61,13 @@ class Prepare(Message):
     keys: Mapping[str, Any] = field(default_factory=dict)
     answering: Mapping[str, Any] | None = None
     extension: str = field(default="", repr=False)
+    flow: Mapping[str, Any] | None = None
+
+    @property
+    def persona(self) -> PersonaRef:
+        """Raises KeyError, TypeError for a flow that is none."""
+        flow = None if self.flow is None else step_from_dict(self.flow)
+        return PersonaRef(Path(self.persona_file), self.persona_class, flow=flow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Activities:
         self._tasks = tasks
         self._run_task = run_task
         self._session = session
-        self._userdata = userdata
+        self.userdata = userdata
         self._call = call
         self.stack = ActivityStack(self._made(persona))
 
@@ -86,7 +86,7 @@ class Activities:
     def context(self, function_call: ToolCall | None = None, activity: Activity | None = None) -> RunContext:
         """The context of a tool or hook."""
         agent = (activity or self.top).agent
-        return RunContext(self._session, agent, self._userdata, self._call, function_call)
+        return RunContext(self._session, agent, self.userdata, self._call, function_call)
 
     def within(self, activity: Activity, reply: object | None = None) -> Within:
         """The context that code of `activity` runs in. `reply`: the one waiting for it."""

@@ -367,11 +367,27 @@ class Talker:
             await activities.leave(activity, reply)
         if reply is None:
             return None  # its task has ended meanwhile
+        return self._takes_over(agent, words, handle, self._floor, old)
+
+    async def hand_over(self, agent: Agent, words: str = "") -> None:
+        """As a tool that returns `agent`, but for other code: whatever the previous persona was about to say is
+        dropped. Raises ValueError for an unknown provider name."""
+        activities = self._activities
+        old = activities.top
+        for activity in reversed(tuple(activities.stack)):
+            await activities.leave(activity)
+        if self.speaker.closed or activities.top is not old:
+            return
+        self._takes_over(agent, words, SpeechHandle(self._interrupt_handle), Floor(old), old)
+
+    def _takes_over(
+        self, agent: Agent, words: str, handle: SpeechHandle, floor: Floor[Reply], old: Activity
+    ) -> Utterance | None:
+        activities = self._activities
+        activities.hand_over(agent)
         self._runtime.emit(AgentHandoff(self._runtime.now(), old.name, agent.name))
         self.drop_prepared()
-        floor = self._floor
-        activities.hand_over(agent)
-        self.retire(self._floors[:-1])
+        self.retire(each for each in self._floors if each is not floor)
         floor.activity = activities.top
         self._floors = [floor]
         self._happened(PersonaChanged())

@@ -27,6 +27,8 @@ from gateway.calls.greeting import greeting_limit_s
 from gateway.calls.providers import ProviderSet
 from gateway.calls.verbs import DigitsOrder, TransferOrder, new_transfer_id
 from gateway.dialplan import PersonaRef, load_persona
+from gateway.flows import PersonaStep
+from gateway.flows.persona import FlowPersona
 from gateway.record import TransferKind
 from telephony.call import (
     AfterTransfer,
@@ -118,6 +120,8 @@ class SessionConversation:
         """Raises BadAnswering, BadFactory, FactoryFailed, and exceptions of a persona's class."""
         cast = await self._providers.cast(load_persona(self._plan.persona), self._side.info)
         self._cast(cast, self._providers.session(self._plan.speech, self._plan.session, cast.userdata))
+        if isinstance(self._persona, FlowPersona):
+            self._persona.meet(self._cast_step)
         self._answering = self._asked(cast.agent)
         try:
             async with asyncio.timeout(WARM_LIMIT_S):
@@ -127,6 +131,10 @@ class SessionConversation:
             log.warning("provider_not_warm", error=str(error))
         if self._answering is not None:
             self._ahead = asyncio.create_task(self._speak_ahead(self._answering), name="speech ahead")
+
+    async def _cast_step(self, step: PersonaStep, info: CallInfo) -> Cast:
+        """Raises BadFactory, FactoryFailed, and exceptions of a persona's class."""
+        return await self._providers.cast(load_persona(PersonaRef(Path(step.file), step.name, step.where)), info)
 
     def _asked(self, persona: Agent) -> Answering | None:
         """What to do about whoever answers, if that is asked. Raises BadAnswering."""

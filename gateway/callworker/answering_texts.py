@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,7 +13,7 @@ from agent.warm.asking import Refused
 from gateway.calls.answering import answering_for
 from gateway.calls.dialling import INVALID_VARIABLE
 from gateway.control import Prepare
-from gateway.dialplan import PersonaRef, load_persona
+from gateway.dialplan import load_persona
 from telephony.call import CallInfo
 
 __all__ = ["check_texts"]
@@ -26,7 +25,7 @@ def check_texts(prepared: Prepare, info: CallInfo, settings: Mapping[str, Any]) 
     """Also of texts that the persona or the settings say. A persona that cannot be loaded is found out by its call.
     Raises Refused."""
     try:
-        maker = load_persona(PersonaRef(Path(prepared.persona_file), prepared.persona_class))
+        maker = load_persona(prepared.persona)
         answering = answering_for(prepared.answering, persona_class(maker).answering, settings)
         if answering is not None:
             answering.filled(info.variables)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -59,7 +58,6 @@ from gateway.control import (
     ReferReport,
     Stop,
 )
-from gateway.dialplan import PersonaRef
 from gateway.record import CallClosed, LegClosed, Outcome, call_id_of, leg_id_of
 from gateway.steering import STEER
 from gateway.summary_words import summary_message
@@ -354,8 +352,7 @@ class CallWorker:
         )
 
     def _local_conversation(self, prepared: Prepare, side: CallSide) -> LocalConversation:
-        persona = PersonaRef(Path(prepared.persona_file), prepared.persona_class)
-        plan = SessionPlan(persona, prepared.speech, prepared.session, prepared.answering)
+        plan = SessionPlan(prepared.persona, prepared.speech, prepared.session, prepared.answering)
         return LocalConversation(side, plan, self._providers)
 
     def _record(self, body: Mapping[str, object]) -> None:

@@ -109,6 +109,7 @@ def _plan(
         problems += error.problems
         return None
     problems += _voices_behind_slashes(plan, settings)
+    problems += _voices_of_flows(plan, settings)
     for persona in plan.personas:
         speeches = _speech_of(plan, persona, settings)
         hears = list(dict.fromkeys(name for speech in speeches for name in speech.stt))
@@ -141,6 +142,30 @@ def _voices_behind_slashes(plan: Dialplan, settings: Settings | None) -> Iterabl
         wrong = voice_problem(name, "", "")
         if wrong:
             yield Problem(where, at, "speech.tts", wrong)
+
+
+def _voices_of_flows(plan: Dialplan, settings: Settings | None) -> Iterable[Problem]:
+    """A voice or language of a menu that none of its rule's synthesisers has."""
+    from agent.providers.registry import voice_problem
+    from gateway.config import Problem, SpeechSettings
+    from gateway.dialplan import PersonaRef
+    from gateway.flows import PersonaStep, kind_of, steps_in
+
+    common = settings.speech if settings is not None else SpeechSettings()
+    found: dict[Problem, None] = {}
+    for rule in (rule for entry in plan.entries for rule in entry.rules):
+        if not isinstance(rule.to, PersonaRef) or rule.to.flow is None:
+            continue
+        specs = [name.partition("/")[0] for name in common.overridden(rule.options.speech).tts]
+        for step in steps_in(rule.to.flow):
+            if isinstance(step, PersonaStep):
+                continue
+            wrongs = [voice_problem(spec, step.voice, step.language) for spec in specs]
+            if wrongs and all(wrongs):  # else one of them speaks so
+                file, _, line = step.where.rpartition(":")
+                where = f"{kind_of(step)}.{'voice' if step.voice else 'language'}"
+                found[Problem(file, int(line), where, wrongs[-1])] = None
+    return list(found)
 
 
 def _report(problems: list[Problem], warnings: list[str], plan: Dialplan | None) -> dict[str, Any]:

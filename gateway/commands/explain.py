@@ -93,6 +93,7 @@ def _time(text: str | None, plan: Dialplan) -> datetime:
 
 def _text(decision: Route | NoRoute, at: datetime) -> str:
     from gateway.dialplan import Route
+    from gateway.flows.lines import flow_lines
 
     lines = [f"{decision.called} called by {decision.caller or 'a withheld number'} at {at:%a %Y-%m-%d %H:%M %Z}"]
     where = max((len(step.where) for step in decision.steps), default=0)
@@ -102,6 +103,8 @@ def _text(decision: Route | NoRoute, at: datetime) -> str:
         lines.append(f"  {step.where:{where}}  {step.what:{what}}  {verdict}  {step.why}")
     if isinstance(decision, Route):
         lines.append(f"-> {decision.persona} ({decision.persona.file})")
+        if decision.persona.flow is not None:
+            lines += flow_lines(decision.persona.flow, depth=2)
         if decision.before_call is not None:
             lines.append(f"   before_call: {decision.before_call.settings.url} is asked first")
         changes = {"speech": decision.speech, "session": decision.session, "recording": decision.recording}
@@ -119,6 +122,7 @@ def _plain(value: object) -> str:
 
 def _report(decision: Route | NoRoute, at: datetime) -> dict[str, Any]:
     from gateway.dialplan import Route
+    from gateway.flows import step_to_dict
 
     report: dict[str, Any] = {
         "called": decision.called,
@@ -128,7 +132,9 @@ def _report(decision: Route | NoRoute, at: datetime) -> dict[str, Any]:
         "steps": [asdict(step) for step in decision.steps],
     }
     if isinstance(decision, Route):
-        persona = {"name": str(decision.persona), "file": str(decision.persona.file)}
+        flow = decision.persona.flow
+        persona: dict[str, Any] = {"name": str(decision.persona), "file": str(decision.persona.file)}
+        persona |= {} if flow is None else {"flow": step_to_dict(flow)}
         changes = {"speech": decision.speech, "session": decision.session, "recording": decision.recording}
         return {"answered": True, "persona": persona, **changes, **report}
     return {"answered": False, "sip_status": decision.sip_status, "reason": decision.reason, **report}

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
+    "VARIABLE",
     "Destination",
     "HeaderInSettings",
     "HeaderOutSettings",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 _HOST = r"^([A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9.]+|\[[0-9A-Fa-f:.]+\])$"
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 Format = Literal["e164", "digits", "national"]
 Kind = Literal[
     "premium_rate",
@@ -159,13 +160,13 @@ class HeaderInSettings(_Section):
     """A header of the trunk's INVITE that becomes a variable of the call."""
 
     header: _HeaderName = Field(description="Its name, such as `X-Account`.")
-    variable: str = Field(pattern=_VARIABLE, description="The variable, in `ctx.call.info.variables`.")
+    variable: str = Field(pattern=VARIABLE, description="The variable, in `ctx.call.info.variables`.")
 
 
 class HeaderOutSettings(_Section):
     """A variable of a call that we place, which becomes a header of its INVITE."""
 
-    variable: str = Field(pattern=_VARIABLE, description="One of the call's `variables`.")
+    variable: str = Field(pattern=VARIABLE, description="One of the call's `variables`.")
     header: Annotated[_HeaderName, AfterValidator(_header_of_ours)] = Field(
         description="Its name. None that SIP or the gateway itself uses."
     )

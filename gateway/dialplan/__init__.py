@@ -17,6 +17,7 @@ from gateway.config import ConfigError, Problem, Settings
 from gateway.config.session import turn_detection_problem
 from gateway.config.summary import SummarySettings
 from gateway.dialplan.decide import decide
+from gateway.dialplan.flow_check import flow_problems
 from gateway.dialplan.format import read_plan
 from gateway.dialplan.hooks import missing_secret
 from gateway.dialplan.index import NumberIndex
@@ -91,6 +92,7 @@ class Dialplan:
         problems += [problem for problem in across if problem not in problems]
         if settings is not None:
             problems += _against(entries, outbound, settings)
+            problems += _closed_flows(entries, settings)
         problems += _told_differently(entries, outbound, settings)
         problems += _named_twice(outbound)
         if problems:
@@ -144,6 +146,12 @@ class Dialplan:
         return tuple(dict.fromkeys([*answering, *(placed.persona for placed in self.outbound)]))
 
     @property
+    def flows(self) -> tuple[PersonaRef, ...]:
+        """Every flow that some rule leads to, once."""
+        targets = [rule.to for entry in self.entries for rule in entry.rules]
+        return tuple(dict.fromkeys(to for to in targets if isinstance(to, PersonaRef) and to.flow is not None))
+
+    @property
     def summaries(self) -> tuple[SummarySettings, ...]:
         """Every `after_call`, once."""
         return tuple(dict.fromkeys(each.after_call for _, each in self._all_options if each.after_call))
@@ -194,6 +202,12 @@ def _named_twice(outbound: Iterable[OutboundPersona]) -> Iterable[Problem]:
             file, _, line = placed.where.rpartition(":")
             yield Problem(file, int(line), "outbound", f"{name} is named before, in {seen[name]}")
         seen.setdefault(name, placed.where)
+
+
+def _closed_flows(entries: Iterable[Entry], settings: Settings) -> Iterable[Problem]:
+    for rule in (rule for entry in entries for rule in entry.rules):
+        if isinstance(rule.to, PersonaRef) and rule.to.flow is not None:
+            yield from flow_problems(rule.to.flow, settings)
 
 
 def _against(entries: Iterable[Entry], outbound: Iterable[OutboundPersona], settings: Settings) -> Iterable[Problem]:

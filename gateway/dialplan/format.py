@@ -18,6 +18,7 @@ from gateway.config.messages import similar, validate_model
 from gateway.config.models import SessionSettings, SpeechSettings
 from gateway.config.summary import SummarySettings
 from gateway.dialplan.calendar import HolidayCalendar, parse_holiday
+from gateway.dialplan.flow_format import FLOW_KEYS, FlowReader
 from gateway.dialplan.hooks import read_after_call, read_before_call
 from gateway.dialplan.model import BeforeCall, Entry, Options, OutboundPersona, PersonaRef, PlanFile, Refusal, Rule
 from gateway.dialplan.numbers import NumberPattern, normalise_caller, parse_pattern
@@ -31,7 +32,8 @@ _COMMON_KEYS = ("speech", "session", "recording", "after_call")
 _OUTBOUND_KEYS = (*_COMMON_KEYS, "answering")
 _OPTION_KEYS = (*_COMMON_KEYS, "before_call")
 _FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", "answering", *_OPTION_KEYS)
-_RULE_KEYS = ("when", "from", "persona", "refuse", "otherwise", *_OPTION_KEYS)
+_TARGET_KEYS = ("persona", "refuse", *FLOW_KEYS)
+_RULE_KEYS = ("when", "from", *_TARGET_KEYS, "otherwise", *_OPTION_KEYS)
 _MISSING: Any = object()
 
 
@@ -55,6 +57,7 @@ class _Reader:
         self._folder = folder
         self._classes = classes
         self._looked_at: dict[Path, PersonaSource] = {}
+        self._flows = FlowReader(document, lambda path, value: self._persona(path, value))
         self._needs_time = False
         self._common: Options | None = None  # what the file says for all
 
@@ -183,7 +186,7 @@ class _Reader:
         to = self._target(path, value)
         if isinstance(value.get("otherwise"), dict):
             inner: Located = (*path, "otherwise")
-            self._known_keys(inner, value["otherwise"], ("persona", "refuse", *_OPTION_KEYS))
+            self._known_keys(inner, value["otherwise"], (*_TARGET_KEYS, *_OPTION_KEYS))
             options = self._options(inner, value["otherwise"]).over(options)
         incomplete = ("when" in value and when is None) or ("from" in value and not callers and not withheld)
         if to is None or incomplete:
@@ -191,18 +194,23 @@ class _Reader:
         return Rule(self._where(path), _conditions(value), to, when, callers, withheld, options)
 
     def _target(self, path: Located, value: Mapping[str, Any]) -> PersonaRef | Refusal | None:
-        given = [key for key in ("persona", "refuse", "otherwise") if key in value]
+        given = [key for key in (*_TARGET_KEYS, "otherwise") if key in value]
         if len(given) != 1:
             said = f"has {' and '.join(given)}" if given else "names nobody"
-            self._document.problem(path, f"{said}: a rule needs exactly one of `persona`, `refuse`, `otherwise`")
+            known = ", ".join(f"`{key}`" for key in (*_TARGET_KEYS, "otherwise"))
+            self._document.problem(path, f"{said}: a rule needs exactly one of {known}")
             return None
         key = given[0]
         place, inner = (*path, key), value[key]
         if key == "otherwise" and isinstance(inner, dict):
-            if len([name for name in ("persona", "refuse") if name in inner]) != 1:
-                self._document.problem(place, "needs exactly one of `persona` and `refuse`")
+            if len([name for name in _TARGET_KEYS if name in inner]) != 1:
+                known = ", ".join(f"`{name}`" for name in _TARGET_KEYS)
+                self._document.problem(place, f"needs exactly one of {known}")
                 return None
-            return self._target(place, {name: inner[name] for name in inner if name in ("persona", "refuse")})
+            return self._target(place, {name: inner[name] for name in inner if name in _TARGET_KEYS})
+        if key in FLOW_KEYS:
+            flow = self._flows.step(place, key, inner)
+            return None if flow is None else PersonaRef(Path(self._document.file), key, self._where(place), flow)
         return self._refusal(place, inner) if key == "refuse" else self._persona(place, inner)
 
     def _refusal(self, path: Located, value: Any) -> Refusal | None:

@@ -14,6 +14,7 @@ from gateway.config.summary import SummarySettings
 from gateway.dialplan.calendar import HolidayCalendar
 from gateway.dialplan.numbers import NumberPattern
 from gateway.dialplan.times import TimeSpec
+from gateway.flows import FlowStep, personas_in
 
 __all__ = [
     "BeforeCall",
@@ -33,14 +34,23 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class PersonaRef:
     """A persona's class, or a factory (`reception`, `Reception.for_call`), and the file it is in. `where`: the line of
-    the dialplan that names it."""
+    the dialplan that names it. `flow`: of a flow in place of a persona, its first step; `file` is the dialplan then,
+    and `name` the step's kind."""
 
     file: Path
     name: str
     where: str = field(default="", compare=False)
+    flow: FlowStep | None = None
 
     def __str__(self) -> str:
         return f"{self.file.stem}.{self.name}"
+
+    @property
+    def personas(self) -> tuple[PersonaRef, ...]:
+        """Itself, or those that its flow leads to."""
+        if self.flow is None:
+            return (self,)
+        return tuple(PersonaRef(Path(each.file), each.name, each.where) for each in personas_in(self.flow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,7 @@ class Rule:
     def personas(self) -> tuple[PersonaRef, ...]:
         """All who may answer by it."""
         asked = self.options.before_call.personas if self.options.before_call else ()
-        return (self.to, *asked) if isinstance(self.to, PersonaRef) else ()
+        return (*self.to.personas, *asked) if isinstance(self.to, PersonaRef) else ()
 
     @property
     def name(self) -> str:

@@ -56,6 +56,10 @@ def load_persona(ref: PersonaRef, base: type | None = None) -> PersonaMaker:
 
     `base`: what a class must be derived from; None: `agent.Agent`, imported only here.
     """
+    if ref.flow is not None:
+        from gateway.flows.persona import flow_persona  # here, as `_agent` is
+
+        return flow_persona(ref.flow)
     required = base or _agent()
     found: Any = _module(ref.file)
     file = str(ref.file)

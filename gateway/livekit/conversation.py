@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,7 +26,7 @@ from gateway.calls.greeting import usual_greeting_limit_s
 from gateway.calls.pressed_keys import Keys
 from gateway.config import LiveKitSettings
 from gateway.control import Prepare
-from gateway.dialplan import PersonaRef, load_persona
+from gateway.dialplan import load_persona
 from gateway.livekit.agent_commands import AgentCommands
 from gateway.livekit.agent_events import EVENT_TOPIC, AgentEvents
 from gateway.livekit.agent_requests import AgentRequests
@@ -121,7 +120,7 @@ class LiveKitConversation:
 
     async def prepare(self) -> None:
         """Raises LiveKitError, SecretMissing."""
-        maker = load_persona(PersonaRef(Path(self._prepared.persona_file), self._prepared.persona_class))
+        maker = load_persona(self._prepared.persona)
         self._persona = persona_class(maker)
         self._joins = RoomJoins(self._info, self._prepared, self._settings, self._make_room)
         room = self._new_room(self._joins)

@@ -32,6 +32,8 @@ def room_metadata(prepared: Prepare) -> str:
         "session": dict(prepared.session),
         "speech": dict(prepared.speech),
     }
+    if prepared.flow is not None:
+        data["persona"]["flow"] = dict(prepared.flow)
     if prepared.answering is not None:
         data["answering"] = dict(prepared.answering)
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

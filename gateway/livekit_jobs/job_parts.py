@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.calls.providers import ProviderSet
 from gateway.config import Settings
 from gateway.dialplan import Dialplan, PersonaRef
+from gateway.flows import alike
 from gateway.livekit_jobs.routing import BadMetadata, JobPlan
 from telephony.livekit.access import LiveKitAccess
 
@@ -29,13 +30,22 @@ class JobParts:
         """The plan with the persona of our own dialplans that it names: permission to send agents into rooms must not
         allow running any file. The gateway may be on another machine, with another folder. Raises BadMetadata."""
         wanted = plan.persona
-        known = self.dialplan.personas
+        known = (*self.dialplan.personas, *self.dialplan.flows)
         if wanted in known:
             return plan
-        alike = [ref for ref in known if (ref.file.stem, ref.name) == (wanted.file.stem, wanted.name)]
-        if len(alike) != 1:
+        same = [ref for ref in known if _same(ref, wanted)]
+        if len(same) != 1:
             raise BadMetadata(f"no dialplan of this worker has the persona {_named(wanted)}")
-        return replace(plan, persona=alike[0])
+        return replace(plan, persona=same[0])
+
+
+def _same(ref: PersonaRef, wanted: PersonaRef) -> bool:
+    """But for their folders."""
+    if (ref.file.stem, ref.name) != (wanted.file.stem, wanted.name):
+        return False
+    if ref.flow is None or wanted.flow is None:
+        return ref.flow is wanted.flow
+    return alike(ref.flow, wanted.flow)
 
 
 def _named(ref: PersonaRef) -> str:

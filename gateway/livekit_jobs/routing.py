@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.dialplan import NoRoute, PersonaRef, Route, normalise_caller
+from gateway.flows import step_from_dict, step_to_dict
 from telephony.call import CallInfo, Direction
 from telephony.livekit.trunk.desired import TRUNK_ATTRIBUTE
 
@@ -42,14 +43,17 @@ class JobPlan:
     answering: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        persona = {"file": str(self.persona.file), "name": self.persona.name}
+        flow = None if self.persona.flow is None else step_to_dict(self.persona.flow)
+        persona = {"file": str(self.persona.file), "name": self.persona.name, "flow": flow}
         return {**asdict(self), "persona": persona}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobPlan:
         """Raises BadMetadata."""
         try:
-            persona = PersonaRef(Path(data["persona"]["file"]), str(data["persona"]["name"]))
+            named = data["persona"]
+            flow = None if named.get("flow") is None else step_from_dict(named["flow"])
+            persona = PersonaRef(Path(named["file"]), str(named["name"]), flow=flow)
             info = CallInfo(**{**data["call" if "call" in data else "info"], "direction": _direction(data)})
             return cls(
                 info,

@@ -23,6 +23,7 @@ from gateway.calls.session import LocalConversation, SessionPlan
 from gateway.config import Settings, load_settings
 from gateway.control import Prepare
 from gateway.dialplan import PersonaRef
+from gateway.flows import FlowStep
 from gateway.record import CallClosed, CallEvents, message_from_dict
 from telephony.call import CallInfo, Direction
 from telephony.fakes import FakeLeg, statistics
@@ -104,6 +105,7 @@ class CallWorld:
         calls: str = "",
         dialler: Dialler | None = None,
         target_detector: Callable[[float], WhoAnswered] = AnsweringMachine,
+        flow: FlowStep | None = None,
         **parts: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -117,6 +119,7 @@ class CallWorld:
         self.prepared = Prepare("call-1-1", asdict(INFO), str(PERSONAS), persona, "rule", recording, session or {}, {})
         self.dialler = dialler
         self.target_detector = target_detector
+        self.flow = flow
         self.owner = self.made(settings(more, calls), self._conversation)
 
     def made(self, of: Settings, conversation: Callable[[CallSide], Conversation]) -> Call:
@@ -128,7 +131,7 @@ class CallWorld:
         )  # fmt: skip
 
     def _conversation(self, side: CallSide) -> Conversation:
-        persona = PersonaRef(PERSONAS, self.prepared.persona_class)
+        persona = PersonaRef(PERSONAS, self.prepared.persona_class, flow=self.flow)
         plan = SessionPlan(persona, {}, self.prepared.session, self.prepared.answering)
         return LocalConversation(side, plan, self.providers)
 

@@ -93,3 +93,16 @@ class Transfers(Agent):
     async def on_enter(self, ctx: RunContext) -> None:
         result = await ctx.call.transfer("+15557001", refer=UseRefer.NEVER, afterwards=AfterTransfer.AGENT)
         ctx.session.say(f"it was {result.end}")
+
+
+class KnowsVariables(Agent):
+    """Says what it knows about its call."""
+
+    async def on_enter(self, ctx: RunContext) -> None:
+        assert ctx.call.variables == ctx.call.info.variables
+        known = " and ".join(f"{name} {value}" for name, value in ctx.call.variables.items())
+        ctx.session.say(f"I know {known or 'nothing'}.")
+
+
+async def says_number(call: CallInfo) -> Agent:
+    return Agent(greeting=f"Your number is {call.variables['number']}.")
