@@ -10,6 +10,7 @@ from typing import Any
 from gateway_process import RunningGateway, until
 from sipp_runner import sipp
 from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, trunks
+from test_gateway_outbound import closed_record
 from test_gateway_turns import of
 
 from telephony.phone import Phone
@@ -106,8 +107,8 @@ async def test_keys_by_info_over_real_sip_are_collected(start_gateway: StartGate
         gateway = started(start_gateway, tmp_path, sip=trunks(nobody))
     await sipp(gateway, "udp", "uac_keys_by_info.xml", "-s", "+15550191", "-key", "caller", "+15550777", "-m", "1")
     found = await until(lambda: [each for each in gateway.calls() if each["caller"] == "+15550777"], what="a record")
-    record = gateway.get(f"/v1/calls/{found[0]['call_id']}")
-    assert [event["source"] for event in of(record, "digit_received")] == ["info"] * 4
+    record = await closed_record(gateway, found[0]["call_id"])
+    assert record["media"]["keys"]["info"] == 4
     (collected,) = of(record, "task_completed")
     assert (collected["task"], collected["outcome"], collected["result"]) == ("CollectDigits", "completed", "4711")
     assert said(record) == ["Your number.", "Thank you."]
