@@ -151,6 +151,11 @@ class Transfer:
         except DialRefused as refused:
             self._perform(machine.not_reached(0, str(refused), "".join(began), self._now))
             return
+        except Exception as error:  # noqa: BLE001 - our own fault: the customer is not kept waiting for it
+            log.error("leg_not_placed", target=self.order.to, error=repr(error), exc_info=error)
+            why = f"{type(error).__name__}: {error}"
+            self._perform(machine.not_reached(0, why, "".join(began), self._now))
+            return
         outcome = leg.outcome
         if not outcome.answered:
             self._perform(machine.not_reached(outcome.sip_status, outcome.text, leg.leg_id, self._now))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 
 
 @pytest.fixture
-def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+def gateways() -> list[RunningGateway]:
+    """Those that this test has started."""
+    return []
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path, gateways: list[RunningGateway]) -> Iterator[Callable[..., RunningGateway]]:
     """Gateways for a single test, which may do anything to them."""
-    started: list[RunningGateway] = []
+    started = gateways
 
     def start(**changes: Any) -> RunningGateway:
         running = RunningGateway(tmp_path / f"gateway{len(started)}", **changes)
@@ -49,6 +55,17 @@ def speech() -> bytes:
         return b"".join(pieces)
 
     return decode_ulaw(encode_ulaw(asyncio.run(speak())))
+
+
+@pytest.fixture
+async def nothing_left(
+    start_gateway: Callable[..., RunningGateway], gateways: list[RunningGateway]
+) -> AsyncIterator[None]:
+    """After the test, what it has started is as idle as before."""
+    yield
+    for gateway in gateways:
+        if gateway.process.poll() is None:
+            await gateway.leaves_nothing()
 
 
 _callers = count(1)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -109,6 +110,7 @@ class RunningGateway:
         with self.config.open("w") as file:
             YAML().dump(self.settings, file)
         self.log_path = folder / "gateway.log"
+        self.temporary = Path(tempfile.mkdtemp(prefix="trunkline-test-"))  # short: sockets are made there
         self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
@@ -134,10 +136,12 @@ class RunningGateway:
         return self
 
     def launch(self) -> None:
+        self.temporary.mkdir(exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._wrapper, sys.executable, "-m", "gateway.cli", "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=self.folder,
+                env={**os.environ, "TMPDIR": str(self.temporary)},
             )  # fmt: skip
 
     def read_line(self, seconds: float) -> str:
@@ -194,6 +198,7 @@ class RunningGateway:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        shutil.rmtree(self.temporary, ignore_errors=True)
         if self.process.stdout is not None:
             self.process.stdout.close()
         _rtp_taken.pop(int(self.settings["rtp"]["ports"].partition("-")[0]), None)
@@ -309,6 +314,16 @@ class RunningGateway:
     async def idle(self, seconds: float = 8.0) -> None:
         """Wait until no call is live. PJSIP may hold slots for another 32 s whose peers have not answered our BYE."""
         await until(lambda: self.figures()["calls_active"] == 0, seconds, what="the end of all calls")
+
+    async def leaves_nothing(self) -> None:
+        """No live call, leg, slot or temporary file is left; nor a task of a call, which would keep its slot."""
+        await self.idle()
+        await self.slots_free(self.figures()["slots"], 40)
+        open_legs = [leg for call in self.calls() for leg in self.get(f"/v1/calls/{call['call_id']}")["legs"]]
+        assert all(leg["outcome"] for leg in open_legs), open_legs
+        left = [str(each) for each in self.temporary.rglob("*") if each.is_file()]
+        left += [str(each) for each in self.folder.rglob("*") if each.suffix in (".tmp", ".part")]
+        assert not left, left
 
     async def slots_free(self, slots: int, seconds: float = 40.0) -> None:
         """Wait until this many calls can be taken."""

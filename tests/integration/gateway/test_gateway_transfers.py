@@ -30,6 +30,8 @@ from telephony.phone.analysis import on_time_axis
 from telephony.phone.dialog import respond
 from telephony.phone.signaling import Received
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 StartGateway = Callable[..., RunningGateway]
 TO = "+15557001"
 TALKER = "+15550101"

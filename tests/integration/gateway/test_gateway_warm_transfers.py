@@ -28,6 +28,8 @@ from telephony.media.tones import tone
 from telephony.phone import Phone, PhoneCall
 from telephony.phone.analysis import on_time_axis
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 BENCH = Path(__file__).parents[3] / "bench"
 DESK = "+15550198"
 SUMMARY_HZ = 660

@@ -193,6 +193,13 @@ class CallWorld:
         return closed.outcome.value, closed.ended_by.value, closed.end_reason
 
 
+async def nothing_goes_on() -> None:
+    """No task is left of a call a while after it: no music, no words, no leg, no recogniser."""
+    await asyncio.sleep(10)
+    left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    assert not left - {"packets"}, f"left behind: {left}"
+
+
 def call(script: Callable[[CallWorld], Awaitable[None]], persona: str = "Greeter", **how: Any) -> CallWorld:
     """Run one call alongside `script`, until both are over."""
 
@@ -202,6 +209,7 @@ def call(script: Callable[[CallWorld], Awaitable[None]], persona: str = "Greeter
         await script(world)
         async with asyncio.timeout(3600):
             await running
+        await nothing_goes_on()
         return world
 
     return run_virtual(run())

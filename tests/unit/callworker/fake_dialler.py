@@ -18,7 +18,7 @@ from telephony.rooms.protocol import LegAudio
 class FakeDialler:
     """Implements `Dialler`: a leg that the test makes ring, answer and end."""
 
-    def __init__(self, *, elsewhere: bool = False, refusal: DialRefused | None = None) -> None:
+    def __init__(self, *, elsewhere: bool = False, refusal: Exception | None = None) -> None:
         self.elsewhere = elsewhere
         self.refusal = refusal
         self.orders: list[DialOrder] = []

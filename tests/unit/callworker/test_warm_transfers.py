@@ -16,7 +16,7 @@ from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, loud
 from gateway.calls.ends import CallState
 from gateway.calls.verbs import TransferOrder, VerbRefused
 from gateway.record import LegClosed, TransferEnded, TransferKind
-from telephony.call import AfterTransfer, LegEnded, SummaryBy, TransferEnd, Warm
+from telephony.call import AfterTransfer, LegEnded, SummaryBy, TransferEnd, UseRefer, Warm
 from telephony.fakes import FakeLeg
 from telephony.media.answering.fakes import ScriptedAnswer
 from telephony.media.answering.model import AnsweredBy, Verdict
@@ -481,3 +481,18 @@ def test_screen_data_goes_with_the_call() -> None:
 
     transferred(script, dialler)
     assert dialler.orders[0].headers == {"X-Account": "4711", "User-to-User": "416461;encoding=hex"}
+
+
+@pytest.mark.parametrize("kind", [TransferKind.WARM, TransferKind.COLD])
+def test_a_fault_of_ours_does_not_keep_the_caller_waiting(kind: TransferKind) -> None:
+    dialler = FakeDialler(refusal=OSError("AF_UNIX path too long"))
+
+    async def script(world: CallWorld) -> None:
+        await begun(world, order(kind=kind, refer=UseRefer.NEVER))
+        assert world.owner.state is CallState.WITH_AGENT
+        await asyncio.sleep(4)
+        world.leg.end()
+
+    world = transferred(script, dialler)
+    assert (ended(world).outcome, ended(world).reason) == (TransferEnd.FAILED, "OSError: AF_UNIX path too long")
+    nothing_is_left(world, dialler)
