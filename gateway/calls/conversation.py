@@ -122,6 +122,10 @@ class Conversation(Protocol):
     def speaks_apart(self) -> bool:
         """Whether the agent's words for others than the customer can be made here."""
 
+    @property
+    def consults(self) -> bool:
+        """Whether a human may ask the agent about the caller, or hear the caller's own recorded words."""
+
     async def voiced(self, text: str) -> bytes:
         """The text in the agent's voice: 8 kHz audio, if only a tone because the synthesis fails. Never raises."""
 
@@ -131,6 +135,9 @@ class Conversation(Protocol):
     @property
     def can_screen(self) -> bool:
         """Whether `screen` finds out anything."""
+
+    async def prepare_screening(self) -> None:
+        """Before `screen`, which takes no time then."""
 
     def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
         """Have `who` find out who has answered the leg that is heard there. `told` gets each verdict. None: there is no

@@ -26,7 +26,7 @@ from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
 from telephony.errors import DialRefused, TelephonyMisuse
-from telephony.rooms.protocol import Participant, Room
+from telephony.rooms.protocol import Participant, Room, SpeaksBeside
 
 __all__ = ["Dialled", "FurtherLegs", "LegNews", "Placing"]
 
@@ -292,7 +292,9 @@ class FurtherLegs:
         if self._room is None or leg_id not in self._owners:
             raise TelephonyMisuse(f"leg {leg_id} is not in a room")
         if leg_id not in self._voices:
-            self._voices[leg_id] = self._room.add_agent(f"{AGENT} to {leg_id}")
+            name, room = f"{AGENT} to {leg_id}", self._room
+            beside = room.add_beside(leg_id, name) if isinstance(room, SpeaksBeside) else room.add_agent(name)
+            self._voices[leg_id] = beside
             self._reroute()
         return self._voices[leg_id]
 

@@ -317,6 +317,10 @@ class SessionConversation:
     def speaks_apart(self) -> bool:
         return True
 
+    @property
+    def consults(self) -> bool:
+        return True
+
     async def voiced(self, text: str) -> bytes:
         return await self._session.voiced(text) if self._session is not None else b""
 
@@ -326,6 +330,9 @@ class SessionConversation:
     @property
     def can_screen(self) -> bool:
         return self._session is not None and self._session.can_screen
+
+    async def prepare_screening(self) -> None:
+        """The session's VAD is there."""
 
     def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> Screening | None:
         return self._session.screen(hears, who, told) if self._session is not None else None

@@ -25,7 +25,7 @@ from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, OnwardOrde
 from gateway.calls.waiting import Waiting
 from gateway.config import HoldMusicSettings
 from gateway.transfers.screen_data import problem_of
-from telephony.call import AfterTransfer, EndedBy, TransferEnd, TransferResult
+from telephony.call import AfterTransfer, EndedBy, SummaryBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused, DigitsNotSent, TelephonyError
 
 __all__ = ["CallParts", "SteeredHere"]
@@ -283,7 +283,11 @@ class SteeredHere:
         if (why := problem_of(order.warm)) is not None:
             raise VerbRefused("invalid_variable", why)
         if order.warm.speaks and not self._conversation.speaks_apart:
-            raise VerbRefused("not_possible", "In this kind of room the agent cannot speak to the human alone.")
+            told = "The agent is another program's: it cannot speak to the human alone."
+            raise VerbRefused("not_possible", told)
+        if (order.warm.consult or order.warm.summary is SummaryBy.CALLER) and not self._conversation.consults:
+            told = "In this kind of room the human can neither ask the agent nor hear the caller's recorded words."
+            raise VerbRefused("not_possible", told)
 
     async def _sent(self, order: DigitsOrder) -> None:
         with suppress(TelephonyError):  # the record says so

@@ -220,6 +220,7 @@ class CallTransfers(WaitsInQueues):
 
     async def prepare_screening(self) -> None:
         await asyncio.to_thread(load_wording) if has_real_time(self._loop) else load_wording()  # once in a process
+        await self._conversation.prepare_screening()
 
     def screen(self, leg_id: str, warm: Warm, told: Callable[[AnsweredBy], None]) -> Screening | None:
         hears = self._further.voice(leg_id).audio_input

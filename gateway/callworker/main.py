@@ -88,4 +88,4 @@ def _in_rooms_of_livekit(settings: Settings) -> LiveKitCalls | None:
         return None
     from gateway.livekit.calls import LiveKitCalls
 
-    return LiveKitCalls(settings.livekit, settings.session)
+    return LiveKitCalls(settings.livekit, settings.session, settings.speech.vad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,16 @@ from telephony.errors import DialRefused
 from telephony.livekit.errors import LiveKitError, RpcFailed
 from telephony.livekit.events import ParticipantKind
 from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, HELD, MUTED_ATTRIBUTE, SAY, TAKE_BACK
+from telephony.media.g711 import decode_ulaw
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
 
-__all__ = ["COLLECT", "AgentCommands"]
+__all__ = ["BRIEFING", "COLLECT", "VOICED", "AgentCommands"]
 
-COLLECT = "collect"  # what is asked
+COLLECT, VOICED, BRIEFING = "collect", "voiced", "briefing"  # what is asked
+VOICED_S = 8.0  # for a piece of speech: the first comes once all of it is made
+BRIEFING_S = 12.0
 
 SAY_LIMIT_S = 2.0
 DRAIN_LIMIT_S = 10.0
@@ -62,11 +66,9 @@ class AgentCommands:
         """By the first agent that does it; only we get its answer. Raises VerbRefused."""
         refused = VerbRefused("not_talking", "No agent is in the call's room.", retryable=True)
         for identity in self.agents:
-            if identity not in self._questions:  # kept, as its questions are told apart by number
-                self._questions[identity] = RoomQuestions(self._room(), identity)
             try:
                 async with asyncio.timeout(order.limit_s + MARGIN_S):
-                    return Collected.from_dict(await self._questions[identity].ask(COLLECT, order.to_dict()))
+                    return Collected.from_dict(await self._ask(identity, COLLECT, order.to_dict()))
             except TimeoutError:
                 return Collected(None, "too_late")
             except DialRefused as error:
@@ -75,6 +77,35 @@ class AgentCommands:
                     told = f"The agent is another program's, and does not serve the RPC {ASK}."
                     refused = VerbRefused("not_possible", told)
         raise refused
+
+    async def briefing(self) -> str:
+        """In the model's words; empty: it has none. Never raises."""
+        return str((await self._answer(BRIEFING, {}, BRIEFING_S)).get("text", ""))
+
+    async def voiced(self, text: str) -> bytes:
+        """In the agent's voice; empty: there is none that would. Never raises."""
+        pcm, more = bytearray(), True
+        while more:  # a data packet takes little
+            answer = await self._answer(VOICED, {"text": text, "from": len(pcm) // 2}, VOICED_S)
+            pcm += decode_ulaw(b64decode(str(answer.get("pcmu", ""))))
+            more = answer.get("more") is True
+        return bytes(pcm)
+
+    async def _answer(self, what: str, body: Mapping[str, Any], limit_s: float) -> Mapping[str, Any]:
+        """Of the first agent that has one; empty: none has."""
+        for identity in self.agents:
+            try:
+                async with asyncio.timeout(limit_s):
+                    return await self._ask(identity, what, body)
+            except (TimeoutError, DialRefused) as error:
+                log.info("agent_not_asked", what=what, error=str(error) or "no answer in time")
+        return {}
+
+    async def _ask(self, identity: str, what: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises DialRefused."""
+        if identity not in self._questions:  # kept, as its questions are told apart by number
+            self._questions[identity] = RoomQuestions(self._room(), identity)
+        return await self._questions[identity].ask(what, body)
 
     async def drain(self, reason: str) -> bool:
         """Whether an agent says goodbye and hangs up."""

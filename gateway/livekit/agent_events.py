@@ -31,6 +31,11 @@ class AgentEvents:
         self._session_over: asyncio.Future[None] | None = None  # None: no session has told us anything
         self.tokens = (0, 0)
 
+    @property
+    def from_ours(self) -> bool:
+        """Whether the agent is one of our jobs: they tell what happens."""
+        return self._session_over is not None
+
     def data(self, event: DataReceived) -> None:
         # Data may overtake the news that its sender has joined; then the SDK does not know who it was.
         if event.identity is None or self._is_agent(event.identity):

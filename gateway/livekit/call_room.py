@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 
+from gateway.calls.floor import MUSIC
 from gateway.calls.session import AGENT, CUSTOMER
-from telephony.errors import DialRefused
+from telephony.errors import DialRefused, TelephonyMisuse
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, RemoteParticipant
 from telephony.livekit.places import LegPlace
@@ -37,6 +38,8 @@ class CallRoom:
         self._phone = phone
         self._place = place
         self._connect = connect
+        self._beside: dict[str, _Beside] = {}  # the agent's voices beside further legs, by their identity
+        self._places: dict[str, LegPlace] = {}  # of further legs whose audio is ours
         self._ours: dict[str, LiveKitRoom] = {}  # by our name for it: leg's id, music
         self._joining: dict[str, asyncio.Task[None]] = {}
         self._rows: dict[str, Row] = {}
@@ -51,12 +54,23 @@ class CallRoom:
 
     def add_leg(self, identity: str) -> LegAudio:
         room = self._add(identity)
-        return room.add_leg(room.identity)
+        audio = room.add_leg(room.identity)
+        if isinstance(audio, LegPlace):
+            self._places[identity] = audio
+        return audio
+
+    def add_beside(self, leg: str, identity: str) -> Participant:
+        """Of this process: the words that its agent makes elsewhere are heard from here. Raises TelephonyMisuse."""
+        place = self._places.get(leg)
+        if place is None:
+            raise TelephonyMisuse(f"the audio of leg {leg} is somebody else's")
+        made = self._beside[identity] = _Beside(identity, place, self._place, lambda: self._beside.pop(identity, None))
+        return made
 
     def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
-        """Music, for the customer alone."""
+        """Music, or words over it, for the customer alone."""
         if self._place is not None:
-            return _MusicPlace(identity, self._place)
+            return (_MusicPlace if identity == MUSIC else _WordsPlace)(identity, self._place)
         room = self._add(identity)
         place = room.add_agent(room.identity, recorded=recorded)
         return _Elsewhere(identity, place, lambda: self.remove(identity))
@@ -70,6 +84,7 @@ class CallRoom:
     def remove(self, identity: str) -> None:
         joining, room = self._joining.pop(identity, None), self._ours.pop(identity, None)
         self._rows.pop(identity, None)
+        self._places.pop(identity, None)
         if room is not None:
             self._spawn(_leave(room, joining))
 
@@ -86,6 +101,9 @@ class CallRoom:
     async def route(self, rows: Rows) -> None:
         """Returns once ours have joined. Raises DialRefused when one of them could not."""
         self._rows.update(rows)
+        heard = self._rows.get(CUSTOMER) or ()
+        for identity, voice in self._beside.items():
+            voice.heard_by_customer = identity in heard
         try:
             await asyncio.gather(*self._joining.values())
         except LiveKitError as error:
@@ -173,6 +191,89 @@ class _MusicPlace:
 
     def leave(self) -> None:
         self._place.stop_music()
+
+
+class _WordsPlace:
+    """Implements `Participant`: heard by the customer with what else they hear; hears them."""
+
+    def __init__(self, identity: str, place: LegPlace) -> None:
+        self.identity = identity
+        self._place = place
+        self.audio_output: AudioOutput = place.speak_beside()
+        self.audio_input: AudioInput = place.hear_beside()
+
+    def hear_apart(self, source: str) -> AudioInput:
+        return self.audio_input
+
+    def leave(self) -> None:
+        self._place.leave_beside()
+
+
+class _Beside:
+    """Implements `Participant` and its `AudioOutput`: beside a further leg, and beside the customer once they are to
+    hear it as well; what the leg hears counts as played."""
+
+    def __init__(self, identity: str, place: LegPlace, customer: LegPlace | None, left: Callable[[], object]) -> None:
+        self.identity = identity
+        self._place = place
+        self._customer = customer
+        self._left = left
+        self._to_leg = place.speak_beside()
+        self.heard_by_customer = False
+        self.audio_output: AudioOutput = self
+        self.audio_input: AudioInput = place.hear_beside()
+
+    def hear_apart(self, source: str) -> AudioInput:
+        return self.audio_input
+
+    def leave(self) -> None:
+        self._place.leave_beside()
+        if self.heard_by_customer and self._customer is not None:
+            self._customer.leave_beside()
+        self._left()
+
+    @property
+    def queued_ms(self) -> float:
+        return self._to_leg.queued_ms
+
+    @property
+    def played_ms(self) -> float:
+        return self._to_leg.played_ms
+
+    def push(self, pcm: bytes) -> None:
+        for each in self._outputs:
+            each.push(pcm)
+
+    def flush(self) -> None:
+        for each in self._outputs:
+            each.flush()
+
+    def pause(self) -> None:
+        for each in self._outputs:
+            each.pause()
+
+    def resume(self) -> None:
+        for each in self._outputs:
+            each.resume()
+
+    def set_gain(self, gain: float, over_ms: float = 0.0) -> None:
+        for each in self._outputs:
+            each.set_gain(gain, over_ms)
+
+    def clear(self) -> float:
+        played_ms, *_ = [each.clear() for each in self._outputs]
+        return played_ms
+
+    async def wait_played(self, position_ms: float) -> float | None:
+        return await self._to_leg.wait_played(position_ms)
+
+    async def drained(self) -> None:
+        await self._to_leg.drained()
+
+    @property
+    def _outputs(self) -> list[AudioOutput]:
+        also = [self._customer.speak_beside()] if self.heard_by_customer and self._customer is not None else []
+        return [self._to_leg, *also]
 
 
 class _Elsewhere:

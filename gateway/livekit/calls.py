@@ -8,6 +8,7 @@ from importlib import import_module
 
 from agent.clock import ThreadOffload
 from agent.providers.espeak import EspeakTTS
+from agent.providers.registry import build_vad
 from agent.warm.memory import map_library
 from gateway.calls.conversation import CallSide, ConversationMaker
 from gateway.calls.dialling import LegPlan
@@ -20,6 +21,7 @@ from gateway.livekit.room_joins import keeper_identity
 from gateway.livekit.room_plan import access_of, caller_identity
 from gateway.livekit.sip_conversation import SipConversation
 from gateway.livekit.sip_leg import LiveKitSipLeg
+from gateway.livekit.target_ears import TargetEars
 from telephony.livekit.access import LiveKitAccess, call_room_name
 from telephony.livekit.api import whose_silence
 from telephony.livekit.room import LiveKitRoom
@@ -50,20 +52,21 @@ def preload_livekit() -> None:
 
 
 class LiveKitCalls:
-    def __init__(self, settings: LiveKitSettings, session: SessionSettings) -> None:
-        """In the worker, after the fork."""
+    def __init__(self, settings: LiveKitSettings, session: SessionSettings, vad: str | None = None) -> None:
+        """In the worker, after the fork. `vad`: for whoever answers a further leg; None: nobody listens."""
         from telephony.livekit.rtc_connection import load
 
         load()
         self._settings = settings
         self._session = session
         self._canned = CannedSpeech(EspeakTTS(ThreadOffload()))
+        self._ears = TargetEars(None if vad is None else partial(build_vad, vad))
         self._sip: _LiveKitSip | None = None  # with the first call that it dials
 
     def conversation(self, prepared: Prepare, side: CallSide) -> LiveKitConversation:
         """It never hangs up by itself."""
         max_hold_s = self._session.overridden(prepared.session).max_hold_s
-        return LiveKitConversation(side, prepared, self._settings, self._canned, max_hold_s=max_hold_s)
+        return LiveKitConversation(side, prepared, self._settings, self._canned, max_hold_s=max_hold_s, ears=self._ears)
 
     def dialled(self, prepared: Prepare, plan: LegPlan) -> tuple[LiveKitSipLeg, ConversationMaker]:
         """A call over a carrier of LiveKit SIP: its leg, and what makes its conversation. Raises SecretMissing."""

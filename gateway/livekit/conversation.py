@@ -16,10 +16,13 @@ import structlog
 
 from agent import Agent
 from agent.factory import persona_class
+from agent.leg_ears import LegEars
 from agent.pipeline.alarm import Alarm
+from agent.pipeline.canned import apology_tone
 from agent.privacy import Privacy
 from agent.said import ConsultationTold, Heard
 from agent.turns.hold import Hold, HoldAction
+from agent.words import canned_words
 from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import CallSide, ConversationOver, NotTalking
 from gateway.calls.greeting import usual_greeting_limit_s
@@ -37,6 +40,7 @@ from gateway.livekit.caller_waits import CallerWaits, announce, nobody_came
 from gateway.livekit.canned import CannedSpeech
 from gateway.livekit.room_joins import RoomJoins, RoomMaker
 from gateway.livekit.room_plan import caller_identity
+from gateway.livekit.target_ears import TargetEars
 from telephony.call import Direction, EndedBy
 from telephony.livekit import events
 from telephony.livekit.errors import LiveKitError
@@ -69,7 +73,10 @@ class LiveKitConversation:
         make_room: RoomMaker = LiveKitRoom,
         *,
         max_hold_s: float = 600.0,
+        ears: TargetEars | None = None,
     ) -> None:
+        """`ears`: for whoever answers a further leg."""
+        self._ears = ears
         self._side = side
         self._info = side.info
         self._prepared = prepared
@@ -214,20 +221,29 @@ class LiveKitConversation:
 
     @property
     def speaks_apart(self) -> bool:
+        return self._told.from_ours  # our jobs make words for us; others' agents do not
+
+    @property
+    def consults(self) -> bool:
         return False  # the agent is another process's
 
     async def voiced(self, text: str) -> bytes:
-        return b""
+        return await self._commands.voiced(text) or apology_tone()
 
     def canned(self, key: str) -> str:
-        return ""
+        persona = self._persona
+        return "" if persona is None else canned_words(key, persona.canned, persona.language)
 
     @property
     def can_screen(self) -> bool:
-        return False
+        return self._ears is not None and self._ears.hears
 
-    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> None:
-        return None
+    async def prepare_screening(self) -> None:
+        if self._ears is not None:
+            await self._ears.load()
+
+    def screen(self, hears: AudioInput, who: WhoAnswered, told: Callable[[AnsweredBy], None]) -> LegEars | None:
+        return None if self._ears is None else self._ears.screen(hears, who, told)
 
     def listen(self, hears: AudioInput, told: Callable[[Heard], None]) -> None:
         return None
@@ -242,7 +258,7 @@ class LiveKitConversation:
         """The agent is another process's, which has its own record."""
 
     async def briefing(self) -> str:
-        return ""
+        return await self._commands.briefing()
 
     def set_aside(self) -> None:
         self._commands.set_aside()

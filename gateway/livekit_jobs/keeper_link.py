@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,13 +12,14 @@ import structlog
 from gateway.calls.collecting import Collected, CollectOrder
 from gateway.calls.conversation import NotTalking
 from gateway.calls.verbs import VerbRefused
-from gateway.livekit.agent_commands import COLLECT
+from gateway.livekit.agent_commands import BRIEFING, COLLECT, VOICED
 from gateway.livekit.agent_requests import DistantVerbs
 from gateway.livekit.asking import RoomAnswers, RoomQuestions
 from telephony.errors import DialRefused
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import AttributesChanged, LiveKitEvent
 from telephony.livekit.verbs import ASIDE_ATTRIBUTE, DRAIN, FINISH_SPEAKING, MUTED_ATTRIBUTE, SAY, TAKE_BACK
+from telephony.media.g711 import encode_ulaw
 
 if TYPE_CHECKING:
     from telephony.livekit.room import LiveKitRoom
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["KeeperLink"]
 
 log = structlog.get_logger(__name__)
+PIECE_BYTES = 9000  # in base64 12,000: LiveKit takes data packets of up to 15 KiB
 
 
 class Talks(Protocol):
@@ -45,6 +48,10 @@ class Talks(Protocol):
 
     def mute_caller(self, muted: bool) -> None: ...
 
+    async def voiced(self, text: str) -> bytes: ...
+
+    async def briefing(self) -> str: ...
+
 
 class KeeperLink:
     def __init__(self, room: LiveKitRoom, keeper: str, drain: Callable[[str], None]) -> None:
@@ -56,7 +63,9 @@ class KeeperLink:
         self._aside = self._muted = False  # as the agent has been told
         self._unsubscribe = room.subscribe(self._happened)
         self._questions = RoomQuestions(room, keeper)
-        self._answers = RoomAnswers(room, lambda identity: identity == keeper, {COLLECT: self._collect})
+        handlers = {COLLECT: self._collect, VOICED: self._voiced, BRIEFING: self._briefing}
+        self._spoken = ("", b"")  # what the worker fetches in pieces: the text, and its audio (PCMU)
+        self._answers = RoomAnswers(room, lambda identity: identity == keeper, handlers)
         self.verbs = DistantVerbs(self._questions)
         for method, served in (
             (DRAIN, self._asked_to_drain),
@@ -132,6 +141,26 @@ class KeeperLink:
         except VerbRefused as refused:
             raise DialRefused(refused.kind, str(refused), retryable=refused.retryable) from None
         except (NotTalking, LiveKitError) as error:
+            raise DialRefused("not_talking", str(error)) from None
+
+    async def _voiced(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Words for somebody else than the caller."""
+        text, at = str(body["text"]), int(body["from"])
+        if at == 0:
+            self._spoken = (text, encode_ulaw(await self._with_agent().voiced(text)))
+        of, audio = self._spoken
+        if of != text:
+            raise DialRefused("failed", "other words have been made meanwhile")
+        piece = audio[at : at + PIECE_BYTES]
+        return {"pcmu": b64encode(piece).decode(), "more": at + len(piece) < len(audio)}
+
+    async def _briefing(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"text": await self._with_agent().briefing()}
+
+    def _with_agent(self) -> Talks:
+        try:
+            return self._talking()
+        except LiveKitError as error:
             raise DialRefused("not_talking", str(error)) from None
 
     def _talking(self) -> Talks:

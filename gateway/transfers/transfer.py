@@ -151,7 +151,7 @@ class Transfer:
         except DialRefused as refused:
             self._perform(machine.not_reached(0, str(refused), "".join(began), self._now))
             return
-        except Exception as error:  # noqa: BLE001 - our own fault: the customer is not kept waiting for it
+        except Exception as error:
             log.error("leg_not_placed", target=self.order.to, error=repr(error), exc_info=error)
             why = f"{type(error).__name__}: {error}"
             self._perform(machine.not_reached(0, why, "".join(began), self._now))

@@ -148,7 +148,7 @@ class WarmTransfer:
         except DialRefused as refused:
             self.perform(attempt, offer.not_reached(0, str(refused), self.now))
             return
-        except Exception as error:  # noqa: BLE001 - our own fault: the customer is not kept waiting for it
+        except Exception as error:
             log.error("leg_not_placed", target=attempt.target, error=repr(error), exc_info=error)
             self.perform(attempt, offer.not_reached(0, f"{type(error).__name__}: {error}", self.now))
             return

@@ -78,7 +78,9 @@ class LegPlace:
         self._joined = True
         self._stand_in = Pacer(loop, self._fill)
         self.announcer = PlayoutQueue(self._wake)  # heard by this leg alone
-        self.music: PlayoutQueue | None = None  # the same, instead of all else, and not recorded
+        self.music: PlayoutQueue | None = None  # the same, instead of others who are not routed, and not recorded
+        self._beside: PlayoutQueue | None = None  # the same, among what else it hears
+        self._heard_here: HearingQueue | None = None  # this leg alone, for an agent of this process
 
     @property
     def identity(self) -> str:
@@ -90,6 +92,8 @@ class LegPlace:
 
     def push(self, pcm: bytes, at: float) -> None:
         self._pushed_at = at
+        if self._heard_here is not None:
+            self._heard_here.feed(AudioFrame(pcm, at))
         if self._joined:
             if self._recorder is not None:
                 self._said.push(pcm)
@@ -100,13 +104,18 @@ class LegPlace:
             return SILENCE
         heard = [(track.buffer.pop(), track.heard) for track in self._tracks.values()]
         frames = [frame for frame, is_heard in heard if frame is not None and is_heard]
+        if self._beside is not None and (spoken := self._beside.take(at)) is not None:
+            frames.append(spoken)
         share = self.announcer.take(at) or mix(frames) or SILENCE  # an announcement replaces the mix
         if self._loud_at is not None and not quiet(share):
             self._loud_at = at
         if self._recorder is not None:
             self._recorded.tick(self._recorder, at)
             self._recorder.write(self._said.pop() or SILENCE, share)
-        return share if self.music is None else self.music.take(at) or share
+        music = None if self.music is None else self.music.take(at)
+        if music is None:
+            return share
+        return music if self._row is None else mix([music, share]) or music
 
     def play_music(self) -> PlayoutQueue:
         """What is pushed is heard until `stop_music`."""
@@ -117,6 +126,24 @@ class LegPlace:
         music, self.music = self.music, None
         if music is not None:
             music.close()
+
+    def speak_beside(self) -> PlayoutQueue:
+        """What is pushed is heard by this leg, with what else it hears."""
+        self._beside = self._beside or PlayoutQueue(self._wake)
+        return self._beside
+
+    def hear_beside(self) -> HearingQueue:
+        """This leg alone."""
+        self._heard_here = self._heard_here or HearingQueue(self._wake)
+        return self._heard_here
+
+    def leave_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        hearing, self._heard_here = self._heard_here, None
+        if beside is not None:
+            beside.close()
+        if hearing is not None:
+            hearing.close()
 
     async def played_out(self, limit_s: float) -> None:
         """Wait until audio in transit has been handed to the leg: 160 ms without audio."""
@@ -156,6 +183,7 @@ class LegPlace:
         self._tracks = {}
         self.announcer.close()
         self.stop_music()
+        self.leave_beside()
 
     def _fill(self, at: float) -> None:
         """A leg on hold or not answered yet is silent to the room, not gone."""

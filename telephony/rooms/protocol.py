@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from telephony.media.frames import AudioFrame
 from telephony.rooms.routes import Rows
 
-__all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room", "TakesAgents"]
+__all__ = ["AudioInput", "AudioOutput", "LegAudio", "Participant", "Recorder", "Room", "SpeaksBeside", "TakesAgents"]
 
 
 class LegAudio(Protocol):
@@ -108,6 +108,15 @@ class TakesAgents(Protocol):
 
     def add_agent(self, identity: str, *, recorded: bool = True) -> Participant:
         """`recorded`: False for audio that does not belong in the recording, such as hold music."""
+
+
+@runtime_checkable
+class SpeaksBeside(Protocol):
+    """A room of which an agent's place beside one leg is another matter than one among all."""
+
+    def add_beside(self, leg: str, identity: str) -> Participant:
+        """Heard by this leg, and by those who are routed to hear `identity`; it hears the leg alone. Raises
+        TelephonyError."""
 
 
 class Room(TakesAgents, Protocol):

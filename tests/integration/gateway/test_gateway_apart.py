@@ -84,7 +84,8 @@ async def test_a_held_callers_words_reach_neither_model_nor_consultation(
         spoken = world.call.play(speech)
         await spoken.done
         await asyncio.sleep(1)
-        assert not world.gateway.get(f"/v1/calls/{world.call_id}")["turns"]
+        events = world.gateway.get(f"/v1/calls/{world.call_id}")["events"]
+        assert not {"user_message", "talk_message"} & {event["type"] for event in events}
         asked = human.play(speech)
         await asked.done
         await asyncio.sleep(2)

@@ -60,8 +60,8 @@ class World:
 
     async def outcome(self, seconds: float = 12) -> str:
         def ended() -> str:
-            (transfer,) = self.gateway.get(f"/v1/calls/{self.call_id}")["transfers"]
-            return transfer["outcome"] or ""
+            transfers = self.gateway.get(f"/v1/calls/{self.call_id}")["transfers"]  # on record in a moment
+            return (transfers[-1]["outcome"] or "") if transfers else ""
 
         return await until(ended, seconds, what="the transfer's outcome")
 

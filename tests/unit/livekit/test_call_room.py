@@ -188,3 +188,56 @@ def test_a_phone_of_livekit_sip_hears_what_it_is_subscribed_to() -> None:
         await keeper.close()
 
     livekit(script)
+
+
+def test_an_agents_voice_beside_a_leg_is_heard_by_it_alone_until_it_is_joined() -> None:
+    async def script(world: World) -> None:
+        world.legs[HUMAN] = human = world.call.add_leg(HUMAN)
+        await world.call.route({CUSTOMER: (MUSIC,), AGENT: (), HUMAN: ()})
+        voice = world.call.add_beside(HUMAN, "agent to c1-2")
+        heard: list[bytes] = []
+        voice.audio_input.subscribe(lambda frame: heard.append(frame.pcm))
+        customer, now = world.legs[CUSTOMER], asyncio.get_running_loop().time
+        said = constant(40)
+
+        async def tick() -> tuple[bytes, bytes]:
+            await asyncio.sleep(0.02)
+            human.push(constant(7), now())
+            return customer.pull(now()), human.pull(now())
+
+        voice.audio_output.push(said * 2)
+        at_customer, at_human = await tick()
+        assert at_human == said
+        assert at_customer != said
+        await tick()
+        await asyncio.sleep(0)
+        assert heard[-1] == constant(7)
+        await world.call.route({CUSTOMER: (HUMAN, "agent to c1-2"), HUMAN: (CUSTOMER, "agent to c1-2")})
+        voice.audio_output.push(said)
+        at_customer, at_human = await tick()
+        assert min(value_of(at_customer), value_of(at_human)) >= 40, "both hear it once they are joined"
+        voice.audio_output.push(said * 10)
+        voice.audio_output.clear()
+        assert max(value_of(pcm) for pcm in await tick()) < 40
+        voice.leave()
+        voice.audio_output.push(said)
+        world.call.remove(HUMAN)
+        del world.legs[HUMAN]
+
+    livekit(script)
+
+
+def test_the_agents_words_for_who_waits_are_heard_over_the_music() -> None:
+    async def script(world: World) -> None:
+        await world.call.route({CUSTOMER: (MUSIC, "agent to caller"), AGENT: (), MUSIC: ()})
+        music = world.call.add_agent(MUSIC, recorded=False)
+        words = world.call.add_agent("agent to caller")
+        music.audio_output.push(constant(5) * 3)
+        words.audio_output.push(constant(40))
+        now = asyncio.get_running_loop().time
+        assert value_of(world.legs[CUSTOMER].pull(now())) == 45
+        assert value_of(world.legs[CUSTOMER].pull(now())) == 5
+        words.leave()
+        music.leave()
+
+    livekit(script)

@@ -19,6 +19,8 @@ from telephony.livekit.errors import RpcFailed
 from telephony.livekit.events import ParticipantKind
 from telephony.livekit.fakes import FakeLiveKit
 from telephony.livekit.verbs import DRAIN
+from telephony.media.g711 import decode_ulaw, encode_ulaw
+from telephony.media.tones import tone
 
 
 class Conversation:
@@ -53,6 +55,13 @@ class Conversation:
 
     def mute_caller(self, muted: bool) -> None:
         self.told.append(("muted", muted))
+
+    async def voiced(self, text: str) -> bytes:
+        self.told.append(("voiced", text))
+        return tone(440, 3000) if text else b""
+
+    async def briefing(self) -> str:
+        return "Ada asks about her invoice."
 
 
 class World:
@@ -189,3 +198,26 @@ def test_nobody_else_in_the_room_commands_the_agent() -> None:
         await ann.close()
 
     assert room(script).drained == []
+
+
+def test_words_for_a_human_are_made_by_the_agents_job_and_fetched_in_pieces() -> None:
+    async def script(world: World) -> None:
+        world.link.use(world.conversation)
+        assert await world.commands.briefing() == "Ada asks about her invoice."
+        assert await world.commands.voiced("Ada calls.") == decode_ulaw(encode_ulaw(tone(440, 3000)))
+        assert await world.commands.voiced("") == b""
+
+    assert room(script).conversation.told == [("voiced", "Ada calls."), ("voiced", "")], "each is made once"
+
+
+def test_an_agent_of_somebody_elses_makes_no_words() -> None:
+    async def script(world: World) -> None:
+        world.link.close()
+        stranger = world.server.room("agent-2", ParticipantKind.AGENT)
+        await world.agent.close()
+        await stranger.join()
+        assert await world.commands.voiced("Ada calls.") == b""
+        assert await world.commands.briefing() == ""
+        await stranger.close()
+
+    room(script)
