@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -26,12 +27,15 @@ class OldCalls(Protocol):
 
     async def forget(self, what: Kept, call_ids: list[str]) -> None: ...
 
+    async def forget_waits(self, until: datetime, gateway_id: str, *, dry_run: bool = False) -> int: ...
+
 
 @dataclass(slots=True)
 class Pruned:
-    """`errors`: recordings that could not be removed; their calls are left as they are."""
+    """`waits`: in queues. `errors`: recordings that could not be removed; their calls are left as they are."""
 
     calls: int = 0
+    waits: int = 0
     recordings: int = 0
     bytes: int = 0
     errors: tuple[str, ...] = ()
@@ -70,6 +74,8 @@ async def prune(
             await asyncio.sleep(_PAUSE_S)
         done.calls += len(gone)
         progress(done.calls)
+    if what is Kept.RECORDS and selection.until is not None and selection.since is None and not selection.dialplan:
+        done.waits = await store.forget_waits(selection.until, selection.gateway_id, dry_run=dry_run)
     return done
 
 

@@ -8,7 +8,16 @@ from functools import partial
 from pathlib import Path
 
 from gateway.store import CallStore, Spill, StoreError, StoreLock
-from gateway.store.copying import add_calls, add_keys, read_calls, read_keys
+from gateway.store.copying import (
+    add_calls,
+    add_keys,
+    add_queues,
+    add_waits,
+    read_calls,
+    read_keys,
+    read_queues,
+    read_waits,
+)
 from gateway.store.retention import Place
 
 __all__ = ["Copied", "copy"]
@@ -21,6 +30,7 @@ class Copied:
     calls: int
     known: int  # were there already
     keys: int
+    waits: int = 0  # in queues, that are new
 
 
 async def copy(
@@ -59,4 +69,14 @@ async def _copied(source: CallStore, target: CallStore, gateway_id: str, progres
         progress(seen)
     keys = await source.read(read_keys)
     await target.write(partial(add_keys, rows=keys))
-    return Copied(new, seen - new, len(keys))
+    return Copied(new, seen - new, len(keys), await _copied_queues(source, target, gateway_id))
+
+
+async def _copied_queues(source: CallStore, target: CallStore, gateway_id: str) -> int:
+    """Returns how many waits are new."""
+    await target.write(partial(add_queues, found=await source.read(read_queues)))
+    new = after = 0
+    while batch := await source.read(partial(read_waits, after=after, limit=_AT_ONCE)):
+        after = batch[-1]["id"]
+        new += await target.write(partial(add_waits, found=batch, gateway_id=gateway_id))
+    return new

@@ -104,7 +104,8 @@ async def _prune(store: CallStore, settings: Settings, args: argparse.Namespace,
         )
         verb = "would go" if args.dry_run else "gone"
         files = f", {done.recordings} files with {done.bytes / 1e6:.1f} MB" if what is not Kept.TRANSCRIPTS else ""
-        print(f"{what.value} of before {selection.until:%Y-%m-%d %H:%M} UTC: {done.calls} calls {verb}{files}")
+        waits = f", {done.waits} waits in queues" if done.waits else ""
+        print(f"{what.value} of before {selection.until:%Y-%m-%d %H:%M} UTC: {done.calls} calls {verb}{files}{waits}")
         for error in done.errors:
             print(f"trunkline store: recording not removed: {error}", file=sys.stderr)
         failed |= bool(done.errors)
@@ -150,7 +151,8 @@ async def _copy(store: CallStore, settings: Settings, args: argparse.Namespace, 
     from gateway.store_copy import copy
 
     done = await copy(args.source, store, settings.store.owner, _progress("calls"))
-    print(f"{done.calls} calls copied, {done.known} were there already; {done.keys} API keys")
+    calls = f"{done.calls} calls copied, {done.known} were there already"
+    print(f"{calls}; {done.keys} API keys; {done.waits} waits in queues")
     return 0
 
 

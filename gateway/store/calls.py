@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -37,7 +38,7 @@ from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.queues import StoredQueueBook
 from gateway.store.redact import RedactedCall, redact_rows
-from gateway.store.retention import Kept, OldCall, Place, Selection, find_calls, find_old, forget
+from gateway.store.retention import Kept, OldCall, Place, Selection, find_calls, find_old, forget, forget_waits
 from gateway.store.schema import calls, events, turns
 from gateway.store.sqlite import SqliteFile
 from gateway.store.writes import Transaction, decode_conversation
@@ -216,6 +217,10 @@ class CallStore:
         """Remove it from the tables. The caller removes recordings' files."""
         now = datetime.now(UTC)
         await self._database.write(lambda connection: forget(connection, what, call_ids, now))
+
+    async def forget_waits(self, until: datetime, gateway_id: str, *, dry_run: bool = False) -> int:
+        """Waits in queues that began before; how many. `gateway_id`: only this gateway's; empty: all."""
+        return await self._database.write(partial(forget_waits, until=until, gateway_id=gateway_id, dry_run=dry_run))
 
     # --- reading ------------------------------------------------------------------------------------------------
 

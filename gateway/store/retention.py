@@ -8,12 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, or_, select, tuple_, update
 
-from gateway.store.schema import calls, events, turns
+from gateway.store.schema import calls, events, queue_waits, turns
 from gateway.store.values import json_text
 
-__all__ = ["Kept", "OldCall", "Place", "Selection", "find_calls", "find_old", "forget"]
+__all__ = ["Kept", "OldCall", "Place", "Selection", "find_calls", "find_old", "forget", "forget_waits"]
 
 PRUNED = "pruned"  # the type of the event that records it
 Place = tuple[datetime, str]  # of a call in the order of time: started_at, call_id
@@ -87,6 +87,7 @@ def forget(connection: Connection, what: Kept, call_ids: Sequence[str], now: dat
     """Records are removed with all dependent rows. Otherwise the record stays and says what was removed."""
     if what is Kept.RECORDS:
         connection.execute(delete(calls).where(calls.c.call_id.in_(call_ids)))
+        connection.execute(delete(queue_waits).where(queue_waits.c.call_id.in_(call_ids)))
     elif what is Kept.RECORDINGS:
         for call_id, recording in connection.execute(
             select(calls.c.call_id, calls.c.recording).where(calls.c.call_id.in_(call_ids))
@@ -99,6 +100,19 @@ def forget(connection: Connection, what: Kept, call_ids: Sequence[str], now: dat
         note = json_text({"type": PRUNED, "at": 0.0, "t_ms": None, "what": what.value, "on": now.isoformat()})
         rows = [{"call_id": call_id, "t_ms": None, "type": PRUNED, "event": note} for call_id in call_ids]
         connection.execute(insert(events), rows)
+
+
+def forget_waits(connection: Connection, until: datetime, gateway_id: str, *, dry_run: bool) -> int:
+    """Waits in queues that began before, also callbacks that nobody has made; how many. `gateway_id`: see
+    `Selection`."""
+    waits = queue_waits.c
+    old = [waits.joined_at < until.timestamp(), or_(waits.ended_at.is_not(None), waits.is_callback)]
+    if gateway_id:
+        old.append(waits.gateway == gateway_id)
+    count = connection.execute(select(func.count()).select_from(queue_waits).where(*old)).scalar_one()
+    if count and not dry_run:
+        connection.execute(delete(queue_waits).where(*old))
+    return count
 
 
 def _in_order(query: Select[Any], after: Place | None, limit: int) -> Select[Any]:

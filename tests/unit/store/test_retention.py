@@ -11,6 +11,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.pruning import prune
+from gateway.queues.model import Waiting, WaitingEnd
 from gateway.record import CallDetail, Recording
 from gateway.store import CallStore, Kept, Selection
 from telephony.media.wav import write_wav
@@ -196,3 +197,25 @@ def test_there_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["store", "export", "--config", str(tmp_path / "s.yaml")]) == 1
     assert "no store" in capsys.readouterr().err
     assert not (tmp_path / "t.db").exists()
+
+
+async def test_waits_in_queues_go_with_the_records(store: CallStore, tmp_path: Path) -> None:
+    """Also callbacks that nobody has made, whose people's numbers nobody will need."""
+    await fill(store, tmp_path)
+    book, began = store.queues(), START.timestamp()
+    for n, name in enumerate(("c0", "old", "back", "waits", "c2", "new")):
+        number = "+15550100" if name == "back" else ""
+        at = began + (600 if name in ("c2", "new") else n)
+        await book.join(Waiting(name, "desk", "g1", at, callback_to=number), at, 15)
+        if name not in ("back", "waits"):
+            await book.leave(name, WaitingEnd.ABANDONED, at + 30)
+    assert (await prune(store, tmp_path, OLD, Kept.RECORDINGS)).waits == 0
+    assert (await prune(store, tmp_path, OLD, Kept.RECORDS, dry_run=True)).waits == 3
+    assert (await prune(store, tmp_path, OLD, Kept.RECORDS)).waits == 2, "the third went with its call"
+    assert [each.call_id for each in (await book.state(began)).waiting] == ["waits"]
+    (desk,) = (await book.history(0, began + 10_000)).queues
+    assert desk.abandoned == 2
+    one_dialplan = Selection(until=START + timedelta(hours=1), dialplan="dialplans/desk.yaml")
+    await prune(store, tmp_path, one_dialplan, Kept.RECORDS)
+    (desk,) = (await book.history(0, began + 10_000)).queues
+    assert desk.abandoned == 1, "c2 was answered by a rule of it"

@@ -12,6 +12,8 @@ import pytest_asyncio
 
 from gateway.cli import main
 from gateway.keys import Scope, make_key
+from gateway.queues.figures import QueueFigures
+from gateway.queues.model import Member, Place, Waiting, WaitingEnd
 from gateway.store import CallStore, Selection, Spill, StoreError, StoreInUse, StoreLock
 from gateway.store_copy import Copied, copy
 from tests.unit.store.records import (
@@ -63,6 +65,25 @@ async def test_calls_are_the_same_in_the_other_store(store: CallStore, old: Path
     await store.apply([talked("live", conversation())])  # ids of events go on where they are
     live = await store.get_call("live")
     assert live is not None and len(live.events) == len(conversation())
+
+
+async def test_queues_go_on_in_the_other_store(store: CallStore, old: Path) -> None:
+    """Callbacks wait for the new gateway; people who were on the line are not."""
+    before = await CallStore.open(f"sqlite:///{old}")
+    book, now = before.queues(), START.timestamp()
+    zoe = Member("zoe", "+15550123", (Place("desk"),))
+    await book.member(zoe)
+    await book.pause("zoe", "lunch", now)
+    for name, number in (("c0", ""), ("on the line", ""), ("back", "+15550100")):
+        await book.join(Waiting(name, "desk", "", now, callback_to=number), now, 15)
+    await book.leave("c0", WaitingEnd.LEFT, now + 9)
+    await before.close()
+    assert (await copy(old, store, "one")).waits == 2
+    assert (await copy(old, store, "one")).waits == 0
+    state = await store.queues().state(now)
+    assert state.waiting == (Waiting("back", "desk", "one", now, callback_to="+15550100"),)
+    assert (state.members, state.states["zoe"].paused) == ((zoe,), "lunch")
+    assert (await store.queues().history(now, now + 10)).queues == (QueueFigures("desk", left=1, longest_wait_s=9),)
 
 
 async def test_it_can_be_repeated(store: CallStore, old: Path) -> None:
