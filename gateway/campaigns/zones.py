@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import phonenumbers
-from phonenumbers import PhoneNumber, timezone
+from phonenumbers import PhoneNumber, PhoneNumberFormat, timezone
 
-__all__ = ["UnknownZone", "region_of", "zones_of"]
+from gateway.campaigns.model import Number
+
+__all__ = ["BadNumber", "UnknownZone", "number_of", "region_of", "zones_of"]
+
+_NANP = 1  # +1: its mobiles have the area codes of places, and are not told apart
 
 
 class UnknownZone(ValueError):
     """A zone column says what is not an IANA time zone."""
 
 
-def zones_of(number: str, zone: str = "") -> tuple[str, ...]:
-    """All time zones that `number` (E.164) may be in: that of the contact's own `zone` if given, otherwise those of its
-    prefix. A mobile number may be anywhere in its country. Empty if nothing is known.
+class BadNumber(ValueError):
+    """This cannot be a telephone number."""
 
-    Raises UnknownZone."""
+
+def number_of(text: str, region: str = "", zone: str = "") -> Number:
+    """A number as people write it (`020 7946 0001` with `region` GB, `+44 …`, `0044…`), with its zones: that of `zone`
+    if given, otherwise all that its prefix may be in; a mobile number may be anywhere in its country.
+
+    Raises BadNumber, UnknownZone."""
+    try:
+        parsed = phonenumbers.parse(text, region or None)
+    except phonenumbers.NumberParseException as error:
+        hint = "" if region or text.lstrip().startswith("+") else " (without a + its country is not known)"
+        raise BadNumber(f'"{text[:40]}" is not a telephone number{hint}') from error
+    if not phonenumbers.is_possible_number(parsed):
+        raise BadNumber(f'"{text[:40]}" has a length that no number of its country has')
+    e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    return Number(e164, (_known(zone.strip()),) if zone.strip() else _zones(parsed), _region(parsed))
+
+
+def zones_of(number: str, zone: str = "") -> tuple[str, ...]:
+    """Of an E.164 number, as above. Empty if nothing is known. Raises UnknownZone."""
     if zone:
         return (_known(zone.strip()),)
     parsed = _parsed(number)
-    if parsed is None:
-        return ()
-    found = timezone.time_zones_for_number(parsed)
-    return tuple(sorted(name for name in found if name != "Etc/Unknown"))
+    return () if parsed is None else _zones(parsed)
 
 
 def region_of(number: str) -> str:
     """Its country as ISO 3166 (`US`); empty for numbers of no country."""
     parsed = _parsed(number)
-    if parsed is None:
-        return ""
+    return "" if parsed is None else _region(parsed)
+
+
+def _zones(parsed: PhoneNumber) -> tuple[str, ...]:
+    if parsed.country_code == _NANP:
+        found = timezone.time_zones_for_geographical_number(parsed)
+    else:
+        found = timezone.time_zones_for_number(parsed)
+    return tuple(sorted(name for name in found if name != "Etc/Unknown"))
+
+
+def _region(parsed: PhoneNumber) -> str:
     region = phonenumbers.region_code_for_number(parsed)
     return "" if region in (None, "001", "ZZ") else str(region)
 
@@ -49,5 +77,4 @@ def _parsed(number: str) -> PhoneNumber | None:
 def _known(zone: str) -> str:
     if zone not in available_timezones():
         raise UnknownZone(f'"{zone}" is not a time zone; write it as "America/New_York"')
-    ZoneInfo(zone)
     return zone

@@ -210,11 +210,11 @@ class StoredCampaignBook:
         rows = [fitting(campaign_contacts, new_contact(campaign_id, contact, now)) for contact in contacts]
 
         def write(connection: Connection) -> int:
-            count = select(func.count()).select_from(campaign_contacts).where(_CONTACTS.campaign_id == campaign_id)
-            before = connection.execute(count).scalar_one()
+            newest = connection.execute(select(func.max(_CONTACTS.contact_id))).scalar() or 0
             if rows:
                 connection.execute(insert_into(connection, campaign_contacts).on_conflict_do_nothing(), rows)
-            return int(connection.execute(count).scalar_one() - before)
+            new = _CONTACTS.contact_id > newest, _CONTACTS.campaign_id == campaign_id
+            return int(connection.execute(select(func.count()).where(*new)).scalar_one())
 
         return await self._database.write(write)
 
