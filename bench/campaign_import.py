@@ -35,7 +35,7 @@ async def measured(rows: int, url: str) -> None:
         store = await CallStore.open(url or f"sqlite:///{folder}/calls.db")
         order = CampaignOrder(name="bench", persona="bench.Caller", variables={"name": VariableRule(required=True)})
         now = datetime.now(UTC)
-        await store.campaigns.create("bench", order, now)
+        await store.campaign_admin.create("bench", order, now)
         began, cpu = time.monotonic(), time.process_time()
 
         def progress(done: Imported) -> None:
@@ -44,9 +44,12 @@ async def measured(rows: int, url: str) -> None:
                 print(f"{done.rows} rows, {time.monotonic() - began:.1f} s, {mib:.0f} MiB", flush=True)
 
         done = await import_list(
-            path, order, lambda contacts: store.campaigns.add("bench", contacts, now), refused=Path(folder) / "refused.csv",
+            path,
+            order,
+            lambda contacts: store.campaign_admin.add("bench", contacts, now),
+            refused=Path(folder) / "refused.csv",
             progress=progress,
-        )  # fmt: skip
+        )
         print(f"{done}: {time.monotonic() - began:.1f} s, {time.process_time() - cpu:.1f} s of CPU")
         print(f"refused: {(Path(folder) / 'refused.csv').read_text().splitlines()[1]}")
         await store.close()

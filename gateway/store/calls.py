@@ -44,6 +44,7 @@ from gateway.store.sqlite import SqliteFile
 from gateway.store.writes import Transaction, decode_conversation
 
 if TYPE_CHECKING:
+    from gateway.store.campaign_admin import StoredCampaigns
     from gateway.store.campaigns import StoredCampaignBook
 
 __all__ = ["CallStore"]
@@ -126,6 +127,12 @@ class CallStore:
     def queues(self, timezone: tzinfo = UTC) -> StoredQueueBook:
         """Human queues. `timezone`: where a member's calls of today begin at midnight."""
         return StoredQueueBook(self._database, timezone)
+
+    @property
+    def campaign_admin(self) -> StoredCampaigns:
+        from gateway.store.campaign_admin import StoredCampaigns  # as below
+
+        return StoredCampaigns(self._database)
 
     @property
     def campaigns(self) -> StoredCampaignBook:

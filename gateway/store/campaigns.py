@@ -7,7 +7,7 @@ is written before its INVITE, and its place within the contact is unique: whatev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from gateway.campaigns.book import LEASE, Campaign, Ended, NewAttempt, Taken
-from gateway.campaigns.model import Attempt, CampaignState, Contact, Done, Later
-from gateway.campaigns.order import CampaignOrder
+from gateway.campaigns.model import Attempt, CampaignState, Done, Later
 from gateway.campaigns.pacing import Pace
 from gateway.record import Outcome
 from gateway.store.campaign_rows import (
@@ -24,7 +23,6 @@ from gateway.store.campaign_rows import (
     contact_row,
     contacts_with_attempts,
     listed_of,
-    new_contact,
     pace_of,
     pace_text,
     verdict_columns,
@@ -32,7 +30,6 @@ from gateway.store.campaign_rows import (
 from gateway.store.database import Database
 from gateway.store.schema import calls, campaign_attempts, campaign_contacts, campaign_decisions, campaigns
 from gateway.store.upsert import insert_into
-from gateway.store.values import fitting
 from telephony.call import EndedBy
 from telephony.media.answering.model import AnsweredBy
 
@@ -194,29 +191,6 @@ class StoredCampaignBook:
     async def failures(self, campaign_id: str, count: int) -> None:
         this = update(campaigns).where(campaigns.c.campaign_id == campaign_id).values(failures=count)
         await self._database.write(lambda connection: connection.execute(this))
-
-    # --- what programs ask -------------------------------------------------------------------------------------------
-
-    async def create(self, campaign_id: str, order: CampaignOrder, now: datetime) -> None:
-        row = {
-            "campaign_id": campaign_id, "name": order.name, "order": order.model_dump_json(by_alias=True),
-            "state": CampaignState.DRAFT.value, "reason": "", "priority": order.priority, "failures": 0,
-            "pace": pace_text(Pace(order.pacing.limits, now.timestamp())), "created_at": now.timestamp(),
-        }  # fmt: skip
-        await self._database.write(lambda connection: connection.execute(insert(campaigns).values(row)))
-
-    async def add(self, campaign_id: str, contacts: Iterable[Contact], now: datetime) -> int:
-        """Those whose key is there already are left as they are. How many were new."""
-        rows = [fitting(campaign_contacts, new_contact(campaign_id, contact, now)) for contact in contacts]
-
-        def write(connection: Connection) -> int:
-            newest = connection.execute(select(func.max(_CONTACTS.contact_id))).scalar() or 0
-            if rows:
-                connection.execute(insert_into(connection, campaign_contacts).on_conflict_do_nothing(), rows)
-            new = _CONTACTS.contact_id > newest, _CONTACTS.campaign_id == campaign_id
-            return int(connection.execute(select(func.count()).where(*new)).scalar_one())
-
-        return await self._database.write(write)
 
 
 _LOST = -1.0  # the lease of a contact whose gateway died, once another has it

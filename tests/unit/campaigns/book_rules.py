@@ -27,8 +27,8 @@ def people(count: int) -> list[Contact]:
 
 async def begun(store: CallStore, contacts: int = 5, **pacing: Any) -> str:
     order = CampaignOrder(name="x", persona="a.B", pacing={"calls_per_second": 100, **pacing})  # type: ignore[arg-type]
-    await store.campaigns.create("c", order, NOW - timedelta(seconds=10))
-    assert await store.campaigns.add("c", people(contacts), NOW) == contacts
+    await store.campaign_admin.create("c", order, NOW - timedelta(seconds=10))
+    assert await store.campaign_admin.add("c", people(contacts), NOW) == contacts
     await store.campaigns.set_state("c", CampaignState.RUNNING, "", NOW)
     return "c"
 
@@ -165,4 +165,4 @@ class CampaignBookRules:
 
     async def test_a_key_is_added_once(self, store: CallStore) -> None:
         await begun(store, contacts=2)
-        assert await store.campaigns.add("c", people(3), NOW) == 1
+        assert await store.campaign_admin.add("c", people(3), NOW) == 1
