@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.config.trunk_calls import VARIABLE
 
-__all__ = ["CollectSettings", "HangUpSettings", "MenuSettings", "TransferSettings"]
+__all__ = ["CollectSettings", "HangUpSettings", "MenuSettings", "QueueUpSettings", "TransferSettings"]
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Keys = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,8}$")]
@@ -82,6 +82,17 @@ class TransferSettings(_Spoken):
     ring_timeout_s: Annotated[int, Field(ge=1, le=120)] = Field(default=30, description="How long it may ring.")
     refer: Literal["prefer", "only", "never"] = Field(
         default="prefer", description="Whether the caller's side is asked by REFER to call the target itself."
+    )
+
+
+class QueueUpSettings(_Spoken):
+    """The caller waits for a member of a human queue."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="A queue of the settings.")
+    say: Words | None = Field(default=None, description="What is said before. Default: nothing.")
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(default=0, description="Higher goes first.")
+    skills: tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...] = Field(
+        default=(), max_length=20, description="What the member must be able to do."
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a flow's transfers may go where they lead, by the settings."""
+"""Whether a flow's transfers may go where they lead, and its queues are there, by the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from agent.warm.asking import Refused
 from gateway.config import Problem, Settings, TrunkSettings
 from gateway.config.livekit_sip import LiveKitOutboundSettings
-from gateway.flows import FlowStep, TransferStep, steps_in
+from gateway.config.messages import similar
+from gateway.flows import FlowStep, QueueStep, TransferStep, kind_of, steps_in
 from gateway.transfers.targets import referred_to
 
 __all__ = ["flow_problems"]
@@ -15,13 +16,17 @@ __all__ = ["flow_problems"]
 
 def flow_problems(flow: FlowStep, settings: Settings) -> Iterable[Problem]:
     """Each with its line."""
+    queues = [queue.name for queue in settings.queues]
     trunks, carriers = settings.sip.trunks, settings.livekit.outbound if settings.livekit is not None else ()
-    if not trunks and not carriers:
-        return  # calls come from elsewhere, and their trunk decides
     for step in steps_in(flow):
-        if isinstance(step, TransferStep) and (wrong := _closed(step, trunks, carriers)):
+        wrong = ""
+        if isinstance(step, QueueStep) and step.queue not in queues:
+            wrong = f'unknown queue "{step.queue}"{similar(step.queue, queues)}'
+        if isinstance(step, TransferStep) and (trunks or carriers):  # else calls come from elsewhere
+            wrong = _closed(step, trunks, carriers)
+        if wrong:
             file, _, line = step.where.rpartition(":")
-            yield Problem(file, int(line), "transfer", wrong)
+            yield Problem(file, int(line), kind_of(step), wrong)
 
 
 def _closed(step: TransferStep, trunks: Sequence[TrunkSettings], carriers: Sequence[LiveKitOutboundSettings]) -> str:

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from gateway.config.flows import CollectSettings, HangUpSettings, MenuSettings, TransferSettings
+from gateway.config.flows import CollectSettings, HangUpSettings, MenuSettings, QueueUpSettings, TransferSettings
 from gateway.config.located_yaml import Document, Located
 from gateway.config.messages import validate_model
 from gateway.dialplan.model import PersonaRef
-from gateway.flows import Choice, CollectStep, FlowStep, HangUpStep, MenuStep, PersonaStep, TransferStep
+from gateway.flows import Choice, CollectStep, FlowStep, HangUpStep, MenuStep, PersonaStep, QueueStep, TransferStep
 from gateway.outbound.addresses import is_sip, number_of, plain
 
 __all__ = ["FLOW_KEYS", "FlowReader", "Spoken"]
 
-FLOW_KEYS = ("menu", "collect", "transfer", "hangup")
+FLOW_KEYS = ("menu", "collect", "transfer", "queue", "hangup")
 TARGET_KEYS = ("persona", *FLOW_KEYS)
 _LISTED = ", ".join(f"`{key}`" for key in TARGET_KEYS)
 _KEY = re.compile(r"[0-9*#]{1,8}")
@@ -55,6 +55,8 @@ class FlowReader:
                 return self._collect(path, value, around)
             case "transfer":
                 return self._transfer(path, value, around)
+            case "queue":
+                return self._queue(path, value, around)
             case "hangup":
                 return self._hang_up(path, value, around)
         ref = self._persona(path, value)
@@ -164,6 +166,18 @@ class FlowReader:
         return TransferStep(
             plain(found.to), found.say or "", found.trunk or "", found.caller or "", found.ring_timeout_s,
             found.refer, otherwise, spoken.language, spoken.voice, self._where(path),
+        )  # fmt: skip
+
+    def _queue(self, path: Located, value: Any, around: Spoken) -> FlowStep | None:
+        group = isinstance(value, dict)
+        found = self._options(path, QueueUpSettings, value if group else {"name": value}, ("otherwise",))
+        spoken = around if found is None else around.within(found.language, found.voice)
+        otherwise = self._otherwise(path, value, spoken) if group else None
+        if found is None:
+            return None
+        return QueueStep(
+            found.name, found.say or "", found.priority, found.skills, otherwise, spoken.language, spoken.voice,
+            self._where(path),
         )  # fmt: skip
 
     def _hang_up(self, path: Located, value: Any, around: Spoken) -> FlowStep | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.flows.steps import CollectStep, FlowStep, HangUpStep, MenuStep, PersonaStep, TransferStep
+from gateway.flows.steps import CollectStep, FlowStep, HangUpStep, MenuStep, PersonaStep, QueueStep, TransferStep
 
 __all__ = ["flow_lines"]
 
@@ -27,7 +27,7 @@ def flow_lines(step: FlowStep, before: str = "", depth: int = 0) -> list[str]:
         case CollectStep():
             then = flow_lines(step.then, "then: ", inner)
             return [first, *then, *_otherwise(step.otherwise, inner, "goodbye")]
-        case TransferStep():
+        case TransferStep() | QueueStep():
             return [first, *_otherwise(step.otherwise, inner, "regrets, and the call ends")]
         case PersonaStep() | HangUpStep():
             return [first]
@@ -46,6 +46,8 @@ def _what(step: FlowStep) -> str:
         case TransferStep():
             over = f" over {step.trunk}" if step.trunk else ""
             return f"transfer to {step.to}{over}"
+        case QueueStep():
+            return f"wait in the queue {step.queue}"
         case HangUpStep():
             return f'hang up "{step.say}"' if step.say else "hang up"
 

@@ -12,9 +12,19 @@ from agent.factory import Cast
 from agent.hooks import StopResponse, UserTurn
 from agent.tasks import CollectDigits, Menu, TaskAbandoned
 from agent.within import waiting_for_conversation
-from gateway.flows.steps import CollectStep, FlowStep, HangUpStep, MenuStep, PersonaStep, TransferStep, kind_of
+from gateway.flows.steps import (
+    CollectStep,
+    FlowStep,
+    HangUpStep,
+    MenuStep,
+    PersonaStep,
+    QueueStep,
+    TransferStep,
+    kind_of,
+)
 from telephony.call import CallInfo, TransferEnd, UseRefer
 from telephony.errors import DialRefused
+from telephony.queue import QueueEnd
 
 __all__ = ["Casts", "FlowPersona", "flow_persona"]
 
@@ -65,6 +75,8 @@ class FlowPersona(Agent):
                 return await self._collect(ctx, step)
             case TransferStep():
                 return await self._transfer(ctx, step)
+            case QueueStep():
+                return await self._queue(ctx, step)
             case PersonaStep():
                 return await self._hand_over(ctx, step)
             case HangUpStep():
@@ -110,6 +122,20 @@ class FlowPersona(Agent):
         if result.transferred or result.end in _GONE:
             return None
         return self._without(step.otherwise, "transfer_busy" if result.end is TransferEnd.BUSY else "transfer_failed")
+
+    async def _queue(self, ctx: RunContext, step: QueueStep) -> FlowStep | None:
+        try:
+            result = await ctx.call.transfer_to_queue(
+                step.queue, announce=step.say, priority=step.priority, skills=step.skills, keep_helping=False
+            )
+        except DialRefused as refused:
+            log.warning("flow_queue_refused", where=step.where, kind=refused.kind, error=str(refused))
+            return self._without(step.otherwise, "transfer_failed")
+        if result.has_the_caller or result.end is QueueEnd.ABANDONED:
+            return None
+        if result.end is QueueEnd.CALLBACK:
+            return self._without(None)
+        return self._without(step.otherwise, "transfer_failed")
 
     async def _hand_over(self, ctx: RunContext, step: PersonaStep) -> FlowStep | None:
         assert self._casts is not None, "it is introduced before the call"

@@ -15,6 +15,7 @@ __all__ = [
     "HangUpStep",
     "MenuStep",
     "PersonaStep",
+    "QueueStep",
     "TransferStep",
     "alike",
     "kind_of",
@@ -54,6 +55,21 @@ class TransferStep:
     caller: str = ""
     ring_s: float = 30.0
     refer: str = "prefer"
+    otherwise: FlowStep | None = None
+    language: str = "en"
+    voice: str = ""
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStep:
+    """The caller waits in the human queue `queue`, without an agent. `otherwise`: when nobody there took the caller;
+    None: the end."""
+
+    queue: str
+    say: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
     otherwise: FlowStep | None = None
     language: str = "en"
     voice: str = ""
@@ -109,12 +125,13 @@ class MenuStep:
     where: str = field(default="", compare=False)
 
 
-FlowStep = PersonaStep | MenuStep | CollectStep | TransferStep | HangUpStep
+FlowStep = PersonaStep | MenuStep | CollectStep | TransferStep | QueueStep | HangUpStep
 _KINDS: Mapping[str, type[FlowStep]] = {
     "persona": PersonaStep,
     "menu": MenuStep,
     "collect": CollectStep,
     "transfer": TransferStep,
+    "queue": QueueStep,
     "hangup": HangUpStep,
 }
 _NEXT = ("then", "otherwise", "step")  # fields that are steps
@@ -171,6 +188,8 @@ def _read(given: Mapping[str, Any]) -> dict[str, Any]:
             read[name] = step_from_dict(read[name])
     if "choices" in read:
         read["choices"] = tuple(Choice(**_read(choice)) for choice in read["choices"])
+    if "skills" in read:
+        read["skills"] = tuple(read["skills"])
     return read
 
 
@@ -188,7 +207,7 @@ def _without_folders(step: FlowStep) -> FlowStep:
             return replace(step, choices=choices, otherwise=_following(step.otherwise))
         case CollectStep():
             return replace(step, then=_without_folders(step.then), otherwise=_following(step.otherwise))
-        case TransferStep():
+        case TransferStep() | QueueStep():
             return replace(step, otherwise=_following(step.otherwise))
         case HangUpStep():
             return step

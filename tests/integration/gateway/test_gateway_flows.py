@@ -112,3 +112,33 @@ async def test_keys_by_info_over_real_sip_are_collected(start_gateway: StartGate
     (collected,) = of(record, "task_completed")
     assert (collected["task"], collected["outcome"], collected["result"]) == ("CollectDigits", "completed", "4711")
     assert said(record) == ["Your number.", "Thank you."]
+
+
+async def test_a_number_whose_callers_wait_in_a_queue(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """No agent says a word: the member has the caller, and a queue without members lets them go otherwise."""
+    async with Phone() as caller, Phone() as member:
+        (tmp_path / "queues.yaml").write_text(
+            'numbers:\n  "+15550193": {queue: desk}\n'
+            '  "+15550194": {queue: {name: night, otherwise: {hangup: Nobody is here.}}}\n'
+        )
+        target = f"sip:member@127.0.0.1:{member.address[1]}"
+        gateway = start_gateway(
+            sip=trunks(member), dialplans=[str(tmp_path / "queues.yaml")],
+            queues=[{"name": "desk", "members": ["anna"], "detect": False}, {"name": "night"}],
+            queue_members=[{"name": "anna", "target": target}],
+        )  # fmt: skip
+        call = await caller.call(gateway.uri("+15550193"))
+        there = await asyncio.wait_for(member.incoming(), 10)
+        await there.answer()
+        await asyncio.sleep(0.5)
+        assert await heard_after_ms(call, there, CUSTOMER_HZ) < 300
+        assert await heard_after_ms(there, call, HUMAN_HZ) < 300
+        await there.hang_up()
+        assert (await call.wait_bye()).by == "peer"
+        record = await gateway.record(call.call_id)
+        assert (said(record), record["persona"]) == ([], "queues.queue")
+        call = await caller.call(gateway.uri("+15550194"))
+        assert (await call.wait_bye()).by == "peer"
+        assert said(await gateway.record(call.call_id)) == ["Nobody is here."]
+    await gateway.idle()
+    assert gateway.complaints() == []

@@ -17,6 +17,7 @@ from gateway.flows import (  # fmt: skip
     HangUpStep,
     MenuStep,
     PersonaStep,
+    QueueStep,
     TransferStep,
     alike,
     step_from_dict,
@@ -137,9 +138,9 @@ def test_the_same_flow_in_another_folder_is_alike():
         (("say: Hi.", '"1": p.Opne'), 'd.yaml:5: numbers["1"].menu["1"]: persona "p.Opne" is unknown: '
             'p.py has no class or factory Opne; did you mean "Open"?'),
         (("say: Hi.", '"1": {persona: p.Open, hangup: Bye}'), 'd.yaml:5: numbers["1"].menu["1"]: has persona and '
-            "hangup: it needs exactly one of `persona`, `menu`, `collect`, `transfer`, `hangup`"),
+            "hangup: it needs exactly one of `persona`, `menu`, `collect`, `transfer`, `queue`, `hangup`"),
         (("say: Hi.", '"1": {}'), 'd.yaml:5: numbers["1"].menu["1"]: leads nowhere: it needs exactly one of '
-            "`persona`, `menu`, `collect`, `transfer`, `hangup`"),
+            "`persona`, `menu`, `collect`, `transfer`, `queue`, `hangup`"),
         (("say: Hi.", '"1": p.Open', "retrys: 1"), 'd.yaml:6: numbers["1"].menu.retrys: unknown setting; '
             'did you mean "retries"?'),
         (("say: Hi.", '"1": p.Open', "retries: 11"), 'd.yaml:6: numbers["1"].menu.retries: must be less than or '
@@ -220,3 +221,17 @@ def test_a_voice_that_nobody_has_is_found_by_the_check(capsys):
     Path("s.yaml").write_text(TRUNKS % '"+1555"' + "speech: {tts: [espeak]}\n")
     assert trunkline("check", "--config", "s.yaml") == 2
     assert capsys.readouterr().err.startswith("d.yaml:3: menu.voice: ")
+
+
+def test_a_queue_must_be_in_the_settings():
+    Path("d.yaml").write_text(
+        'numbers:\n  "1": {queue: {name: desk, skills: [german], say: Hi., otherwise: p.Open}}\n  "2": {queue: dosk}\n'
+    )
+    assert step_from_dict(json.loads(json.dumps(step_to_dict(flow_of("1", Path("d.yaml").read_text()))))) == QueueStep(
+        "desk", "Hi.", 0, ("german",), PersonaStep("p.py", "Open")
+    )
+    with pytest.raises(ConfigError) as caught:
+        Dialplan.load([Path("d.yaml")], load_settings("s.yaml", TRUNKS % '"+1555"' + "queues: [{name: desk}]\n"))
+    assert [str(each) for each in caught.value.problems] == [
+        'd.yaml:3: queue: unknown queue "dosk"; did you mean "desk"?'
+    ]
