@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from telephony.media.answering.model import AnsweredBy
 from telephony.media.answering.weighing import word_weight
-from telephony.media.answering.wording import Wording, WordingMatch
+from telephony.media.answering.wording import Strength, Wording, WordingMatch
 
 __all__ = ["HeardWords"]
 
 _BEEP = "beep"
+_STRONGEST = tuple(Strength)
 
 
 class HeardWords:
@@ -51,17 +52,24 @@ class HeardWords:
     def beep_announced(self) -> bool:
         return any(match.of == _BEEP for match in self._of_finals | self._of_turn)
 
+    @property
+    def person(self) -> bool:
+        """In the present turn, or the last one: what hardly anybody but a person says."""
+        found = self._of_turn if self._heard else self._of_last
+        return any(match.of == AnsweredBy.HUMAN and match.strength is Strength.SURE for match in found)
+
     def weights(self, *, this_turn: bool = False) -> Mapping[AnsweredBy, float]:
         """Of what was found since `start_anew`. `this_turn`: only in the present turn, or the last one."""
-        counts: dict[tuple[str, str], int] = {}
         found = (self._of_turn if self._heard else self._of_last) if this_turn else self._of_finals | self._of_turn
+        concepts: dict[AnsweredBy, dict[str, str]] = {}
         for match in found - self._used:
             if match.of != _BEEP:
-                counts[match.of, match.strength] = counts.get((match.of, match.strength), 0) + 1
-        weights: dict[AnsweredBy, float] = {}
-        for (of, strength), count in counts.items():
-            answered_by = AnsweredBy(of)
-            weights[answered_by] = weights.get(answered_by, 0.0) + word_weight(answered_by, strength, count)
+                strengths = concepts.setdefault(AnsweredBy(match.of), {})
+                present = strengths.get(match.concept, match.strength)
+                strengths[match.concept] = min(present, match.strength, key=_STRONGEST.index)
+        weights = {of: word_weight(of, strengths.values()) for of, strengths in concepts.items()}
+        if Strength.SURE in concepts.get(AnsweredBy.MAILBOX_FULL, {}).values():  # it speaks of voicemail, too
+            weights[AnsweredBy.MAILBOX_FULL] += weights.get(AnsweredBy.VOICEMAIL, 0.0)
         return weights
 
     def start_anew(self) -> None:

@@ -6,9 +6,11 @@ from telephony.media.level import dbfs
 
 __all__ = ["Loudness"]
 
-_FALLS_DB = 0.02  # what the voice's level falls by in each frame that is below it
+_FALLS_DB = 0.005  # what the voice's level falls by in each frame that is below it
 _BACKGROUND_DB = 10.0  # whoever is this much weaker than the voice is not who has answered
 _ECHO_DB = 12.0  # an echo of ours is this much weaker, at least
+_QUIET_DB = 12.0  # music in the room is weaker than the voice at its loudest by this, at least
+_LATELY = 0.01  # of each frame in what has been heard lately: about two seconds
 _HELD_FRAMES = 8  # a voice is as loud as the loudest of these: syllables differ
 
 
@@ -17,10 +19,13 @@ class Loudness:
         self._voice: float | None = None  # dBFS, of the loudest speech
         self._frames = [-96.0] * _HELD_FRAMES
         self._next = 0
+        self._lately = -60.0  # dBFS
 
     def frame(self, pcm: bytes) -> None:
         """20 ms that were heard."""
-        self._frames[self._next] = dbfs(pcm)
+        level = dbfs(pcm)
+        self._lately += (level - self._lately) * _LATELY
+        self._frames[self._next] = level
         self._next = (self._next + 1) % _HELD_FRAMES
 
     def speech(self) -> bool:
@@ -33,6 +38,11 @@ class Loudness:
     @property
     def is_background(self) -> bool:
         return self._voice is not None and max(self._frames) < self._voice - _BACKGROUND_DB
+
+    @property
+    def is_quiet_lately(self) -> bool:
+        """For seconds, it has been much weaker than the voice."""
+        return self._voice is not None and self._lately < self._voice - _QUIET_DB
 
     @property
     def is_echo(self) -> bool:

@@ -8,10 +8,8 @@ allows, a limit ends in a person, and a verdict that turns out wrong is correcte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from telephony.media.answering.cadence import Cadence, Stretch
+from telephony.media.answering.hearing_tones import Tone, Tones, beep_finding
 from telephony.media.answering.hearing_words import HeardWords
 from telephony.media.answering.loudness import Loudness
 from telephony.media.answering.message_time import MessageTime
@@ -30,14 +28,15 @@ _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
 _NO_WORDS_S = 0.2  # more of a pause after a sentence that nobody has understood yet
-_TALKS_OVER_S, _LISTENS_S = 3.5, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
+_TALKS_OVER_S, _LISTENS_S = 4.0, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
 _OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
-_SURE_MUSIC = 0.8
-_UNSURE_BEEP, _SURE_BEEP = 0.8, 0.9
-_BEEP_S = 0.086  # shorter tones are in music and in voices, too
+_SPEECH_GOES_ON_S = 2.0
+_TURN_ENDS_S, _IN_MID_TURN = 0.3, 0.9995  # how sure of a machine, before a pause as long
+_SURELY = 0.97  # a person, by words: nothing is waited for
+_SURE_MUSIC = 0.95  # some voices sing
 _SPEECH = 0.5  # probability, from which on its loudness is a voice's
 _TURN_PAUSE_S = 0.5
-_PICKS_UP = 0.6  # probability of a person after a machine
+_PICKS_UP = 0.65  # probability of a person after a machine
 _OTHER_MACHINE = 0.9  # of another machine than was said
 _SAID = 2.5  # what a verdict weighs in what follows
 _CLEAR = 0.6  # probability of one kind of machine
@@ -52,33 +51,6 @@ _MACHINES = (
     AnsweredBy.IVR,
     AnsweredBy.FAX,
 )
-
-
-class Tone(Protocol):
-    """A `findings.Finding`, as much of it as counts here."""
-
-    @property
-    def what(self) -> str: ...
-
-    @property
-    def began_at(self) -> float: ...
-
-    @property
-    def ended(self) -> float: ...
-
-    @property
-    def detail(self) -> str: ...
-
-    @property
-    def sure(self) -> float: ...  # 0 to 1
-
-
-class Tones(Protocol):
-    @property
-    def sounding(self) -> bool:
-        """A tone that may become a beep can be heard now."""
-
-    def hear(self, pcm: bytes, at: float) -> Sequence[Tone]: ...
 
 
 class AnsweringMachine:
@@ -183,14 +155,14 @@ class AnsweringMachine:
                 self._message.beep(tone.ended)
                 if self._said not in _MACHINES:
                     self._weighing.put_stronger(
-                        "beep", _beep(tone, spoken, self._cadence.talking), AnsweredBy.VOICEMAIL
+                        "beep", beep_finding(tone, spoken, self._cadence.talking), AnsweredBy.VOICEMAIL
                     )
             case "ringback":
                 self._nobody_since = tone.ended
                 self._weighing.find("ringback")
             case "music":
                 self._nobody_since = tone.ended
-                if tone.sure >= _SURE_MUSIC:
+                if not self._loudness.is_quiet_lately and tone.sure >= _SURE_MUSIC:
                     self._weighing.find("music")
             case "sit" | "busy" | "fax" | "dial tone":
                 self._weighing.find("busy" if tone.what == "dial tone" else tone.what)
@@ -239,8 +211,11 @@ class AnsweringMachine:
     def _turn(self, silence: float) -> None:
         """After a verdict: a short stretch of its own may be a person who has picked up, or answers us."""
         last = self._cadence.last
-        if last is not None and self._said is AnsweredBy.HUMAN and self._talks_over(last):
-            self._weighing.find("talks_over_us")
+        if last is not None and self._said is AnsweredBy.HUMAN:
+            if self._talks_over(last):
+                self._weighing.find("talks_over_us")
+            if last.began > self._said_at - _TURN_ENDS_S and last.length_s > _SPEECH_GOES_ON_S:
+                self._weighing.drop("opening")  # it was no "hello?", or not only
         if last is None or last.began <= self._said_at or last.length_s > _SHORT_TURN_S:
             self._weighing.drop("turn")
             self._weighing.drop("after beep")
@@ -298,7 +273,7 @@ class AnsweringMachine:
         settings, cadence = self._settings, self._cadence
         human = self._weighing.probability(AnsweredBy.HUMAN)
         silence = cadence.silence_s(now)
-        if 1 - human >= settings.machine_probability:
+        if 1 - human >= self._wanted(settings.machine_probability, silence):
             machine, probability = self._weighing.best()
             clear = probability >= _CLEAR or silence >= settings.long_pause_s
             if clear and not (self._words.ever and self._weighing.only(machine, _OF_CADENCE)):
@@ -309,20 +284,32 @@ class AnsweringMachine:
             return self._nobody(now) if now >= self._nobody_since + settings.nobody_s else None
         if silence >= settings.give_up_silence_s:
             return self._at_limit(now, "waits in silence")
-        if human >= settings.human_probability and silence >= self._pause_wanted():
+        asks = self._words.person and human >= _SURELY and cadence.talking
+        if asks or (human >= settings.human_probability and silence >= self._pause_wanted()):
             return self._verdict(now, AnsweredBy.HUMAN)
         return None
+
+    def _wanted(self, probability: float, silence: float) -> float:
+        """While somebody speaks, the end of what they say can still turn it into what a person says."""
+        told = silence >= _TURN_ENDS_S or (not self._cadence.talking and self._told)
+        return probability if told or not self._words.ever else max(probability, _IN_MID_TURN)
+
+    @property
+    def _told(self) -> bool:
+        """A recogniser has told the words of all that was said."""
+        last, final_at = self._cadence.last, self._words.final_at
+        return final_at is not None and last is not None and final_at >= last.ended
 
     def _pause_wanted(self) -> float:
         settings, length = self._settings, self._opening_s
         if length <= settings.short_first_s:
             return settings.short_pause_s
+        if self._words.person:
+            return settings.short_pause_s if self._told else settings.middling_pause_s
         pause = settings.middling_pause_s if length <= settings.middling_first_s else settings.long_pause_s
-        last, final_at = self._cadence.last, self._words.final_at
-        owed = self._words.ever and (final_at is None or (last is not None and final_at < last.ended))
         if not self._words.ever:
             return pause + _NO_WORDS_S
-        return pause + settings.words_wait_s if owed else pause
+        return pause if self._told else pause + settings.words_wait_s
 
     def _at_limit(self, now: float, reason: str) -> Verdict:
         machine = self._weighing.best_machine()
@@ -344,26 +331,31 @@ class AnsweringMachine:
         if now > self._said_at + self._settings.watch_s:
             self._watching = False
             return None
-        if 1 - self._weighing.probability(AnsweredBy.HUMAN) < self._settings.correction_probability:
+        wanted = self._wanted(self._settings.correction_probability, self._cadence.silence_s(now))
+        if 1 - self._weighing.probability(AnsweredBy.HUMAN) < wanted:
             return None
         return self._verdict(now, self._weighing.best_machine())
 
     def _after_machine(self, now: float) -> Verdict | None:
         human = self._weighing.probability(AnsweredBy.HUMAN)
-        if human >= _PICKS_UP and self._turn_over(now):
+        if human >= _PICKS_UP and self._speaks_anew and self._turn_over(now):
             return self._verdict(now, AnsweredBy.HUMAN)
         machine, probability = self._weighing.best()
         if machine is not self._said and machine in _MACHINES and probability >= _OTHER_MACHINE:
             return self._verdict(now, machine)
         return None
 
+    @property
+    def _speaks_anew(self) -> bool:
+        """Since the verdict, and not just somebody in the room."""
+        last = self._cadence.last
+        return last is None or last.began > self._said_at
+
     def _turn_over(self, now: float) -> bool:
         """Whoever spoke last has finished, and a recogniser has told its words or is not going to."""
-        last, final_at = self._cadence.last, self._words.final_at
-        if last is None or self._cadence.talking:
-            return last is None
-        told = not self._words.ever or (final_at is not None and final_at >= last.ended)
-        return told or self._cadence.silence_s(now) >= _TURN_PAUSE_S + 0.8
+        if self._cadence.last is None or self._cadence.talking:
+            return self._cadence.last is None
+        return not self._words.ever or self._told or self._cadence.silence_s(now) >= _TURN_PAUSE_S + 0.8
 
     def _verdict(self, now: float, answered_by: AnsweredBy, reason: str = "") -> Verdict:
         probability = round(self._weighing.probability(answered_by), 3)
@@ -378,12 +370,3 @@ class AnsweringMachine:
         if last is None:
             return min(limit, self._nobody_since + settings.nobody_s)
         return limit if self._cadence.talking else min(limit, last.ended + settings.give_up_silence_s)
-
-
-def _beep(tone: Tone, spoken: bool, talking: bool) -> str:
-    if tone.sure < _UNSURE_BEEP:
-        return "beep_unsure"
-    if not spoken:
-        return "beep_first"
-    long = tone.ended - tone.began_at >= _BEEP_S
-    return "beep_after_speech" if (long and not talking) or tone.sure >= _SURE_BEEP else "beep_likely"

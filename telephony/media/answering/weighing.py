@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from telephony.media.answering.model import AnsweredBy
@@ -43,25 +43,27 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "busy": ("a busy or reorder tone", {_F: 7.0}),
     "fax": ("a fax tone", {_X: 14.0}),
     "ringback": ("ringing goes on after the answer", {_I: 0.7, _S: 0.7}),
-    "music": ("hold music", {_I: 4.5}),
+    "music": ("hold music", {_I: 7.5}),
 }
 OPINION = 2.5  # a language model's, for what it names
 
-# What the first matching pattern of a strength adds, and each further one, up to three.
-_WORDS: Mapping[AnsweredBy, Mapping[str, tuple[float, float]]] = {
-    _H: {"sure": (5.0, 1.0), "likely": (2.0, 0.5), "hint": (1.0, 0.3)},
-    _V: {"sure": (7.5, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
-    _F: {"sure": (9.5, 1.5), "likely": (3.5, 1.0), "hint": (1.0, 0.3)},
-    _S: {"sure": (9.5, 1.5), "likely": (4.5, 1.0), "hint": (1.0, 0.3)},
-    _I: {"sure": (7.0, 1.5), "likely": (2.5, 1.0), "hint": (0.8, 0.3)},
+# What a concept adds of which a pattern is in the words. The strongest counts whole, the others in part: who says one
+# of them is likely to say the others, too.
+_WORDS: Mapping[AnsweredBy, Mapping[str, float]] = {
+    _H: {"sure": 5.5, "likely": 2.0, "hint": 1.0},
+    _V: {"sure": 6.0, "likely": 2.5, "hint": 1.0},
+    _F: {"sure": 9.5, "likely": 5.0, "hint": 2.5},
+    _S: {"sure": 9.0, "likely": 4.5, "hint": 2.0},
+    _I: {"sure": 8.0, "likely": 4.0, "hint": 2.0},
 }
-_FURTHER = 3
+_FURTHER, _MOST_FURTHER = 0.6, 4.0
+_TO_SPEAK_OF = 1.5
 
 
-def word_weight(answered_by: AnsweredBy, strength: str, count: int) -> float:
-    """Of `count` patterns of that strength."""
-    first, further = _WORDS[answered_by][strength]
-    return first + further * min(_FURTHER, count - 1) if count else 0.0
+def word_weight(answered_by: AnsweredBy, strengths: Iterable[str]) -> float:
+    """Of the concepts that were found, the strength of each."""
+    weights = sorted((_WORDS[answered_by][strength] for strength in strengths), reverse=True)
+    return weights[0] + min(_MOST_FURTHER, _FURTHER * sum(weights[1:])) if weights else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,9 @@ class Weighing:
         return max((item for item in self._all().items() if item[0] is not _H), key=lambda item: item[1])[0]
 
     def only(self, answered_by: AnsweredBy, places: Sequence[str]) -> bool:
-        """Nothing but what is in these places speaks for it."""
+        """Nothing to speak of but what is in these places speaks for it."""
         return not any(
-            finding.weights.get(answered_by, 0.0) > 0
+            finding.weights.get(answered_by, 0.0) >= _TO_SPEAK_OF
             for place, finding in self._findings.items()
             if place not in places
         )

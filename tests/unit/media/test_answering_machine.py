@@ -168,7 +168,7 @@ def test_a_person_who_picks_up_after_the_beep_is_talked_to(recogniser: bool) -> 
 def test_a_mailbox_that_is_full_takes_no_message() -> None:
     call = Call()
     interims = [(3.0, "The person you are calling is not available"), (5.0, "not available. The mailbox is full")]
-    call.hear([(0.5, 6.0)], interims=interims, until=12.0)
+    call.hear([(0.5, 3.2), (3.9, 6.0)], interims=interims, until=12.0)
     assert call.verdicts == [AnsweredBy.VOICEMAIL, AnsweredBy.MAILBOX_FULL]
     assert not any(isinstance(event, MessageMayBegin) for event in call.events)
 
@@ -290,7 +290,7 @@ def test_where_there_is_a_recogniser_long_speech_alone_is_no_machine() -> None:
 
 def test_whoever_talks_on_while_we_speak_is_a_machine() -> None:
     call = Call()
-    call.hear([(0.5, 1.4), (2.2, 6.2)], until=10.0)
+    call.hear([(0.5, 1.4), (2.2, 6.7)], until=10.0)
     assert call.verdicts == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
     reasons = [event.reasons[0] for event in call.events if isinstance(event, Verdict)]
     assert reasons == ["a short first word, then a pause", "talks on while we speak"]

@@ -91,6 +91,66 @@ def test_words_without_accents_and_punctuation() -> None:
     assert spoken_words("Después, l'été: GROSSE Straße!") == " despues l ete grosse strasse"
 
 
+HEARD = [
+    ("voicemail", "leave a massage"),
+    ("voicemail", "please leeave your mesage"),
+    ("voicemail", "this is the voice mail box of Ada"),
+    ("voicemail", "she is un available leave your name and a number"),
+    ("voicemail", "hinterlassn Sie eine Nachricht"),
+]
+
+
+@pytest.mark.parametrize(("of", "text"), HEARD)
+def test_words_that_a_recogniser_has_nearly_got_right(of: str, text: str) -> None:
+    assert of in {match.of for match in load_wording().matches(text, over=True)}
+
+
+def test_words_of_another_language_are_not_mended() -> None:
+    """Route is no Raute, nor linea a linha."""
+    assert not load_wording(languages=["de"]).matches("do you have to know your route in the morning", over=True)
+    assert not load_wording(languages=["pt"]).matches("pronto resti in linea prendo una penna", over=False)
+
+
+def test_small_words_may_be_missing_or_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    pattern = {"of": "voicemail", "strength": "sure", "say": ["after the|that tone"]}
+    path.write_text(json.dumps({"language": "x", "small": ["the", "a"], "patterns": [pattern]}))
+    wording = read_wording(path)
+    for text in ("after the tone", "after tone", "after a tone", "after that the tone"):
+        assert wording.matches(text, over=False), text
+    assert not wording.matches("after my tone", over=False)
+
+
+def test_patterns_of_one_concept_say_the_same_thing() -> None:
+    text = "Please leave a message after the tone. Leave your name and number."
+    concepts = [m.concept for m in load_wording(languages=["en"]).matches(text, over=True) if m.of == "voicemail"]
+    assert {"leave a message", "after the tone", "name and number"} <= set(concepts)
+
+
+PEOPLE = [
+    "Do you want to leave a message with me?",
+    "Sorry, he's not in today, may I take a message?",
+    "I'm not available right now, can I call you back?",
+    "One moment, I'll get her for you.",
+    "Could you call again tomorrow, I'm at the doctor's?",
+    "Who am I speaking to?",
+    "Quiere dejarle un mensaje?",
+    "Je peux prendre un message ?",
+    "Soll ich ihm etwas ausrichten?",
+    "Vuole lasciare un messaggio?",
+    "Quer deixar um recado?",
+    "Warten Sie, ich hole ihn.",
+    "Aspetti un attimo, glielo passo.",
+]
+
+
+@pytest.mark.parametrize("text", PEOPLE)
+def test_what_people_say_with_a_machines_words(text: str) -> None:
+    strengths = {(match.of, match.strength) for match in load_wording().matches(text, over=True)}
+    assert ("human", "sure") in strengths
+    assert not {(of, strength) for of, strength in strengths if strength == "sure" and of != "human"}
+
+
 def test_a_users_own_file(tmp_path: Path) -> None:
     path = tmp_path / "welsh.json"
     path.write_text(
@@ -138,11 +198,11 @@ def test_a_users_own_file(tmp_path: Path) -> None:
         ),
         (
             '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["..."]}]}',
-            "'...' has no words that must be there",
+            "'...': it has no words that must be there",
         ),
         (
             '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["a? b?"]}]}',
-            "'a? b?' has no words",
+            "'a? b?': it has no words",
         ),
         (
             '{"language": "x", "patterns": [{"of": "ivr", "strength": "sure", "say": ["a"], "most_words": "3"}]}',
