@@ -25,11 +25,19 @@ _FAINTEST_DBFS = -46.0
 # A sine keeps its frequency and its level, and holds all of the power that is not noise. A vowel does one of these for
 # 60 ms, or two, but not all three.
 _PURE, _STEADY_HZ, _NOISY_HZ, _RIPPLE_DB = 0.965, 3.0, 6.0, 2.5
+_STEADY_SHARE = 0.002  # of its frequency
 _SHORT = 0.1  # seconds; beginning and end weigh more
 # Where the noise is not known: from this length on, more of it is allowed, and less unsteadiness.
 _LONG, _LONG_PURE, _LONG_STEADY_HZ, _LONG_RIPPLE_DB = 0.15, 0.86, 4.5, 1.6
+# A chime's level moves; from this length on it may, where all else is as a sine has it.
+_CHIME, _CHIME_PURE, _CHIME_STEADY_HZ, _CHIME_RIPPLE_DB = 0.2, 0.9, 2.0, 7.0
+# With a television behind it, from this length on.
+_VERY_LONG, _ROOM_PURE, _ROOM_STEADY_HZ = 0.3, 0.8, 1.2
 _GLIDE, _GLIDE_PURE, _GLIDE_BEND_HZ = 0.11, 0.88, 10.0  # seconds at least; deviation from an even glide
 NETWORK_HERTZ = (380.0, 500.0)  # single tones of networks: 400, 425, 440 and 450 Hz
+# One tone alone, as networks ring (ITU-T E.180, supplement 2): Hz, and from how many seconds to how many.
+_RINGBACKS = ((400, 0.94, 1.06), (425, 0.65, 2.1), (440, 1.4, 1.75), (450, 0.94, 1.06))
+_SURE_ALONE, _UNSURE, _ALONE = 0.85, 0.6, 0.2  # the last: seconds at least, vowels are shorter
 _PAIRS = ((350, 440), (400, 450), (440, 480), (480, 620))
 
 # First, second and third tone: ITU-T E.180's and North America's two variants of each, with room.
@@ -84,20 +92,37 @@ def beep_sureness(run: ToneRun, floor_power: float, heard_before: bool) -> float
     if rises(run):
         inner = run.shares[1:-1]
         pure = sum(inner) / len(inner) >= max(0.75, _GLIDE_PURE - noise)
-        return 0.85 if pure and run.ripple_db <= _RIPPLE_DB and row[-1] <= _HIGHEST else 0.0
+        return 0.85 if pure and run.whole_ripple_db <= _RIPPLE_DB and row[-1] <= _HIGHEST else 0.0
     found = run.components()
-    if abs(found.hertz - middle) > 25 or network_pair(found) or _keyed(found) or not _sine(run, found, noise):
+    if (
+        found.hertz < _LOWEST
+        or abs(found.hertz - middle) > 25
+        or network_pair(found)
+        or _keyed(found)
+        or not _sine(run, found, noise)
+    ):
         return 0.0
     if NETWORK_HERTZ[0] <= found.hertz <= NETWORK_HERTZ[1]:
-        return (0.6 if run.length < 0.9 else 0.4) if heard_before else 0.0
+        if not heard_before:
+            return 0.0
+        return _SURE_ALONE if run.length >= _ALONE and not _rings(found.hertz, run.length) else _UNSURE
     return 0.95 if run.length > _LONG else 0.85
+
+
+def _rings(hertz: float, length: float) -> bool:
+    """As one burst of a ringback does. Busy tones have shorter ones, and are soon known by the next."""
+    return any(abs(hertz - of) < 6 and low < length < high for of, low, high in _RINGBACKS)
 
 
 def _sine(run: ToneRun, found: Components, noise: float) -> bool:
     share = found.share + (found.second_share if _harmonic(found) and run.length > _LONG else 0.0)
     ripple, spread = run.ripple_db, run.spread_hz
-    steady = _STEADY_HZ if noise < 0.02 and run.length > _SHORT else _NOISY_HZ
+    steady = max(_STEADY_HZ, _STEADY_SHARE * found.hertz) if noise < 0.02 and run.length > _SHORT else _NOISY_HZ
     if share >= _PURE * (1 - noise) and spread <= steady and (ripple <= _RIPPLE_DB or run.fades):
+        return True
+    if run.length >= _CHIME and share >= _CHIME_PURE and spread <= _CHIME_STEADY_HZ and ripple <= _CHIME_RIPPLE_DB:
+        return True
+    if run.length >= _VERY_LONG and share >= _ROOM_PURE and spread <= _ROOM_STEADY_HZ and ripple <= _RIPPLE_DB:
         return True
     return run.length >= _LONG and share >= _LONG_PURE and spread <= _LONG_STEADY_HZ and ripple <= _LONG_RIPPLE_DB
 

@@ -26,11 +26,16 @@ class NoiseFloor:
         self._smooth = 0.0
         self._voice = 0.0
         self._block: list[float] = []  # powers of what is no tone
+        self._held = 0.0
+        self.loudest = 0.0  # of about 100 ms together, of all that was heard
         self.heard_s = 0.0  # of sound that is no tone and no background
         self.floor_power = _LEAST
         self.active_power = _QUIET
 
     def hear(self, power: float, *, tonal: bool) -> None:
+        self._held += 0.2 * (power - self._held)
+        if self._held > self.loudest:
+            self.loudest = self._held
         # Three frames together: a single lost packet is no floor.
         self._smooth = power if not self._frames and not self._blocks else self._smooth + 0.4 * (power - self._smooth)
         if self._frames == 0 or self._smooth < self._lowest:

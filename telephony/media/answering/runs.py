@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from telephony.media.answering.spectrum import Array, Components, Peaks, fine
 from telephony.media.level import power_dbfs
 
-__all__ = ["RunTracker", "ToneRun"]
+__all__ = ["RunTracker", "ToneRun", "alike_loud"]
 
 _FRAME = 0.02  # seconds
 _MOST_MISSES = 2  # frames without the tone: it is over. One may be a lost packet.
@@ -19,6 +20,7 @@ _MOST_STEP = 45.0  # Hz from frame to frame. 440 + 480 Hz wander between them.
 _MOST_GLIDE = 120.0  # of a tone that glides evenly
 _FALLEN = 0.25  # of the power of the frame before: the tone ended within this one
 _KEPT = 9  # frames for the fine look
+_MUCH_LOUDER = 6.0  # times the power: 8 dB
 
 
 @dataclass(slots=True)
@@ -51,16 +53,29 @@ class ToneRun:
 
     @property
     def spread_hz(self) -> float:
-        """Of its steady frames; of a long run without those beside a lost packet."""
+        """Of its steady frames, without those beside a lost packet."""
         row = sorted(self.steady)
-        spare = min(len(row) // 4, 1 + 2 * self.holes) if len(row) > 6 else 0
+        if 4 <= len(row) <= 6:  # the narrower without one of its ends
+            return min(row[-2] - row[0], row[-1] - row[1])
+        spare = min(len(row) // 4, max(1 + 2 * self.holes, len(row) // 5)) if len(row) > 6 else 0
         return row[-1 - spare] - row[spare]
 
     @property
     def ripple_db(self) -> float:
-        """Between the loudest and the faintest of its whole frames."""
-        inner = self.powers[1:-1] or self.powers
-        return power_dbfs(max(inner)) - power_dbfs(min(inner))
+        """Between the loudest and the faintest of its whole frames, without lost packets: those are concealed by what
+        was before, at half of its level or so."""
+        inner = sorted(self._inner)
+        spare = 1 + len(inner) // 12 if len(inner) > 2 else 0
+        return power_dbfs(inner[-1]) - power_dbfs(inner[spare])
+
+    @property
+    def whole_ripple_db(self) -> float:
+        """The same with all of its whole frames."""
+        return power_dbfs(max(self._inner)) - power_dbfs(min(self._inner))
+
+    @property
+    def _inner(self) -> list[float]:
+        return self.powers[1:-1] or self.powers
 
     @property
     def fades(self) -> bool:
@@ -70,13 +85,26 @@ class ToneRun:
 
     def components(self) -> Components:
         """The fine look at the last 160 ms, without the frame in which it began."""
-        if self.ended_at is not None and self.looked is not None:
+        if self.looked is not None:
             return self.looked
         frames = list(self.frames)
         if len(frames) > 2:
             frames = frames[1:-1] if self.ended_at is not None else frames[1:]
-        self.looked = fine(np.concatenate(frames))
-        return self.looked
+        looked = _purest(frames)
+        if self.ended_at is not None:
+            self.looked = looked
+        return looked
+
+
+def _purest(frames: Sequence[Array]) -> Components:
+    """A concealed packet breaks a sine in two, which looks like a faint second one beside it: then the purer half
+    counts. Two sines that are about as loud as each other are two."""
+    whole = fine(np.concatenate(frames))
+    if len(frames) < 6 or not 0 < whole.second_share < 0.3 * whole.share:
+        return whole
+    middle = len(frames) // 2
+    halves = [fine(np.concatenate(frames[:middle])), fine(np.concatenate(frames[middle:]))]
+    return max(whole, *halves, key=lambda found: found.share)
 
 
 class RunTracker:
@@ -89,10 +117,9 @@ class RunTracker:
         self._ended_at = 0.0
         self._before = 0.0  # power of the frame before
 
-    @property
-    def follows(self) -> bool:
-        """Another tone began where the last one ended."""
-        return self.run is not None
+    def follows(self, last: ToneRun) -> bool:
+        """Another tone of the same signal began where the last one ended."""
+        return self.run is not None and alike_loud(last, self.run)
 
     def step(self, peaks: Peaks | None, power: float, frame: Array, at: float) -> ToneRun | None:
         run, before, self._before = self.run, self._before, power
@@ -138,6 +165,11 @@ class RunTracker:
         run.ended_at = self._ended_at
         self.run, self._next, self._misses = self._next, None, 0
         return run
+
+
+def alike_loud(one: ToneRun, other: ToneRun) -> bool:
+    """They may be of one signal: a voice or music in the room behind a beep is fainter."""
+    return one.loudest < _MUCH_LOUDER * other.loudest and other.loudest < _MUCH_LOUDER * one.loudest
 
 
 def _begin(peaks: Peaks, power: float, before: float, frame: Array, at: float) -> ToneRun:

@@ -13,7 +13,7 @@ from telephony.media.answering.cadences import Cadences, FaxAnswer
 from telephony.media.answering.findings import Beep, Finding, Levels, SpecialInformation
 from telephony.media.answering.music import MusicListener
 from telephony.media.answering.noise_floor import NoiseFloor
-from telephony.media.answering.runs import RunTracker, ToneRun
+from telephony.media.answering.runs import RunTracker, ToneRun, alike_loud
 from telephony.media.answering.spectrum import Spectrum
 from telephony.media.frames import FRAME_SAMPLES
 from telephony.media.level import power_dbfs
@@ -25,6 +25,10 @@ _HEARD_BEFORE = 0.2  # seconds of sound that is no tone, before a tone: somebody
 _FOLLOWS = 0.045  # seconds between two tones of one signal
 _BEEP_IN_MUSIC = 0.25  # seconds at least
 _LASTS = 0.6  # seconds: longer than most notes
+_BEHIND = 12.5  # times the power, 11 dB: what is so much fainter than the loudest may be behind somebody who talks
+_FAR_BEHIND = 40.0  # 16 dB: it certainly is
+_UNSURE = 0.6
+_NOTE_SURE, _NOTE_PURE = 0.85, 0.9
 _TONE_IN = 0.06  # seconds of one steady tone, before `tone_since` shows it
 
 
@@ -79,7 +83,8 @@ class ToneListener:
         if over is not None:
             self._over(over, at, found)
         run = self._tracker.run
-        music = self._music.hear(self._spectrum.bins, run is not None and run.length > _LASTS, at)
+        lasts, least = run is not None and run.length > _LASTS, self._meter.loudest / _BEHIND
+        music = self._music.hear(self._spectrum.bins, power, least, lasts, at)
         if music is not None and not self._cadences.told:
             found.append(music)
         if run is not None:
@@ -113,10 +118,11 @@ class ToneListener:
             self._chain.clear()
             found.append(_special_information(self._runs, at))
             return
-        if self._chain and run.began_at - (self._chain[-1].ended_at or 0.0) > _FOLLOWS:
+        last = self._chain[-1] if self._chain else None
+        if last and (run.began_at - (last.ended_at or 0.0) > _FOLLOWS or not alike_loud(last, run)):
             self._chain.clear()
         self._chain.append(run)
-        if self._tracker.follows:
+        if self._tracker.follows(run):
             return
         chain, self._chain = self._chain, []
         if (beep := self._beep(chain, at)) is not None:
@@ -131,10 +137,18 @@ class ToneListener:
         if any(self._cadences.accounts_for(run, heard_before=self._heard_before) for run in chain):
             return None
         floor = self._meter.floor_power
-        sure = min(beep_sureness(run, floor, self._heard_before) for run in chain)
+        sure = beep_sureness(chain[-1], floor, self._heard_before)
+        for run in chain[:-1]:
+            # A short note of a chime may be mixed with what is beside it.
+            part = beep_sureness(run, floor, self._heard_before)
+            sure = min(sure, part or (_NOTE_SURE if run.components().share >= _NOTE_PURE else 0.0))
         if sure == 0 or chain[-1].ended_at is None:
             return None
-        last = chain[-1]
+        last, loudest = chain[-1], self._meter.loudest
+        if last.loudest * _BEHIND < loudest:
+            sure = min(sure, _UNSURE) if last.loudest * _FAR_BEHIND > loudest else 0.0
+        if sure == 0:
+            return None
         hertz = last.steady[-1] if rises(last) else last.components().hertz
         rising = rises(last) or (len(chain) > 1 and hertz > 1.05 * chain[0].components().hertz)
         return Beep(at, chain[0].began_at, chain[-1].ended_at, hertz, rising, power_dbfs(last.loudest), sure)
