@@ -34,6 +34,8 @@ class Warm:
     may then ask the agent, until they press 1 or say that the customer is to be put through (2, or words: they do not
     take them), for `consult_s` at most. `introduction`: said to both when they hear each other; empty: the agent is
     silent from then on. `notes`: what the two say is written down, if the settings allow it.
+    `handover`: once they are joined, the customer's side is asked to call the human itself, in our place (REFER with
+    Replaces); then the call is not ours any more.
 
     `headers`: of the INVITE to the human, names X-…; `user_to_user`: of its User-to-User header (RFC 7433), as
     text."""
@@ -52,6 +54,7 @@ class Warm:
     consult: bool = False
     consult_s: float = 120.0
     notes: bool = True
+    handover: bool = False
     detect_limit_s: float = 10.0
     correct_for_s: float = 20.0
 

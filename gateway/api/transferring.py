@@ -109,6 +109,11 @@ class WarmRequest(BaseModel):
         default=True,
         description="What the two say is put on the record in words, where `calls.transfer_notes` allows it.",
     )
+    handover: Literal["bridge", "refer"] = Field(
+        default="bridge",
+        description="Once they are joined. bridge: they talk through us. refer: the caller's side is asked to call the "
+        "human itself, in our place (REFER with Replaces); where it does not, they go on through us.",
+    )
     introduction: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
         default="", max_length=500, description="What the agent says to both once they hear each other."
     )
@@ -259,6 +264,7 @@ def _warm(asked: WarmRequest | None) -> Warm | None:
         consult_s=asked.consult_timeout_s,
         introduction=asked.introduction,
         notes=asked.notes,
+        handover=asked.handover == "refer",
         headers=asked.headers,
         user_to_user=asked.user_to_user,
     )

@@ -32,7 +32,7 @@ __all__ = [
 
 DIAL = "dial"
 PLACE = "place_leg"
-REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, only_uri}: it has it sent itself
+REFER = "refer"  # a worker asks the gateway; body {call_id, leg_id, to, trunk, replaces, only_uri}
 REFER_REPORT = "refer_report"  # a worker tells the gateway; body {refer_id, status, reason}
 MOVE_LEG = "move_leg"  # a worker asks the gateway; body {from_leg, to_leg}; its answer {status, reason}
 ORIGINATE = "originate"  # the gateway asks a worker to place a call; body {prepare, plan}
@@ -122,9 +122,9 @@ class Dialler(Protocol):
         """Have the leg placed, here or in another worker, and joined to `audio`. Its events say what becomes of it.
         Raises DialRefused."""
 
-    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
-        """Ask the leg's peer by REFER to call the order's target. What becomes of it is told to the call. Raises
-        DialRefused."""
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder, *, replaces: str = "") -> None:
+        """Ask the leg's peer by REFER to call the order's target. What becomes of it is told to the call. `replaces`:
+        to call the peer of that leg instead, in the place of our call to it. Raises DialRefused."""
 
     def report_refer(self, refer_id: str, status: int, reason: str) -> None:
         """A phone has handed the customer on by REFER: what becomes of it. From 200 on it is the last report."""

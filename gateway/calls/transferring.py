@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -15,6 +16,7 @@ from gateway.calls.asking_caller import CallerSaid
 from gateway.calls.conversation import Closes, Conversation, MakesDetector, Screening
 from gateway.calls.dialling import Dialler
 from gateway.calls.further_legs import FurtherLegs, LegNews
+from gateway.calls.handing_over import HandingOver
 from gateway.calls.journal import Journal
 from gateway.calls.music import RINGING
 from gateway.calls.queue_of_call import WaitsInQueues
@@ -84,6 +86,7 @@ class CallTransfers(WaitsInQueues):
         self._may_note = notes
         self._loop = asyncio.get_running_loop()
         self._now: AnyTransfer | None = None
+        self._handing: HandingOver | None = None
         self._for_agent = False  # its tool waits for the result, and says the rest
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -118,7 +121,7 @@ class CallTransfers(WaitsInQueues):
         warm = order.kind is TransferKind.WARM
         kind = QueueStay if order.queue is not None else WarmTransfer if warm else Transfer
         transfer: AnyTransfer = kind(self._call_id, order, self)
-        self._now = transfer
+        self._now, self._handing = transfer, None
         self._for_agent = for_agent
         self._spawn(self._run(transfer))
         return transfer
@@ -150,9 +153,11 @@ class CallTransfers(WaitsInQueues):
             self._now.call_ends(reason)
 
     def refer_report(self, *, answer: bool, status: int, reason: str, over: bool) -> None:
-        if self._now is None:
+        if self._handing is not None:
+            self._handing.reported(answer=answer, status=status, reason=reason, over=over)
+        elif self._now is None:
             return
-        if answer:
+        elif answer:
             self._now.refer_answered(status, reason)
         else:
             self._now.refer_notified(status, reason, over=over)
@@ -249,6 +254,18 @@ class CallTransfers(WaitsInQueues):
     def join(self, leg_id: str) -> None:
         self._further.join(leg_id)
         self.joined_now()
+        order = None if self._now is None else self._now.order
+        if order is not None and order.warm is not None and order.warm.handover and self._handing is None:
+            self._handing = HandingOver(
+                leg_id, self._further, self._journal, partial(self._refer_in_place_of, order),
+                lambda: self.end_call("transferred", by_target=False),
+            )  # fmt: skip
+            self._spawn(self._handing.run())
+
+    async def _refer_in_place_of(self, order: TransferOrder, leg_id: str) -> None:
+        if self._dialler is None:
+            raise DialRefused("no_room", "this call cannot be referred")
+        await self._dialler.refer(self._call_id, self._leg_id, order, replaces=leg_id)
 
     # --- both --------------------------------------------------------------------------------------------------------
 

@@ -114,18 +114,23 @@ class LegDialling:
             self._not_placed(plan, str(error))
             raise DialRefused("failed", str(error), retryable=error.retryable) from error
 
-    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder, *, replaces: str = "") -> None:
         """As `Dialler.refer`."""
-        await self._refer(call_id, leg_id, order, only_uri=False)
+        await self._refer(call_id, leg_id, order, only_uri=False, replaces=replaces)
 
     async def refer_uri(self, call_id: str, leg_id: str, order: TransferOrder) -> str:
         """For a leg that has no dialog with the edge. Raises DialRefused."""
         return str((await self._refer(call_id, leg_id, order, only_uri=True))["uri"])
 
-    async def _refer(self, call_id: str, leg_id: str, order: TransferOrder, *, only_uri: bool) -> Mapping[str, Any]:
+    async def _refer(
+        self, call_id: str, leg_id: str, order: TransferOrder, *, only_uri: bool, replaces: str = ""
+    ) -> Mapping[str, Any]:
         if self._asking is None:
             raise DialRefused("failed", "no gateway connection")
-        body = {"call_id": call_id, "leg_id": leg_id, "to": order.to, "trunk": order.trunk, "only_uri": only_uri}
+        body = {
+            "call_id": call_id, "leg_id": leg_id, "to": order.to, "trunk": order.trunk, "only_uri": only_uri,
+            "replaces": replaces,
+        }  # fmt: skip
         try:
             return await self._asking.ask(REFER, body, timeout_s=ASK_LIMIT_S)
         except Refused as refused:

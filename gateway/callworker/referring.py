@@ -11,6 +11,7 @@ from gateway.calls.dialling import Dialler, DialOrder, PlacedLeg
 from gateway.calls.leg_owner import LegOwner
 from gateway.calls.verbs import TransferOrder
 from telephony.call import OutcomeKind, TransferOutcome
+from telephony.errors import DialRefused
 from telephony.rooms.protocol import LegAudio
 
 __all__ = ["ReferringDialler", "TransfersItself"]
@@ -44,7 +45,9 @@ class ReferringDialler:
     async def dial(self, order: DialOrder, audio: LegAudio) -> PlacedLeg:
         return await self._dialler.dial(order, audio)
 
-    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder, *, replaces: str = "") -> None:
+        if replaces:
+            raise DialRefused("not_possible", "LiveKit SIP sends no REFER with Replaces")
         uri = await self._dialler.refer_uri(call_id, leg_id, order)
         task = asyncio.create_task(self._transfer(uri, order.ring_s), name="transfer by LiveKit SIP")
         self._tasks.add(task)

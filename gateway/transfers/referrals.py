@@ -20,6 +20,8 @@ class ReferEdge(Protocol):
 
     def refer(self, leg_id: str, target: str) -> None: ...
 
+    def in_place_of(self, leg_id: str) -> str: ...
+
 
 class Referrals:
     def __init__(
@@ -40,6 +42,10 @@ class Referrals:
         call = self._live.get(str(body["call_id"]))
         if call is None or call.worker != worker:
             raise Refused("unknown_call", f"{worker} has no call {body['call_id']}")
+        replaces = str(body.get("replaces", ""))
+        if replaces:
+            self._refer_in_place_of(str(body["leg_id"]), replaces, call.call_id)
+            return {}
         uri = referred_to(
             str(body["to"]), self._trunks, customers=call.trunk, named=str(body["trunk"]), carriers=self._carriers
         )
@@ -50,3 +56,13 @@ class Referrals:
         except TelephonyMisuse as error:
             raise Refused("not_possible", str(error)) from error
         return {}
+
+    def _refer_in_place_of(self, leg_id: str, replaces: str, call_id: str) -> None:
+        """To somebody whom this call has called already, so that they are open. Raises Refused."""
+        leg = self._live.leg(replaces)
+        if leg is None or leg.call_id != call_id:
+            raise Refused("unknown_call", f"{call_id} has no leg {replaces}")
+        try:
+            self._edge.refer(leg_id, self._edge.in_place_of(replaces))
+        except TelephonyMisuse as error:
+            raise Refused("not_possible", str(error)) from error

@@ -18,6 +18,8 @@ _MOST_UUI_BYTES = 128  # of its data (RFC 7433 section 4.1: what ISDN carries, a
 def problem_of(order: Warm) -> str | None:
     """Why this cannot be sent; None: it can. Values are not cut or escaped: the other side would take the result for
     the original."""
+    if order.handover and order.introduction:
+        return "The agent cannot introduce the two: a call that is handed over by REFER is without it."
     if len(order.headers) > MOST_HEADERS:
         return f"At most {MOST_HEADERS} headers can be sent with a transfer."
     for name, value in order.headers.items():

@@ -31,6 +31,7 @@ from telephony.edge.trunk_side import TrunkSide
 from telephony.errors import TelephonyMisuse
 from telephony.sip import writing
 from telephony.sip.parse import Malformed, Request, parse
+from telephony.sip.replaces import Replaces
 
 __all__ = ["EdgeCore"]
 
@@ -235,6 +236,13 @@ class EdgeCore:
     def is_answered(self, leg_id: str) -> bool:
         dialog = self._context.dialogs.of_leg(leg_id)
         return dialog is not None and dialog.state is DialogState.CONFIRMED
+
+    def in_place_of(self, leg_id: str) -> str:
+        dialog = self._context.dialogs.of_leg(leg_id)
+        if dialog is None or dialog.state is not DialogState.CONFIRMED:
+            raise TelephonyMisuse(f"there is no answered call of leg {leg_id}")
+        named = Replaces(dialog.sip_call_id, dialog.public.tag, dialog.worker.public_tag)
+        return f"{dialog.public.contact.partition('?')[0]}?{named.in_uri}&Require=replaces"
 
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str, now: float) -> list[Action]:
         dialog = self._context.dialogs.of_leg(leg_id)

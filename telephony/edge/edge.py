@@ -299,6 +299,11 @@ class Edge:
         """Whether the leg has a dialog with its peer."""
         return self._running_core().is_answered(leg_id)
 
+    def in_place_of(self, leg_id: str) -> str:
+        """The URI by which somebody else calls the peer of an answered leg in our place (Replaces, RFC 3891). Raises
+        TelephonyMisuse."""
+        return self._running_core().in_place_of(leg_id)
+
     def send_key(self, leg_id: str, key: str, duration_ms: int, token: str) -> None:
         """Send a key to the peer of an answered leg by INFO. `token`: what the answer to it has. Raises
         TelephonyMisuse."""

@@ -10,9 +10,10 @@ from urllib.parse import quote
 import pytest
 from gateway_process import RunningGateway, until
 from test_gateway_further_legs import CUSTOMER_HZ, HUMAN_HZ, heard_after_ms, hears_the_agent
-from test_gateway_transfers import TALKER, Talking, talking
+from test_gateway_transfers import TALKER, Talking, notify, refer_of, talking
 
 from telephony.phone import CallFailed, Phone, PhoneCall
+from telephony.sip.replaces import read_refer_to
 
 StartGateway = Callable[..., RunningGateway]
 OPEN = {"refer": ["human", "customer"], "replaces": ["human", "customer"]}
@@ -302,3 +303,41 @@ async def test_a_caller_hands_the_agent_on(start_gateway: StartGateway) -> None:
         await world.gateway.idle()
         assert world.gateway.complaints() == []
     assert (record["ended_by"], record["transfers"][0]["outcome"]) == ("caller", "transferred")
+
+
+# --- handed over by our REFER with Replaces ---------------------------------------------------------------------------
+
+
+async def test_two_who_are_joined_are_handed_over_and_our_legs_leave(start_gateway: StartGateway) -> None:
+    async with talking(start_gateway) as world:
+        warm = {"detect": False, "handover": "refer"}
+        status, _ = await world.post("transfer", {"to": address(world.called), "warm": warm})
+        assert status == 202
+        human = await world.called.incoming()
+        await human.answer()
+        request = await refer_of(world.call)
+        target = read_refer_to(request.headers["Refer-To"])
+        assert target.replaces is not None
+        assert str(target.replaces) == dialog_of_called(human)
+        direct = asyncio.create_task(
+            world.caller.call(target.uri, headers={"Replaces": str(target.replaces), "Require": "replaces"})
+        )
+        taken = await world.called.incoming()
+        await taken.answer()
+        await human.hang_up()
+        await direct
+        await asyncio.sleep(0.3)
+        assert not world.call.ended.done(), "the report has not come yet"
+        await notify(world.caller, world.call, 200, "OK")
+        assert (await asyncio.wait_for(world.call.wait_bye(), 3)).by == "peer"
+        assert not taken.ended.done()
+        await taken.hang_up()
+        record = await world.record()
+    assert record["end_reason"] == "transferred"
+    assert [each["outcome"] for each in record["transfers"]] == ["transferred"]
+
+
+def dialog_of_called(call: PhoneCall) -> str:
+    """As somebody else names to the called phone the dialog of our call to it: the to-tag is the phone's."""
+    ours = call.dialog.remote.rpartition(";tag=")[2]
+    return f"{call.call_id};to-tag={call.dialog.tag};from-tag={ours}"

@@ -45,10 +45,10 @@ class FakeDialler:
         self.audio.append(audio)
         return PlacedLeg(self.legs[-1], self.elsewhere)
 
-    async def refer(self, call_id: str, leg_id: str, order: TransferOrder) -> None:
+    async def refer(self, call_id: str, leg_id: str, order: TransferOrder, *, replaces: str = "") -> None:
         if self.refer_refusal is not None:
             raise self.refer_refusal
-        self.referred.append((leg_id, order.to))
+        self.referred.append((leg_id, replaces or order.to))
 
     def report_refer(self, refer_id: str, status: int, reason: str) -> None:
         self.reported.append((refer_id, status, reason))

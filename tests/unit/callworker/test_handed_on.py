@@ -11,8 +11,8 @@ from fake_dialler import FakeDialler
 
 from gateway.calls.ends import CallState
 from gateway.calls.verbs import OnwardOrder, TransferOrder, VerbRefused
-from gateway.record import TransferBegan, TransferEnded
-from telephony.call import AfterTransfer, UseRefer
+from gateway.record import TransferBegan, TransferEnded, TransferKind
+from telephony.call import AfterTransfer, UseRefer, Warm
 from telephony.errors import DialRefused
 from telephony.fakes import FakeLeg
 from telephony.media.frames import FRAME_BYTES, SILENCE
@@ -256,3 +256,71 @@ def test_a_caller_whose_target_is_not_reached_has_the_agent_again(why: str) -> N
     assert dialler.reported[-1][1] == (486 if why == "busy" else 503)
     said = [event["text"] for event in world.events if event["type"] == "agent_message"]
     assert len(said) == 2, "the agent has words"
+
+
+# --- handed over by REFER with Replaces -------------------------------------------------------------------------------
+
+OVER = TransferOrder(
+    "call-1-t3", "+15557003", TransferKind.WARM, afterwards=AfterTransfer.AGENT, warm=Warm(detect=False, handover=True)
+)
+
+
+def report(world: CallWorld, status: int, *, answer: bool = False) -> None:
+    world.owner.steered.refer_report(answer=answer, status=status, reason="", over=status >= 200)
+
+
+def kinds(world: CallWorld) -> list[str]:
+    return [each["type"] for each in world.events if "handed_over" in each["type"]]
+
+
+@pytest.mark.parametrize("human_first", [False, True])
+def test_two_who_are_joined_go_on_without_us(human_first: bool) -> None:
+    """The human's phone hangs up our leg when the caller's side has called it, often before that is reported."""
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        await world.owner.steered.transfer(OVER)
+        human = await answers(dialler, 0)
+        assert dialler.referred == [("call-1-1", "call-1-2")]
+        assert heard_by(world, dialler, 0), "nobody waits for it"
+        report(world, 202, answer=True)
+        report(world, 100)
+        assert heard_by(world, dialler, 0)
+        if human_first:
+            human.end(reason="bye")
+            await asyncio.sleep(0.5)
+        report(world, 200)
+        await asyncio.sleep(0.5)
+
+    world = run(script, dialler)
+    assert world.outcome == ("answered", "system", "transferred")
+    assert kinds(world) == ["transfer_handed_over"]
+    assert outcomes(world) == {"call-1-t3": "transferred"}
+
+
+@pytest.mark.parametrize("how", ["refused", "failed", "silent", "not sent"])
+def test_where_it_is_not_taken_they_go_on_through_us(how: str) -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        if how == "not sent":
+            dialler.refer_refusal = DialRefused("not_possible", "no REFER here")
+        await world.owner.steered.transfer(OVER)
+        human = await answers(dialler, 0)
+        if how == "refused":
+            report(world, 603, answer=True)
+        elif how == "failed":
+            report(world, 202, answer=True)
+            report(world, 486)
+        await asyncio.sleep(9 if how == "silent" else 1)
+        assert how == "silent" or heard_by(world, dialler, 0)
+        human.end(reason="bye")
+        await asyncio.sleep(1)
+        assert world.owner.state is CallState.WITH_AGENT
+        world.leg.end(reason="bye")
+
+    world = run(script, dialler)
+    assert kinds(world) == ["transfer_not_handed_over"]
+    assert outcomes(world) == {"call-1-t3": "transferred"}
