@@ -76,6 +76,8 @@ class Gateway:
             await parts.writer.start()
             parts.webhooks.start()
             self._spawn(self._background, parts.queues.run())
+            if self.settings.queues:
+                self._spawn(self._background, parts.desk.look())
             if self.settings.record_calls or self.dialplan.records:
                 await parts.recordings.look()
                 self._spawn(self._background, parts.recordings.watch())

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from gateway.live_calls import CallAnswered, CallEnded, CallFact, LiveCalls
 from gateway.outbound.trunks import TrunkState
+from gateway.queues.measuring import Seen, queue_metrics
 from gateway.record import CallClosed, CallEvents, LegClosed, RecordMessage
 from gateway.record.answering import MESSAGE, VERDICT
 from gateway.store.writer import WriterState
@@ -41,6 +42,7 @@ class Snapshots(Collector):
         self.trunk_keys: Callable[[], Mapping[str, TrunkKeysState]] | None = None
         self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
         self.certificates: Callable[[], Iterable[tuple[str, str, float]]] | None = None  # file, trunk, seconds left
+        self.queues: Callable[[], Seen] | None = None
         self.recordings: Callable[[], tuple[bool, int]] | None = None  # the folder can be used; calls that failed
 
     def collect(self) -> Iterable[Metric]:
@@ -75,6 +77,8 @@ class Snapshots(Collector):
             for result, total in self.webhooks().items():
                 deliveries.add_metric([result], total)
             yield deliveries
+        if self.queues is not None:
+            yield from queue_metrics(self.queues())
         if self.trunks is not None:
             yield from _trunk_metrics(self.trunks())
         if self.trunk_keys is not None:

@@ -37,6 +37,7 @@ from gateway.outbound.carriers import carriers_of
 from gateway.outbound.originating import Origination
 from gateway.outbound.trunks import OutboundTrunks
 from gateway.private_files import tighten
+from gateway.queues.desk import QueueDesk
 from gateway.queues.making import make_queues
 from gateway.queues.service import QueueService
 from gateway.reconciler import Reconciler
@@ -86,6 +87,7 @@ class Parts:
     trunk_keys: TrunkKeys
     targets: TargetsOfTrunks
     queues: QueueService
+    desk: QueueDesk
     asker: HttpAsker
     summaries: CallSummaries | None
     events: EventHub
@@ -181,7 +183,7 @@ async def make_parts(
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
         ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, asker=asker,
         targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue),
-        queues=queues,
+        queues=queues, desk=QueueDesk(queues, dialplan.timezone or UTC),
         summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
@@ -232,6 +234,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
             parts.live, parts.supervisor.ask, parts.targets, parts.agents.steering.ask if parts.agents else None
         ),
         trunks=partial(_trunk_reports, parts.edge, parts.trunks, parts.trunk_keys),
+        queues=parts.desk,
         version=version("trunkline"),
     )
     listen = settings.http.listen
@@ -295,6 +298,7 @@ def _fill_snapshots(parts: Parts) -> None:
         (each.file, each.trunk, (each.expires_at - datetime.now(UTC)).total_seconds())
         for each in parts.edge.certificates
     ]
+    snapshots.queues = lambda: parts.desk.seen
     snapshots.webhooks = lambda: parts.webhooks.counts
     snapshots.store = lambda: parts.writer.state
     snapshots.recordings = lambda: (not parts.recordings.trouble, parts.recordings.failed)

@@ -33,20 +33,31 @@ class RestClient:
 
     def get_bytes(self, path: str) -> bytes:
         """The body of an answer with status 200. Raises RestError."""
+        return self._asked("GET", path, None)
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON; None: there is none. Raises RestError."""
+        answer = self._asked(method, path, body)
+        return json.loads(answer) if answer else None
+
+    def _asked(self, method: str, path: str, body: Any) -> bytes:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        content = None if body is None else json.dumps(body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         connection = self._connect(self._host, self._port, timeout=_TIMEOUT_S)
         try:
-            connection.request(
-                "GET", self._base + path, headers={"Authorization": f"Bearer {self._key}"} if self._key else {}
-            )
+            connection.request(method, self._base + path, content, headers)
             response = connection.getresponse()
-            body = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise RestError(f"{self.url} does not answer: {error}") from error
         finally:
             connection.close()
-        if response.status != 200:
-            raise RestError(f"{self.url}{path}: {response.status} {_detail(body) or response.reason}", response.status)
-        return body
+        if not 200 <= response.status < 300:
+            why = _detail(answer) or response.reason
+            raise RestError(f"{self.url}{path}: {response.status} {why}", response.status)
+        return answer
 
     def get_json(self, path: str) -> Any:
         """Raises RestError."""

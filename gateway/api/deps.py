@@ -14,6 +14,7 @@ from gateway.events.endpoints import EndpointState
 from gateway.events.following import FakeFollower, Follower
 from gateway.metrics import Metrics
 from gateway.outbound.originating import FakeOriginator, Originator
+from gateway.queues.desk import FakeQueueDesk, Queues
 from gateway.record import CallDetail, CallRecord
 from gateway.steering import FakeSteering, Steering
 from gateway.store import CallFilters, CallPage, WriterState
@@ -121,6 +122,7 @@ class ApiDeps:
     originator: Originator = field(default_factory=FakeOriginator)
     steering: Steering = field(default_factory=FakeSteering)
     trunks: Callable[[], tuple[TrunkReport, ...]] = tuple
+    queues: Queues = field(default_factory=FakeQueueDesk)
     version: str = ""
 
 

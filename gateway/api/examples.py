@@ -13,6 +13,7 @@ from gateway.api.collecting import DigitsCollected
 from gateway.api.deps import HealthReport
 from gateway.api.events import WebhookList
 from gateway.api.problems import Problem
+from gateway.api.queues import MemberList, QueueDetail, QueueList
 from gateway.api.room_tokens import RoomToken
 from gateway.api.steering import Steered
 from gateway.api.transcripts import Transcript
@@ -21,6 +22,7 @@ from gateway.api.trunks import TrunkList
 from gateway.events.endpoints import EndpointState
 from gateway.events.kinds import EventType
 from gateway.events.reference import sent
+from gateway.queues.desk import CallerReport, MemberReport, QueueReport, QueueToday
 from gateway.record import CallDetail, CallRecord, Outcome, Recording, TransferKind, TransferRecord, Turn
 from gateway.trunk_report import TrunkLoad, TrunkReport
 from telephony.call import Direction, EndedBy
@@ -52,6 +54,15 @@ _OVER = _CALL | {
     "recording": Recording(path=f"2026-11-27/{CALL_ID}.wav", duration_ms=41_300),
 }
 _TURN = Turn(speaker="agent", text="Good evening, this is the clinic.", start_ms=120.0, end_ms=2040.0, kind="greeting")
+_QUEUE = QueueReport(
+    name="desk", strategy="least_recent", open=True, waiting=1, callbacks=0, longest_wait_s=42.5, signed_in=2, free=0,
+    service_s=185.0, today=QueueToday(answered=31, abandoned=2, service_level=0.8788, mean_wait_s=14.2),
+)  # fmt: skip
+_MEMBER = MemberReport(
+    name="anna", target="+15557000001", signed_in=True, paused="", reachable=True, calls=1, ringing=False,
+    wraps_up_s=0.0, penalty=0, weight=1, skills={"german": 5}, calls_at_once=1, taken_today=9, talk_s=1712.4,
+    wrap_up_s=270.0,
+)  # fmt: skip
 _EXAMPLES: Mapping[type, Any] = {
     CallRecord: CallRecord(**_CALL),
     CallList: CallList(calls=(CallRecord(**_OVER),)),
@@ -80,6 +91,13 @@ _EXAMPLES: Mapping[type, Any] = {
             ),
         )
     ),
+    QueueList: QueueList(queues=(_QUEUE,)),
+    QueueDetail: QueueDetail(
+        queue=_QUEUE, members=(_MEMBER,),
+        callers=(CallerReport(call_id=CALL_ID, position=1, waited_s=42.5, priority=0, wait_s=60.0),),
+    ),
+    MemberList: MemberList(members=(_MEMBER,)),
+    MemberReport: _MEMBER,
     RoomToken: RoomToken(url="wss://rooms.example", room=f"call-{CALL_ID}", identity="anna", token="…", expires_at=_AT),  # noqa: S106
     HealthReport: HealthReport(state="ready", figures={"calls_active": 2, "slots_free": 6}),
     Problem: Problem(

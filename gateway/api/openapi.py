@@ -17,6 +17,7 @@ from gateway.api.deps import DEPS, KEYS
 from gateway.api.parameters import CALL_ID
 from gateway.api.problems import Problem
 from gateway.api.routes import ROUTES, Route
+from gateway.config.queues import NAME
 from gateway.events.kinds import EVENTS, EventData
 from gateway.events.reference import sent
 
@@ -112,11 +113,15 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
     return operation | {"security": [] if public else [{"key": [route.scope.value]}]}
 
 
+_NAMED = {"queue": "desk", "member": "anna"}
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     path = [
         {
-            "name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": CALL_ID},
-            "example": examples.CALL_ID,
+            "name": name, "in": "path", "required": True,
+            "schema": {"type": "string", "pattern": CALL_ID if name not in _NAMED else NAME},
+            "example": _NAMED.get(name, examples.CALL_ID),
         }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.api import (
     health,
     page,
     placing,
+    queues,
     recordings,
     steering,
     tokens,
@@ -83,6 +84,9 @@ _ONCE_ERRORS = {409: "The first request with this Idempotency-Key is still runni
 _FROM = {
     "Last-Event-ID": Header("The last event received: continue after it.", events.ID, "019abc3d2f10-00001-5f0c9a1e")
 }
+_NO_QUEUE = {404: "There is no such queue."}
+_NO_MEMBER = {404: "There is no such queue, or it has no such member."}
+_NO_CALLER = {404: "There is no such queue, or no such caller waits in it."}
 _BODY = {415: "The body is not JSON."}
 
 ROUTES = (
@@ -243,6 +247,81 @@ ROUTES = (
         body=TokenRequest,
         answers={"application/json": RoomToken},
         errors=_NO_CALL | {409: "The call has ended, or its room is local.", 415: "The body is not JSON."},
+    ),
+    Route(
+        path="/v1/queues",
+        handler=queues.queues,
+        summary="Human queues: who waits, who is there, today's figures",
+        answers={"application/json": queues.QueueList},
+    ),
+    Route(
+        path="/v1/queues/{queue}",
+        handler=queues.queue,
+        summary="One queue with its members and callers",
+        answers={"application/json": queues.QueueDetail},
+        errors=_NO_QUEUE,
+    ),
+    Route(
+        path="/v1/queues/{queue}/members",
+        handler=queues.queue_members,
+        summary="A queue's members",
+        answers={"application/json": queues.MemberList},
+        errors=_NO_QUEUE,
+    ),
+    Route(
+        path="/v1/queues/{queue}/members",
+        method="POST",
+        handler=queues.put_member,
+        summary="Add a member, or change one",
+        body=queues.MemberRequest,
+        answers={"application/json": queues.MemberReport},
+        errors=_NO_QUEUE | _BODY,
+    ),
+    Route(
+        path="/v1/queues/{queue}/members/{member}",
+        method="DELETE",
+        handler=queues.remove_member,
+        summary="Remove a member from the queue",
+        answers={"application/json": None},
+        status=204,
+        errors=_NO_MEMBER,
+    ),
+    *(
+        Route(
+            path=f"/v1/queues/{{queue}}/members/{{member}}/{verb}",
+            method="POST",
+            handler=handler,
+            summary=summary,
+            body=queues.PauseRequest if verb == "pause" else None,
+            answers={"application/json": queues.MemberReport},
+            errors=_NO_MEMBER | (_BODY if verb == "pause" else {}),
+        )
+        for verb, handler, summary in (
+            ("sign-in", queues.sign_in, "Sign a member in, to all their queues"),
+            ("sign-out", queues.sign_out, "Sign a member out of all their queues"),
+            ("pause", queues.pause, "Pause a member, with a reason"),
+            ("resume", queues.resume, "End a member's pause"),
+            ("ready", queues.ready, "End a member's wrap-up early"),
+        )
+    ),
+    Route(
+        path="/v1/queues/{queue}/callers/{call_id}",
+        method="POST",
+        handler=queues.move_caller,
+        summary="Change a waiting caller's priority",
+        body=queues.CallerRequest,
+        answers={"application/json": None},
+        status=204,
+        errors=_NO_CALLER | _BODY,
+    ),
+    Route(
+        path="/v1/queues/{queue}/callers/{call_id}",
+        method="DELETE",
+        handler=queues.remove_caller,
+        summary="Take a caller, or a callback, out of the queue",
+        answers={"application/json": None},
+        status=204,
+        errors=_NO_CALLER,
     ),
     Route(
         path="/v1/events",

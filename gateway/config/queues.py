@@ -12,6 +12,8 @@ from gateway.config.fields import FilePath, Secret
 from gateway.config.hold_music import HoldMusicSettings
 
 __all__ = [
+    "NAME",
+    "TARGET",
     "MemberSettings",
     "OverflowSettings",
     "PeriodicMessage",
@@ -23,15 +25,15 @@ __all__ = [
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Skills = Annotated[dict[Name, Annotated[int, Field(ge=1, le=10)]], Field(max_length=32)]
-_TARGET = re.compile(
-    r"phone:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|(tel:)?\+?[0-9][0-9().-]{1,30}"
-    r"|[sS][iI][pP]:[A-Za-z0-9+*#._~-]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}(;transport=(udp|tcp))?"
+TARGET = (
+    r"^(phone:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|(tel:)?\+?[0-9][0-9().-]{1,30}"
+    r"|[sS][iI][pP]:[A-Za-z0-9+*#._~-]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}(;transport=(udp|tcp))?)$"
 )
 _NUMBER = r"^\+?[0-9]{2,15}$"
 
 
 def _target(text: str) -> str:
-    if not _TARGET.fullmatch(text):
+    if not re.fullmatch(TARGET, text):
         raise ValueError(f'"{text}" cannot be called: write phone:NAME, a number, or a sip: or tel: address')
     return text
 

@@ -178,6 +178,12 @@ def _of_transfer(kind: type[EventData]) -> Callable[[str, Mapping[str, Any]], Ev
     return lambda call_id, event: kind.model_validate({"call_id": call_id, "transfer_id": event["transfer_id"]})
 
 
+def _of_queue(kind: type[EventData], *fields: str) -> Callable[[str, Mapping[str, Any]], EventData]:
+    return lambda call_id, event: kind.model_validate(
+        {"call_id": call_id, **{name: event[name] for name in ("queue", *fields)}}
+    )
+
+
 Parties = Mapping[str, Any]
 
 
@@ -211,6 +217,13 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "supervisor_mode": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
     "talk_message": _alone(_talk_turn),
     "leg_replaced": _alone(_as_it_is(kinds.CallLegReplaced, "leg_id", "caller", "source")),
+    "queue_joined": _alone(_of_queue(kinds.QueueJoined, "position", "wait_s", "priority")),
+    "queue_offered": _alone(_of_queue(kinds.QueueOffered, "members")),
+    "queue_answered": _alone(_of_queue(kinds.QueueAnswered, "waited_s", "member", "leg_id")),
+    "queue_left": _alone(_of_queue(kinds.QueueLeft, "waited_s")),
+    "queue_abandoned": _alone(_of_queue(kinds.QueueAbandoned, "waited_s")),
+    "queue_overflowed": _alone(_of_queue(kinds.QueueOverflowed, "waited_s", "reason", "to")),
+    "queue_callback": _alone(_of_queue(kinds.QueueCallback, "waited_s", "to")),
     "transfer_ringing": _alone(_of_transfer(kinds.TransferRinging)),
     "transfer_answered": _alone(_of_transfer(kinds.TransferAnswered)),
 }

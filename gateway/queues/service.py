@@ -96,6 +96,7 @@ class QueueService:
         there is none."""
         self.settings = {queue.name: queue for queue in queues}
         self.book = book
+        self.of_settings = frozenset(member.name for member in members)
         self._queues = tuple(queue_of(queue) for queue in queues)
         self._members = tuple(members)
         self._live = live
@@ -214,7 +215,7 @@ class QueueService:
     def _waiting(self, call_id: str, here: _Here) -> Waiting:
         return Waiting(call_id, here.queue, self._gateway, here.joined_at, here.priority, skills_of(here.skills))
 
-    async def _left(self, call_id: str, how: WaitingEnd, reason: str = "") -> None:
+    async def _left(self, call_id: str, how: WaitingEnd, reason: str = "", to: str = "") -> None:
         here = self._here.pop(call_id, None)
         if here is None:
             return
@@ -224,7 +225,7 @@ class QueueService:
             await self.book.offer_ended(call_id, member, OfferEnd.WITHDRAWN, now)
         waited_s = round(now - here.joined_at, 1)
         kind = {WaitingEnd.OVERFLOWED: "overflowed", WaitingEnd.LEFT: "left", WaitingEnd.CALLBACK: "callback"}
-        self._tell_event(call_id, kind.get(how, "abandoned"), here.queue, waited_s=waited_s, reason=reason)
+        self._tell_event(call_id, kind.get(how, "abandoned"), here.queue, waited_s=waited_s, reason=reason, to=to)
         self.wake()
 
     async def _offer_over(self, call_id: str, ends: Mapping[str, OfferEnd], accepted: str, leg_id: str) -> None:
@@ -254,7 +255,7 @@ class QueueService:
             callback_to=number, callback_member_first=first == "member",
         )  # fmt: skip
         await self.book.join(kept, now, LEASE_S)
-        await self._left(call_id, WaitingEnd.CALLBACK)
+        await self._left(call_id, WaitingEnd.CALLBACK, to=number)
 
     # --- what is to be done ------------------------------------------------------------------------------------------
 
@@ -301,8 +302,9 @@ class QueueService:
         if here is None:
             await self.book.leave(let.call_id, WaitingEnd.LOST, now, reason)
             return
-        await self._left(let.call_id, WaitingEnd.OVERFLOWED, reason)
         onward = None if to is None or to.queue else self._onward(to)
+        where = "" if onward is None else onward.get("number") or onward["persona"]
+        await self._left(let.call_id, WaitingEnd.OVERFLOWED, reason, where)
         self._spawn(self._tell(let.call_id, here.worker, do="let_go", reason=reason, to=onward))
 
     def _onward(self, to: Overflow) -> dict[str, str]:
