@@ -20,7 +20,8 @@ from agent.events import (
     SessionEvent,
     UserMessage,
 )
-from agent.persona import Agent
+from agent.persona import Agent, overrides
+from agent.rules import Rules
 from agent.said import ConsultationTold, Said
 from agent.tools import function_tool
 
@@ -40,6 +41,7 @@ _ASKED = (
     "Speak the colleague's language.\n\nThe colleague has been told: {told}\n\nThe call so far:\n{call}"
 )
 
+_BRACES = {ord("{"): "(", ord("}"): ")"}  # would name variables
 _log = logging.getLogger(__name__)
 
 
@@ -53,9 +55,15 @@ class Consulted(Agent):
     def __init__(self, speaks_as: Agent, told: str, call: str, decide: Callable[[bool], None]) -> None:
         asked = _ASKED.format(name=speaks_as.name, told=told or "nothing", call=call or "(nothing was said)")
         super().__init__(instructions=asked, greeting=speaks_as.say_canned("transfer_consult"))
+        known = (told or speaks_as.say_canned("transfer_summary")).translate(_BRACES)
+        self.rules = Rules((), fallback=known, dropped=known, hello=known)  # a model by rules knows this alone
         self.language, self.voice = speaks_as.language, speaks_as.voice
         self.llm, self.tts = speaks_as.llm, speaks_as.tts
         self.canned = speaks_as.canned  # type: ignore[misc]  # of this one persona
+        if overrides(speaks_as, "tts_node"):
+            self.tts_node = speaks_as.tts_node  # type: ignore[method-assign]  # the same voice
+        if overrides(speaks_as, "transcription_node"):
+            self.transcription_node = speaks_as.transcription_node  # type: ignore[method-assign]
         self._decide = decide
 
     @function_tool(silent=True)

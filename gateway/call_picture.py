@@ -23,9 +23,10 @@ _WAVE, _AXIS, _LINE, _GAP = 26, 22, 14, 18  # px: half of a sound's height, the 
 _STEP = 2  # px a column of sound
 _LEAST_TEXT, _MOST_TEXT = 150.0, 300.0  # px: how wide a text may be
 _LETTER = 6.1  # px, about, at 11 px
-_COLORS = {"caller": "#1f6f8b", "agent": "#2e7d32", "system": "#8a5a00"}
+_COLORS = {"caller": "#1f6f8b", "agent": "#2e7d32", "human": "#6a3fa0", "system": "#8a5a00"}
 _STYLE = (
-    "text{font:11px system-ui,sans-serif}.caller{fill:#1f6f8b}.agent{fill:#2e7d32}.system{fill:#8a5a00}"
+    "text{font:11px system-ui,sans-serif}.caller{fill:#1f6f8b}.agent{fill:#2e7d32}"
+    ".human{fill:#6a3fa0}.system{fill:#8a5a00}"
     ".quiet{fill:#777}path{fill:none;stroke-width:1.4}"
 )
 

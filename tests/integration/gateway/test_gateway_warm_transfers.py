@@ -278,6 +278,48 @@ async def test_a_phone_that_answers_and_is_silent_has_not_taken_the_call(
         await world.nothing_is_left()
 
 
+@pytest.mark.parametrize("consulted", [False, True])
+async def test_who_accepts_and_the_caller_hear_each_other_at_once(
+    start_gateway: StartGateway, tmp_path: Path, consulted: bool
+) -> None:
+    async with desk(start_gateway, tmp_path) as world:
+        loop = asyncio.get_running_loop()
+        await world.transfer(accept=not consulted, consult=consulted)
+        human = await answered(world.first)
+        await asyncio.sleep(1)
+        world.call.play(tone(CUSTOMER_HZ, 4000))
+        human.play(tone(HUMAN_HZ, 4000))
+        await human.send_digits("1")
+        pressed_at = loop.time()
+        assert await world.outcome() == "transferred"
+        await asyncio.sleep(1)
+        at_human = loud_at(human, CUSTOMER_HZ, pressed_at - 0.5, loop.time())
+        at_caller = loud_at(world.call, HUMAN_HZ, pressed_at - 0.5, loop.time())
+        joined_ms = (max(at_human[0], at_caller[0]) - pressed_at) * 1000
+        print(f"key 1 released -> both hear each other: {joined_ms:.0f} ms")
+        assert joined_ms <= MOST_JOIN_MS
+        await world.call.hang_up()
+        await human.wait_bye()
+        await world.nothing_is_left()
+
+
+async def test_a_caller_who_hangs_up_while_the_human_asks_about_them(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    async with desk(start_gateway, tmp_path) as world:
+        await world.transfer(consult=True)
+        human = await answered(world.first)
+        await asyncio.sleep(1)
+        hung_up_at = asyncio.get_running_loop().time()
+        await world.call.hang_up()
+        ended = await asyncio.wait_for(human.ended, 2)
+        took_ms = (ended.at - hung_up_at) * 1000
+        print(f"consulting: BYE after {took_ms:.0f} ms")
+        assert took_ms < MOST_CANCEL_MS
+        record = await world.nothing_is_left()
+    assert record["transfers"][0]["outcome"] == "cancelled"
+
+
 async def test_all_at_once_and_the_first_to_accept_has_the_caller(start_gateway: StartGateway, tmp_path: Path) -> None:
     async with desk(start_gateway, tmp_path) as world:
         second = f"sip:human@127.0.0.1:{world.second.address[1]}"

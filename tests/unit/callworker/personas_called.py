@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import ClassVar
 
 from agent import Agent, CallInfo, DigitEntry, RunContext, function_tool
+from agent.providers.base import SpokenAudio
 from telephony.call import AfterTransfer, UseRefer
 from telephony.errors import DialRefused
 
@@ -106,3 +108,12 @@ class KnowsVariables(Agent):
 
 async def says_number(call: CallInfo) -> Agent:
     return Agent(greeting=f"Your number is {call.variables['number']}.")
+
+
+class Whispers(Agent):
+    """Its voice goes through a node of its own."""
+
+    greeting = "Hello and welcome to the house."
+
+    def tts_node(self, ctx: RunContext, text: str) -> AsyncIterator[SpokenAudio | bytes]:
+        return ctx.session.tts.synthesize(f"(softly) {text}", voice=self.voice, language=self.language)

@@ -15,7 +15,8 @@ from test_transfers import frame, heard, said, told
 from test_warm_transfers import TEXT, answered, begun, hears, nothing_is_left, order, to_human
 
 from agent.providers.base import ProviderUnavailable, ToolCall
-from agent.providers.fakes import FakeLLM, FakeSTT, ModelTurn, loud
+from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS, ModelTurn, loud
+from agent.providers.rules import RulesLLM
 from gateway.calls.ends import CallState
 from gateway.record import TransferBegan
 from gateway.transcript import build_turns, transcript_text
@@ -184,6 +185,38 @@ def test_a_model_that_fails_in_a_consultation_leads_to_the_caller() -> None:
     nothing_is_left(world, dialler)
 
 
+def test_a_model_by_rules_says_again_what_is_known() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        leg = await consulting(world, dialler)
+        await speaks(world, dialler.audio[0])
+        await asyncio.sleep(3)
+        leg.press("1")
+        await asyncio.sleep(0.1)
+        assert world.owner.state is CallState.JOINED
+        world.leg.end()
+
+    world = call(script, dialler=dialler, llm=RulesLLM(), stt=FakeSTT("hello", "what is it about"))
+    assert to_human(world) == ["Ada asks about her invoice.", QUESTION, "Ada asks about her invoice."]
+    nothing_is_left(world, dialler)
+
+
+def test_the_consultation_speaks_with_the_personas_own_voice() -> None:
+    dialler = FakeDialler()
+    voice = FakeTTS()
+
+    async def script(world: CallWorld) -> None:
+        leg = await consulting(world, dialler)
+        leg.press("1")
+        await asyncio.sleep(1)
+        world.leg.end()
+
+    world = call(script, "Whispers", dialler=dialler, tts=voice, llm=FakeLLM("Hello."))
+    assert f"(softly) {QUESTION.partition('?')[0]}?" in voice.spoken
+    nothing_is_left(world, dialler)
+
+
 def test_without_a_model_there_are_no_questions() -> None:
     dialler = FakeDialler()
 
@@ -338,6 +371,26 @@ def test_what_the_two_say_is_written_down_where_the_settings_allow_it() -> None:
     assert speakers.count("human") == 1
     assert speakers.count("caller") == 2
     nothing_is_left(world, dialler)
+
+
+def test_the_calls_summary_knows_what_the_two_have_said() -> None:
+    dialler = FakeDialler()
+    model = FakeLLM("Bob will call back.")
+    summaries: list[tuple[str, str]] = []
+
+    async def script(world: CallWorld) -> None:
+        await begun(world, order())
+        leg = await answered(dialler)
+        SENDING.append(asyncio.create_task(sends(leg), name="packets"))
+        await asyncio.sleep(3)
+        await speaks(world, dialler.audio[0])
+        world.leg.end()
+        await asyncio.sleep(1)
+        summaries.append(await world.owner.summary(by_model=True))
+
+    call(script, dialler=dialler, stt=FakeSTT("I will call back"), llm=model, calls="transfer_notes: true, ")
+    assert summaries == [("Bob will call back.", "model")]
+    assert "sip:a@h: I will call back" in model.requests[-1].messages[-1].text
 
 
 @pytest.mark.parametrize(("calls", "notes"), [("", True), ("transfer_notes: true, ", False)])
