@@ -31,6 +31,9 @@ class QueueBook(Protocol):
         """`reason`: of `LetGo`. False: it was not waiting (any more). Offers to it go on until `offer_ended`: the
         phones still ring."""
 
+    async def prioritise(self, call_id: str, priority: int) -> bool:
+        """Also of another gateway's caller. False: it does not wait."""
+
     async def announced(self, call_id: str, now: float) -> None: ...
 
     async def claim(self, call_id: str, member: str, now: float, lease_s: float) -> bool:

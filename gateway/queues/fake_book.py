@@ -45,6 +45,7 @@ class _Kept:
 
     state: MemberState
     taken_on: str = ""
+    has_signed: bool = False
     last_wait: _Wait | None = None
 
 
@@ -93,11 +94,16 @@ class FakeQueueBook:
             held.setdefault(member, []).append(claim)
             if not claim.talking:
                 rung[call_id] = (*rung.get(call_id, ()), member)
-        names, today = {*shared.members, *(each.name for each in members)}, self._day(now)
+        today = self._day(now)
+        by_name: dict[str, Member | None] = dict.fromkeys(shared.members)
+        by_name |= {each.name: each for each in members}
         return QueueState(
             tuple(self._queues.values()),
             members,
-            {name: _state_of(name, shared.members.get(name), held.get(name, ()), today) for name in names},
+            {
+                name: _state_of(name, each, shared.members.get(name), held.get(name, ()), today)
+                for name, each in by_name.items()
+            },
             tuple(
                 replace(wait.caller, offered_to=rung[call_id]) if call_id in rung else wait.caller
                 for call_id, wait in shared.open.items()
@@ -132,6 +138,13 @@ class FakeQueueBook:
     async def leave(self, call_id: str, how: WaitingEnd, now: float, reason: str = "") -> bool:
         self._fail()
         return self._leave(call_id, how, now, reason) is not None
+
+    async def prioritise(self, call_id: str, priority: int) -> bool:
+        self._fail()
+        wait = self._shared.open.get(call_id)
+        if wait is not None:
+            wait.caller = replace(wait.caller, priority=priority)
+        return wait is not None
 
     async def announced(self, call_id: str, now: float) -> None:
         self._fail()
@@ -171,7 +184,7 @@ class FakeQueueBook:
         shared = self._shared
         wait = shared.open.get(call_id)
         known = next((each for each in merged(self._members, shared.rest.values()) if each.name == member), None)
-        if wait is None or known is None or not can_take(known, self._state(member, now), now):
+        if wait is None or known is None or not can_take(known, self._state(known, now), now):
             return False
         queue = wait.caller.queue
         ring_all = queue in self._queues and self._queues[queue].strategy is Strategy.RING_ALL
@@ -252,6 +265,7 @@ class FakeQueueBook:
     async def sign(self, member: str, now: float, *, signed_in: bool) -> None:
         self._fail()
         self._change(member, signed_in=signed_in)
+        self._kept(member).has_signed = True
 
     async def pause(self, member: str, reason: str, now: float) -> None:
         self._fail()
@@ -264,7 +278,7 @@ class FakeQueueBook:
     async def member(self, member: Member) -> MemberState:
         self._fail()
         self._shared.rest[member.name] = member
-        return self._state(member.name, None)
+        return self._state(member, None)
 
     async def forget(self, member: str) -> bool:
         self._fail()
@@ -283,11 +297,11 @@ class FakeQueueBook:
         kept = self._kept(member)
         kept.state = replace(kept.state, **changes)  # type: ignore[arg-type]
 
-    def _state(self, member: str, now: float | None) -> MemberState:
+    def _state(self, member: Member, now: float | None) -> MemberState:
         """`now` None: whatever day it is."""
-        mine = [claim for (_, name), claim in self._shared.claims.items() if name == member]
-        kept = self._shared.members.get(member)
-        return _state_of(member, kept, mine, None if now is None else self._day(now))
+        mine = [claim for (_, name), claim in self._shared.claims.items() if name == member.name]
+        kept = self._shared.members.get(member.name)
+        return _state_of(member.name, member, kept, mine, None if now is None else self._day(now))
 
     def _leave(
         self, call_id: str, how: WaitingEnd, now: float, reason: str = "", member: str | None = None
@@ -313,10 +327,16 @@ class FakeQueueBook:
         return datetime.fromtimestamp(now, self._timezone).date().isoformat()
 
 
-def _state_of(name: str, kept: _Kept | None, claims: Sequence[_Claim], today: str | None) -> MemberState:
-    state = MemberState(name) if kept is None else kept.state
-    taken_today = state.taken_today if kept is None or today in (None, kept.taken_on) else 0
-    if not claims and taken_today == state.taken_today:
+def _state_of(
+    name: str, member: Member | None, kept: _Kept | None, claims: Sequence[_Claim], today: str | None
+) -> MemberState:
+    at_first = member is None or member.signed_in
+    if kept is None:
+        return MemberState(name, at_first)
+    state = kept.state
+    taken_today = state.taken_today if today in (None, kept.taken_on) else 0
+    signed_in = state.signed_in if kept.has_signed else at_first
+    if not claims and (taken_today, signed_in) == (state.taken_today, state.signed_in):
         return state
     ringing = any(not claim.talking for claim in claims)
-    return replace(state, busy=len(claims), ringing=ringing, taken_today=taken_today)
+    return replace(state, busy=len(claims), ringing=ringing, taken_today=taken_today, signed_in=signed_in)

@@ -11,7 +11,7 @@ __all__ = ["absent", "can_take", "known", "lacks", "merged", "place_in", "wanted
 
 def known(state: QueueState, member: Member) -> MemberState:
     """Also of one of whom nothing has been kept yet."""
-    return state.states.get(member.name) or MemberState(member.name)
+    return state.states.get(member.name) or MemberState(member.name, member.signed_in)
 
 
 def merged(of_settings: Iterable[Member], of_rest: Iterable[Member]) -> tuple[Member, ...]:

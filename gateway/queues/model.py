@@ -115,6 +115,7 @@ class Member:
     places: tuple[Place, ...] = ()
     skills: tuple[Skill, ...] = ()
     at_once: int = 1  # calls
+    signed_in: bool = True  # until they first sign in or out
 
 
 @dataclass(frozen=True, slots=True)

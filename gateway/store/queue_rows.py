@@ -43,12 +43,13 @@ def read_state(
     waiting = tuple(_waiting(row, rung.get(row.call_id, ())) for row in waits)
     rows = connection.execute(select(queue_members)).all()
     memory = connection.execute(select(queue_memory)).all()
-    known = {row.name: member_state(row, today, busy.get(row.name, [])) for row in rows}
     everybody = merged(members, members_of(rows))
+    by_name = {each.name: each for each in everybody}
+    known = {row.name: member_state(row, today, busy.get(row.name, []), by_name.get(row.name)) for row in rows}
     return QueueState(
         tuple(queues.values()),
         everybody,
-        {each.name: MemberState(each.name) for each in everybody} | known,
+        {each.name: MemberState(each.name, each.signed_in) for each in everybody} | known,
         waiting,
         {row.queue: row.service_s for row in memory if row.served},
         {row.queue: row.last_member for row in memory if row.last_member},
@@ -120,7 +121,7 @@ def new_member(name: str) -> dict[str, Any]:
     it = MemberState(name)
     return {
         "name": name,
-        "signed_in": it.signed_in,
+        "signed_in": None,
         "paused": it.paused,
         "reachable": it.reachable,
         "wraps_up_until": it.wraps_up_until,
@@ -132,11 +133,12 @@ def new_member(name: str) -> dict[str, Any]:
     }
 
 
-def member_state(row: Row[Any], today: str, claims: list[bool]) -> MemberState:
-    """`claims`: for each that the member has, whether it is a call."""
+def member_state(row: Row[Any], today: str, claims: list[bool], member: Member | None) -> MemberState:
+    """`claims`: for each that the member has, whether it is a call. `member`: None if nobody knows them."""
+    at_first = member is None or member.signed_in
     return MemberState(
         name=row.name,
-        signed_in=row.signed_in,
+        signed_in=at_first if row.signed_in is None else row.signed_in,
         paused=row.paused,
         reachable=row.reachable,
         busy=len(claims),

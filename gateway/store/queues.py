@@ -74,6 +74,10 @@ class StoredQueueBook:
     async def leave(self, call_id: str, how: WaitingEnd, now: float, reason: str = "") -> bool:
         return await self._database.write(lambda connection: self._end(connection, call_id, how, now, reason))
 
+    async def prioritise(self, call_id: str, priority: int) -> bool:
+        this = update(queue_waits).where(queue_waits.c.call_id == call_id, _OPEN).values(priority=priority)
+        return await self._database.write(lambda connection: connection.execute(this).rowcount > 0)
+
     async def announced(self, call_id: str, now: float) -> None:
         this = update(queue_waits).where(queue_waits.c.call_id == call_id, _OPEN).values(announced_at=now)
         await self._database.write(lambda connection: connection.execute(this))
@@ -191,7 +195,7 @@ class StoredQueueBook:
         def write(connection: Connection) -> MemberState:
             kept = _locked_member(connection, member.name)
             _change(connection, member.name, settings=settings_of(member))
-            return member_state(kept, kept.taken_on, _busy(connection, member.name))
+            return member_state(kept, kept.taken_on, _busy(connection, member.name), member)
 
         return await self._database.write(write)
 
@@ -206,7 +210,7 @@ class StoredQueueBook:
         kept = _locked_member(connection, member)
         row = _wait(connection, call_id)
         known = member_of(kept.settings) if kept.settings is not None else self._member(member)
-        it = member_state(kept, self._day(now), _busy(connection, member))
+        it = member_state(kept, self._day(now), _busy(connection, member), known)
         if row is None or known is None or not can_take(known, it, now):
             return False
         others = connection.execute(select(queue_claims.c.member).where(queue_claims.c.call_id == call_id)).first()

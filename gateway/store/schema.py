@@ -285,7 +285,7 @@ queue_members = Table(
     "queue_members",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("signed_in", Boolean, nullable=False),
+    Column("signed_in", Boolean),  # NULL: has never signed in or out
     Column("paused", String(256), nullable=False),  # the reason; empty: not paused
     Column("reachable", Boolean, nullable=False),
     Column("wraps_up_until", Float(53), nullable=False),

@@ -88,6 +88,12 @@ class QueueBookRules:
         await joined(books.one, at("a", T0 + 60, queue="sales"))
         assert (await books.two.state(T0)).waiting == (at("a", T0 + 60, queue="sales"),)
 
+    async def test_a_callers_priority_can_be_changed_from_any_gateway(self, books: Books) -> None:
+        await joined(books.one, at("a"), at("b", T0 + 1))
+        assert await books.two.prioritise("b", 5)
+        assert not await books.two.prioritise("never there", 5)
+        assert (await books.one.state(T0)).waiting == (at("a"), at("b", T0 + 1, priority=5))
+
     async def test_an_announcement_is_remembered(self, books: Books) -> None:
         await joined(books.one, at("a"))
         await books.one.announced("a", T0 + 7)
@@ -320,6 +326,19 @@ class QueueBookRules:
         assert (before.states["ben"].paused, before.states["cleo"].reachable) == ("lunch", False)
         assert (before.last_member, before.service_s) == ({"desk": "ben"}, {"desk": 70})
         assert await books.again().state(T0 + 80) == before
+
+    async def test_a_member_is_signed_in_as_the_settings_say_until_they_say_otherwise(self, books: Books) -> None:
+        book = books.one
+        await joined(book, at("a"))
+        zoe = replace(member("zoe"), signed_in=False)
+        await book.member(zoe)
+        assert not (await of(book, "zoe")).signed_in
+        await book.reachable("zoe", is_reachable=True)
+        assert not (await of(book, "zoe")).signed_in and not await book.claim("a", "zoe", T0, LEASE_S)
+        await book.sign("zoe", T0, signed_in=True)
+        assert await book.claim("a", "zoe", T0, LEASE_S)
+        await book.member(replace(zoe, at_once=2))
+        assert (await of(books.two, "zoe")).signed_in
 
     async def test_calls_are_counted_by_day(self, books: Books) -> None:
         await joined(books.one, at("a"), at("b"), at("c"))

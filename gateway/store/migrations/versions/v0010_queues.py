@@ -78,7 +78,7 @@ def _create_members() -> None:
     op.create_table(
         "queue_members",
         sa.Column("name", sa.String(64), nullable=False),
-        sa.Column("signed_in", sa.Boolean, nullable=False),
+        sa.Column("signed_in", sa.Boolean),
         sa.Column("paused", sa.String(256), nullable=False),
         sa.Column("reachable", sa.Boolean, nullable=False),
         sa.Column("wraps_up_until", sa.Float(53), nullable=False),
