@@ -30,7 +30,7 @@ class TrunkTable:
                 prefixes = self._lengths[network.version].setdefault(shift, {})
                 prefixes.setdefault(int(network.network_address) >> shift, []).append(index)
         self._certified = {name.lower(): trunk.name for trunk in trunks for name in trunk.tls.callers}
-        self._hosts: dict[str, tuple[str, ...]] = {}  # trunk -> addresses of its hosts
+        self._hosts: dict[str, frozenset[str]] = {}  # trunk -> addresses of its hosts
         self._host_names: dict[str, dict[str, str]] = {}  # trunk -> address -> name
         self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
@@ -44,7 +44,7 @@ class TrunkTable:
     def set_hosts(self, name: str, ips: Iterable[str], names: Mapping[str, str] | None = None) -> None:
         """Set the addresses of the trunk's hosts; they belong to it like its networks. `names`: of the hosts at these
         addresses, which their certificates must have."""
-        self._hosts[name] = tuple(ips)
+        self._hosts[name] = frozenset(ips)
         self._host_names[name] = dict(names or {})
         self._known.clear()
         self._strangers.clear()

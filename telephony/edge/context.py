@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import SystemRandom
 
 from telephony.edge.admission import SourceRates, TrunkTable
 from telephony.edge.attempts import AttemptKey, AttemptTable, attempt_key_of
@@ -16,6 +17,7 @@ from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogTable, Reply
 from telephony.edge.floods import FloodTable
 from telephony.edge.hops import Action, DialogEnded, Hop, SendPublic, SendWorker
+from telephony.edge.phone_book import PhoneBook, hop_of
 from telephony.edge.protocol import Admitter, PeerRefers, Refuse, Transport, WorkerAddress
 from telephony.edge.relays import RelayTable
 from telephony.edge.resend import ResendTable
@@ -109,6 +111,9 @@ class EdgeContext:
         self.challengers = {
             trunk.name: DigestServer(trunk.realm, key) for trunk in settings.trunks if trunk.callers is not None
         }
+        self.phones: PhoneBook | None = None  # who is registered with us; None: nobody may
+        if settings.phones is not None:
+            self.phones = PhoneBook(settings.phones, self.trunks, key, SystemRandom().random)
         self.sessions = Sessions({trunk.name: trunk.session for trunk in settings.trunks})
         self.resends = ResendTable(settings.timers.public)
         self.relays = RelayTable(remembered, settings.timers)
@@ -181,6 +186,8 @@ class EdgeContext:
 
     def hop_to(self, place: Place, trunk: str) -> Hop:
         """On a connection that is the trunk's, if it has one. Raises StopIteration if nothing listens for it."""
+        if self.phones is not None and trunk == self.phones.trunk and (flow := self.phones.flow_to(place)) is not None:
+            return hop_of(flow)
         listener = next(n for n, socket in enumerate(self.sockets) if socket.transport == place.transport)
         if place.transport != "tls":
             return Hop(place.transport, place.ip, place.port, listener, chosen=place.transport == "tcp")

@@ -22,6 +22,7 @@ from telephony.edge.informing import Informing
 from telephony.edge.moving import Moving
 from telephony.edge.outbound import PublicResponses, WorkerMessages
 from telephony.edge.pending import PendingRequests
+from telephony.edge.phone_side import PhoneSide
 from telephony.edge.protocol import Dial, WorkerAddress
 from telephony.edge.referred import ReferredHere
 from telephony.edge.referring import Referring
@@ -44,11 +45,12 @@ class EdgeCore:
     def __init__(self, context: EdgeContext, random: Callable[[], float] | None = None) -> None:
         """`random` returns numbers from 0 to 1."""
         self._context = context
+        self.phones = PhoneSide(context)
         self._referred = ReferredHere(context)
         self._dialing = Dialing(context)
         self._ending = EndingCalls(context, self._dialing)
         replacing = Replacing(context, self._dialing, self._ending)
-        self._inbound = InboundRequests(context, self._referred, replacing)
+        self._inbound = InboundRequests(context, self._referred, replacing, self.phones)
         self._moving = Moving(context, self._ending, self._referred)
         self._from_worker = WorkerMessages(context, self._dialing, replacing, self._moving)
         self.trunks = TrunkSide(context, random or SystemRandom().random)
@@ -61,7 +63,7 @@ class EdgeCore:
             self._pending,
             self._dialing,
             self.trunks,
-            (self._referring, self._refreshing, self._informing, self._referred, self._moving),
+            (self._referring, self._refreshing, self._informing, self._referred, self._moving, self.phones),
         )
         self._next_log_at = 0.0
         self._next_error_log_at = 0.0
@@ -214,6 +216,9 @@ class EdgeCore:
         """No connection could be made to this address, or it broke at once."""
         return self._dialing.not_connected(failed, now) + self.trunks.not_connected(failed, now)
 
+    def connection_closed(self, connection: int, now: float) -> list[Action]:
+        return self.phones.closed(connection, now)
+
     def last_word(self, leg_id: str, cause: str) -> SendPublic | None:
         dialog = self._context.dialogs.of_leg(leg_id)
         return None if dialog is None else self._ending.last_word(dialog, cause)
@@ -275,6 +280,7 @@ class EdgeCore:
         for key in lost:
             actions += self._dialing.unreachable(key, now)
             actions += self.trunks.lost(key, now)
+            actions += self.phones.lost(key, now)
             actions += self._referring.lost(key)
             actions += self._informing.lost(key)
             actions += self._referred.lost(key)
@@ -286,6 +292,7 @@ class EdgeCore:
         actions += self._inbound.due(now)
         actions += self._dialing.due(now)
         actions += self.trunks.due(now)
+        actions += self.phones.due(now)
         for due in context.relays.due(now):
             actions += self._ending.due(due, now)
         for dialog in context.dialogs.expired(now):

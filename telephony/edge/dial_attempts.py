@@ -12,7 +12,7 @@ from telephony.edge.capabilities import Reliable
 from telephony.edge.context import EdgeContext
 from telephony.edge.dialogs import Dialog
 from telephony.edge.hops import Action, DialAttempted, Hop, SendPublic, TrunkChanged
-from telephony.edge.protocol import Dial
+from telephony.edge.protocol import Dial, Fork
 from telephony.edge.redirecting import Moved, NotFollowed, redirection
 from telephony.edge.relays import Asked, DialAttempt, Dialed
 from telephony.edge.reliable import route_set
@@ -54,14 +54,26 @@ class DialAttempts:
         account = dial.account or self._context.account_of(dial.trunk)
         return None if account is None else DigestClient(account, self._context.random_token)
 
-    def next_place(self, asked: Asked, dialed: Dialed, now: float) -> SendPublic:
-        """Send the INVITE there: to the trunk's next place, or to the next trunk's first. Raises IndexError if none is
-        left."""
+    def next_place(self, asked: Asked, dialed: Dialed, now: float) -> list[Action]:
+        """Send the INVITE there: to the trunk's next place, or to the next trunk's first, and to all that are to ring
+        beside it. Raises IndexError if none is left."""
         if not dialed.left:
             self._next_trunk(asked.dialog, dialed, now)
         place = dialed.left.pop(0)
         dialed.challenges = 0
-        return self._send(asked, dialed, place, self._context.hop_to(place, dialed.dial.trunk), dialed.dial.uri, now)
+        hop = self._context.hop_to(place, dialed.dial.trunk)
+        first = self._send(asked, dialed, place, hop, dialed.dial.uri, now)
+        return [first, *(self._fork(asked, dialed, fork, now) for fork in dialed.dial.besides)]
+
+    def _fork(self, asked: Asked, dialed: Dialed, fork: Fork, now: float) -> SendPublic:
+        """The same INVITE to one more phone: only Request-URI, Route and branch differ (RFC 3261 section 16.6)."""
+        context, dialog, first = self._context, asked.dialog, dialed.now
+        assert first is not None, "the first has been sent"
+        hop = context.hop_to(fork.place, dialed.dial.trunk)
+        branch = context.branches.own(f"fork {dialog.branch} {fork.uri}", first.cseq)
+        attempt = DialAttempt(branch, hop, fork.place, first.cseq, now, dialed.dial, fork.uri, fork.routes)
+        dialed.besides[branch] = attempt
+        return self._invite(asked, dialed, attempt, now)
 
     def _next_trunk(self, dialog: Dialog, dialed: Dialed, now: float) -> None:
         """From now on the dialog is with that trunk."""
@@ -83,9 +95,15 @@ class DialAttempts:
             dialog.worker.renumber(request.cseq)
             branch = context.branches.own(f"dial {dialog.branch}", dialog.worker.cseq_shift)
         cseq = dialog.worker.number(request.cseq)
-        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial, uri)
+        routes = dialed.dial.routes or context.route_of(dialog.trunk)
+        attempt = dialed.now = DialAttempt(branch, hop, place, cseq, now, dialed.dial, uri, routes)
         dialog.public.hop = hop
         dialog.invite_cseq = dialog.worker.cseq = cseq
+        return self._invite(asked, dialed, attempt, now)
+
+    def _invite(self, asked: Asked, dialed: Dialed, attempt: DialAttempt, now: float) -> SendPublic:
+        context, dialog, request = self._context, asked.dialog, asked.request
+        uri, hop, branch = attempt.uri, attempt.hop, attempt.branch
         request.body = dialog.described = context.described(asked.offer, dialog, offer=True)
         credentials = () if dialed.digest is None else dialed.digest.answers("INVITE", uri, request.body)
         data = request_to_public(
@@ -94,7 +112,7 @@ class DialAttempts:
             via=context.public_via(hop, branch),
             contact=context.contact_in(dialog, hop.listener),
             uri=uri,
-            routes=context.route_of(dialog.trunk),
+            routes=attempt.routes,
             extra=(
                 *dialed.dial.headers,
                 *credentials,
@@ -107,19 +125,21 @@ class DialAttempts:
         context.relays.ask(branch, asked, now)
         context.resends.request((branch, "INVITE"), sent, now, invite=True)
         context.counters.add("forwarded_out.INVITE")
-        if dialed.left or dialed.then:
+        is_phone = context.phones is not None and context.phones.trunk == dialog.trunk
+        if dialed.left or dialed.then or is_phone:
             self._count += 1
             heapq.heappush(self._limits, (now + dialed.dial.answer_s, self._count, asked, attempt))
         return sent
 
-    def silent(self, now: float) -> list[Asked]:
-        """Calls whose current destination has not responded in time."""
+    def silent(self, now: float) -> list[tuple[Asked, DialAttempt]]:
+        """Calls, and the destination of each that has not responded in time."""
         found = []
         while self._limits and self._limits[0][0] <= now:
             _, _, asked, attempt = heapq.heappop(self._limits)
             dialed = asked.dialed
-            if dialed is not None and dialed.now is attempt and not attempt.heard and not asked.final:
-                found.append(asked)
+            now_tried = dialed is not None and (dialed.now is attempt or attempt.branch in dialed.besides)
+            if now_tried and not attempt.heard and not asked.final:
+                found.append((asked, attempt))
         return found
 
     def once_more(self, response: Response, asked: Asked, dialed: Dialed, now: float) -> SendPublic | None:
@@ -186,7 +206,7 @@ class DialAttempts:
             self._context.failed_places.failed(attempt.place, now, retry_after_s)
         elif attempt.heard:
             self._context.failed_places.worked(attempt.place)
-        refused: list[Action] = []
+        refused: list[Action] = self._unanswered(attempt, now) if silent else []
         if (status == 0 or status >= 300) and not asked.cancelled:
             kept = self._context.trunk_refusals.get(attempt.dial.trunk)
             if kept is not None:
@@ -209,8 +229,55 @@ class DialAttempts:
         those of the first call count."""
         if not asked.cancelled:
             asked.cancelled, asked.why = True, tuple(why)
-        attempt = None if asked.dialed is None else asked.dialed.now
-        return [] if attempt is None else self._cancel_attempt(asked.dialog, attempt, asked.why, now)
+        if (dialed := asked.dialed) is None:
+            return []
+        attempts = [*([dialed.now] if dialed.now is not None else []), *dialed.besides.values()]
+        return [a for each in attempts for a in self._cancel_attempt(asked.dialog, each, asked.why, now)]
+
+    # Phones that ring at the same time
+
+    def go_on_beside(self, asked: Asked, dialed: Dialed, refused: Response | None = None) -> bool:
+        """The current attempt is over, and another phone rings on: that is the current one now. A refusal for all
+        (6xx) leaves nobody ringing. `refused`: None: it was silent."""
+        if refused is not None:
+            dialed.worst = worse(dialed.worst, refused)
+        if not dialed.besides or asked.cancelled or (refused is not None and refused.status >= 600):
+            return False
+        if dialed.now is not None:
+            dialed.earlier[dialed.now.branch] = dialed.now
+        self.make_current(asked, dialed, next(iter(dialed.besides.values())), keep=False)
+        return True
+
+    def make_current(self, asked: Asked, dialed: Dialed, attempt: DialAttempt, *, keep: bool = True) -> None:
+        """`keep`: the one that was current rings beside it."""
+        del dialed.besides[attempt.branch]
+        if keep and dialed.now is not None:
+            dialed.besides[dialed.now.branch] = dialed.now
+        dialed.now = attempt
+        asked.dialog.public.hop = attempt.hop
+
+    def stop_besides(self, asked: Asked, dialed: Dialed, why: str, now: float) -> list[Action]:
+        """One phone has the call, or none is to ring any more. Answers of the others are late from now on."""
+        actions: list[Action] = []
+        for branch, attempt in tuple(dialed.besides.items()):
+            actions += self._cancel_attempt(asked.dialog, attempt, reason_values(NORMAL, text=why), now)
+            dialed.earlier[branch] = attempt
+        dialed.besides.clear()
+        return actions
+
+    def silent_beside(self, dialed: Dialed, attempt: DialAttempt, now: float) -> list[Action]:
+        """One of the others has not said anything."""
+        dialed.besides.pop(attempt.branch, None)
+        dialed.earlier[attempt.branch] = attempt
+        self._context.resends.answered((attempt.branch, "INVITE"))
+        return self._unanswered(attempt, now)
+
+    def _unanswered(self, attempt: DialAttempt, now: float) -> list[Action]:
+        """A registered phone that does not answer is not called again until it does."""
+        phones = self._context.phones
+        if phones is None or phones.trunk != attempt.dial.trunk:
+            return []
+        return list(phones.unanswered(attempt.place, now))
 
     def _cancel_attempt(self, dialog: Dialog, attempt: DialAttempt, why: Sequence[str], now: float) -> list[Action]:
         if not attempt.heard or attempt.cancel:
@@ -231,7 +298,7 @@ class DialAttempts:
     def _own(self, method: str, dialog: Dialog, attempt: DialAttempt, to: str, why: Sequence[str] = ()) -> bytes:
         """With the Route of the INVITE (RFC 3261 sections 9.1 and 17.1.1.3)."""
         headers = [("Via", self._context.public_via(attempt.hop, attempt.branch))]
-        headers += [("Route", value) for value in self._context.route_of(attempt.dial.trunk)]
+        headers += [("Route", value) for value in attempt.routes]
         headers += [("From", _sender(dialog, attempt)), ("To", to), ("Call-ID", dialog.sip_call_id)]
         headers += [("CSeq", f"{attempt.cseq} {method}"), *(("Reason", value) for value in why)]
         return own_request(method, attempt.uri, headers)
@@ -268,6 +335,14 @@ class DialAttempts:
         if response.status < 300:
             return self.turn_down(response, asked.dialog, attempt, now, _ELSEWHERE)
         return [self.acknowledge(response, asked.dialog, attempt)]
+
+
+def worse(one: Response | None, other: Response) -> Response:
+    """Of the refusals of phones that rang at the same time, the one that says most about the call (RFC 3261 section
+    16.7): that nobody there wants it, that somebody is busy, else the latest."""
+    if one is None or other.status >= 600:
+        return other
+    return one if one.status >= 600 or (one.status == 486 and other.status != 486) else other
 
 
 def _extensions(reliable: Reliable) -> list[tuple[str, str]]:

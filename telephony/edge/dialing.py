@@ -15,7 +15,7 @@ import structlog
 
 from telephony.edge.bodies import Unacceptable, body_for_worker
 from telephony.edge.context import EdgeContext
-from telephony.edge.dial_attempts import DialAttempts
+from telephony.edge.dial_attempts import DialAttempts, worse
 from telephony.edge.dialogs import Dialog, DialogEvent, DialogState, Party, PublicParty, ShownToWorker, WorkerParty
 from telephony.edge.hops import Action, Hop, NotConnected, SendPublic, SendWorker
 from telephony.edge.protocol import Dial, InviteInfo, Source, WorkerAddress
@@ -82,8 +82,7 @@ class Dialing:
         context.sessions.begin(dialog)
         dialed = self._attempts.dialed(dial, now)
         asked = Asked(dialog, request, address, initial=True, dialed=dialed, offer=request.body)
-        sent = self._attempts.next_place(asked, dialed, now)
-        return [context.answer_worker(request, address, 100), sent]
+        return [context.answer_worker(request, address, 100), *self._attempts.next_place(asked, dialed, now)]
 
     def _dialog(self, request: Request, dial: Dial, now: float) -> Dialog:
         context = self._context
@@ -139,7 +138,7 @@ class Dialing:
         context, dialog, dialed = self._context, asked.dialog, asked.dialed
         attempt = None if dialed is None or dialed.now is None else dialed.now
         if dialed is not None and attempt is not None and response.via.branch != attempt.branch:
-            attempt = dialed.earlier.get(response.via.branch)
+            attempt = dialed.besides.get(response.via.branch) or dialed.earlier.get(response.via.branch)
         if (
             dialed is None
             or attempt is None
@@ -154,18 +153,36 @@ class Dialing:
             context.counters.add("untrusted.response")
             return []
         context.counters.add(f"responses_in.{response.status // 100}xx")
-        if attempt is not dialed.now:
+        if response.via.branch in dialed.besides:
+            if 300 <= response.status < 600:
+                return self._refused_beside(response, asked, dialed, attempt)
+            if response.status >= 200 and dialog.state is DialogState.INVITING:
+                self._attempts.make_current(asked, dialed, attempt)
+        elif attempt is not dialed.now:
             return self._attempts.late(response, asked, attempt, now)
         if hop.ip == attempt.hop.ip and hop.connection:
-            attempt.hop = dialog.public.hop = replace(attempt.hop, connection=hop.connection)
+            attempt.hop = replace(attempt.hop, connection=hop.connection)
+        if attempt is dialed.now:
+            dialog.public.hop = attempt.hop
         first, attempt.heard = not attempt.heard, True
         if response.status < 200:
             return self._provisional(response, asked, attempt, hop, now, first=first)
         for method in ("INVITE", "CANCEL"):  # a CANCEL has nothing left to do
             context.resends.answered((attempt.branch, method))
         if response.status < 300:
-            return self._answered(response, asked, attempt, hop, now)
+            answered = self._answered(response, asked, attempt, hop, now)
+            return [*answered, *self._attempts.stop_besides(asked, dialed, "another phone was first", now)]
         return self._refused(response, asked, dialed, attempt, now)
+
+    def _refused_beside(self, response: Response, asked: Asked, dialed: Dialed, attempt: DialAttempt) -> list[Action]:
+        """One of several phones does not take the call; the others ring on."""
+        for method in ("INVITE", "CANCEL"):
+            self._context.resends.answered((attempt.branch, method))
+        attempt.heard = True
+        del dialed.besides[attempt.branch]
+        dialed.earlier[attempt.branch] = attempt
+        dialed.worst = worse(dialed.worst, response)
+        return [self._attempts.acknowledge(response, asked.dialog, attempt)]
 
     def _provisional(
         self, response: Response, asked: Asked, attempt: DialAttempt, hop: Hop, now: float, *, first: bool
@@ -233,6 +250,10 @@ class Dialing:
             return actions
         if (again := attempts.once_more(response, asked, dialed, now)) is not None:
             return [*actions, again]
+        if attempts.go_on_beside(asked, dialed, response):
+            return actions
+        actions += attempts.stop_besides(asked, dialed, "refused for all", now)
+        response.status, response.reason = _counts(dialed, response)
         retry_after_s = seconds_of(response.value("retry-after")) or 0
         moved = attempts.redirected(response, asked, dialed) if 300 <= response.status < 400 else None
         cause = next((r.cause for r in read_reasons(response.headers.get("reason")) if r.protocol == "Q.850"), 0)
@@ -241,7 +262,7 @@ class Dialing:
         if isinstance(moved, Moved):
             return [*actions, attempts.follow(asked, dialed, moved, now)]
         if attempts.fails_over(asked, dialed, response.status):
-            return [*actions, attempts.next_place(asked, dialed, now)]
+            return [*actions, *attempts.next_place(asked, dialed, now)]
         self._learn(dialog, response)
         if asked.cancelled:
             response.status, response.reason = 487, ""
@@ -271,6 +292,8 @@ class Dialing:
         asked = self._context.relays.asked(key[0], "INVITE")
         if asked is None or asked.final or asked.dialed is None or asked.dialed.now is None:
             return []
+        if (beside := asked.dialed.besides.get(key[0])) is not None:
+            return self._attempts.silent_beside(asked.dialed, beside, now)
         return self._silent(asked, asked.dialed, now) if asked.dialed.now.branch == key[0] else []
 
     def not_connected(self, failed: NotConnected, now: float) -> list[Action]:
@@ -279,24 +302,35 @@ class Dialing:
         for dialog in self._context.dialogs.inviting():
             asked = self._context.relays.asked(dialog.branch, "INVITE")
             dialed = None if asked is None else asked.dialed
-            if asked is None or asked.final or dialed is None or dialed.now is None or dialed.now.heard:
+            if asked is None or asked.final or dialed is None or dialed.now is None:
                 continue
-            if dialed.now.hop.place == failed.hop.place:
+            for beside in tuple(dialed.besides.values()):
+                if beside.hop.place == failed.hop.place and not beside.heard:
+                    actions += self._attempts.silent_beside(dialed, beside, now)
+            if dialed.now.hop.place == failed.hop.place and not dialed.now.heard:
                 actions += self._silent(asked, dialed, now, failed.why)
         return actions
 
     def due(self, now: float) -> list[Action]:
         """Move on from places that have been silent for too long."""
         actions: list[Action] = []
-        for asked in self._attempts.silent(now):
-            if asked.dialed is not None and asked.dialog.state is DialogState.INVITING:
+        for asked, attempt in self._attempts.silent(now):
+            if asked.dialed is None or asked.dialog.state is not DialogState.INVITING:
+                continue
+            if attempt is not asked.dialed.now:
+                actions += self._attempts.silent_beside(asked.dialed, attempt, now)
+            else:
                 actions += self._silent(asked, asked.dialed, now)
         return actions
 
     def _silent(self, asked: Asked, dialed: Dialed, now: float, why: str = "") -> list[Action]:
+        if dialed.besides and not asked.cancelled:
+            over = self._attempts.over(asked, 0, why or "no answer", now)
+            self._attempts.go_on_beside(asked, dialed)
+            return over
         if self._attempts.fails_over(asked, dialed, 0):
             over = self._attempts.over(asked, 0, why or "no answer", now)
-            return [*over, self._attempts.next_place(asked, dialed, now)]
+            return [*over, *self._attempts.next_place(asked, dialed, now)]
         if why:  # no secure connection: RFC 3261 section 21.5.4
             return self._end(asked, 503, why, now, q850=OUT_OF_ORDER)
         return self._end(asked, 408, _SILENT, now, q850=OUT_OF_ORDER)
@@ -375,3 +409,9 @@ class Dialing:
         contact = self._context.worker_contact
         data = response_to_worker(response, asked.request, asked.address, contact, to_tag=tag, why=why)
         return SendWorker(*asked.address, data)
+
+
+def _counts(dialed: Dialed, response: Response) -> tuple[int, str]:
+    """Status and phrase of the refusal that counts, where several phones were called at the same time."""
+    worst = dialed.worst
+    return (response.status, response.reason) if worst is None else (worst.status, worst.reason)

@@ -18,10 +18,13 @@ from telephony.edge.context import LOOPBACK, EdgeContext, PublicSocket
 from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo
+from telephony.edge.edge_phones import EdgePhones
 from telephony.edge.hops import (
     Action,
+    BindingChanged,
     CallCancelled,
     CallerGone,
+    ConnectionTaken,
     DialAttempted,
     DialogEnded,
     DigitPressed,
@@ -67,10 +70,11 @@ class Edge:
     `on_caller_gone` when a worker has not noticed that its caller ended the call, `on_digit` for each key by INFO,
     `on_attempt` at the end of each attempt to place a worker's call somewhere, `on_trunk` when a trunk is registered or
     no longer registered, or one of its hosts is up or down, `on_refer` for what becomes of `refer`, `on_key` for the
-    answer to a `send_key`, `on_peer_refers` for a peer's REFER that is honoured: `refer_refused` was asked before why
-    not; `report_refer` then tells the peer. `may_dial_over` is asked with a leg and a trunk before a call that its
-    trunk did not take goes to the next trunk of its route. `may_redirect` is asked with a trunk and the number that a
-    3xx of its names in place of the one that was called. `names`: asked for the names of trunks' hosts.
+    answer to a `send_key`, `on_phone` when a phone has registered, or can be reached again or no longer,
+    `on_peer_refers` for a peer's REFER that is honoured: `refer_refused` was asked before why not; `report_refer` then
+    tells the peer. `may_dial_over` is asked with a leg and a trunk before a call that its trunk did not take goes to
+    the next trunk of its route. `may_redirect` is asked with a trunk and the number that a 3xx of its names in place of
+    the one that was called. `names`: asked for the names of trunks' hosts.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Edge:
         on_replaced: Callable[[LegReplaced], None] | None = None,
         replace_refused: Callable[[str], Refuse | None] | None = None,
         on_moved: Callable[[MoveEnded], None] | None = None,
+        on_phone: Callable[[BindingChanged], None] | None = None,
         may_dial_over: Callable[[str, str], bool] | None = None,
         may_redirect: Callable[[str, str], bool] | None = None,
         names: NameService | None = None,
@@ -106,7 +111,7 @@ class Edge:
             DialogEnded: on_dialog_ended, CallerGone: on_caller_gone, DigitPressed: on_digit, KeyAnswered: on_key,
             DialAttempted: on_attempt, TrunkChanged: on_trunk, ReferAnswered: on_refer, ReferNotified: on_refer,
             PeerReferred: on_peer_refers, LegReplaced: on_replaced,
-            MoveEnded: on_moved,
+            MoveEnded: on_moved, BindingChanged: on_phone,
         }  # fmt: skip
         self._may_dial_over = may_dial_over
         self._may_redirect = may_redirect
@@ -119,7 +124,7 @@ class Edge:
         self._certificates = Certificates(settings.tls, {t.name: t.tls for t in settings.trunks})
         self._tcp = TcpConnections(
             settings.limits, self.counters, self._from_public, self._trunks, self._carries_a_call, self._not_connected,
-            self._tls_failed, self._certificates,
+            self._tls_failed, self._certificates, self._connection_closed,
         )  # fmt: skip
         self._udp: dict[int, UdpPort] = {}
         self._servers: list[asyncio.Server] = []
@@ -128,6 +133,7 @@ class Edge:
         self._context: EdgeContext | None = None
         self._core: EdgeCore | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self.phones = EdgePhones(lambda: self._running_core().phones, lambda: self._loop.time())
 
     async def start(self) -> None:
         """Open all sockets. Raises TlsFilesError, and PortTaken after closing those already open."""
@@ -230,7 +236,15 @@ class Edge:
         return self._context.dialogs.live() if self._context is not None else ()
 
     def _carries_a_call(self, connection: int) -> bool:
-        return self._context is not None and self._context.dialogs.uses(connection)
+        context = self._context
+        if context is None:
+            return False
+        registered = context.phones is not None and context.phones.registered_over(connection)
+        return bool(registered) or context.dialogs.uses(connection)
+
+    def _connection_closed(self, connection: int) -> None:
+        if self._core is not None:
+            self._perform(self._core.connection_closed(connection, self._loop.time()))
 
     def add_worker(self, name: str, host: str, port: int) -> WorkerAddress:
         """From now on the worker may be given calls and may send. Raises TelephonyMisuse when the name or the address
@@ -407,6 +421,8 @@ class Edge:
                     self._tell(self._on_refused, invite)
                 case FloodSummedUp(flood):
                     self._tell(self._on_flood, flood)
+                case ConnectionTaken(connection, trunk):
+                    self._tcp.give_to(connection, trunk)
                 case CallCancelled(leg_id):
                     self._tell(self._on_call_cancelled, leg_id)
                 case _:

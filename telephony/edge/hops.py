@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from telephony.edge.protocol import Flood, InviteInfo, PeerRefers, RefusedInvite, Transport
+from telephony.sip.bindings import Binding
 from telephony.sip.resolving import Place
 
 __all__ = [
     "Action",
+    "BindingChanged",
     "CallCancelled",
     "CallerGone",
+    "ConnectionTaken",
     "DialAttempted",
     "DialogEnded",
     "DigitPressed",
@@ -200,8 +203,28 @@ class TrunkChanged:
     place: Place | None = None  # which host
 
 
+@dataclass(frozen=True, slots=True)
+class BindingChanged:
+    """A phone has registered, or refreshed or lost its registration, or does not answer any more. `reachable`: whether
+    this one can be called now; `why`: as `bindings.Change`, "no answer" or "answers again"."""
+
+    binding: Binding
+    reachable: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTaken:
+    """A phone has registered over this connection, which is not a stranger's any more."""
+
+    connection: int
+    trunk: str
+
+
 Action = (
     TrunkChanged
+    | BindingChanged
+    | ConnectionTaken
     | DialAttempted
     | SendPublic
     | SendWorker

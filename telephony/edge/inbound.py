@@ -10,6 +10,7 @@ from telephony.edge.dialogs import Dialog, DialogEvent, DialogState
 from telephony.edge.forwarding import check, forward, send
 from telephony.edge.hops import Action, CallCancelled, Hop, SendPublic
 from telephony.edge.new_calls import NewCalls
+from telephony.edge.phone_side import PhoneSide
 from telephony.edge.referred import ReferredHere
 from telephony.edge.relays import Relay
 from telephony.edge.replacing import Replacing
@@ -23,8 +24,9 @@ _NEEDS_A_DIALOG = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 
 
 class InboundRequests:
-    def __init__(self, context: EdgeContext, referred: ReferredHere, replacing: Replacing) -> None:
+    def __init__(self, context: EdgeContext, referred: ReferredHere, replacing: Replacing, phones: PhoneSide) -> None:
         self._context = context
+        self._phones = phones
         self._new_calls = NewCalls(context, replacing)
         self._here = AnsweredHere(context, referred)
 
@@ -38,6 +40,8 @@ class InboundRequests:
             return self._new_calls.invite(request, hop, now, over_rate=over_rate)
         if request.to_tag:
             return self._in_dialog(request, hop, now)
+        if request.method == "REGISTER" and self._context.phones is not None and not over_rate:
+            return self._phones.register(request, hop, now)
         return [self._outside_dialog(request, hop, over_rate=over_rate)]
 
     def due(self, now: float) -> list[Action]:

@@ -15,8 +15,10 @@ from telephony.edge.dialogs import Dialog, PublicParty, Reply, WorkerParty
 from telephony.edge.forwarding import check, forward
 from telephony.edge.hops import Action, Hop, InviteRefused, SendPublic
 from telephony.edge.invite_info import invite_info
+from telephony.edge.phone_callers import calling_phone, phone_challenge
 from telephony.edge.protocol import Forward, InviteInfo, Later, Refuse, RefusedInvite
 from telephony.edge.replacing import Replacing
+from telephony.edge.settings import Trunk
 from telephony.edge.to_worker import shown_to_worker
 from telephony.edge.trunk_status import Refusal
 from telephony.edge.undecided import Undecided
@@ -88,7 +90,9 @@ class NewCalls:
     def _take(self, request: Request, hop: Hop, now: float) -> list[Action]:
         """A new call within the rate of its source."""
         context = self._context
-        found = which_trunk(request, context.trunks_of(hop))
+        if phone := calling_phone(context, request, hop):
+            return self._of_phone(request, hop, phone, now)
+        found = which_trunk(request, self._trunks_at(hop))
         info = invite_info(request, hop, found, context.limits, now)
         if found is None:
             cause = f"no trunk at {hop.ip} takes calls to {info.called or 'this number'}"
@@ -99,18 +103,35 @@ class NewCalls:
             refuse = Refuse(403, "Client certificate required", cause_text=cause)
             return self._refuse(request, hop, info, refuse, "certificate")
         asked = challenge(context, request, hop, trunk, now)
+        return self._let_in(request, hop, info, asked)
+
+    def _trunks_at(self, hop: Hop) -> tuple[Trunk, ...]:
+        """Besides the phones' trunk, whose calls are those of phones only."""
+        phones = self._context.phones
+        return tuple(t for t in self._context.trunks_of(hop) if phones is None or t.name != phones.trunk)
+
+    def _of_phone(self, request: Request, hop: Hop, phone: str, now: float) -> list[Action]:
+        context = self._context
+        assert context.phones is not None, "there are phones"
+        info = invite_info(request, hop, context.trunks.named(context.phones.trunk), context.limits, now)
+        info = replace(info, phone=phone)
+        return self._let_in(request, hop, info, phone_challenge(context, request, hop, phone, now))
+
+    def _let_in(self, request: Request, hop: Hop, info: InviteInfo, asked: SendPublic | Refuse | None) -> list[Action]:
+        """`asked`: of its password; None: it needs none, or has shown it."""
+        context = self._context
         if isinstance(asked, Refuse):
             return self._refuse(request, hop, info, asked, "digest")
         if asked is not None:
             return [asked]
         try:
-            check(context, request, hop, trunk)
+            check(context, request, hop, info.trunk)
         except Unacceptable as error:
             refuse = Refuse(error.status, "", cause_text=error.cause)
             return self._refuse(request, hop, info, refuse, error.rule, error.headers)
         if refused := self._admitted_once(request, hop, info):
             return refused
-        if "replaces" in request.headers and context.takes_replaces(trunk):
+        if "replaces" in request.headers and context.takes_replaces(info.trunk or ""):
             replaced = self._replacing.invite(request, hop, info)
             return self._refuse(request, hop, info, replaced, "replaces") if isinstance(replaced, Refuse) else replaced
         return self._admit(request, hop, info)
@@ -208,7 +229,7 @@ class NewCalls:
 
     def given_up(self, invite: Request, hop: Hop, now: float) -> list[Action]:
         """The caller has cancelled it while it waited for its turn."""
-        trunk = which_trunk(invite, self._context.trunks_of(hop))
+        trunk = which_trunk(invite, self._trunks_at(hop))
         info = invite_info(invite, hop, trunk, self._context.limits, now)
         refuse = Refuse(487, "Request Terminated", cause_text="the caller gave up while it waited for its turn")
         return self._refuse(invite, hop, info, refuse, "cancelled")

@@ -16,6 +16,7 @@ __all__ = [
     "Admitter",
     "Dial",
     "Flood",
+    "Fork",
     "Forward",
     "GatewayStatus",
     "InviteInfo",
@@ -63,6 +64,16 @@ class InviteInfo:
     source: Source
     received_at: float  # seconds, loop clock
     diversions: tuple[Diversion, ...] = ()  # of a trusted trunk, the latest first
+    phone: str = ""  # name of the registered phone that calls; it has shown its password
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """One more phone that a call rings at (RFC 3261 section 16.6)."""
+
+    uri: str
+    place: Place
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ class Dial:
     headers: tuple[tuple[str, str], ...] = ()  # of ours, in the INVITE: P-Asserted-Identity and the like
     then: tuple[Dial, ...] = ()  # the same leg over further trunks, in this order, when no place of this one is left
     name: str = ""  # of `host`, which its certificate must have
+    routes: tuple[str, ...] = ()  # Route values of its INVITE, instead of the trunk's
+    besides: tuple[Fork, ...] = ()  # called at the same time: the first to answer has the call
 
     @property
     def places(self) -> tuple[Place, ...]:

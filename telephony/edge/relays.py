@@ -18,7 +18,7 @@ from telephony.edge.protocol import Dial
 from telephony.edge.settings import EdgeTimers
 from telephony.sip.digest import DigestClient
 from telephony.sip.offer import Streams
-from telephony.sip.parse import Request
+from telephony.sip.parse import Request, Response
 from telephony.sip.resolving import Place
 from telephony.sip.transactions import CLIENT_INVITE, CLIENT_OTHER, Do, Timers, Transaction
 
@@ -71,6 +71,7 @@ class DialAttempt:
     began_at: float
     dial: Dial  # which trunk it went over, to whom and from whom
     uri: str  # Request-URI: the dial's, or what a 3xx has named
+    routes: tuple[str, ...]  # Route values of its INVITE
     heard: bool = False  # any answer has come
     rang: bool = False  # the called side has rung there
     cancel: bool = False  # it has been sent a CANCEL
@@ -81,7 +82,7 @@ class DialAttempt:
 @dataclass(slots=True)
 class Dialed:
     """`dial`: over the current trunk; `left`: its untried places; `then`: over further trunks; `earlier`: abandoned
-    attempts, by branch."""
+    attempts, by branch; `besides`: those that ring at the same time as `now`, which go on while any of them does."""
 
     dial: Dial
     left: list[Place]
@@ -89,6 +90,8 @@ class Dialed:
     then: list[Dial]
     now: DialAttempt | None = None
     earlier: dict[str, DialAttempt] = field(default_factory=dict)
+    besides: dict[str, DialAttempt] = field(default_factory=dict)
+    worst: Response | None = None  # the refusal that counts, of those of other phones that rang at the same time
     challenges: int = 0  # of the current place
     moves: int = 0  # 3xx that were followed
     told: DialAttempt | None = None  # the attempt whose end has been reported

@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from telephony.edge.capabilities import Reliable
+from telephony.edge.phone_settings import Phones
 from telephony.edge.protocol import Transport
 from telephony.errors import TelephonyMisuse
 from telephony.sip.digest import Credentials
@@ -142,6 +143,7 @@ class Trunk:
     codecs: tuple[str, ...] = ()  # voice codecs, in order; none: all that workers have
     takes_refer: bool = False  # its phones may ask us by REFER to call somebody else (RFC 3515)
     takes_replaces: bool = False  # an INVITE of its phones may replace a dialog of ours (RFC 3891)
+    behind_nat: bool = False  # it is single phones, any of which may be behind a NAT
 
     @property
     def scheme(self) -> str:
@@ -154,7 +156,7 @@ class Trunk:
             return tuple(ipaddress.ip_network(text) for text in texts)
 
         allow, media = networks(self.allow), networks(self.media_networks)
-        return TrunkMedia(allow, media, self.srtp, self.srtp_over_plain_sip, self.codecs)
+        return TrunkMedia(allow, media, self.srtp, self.srtp_over_plain_sip, self.codecs, self.behind_nat)
 
     def __post_init__(self) -> None:
         for network in (*self.allow, *self.media_networks):
@@ -249,6 +251,7 @@ class EdgeSettings:
     media: MediaPolicy = field(default_factory=MediaPolicy)
     timers: EdgeTimers = field(default_factory=EdgeTimers)
     tls: TlsServer | None = None  # required to listen for TLS
+    phones: Phones | None = None  # who may register with us; their trunk is among `trunks`
 
     def __post_init__(self) -> None:
         if not self.listen:
@@ -263,5 +266,7 @@ class EdgeSettings:
         names = [trunk.name for trunk in self.trunks]
         if len(set(names)) != len(names):
             raise TelephonyMisuse("two trunks have the same name")
+        if self.phones is not None and self.phones.trunk not in names:
+            raise TelephonyMisuse(f"phones' trunk {self.phones.trunk!r} is not among the trunks")
         if any(forbidden in self.public_address for forbidden in " \r\n;<>@/"):
             raise TelephonyMisuse(f"public_address {self.public_address!r} is not a host name or IP address")

@@ -49,10 +49,12 @@ class TcpConnections:
         on_not_connected: Callable[[NotConnected], None],
         on_tls_failed: Callable[[str, str, int, str], None],
         certificates: Certificates,
+        on_closed: Callable[[int], None],
     ) -> None:
         """`carries_a_call`: whether a caller is reached over the connection of this number; such connections never
         count as idle, since a caller behind a NAT cannot be reached otherwise. `on_tls_failed(trunk, ip, port, why)`:
-        the trunk is empty for a stranger, and the port 0 for a connection that was made to us."""
+        the trunk is empty for a stranger, and the port 0 for a connection that was made to us. `on_closed`: the
+        number of a connection that is no more."""
         self.limits = limits
         self.counters = counters
         self.on_message = on_message
@@ -61,6 +63,7 @@ class TcpConnections:
         self.on_not_connected = on_not_connected
         self.on_tls_failed = on_tls_failed
         self._certificates = certificates
+        self._on_closed = on_closed
         self._places = ConnectionPlaces(limits, len(trunks))
         self._connections: dict[int, Connection] = {}
         self._last = 0
@@ -213,6 +216,18 @@ class TcpConnections:
                     return
             connection.belongs_to(owner)
 
+    def give_to(self, number: int, trunk: str) -> None:
+        """A phone of this trunk has registered over the connection, so that it is not a stranger's any more."""
+        connection = self._connections.get(number)
+        if connection is None or connection.trunk is not None:
+            return
+        self._places.give_back(None, connection.ip)
+        if not self._places.take(trunk, connection.ip):
+            self._places.take(None, connection.ip)
+            connection.cut("refused")
+            return
+        connection.taken_by(trunk)
+
     def _handshake_over(self, connection: Connection) -> None:
         if not connection.handshaking:
             return
@@ -240,6 +255,7 @@ class TcpConnections:
         self._handshake_over(connection)
         if self._connections.pop(connection.number, None) is not None:
             self._places.give_back(connection.trunk, connection.ip)
+            self._on_closed(connection.number)
         if connection.to is not None and self._made.get(connection.to.place) is connection:
             del self._made[connection.to.place]
 

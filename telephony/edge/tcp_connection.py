@@ -127,6 +127,16 @@ class Connection(asyncio.Protocol):
         self._half_message_s = limits.tcp_half_message_s
         self._watch()
 
+    def taken_by(self, trunk: str) -> None:
+        """A phone of the trunk has registered over it. What has been read of the next message stays."""
+        limits = self._all.limits
+        self.trunk = trunk
+        self._framer.limit = limits.message_bytes
+        self._idle_s = limits.tcp_idle_s
+        self._half_message_s = limits.tcp_half_message_s
+        self._heard_at = self._loop.time()
+        self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()

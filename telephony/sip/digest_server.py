@@ -17,11 +17,13 @@ from hashlib import sha256
 from telephony.sip.digest import ALGORITHMS, DigestError, read_parameters, response_of, written
 from telephony.sip.uri import try_uri
 
-__all__ = ["DigestServer", "Verdict"]
+__all__ = ["UNKNOWN_NONCE", "WRONG_PASSWORD", "DigestServer", "Verdict"]
 
 _SALT_BYTES = 8
 _SIGNED_BYTES = 16
 _NOBODY = "nobody has this password"  # so an unknown user takes as long as a known one
+UNKNOWN_NONCE = "unknown nonce"
+WRONG_PASSWORD = "wrong user or password"  # noqa: S105  (no password)
 _USED_UP = 2**32  # for a nonce that was answered without a count
 
 
@@ -59,10 +61,10 @@ class DigestServer:
         self._counts: OrderedDict[str, int] = OrderedDict()  # nonce -> the highest count accepted
         self._not_before = 0  # milliseconds; nonces up to here are too old, regardless of their lifetime
 
-    def challenges(self, now: float, salt: bytes, *, stale: bool = False) -> list[str]:
+    def challenges(self, now: float, salt: bytes, *, stale: bool = False, about: bytes = b"") -> list[str]:
         """A WWW-Authenticate or Proxy-Authenticate value for each algorithm, best first. `salt`: at least eight random
-        bytes."""
-        nonce = self._nonce(int(now * 1000), salt[:_SALT_BYTES])
+        bytes. `about`: what the answer is good for besides, such as the address that is challenged."""
+        nonce = self._nonce(int(now * 1000), salt[:_SALT_BYTES], about)
         values = []
         for algorithm in self._algorithms:
             parameters = [("realm", self._realm), ("nonce", nonce), ("algorithm", algorithm), ("qop", "auth")]
@@ -72,7 +74,14 @@ class DigestServer:
         return values
 
     def check(
-        self, value: str, *, method: str, uri: str, now: float, password_of: Callable[[str], str | None]
+        self,
+        value: str,
+        *,
+        method: str,
+        uri: str,
+        now: float,
+        password_of: Callable[[str], str | None],
+        about: bytes = b"",
     ) -> Verdict:
         """An Authorization or Proxy-Authorization value of a request with this Request-URI."""
         try:
@@ -84,9 +93,9 @@ class DigestServer:
             return Verdict(reason=f"no {missing[0]} in the credentials")
         if given["realm"] != self._realm:
             return Verdict(reason="credentials for another realm")
-        made_at = self._made_at(given["nonce"])
+        made_at = self._made_at(given["nonce"], about)
         if made_at is None:
-            return Verdict(reason="unknown nonce")
+            return Verdict(reason=UNKNOWN_NONCE)
         if not _same_target(given["uri"], uri):
             return Verdict(reason="credentials for another URI")
         password = password_of(given["username"])
@@ -95,7 +104,7 @@ class DigestServer:
         except DigestError as error:
             return Verdict(reason=str(error))
         if not right or password is None:
-            return Verdict(reason="wrong user or password")
+            return Verdict(reason=WRONG_PASSWORD)
         return self._fresh(given, made_at, int(now * 1000))
 
     def _is_right(self, given: Mapping[str, str], method: str, password: str) -> bool:
@@ -134,7 +143,7 @@ class DigestServer:
         self._counts.move_to_end(nonce)
         while len(self._counts) > self._remembered:
             old, _ = self._counts.popitem(last=False)
-            self._not_before = max(self._not_before, self._made_at(old) or 0)
+            self._not_before = max(self._not_before, _time_in(old))
         return Verdict(given["username"])
 
     @property
@@ -146,32 +155,42 @@ class DigestServer:
         """Forget expired nonces."""
         while self._counts:
             nonce = next(iter(self._counts))
-            if (self._made_at(nonce) or 0) >= int((now - self._lifetime_s) * 1000):
+            if _time_in(nonce) >= int((now - self._lifetime_s) * 1000):
                 return
             del self._counts[nonce]
 
-    def _nonce(self, at: int, salt: bytes) -> str:
+    def _nonce(self, at: int, salt: bytes, about: bytes) -> str:
         head = at.to_bytes(8, "big") + salt
-        return base64.urlsafe_b64encode(head + self._signature(head)).decode().rstrip("=")
+        return _text(head + self._signature(head, about))
 
-    def _made_at(self, nonce: str) -> int | None:
-        """In milliseconds; None: it is not ours."""
+    def _made_at(self, nonce: str, about: bytes) -> int | None:
+        """In milliseconds; None: it is not ours, or is about something else."""
         try:
-            raw = base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4))
+            raw = _bytes(nonce)
         except (ValueError, binascii.Error):
             return None
         head, signature = raw[:-_SIGNED_BYTES], raw[-_SIGNED_BYTES:]
-        if len(head) != 8 + _SALT_BYTES or not hmac.compare_digest(signature, self._signature(head)):
+        if len(head) != 8 + _SALT_BYTES or not hmac.compare_digest(signature, self._signature(head, about)):
             return None
         # Several texts decode to the same bytes; only one of them was given out as a nonce.
-        return int.from_bytes(head[:8], "big") if self._nonce_text(raw) == nonce else None
+        return int.from_bytes(head[:8], "big") if _text(raw) == nonce else None
 
-    @staticmethod
-    def _nonce_text(raw: bytes) -> str:
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    def _signature(self, head: bytes, about: bytes) -> bytes:
+        signed = self._realm.encode() + b"\0" + head + about
+        return hmac.digest(self._key, signed, sha256)[:_SIGNED_BYTES]
 
-    def _signature(self, head: bytes) -> bytes:
-        return hmac.digest(self._key, self._realm.encode() + b"\0" + head, sha256)[:_SIGNED_BYTES]
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bytes(nonce: str) -> bytes:
+    return base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4))
+
+
+def _time_in(nonce: str) -> int:
+    """Of one that has been verified."""
+    return int.from_bytes(_bytes(nonce)[:8], "big")
 
 
 def _same_target(given: str, asked: str) -> bool:

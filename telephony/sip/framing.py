@@ -26,7 +26,7 @@ class StreamFramer:
     """Cuts a TCP stream into messages of at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._buffer = bytearray()
         self._scanned = 0  # no end of headers before this offset, so that slow senders cost no repeated search
         self._needed = 0  # length of the whole message, once its headers are there
@@ -53,11 +53,11 @@ class StreamFramer:
             end = self._buffer.find(b"\r\n\r\n", self._scanned)
             if end < 0:
                 self._scanned = max(0, len(self._buffer) - 3)
-                if len(self._buffer) > self._limit:
+                if len(self._buffer) > self.limit:
                     raise FramingError("too-large")
                 return None
             self._needed = end + 4 + self._body_length(bytes(self._buffer[:end]))
-            if self._needed > self._limit:
+            if self._needed > self.limit:
                 raise FramingError("too-large")
         if len(self._buffer) < self._needed:
             return None

@@ -37,6 +37,7 @@ class TrunkMedia:
     srtp: Srtp = Srtp.OFFERED
     keys_over_plain_sip: bool = False  # accepted when SRTP is required
     codecs: tuple[str, ...] = ()  # voice codecs, in order ("pcma"); none: all
+    behind_nat: bool = False  # phones: a private address that is not the source's means the source
 
     def holds(self, address: IpAddress) -> bool:
         return any(
@@ -87,6 +88,8 @@ class MediaPolicy:
             raise SdpNotAcceptable(f"media address {address} is a multicast address", _NO_MULTICAST)
         if address == _BROADCAST or (isinstance(address, IPv4Address) and address.is_reserved):
             raise SdpNotAcceptable(f"media address {address} is not assigned", _OTHER)
+        if trunk.behind_nat and not address.is_global and (source.is_global or not trunk.holds(address)):
+            return source
         if address == source or trunk.holds(address):
             return address
         if not address.is_global:

@@ -12,6 +12,7 @@ from telephony.edge.core import EdgeCore
 from telephony.edge.counters import EdgeCounters
 from telephony.edge.fakes import FakeAdmitter
 from telephony.edge.hops import Action, CallCancelled, DialogEnded, Hop, InviteRefused, SendPublic, SendWorker
+from telephony.edge.phone_settings import Phones
 from telephony.edge.protocol import Forward, InviteInfo, Refuse, WorkerAddress
 from telephony.edge.settings import EdgeLimits, EdgeSettings, Trunk
 from telephony.sip.parse import Request, Response, parse
@@ -170,9 +171,11 @@ def make_world(
     *,
     tls: bool = False,
     alike: bool = False,
+    phones: Phones | None = None,
+    phone_networks: tuple[str, ...] = (),
 ) -> World:
     """`trunk`: further settings of the caller's. `tls`: there is a socket for it, the third. `alike`: the
-    others have the same settings."""
+    others have the same settings. `phone_networks`: where `phones` may register from."""
 
     numbers = iter(range(1, 10_000))
 
@@ -184,8 +187,10 @@ def make_world(
     trunks = (
         Trunk("carrier", allow, **(trunk or {})),
         *(Trunk(name, networks, **((trunk or {}) if alike else {})) for name, networks in (others or {}).items()),
+        *((Trunk(phones.trunk, phone_networks, trust_identity=False, behind_nat=True),) if phones is not None else ()),
     )
-    settings = EdgeSettings(("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060"), trunks, limits=limits or EdgeLimits())
+    listen = ("udp://192.0.2.1:5060", "tcp://192.0.2.1:5060")
+    settings = EdgeSettings(listen, trunks, limits=limits or EdgeLimits(), phones=phones)
     sockets = [PublicSocket("udp", (PUBLIC, 5060), PUBLIC), PublicSocket("tcp", (PUBLIC, 5060), PUBLIC)]
     if tls:
         sockets.append(PublicSocket("tls", (PUBLIC, 5061), PUBLIC))
