@@ -73,6 +73,7 @@ class Admission:
         self._numbers = {trunk.name: TrunkNumbers(trunk) for trunk in settings.sip.trunks}
         self._headers_in = {trunk.name: trunk.headers_in for trunk in settings.sip.trunks}
         self._regions = {trunk.name: trunk.region for trunk in settings.sip.trunks}
+        self._phones = settings.sip.phones
         self._media_networks = {trunk.name: list(trunk.media_sources) for trunk in settings.sip.trunks}
         self.draining = False
 
@@ -106,7 +107,8 @@ class Admission:
         headers = {name.lower(): value for name, value in invite.headers.items()}
         wanted = self._headers_in.get(invite.trunk or "", ())
         found = {each.variable: headers.get(each.header.lower(), "") for each in wanted}
-        return {name: cleaned for name, value in found.items() if (cleaned := _readable(value))}
+        variables = {name: cleaned for name, value in found.items() if (cleaned := _readable(value))}
+        return variables | ({"phone": invite.phone} if invite.phone else {})
 
     def _diversions(self, invite: InviteInfo) -> tuple[Diversion, ...]:
         numbers, region = self._numbers.get(invite.trunk or ""), self._region(invite)
@@ -181,7 +183,11 @@ class Admission:
         return Forward(WorkerAddress(slot.worker, "127.0.0.1", slot.sip_port), slot.leg_id, {LEG_HEADER: slot.leg_id})
 
     def _read(self, invite: InviteInfo) -> tuple[str, str | None]:
-        """Called number and caller, read in the trunk's number format."""
+        """Called number and caller, read in the trunk's number format. A registered phone calls from its own number,
+        whatever it says."""
+        if invite.phone:
+            phone = None if self._phones is None else self._phones.named(invite.phone)
+            return invite.called, invite.phone if phone is None else phone.number or phone.name
         numbers = self._numbers.get(invite.trunk or "")
         if numbers is None:
             return invite.called, invite.caller
@@ -192,6 +198,12 @@ class Admission:
         for path in self._settings.dialplans:
             reason = reason.replace(str(path), path.name)
         return reason
+
+    def _media_of(self, info: CallInfo) -> list[str]:
+        """Where its audio may come from, besides what its SDP says."""
+        if self._phones is not None and info.trunk == self._phones.trunk:
+            return list(self._phones.media_sources)
+        return self._media_networks.get(info.trunk, [])
 
     def _region(self, invite: InviteInfo) -> str | None:
         """The trunk's region; without one, each dialplan file uses its own."""
@@ -211,7 +223,7 @@ class Admission:
             recording=str((self._settings.recordings / name).resolve()) if record else "",
             session=dict(route.session),
             speech=dict(route.speech),
-            media_networks=self._media_networks.get(info.trunk, []),
+            media_networks=self._media_of(info),
             summary=self._after_calls.author(route.rule, str(route.persona)),
             keys=asdict(self._key_terms((info.trunk,))),
             flow=None if route.persona.flow is None else step_to_dict(route.persona.flow),

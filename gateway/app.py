@@ -70,6 +70,7 @@ class Gateway:
         self._made = parts, api
         try:
             await parts.edge.start()
+            await parts.phones.start()
             await api.start()
             await parts.webhooks.load()
             await self._end_what_was_left()
@@ -131,6 +132,7 @@ class Gateway:
         await parts.queues.close()
         if parts.livekit is not None:
             await parts.livekit.close()
+        await parts.phones.close()
         await parts.edge.end_trunks()
         await parts.edge.close()
         parts.events.stream.close()

@@ -6,7 +6,7 @@ Nothing rings before everything is decided. Refusals have a kind that programs c
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -19,8 +19,9 @@ from gateway.dispatch import Dispatcher, SlotTaken
 from gateway.live_calls import LiveCalls
 from gateway.outbound.choosing import TrunkWay
 from gateway.outbound.trunks import OutboundTrunks
+from gateway.phones.calling import PhoneCalls
 from gateway.record import LegClosed, LegOpened, Outcome, RecordMessage
-from telephony.call import CallInfo, Direction, EndedBy
+from telephony.call import CallInfo, Direction, EndedBy, LegRole
 from telephony.edge import FAIL_OVER_ON, Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
 from telephony.keys import KeyTerms
@@ -60,8 +61,11 @@ class LegDialling:
         *,
         draining: Callable[[], bool],
         key_terms: Callable[[Sequence[str]], KeyTerms] = lambda _: KeyTerms(),
+        phones: PhoneCalls | None = None,
     ) -> None:
-        """`key_terms`: of a leg that may go over any of these trunks."""
+        """`key_terms`: of a leg that may go over any of these trunks. `phones`: calls to registered ones; None: there
+        are none."""
+        self._phones = phones
         self._key_terms = key_terms
         self._trunks = trunks
         self._live = live
@@ -116,7 +120,7 @@ class LegDialling:
     ) -> tuple[SlotTaken, tuple[TrunkWay, ...]]:
         """A slot, and the ways that the call may go: over the trunk that it was taken for, then over the others. Raises
         Refused."""
-        ways = self._trunks.choice.ways(order, self._public_address, variables)
+        ways = self._ways(order, variables)
         known = tuple(way for way in ways if self._places(way))
         if not known:
             hosts = ", ".join(f'"{way.trunk.name}"' for way in ways)
@@ -128,11 +132,24 @@ class LegDialling:
         )  # fmt: skip
         return slot, tuple(sorted(known, key=lambda way: way.trunk.name != trunk))
 
+    def _ways(self, order: DialOrder, variables: Mapping[str, str] | None = None) -> tuple[TrunkWay, ...]:
+        """Raises Refused."""
+        phones = self._phones
+        if phones is None or phones.name_of(order.to) is None:
+            return self._trunks.choice.ways(order, self._public_address, variables)
+        call = self._live.get(order.call_id)
+        if not order.caller and call is not None and order.role is not LegRole.CUSTOMER:
+            order = replace(order, caller=call.caller or "")  # whom they will talk to
+        return phones.ways(order, self._public_address, {})
+
     def _places(self, way: TrunkWay) -> tuple[Place, ...]:
         return (way.place,) if way.place is not None else self._edge.trunk_places(way.trunk.name)
 
     def check(self, order: DialOrder) -> None:
         """Check whether it may go anywhere. Raises Refused."""
+        if self._phones is not None and self._phones.name_of(order.to) is not None:
+            self._phones.check(order)
+            return
         self._trunks.choice.ways(order, self._public_address)
 
     def allow(self, order: DialOrder, ways: Sequence[TrunkWay], slot: SlotTaken) -> LegPlan:
@@ -146,7 +163,9 @@ class LegDialling:
         self._trunks.remember(order.leg_id, {way.trunk.name: way.caller for way in ways})
         first = ways[0]
         info = CallInfo(order.call_id, Direction.OUTBOUND, order.to, first.caller or None, first.trunk.name)
-        networks = tuple(dict.fromkeys(network for way in ways for network in way.trunk.media_sources))
+        sources = (f"{place.ip}/{128 if ':' in place.ip else 32}" for way in ways for place in _devices(way))
+        trunks = (network for way in ways for network in way.trunk.media_sources)
+        networks = tuple(dict.fromkeys((*trunks, *sources)))
         keys = self._key_terms([way.trunk.name for way in ways])
         return LegPlan(order.leg_id, order.role, info, self._edge.worker_address, networks, keys=keys)
 
@@ -167,6 +186,8 @@ class LegDialling:
             answer_s=out.answer_s,
             fail_over_on=FAIL_OVER_ON | {480} if out.fail_over_on_480 else FAIL_OVER_ON,
             headers=(*way.headers, *order.headers.items()),
+            besides=way.besides,
+            routes=way.routes,
             name=places[0].name,
         )
 
@@ -182,6 +203,11 @@ class LegDialling:
             )  # fmt: skip
             self._record(closed)
             raise Refused("failed", f"worker {worker} could not place the leg: {error}", retryable=True) from error
+
+
+def _devices(way: TrunkWay) -> Iterator[Place]:
+    """Those that it names itself: the audio of registered phones may come from wherever they are."""
+    yield from (place for place in (way.place, *(fork.place for fork in way.besides)) if place is not None)
 
 
 def _opened(plan: LegPlan, worker: str) -> LegOpened:

@@ -9,6 +9,7 @@ from typing import Literal
 from gateway.config import Settings, TrunkSettings
 from gateway.config.trunks import TrunkAccountSettings, TrunkHostSettings
 from gateway.edge_tls import tls_server, trunk_tls
+from gateway.phones.edge import edge_phones, phones_trunk
 from telephony.edge import EdgeLimits, EdgeSettings, Registrar, Trunk
 from telephony.sip.digest import Credentials
 from telephony.sip.media_policy import MediaPolicy, addresses
@@ -27,11 +28,12 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     limits = {name: getattr(sip.limits, name) for name in type(sip.limits).model_fields}
     return EdgeSettings(
         listen=tuple(str(address) for address in sip.listen),
-        trunks=tuple(_trunk(trunk) for trunk in sip.trunks),
+        trunks=(*(_trunk(trunk) for trunk in sip.trunks), *phones_trunk(sip.phones)),
         public_address=sip.public_address or "",
         limits=EdgeLimits(**limits),
         media=_media_policy(settings),
         tls=tls_server(sip),
+        phones=edge_phones(sip.phones),
     )
 
 

@@ -56,6 +56,7 @@ class LiveCall:
     worker: str = ""  # the call worker that has its room and session; "": none, as calls of LiveKit's jobs
     recording: str = ""  # relative to the folder of recordings
     trunk: str = ""
+    caller: str | None = None
     opened: bool = False  # its record is
     started_at: datetime | None = None
     answered_at: datetime | None = None
@@ -187,6 +188,7 @@ class LiveCalls:
             case CallOpened():
                 call = self._calls.setdefault(message.call_id, LiveCall(message.call_id))
                 call.opened, call.trunk, call.started_at = True, message.trunk, message.started_at
+                call.caller = message.caller
                 return ()
             case CallEvents():
                 return self._events(message)

@@ -40,6 +40,7 @@ class Snapshots(Collector):
         self.store: Callable[[], WriterState] | None = None
         self.trunks: Callable[[], Mapping[str, TrunkState]] | None = None
         self.trunk_keys: Callable[[], Mapping[str, TrunkKeysState]] | None = None
+        self.phones: Callable[[], tuple[int, int, int]] | None = None  # registered, of these reachable; bans
         self.webhooks: Callable[[], Mapping[str, int]] | None = None  # result -> deliveries since the start
         self.certificates: Callable[[], Iterable[tuple[str, str, float]]] | None = None  # file, trunk, seconds left
         self.queues: Callable[[], Seen] | None = None
@@ -81,6 +82,13 @@ class Snapshots(Collector):
             yield from queue_metrics(self.queues())
         if self.trunks is not None:
             yield from _trunk_metrics(self.trunks())
+        if self.phones is not None:
+            registered, reachable, bans = self.phones()
+            devices = GaugeMetricFamily("trunkline_phones", "Devices registered with us", labels=["state"])
+            devices.add_metric(["reachable"], reachable)
+            devices.add_metric(["unreachable"], registered - reachable)
+            yield devices
+            yield GaugeMetricFamily("trunkline_phone_bans", "Who has guessed phones' passwords, and is refused", bans)
         if self.trunk_keys is not None:
             yield from _key_metrics(self.trunk_keys())
         if self.store is not None:

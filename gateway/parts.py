@@ -36,6 +36,8 @@ from gateway.metrics import Metrics
 from gateway.outbound.carriers import carriers_of
 from gateway.outbound.originating import Origination
 from gateway.outbound.trunks import OutboundTrunks
+from gateway.phones.calling import PhoneCalls
+from gateway.phones.registry import PhoneRegistry
 from gateway.private_files import tighten
 from gateway.queues.desk import QueueDesk
 from gateway.queues.making import make_queues
@@ -85,6 +87,7 @@ class Parts:
     originator: Origination
     trunks: OutboundTrunks
     trunk_keys: TrunkKeys
+    phones: PhoneRegistry
     targets: TargetsOfTrunks
     queues: QueueService
     desk: QueueDesk
@@ -150,15 +153,18 @@ async def make_parts(
     )  # fmt: skip
     trunks = OutboundTrunks(settings, live, dispatcher, records.put, now=now)
     keys = KeyInfos(live)
+    registry = PhoneRegistry(settings.sip.phones, store.phones, events.tell, now=now)
     dialling = LegDialling(
-        trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms
-    )
+        trunks, live, dispatcher, records.put, draining=lambda: admission.draining, key_terms=trunk_keys.terms,
+        phones=PhoneCalls(settings.sip, registry.bindings),
+    )  # fmt: skip
     moves = LegMoves(live, records.put)
     phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask, records.put, moves)
-    edge = _make_edge(settings, admission, calls, events, trunks, keys, phones, moves)
+    edge = _make_edge(settings, admission, calls, events, trunks, keys, phones, moves, registry)
     keys.connect(edge)
     phones.connect(edge)
     moves.connect(edge)
+    registry.connect(edge.phones)
     admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
@@ -181,7 +187,7 @@ async def make_parts(
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
-        ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, asker=asker,
+        ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, phones=registry, asker=asker,
         targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue),
         queues=queues, desk=QueueDesk(queues, dialplan.timezone or UTC),
         summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
@@ -235,6 +241,7 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         ),
         trunks=partial(_trunk_reports, parts.edge, parts.trunks, parts.trunk_keys),
         queues=parts.desk,
+        phones=parts.phones.report,
         version=version("trunkline"),
     )
     listen = settings.http.listen
@@ -257,6 +264,7 @@ def _make_edge(
     keys: KeyInfos,
     phones: PhoneTransfers,
     moves: LegMoves,
+    registry: PhoneRegistry,
 ) -> Edge:
     def attempted(attempt: DialAttempted) -> None:
         trunks.attempted(attempt)
@@ -269,16 +277,16 @@ def _make_edge(
         on_key=keys.answered, on_peer_refers=phones.begin, refer_refused=phones.refused,
         on_replaced=phones.replaced, replace_refused=phones.replace_refused, on_moved=moves.ended,
         on_trunk=partial(tell_of_trunk, events), may_dial_over=trunks.may_dial_over,
-        may_redirect=trunks.may_redirect,
+        may_redirect=trunks.may_redirect, on_phone=registry.changed,
     )  # fmt: skip
 
 
 def _trunk_reports(edge: Edge, trunks: OutboundTrunks, keys: TrunkKeys) -> tuple[TrunkReport, ...]:
-    loop_now, dialogs = asyncio.get_running_loop().time(), edge.dialogs
+    loop_now, dialogs, states = asyncio.get_running_loop().time(), edge.dialogs, trunks.states()
     expiries = {each.trunk: each.expires_at for each in edge.certificates}
+    statuses = [each for each in edge.trunks if each.name in states]  # without the phones'
     return trunk_reports(
-        edge.trunks, (dialog.trunk for dialog in dialogs), trunks.states(), loop_now, datetime.now(UTC), expiries,
-        keys.states,
+        statuses, (dialog.trunk for dialog in dialogs), states, loop_now, datetime.now(UTC), expiries, keys.states,
     )  # fmt: skip
 
 
@@ -290,6 +298,8 @@ def _fill_snapshots(parts: Parts) -> None:
         return {"ready": ready, "starting": len(parts.supervisor.workers) - ready}
 
     snapshots.workers = workers
+    if parts.phones.used:
+        snapshots.phones = lambda: parts.phones.figures
     snapshots.trunks = parts.trunks.states
     snapshots.trunk_keys = lambda: parts.trunk_keys.states
     snapshots.slots_free = lambda: parts.dispatcher.free

@@ -14,6 +14,7 @@ from gateway.events.endpoints import EndpointState
 from gateway.events.following import FakeFollower, Follower
 from gateway.metrics import Metrics
 from gateway.outbound.originating import FakeOriginator, Originator
+from gateway.phones.registry import PhoneReport
 from gateway.queues.desk import FakeQueueDesk, Queues
 from gateway.record import CallDetail, CallRecord
 from gateway.steering import FakeSteering, Steering
@@ -123,6 +124,7 @@ class ApiDeps:
     steering: Steering = field(default_factory=FakeSteering)
     trunks: Callable[[], tuple[TrunkReport, ...]] = tuple
     queues: Queues = field(default_factory=FakeQueueDesk)
+    phones: Callable[[], tuple[PhoneReport, ...]] = tuple
     version: str = ""
 
 

@@ -12,6 +12,7 @@ from gateway.api.calls import CallList
 from gateway.api.collecting import DigitsCollected
 from gateway.api.deps import HealthReport
 from gateway.api.events import WebhookList
+from gateway.api.phones import PhoneList
 from gateway.api.problems import Problem
 from gateway.api.queues import MemberList, QueueDetail, QueueList
 from gateway.api.room_tokens import RoomToken
@@ -22,6 +23,7 @@ from gateway.api.trunks import TrunkList
 from gateway.events.endpoints import EndpointState
 from gateway.events.kinds import EventType
 from gateway.events.reference import sent
+from gateway.phones.registry import DeviceReport, PhoneReport
 from gateway.queues.desk import CallerReport, MemberReport, QueueReport, QueueToday
 from gateway.record import CallDetail, CallRecord, Outcome, Recording, TransferKind, TransferRecord, Turn
 from gateway.trunk_report import TrunkLoad, TrunkReport
@@ -73,6 +75,19 @@ _EXAMPLES: Mapping[type, Any] = {
     Listening: Listening(call_id=CALL_ID, leg_id=f"{CALL_ID}-2", mode="listen"),
     TransferRecord: TransferRecord(
         transfer_id=f"{CALL_ID}-t1", call_id=CALL_ID, kind=TransferKind.COLD, target="+15557654321", began_at=_AT
+    ),
+    PhoneList: PhoneList(
+        phones=(
+            PhoneReport(
+                name="anna", number="+15550177", reachable=True,
+                devices=(
+                    DeviceReport(
+                        uri="sip:anna@192.168.7.2:5060", source="udp:192.0.2.7:40000", agent="Desk phone 1.2", q=1.0,
+                        registered_at=_AT, expires_at=_AT, reachable=True, round_trip_ms=12.5,
+                    ),
+                ),
+            ),
+        )
     ),
     TrunkList: TrunkList(
         trunks=(

@@ -25,6 +25,7 @@ _STATUS = {
     "unknown_persona": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_trunk": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_message": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_target": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_variable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_privacy": HTTPStatus.UNPROCESSABLE_ENTITY,
     "caller_not_allowed": HTTPStatus.FORBIDDEN,

@@ -44,6 +44,7 @@ KINDS: Mapping[str, tuple[int, str]] = {  # kind -> status, when
     "idempotency_key_reused": (422, "this `Idempotency-Key` was used for another request"),
     "rate_limited": (429, "too many requests with this key"),
     "no_slot": (503, "all call slots are taken"),
+    "not_registered": (503, "the phone is not registered, or does not answer"),
     "trunk_full": (503, "the trunks have as many calls, or new calls a second, as they may"),
     "draining": (503, "the gateway is shutting down"),
     "no_answer": (503, "the call's worker or agent did not reply"),

@@ -15,6 +15,7 @@ from gateway.api import (
     events,
     health,
     page,
+    phones,
     placing,
     queues,
     recordings,
@@ -118,6 +119,12 @@ ROUTES = (
         handler=trunks.trunks,
         summary="How each trunk is doing: registration, hosts, calls, the last refusals",
         answers={"application/json": trunks.TrunkList},
+    ),
+    Route(
+        path="/v1/phones",
+        handler=phones.phones,
+        summary="The phones that register with us: which devices are there, until when, and whether they answer",
+        answers={"application/json": phones.PhoneList},
     ),
     Route(
         path="/v1/calls/live",

@@ -103,6 +103,7 @@ _STATUS = {
     "caller_not_allowed": HTTPStatus.FORBIDDEN,
     "no_answer": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_slot": HTTPStatus.SERVICE_UNAVAILABLE,
+    "not_registered": HTTPStatus.SERVICE_UNAVAILABLE,
     "trunk_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "draining": HTTPStatus.SERVICE_UNAVAILABLE,
     "failed": HTTPStatus.SERVICE_UNAVAILABLE,

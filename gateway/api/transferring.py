@@ -28,7 +28,7 @@ from telephony.queue import QueueAsk, queue_name
 __all__ = ["ListenRequest", "Listening", "TransferRequest", "listen", "transfer"]
 
 _TARGET = (
-    r"^((tel:)?\+?[0-9][0-9().-]{1,30}"
+    r"^((tel:)?\+?[0-9][0-9().-]{1,30}|phone:[A-Za-z0-9][A-Za-z0-9._~-]{0,63}"
     r"|[sS][iI][pP]:[A-Za-z0-9+*#._~-]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}(;transport=(udp|tcp))?)$"
 )
 Target = Annotated[str, StringConstraints(pattern=_TARGET, max_length=256)]
@@ -43,7 +43,7 @@ Caller = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")]
 class _CallsSomebody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    to: Target = Field(description="A number, or a `sip:` address of a trunk.")
+    to: Target = Field(description="A number, a `sip:` address of a trunk, or `phone:NAME` that registers with us.")
     trunk: str | None = Field(
         default=None, min_length=1, max_length=64, description="A trunk of the settings. Not given: our choice."
     )

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from gateway.config.located_yaml import Located
 from gateway.config.models import Settings
+from gateway.config.phones import phone_contradictions
 from gateway.config.queues import queue_problem
 from gateway.config.session import turn_detection_problem
 from gateway.config.tls_checks import tls_contradictions
@@ -23,6 +24,7 @@ def contradictions(settings: Settings) -> Iterator[Complaint]:
     yield from _addresses(settings)
     yield from _trunks(settings)
     yield from outbound_contradictions(settings.outbound, settings.sip.trunks)
+    yield from phone_contradictions(settings.sip.phones, tuple(trunk.name for trunk in settings.sip.trunks))
     yield from tls_contradictions(settings.sip)
     yield from _ports(settings)
     yield from _providers(settings)

@@ -26,6 +26,7 @@ from gateway.config.fields import (
 from gateway.config.hold_music import HoldMusicSettings
 from gateway.config.livekit import LiveKitSettings
 from gateway.config.outbound import OutboundSettings
+from gateway.config.phones import PhonesSettings
 from gateway.config.queues import MemberSettings, QueueSettings
 from gateway.config.session import SessionSettings
 from gateway.config.store import StoreSettings
@@ -116,6 +117,9 @@ class SipSettings(_Section):
     )
     trunks: tuple[TrunkSettings, ...] = Field(min_length=1, description="Who may call us.")
     limits: SipLimits = Field(default=SipLimits(), description="Rate limits for each source address.")
+    phones: PhonesSettings | None = Field(
+        default=None, description="Phones that register with us ([phones.md](phones.md)). Not given: none may."
+    )
 
 
 class RtpSettings(_Section):

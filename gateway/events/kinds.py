@@ -94,6 +94,10 @@ class EventType(StrEnum):
     TRUNK_UP = "trunk.up"
     TRUNK_DOWN = "trunk.down"
     TRUNK_REFUSED = "trunk.refused"
+    PHONE_REGISTERED = "phone.registered"
+    PHONE_UNREGISTERED = "phone.unregistered"
+    PHONE_UNREACHABLE = "phone.unreachable"
+    PHONE_REACHABLE = "phone.reachable"
 
 
 class EventData(BaseModel):
@@ -534,6 +538,43 @@ class TrunkRefused(TrunkEvent):
 
     type = EventType.TRUNK_REFUSED
     example = {"trunk": "carrier", "detail": "503 Service Unavailable", "host": "udp:192.0.2.7:5060"}
+
+
+class PhoneEvent(EventData):
+    phone: str = Field(description="The phone's name in the settings.")
+    source: str = Field(description="Where the device is reached, as in `udp:192.0.2.7:5060`.")
+    detail: str = Field(description="In words.")
+
+
+_DEVICE = {"phone": "anna", "source": "udp:192.0.2.7:5060"}
+
+
+class PhoneRegistered(PhoneEvent):
+    """A device of a phone has registered with us."""
+
+    type = EventType.PHONE_REGISTERED
+    example = _DEVICE | {"detail": "registered"}
+
+
+class PhoneUnregistered(PhoneEvent):
+    """A device's registration is over: by its own wish, or it has expired, or its connection was closed."""
+
+    type = EventType.PHONE_UNREGISTERED
+    example = _DEVICE | {"detail": "expired"}
+
+
+class PhoneUnreachable(PhoneEvent):
+    """A device no longer answers, and is not called."""
+
+    type = EventType.PHONE_UNREACHABLE
+    example = _DEVICE | {"detail": "no answer"}
+
+
+class PhoneReachable(PhoneEvent):
+    """A device that was unreachable answers again."""
+
+    type = EventType.PHONE_REACHABLE
+    example = _DEVICE | {"detail": "answers again"}
 
 
 def _kinds(of: type[EventData]) -> list[type[EventData]]:

@@ -16,6 +16,7 @@ from gateway.outbound.destinations import closed_because
 from gateway.outbound.identity import CallerChoice, headers_of, identity_of
 from gateway.outbound.number_format import TrunkNumbers
 from gateway.outbound.trunk_order import TrunkOrder
+from telephony.edge import Fork
 from telephony.sip.resolving import Place
 from telephony.sip.uri import as_ip
 
@@ -34,6 +35,8 @@ class TrunkWay:
     sender: str
     headers: tuple[tuple[str, str], ...]
     place: Place | None = None  # used instead of the trunk's hosts
+    besides: tuple[Fork, ...] = ()  # called at the same time
+    routes: tuple[str, ...] = ()  # Route values, instead of the trunk's
 
 
 class TrunkChoice:

@@ -95,7 +95,10 @@ class CallOrder(BaseModel):
         json_schema_extra={"examples": _EXAMPLES},
     )
 
-    to: str = Field(pattern=r"^\+[1-9][0-9]{4,14}$", description="The number to call, E.164 with `+`.")
+    to: str = Field(
+        pattern=r"^(\+[1-9][0-9]{4,14}|phone:[A-Za-z0-9][A-Za-z0-9._~-]{0,63})$",
+        description="The number to call, E.164 with `+`; or `phone:NAME`, a phone that registers with us.",
+    )
     from_: str | None = Field(
         default=None,
         alias="from",
@@ -155,8 +158,8 @@ class CallOrder(BaseModel):
 
 class OrderRefused(Exception):
     """Nothing was dialled. `kind`: one word for programs: invalid_number, invalid_variable, invalid_message,
-    unknown_persona, no_trunk, no_privacy, caller_not_allowed, closed_destination, closed_webhook, trunk_full, no_slot,
-    draining, failed."""
+    unknown_persona, no_trunk, not_registered, no_privacy, caller_not_allowed, closed_destination, closed_webhook,
+    trunk_full, no_slot, draining, failed."""
 
     def __init__(self, kind: str, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)

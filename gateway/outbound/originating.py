@@ -25,6 +25,7 @@ from gateway.live_calls import LiveCalls
 from gateway.outbound.answering import ordered_answering
 from gateway.outbound.carriers import NO_WAY, carrier_for, carrier_plan
 from gateway.outbound.order import CallOrder, OrderRefused
+from gateway.phones.registered import phone_name
 from gateway.record import CallClosed, CallOpened, CallRecord, Outcome, RecordMessage, leg_id_of, record_of_opened
 from telephony.call import Direction, EndedBy, LegRole
 
@@ -139,7 +140,7 @@ class Origination:
             raise OrderRefused(
                 "unknown_persona", f"No dialplan lists {order.persona} under `outbound`; there are: {known}."
             )
-        if not is_possible(order.to):
+        if phone_name(order.to) is None and not is_possible(order.to):
             raise OrderRefused("invalid_number", f"{order.to} cannot be a telephone number.")
         return persona
 

@@ -47,6 +47,7 @@ class OutboundTrunks:
         """`now`: the loop clock in seconds; `random` gives numbers from 0 to 1."""
         trunks = settings.sip.trunks
         self._trunks = {trunk.name: trunk for trunk in trunks}
+        self._live = live
         self._record = record
         self._callers: OrderedDict[str, Mapping[str, str]] = OrderedDict()  # leg -> trunk -> number
         self._now = now
@@ -74,6 +75,8 @@ class OutboundTrunks:
 
     def may_dial_over(self, leg_id: str, trunk: str) -> bool:
         """The edge asks before a leg that its trunk did not take moves to the route's next trunk."""
+        if (leg := self._live.leg(leg_id)) is not None and leg.trunk == trunk:
+            return True  # another device of the same phone
         if not self.queue.moves(leg_id, trunk):
             return False
         log.info("leg_moved", leg_id=leg_id, trunk=trunk)

@@ -35,6 +35,7 @@ from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.idempotency import StoredAttempts
 from gateway.store.keys import StoredKeys
 from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
+from gateway.store.phones import StoredPhones
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.queues import StoredQueueBook
 from gateway.store.redact import RedactedCall, redact_rows
@@ -113,6 +114,11 @@ class CallStore:
     def call_hooks(self) -> StoredHooks:
         """Webhooks of single calls."""
         return StoredHooks(self._database, self._gateway_id)
+
+    @property
+    def phones(self) -> StoredPhones:
+        """Phones that are registered with this gateway."""
+        return StoredPhones(self._database, self._gateway_id)
 
     @property
     def keys(self) -> StoredKeys:

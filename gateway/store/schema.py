@@ -392,3 +392,13 @@ campaign_decisions = Table(  # each decision to call or not, with its rule: evid
     Index(None, "number", "at"),
     Index(None, "campaign_id", "id"),
 )
+
+phone_bindings = Table(  # phones that are registered with a gateway (gateway.store.phones)
+    "phone_bindings",
+    metadata,
+    Column("gateway", String(64), primary_key=True),  # its id; empty: the only one
+    Column("name", String(64), primary_key=True),
+    Column("uri", String(512), primary_key=True),
+    Column("expires_at", Float(53), nullable=False),  # Unix seconds
+    Column("binding", Text, nullable=False),  # JSON: where it is reached, and the rest
+)

@@ -5,6 +5,7 @@ from telephony.edge.counters import EdgeCounters
 from telephony.edge.dialogs import DialogInfo, DialogState
 from telephony.edge.edge import Edge
 from telephony.edge.hops import (
+    BindingChanged,
     CallerGone,
     DialAttempted,
     DialogEnded,
@@ -17,11 +18,14 @@ from telephony.edge.hops import (
     ReferNotified,
     TrunkChanged,
 )
+from telephony.edge.phone_book import PhoneStatus
+from telephony.edge.phone_settings import Phone, Phones
 from telephony.edge.protocol import (
     FAIL_OVER_ON,
     Admitter,
     Dial,
     Flood,
+    Fork,
     Forward,
     GatewayStatus,
     InviteInfo,
@@ -49,6 +53,7 @@ from telephony.edge.trunk_status import PlaceStatus, Refusal, TlsFailure, TrunkS
 __all__ = [
     "FAIL_OVER_ON",
     "Admitter",
+    "BindingChanged",
     "CallerGone",
     "CertificateExpiry",
     "Dial",
@@ -63,6 +68,7 @@ __all__ = [
     "EdgeSettings",
     "EdgeTimers",
     "Flood",
+    "Fork",
     "Forward",
     "GatewayStatus",
     "InviteInfo",
@@ -73,6 +79,9 @@ __all__ = [
     "MoveEnded",
     "PeerReferred",
     "PeerRefers",
+    "Phone",
+    "PhoneStatus",
+    "Phones",
     "PlaceStatus",
     "ReferAnswered",
     "ReferNotified",

@@ -36,7 +36,7 @@ class PhoneBook:
 
     def __init__(self, settings: Phones, trunks: TrunkTable, key: bytes, random: Callable[[], float]) -> None:
         self.settings = settings
-        self.digest = DigestServer(settings.realm, key)
+        self.digest = DigestServer(settings.realm, key, algorithms=settings.algorithms)
         self.guesses = Guesses(settings.guesses)
         self.table = BindingTable()
         self._trunks = trunks

@@ -56,7 +56,7 @@ def phone_challenge(
         return None
     if verdict is not None and not verdict.stale:
         return Refuse(403, "Forbidden", cause_text=f"digest: {verdict.reason}")
-    values = challenges(context, hop, now, stale=verdict is not None)
+    values = challenges(context, request, hop, now, stale=verdict is not None)
     answer = context.answer(request, hop, 407, headers=[("Proxy-Authenticate", value) for value in values])
     known = Attempt(None, "", now, answer.data, answered_by_us=True)  # so that its ACK ends here
     context.attempts_of(hop.ip).add(attempt_key(request, request.via, hop.ip), known)

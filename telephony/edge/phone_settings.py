@@ -39,6 +39,7 @@ class Phones:
     realm: str
     users: Mapping[str, Phone]
     anywhere: bool = False
+    algorithms: tuple[str, ...] = ("MD5", "SHA-256")  # of the challenges, in this order
     policy: BindingPolicy = field(default_factory=BindingPolicy)
     probe: ProbePolicy = field(default_factory=ProbePolicy)
     guesses: GuessPolicy = field(default_factory=GuessPolicy)

@@ -6,6 +6,7 @@ which names there are nor, by the time that an answer takes, how near a guess wa
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 _REMEMBERED = 2_000  # answers, for retransmissions
 _EXTENSIONS = frozenset({"path", "outbound"})
 _SUPPORTED = "path, outbound"
+# Phones that give up when one of several challenges is not MD5, instead of passing it over (RFC 8760 section 2.4).
+_FAILS_AT_OTHERS = re.compile(r"baresip v[012]\.", re.IGNORECASE)
 
 
 class Registrar:
@@ -70,7 +73,7 @@ class Registrar:
             raise RegisterRefused(420, "", {"Unsupported": ", ".join(unknown[:5])})
         verdict = password_check(context, request, request.value("authorization"), hop, name, now)
         if verdict is None or verdict.stale:
-            values = challenges(context, hop, now, stale=verdict is not None)
+            values = challenges(context, request, hop, now, stale=verdict is not None)
             answer = context.answer(request, hop, 401, headers=[("WWW-Authenticate", value) for value in values])
             context.counters.add("challenged")
             return [answer]
@@ -119,12 +122,16 @@ class Registrar:
         return [BindingChanged(each.binding, not each.gone, each.change.value) for each in changes]
 
 
-def challenges(context: EdgeContext, hop: Hop, now: float, *, stale: bool) -> list[str]:
+def challenges(context: EdgeContext, request: Request, hop: Hop, now: float, *, stale: bool) -> list[str]:
     """They are good for this address only, so that nobody can have others banned by answers in their name."""
     book = context.phones
     assert book is not None, "there are phones"
     book.digest.expire(now)
-    return book.digest.challenges(now, bytes.fromhex(context.random_token()), stale=stale, about=hop.ip.encode())
+    salt = bytes.fromhex(context.random_token())
+    values = book.digest.challenges(now, salt, stale=stale, about=hop.ip.encode())
+    if _FAILS_AT_OTHERS.match(request.value("user-agent")):
+        return [value for value in values if "algorithm=MD5" in value]
+    return values
 
 
 def password_check(

@@ -29,7 +29,7 @@ DESK = Hop("udp", "10.20.1.2", 40000, 0)
 
 
 def phone_world(*, anywhere: bool = False) -> World:
-    phones = Phones(PHONES.trunk, PHONES.realm, PHONES.users, anywhere, PHONES.policy, PHONES.probe)
+    phones = Phones(PHONES.trunk, PHONES.realm, PHONES.users, anywhere, policy=PHONES.policy, probe=PHONES.probe)
     return make_world(allow=("10.1.0.0/16",), phones=phones, phone_networks=("10.20.0.0/16",))
 
 

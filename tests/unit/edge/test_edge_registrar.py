@@ -33,8 +33,8 @@ def test_a_phone_registers_with_its_password_and_is_found_where_it_came_from(wor
     challenge = anna.send("REGISTER", f"Contact: <{anna.uri}>")
     assert challenge is not None and challenge.status == 401
     assert [value.split("algorithm=")[1].split(",")[0] for value in values(challenge, "www-authenticate")] == [
-        "SHA-256",
         "MD5",
+        "SHA-256",
     ]
     answer = anna.register(expires=120)
     assert (answer.status, values(answer, "contact")) == (200, [f"<{anna.uri}>;expires=120"])
@@ -42,6 +42,12 @@ def test_a_phone_registers_with_its_password_and_is_found_where_it_came_from(wor
     assert binding.flow == Flow(Place("udp", DESK.ip, DESK.port), 0, 0)
     assert told(world) == [("anna", True, "registered")]
     assert not world.workers  # PJSIP never sees it
+
+
+def test_a_phone_that_fails_at_sha_256_is_asked_by_md5_alone(world: World, anna: Device) -> None:
+    challenge = anna.send("REGISTER", f"Contact: <{anna.uri}>", "User-Agent: baresip v1.0.0 (x86_64/linux)")
+    assert challenge is not None
+    assert ["algorithm=MD5" in value for value in values(challenge, "www-authenticate")] == [True]
 
 
 def test_a_repeated_register_gets_the_same_answer(world: World, anna: Device) -> None:
