@@ -27,8 +27,8 @@ _WAITS_S, _WAITS_LONG_S = 1.5, 3.0
 _GOES_ON_PAUSE_S = 0.9
 _GOES_ON_S = 1.2
 _SHORT_TURN_S = 1.5
-_NO_WORDS_S = 0.2  # more of a pause after a sentence that nobody has understood yet
-_TALKS_OVER_S, _LISTENS_S = 4.0, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
+_NO_WORDS_S = 0.3  # more of a pause after a sentence that nobody has understood yet
+_TALKS_OVER_S, _LISTENS_S = 4.5, 4.0  # of speech over our greeting, and how soon after "human" it has to begin
 _OF_CADENCE = ("opening", "waits", "goes_on", "much_speech")  # where there are words, these don't make a machine
 _SPEECH_GOES_ON_S = 2.0
 _TURN_ENDS_S, _IN_MID_TURN = 0.3, 0.9995  # how sure of a machine, before a pause as long
@@ -36,7 +36,8 @@ _SURELY = 0.97  # a person, by words: nothing is waited for
 _SURE_MUSIC = 0.95  # some voices sing
 _SPEECH = 0.5  # probability, from which on its loudness is a voice's
 _TURN_PAUSE_S = 0.5
-_PICKS_UP = 0.65  # probability of a person after a machine
+_PICKS_UP = 0.75  # probability of a person after a machine
+_COMES = 0.65  # after a screener, for which one waits
 _OTHER_MACHINE = 0.9  # of another machine than was said
 _SAID = 2.5  # what a verdict weighs in what follows
 _CLEAR = 0.6  # probability of one kind of machine
@@ -162,8 +163,10 @@ class AnsweringMachine:
                 self._weighing.find("ringback")
             case "music":
                 self._nobody_since = tone.ended
-                if not self._loudness.is_quiet_lately and tone.sure >= _SURE_MUSIC:
-                    self._weighing.find("music")
+                if tone.sure >= _SURE_MUSIC and not self._loudness.is_quiet_lately:
+                    self._weighing.put("music", "music")
+                elif not spoken:
+                    self._weighing.put("music", "music_alone")
             case "sit" | "busy" | "fax" | "dial tone":
                 self._weighing.find("busy" if tone.what == "dial tone" else tone.what)
 
@@ -338,7 +341,8 @@ class AnsweringMachine:
 
     def _after_machine(self, now: float) -> Verdict | None:
         human = self._weighing.probability(AnsweredBy.HUMAN)
-        if human >= _PICKS_UP and self._speaks_anew and self._turn_over(now):
+        wanted = _COMES if self._said is AnsweredBy.SCREENER else _PICKS_UP
+        if human >= wanted and self._speaks_anew and self._turn_over(now):
             return self._verdict(now, AnsweredBy.HUMAN)
         machine, probability = self._weighing.best()
         if machine is not self._said and machine in _MACHINES and probability >= _OTHER_MACHINE:

@@ -13,9 +13,9 @@ class AnsweringSettings:
 
     # A person
     short_first_s: float = 1.2  # "hello?": whoever says no more than this and then waits is a person
-    short_pause_s: float = 0.34  # of silence after such a short first stretch
+    short_pause_s: float = 0.28  # of silence after such a short first stretch
     middling_first_s: float = 2.6  # "Sunrise Clinic, this is Ada"
-    middling_pause_s: float = 0.5
+    middling_pause_s: float = 0.4
     long_pause_s: float = 0.9  # after still more
     words_wait_s: float = 0.5  # more after a first stretch that was not short, for words that a recogniser still owes
     human_probability: float = 0.5  # at least, at such a pause

@@ -44,6 +44,7 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "fax": ("a fax tone", {_X: 14.0}),
     "ringback": ("ringing goes on after the answer", {_I: 0.7, _S: 0.7}),
     "music": ("hold music", {_I: 7.5}),
+    "music_alone": ("what may be music, and nobody speaks", {_I: 4.0}),
 }
 OPINION = 2.5  # a language model's, for what it names
 

@@ -290,7 +290,7 @@ def test_where_there_is_a_recogniser_long_speech_alone_is_no_machine() -> None:
 
 def test_whoever_talks_on_while_we_speak_is_a_machine() -> None:
     call = Call()
-    call.hear([(0.5, 1.4), (2.2, 6.7)], until=10.0)
+    call.hear([(0.5, 1.4), (2.2, 7.2)], until=10.0)
     assert call.verdicts == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
     reasons = [event.reasons[0] for event in call.events if isinstance(event, Verdict)]
     assert reasons == ["a short first word, then a pause", "talks on while we speak"]
