@@ -31,6 +31,7 @@ _SHORT = 0.1  # seconds; beginning and end weigh more
 _LONG, _LONG_PURE, _LONG_STEADY_HZ, _LONG_RIPPLE_DB = 0.15, 0.86, 4.5, 1.6
 # A chime's level moves; from this length on it may, where all else is as a sine has it.
 _CHIME, _CHIME_PURE, _CHIME_STEADY_HZ, _CHIME_RIPPLE_DB = 0.2, 0.9, 2.0, 7.0
+_WHISTLE, _WHISTLE_HERTZ = 0.075, 600.0  # above the pitch of voices, and pure: shorter ones are sure as well
 # With a television behind it, from this length on.
 _VERY_LONG, _ROOM_PURE, _ROOM_STEADY_HZ = 0.3, 0.8, 1.2
 _GLIDE, _GLIDE_PURE, _GLIDE_BEND_HZ = 0.11, 0.88, 10.0  # seconds at least; deviation from an even glide
@@ -105,8 +106,12 @@ def beep_sureness(run: ToneRun, floor_power: float, heard_before: bool) -> float
     if NETWORK_HERTZ[0] <= found.hertz <= NETWORK_HERTZ[1]:
         if not heard_before:
             return 0.0
-        return _SURE_ALONE if run.length >= _ALONE and not _rings(found.hertz, run.length) else _UNSURE
-    return 0.95 if run.length > _LONG else 0.85
+        if run.length < _ALONE or _rings(found.hertz, run.length):
+            return _UNSURE
+        return _SURE_ALONE if run.length < 2 * _ALONE else 0.95
+    if run.length > _LONG:
+        return 0.95
+    return 0.9 if run.length >= _WHISTLE and found.hertz >= _WHISTLE_HERTZ and found.share >= _PURE else 0.85
 
 
 def _rings(hertz: float, length: float) -> bool:

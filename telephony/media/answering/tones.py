@@ -28,7 +28,7 @@ _LASTS = 0.6  # seconds: longer than most notes
 _BEHIND = 12.5  # times the power, 11 dB: what is so much fainter than the loudest may be behind somebody who talks
 _FAR_BEHIND = 40.0  # 16 dB: it certainly is
 _UNSURE = 0.6
-_NOTE_SURE, _NOTE_PURE = 0.85, 0.9
+_CHIME_SURE, _NOTE_SURE, _NOTE_PURE = 0.95, 0.9, 0.9
 _TONE_IN = 0.06  # seconds of one steady tone, before `tone_since` shows it
 
 
@@ -49,9 +49,12 @@ class ToneListener:
 
     @property
     def tone_since(self) -> float | None:
-        """When the tone began that sounds now (a beep, perhaps): a message has to wait for its end."""
+        """When the tone began that sounds now (a beep, perhaps): a message has to wait for its end. Not of what is far
+        fainter than what was heard before: a television's."""
         run = self._tracker.run
-        return run.began_at if run is not None and run.length >= _TONE_IN else None
+        if run is None or run.length < _TONE_IN or run.loudest * _BEHIND < self._meter.loudest:
+            return None
+        return run.began_at
 
     @property
     def sounding(self) -> bool:
@@ -137,18 +140,17 @@ class ToneListener:
         if any(self._cadences.accounts_for(run, heard_before=self._heard_before) for run in chain):
             return None
         floor = self._meter.floor_power
-        sure = beep_sureness(chain[-1], floor, self._heard_before)
-        for run in chain[:-1]:
-            # A short note of a chime may be mixed with what is beside it.
-            part = beep_sureness(run, floor, self._heard_before)
-            sure = min(sure, part or (_NOTE_SURE if run.components().share >= _NOTE_PURE else 0.0))
-        if sure == 0 or chain[-1].ended_at is None:
+        parts = [beep_sureness(run, floor, self._heard_before) for run in chain]
+        # A short note of a chime may be mixed with what is beside it; two sines in a row are nothing else.
+        notes = all(part or run.components().share >= _NOTE_PURE for part, run in zip(parts, chain, strict=True))
+        if parts[-1] == 0 or not notes or chain[-1].ended_at is None:
             return None
+        sure = parts[-1] if len(chain) == 1 else _CHIME_SURE if all(parts) else _NOTE_SURE
         last, loudest = chain[-1], self._meter.loudest
         if last.loudest * _BEHIND < loudest:
-            sure = min(sure, _UNSURE) if last.loudest * _FAR_BEHIND > loudest else 0.0
-        if sure == 0:
-            return None
+            if last.loudest * _FAR_BEHIND < loudest:
+                return None
+            sure = min(sure, _UNSURE)
         hertz = last.steady[-1] if rises(last) else last.components().hertz
         rising = rises(last) or (len(chain) > 1 and hertz > 1.05 * chain[0].components().hertz)
         return Beep(at, chain[0].began_at, chain[-1].ended_at, hertz, rising, power_dbfs(last.loudest), sure)
