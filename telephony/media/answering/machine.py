@@ -294,8 +294,14 @@ class AnsweringMachine:
 
     def _wanted(self, probability: float, silence: float) -> float:
         """While somebody speaks, the end of what they say can still turn it into what a person says."""
-        told = silence >= _TURN_ENDS_S or (not self._cadence.talking and self._told)
+        told = silence >= _TURN_ENDS_S or self._beeped or (not self._cadence.talking and self._told)
         return probability if told or not self._words.ever else max(probability, _IN_MID_TURN)
+
+    @property
+    def _beeped(self) -> bool:
+        """A beep has come since the last stretch of speech began: that is over, whatever the VAD takes the beep for."""
+        last, ended = self._cadence.last, self._beep_ended
+        return ended is not None and (last is None or last.began < ended)
 
     @property
     def _told(self) -> bool:

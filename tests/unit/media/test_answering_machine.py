@@ -156,6 +156,14 @@ def test_a_beep_after_a_name_corrects_a_person() -> None:
     assert isinstance(call.events[-1], MessageMayBegin) and call.events[-1].why == "beep"
 
 
+def test_a_beep_that_the_vad_takes_for_speech_corrects_a_person_at_once() -> None:
+    call = Call(tones=[Sound("beep", 3.0, 3.4)])
+    call.hear([(0.5, 1.0), (3.0, 3.9)], [(1.5, "Hello, who's there")], until=8)
+    assert call.verdicts == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
+    begin = next(event for event in call.events if isinstance(event, MessageMayBegin))
+    assert begin.why == "beep" and said_at(begin) <= 3.7
+
+
 @pytest.mark.parametrize("recogniser", [True, False])
 def test_a_person_who_picks_up_after_the_beep_is_talked_to(recogniser: bool) -> None:
     call = Call(tones=[Sound("beep", 6.0, 6.4)])
