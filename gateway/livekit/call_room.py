@@ -14,7 +14,7 @@ from gateway.calls.session import AGENT, CUSTOMER
 from telephony.errors import DialRefused, TelephonyMisuse
 from telephony.livekit.errors import LiveKitError
 from telephony.livekit.events import LiveKitEvent, ParticipantJoined, ParticipantKind, RemoteParticipant
-from telephony.livekit.places import LegPlace
+from telephony.livekit.places import Apart, LegPlace
 from telephony.livekit.room import LiveKitRoom
 from telephony.rooms.protocol import AudioInput, AudioOutput, LegAudio, Participant
 from telephony.rooms.routes import Row, Rows
@@ -103,7 +103,7 @@ class CallRoom:
         self._rows.update(rows)
         heard = self._rows.get(CUSTOMER) or ()
         for identity, voice in self._beside.items():
-            voice.heard_by_customer = identity in heard
+            voice.hears_customer(identity in heard)
         try:
             await asyncio.gather(*self._joining.values())
         except LiveKitError as error:
@@ -220,13 +220,26 @@ class _Beside:
         self._left = left
         self._to_leg = place.speak_beside()
         self.heard_by_customer = False
+        self._apart = Apart()
+        self.hears_customer(False)
         self.audio_output: AudioOutput = self
         self.audio_input: AudioInput = place.hear_beside()
 
     def hear_apart(self, source: str) -> AudioInput:
         return self.audio_input
 
+    def hears_customer(self, joined: bool) -> None:
+        """Who is joined is on the recording as whom the customer hears; until then, as somebody else."""
+        self.heard_by_customer = joined
+        self._place.apart = None if joined else self._apart
+        if self._customer is not None:
+            others = tuple(each for each in self._customer.overheard if each is not self._apart)
+            self._customer.overheard = others if joined else (*others, self._apart)
+
     def leave(self) -> None:
+        self._place.apart = None
+        if self._customer is not None:
+            self._customer.overheard = tuple(each for each in self._customer.overheard if each is not self._apart)
         self._place.leave_beside()
         if self.heard_by_customer and self._customer is not None:
             self._customer.leave_beside()

@@ -17,7 +17,7 @@ from telephony.rooms.protocol import AudioInput, AudioOutput, Recorder
 from telephony.rooms.recorded_time import RecordedTime
 from telephony.rooms.routes import Row
 
-__all__ = ["AgentPlace", "LegPlace", "Place"]
+__all__ = ["AgentPlace", "Apart", "LegPlace", "Place"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class _Track:
 
     def routed(self, row: Row) -> _Track:
         return replace(self, heard=row is None or self.source in row)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What a leg says, and is told, while only an agent's voice beside it hears it."""
+
+    said: FrameQueue = field(default_factory=FrameQueue)
+    told: FrameQueue = field(default_factory=FrameQueue)
 
 
 _MISSED_S = 0.06  # a clock that has not ticked for this long is replaced
@@ -81,6 +89,8 @@ class LegPlace:
         self.music: PlayoutQueue | None = None  # the same, instead of others who are not routed, and not recorded
         self._beside: PlayoutQueue | None = None  # the same, among what else it hears
         self._heard_here: HearingQueue | None = None  # this leg alone, for an agent of this process
+        self.apart: Apart | None = None  # what is said to and by this leg, for the recording of the room
+        self.overheard: tuple[Apart, ...] = ()  # of other legs: on our recording, and not heard
 
     @property
     def identity(self) -> str:
@@ -94,6 +104,8 @@ class LegPlace:
         self._pushed_at = at
         if self._heard_here is not None:
             self._heard_here.feed(AudioFrame(pcm, at))
+        if (apart := self.apart) is not None:
+            apart.said.push(pcm)
         if self._joined:
             if self._recorder is not None:
                 self._said.push(pcm)
@@ -106,12 +118,14 @@ class LegPlace:
         frames = [frame for frame, is_heard in heard if frame is not None and is_heard]
         if self._beside is not None and (spoken := self._beside.take(at)) is not None:
             frames.append(spoken)
+            if (apart := self.apart) is not None:
+                apart.told.push(spoken)
         share = self.announcer.take(at) or mix(frames) or SILENCE  # an announcement replaces the mix
         if self._loud_at is not None and not quiet(share):
             self._loud_at = at
         if self._recorder is not None:
             self._recorded.tick(self._recorder, at)
-            self._recorder.write(self._said.pop() or SILENCE, share)
+            self._recorder.write(self._said.pop() or SILENCE, self._with_overheard(share))
         music = None if self.music is None else self.music.take(at)
         if music is None:
             return share
@@ -126,6 +140,11 @@ class LegPlace:
         music, self.music = self.music, None
         if music is not None:
             music.close()
+
+    def _with_overheard(self, share: bytes) -> bytes:
+        overheard = [queue.pop() for apart in self.overheard for queue in (apart.said, apart.told)]
+        frames = [frame for frame in overheard if frame is not None]
+        return mix([share, *frames]) or share if frames else share
 
     def speak_beside(self) -> PlayoutQueue:
         """What is pushed is heard by this leg, with what else it hears."""

@@ -4,12 +4,15 @@ caller hear, who has answered, and that nothing is left; and an agent of somebod
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gateway_process import RunningGateway, until
 from outbound_calls import closed_record
@@ -106,6 +109,13 @@ async def desk(stack: Any, folder: Path, *, ours: bool = True) -> AsyncIterator[
             gateway.stop()
 
 
+def others_on_recording(world: World) -> bytes:
+    """Its right channel."""
+    with wave.open(io.BytesIO(world.gateway.fetch(f"/v1/calls/{world.call_id}/recording"))) as wav:
+        frames = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").reshape(-1, 2)
+    return bytes(np.ascontiguousarray(frames[:, 1]).tobytes())
+
+
 async def test_the_human_is_asked_and_told_apart_and_then_both_are_introduced(
     livekit_stack: Any, tmp_path: Path
 ) -> None:
@@ -141,6 +151,8 @@ async def test_the_human_is_asked_and_told_apart_and_then_both_are_introduced(
         await until(lambda: loud_at(world.customer, AGENT_HZ, left_at, now()), 8, what="the agent again")
         await world.customer.hang_up()
         record = await world.nothing_is_left()
+        others = others_on_recording(world)
+        assert any(strength(others[at : at + 3200], SUMMARY_HZ) > 0.8 for at in range(0, len(others) - 3200, 1600))
     told = [turn["text"] for turn in record["turns"] if turn["kind"] == "to_human"]
     assert told[-2:] == [SUMMARY, "You are connected now."]
     assert record["transfers"][0]["outcome"] == "transferred"

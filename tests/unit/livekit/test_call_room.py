@@ -210,6 +210,7 @@ def test_an_agents_voice_beside_a_leg_is_heard_by_it_alone_until_it_is_joined() 
         assert at_human == said
         assert at_customer != said
         await tick()
+        assert value_of(bytes(world.recorder.others[-FRAME_BYTES:])) == 47, "what is said apart is on the recording"
         await asyncio.sleep(0)
         assert heard[-1] == constant(7)
         await world.call.route({CUSTOMER: (HUMAN, "agent to c1-2"), HUMAN: (CUSTOMER, "agent to c1-2")})
