@@ -137,7 +137,7 @@ class CollectDigits(AskedAgain[str]):
     async def _confirmed(self, digits: str) -> bool:
         self.patient(False)
         try:
-            return await Confirm(self._read_back(digits))
+            return await Confirm(self._read_back(digits), say_keys=self.ended != "spoken")
         finally:
             self.patient(True)
 

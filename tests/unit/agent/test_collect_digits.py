@@ -34,6 +34,7 @@ from agent.turns.first_digit import FirstDigit, Nothing
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 PROMPT = "Your order number, please."
+BY_KEY = "Press 1 for yes, or 2 for no."
 AGAIN = f"Sorry, I didn't catch that. Could you say it again? {PROMPT}"
 
 
@@ -175,12 +176,42 @@ def test_it_is_read_back_and_asked_for_again_when_that_is_wrong():
     phone = collect(script, "Fine.", stt=("no", "yes"), length=5, confirm=True)
     assert said(phone) == [
         PROMPT,
-        "I have 4 8 1, 1 6. Is that right?",
+        f"I have 4 8 1, 1 6. Is that right? {BY_KEY}",
         AGAIN,
-        "I have 4 8 1, 1 5. Is that right?",
+        f"I have 4 8 1, 1 5. Is that right? {BY_KEY}",
         "Fine.",
     ]
     assert outcome(phone) == "order 48115"
+
+
+def test_it_is_confirmed_by_keys_which_the_prompt_names():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await keys(phone, "48116")
+        await phone.wait(6000)
+        await keys(phone, "2")
+        await phone.wait(6000)
+        await keys(phone, "48115")
+        await phone.wait(6000)
+        await keys(phone, "7")
+        await phone.wait(9000)
+        await keys(phone, "1")
+
+    phone = collect(script, "Fine.", length=5, confirm=True)
+    right = f"I have 4 8 1, 1 5. Is that right? {BY_KEY}"
+    wrong = f"I have 4 8 1, 1 6. Is that right? {BY_KEY}"
+    assert said(phone) == [PROMPT, wrong, AGAIN, right, AGAIN.replace(PROMPT, right), "Fine."]
+    assert outcome(phone) == "order 48115"
+
+
+def test_what_was_said_is_read_back_without_keys():
+    async def script(phone: Phone) -> None:
+        await phone.wait(3000)
+        await phone.speak(600, 5000)
+        await phone.speak(600, 1000)
+
+    phone = collect(script, "Fine.", stt=("four eight one one five", "yes"), length=5, confirm=True)
+    assert said(phone)[1] == "I have 4 8 1, 1 5. Is that right?"
 
 
 def test_the_application_may_say_what_fits():
@@ -239,7 +270,7 @@ def test_the_shortest_secret_and_what_is_said_while_it_is_confirmed():
         await phone.wait(3000)
         await keys(phone, "47")
         await phone.wait(4000)
-        await keys(phone, "12")
+        await keys(phone, "9")
         await phone.speak(600, 6000)
         await phone.speak(600, 4000)
 
@@ -248,7 +279,7 @@ def test_the_shortest_secret_and_what_is_said_while_it_is_confirmed():
     )
     assert {digit.digit for digit in phone.of(DigitReceived)} == {"•"}
     assert [task.result for task in phone.of(TaskCompleted)] == ["True", "••"]
-    assert [message.text for message in phone.of(UserMessage)][1:] == ["••", "• • • •", "•"]
+    assert [message.text for message in phone.of(UserMessage)][1:] == ["••", "•", "• • • •", "•"]
     paused, resumed = phone.one(RecordingPaused), phone.one(RecordingResumed)
     assert (paused.reason, resumed.at) == ("secret", phone.of(TaskCompleted)[-1].at)
 
@@ -346,7 +377,7 @@ def test_a_long_secret_is_confirmed_by_its_end():
         await phone.speak(600, 4000)
 
     phone = collect(script, "Fine.", stt=("yes",), length=16, secret=True, confirm=True)
-    assert said(phone)[1] == "I have a number that ends in 1 2 3 4. Is that right?"
+    assert said(phone)[1] == f"I have a number that ends in 1 2 3 4. Is that right? {BY_KEY}"
     assert outcome(phone) == "order ••••••••••••••••"
 
 

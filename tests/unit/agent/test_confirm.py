@@ -142,3 +142,32 @@ def test_it_works_by_speech_with_the_offline_providers():
 )
 def test_yes_or_no(text, language, answer):
     assert yes_or_no(text, language) is answer
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Press 1 for yes, or 2 for no."),
+        ("de-AT", "Drücken Sie die 1 für ja oder die 2 für nein."),
+        ("es", "Pulse 1 para sí o 2 para no."),
+        ("fr", "Tapez 1 pour oui, ou 2 pour non."),
+        ("it", "Prema 1 per sì o 2 per no."),
+        ("pt", "Prima 1 para sim ou 2 para não."),
+    ],
+)
+@pytest.mark.parametrize(("key", "answer"), [("1", "True"), ("2", "False")])
+def test_keys_answer_as_the_prompt_says_in_every_language(language, words, key, answer):
+    class Asks(Agent):
+        async def on_enter(self, ctx: RunContext) -> None:
+            await Confirm("?", say_keys=True)
+
+    async def script(phone: Phone) -> None:
+        await phone.wait(500)
+        phone.session.on_digit(key, phone.now)
+        await phone.wait(500)
+
+    asks = Asks()
+    asks.language = language
+    phone = call(script, asks, llm=FakeLLM())
+    assert [message.full_text for message in phone.of(AgentMessage)] == [f"? {words}"]
+    assert phone.one(TaskCompleted).result == answer
