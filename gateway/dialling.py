@@ -21,6 +21,7 @@ from gateway.outbound.choosing import TrunkWay
 from gateway.outbound.trunks import OutboundTrunks
 from gateway.phones.calling import PhoneCalls
 from gateway.record import LegClosed, LegOpened, Outcome, RecordMessage
+from gateway.transfers.oneself import not_oneself
 from telephony.call import CallInfo, Direction, EndedBy, LegRole
 from telephony.edge import FAIL_OVER_ON, Dial, WorkerAddress
 from telephony.errors import TelephonyMisuse
@@ -107,6 +108,8 @@ class LegDialling:
         call = self._live.get(order.call_id)
         if call is None or call.worker != worker:
             raise Refused("unknown_call", f"{worker} has no call {order.call_id}")
+        if order.role is LegRole.HUMAN:
+            not_oneself(call, order.to)
         if self._live.leg(order.leg_id) is not None:
             raise Refused("failed", f"leg {order.leg_id} exists already")
 
@@ -189,6 +192,7 @@ class LegDialling:
             besides=way.besides,
             routes=way.routes,
             name=places[0].name,
+            follow=order.role is LegRole.CUSTOMER or way.trunk.transfers.follow_redirects,
         )
 
     async def _placed(self, plan: LegPlan, worker: str, ticket: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from gateway.record import (
     duration_between,
     leg_id_of,
 )
-from telephony.call import EndedBy, LegRole
+from telephony.call import Direction, EndedBy, LegRole
 
 __all__ = ["CallAnswered", "CallEnded", "CallFact", "LiveCall", "LiveCalls", "LiveLeg"]
 
@@ -57,6 +57,8 @@ class LiveCall:
     recording: str = ""  # relative to the folder of recordings
     trunk: str = ""
     caller: str | None = None
+    customer: str = ""  # their number; empty: withheld
+    ours: str = ""  # the number that they called; empty: we called them
     opened: bool = False  # its record is
     started_at: datetime | None = None
     answered_at: datetime | None = None
@@ -189,6 +191,9 @@ class LiveCalls:
                 call = self._calls.setdefault(message.call_id, LiveCall(message.call_id))
                 call.opened, call.trunk, call.started_at = True, message.trunk, message.started_at
                 call.caller = message.caller
+                placed = message.direction is Direction.OUTBOUND
+                call.customer = message.called if placed else message.caller or ""
+                call.ours = "" if placed else message.called
                 return ()
             case CallEvents():
                 return self._events(message)

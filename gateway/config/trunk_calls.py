@@ -154,6 +154,11 @@ class TrunkTransferSettings(_Section):
         description="Whose legs an INVITE with Replaces may take over (RFC 3891): call pick-up, and attended transfers "
         "of a PBX. Only for callers of the leg's own trunk. Not given: nobody's.",
     )
+    follow_redirects: bool = Field(
+        default=False,
+        description="Whether a phone that we call in may send the call elsewhere by 302 (forwarding on the phone), to "
+        "hosts of the trunk. If not, whoever redirects is not reached.",
+    )
 
 
 class HeaderInSettings(_Section):

@@ -11,6 +11,7 @@ from gateway.config import TrunkSettings
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.live_calls import LiveCall
 from gateway.record import TransferKind, leg_id_of
+from gateway.transfers.oneself import not_oneself
 from gateway.transfers.targets import referred_to
 from telephony.call import UseRefer
 from telephony.queue import queue_name
@@ -40,6 +41,8 @@ class TargetsOfTrunks:
         if order.queue is not None:
             self._check_queue(queue_name(order.to))
             return
+        for target in order.targets:
+            not_oneself(call, target)
         refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
         if refer is not UseRefer.NEVER:
             try:

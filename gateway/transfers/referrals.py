@@ -9,6 +9,7 @@ from agent.warm.asking import Refused
 from gateway.config import TrunkSettings
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.live_calls import LiveCalls
+from gateway.transfers.oneself import not_oneself
 from gateway.transfers.targets import referred_to
 from telephony.errors import TelephonyMisuse
 
@@ -46,6 +47,7 @@ class Referrals:
         if replaces:
             self._refer_in_place_of(str(body["leg_id"]), replaces, call.call_id)
             return {}
+        not_oneself(call, str(body["to"]))
         uri = referred_to(
             str(body["to"]), self._trunks, customers=call.trunk, named=str(body["trunk"]), carriers=self._carriers
         )

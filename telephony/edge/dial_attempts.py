@@ -167,6 +167,8 @@ class DialAttempts:
         dial = dialed.dial
         if asked.cancelled or dialed.moves >= _MOST_MOVES:
             return NotFollowed("the call was cancelled" if asked.cancelled else "redirected too many times")
+        if not dial.follow:
+            return NotFollowed(f"redirected by {response.status}, which is not followed for who is called in")
         may_dial = partial(self._context.may_redirect, dial.trunk)
         return redirection(response, dial.places, dial.uri, may_dial)
 

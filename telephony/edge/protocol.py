@@ -99,6 +99,7 @@ class Dial:
     name: str = ""  # of `host`, which its certificate must have
     routes: tuple[str, ...] = ()  # Route values of its INVITE, instead of the trunk's
     besides: tuple[Fork, ...] = ()  # called at the same time: the first to answer has the call
+    follow: bool = True  # a 3xx of the called side, where that may send the call
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -110,3 +110,11 @@ def test_a_secure_call_stays_one() -> None:
         assert isinstance(response, Response)
         got = redirection(response, [place], "sips:+15550100@carrier.example", lambda number: False)
         assert isinstance(got, Moved) == followed
+
+
+def test_where_it_is_not_to_be_followed_it_is_a_refusal(world: World) -> None:
+    moved(world, dialled(world, replace(TWO, follow=False)), f"<{SAME}>")
+    assert [method for method, *_ in sent(world)] == ["ACK"]
+    (answer,) = to_worker(world)
+    assert answer.status == 302
+    assert "which is not followed for who is called in" in values(answer, "reason")[0]
