@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from agent.leg_ears import LegEars
 from agent.leg_words import LegWords
 from agent.pipeline.canned import apology_tone, speak
+from agent.pipeline.recording import RecordingPauses
 from agent.pipeline.running import RunningSession
+from agent.privacy import Privacy
 from agent.providers.base import STT, VAD, ProviderError
-from agent.said import Heard
+from agent.said import Heard, Said
 from agent.speech.stage import spoken_piece
 from telephony.media.answering.model import AnsweredBy, WhoAnswered
 from telephony.rooms.protocol import AudioInput
@@ -21,6 +24,8 @@ __all__ = ["SpeaksApart"]
 class SpeaksApart:
     _vad: VAD | None
     _stt: STT | None
+    _privacy: Privacy
+    _recording: RecordingPauses
 
     async def voiced(self, text: str) -> bytes:
         """This text in the active persona's voice, whole: 8 kHz audio, not played and not part of the conversation. A
@@ -69,8 +74,15 @@ class SpeaksApart:
         if running is None or self._vad is None:
             return None
         runtime = running.runtime
+
+        def masked(heard: Heard) -> None:
+            if not isinstance(heard, Said):
+                told(heard)
+            elif not self._recording:  # while the recording is paused, nothing is written down either
+                told(replace(heard, text=self._privacy.value(heard.text)))
+
         return LegWords(
-            hears, told, agent=running.activities.agent, options=runtime.options, tasks=runtime.tasks, vad=self._vad,
+            hears, masked, agent=running.activities.agent, options=runtime.options, tasks=runtime.tasks, vad=self._vad,
             stt=self._stt, failed=runtime.provider_failed,
         )  # fmt: skip
 

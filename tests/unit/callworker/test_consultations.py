@@ -373,6 +373,32 @@ def test_what_the_two_say_is_written_down_where_the_settings_allow_it() -> None:
     nothing_is_left(world, dialler)
 
 
+def test_card_numbers_are_masked_in_notes() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await talk(world, dialler)
+        world.leg.end()
+
+    stt = FakeSTT("your card please", "4111 1111 1111 1111")
+    world = call(script, dialler=dialler, stt=stt, calls="transfer_notes: true, ")
+    assert next(text for _, _, text in talked(world)) == "your card please"
+    assert "1111 1111" not in str(world.sent)
+
+
+def test_nothing_is_written_down_while_the_recording_is_paused() -> None:
+    dialler = FakeDialler()
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(1)
+        world.providers.sessions[0].pause_recording()
+        await talk(world, dialler)
+        world.leg.end()
+
+    world = call(script, dialler=dialler, calls="transfer_notes: true, ")
+    assert talked(world) == []
+
+
 def test_the_calls_summary_knows_what_the_two_have_said() -> None:
     dialler = FakeDialler()
     model = FakeLLM("Bob will call back.")
