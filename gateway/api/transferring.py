@@ -180,9 +180,15 @@ class TransferRequest(_CallsSomebody):
 class ListenRequest(_CallsSomebody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to": "sip:boss@10.0.0.5", "mode": "listen"}]})
 
-    mode: Literal["listen", "whisper", "barge"] = Field(
+    mode: Literal["listen", "whisper", "barge", "take_over"] = Field(
         default="listen",
-        description="Who hears the supervisor: nobody, the human whom the caller was transferred to, or all.",
+        description="Who hears the supervisor: nobody, the human whom the caller was transferred to, or all. "
+        "`take_over`: all, and the agent is silent. The supervisor's keys 1 to 4 change it, in this order.",
+    )
+    afterwards: Literal["agent", "end"] = Field(
+        default="agent",
+        description="What becomes of the caller when a supervisor who has taken the call over hangs up: back to the "
+        "agent, or the call ends.",
     )
 
 
@@ -192,7 +198,7 @@ class Listening:
 
     call_id: str
     leg_id: str
-    mode: Literal["listen", "whisper", "barge"]
+    mode: Literal["listen", "whisper", "barge", "take_over"]
 
 
 _transfer = TypeAdapter(TransferRecord)
@@ -309,8 +315,9 @@ async def listen(request: web.Request) -> web.Response:
     query_of(request, NoQuery)
     asked, call_id, deps = await body_of(request, ListenRequest), call_id_of(request), request.app[DEPS]
     order = ListenOrder(
-        plain(asked.to), ListenMode(asked.mode), asked.trunk or "", asked.from_ or "", asked.ring_timeout_s
-    )
+        plain(asked.to), ListenMode(asked.mode), asked.trunk or "", asked.from_ or "", asked.ring_timeout_s,
+        AfterTransfer(asked.afterwards),
+    )  # fmt: skip
     try:
         leg_id = await deps.steering.listen(call_id, order)
     except CannotSteer as error:

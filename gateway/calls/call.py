@@ -103,6 +103,7 @@ class Call:
         parts = CallParts(
             info.call_id, self._customer, self._further, dialler, self._conversation, journal, target_detector,
             (limits or CallSettings()).hold_music, (limits or CallSettings()).transfer_notes,
+            (limits or CallSettings()).supervision,
             (info.called if self._outbound else info.caller) or "",
         )  # fmt: skip
         self.steered = SteeredHere(self, parts)  # for those who command it

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.calls.dialling import Dialler, DialOrder
 from gateway.calls.ends import CallState
-from gateway.calls.floor import Floor, rows_of
+from gateway.calls.floor import NOTICE, Floor, rows_of
 from gateway.calls.journal import LegJournal
 from gateway.calls.leg_owner import LegFact, LegOwner
 from gateway.calls.media_watch import MediaWatch
@@ -90,7 +90,7 @@ class FurtherLegs:
         self.waiting_keys: Callable[[str], None] | None = None  # takes the customer's while they wait
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
-        self._asked = self._fading = self._notes = False
+        self._asked = self._fading = self._notes = self._notice = False
         self._told: dict[str, Placing] = {}  # by leg
         self._apart: dict[str, Callable[[str], None]] = {}  # by leg that is not joined when it answers: takes its keys
         self._voices: dict[str, Participant] = {}  # the agent's, by leg
@@ -128,7 +128,7 @@ class FurtherLegs:
         voices = {leg: voice.identity for leg, voice in self._voices.items()}
         return Floor(
             tuple(self._owners), self._joined, heard, bool(self._waits), self._muted, voices,
-            self._asked, self._fading, self._notes,
+            self._asked, self._fading, self._notes, self._notice,
         )  # fmt: skip
 
     def _answered(self, leg_id: str) -> bool:
@@ -165,6 +165,28 @@ class FurtherLegs:
     def mode_of(self, leg_id: str) -> ListenMode | None:
         """Of a supervisor."""
         return self._modes.get(leg_id)
+
+    @property
+    def taken_over_by(self) -> str | None:
+        """The supervisor's leg that talks with the customer instead of the agent."""
+        modes = self._modes.items()
+        return next((leg for leg, mode in modes if mode is ListenMode.TAKE_OVER and self._answered(leg)), None)
+
+    async def notice(self, pcm: bytes) -> None:
+        """The customer hears this besides whomever they hear. Raises TelephonyError."""
+        if self._room is None:
+            return
+        place = self._room.add_agent(NOTICE)
+        self._notice = True
+        await self._route()
+        try:
+            place.audio_output.push(pcm)
+            place.audio_output.flush()
+            await place.audio_output.wait_played(place.audio_output.queued_ms)
+        finally:
+            self._notice = False
+            place.leave()
+            await self._route()
 
     async def set_mode(self, leg_id: str, mode: ListenMode) -> None:
         """Of a supervisor."""
@@ -348,7 +370,8 @@ class FurtherLegs:
             if self.waiting_keys is not None:
                 self.waiting_keys(digit)
             return True
-        owner = None if self._joined is None else self._owners.get(self._joined)
+        talks = self._joined or self.taken_over_by
+        owner = None if talks is None else self._owners.get(talks)
         if owner is None:
             return False
         keys = self._keys.get(owner.leg_id)

@@ -20,10 +20,12 @@ from gateway.calls.leg_owner import LegOwner
 from gateway.calls.music import HoldMusic
 from gateway.calls.onward import OnwardTransfers
 from gateway.calls.queueing import QueueStay
+from gateway.calls.supervising import Supervising
 from gateway.calls.transferring import TRANSFER, CallTransfers
 from gateway.calls.verbs import DigitsOrder, ListenMode, ListenOrder, OnwardOrder, TransferOrder, VerbRefused, Voice
 from gateway.calls.waiting import Waiting
 from gateway.config import HoldMusicSettings
+from gateway.config.models import SupervisionSettings
 from gateway.transfers.screen_data import problem_of
 from telephony.call import AfterTransfer, EndedBy, SummaryBy, TransferEnd, TransferResult
 from telephony.errors import DialRefused, DigitsNotSent, TelephonyError
@@ -62,6 +64,7 @@ class CallParts:
     target_detector: MakesDetector
     hold_music: HoldMusicSettings
     transfer_notes: bool
+    supervision: SupervisionSettings
     caller: str  # the customer's number; empty: withheld
 
 
@@ -88,7 +91,9 @@ class SteeredHere:
         )  # fmt: skip
         self._held = self._collecting = False
         self._muted: set[Voice] = set()
-        self._listening: dict[str, str] = {}  # whom a supervisor's leg calls -> its id
+        self._supervising = Supervising(
+            call, parts.further, self._waiting, parts.conversation, parts.journal, parts.supervision
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- SteeredCall -------------------------------------------------------------------------------------------------
@@ -167,17 +172,9 @@ class SteeredHere:
 
     async def listen(self, order: ListenOrder) -> str:
         self._check_answered()
-        leg_id = self._listening.get(order.to)
-        if leg_id is not None:
-            await self._further.set_mode(leg_id, order.mode)
-            self._journal.entry("supervisor_mode", self._loop.time(), leg_id=leg_id, mode=order.mode)
-            return leg_id
-        began: asyncio.Future[str] = self._loop.create_future()
-        self._spawn(self._listened(order, began))
-        try:
-            return await began
-        except DialRefused as refused:
-            raise VerbRefused(refused.kind, str(refused), retryable=refused.retryable) from None
+        if order.mode is ListenMode.TAKE_OVER and self._transfers.active and not self._transfers.joined:
+            raise VerbRefused("transferring", "The call is being transferred.")
+        return await self._supervising.listen(order)
 
     def queue_news(self, news: Mapping[str, Any]) -> None:
         """Of the gateway's queues."""
@@ -258,6 +255,7 @@ class SteeredHere:
     def close(self) -> None:
         self._transfers.close()
         self._waiting.close()
+        self._supervising.close()
         for task in self._tasks:
             task.cancel()
 
@@ -276,6 +274,8 @@ class SteeredHere:
             raise VerbRefused("transferring", "The call is being transferred, or has been.")
         if self._held:
             raise VerbRefused("on_hold", "The call is on hold.")
+        if self._supervising.taken_over:
+            raise VerbRefused("transferring", "A supervisor has taken the call over.")
 
     def _check_possible(self, order: TransferOrder) -> None:
         if order.warm is None:
@@ -308,33 +308,6 @@ class SteeredHere:
         if voice is Voice.CALLER:
             self._conversation.mute_caller(muted)
         self._journal.entry("call_muted" if muted else "call_unmuted", self._loop.time(), who=voice)
-
-    async def _listened(self, order: ListenOrder, began: asyncio.Future[str]) -> None:
-        """One supervisor's leg, from its beginning to its end."""
-
-        def told(leg_id: str, fact: str) -> None:
-            if fact == "placed" and not began.done():
-                self._listening[order.to] = leg_id
-                began.set_result(leg_id)
-
-        try:
-            leg = await self._further.dial(
-                order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, mode=order.mode, told=told
-            )
-            if leg.outcome.answered:
-                self._joined(leg.leg_id)
-                await leg.ended()
-        except DialRefused as refused:
-            if not began.done():
-                began.set_exception(refused)
-        finally:
-            self._listening.pop(order.to, None)
-            if not began.done():
-                began.set_exception(DialRefused("failed", "the call has ended"))
-
-    def _joined(self, leg_id: str) -> None:
-        mode = self._further.mode_of(leg_id) or ListenMode.LISTEN
-        self._journal.entry("supervisor_joined", self._loop.time(), leg_id=leg_id, mode=mode)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

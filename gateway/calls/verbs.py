@@ -60,6 +60,7 @@ class ListenMode(StrEnum):
     LISTEN = "listen"  # nobody
     WHISPER = "whisper"  # the human who talks with the customer; nobody without one
     BARGE = "barge"  # the customer, and the human if there is one; not the agent
+    TAKE_OVER = "take_over"  # the same, and the agent neither hears nor is heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +148,15 @@ class DigitsOrder:
 
 @dataclass(frozen=True, slots=True)
 class ListenOrder:
-    """`to`: whom to call in as supervisor, as in `TransferOrder`."""
+    """`to`: whom to call in as supervisor, as in `TransferOrder`. `afterwards`: what becomes of the customer when a
+    supervisor who has taken the call over hangs up."""
 
     to: str
     mode: ListenMode = ListenMode.LISTEN
     trunk: str = ""
     caller: str = ""
     ring_s: float = 30.0
+    afterwards: AfterTransfer = AfterTransfer.AGENT
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -162,7 +165,14 @@ class ListenOrder:
     def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Raises KeyError, TypeError, ValueError."""
         own = {name: body[name] for name in cls.__dataclass_fields__}
-        return cls(**{**own, "mode": ListenMode(own["mode"]), "ring_s": float(own["ring_s"])})
+        return cls(
+            **{
+                **own,
+                "mode": ListenMode(own["mode"]),
+                "ring_s": float(own["ring_s"]),
+                "afterwards": AfterTransfer(own["afterwards"]),
+            }
+        )
 
 
 def new_transfer_id(call_id: str) -> str:

@@ -55,6 +55,7 @@ __all__ = [
     "SipLimits",
     "SipSettings",
     "SpeechSettings",
+    "SupervisionSettings",
     "provider_problem",
 ]
 
@@ -242,6 +243,16 @@ class SandboxSettings(_Section):
     )
 
 
+class SupervisionSettings(_Section):
+    """Supervisors who listen in."""
+
+    announce: Literal["none", "beep", "words"] = Field(
+        default="none",
+        description="What the caller hears when a supervisor begins to listen in: nothing, a short tone, or the "
+        "agent's canned `supervisor` (a tone where the agent does not speak). Laws may require it.",
+    )
+
+
 class CallSettings(_Section):
     """Calls without incoming packets (as opposed to silence). A phone that suppresses silence
     counts as alive by its RTCP, its comfort noise, or because its SDP says so (a=silenceSupp:on, CN)."""
@@ -256,6 +267,7 @@ class CallSettings(_Section):
         default=60.0, gt=0, description="No sign of life (RTP or RTCP) for this long later: the call ends."
     )
     hold_music: HoldMusicSettings = Field(default=HoldMusicSettings(), description="Hold music.")
+    supervision: SupervisionSettings = Field(default=SupervisionSettings(), description="Supervisors.")
     transfer_notes: bool = Field(
         default=False,
         description="Whether what a caller and the human of a warm transfer say to each other is recognised, for the "

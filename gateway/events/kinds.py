@@ -468,7 +468,9 @@ class CallListened(_OnAxis):
     example = _CALL | {"t_ms": 15000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "mode": "listen"}
 
     leg_id: str = Field(description="The supervisor's leg.")
-    mode: Literal["listen", "whisper", "barge"] = Field(description="Who hears them ([transfers.md](transfers.md)).")
+    mode: Literal["listen", "whisper", "barge", "take_over"] = Field(
+        description="Who hears them ([transfers.md](transfers.md))."
+    )
 
 
 class CallLegReplaced(_OnAxis):
