@@ -35,7 +35,7 @@ WEIGHTS: Mapping[str, tuple[str, Mapping[AnsweredBy, float]]] = {
     "answers_us": ("a short answer to what we said", {_H: 1.2}),
     "talks_over_us": ("talks on while we speak", {_V: 7.0, _I: 6.5, _S: 4.0, _F: 4.0}),
     # tones
-    "beep_after_speech": ("a beep after speech", {_V: 9.5}),
+    "beep_after_speech": ("a beep after speech", {_V: 12.5}),
     "beep_likely": ("what is likely a beep", {_V: 4.5}),
     "beep_unsure": ("something like a beep", {_V: 2.0}),
     "beep_first": ("a beep before any speech", {_V: 1.5, _S: 0.5}),
@@ -58,13 +58,15 @@ _WORDS: Mapping[AnsweredBy, Mapping[str, float]] = {
     _I: {"sure": 8.0, "likely": 4.0, "hint": 2.0},
 }
 _FURTHER, _MOST_FURTHER = 0.6, 4.0
+_MOST_FURTHER_OF_PEOPLE = 1.5  # so that a beep after it says more than what a greeting plays at
 _TO_SPEAK_OF = 1.5
 
 
 def word_weight(answered_by: AnsweredBy, strengths: Iterable[str]) -> float:
     """Of the concepts that were found, the strength of each."""
     weights = sorted((_WORDS[answered_by][strength] for strength in strengths), reverse=True)
-    return weights[0] + min(_MOST_FURTHER, _FURTHER * sum(weights[1:])) if weights else 0.0
+    most = _MOST_FURTHER_OF_PEOPLE if answered_by is _H else _MOST_FURTHER
+    return weights[0] + min(most, _FURTHER * sum(weights[1:])) if weights else 0.0
 
 
 @dataclass(frozen=True, slots=True)
