@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.within import waiting_for_conversation
-from telephony.call import AfterTransfer, Dials, DigitSource, SendsToLegs, SummaryBy, Transfers, UseRefer, Warm
+from telephony.call import (
+    AfterTransfer,
+    AsksQueues,
+    Dials,
+    DigitSource,
+    SendsToLegs,
+    SummaryBy,
+    Transfers,
+    UseRefer,
+    Warm,
+)
 from telephony.errors import DialRefused, DigitsNotSent
 from telephony.queue import PREFIX, QueueAsk
 
@@ -161,6 +171,17 @@ class AgentsCall:
             )  # fmt: skip
         assert result.queued is not None, "it was asked for"
         return result.queued
+
+    async def leave_queue(self) -> bool:
+        """Of a caller whom you keep helping while a queue searches: they wait for nobody any more. False: they are in
+        no queue, or a member has them."""
+        return bool((await self.ask_queues("leave_mine")).get("left"))
+
+    async def ask_queues(self, verb: str, **how: Any) -> Mapping[str, Any]:
+        """For personas of the gateway's own. Raises DialRefused."""
+        if not isinstance(self._verbs, AsksQueues):
+            raise DialRefused("not_possible", "this call has no queues to ask")
+        return await self._verbs.ask_queues(verb, how)
 
     async def pause_recording(self) -> None:
         """Silence the recording from now on, for example while a card number is read; its time axis continues.

@@ -176,7 +176,7 @@ async def make_parts(
         settings, dialplan, live, dispatcher, dialling, records.put, supervisor.ask, draining=lambda: admission.draining
     )
     queues = make_queues(
-        settings, dialplan, store, live, supervisor.ask, records.put,
+        settings, dialplan, store, live, supervisor.ask, records.put, places=originator, phones=registry,
         may_call=lambda number: dialling.check(DialOrder("", "", number)),
     )  # fmt: skip
     supervisor.serve(QUEUE, queues.asked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from telephony.keys import DigitSource, KeyFigures
 from telephony.outcomes import CallOutcome, OutcomeKind, outcome_kind
@@ -19,6 +19,7 @@ from telephony.warm import SummaryBy, Warm
 
 __all__ = [
     "AfterTransfer",
+    "AsksQueues",
     "CallInfo",
     "CallOutcome",
     "CallVerbs",
@@ -344,6 +345,14 @@ class Transfers(Protocol):
         """Return once the target has answered or will not. Who answers talks with the customer, and the agent is
         silent. `kind`: "cold", or "warm": the call stays ours; `warm` says how it goes, and makes it one. `to`: a
         number, or a `sip:` address. Raises DialRefused when it was not even begun."""
+
+
+@runtime_checkable
+class AsksQueues(Protocol):
+    """A call that can ask the gateway's human queues."""
+
+    async def ask_queues(self, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises DialRefused."""
 
 
 class Leg(CallVerbs, Protocol):

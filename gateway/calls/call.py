@@ -8,7 +8,9 @@ says what its end means for the call.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -92,7 +94,7 @@ class Call:
         self._keys = Keys(leg.send_digits)  # to the customer, from whoever talks with them
         side = CallSide(
             info, leg, self._customer.digits, journal, self._because, self._further.dial, self._transfer,
-            self._send_digits_to,
+            self._send_digits_to, self._ask_queues,
         )  # fmt: skip
         self._conversation: Conversation = conversation(side)
         self._over = asyncio.Event()  # the customer's leg has ended, or must be ended
@@ -158,6 +160,10 @@ class Call:
     async def _transfer(self, order: TransferOrder) -> TransferResult:
         """By the agent."""
         return await self.steered.transfer_and_wait(order)
+
+    async def _ask_queues(self, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By the agent. Raises DialRefused."""
+        return await self.steered.ask_queues(verb, how)
 
     async def _send_digits_to(self, order: DigitsOrder) -> None:
         """By the agent. Raises TelephonyError."""

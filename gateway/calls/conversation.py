@@ -3,9 +3,9 @@ with whoever is there. `Call` owns the legs and the end; a conversation says whe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.answering import Answering
 from agent.said import ConsultationTold, Heard
@@ -51,6 +51,7 @@ class CallSide:
     dial: Callable[..., Awaitable[DialledLeg]]  # as `Dials.dial`
     transfer: Callable[[TransferOrder], Awaitable[TransferResult]]  # raises DialRefused
     send_digits: Callable[[DigitsOrder], Awaitable[None]]  # to any leg; raises TelephonyError
+    ask_queues: Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # raises DialRefused
 
 
 class Closes(Protocol):

@@ -409,6 +409,9 @@ class AgentsVerbs:
         self._hangs_up(reason)
         await self._side.verbs.hang_up(reason)
 
+    async def ask_queues(self, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._side.ask_queues(verb, how)
+
     async def dial(self, to: str, *, trunk: str = "", caller: str = "", ring_s: float = 30.0) -> DialledLeg:
         return await self._side.dial(to, trunk=trunk, caller=caller, ring_s=ring_s)
 

@@ -225,8 +225,11 @@ class SteeredHere:
             raise
         return replace(result, queued=stay.queue_result)
 
-    async def leave_queue(self) -> bool:
-        return await self._transfers.leave_queue()
+    async def ask_queues(self, verb: str, how: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises DialRefused."""
+        if verb == "leave_mine":
+            return {"left": await self._transfers.leave_queue()}
+        return await self._transfers.ask_queues(verb, **how)
 
     # --- told by the call --------------------------------------------------------------------------------------------
 

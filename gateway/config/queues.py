@@ -55,7 +55,7 @@ class MemberSettings(_Section):
     number: Annotated[str, Field(pattern=_NUMBER)] | None = Field(
         default=None, description="The number that they sign in from by telephone, if not from their own phone."
     )
-    pin: Secret | None = Field(default=None, description="What they key in to sign in from that number, or any.")
+    pin: Secret | None = Field(default=None, description="What they key in when they call from `number`.")
     signed_in: bool = Field(default=True, description="Whether they are until they first sign in or out themselves.")
 
 

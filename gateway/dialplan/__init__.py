@@ -35,6 +35,7 @@ from gateway.dialplan.model import (
 )
 from gateway.dialplan.numbers import normalise, normalise_caller
 from gateway.dialplan.personas import PersonaSource, classes_in, load_persona
+from gateway.dialplan.queue_check import queue_problems
 from gateway.dialplan.reach import duplicate_numbers
 
 __all__ = [
@@ -92,6 +93,10 @@ class Dialplan:
         problems += [problem for problem in across if problem not in problems]
         if settings is not None:
             problems += _against(entries, outbound, settings)
+            personas = [each for entry in entries for rule in entry.rules for each in rule.personas]
+            personas += [placed.persona for placed in outbound]
+            zones = {entry.plan.timezone for entry in entries} - {None}
+            problems += queue_problems(settings, personas, has_timezone=len(zones) == 1)
             problems += _closed_flows(entries, settings)
         problems += _told_differently(entries, outbound, settings)
         problems += _named_twice(outbound)

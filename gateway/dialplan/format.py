@@ -25,6 +25,7 @@ from gateway.dialplan.numbers import NumberPattern, normalise_caller, parse_patt
 from gateway.dialplan.personas import PersonaSource, classes_in
 from gateway.dialplan.reach import duplicate_numbers, unreachable_rules
 from gateway.dialplan.times import TimeSpec, parse_times
+from gateway.queues.personas_of_ours import OURS
 
 __all__ = ["read_plan"]
 
@@ -32,7 +33,8 @@ _COMMON_KEYS = ("speech", "session", "recording", "after_call")
 _OUTBOUND_KEYS = (*_COMMON_KEYS, "answering")
 _OPTION_KEYS = (*_COMMON_KEYS, "before_call")
 _FILE_KEYS = ("timezone", "region", "holidays", "numbers", "outbound", "answering", *_OPTION_KEYS)
-_TARGET_KEYS = ("persona", "refuse", *FLOW_KEYS)
+_TARGET_KEYS = ("persona", "refuse", "queue_sign", *FLOW_KEYS)
+_SIGNS = {"in": "SignIn", "out": "SignOut", "pause": "Pause", "resume": "Resume"}  # personas of ours
 _RULE_KEYS = ("when", "from", *_TARGET_KEYS, "otherwise", *_OPTION_KEYS)
 _MISSING: Any = object()
 
@@ -208,10 +210,19 @@ class _Reader:
                 self._document.problem(place, f"needs exactly one of {known}")
                 return None
             return self._target(place, {name: inner[name] for name in inner if name in _TARGET_KEYS})
+        if key == "queue_sign":
+            return self._signs(place, inner)
         if key in FLOW_KEYS:
             flow = self._flows.step(place, key, inner)
             return None if flow is None else PersonaRef(Path(self._document.file), key, self._where(place), flow)
         return self._refusal(place, inner) if key == "refuse" else self._persona(place, inner)
+
+    def _signs(self, path: Located, value: Any) -> PersonaRef | None:
+        """Members of queues sign in and out by dialling the number."""
+        if value not in _SIGNS:
+            self._document.problem(path, f"must be one of {', '.join(_SIGNS)}")
+            return None
+        return PersonaRef(OURS, _SIGNS[value], self._where(path))
 
     def _refusal(self, path: Located, value: Any) -> Refusal | None:
         if not isinstance(value, dict):

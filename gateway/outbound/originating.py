@@ -89,8 +89,9 @@ class Origination:
         self._ask = ask
         self._draining = draining
 
-    async def place(self, order: CallOrder, call_id: str) -> CallRecord:
-        persona = self._checked(order)
+    async def place(self, order: CallOrder, call_id: str, ours: OutboundPersona | None = None) -> CallRecord:
+        """`ours`: a persona of the gateway's own, which no dialplan lists and which may call any target."""
+        persona = ours if ours is not None else self._checked(order)
         answering = await ordered_answering(order, persona.options.answering, self._settings.answering)
         dial = DialOrder(
             call_id, leg_id_of(call_id), order.to, LegRole.CUSTOMER, order.trunk or "", order.from_ or "",

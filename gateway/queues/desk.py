@@ -236,7 +236,7 @@ class QueueDesk:
     async def prioritise(self, queue: str, call_id: str, priority: int) -> None:
         await self._caller(queue, call_id)
         if not await self._service.prioritise(call_id, priority):
-            raise NoSuch("no_such_caller", f"{call_id} waits at another gateway, or as a callback.")
+            raise NoSuch("no_such_caller", f"{call_id} does not wait any more.")
 
     async def remove_caller(self, queue: str, call_id: str) -> None:
         await self._caller(queue, call_id)

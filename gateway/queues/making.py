@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC
-from pathlib import Path
 
 from gateway.config import Settings
 from gateway.dialplan import Dialplan
 from gateway.live_calls import LiveCalls
+from gateway.phones.registered import RegisteredPhones
+from gateway.queues.callbacks import PlacesCalls
 from gateway.queues.of_settings import OpeningHours, members_of
-from gateway.queues.service import Ask, CallsBack, QueueService
+from gateway.queues.personas_of_ours import OURS
+from gateway.queues.service import Ask, QueueService
+from gateway.queues.signing import KnownMember
 from gateway.record import RecordMessage
 from gateway.store import CallStore
 
-__all__ = ["OURS", "make_queues"]
-
-OURS = Path(__file__).with_name("queue_personas.py")  # personas of ours, loaded like those of dialplans
+__all__ = ["make_queues"]
 
 
 def make_queues(
@@ -27,14 +28,20 @@ def make_queues(
     ask: Ask,
     record: Callable[[RecordMessage], None],
     *,
-    call_back: CallsBack | None = None,
+    places: PlacesCalls | None = None,
+    phones: RegisteredPhones | None = None,
     may_call: Callable[[str], None] = lambda number: None,
 ) -> QueueService:
     hours = OpeningHours(settings.queues, dialplan.timezone, dialplan.is_holiday)
     return QueueService(
         settings.queues, members_of(settings.queue_members, settings.queues), store.queues(dialplan.timezone or UTC),
-        live, ask, record, hours, gateway=store.gateway_id or "gateway", call_back=call_back, may_call=may_call,
+        live, ask, record, hours, gateway=store.gateway_id or "gateway", places=places, may_call=may_call,
+        phones=phones,
         file_of=lambda name: _file_of(name, dialplan),
+        known=[
+            KnownMember(each.name, each.target, each.number or "", each.pin.read() if each.pin else "")
+            for each in settings.queue_members
+        ],
     )  # fmt: skip
 
 

@@ -39,7 +39,14 @@ def members_of(members: Iterable[MemberSettings], queues: Iterable[QueueSettings
         for order, place in enumerate(queue.members):
             places.setdefault(place.name, []).append(Place(queue.name, place.penalty, place.weight, order))
     return tuple(
-        Member(each.name, each.target, tuple(places.get(each.name, ())), skills_of(each.skills), each.calls_at_once)
+        Member(
+            each.name,
+            each.target,
+            tuple(places.get(each.name, ())),
+            skills_of(each.skills),
+            each.calls_at_once,
+            each.signed_in,
+        )
         for each in members
     )
 

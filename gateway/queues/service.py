@@ -16,7 +16,10 @@ from agent.warm.asking import AskError, Refused
 from gateway.calls.queue_terms import QUEUED, MemberToRing, RingMembers, terms_of
 from gateway.config import QueueSettings
 from gateway.live_calls import LiveCalls
+from gateway.phones.registered import PhoneChanged, RegisteredPhones, phone_name
 from gateway.queues.book import QueueBook
+from gateway.queues.callback_run import Callbacks
+from gateway.queues.callbacks import PlacesCalls
 from gateway.queues.deciding import decide, due
 from gateway.queues.model import (
     Action,
@@ -33,6 +36,7 @@ from gateway.queues.model import (
     WaitingEnd,
 )
 from gateway.queues.of_settings import OpeningHours, queue_of, skills_of
+from gateway.queues.signing import KnownMember, Signing
 from gateway.queues.telling import queue_event
 from gateway.queues.waits import estimated_wait_s, in_order, members_serving, positions
 from gateway.record import CallClosed, LegClosed, RecordMessage, WorkerLost
@@ -51,7 +55,6 @@ VOICEMAIL = "queue_personas.MessageTaker"  # who takes messages
 MOST_MOVES = 5  # from queue to queue
 
 Ask = Callable[..., Awaitable[Mapping[str, Any]]]  # as `Supervisor.ask`
-CallsBack = Callable[[CallBack, Waiting, Member], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class _Here:
     skills: Mapping[str, int]
     offered: dict[str, float] = field(default_factory=dict)  # members who are being rung -> since when
     moves: int = 0
+    callback: CallBack | None = None  # they have been called back, and this member is being rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class _Talk:
     call_id: str  # in the book: the caller's, or the callback's
     member: str
     since: float
+    call: str  # the live one's id
 
 
 class QueueService:
@@ -86,14 +91,16 @@ class QueueService:
         hours: OpeningHours,
         *,
         gateway: str,
-        call_back: CallsBack | None = None,
+        places: PlacesCalls | None = None,
         may_call: Callable[[str], None] = lambda number: None,
         file_of: Callable[[str], str] = lambda persona: "",
+        known: Sequence[KnownMember] = (),
+        phones: RegisteredPhones | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`gateway`: this one's id, the same after a restart. `call_back`: places a callback; None: there are none.
+        """`gateway`: this one's id, the same after a restart. `places`: calls, for callbacks; None: there are none.
         `may_call`: whether a number may be called back; raises Refused. `file_of`: of a persona by its name; empty:
-        there is none."""
+        there is none. `known`: who may sign in by telephone. `phones`: those registered with us."""
         self.settings = {queue.name: queue for queue in queues}
         self.book = book
         self.of_settings = frozenset(member.name for member in members)
@@ -104,10 +111,11 @@ class QueueService:
         self._record = record
         self._hours = hours
         self._gateway = gateway
-        self._call_back = call_back
+        self._callbacks = Callbacks(self, places)
         self._may_call = may_call
         self._file_of = file_of
         self._wall = wall
+        self._phones = phones
         self._here: dict[str, _Here] = {}
         self._talks: dict[str, _Talk] = {}  # by the member's leg
         self._wake = asyncio.Event()
@@ -115,6 +123,7 @@ class QueueService:
         self._away_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.state: QueueState = QueueState(self._queues, self._members, {}, ())  # as it was last read
+        self.signing = Signing(book, known, wall)
         book.configure(self._queues, self._members)
 
     # --- its life ----------------------------------------------------------------------------------------------------
@@ -123,6 +132,9 @@ class QueueService:
         """As long as the gateway lives."""
         living = [call.call_id for call in self._live]
         await self._tried(self.book.resume(self._gateway, living, self._wall(), LEASE_S))
+        if self._phones is not None:
+            self._phones.watch(self.phone_changed)
+            await self._look_at_phones()
         while True:
             wait_s = await self.step()
             try:
@@ -154,6 +166,9 @@ class QueueService:
             self._store_away(now, error)
             return LOOK_S
         return LOOK_S if nearest is None else min(LOOK_S, max(0.02, nearest - self._wall()))
+
+    def now(self) -> float:
+        return self._wall()
 
     def wake(self) -> None:
         self._wake.set()
@@ -187,6 +202,10 @@ class QueueService:
                     self._may_call(str(body["number"]))
                 case "callback":
                     await self._callback(call_id, str(body["number"]))
+                case "sign":
+                    return await self.signing.sign(body)
+                case "callback_taken" | "callback_declined" | "callback_reached" | "callback_missed":
+                    await self._callbacks.told(str(body["verb"]), body)
                 case verb:
                     raise Refused("not_possible", f"queues cannot be asked to {verb}")
         except StoreUnavailable as error:
@@ -204,6 +223,8 @@ class QueueService:
         settings, now = self.queue(str(body["queue"])), self._wall()
         skills = {str(name): int(level) for name, level in dict(body["skills"]).items()}
         here = _Here(worker, settings.name, now, int(body["priority"]), skills)
+        if (back := self._callbacks.of_caller(str(body["callback"]))) is not None:
+            return await self._join_called(call_id, here, back)
         await self.book.join(self._waiting(call_id, here), now, LEASE_S)
         self._here[call_id] = here
         state = await self.book.state(now)
@@ -211,6 +232,38 @@ class QueueService:
         self._tell_event(call_id, "joined", settings.name, position=position, wait_s=wait_s, priority=here.priority)
         asyncio.get_running_loop().call_soon(self.wake)  # the answer goes first
         return {"terms": terms_of(settings).to_dict(), "position": position, "wait_s": wait_s}
+
+    async def _join_called(self, call_id: str, here: _Here, back: CallBack) -> Mapping[str, Any]:
+        """The person who was called back first is on the line: the member who is claimed for them is rung."""
+        state = await self.book.state(self._wall())
+        waiting = next((each for each in state.waiting if each.call_id == back.call_id), None)
+        target = next((each.target for each in state.members if each.name == back.member), "")
+        if waiting is not None:
+            here.joined_at, here.priority = waiting.joined_at, waiting.priority
+        here.callback = back
+        here.offered[back.member] = self._wall()
+        self._here[call_id] = here
+        ring = RingMembers((MemberToRing(back.member, target),), self.settings[here.queue].ring_s)
+        asyncio.get_running_loop().call_soon(lambda: self._spawn(self._rung(call_id, here, ring)))
+        return {"terms": terms_of(self.settings[here.queue]).to_dict(), "position": 1, "wait_s": 0.0}
+
+    async def _called_back(
+        self, call_id: str, here: _Here, back: CallBack, ends: Mapping[str, OfferEnd], accepted: str, leg_id: str
+    ) -> None:
+        """The member whom a callback was promised to has taken it; or not, then the person waits like any caller."""
+        now, here.callback = self._wall(), None
+        here.offered.clear()
+        if accepted:
+            await self.book.offer_ended(back.call_id, accepted, OfferEnd.ACCEPTED, now)
+            self._here.pop(call_id, None)
+            self._talks[leg_id] = _Talk(back.call_id, accepted, now, call_id)
+            waited_s = round(now - here.joined_at, 1)
+            self._tell_event(call_id, "answered", here.queue, waited_s=waited_s, member=accepted, leg_id=leg_id)
+            return
+        await self.book.offer_ended(back.call_id, back.member, ends.get(back.member, OfferEnd.NO_ANSWER), now)
+        await self.book.join(self._waiting(call_id, here), now, LEASE_S)
+        await self.book.leave(back.call_id, WaitingEnd.CANCELLED, now)
+        self.wake()
 
     def _waiting(self, call_id: str, here: _Here) -> Waiting:
         return Waiting(call_id, here.queue, self._gateway, here.joined_at, here.priority, skills_of(here.skills))
@@ -220,6 +273,10 @@ class QueueService:
         if here is None:
             return
         now = self._wall()
+        if here.callback is not None:  # the person who was called back has gone before the member came
+            await self.book.offer_ended(here.callback.call_id, here.callback.member, OfferEnd.WITHDRAWN, now)
+            await self.book.leave(here.callback.call_id, WaitingEnd.CANCELLED, now)
+            return
         await self.book.leave(call_id, how, now, reason)
         for member in here.offered:
             await self.book.offer_ended(call_id, member, OfferEnd.WITHDRAWN, now)
@@ -229,6 +286,10 @@ class QueueService:
         self.wake()
 
     async def _offer_over(self, call_id: str, ends: Mapping[str, OfferEnd], accepted: str, leg_id: str) -> None:
+        here = self._here.get(call_id)
+        if here is not None and here.callback is not None:
+            await self._called_back(call_id, here, here.callback, ends, accepted, leg_id)
+            return
         here, now = self._here.get(call_id), self._wall()
         for member, how in ends.items():
             if here is not None:
@@ -237,7 +298,7 @@ class QueueService:
         if accepted:
             await self.book.offer_ended(call_id, accepted, OfferEnd.ACCEPTED, now)
             self._here.pop(call_id, None)
-            self._talks[leg_id] = _Talk(call_id, accepted, now)
+            self._talks[leg_id] = _Talk(call_id, accepted, now, call_id)
             if here is not None:
                 waited_s = round(now - here.joined_at, 1)
                 self._tell_event(call_id, "answered", here.queue, waited_s=waited_s, member=accepted, leg_id=leg_id)
@@ -245,7 +306,7 @@ class QueueService:
 
     async def _callback(self, call_id: str, number: str) -> None:
         here = self._here.get(call_id)
-        if here is None or self._call_back is None:
+        if here is None or not self._callbacks.possible:
             raise Refused("not_possible", "this caller waits in no queue")
         self._may_call(number)
         now, first = self._wall(), self.settings[here.queue].callback_first
@@ -326,10 +387,10 @@ class QueueService:
     async def _call(self, back: CallBack, state: QueueState, now: float) -> None:
         waiting = next((each for each in state.waiting if each.call_id == back.call_id), None)
         member = next((each for each in state.members if each.name == back.member), None)
-        if waiting is None or member is None or self._call_back is None:
+        if waiting is None or member is None or not self._callbacks.possible:
             return
         if await self.book.claim(back.call_id, back.member, now, LEASE_S):
-            self._spawn(self._call_back(back, waiting, member))
+            self._spawn(self._callbacks.begin(back, waiting, member, self.settings[waiting.queue]))
 
     # --- what others do ----------------------------------------------------------------------------------------------
 
@@ -343,15 +404,12 @@ class QueueService:
         return True
 
     async def prioritise(self, call_id: str, priority: int) -> bool:
-        """False: it waits in no queue of this gateway."""
-        here, now = self._here.get(call_id), self._wall()
-        if here is None:
-            return False
-        here.priority = priority
-        await self.book.leave(call_id, WaitingEnd.LEFT, now, "priority")
-        await self.book.join(self._waiting(call_id, here), now, LEASE_S)
+        """Of any gateway's caller. False: it does not wait."""
+        if (here := self._here.get(call_id)) is not None:
+            here.priority = priority
+        found = await self.book.prioritise(call_id, priority)
         self.wake()
-        return True
+        return found
 
     def observe(self, message: RecordMessage) -> None:
         """A call's end ends its waiting, a leg's end its talk. As a listener of records."""
@@ -372,8 +430,9 @@ class QueueService:
         if call_id in self._here:
             self._spawn(self._tried(self._left(call_id, how)))
         for leg_id, talk in tuple(self._talks.items()):
-            if talk.call_id == call_id:
+            if talk.call == call_id:
                 self._talk_over(leg_id)
+        self._spawn(self._tried(self._callbacks.call_over(call_id)))
 
     def _talk_over(self, leg_id: str) -> None:
         talk, now = self._talks.pop(leg_id, None), self._wall()
@@ -381,16 +440,26 @@ class QueueService:
             self._spawn(self._tried(self.book.call_ended(talk.call_id, talk.member, now - talk.since, now)))
             self.wake()
 
-    def talks(self, leg_id: str, call_id: str, member: str) -> None:
-        """Of a callback: the member talks on this leg."""
-        self._talks[leg_id] = _Talk(call_id, member, self._wall())
+    def talks(self, leg_id: str, callback: str, member: str, call_id: str) -> None:
+        """Of a callback: the member talks on this leg of this call."""
+        self._talks[leg_id] = _Talk(callback, member, self._wall(), call_id)
 
-    def reachable(self, phone: str, *, is_reachable: bool) -> None:
-        """A registered phone has come or gone."""
+    def phone_changed(self, changed: PhoneChanged) -> None:
+        """A registered phone can be called from now on, or can't any more."""
         for member in self.state.members:
-            if member.target == f"phone:{phone}":
-                self._spawn(self._tried(self.book.reachable(member.name, is_reachable=is_reachable)))
+            if phone_name(member.target) == changed.name.lower():
+                self._spawn(self._reachable(member.name, is_reachable=changed.reachable))
+
+    async def _reachable(self, member: str, *, is_reachable: bool) -> None:
+        await self._tried(self.book.reachable(member, is_reachable=is_reachable))
         self.wake()
+
+    async def _look_at_phones(self) -> None:
+        """At the start: who is registered."""
+        for member in self._members:
+            phone = phone_name(member.target)
+            if phone is not None and self._phones is not None:
+                await self._reachable(member.name, is_reachable=bool(self._phones.contacts(phone)))
 
     # --- small things ------------------------------------------------------------------------------------------------
 
