@@ -158,7 +158,7 @@ def test_a_beep_after_a_name_corrects_a_person() -> None:
 
 def test_a_beep_that_the_vad_takes_for_speech_corrects_a_person_at_once() -> None:
     call = Call(tones=[Sound("beep", 3.0, 3.4)])
-    call.hear([(0.5, 1.0), (3.0, 3.9)], [(1.5, "Hello, who's there")], until=8)
+    call.hear([(0.5, 1.0), (3.0, 3.9)], [(1.5, "Thompson")], until=8)
     assert call.verdicts == [AnsweredBy.HUMAN, AnsweredBy.VOICEMAIL]
     begin = next(event for event in call.events if isinstance(event, MessageMayBegin))
     assert begin.why == "beep" and said_at(begin) <= 3.7
