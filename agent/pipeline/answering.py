@@ -250,7 +250,7 @@ class CallAnswering:
 
     def _message_over(self, whole: bool) -> None:
         cut = self._ending.begun  # by another end of the call
-        self._perform(self._call.leg_gone() if cut else self._call.message_over(whole=whole))
+        self._perform(self._call.leg_gone() if cut else self._call.message_over(self._runtime.now(), whole=whole))
 
     def _person_in_menu(self) -> None:
         """The agent has noticed one itself."""

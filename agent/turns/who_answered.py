@@ -4,7 +4,7 @@ state        what happens there                            left by
 listening    the agent is silent                           a verdict, or the limit: then talking
 talking      the conversation                              a verdict that corrects it, until the correction window ends
 waiting      a voicemail's greeting is heard               MessageMayBegin, another verdict, the limit
-message      the message is spoken                         its end, GreetingGoesOn (back to waiting), another verdict
+message      the message is spoken                         its quiet end, GreetingGoesOn (waiting), another verdict
 screened     a screener is told who calls, then waited for another verdict, the limit
 navigating   the agent uses a phone menu                   another verdict, giving up, the limit
 over         the call ends
@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 _GREETING_WAIT_S = 8.0  # the longest that the greeting waits for a person to finish
-_MESSAGE_WAIT_S = 120.0  # the longest greeting of a voicemail
+_MESSAGE_WAIT_S = 120.0  # the longest greeting of a voicemail, with all messages that it breaks off
+_SETTLES_S = 2.2  # the longest that speech at the message's end is listened to: the greeting that goes on, perhaps
 
 
 class AnswerState(StrEnum):
@@ -140,6 +141,9 @@ class AnsweredCall:
         self._owes_greeting: Greet | None = None
         self._begun_by = ""  # why the message may begin; empty: it may not yet
         self._may_not_know = False  # nothing will tell when the message may begin
+        self._voicemail_since = answered_at
+        self._over_greeting = False  # the message is spoken over a greeting that never ended
+        self._played_at: float | None = None  # the whole message, in the middle of a turn
         self._asks = ScreenerAsks()
 
     @property
@@ -175,6 +179,7 @@ class AnsweredCall:
             case AnswerState.WAITING if not self._answering.message:
                 return self._over(self.answered_by)
             case AnswerState.WAITING:
+                self._voicemail_since = at
                 return self._message_if_it_may()
             case AnswerState.SCREENED:
                 return () if self._turn_open else self._say_who_calls(at)
@@ -206,6 +211,8 @@ class AnsweredCall:
                 return self._say_who_calls(at)
             case AnswerState.WAITING if self._may_not_know:
                 return self.message_may_begin("greeting_end")
+            case AnswerState.MESSAGE if self._played_at is not None:
+                return self._delivered()
             case _:
                 return ()
 
@@ -217,6 +224,8 @@ class AnsweredCall:
 
     def leg_gone(self) -> tuple[CallAction, ...]:
         state, self.state = self.state, AnswerState.OVER
+        if self._played_at is not None and state is AnswerState.MESSAGE:
+            return (self._told_of_whole(),)  # they were told all of it
         awaited = state in (AnswerState.WAITING, AnswerState.MESSAGE)
         return (TellMessage(False, "hung_up"),) if awaited else ()
 
@@ -230,22 +239,32 @@ class AnsweredCall:
         self._begun_by = ""
         if self.state is not AnswerState.MESSAGE:
             return ()
-        self.state, self._since = AnswerState.WAITING, at
+        self.state, self._since, self._played_at = AnswerState.WAITING, at, None
         return (StopTalking(),)
 
-    def message_over(self, *, whole: bool) -> tuple[CallAction, ...]:
-        """It has been played out; not `whole`: its speech failed."""
+    def message_over(self, at: float, *, whole: bool) -> tuple[CallAction, ...]:
+        """It has been played out; not `whole`: its speech failed. In the middle of a turn it is not known yet whether
+        the greeting goes on, or a person has picked up."""
         if self.state is not AnswerState.MESSAGE:
             return ()
-        told = TellMessage(True, self._begun_by) if whole else TellMessage(False, "speech_failed")
-        return (told, *self._over(self.answered_by))
+        if not whole:
+            return (TellMessage(False, "speech_failed"), *self._over(self.answered_by))
+        self._played_at = at
+        return () if self._turn_open and not self._over_greeting and self.attached else self._delivered()
+
+    def _delivered(self) -> tuple[CallAction, ...]:
+        return (self._told_of_whole(), *self._over(self.answered_by))
+
+    def _told_of_whole(self) -> TellMessage:
+        return TellMessage(not self._over_greeting, self._begun_by)
 
     def _message_if_it_may(self) -> tuple[CallAction, ...]:
         if not self._begun_by and self._may_not_know and not self._turn_open:
             self._begun_by = "greeting_end"
         if not self._begun_by:
             return ()
-        self.state = AnswerState.MESSAGE
+        self._over_greeting = self._begun_by == "limit" and self._callee_speaking
+        self.state, self._played_at = AnswerState.MESSAGE, None
         return (SayMessage(),)
 
     # --- the rest -----------------------------------------------------------------------------------------------------
@@ -275,7 +294,9 @@ class AnsweredCall:
             case AnswerState.LISTENING:
                 return self._since + given.limit_s
             case AnswerState.WAITING:
-                return self._since + _MESSAGE_WAIT_S
+                return self._voicemail_since + _MESSAGE_WAIT_S
+            case AnswerState.MESSAGE if self._played_at is not None:
+                return self._played_at + _SETTLES_S
             case AnswerState.SCREENED:
                 return self._since + given.screener_limit_s
             case AnswerState.NAVIGATING:
@@ -297,6 +318,8 @@ class AnsweredCall:
                 return (Undecided(),)
             case AnswerState.WAITING:
                 return (TellMessage(False, "never_began"), *self._over(self.answered_by))
+            case AnswerState.MESSAGE:
+                return self._delivered()
             case AnswerState.NAVIGATING:
                 return (LeaveMenu(), StopTalking(), *self._over(self.answered_by))
             case AnswerState.SCREENED:

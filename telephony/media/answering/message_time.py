@@ -7,6 +7,7 @@ from telephony.media.answering.settings import AnsweringSettings
 
 __all__ = ["MessageTime"]
 
+_DOUBLE_S = 3.0  # after a message was begun by a beep, another one this late is the recorder's, not the greeting's
 MessageEvent = MessageMayBegin | GreetingGoesOn
 
 
@@ -23,6 +24,7 @@ class MessageTime:
         self._speech_ended: float | None = None
         self._speech_began: float | None = None  # of speech that lasts
         self._begun = ""  # why a message may be spoken now; empty: not yet
+        self._begun_at = answered_at
         self._another_beep = False  # since then
 
     @property
@@ -50,7 +52,8 @@ class MessageTime:
     def beep(self, ended: float) -> None:
         self._tone_on = False
         self._beep_ended = ended
-        self._another_beep = bool(self._begun)
+        late = self._begun == "beep" and ended > self._begun_at + _DOUBLE_S
+        self._another_beep = bool(self._begun) and not late
 
     def speech(self, began: float | None, at: float) -> None:
         """Somebody has been talking since `began`, as of `at`; None: nobody does."""
@@ -71,7 +74,7 @@ class MessageTime:
         at, why = self._next()
         if now < at or (self._tone_on and why != "limit"):
             return None
-        self._begun = why
+        self._begun, self._begun_at = why, now
         return MessageMayBegin(now, why)
 
     def _next(self) -> tuple[float, str]:
@@ -84,7 +87,9 @@ class MessageTime:
         return min((self._speech_ended + quiet, "greeting_end"), (self._limit_at, "limit"))
 
     def _goes_on(self, now: float) -> GreetingGoesOn | None:
-        """Speech again, or another beep."""
+        """Speech again, or another beep. At the limit nothing counts any more."""
+        if self._begun == "limit" and not self._another_beep:
+            return None
         settings = self._settings
         enough = settings.goes_on_after_beep_s if self._begun == "beep" else settings.goes_on_s
         talks = self._speech_began is not None and now - self._speech_began >= enough

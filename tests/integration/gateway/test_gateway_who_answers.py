@@ -81,6 +81,23 @@ async def _gone_in_message(call: Answered) -> None:
     await asyncio.sleep(1)
 
 
+async def _gone_at_the_last_word(call: Answered) -> None:
+    await asyncio.sleep(0.3)
+    await call.plays(await spoken(VOICEMAIL) + silence(400) + BEEP)
+    began = await call.hears(MESSAGE_HZ)
+    await asyncio.sleep(began + MESSAGE_S - 0.2 - asyncio.get_running_loop().time())
+
+
+async def _goes_on_at_the_last_word(call: Answered) -> None:
+    await asyncio.sleep(0.3)
+    await call.plays(await spoken(VOICEMAIL))
+    more = await spoken("Or call my office in Boston, and ask for Mister Smith.")
+    began = await call.hears(MESSAGE_HZ)
+    await asyncio.sleep(began + MESSAGE_S - 0.3 - asyncio.get_running_loop().time())
+    await call.plays(more + silence(300) + BEEP, end="beep")
+    await asyncio.wait({call.phone.ended}, timeout=8)
+
+
 async def _not_asked(call: Answered) -> None:
     await call.hears(GREETING_HZ)
 
@@ -98,6 +115,8 @@ SCRIPTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "gone_undecided": (_gone_undecided, {}),
     "gone_in_greeting": (_gone_in_greeting, {}),
     "gone_in_message": (_gone_in_message, {}),
+    "gone_at_the_last_word": (_gone_at_the_last_word, {}),
+    "goes_on_at_the_last_word": (_goes_on_at_the_last_word, {}),
     "not_asked": (_not_asked, {"answering": {"detect": False}}),
 }
 Calls = Mapping[str, Answered]
@@ -157,6 +176,14 @@ def test_the_message_starts_again_if_the_greeting_goes_on(calls: Calls) -> None:
     assert ended(call) == ("answered", "agent", "voicemail: message delivered")
 
 
+def test_a_greeting_that_goes_on_at_the_messages_last_word_gets_it_again(calls: Calls) -> None:
+    call = calls["goes_on_at_the_last_word"]
+    last = call.spans(MESSAGE_HZ)[-1]
+    assert len(call.spans(MESSAGE_HZ)) == 2 and 0 < last[0] - call.marks["beep"] < 0.4
+    assert last[1] - last[0] == pytest.approx(MESSAGE_S, abs=0.1)
+    assert (call.record["message"]["delivered"], call.record["message"]["why"]) == (True, "beep")
+
+
 @pytest.mark.parametrize("name", ["fax", "fax_calling"])
 def test_a_fax_is_hung_up_on(calls: Calls, name: str) -> None:
     call = calls[name]
@@ -185,7 +212,12 @@ def test_what_the_order_says_is_done_instead(calls: Calls, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "answered_by", "message"),
-    [("gone_undecided", None, None), ("gone_in_greeting", "voicemail", False), ("gone_in_message", "voicemail", False)],
+    [
+        ("gone_undecided", None, None),
+        ("gone_in_greeting", "voicemail", False),
+        ("gone_in_message", "voicemail", False),
+        ("gone_at_the_last_word", "voicemail", False),
+    ],
 )
 def test_the_callee_may_hang_up_at_any_time(
     calls: Calls, name: str, answered_by: str | None, message: bool | None

@@ -98,7 +98,7 @@ def test_a_message_that_may_begin_before_it_is_known_that_one_is_left():
 
     assert call.message_may_begin("beep") == ()
     assert call.decided(AnsweredBy.VOICEMAIL, MESSAGE, 2.0) == (SayMessage(),)
-    assert call.message_over(whole=True) == (TellMessage(True, "beep"), HangUp("voicemail"))
+    assert call.message_over(9.0, whole=True) == (TellMessage(True, "beep"), HangUp("voicemail"))
 
 
 def test_a_greeting_that_goes_on_takes_back_that_the_message_may_begin():
@@ -109,9 +109,9 @@ def test_a_greeting_that_goes_on_takes_back_that_the_message_may_begin():
 
     assert call.message_may_begin("beep") == (SayMessage(),)
     assert call.greeting_goes_on(3.0) == (StopTalking(),)
-    assert call.message_over(whole=True) == ()  # of the one that was stopped
+    assert call.message_over(9.0, whole=True) == ()  # of the one that was stopped
     assert call.message_may_begin("limit") == (SayMessage(),)
-    assert call.message_over(whole=True) == (TellMessage(True, "limit"), HangUp("voicemail"))
+    assert call.message_over(9.0, whole=True) == (TellMessage(True, "limit"), HangUp("voicemail"))
 
 
 @pytest.mark.parametrize("state", list(AnswerState))
@@ -121,7 +121,7 @@ def test_nothing_follows_once_it_is_over(state: AnswerState):
     call.leg_gone()
 
     assert call.decided(AnsweredBy.HUMAN, TALK, 2.0) == ()
-    assert call.message_may_begin("beep") == call.greeting_goes_on(2.0) == call.message_over(whole=True) == ()
+    assert call.message_may_begin("beep") == call.greeting_goes_on(2.0) == call.message_over(9.0, whole=True) == ()
     assert call.callee_done(2.0) == call.callee_said("Who is it?", 1.0, 2.0) == call.menu_given_up() == ()
     assert call.leg_gone() == call.detector_lost(2.0) == call.tick(1e9) == ()
     assert call.deadline is None
@@ -198,7 +198,58 @@ def test_a_leg_that_is_gone(action: AnsweringAction, told: bool):
 
 
 def test_a_message_that_failed_is_not_delivered():
-    assert in_message().message_over(whole=False) == (TellMessage(False, "speech_failed"), HangUp("voicemail"))
+    assert in_message().message_over(9.0, whole=False) == (TellMessage(False, "speech_failed"), HangUp("voicemail"))
+
+
+def test_a_message_that_ends_while_somebody_speaks_is_not_delivered_yet():
+    call = in_message()
+    call.callee_speaks()
+    assert call.message_over(9.0, whole=True) == ()
+    assert call.deadline == pytest.approx(11.2)
+    assert call.greeting_goes_on(9.6) == (StopTalking(),)  # it had not ended
+    call.callee_pauses()
+    assert call.callee_done(10.0) == () and call.state is AnswerState.WAITING
+    assert call.message_may_begin("beep") == (SayMessage(),)
+    assert call.message_over(14.0, whole=True) == (TellMessage(True, "beep"), HangUp("voicemail"))
+
+
+def test_what_was_short_at_the_message_s_end_was_no_greeting():
+    for happens in (lambda call: call.callee_done(9.8), lambda call: call.tick(11.3)):
+        call = in_message()
+        call.callee_speaks()
+        call.message_over(9.0, whole=True)
+        assert happens(call) == (TellMessage(True, "beep"), HangUp("voicemail"))
+
+
+def test_a_person_who_picks_up_at_the_message_s_last_word_is_talked_to():
+    call = in_message()
+    call.callee_speaks()
+    call.message_over(9.0, whole=True)
+    call.callee_pauses()
+    actions = call.decided(AnsweredBy.HUMAN, TALK, 9.7)
+    assert actions == (StopTalking(), TellMessage(False, "picked_up"), Greet(interrupted=True))
+
+
+def test_who_hangs_up_after_the_message_s_last_word_has_got_it():
+    call = in_message()
+    call.callee_speaks()
+    call.message_over(9.0, whole=True)
+    assert call.leg_gone() == (TellMessage(True, "beep"),)
+
+
+def test_a_message_over_a_greeting_that_never_ended_is_not_delivered():
+    call = made(MESSAGE)
+    call.callee_speaks()
+    assert call.message_may_begin("limit") == (SayMessage(),)
+    assert call.message_over(50.0, whole=True) == (TellMessage(False, "limit"), HangUp("voicemail"))
+
+
+def test_a_greeting_that_breaks_every_message_off_ends_in_time():
+    call = made(MESSAGE)
+    for at in range(10, 130, 10):
+        call.message_may_begin("greeting_end")
+        call.greeting_goes_on(float(at))
+    assert call.tick(126.0) == (TellMessage(False, "never_began"), HangUp("voicemail"))
 
 
 def test_without_a_message_nothing_is_left():

@@ -141,6 +141,19 @@ def test_a_second_beep_takes_the_message_back() -> None:
     assert [said_at(event) for event in call.events[1:]] == pytest.approx([5.37, 6.12, 6.27], abs=0.05)
 
 
+def test_a_recorder_that_beeps_now_and_then_does_not_take_the_message_back() -> None:
+    call = Call(tones=[Sound("beep", at, at + 0.2) for at in (5.0, 20.0, 35.0)])
+    call.hear([(0.5, 4.5)], [(4.7, "Please leave a message after the beep")], until=40)
+    assert [type(event) for event in call.events] == [Verdict, MessageMayBegin]
+
+
+def test_at_the_limit_the_message_begins_once_though_the_greeting_goes_on() -> None:
+    call = Call(settings=AnsweringSettings(message_limit_s=10.0))
+    call.hear([(0.5, 30.0)], [(4.7, "Please leave a message after the beep")], until=30)
+    assert [type(event) for event in call.events] == [Verdict, MessageMayBegin]
+    assert isinstance(call.events[-1], MessageMayBegin) and call.events[-1].why == "limit"
+
+
 def test_a_hello_that_turns_out_to_be_a_greeting_is_corrected() -> None:
     call = Call()
     words = "I'm not available right now, please leave a message after the beep."
