@@ -51,7 +51,7 @@ _REPORTED = {  # the same people say something else
         "vm-theperson digits/8 digits/1 vm-isonphone vm-intro", "vm-isonphone vm-intro",
         "im-sorry vm-isunavail vm-intro",
     ),
-    "recorded person": ("005", "004", "sorry", "one-moment-please", "please-try-again"),
+    "recorded person": ("005", "004", "hello-world", "one-moment-please", "im-sorry"),
     "mailbox full": ("vm-isunavail vm-mailboxfull", "vm-sorry vm-mailboxfull"),
     "screener": ("privacy-prompt", "privacy-unident privacy-prompt"),
     "menu": ("vm-review", "vm-advopts", "dir-pls-enter", "conf-usermenu", "vm-enter-num-to-call vm-then-pound"),
