@@ -9,6 +9,7 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, timezone
 
 from gateway.campaigns.model import Number
+from gateway.campaigns.us_areas import STATE_OF_AREA
 
 __all__ = ["BadNumber", "UnknownZone", "number_of", "region_of", "zones_of"]
 
@@ -48,7 +49,8 @@ def zones_of(number: str, zone: str = "") -> tuple[str, ...]:
 
 
 def region_of(number: str) -> str:
-    """Its country as ISO 3166 (`US`); empty for numbers of no country."""
+    """Its country as ISO 3166 (`US`), and the state where that has a law of its own (`US-FL`); empty for numbers of no
+    country."""
     parsed = _parsed(number)
     return "" if parsed is None else _region(parsed)
 
@@ -63,6 +65,9 @@ def _zones(parsed: PhoneNumber) -> tuple[str, ...]:
 
 def _region(parsed: PhoneNumber) -> str:
     region = phonenumbers.region_code_for_number(parsed)
+    if region == "US":
+        state = STATE_OF_AREA.get(str(parsed.national_number)[:3])
+        return f"US-{state}" if state else "US"
     return "" if region in (None, "001", "ZZ") else str(region)
 
 

@@ -42,7 +42,7 @@ def contact(header: str, row: str, named: dict[str, str] | None = None, **how: s
 def test_columns_are_found_by_their_headers() -> None:
     made = contact("ID,Name,Phone,Phone 2,Time zone", "17,Ada,+12125550123,+1 305 555 0101,America/New_York")
     assert (made.key, made.variables) == ("17", {"name": "Ada"})
-    assert made.numbers == (Number("+12125550123", NEW_YORK, "US"), Number("+13055550101", NEW_YORK, "US"))
+    assert made.numbers == (Number("+12125550123", NEW_YORK, "US"), Number("+13055550101", NEW_YORK, "US-FL"))
 
 
 def test_other_headers_are_named() -> None:
