@@ -79,6 +79,7 @@ class Gateway:
             self._spawn(self._background, parts.queues.run())
             if self.settings.queues:
                 self._spawn(self._background, parts.desk.look())
+            self._spawn(self._background, parts.campaigns.run())
             if self.settings.record_calls or self.dialplan.records:
                 await parts.recordings.look()
                 self._spawn(self._background, parts.recordings.watch())

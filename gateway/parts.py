@@ -17,6 +17,8 @@ from gateway.api.keyring import KeyRate
 from gateway.calls.dialling import DIAL, MOVE_LEG, REFER, REFER_REPORT, DialOrder
 from gateway.calls.key_by_info import KEY_BY_INFO
 from gateway.calls.queue_terms import QUEUE
+from gateway.campaigns.making import make_campaigns
+from gateway.campaigns.service import CampaignService
 from gateway.config import Settings
 from gateway.dialling import LegDialling
 from gateway.dialplan import Dialplan
@@ -88,7 +90,8 @@ class Parts:
     trunks: OutboundTrunks
     trunk_keys: TrunkKeys
     phones: PhoneRegistry
-    targets: TargetsOfTrunks
+    steering: CallSteering
+    campaigns: CampaignService
     queues: QueueService
     desk: QueueDesk
     asker: HttpAsker
@@ -181,6 +184,10 @@ async def make_parts(
     )  # fmt: skip
     supervisor.serve(QUEUE, queues.asked)
     listeners.append(queues.observe)
+    targets = TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue)
+    steering = CallSteering(live, supervisor.ask, targets, agents.steering.ask if agents else None)
+    campaigns = make_campaigns(settings, dialplan, store, originator, dispatcher, trunks, steering)
+    listeners.append(campaigns.observe)
     ending = CallsEnding(live, supervisor.broadcast)
     livekit = _livekit_watch(settings, now)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
@@ -188,8 +195,7 @@ async def make_parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,
         ending=ending, originator=originator, trunks=trunks, trunk_keys=trunk_keys, phones=registry, asker=asker,
-        targets=TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue),
-        queues=queues, desk=QueueDesk(queues, dialplan.timezone or UTC),
+        steering=steering, queues=queues, desk=QueueDesk(queues, dialplan.timezone or UTC), campaigns=campaigns,
         summaries=summaries, events=events, webhooks=webhooks, livekit=livekit, agents=agents,
     )  # fmt: skip
     _fill_snapshots(parts)
@@ -236,9 +242,8 @@ def make_api(parts: Parts, settings: Settings) -> ApiServer:
         webhooks=parts.webhooks,
         attempts=parts.store.attempts,
         originator=parts.originator,
-        steering=CallSteering(
-            parts.live, parts.supervisor.ask, parts.targets, parts.agents.steering.ask if parts.agents else None
-        ),
+        steering=parts.steering,
+        campaigns=parts.campaigns,
         trunks=partial(_trunk_reports, parts.edge, parts.trunks, parts.trunk_keys),
         queues=parts.desk,
         phones=parts.phones.report,

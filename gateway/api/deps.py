@@ -24,6 +24,7 @@ from gateway.trunk_report import TrunkReport
 
 if TYPE_CHECKING:
     from gateway.api.room_tokens import RoomTokens
+    from gateway.campaigns.service import CampaignService
     from gateway.events.stream import EventStream
 
 __all__ = ["DEPS", "KEYS", "ApiDeps", "CallReader", "FakeCalls", "FakeWebhooks", "HealthReport", "HealthState"]
@@ -125,6 +126,7 @@ class ApiDeps:
     trunks: Callable[[], tuple[TrunkReport, ...]] = tuple
     queues: Queues = field(default_factory=FakeQueueDesk)
     phones: Callable[[], tuple[PhoneReport, ...]] = tuple
+    campaigns: CampaignService | None = None
     version: str = ""
 
 

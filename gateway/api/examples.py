@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gateway.api.calls import CallList
+from gateway.api.campaign_examples import CAMPAIGN_EXAMPLES, CAMPAIGN_ID
 from gateway.api.collecting import DigitsCollected
 from gateway.api.deps import HealthReport
 from gateway.api.events import WebhookList
+from gateway.api.parameters import CALL_ID as CALL_PATTERN
 from gateway.api.phones import PhoneList
 from gateway.api.problems import Problem
 from gateway.api.queues import MemberList, QueueDetail, QueueList
@@ -20,6 +22,7 @@ from gateway.api.steering import Steered
 from gateway.api.transcripts import Transcript
 from gateway.api.transferring import Listening
 from gateway.api.trunks import TrunkList
+from gateway.config.queues import NAME
 from gateway.events.endpoints import EndpointState
 from gateway.events.kinds import EventType
 from gateway.events.reference import sent
@@ -29,9 +32,17 @@ from gateway.record import CallDetail, CallRecord, Outcome, Recording, TransferK
 from gateway.trunk_report import TrunkLoad, TrunkReport
 from telephony.call import Direction, EndedBy
 
-__all__ = ["CALL_ID", "STREAM", "example_of"]
+__all__ = ["CALL_ID", "IN_PATHS", "STREAM", "example_of"]
 
 CALL_ID = "8b0f5a1c2d3e4f60"
+IN_PATHS: Mapping[str, tuple[str, str]] = {  # name -> pattern, example
+    "call_id": (CALL_PATTERN, CALL_ID),
+    "campaign_id": (r"^[A-Za-z0-9_-]{1,128}$", CAMPAIGN_ID),
+    "key": (r"^[^/]{1,200}$", "4711"),
+    "member": (NAME, "anna"),
+    "number": (r"^\+[0-9]{5,15}$", "+15551234567"),
+    "queue": (NAME, "desk"),
+}
 _AT = datetime(2026, 11, 27, 20, 0, tzinfo=UTC)
 _CALL: dict[str, Any] = {
     "call_id": CALL_ID,
@@ -66,6 +77,7 @@ _MEMBER = MemberReport(
     wrap_up_s=270.0,
 )  # fmt: skip
 _EXAMPLES: Mapping[type, Any] = {
+    **CAMPAIGN_EXAMPLES,
     CallRecord: CallRecord(**_CALL),
     CallList: CallList(calls=(CallRecord(**_OVER),)),
     CallDetail: CallDetail(**_OVER, turns=(_TURN,)),

@@ -14,10 +14,8 @@ from pydantic import TypeAdapter
 
 from gateway.api import examples
 from gateway.api.deps import DEPS, KEYS
-from gateway.api.parameters import CALL_ID
 from gateway.api.problems import Problem
 from gateway.api.routes import ROUTES, Route
-from gateway.config.queues import NAME
 from gateway.events.kinds import EVENTS, EventData
 from gateway.events.reference import sent
 
@@ -113,15 +111,11 @@ def _operation(route: Route, *, public: bool) -> dict[str, Any]:
     return operation | {"security": [] if public else [{"key": [route.scope.value]}]}
 
 
-_NAMED = {"queue": "desk", "member": "anna"}
-
-
 def _parameters(route: Route) -> list[dict[str, Any]]:
     path = [
         {
             "name": name, "in": "path", "required": True,
-            "schema": {"type": "string", "pattern": CALL_ID if name not in _NAMED else NAME},
-            "example": _NAMED.get(name, examples.CALL_ID),
+            "schema": {"type": "string", "pattern": examples.IN_PATHS[name][0]}, "example": examples.IN_PATHS[name][1],
         }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]  # fmt: skip

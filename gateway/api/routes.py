@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from aiohttp import web
-from pydantic import BaseModel
-
 from gateway.api import (
     calls,
     collecting,
@@ -25,46 +18,16 @@ from gateway.api import (
     transferring,
     trunks,
 )
+from gateway.api.campaign_routes import CAMPAIGN_ROUTES
 from gateway.api.deps import HealthReport
 from gateway.api.idempotency import KEY
-from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, NoQuery, PageQuery, TranscriptQuery
+from gateway.api.parameters import EventsQuery, HangUpQuery, ListQuery, PageQuery, TranscriptQuery
 from gateway.api.room_tokens import RoomToken, TokenRequest
-from gateway.keys import Scope
+from gateway.api.route import Header, Route
 from gateway.outbound.order import CallOrder
 from gateway.record import CallDetail, CallRecord, TransferRecord
 
 __all__ = ["ROUTES", "Route"]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """`pattern`: of what is taken."""
-
-    text: str
-    pattern: str
-    example: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """`answers`: content type -> model of the body (None: not JSON). `body`: model of a POST's JSON body. `errors`:
-    status -> when. `headers`: those that a request may have."""
-
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    summary: str
-    answers: Mapping[str, type[Any] | None]
-    query: type[BaseModel] = NoQuery
-    errors: Mapping[int, str] = field(default_factory=dict)
-    headers: Mapping[str, Header] = field(default_factory=dict)
-    method: Literal["GET", "POST", "DELETE"] = "GET"
-    body: type[BaseModel] | None = None
-    status: int = 200  # of the answer
-
-    @property
-    def scope(self) -> Scope:
-        """What a key needs."""
-        return Scope.READ if self.method == "GET" else Scope.CALL
 
 
 _NO_CALL = {404: "There is no such call."}
@@ -345,6 +308,7 @@ ROUTES = (
         summary="The webhooks of the settings, and how deliveries to them go",
         answers={"application/json": events.WebhookList},
     ),
+    *CAMPAIGN_ROUTES,
     Route(
         path="/healthz",
         handler=health.healthz,

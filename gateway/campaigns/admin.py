@@ -118,6 +118,9 @@ class CampaignAdmin(Protocol):
 
     async def find(self, campaign_id: str) -> CampaignRecord | None: ...
 
+    async def live(self, campaign_id: str) -> tuple[str, ...]:
+        """Its calls that have not ended."""
+
     async def delete(self, campaign_id: str) -> bool:
         """With its contacts and attempts; calls' records stay. Not while it runs: False."""
 

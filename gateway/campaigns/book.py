@@ -62,6 +62,7 @@ class Ended:
     """An attempt whose call is over, by its record, and whose contact has not been judged since."""
 
     campaign_id: str
+    order: CampaignOrder
     contact: Contact  # with this attempt as its last
     attempt: Attempt
     our_fault: bool = False  # the call failed on our side: a persona that fails, no worker
@@ -94,6 +95,9 @@ class CampaignBook(Protocol):
 
     async def settled(self, campaign_id: str, contact_id: int, attempt: Attempt, verdict: Later | Done) -> None:
         """What became of it, and what follows. Idempotent."""
+
+    async def resume(self, gateway: str, now: datetime) -> None:
+        """At this gateway's start: what it had before is free again, or ended."""
 
     async def renew(self, gateway: str, now: datetime) -> None:
         """The leases of this gateway's live calls."""

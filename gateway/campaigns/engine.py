@@ -73,8 +73,12 @@ class CampaignEngine:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        resumed = False
         while True:
             try:
+                if not resumed:
+                    await self._book.resume(self._gateway, self._wall())
+                    resumed = True
                 rest_s = await self.turn()
             except StoreUnavailable as error:
                 log.warning("campaigns_wait_for_the_store", error=str(error))
@@ -105,15 +109,11 @@ class CampaignEngine:
     # --- what has ended ----------------------------------------------------------------------------------------------
 
     async def _judge_ended(self, ended: Ended, campaign: Campaign | None, now: datetime) -> None:
-        order = campaign.order if campaign is not None else None
-        if order is None:  # stopped, or done: nothing follows
-            verdict: Later | Done = Done(DoneReason.EXPIRED, "the campaign was stopped")
-        else:
-            verdict = _not_now(
-                judge(ended.contact, self._rules_of(ended.campaign_id, order), now, order.ends_at, {}), now
-            )
+        order = ended.order
+        rules = self._rules_of(ended.campaign_id, order)
+        verdict = _not_now(judge(ended.contact, rules, now, order.ends_at, {}), now)
         await self._book.settled(ended.campaign_id, ended.contact.contact_id, ended.attempt, verdict)
-        if campaign is None or order is None:
+        if campaign is None:  # it does not run any more
             return
         if ended.sip_status in OVERLOADED:
             await self._book.overloaded(ended.campaign_id, now, ended.retry_after_s)
@@ -199,7 +199,7 @@ class CampaignEngine:
         if kind == "invalid_number" or kind == "failed":
             outcome = Outcome.INVALID_NUMBER if kind == "invalid_number" else Outcome.FAILED
             made = Attempt(attempt.number, attempt.at, outcome, call_id=attempt.call_id)
-            ended = Ended(campaign.campaign_id, _with(contact, made), made, our_fault=kind == "failed")
+            ended = Ended(campaign.campaign_id, campaign.order, _with(contact, made), made, our_fault=kind == "failed")
             await self._judge_ended(ended, campaign, now)
         elif kind in _CONTACTS_FAULT:
             await self._book.not_dialled(attempt.call_id, Done(_CONTACTS_FAULT[kind], text), now)

@@ -75,7 +75,9 @@ class MemoryBook:
         campaign_id, contact_id = self._calls[call_id]
         row = self._row(contact_id)
         contact = replace(row.contact, attempts=(*row.contact.attempts[:-1], attempt))
-        self._ended[call_id] = Ended(campaign_id, contact, attempt, our_fault, sip_status)
+        self._ended[call_id] = Ended(
+            campaign_id, self._campaigns[campaign_id].order, contact, attempt, our_fault, sip_status
+        )
 
     # --- CampaignBook ------------------------------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ class MemoryBook:
                 if row.lease_until is None or row.lease_until > now or call_id in self._ended:
                     continue
                 row.lease_by = ""
-                self._ended[call_id] = Ended(campaign_id, row.contact, row.contact.attempts[-1])
+                self._ended[call_id] = Ended(campaign_id, campaign.order, row.contact, row.contact.attempts[-1])
 
     async def settled(self, campaign_id: str, contact_id: int, attempt: Attempt, verdict: Later | Done) -> None:
         campaign, row = self._campaigns[campaign_id], self._row(contact_id)
@@ -177,6 +179,14 @@ class MemoryBook:
             return
         row.contact = replace(row.contact, attempts=(*row.contact.attempts[:-1], attempt))
         self._free(contact_id, verdict)
+
+    async def resume(self, gateway: str, now: datetime) -> None:
+        for campaign in self._campaigns.values():
+            for contact_id, row in campaign.rows.items():
+                if row.lease_by == gateway and not row.call_id:
+                    self._free(contact_id, Later(now, row.contact.key))
+                elif row.lease_by == gateway:
+                    row.lease_until = now
 
     async def renew(self, gateway: str, now: datetime) -> None:
         for campaign in self._campaigns.values():

@@ -64,6 +64,12 @@ class StoredCampaigns:
 
         return await self._database.read(read)
 
+    async def live(self, campaign_id: str) -> tuple[str, ...]:
+        mine = select(_CONTACTS.call_id).where(
+            _CONTACTS.campaign_id == campaign_id, _CONTACTS.state == "dialling", _CONTACTS.call_id != ""
+        )
+        return await self._database.read(lambda connection: tuple(connection.execute(mine).scalars()))
+
     async def delete(self, campaign_id: str) -> bool:
         def write(connection: Connection) -> bool:
             live = select(_CONTACTS.contact_id).where(_CONTACTS.campaign_id == campaign_id, _CONTACTS.call_id != "")

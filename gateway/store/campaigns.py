@@ -23,6 +23,7 @@ from gateway.store.campaign_rows import (
     contact_row,
     contacts_with_attempts,
     listed_of,
+    order_of,
     pace_of,
     pace_text,
     verdict_columns,
@@ -127,8 +128,9 @@ class StoredCampaignBook:
         def write(connection: Connection) -> tuple[Ended, ...]:
             _adopt(connection, gateway, now)
             under_way = (
-                select(campaign_attempts, calls, _CONTACTS.lease_until)
+                select(campaign_attempts, calls, _CONTACTS.lease_until, campaigns.c.order)
                 .join(campaign_contacts, _CONTACTS.contact_id == _ATTEMPTS.contact_id)
+                .join(campaigns, campaigns.c.campaign_id == _ATTEMPTS.campaign_id)
                 .outerjoin(calls, calls.c.call_id == _ATTEMPTS.call_id)
                 .where(_CONTACTS.state == "dialling", _CONTACTS.lease_by == gateway, _ATTEMPTS.settled.is_(False))
                 .where(or_(calls.c.ended_at.is_not(None), _CONTACTS.lease_until == _LOST))
@@ -153,6 +155,14 @@ class StoredCampaignBook:
             contact = contact_row(connection, contact_id)
             if contact is not None and contact.call_id == attempt.call_id:
                 _change(connection, contact_id, **_after(contact, verdict))
+
+        await self._database.write(write)
+
+    async def resume(self, gateway: str, now: datetime) -> None:
+        def write(connection: Connection) -> None:
+            mine = update(campaign_contacts).where(_CONTACTS.state == "dialling", _CONTACTS.lease_by == gateway)
+            connection.execute(mine.where(_CONTACTS.call_id == "").values(_FREE))
+            connection.execute(mine.where(_CONTACTS.call_id != "").values(lease_until=_LOST))
 
         await self._database.write(write)
 
@@ -193,6 +203,7 @@ class StoredCampaignBook:
         await self._database.write(lambda connection: connection.execute(this))
 
 
+_FREE = {"state": "waiting", "lease_by": "", "lease_until": 0.0}
 _LOST = -1.0  # the lease of a contact whose gateway died, once another has it
 
 
@@ -259,8 +270,7 @@ def _adopt(connection: Connection, gateway: str, now: datetime) -> None:
     if not ids:
         return
     mine = update(campaign_contacts).where(_CONTACTS.contact_id.in_(ids))
-    free = {"state": "waiting", "lease_by": "", "lease_until": 0.0}
-    connection.execute(mine.where(_CONTACTS.call_id == "").values(free))
+    connection.execute(mine.where(_CONTACTS.call_id == "").values(_FREE))
     connection.execute(mine.where(_CONTACTS.call_id != "").values(lease_by=gateway, lease_until=_LOST))
 
 
@@ -280,7 +290,14 @@ def _ended(connection: Connection, row: Any) -> Ended:
         last.call_id,
     )
     whole = replace(contact, attempts=(*contact.attempts[:-1], attempt))
-    return Ended(kept.campaign_id, whole, attempt, _our_fault(row), row[calls.c.sip_status] or 0)
+    return Ended(
+        kept.campaign_id,
+        order_of(row[campaigns.c.order]),
+        whole,
+        attempt,
+        _our_fault(row),
+        row[calls.c.sip_status] or 0,
+    )
 
 
 def _our_fault(row: Any) -> bool:
