@@ -319,8 +319,12 @@ class RunningGateway:
         """No live call, leg, slot or temporary file is left; nor a task of a call, which would keep its slot."""
         await self.idle()
         await self.slots_free(self.figures()["slots"], 40)
-        open_legs = [leg for call in self.calls() for leg in self.get(f"/v1/calls/{call['call_id']}")["legs"]]
-        assert all(leg["outcome"] for leg in open_legs), open_legs
+
+        def legs_over() -> bool:
+            legs = [leg for call in self.calls() for leg in self.get(f"/v1/calls/{call['call_id']}")["legs"]]
+            return all(leg["outcome"] for leg in legs)
+
+        await until(legs_over, 8, what="the end of all legs, on record")
         left = [str(each) for each in self.temporary.rglob("*") if each.is_file()]
         left += [str(each) for each in self.folder.rglob("*") if each.suffix in (".tmp", ".part")]
         assert not left, left
