@@ -97,6 +97,7 @@ _STATUS = {
     "unknown_leg": HTTPStatus.NOT_FOUND,
     "invalid_target": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_trunk": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown_queue": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_number": HTTPStatus.UNPROCESSABLE_ENTITY,
     "no_privacy": HTTPStatus.UNPROCESSABLE_ENTITY,
     "closed_destination": HTTPStatus.FORBIDDEN,

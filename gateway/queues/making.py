@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC
 
 from gateway.config import Settings
-from gateway.dialplan import Dialplan
+from gateway.dialplan import Dialplan, normalise
 from gateway.live_calls import LiveCalls
 from gateway.phones.registered import RegisteredPhones
 from gateway.queues.callbacks import PlacesCalls
@@ -37,6 +37,7 @@ def make_queues(
         settings.queues, members_of(settings.queue_members, settings.queues), store.queues(dialplan.timezone or UTC),
         live, ask, record, hours, gateway=store.gateway_id or "gateway", places=places, may_call=may_call,
         phones=phones,
+        number=lambda keyed: normalise(keyed, dialplan.region),
         file_of=lambda name: _file_of(name, dialplan),
         known=[
             KnownMember(each.name, each.target, each.number or "", each.pin.read() if each.pin else "")

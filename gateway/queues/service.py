@@ -96,11 +96,13 @@ class QueueService:
         file_of: Callable[[str], str] = lambda persona: "",
         known: Sequence[KnownMember] = (),
         phones: RegisteredPhones | None = None,
+        number: Callable[[str], str] = lambda keyed: keyed,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """`gateway`: this one's id, the same after a restart. `places`: calls, for callbacks; None: there are none.
         `may_call`: whether a number may be called back; raises Refused. `file_of`: of a persona by its name; empty:
-        there is none. `known`: who may sign in by telephone. `phones`: those registered with us."""
+        there is none. `known`: who may sign in by telephone. `phones`: those registered with us. `number`: one
+        that was keyed in, as it is called."""
         self.settings = {queue.name: queue for queue in queues}
         self.book = book
         self.of_settings = frozenset(member.name for member in members)
@@ -116,11 +118,13 @@ class QueueService:
         self._file_of = file_of
         self._wall = wall
         self._phones = phones
+        self._number = number
         self._here: dict[str, _Here] = {}
         self._talks: dict[str, _Talk] = {}  # by the member's leg
         self._wake = asyncio.Event()
         self._renew_at = 0.0
         self._away_since: float | None = None
+        self._owed: list[Callable[[], Coroutine[Any, Any, object]]] = []  # what the store has not been told yet
         self._tasks: set[asyncio.Task[None]] = set()
         self.state: QueueState = QueueState(self._queues, self._members, {}, ())  # as it was last read
         self.signing = Signing(book, known, wall)
@@ -136,7 +140,11 @@ class QueueService:
             self._phones.watch(self.phone_changed)
             await self._look_at_phones()
         while True:
-            wait_s = await self.step()
+            try:
+                wait_s = await self.step()
+            except Exception as error:
+                log.error("queues_failed", error=repr(error), exc_info=error)
+                wait_s = LOOK_S
             try:
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
@@ -156,10 +164,13 @@ class QueueService:
             if now >= self._renew_at:
                 await self.book.renew(self._gateway, now, LEASE_S)
                 self._renew_at = now + RENEW_S
+            owed, self._owed = self._owed, []
+            for work in owed:
+                await self._sure(work)
             state = self.state = await self.book.state(now)
             self._away_since = None
             for action in decide(state, now, self._gateway):
-                await self._do(action, state, now)
+                await self._done(action, state, now)
             nearest = due(state, now)
         except StoreUnavailable as error:
             self._renew_at = 0.0
@@ -194,12 +205,14 @@ class QueueService:
                 case "join":
                     return await self._join(worker, call_id, body)
                 case "leave":
-                    await self._left(call_id, WaitingEnd(body["how"]))
+                    how = WaitingEnd(body["how"])
+                    await self._sure(lambda: self._left(call_id, how))
                 case "offer_over":
                     ends = {str(name): OfferEnd(how) for name, how in dict(body["ends"]).items()}
-                    await self._offer_over(call_id, ends, str(body["accepted"]), str(body["leg_id"]))
+                    accepted, leg_id = str(body["accepted"]), str(body["leg_id"])
+                    await self._sure(lambda: self._offer_over(call_id, ends, accepted, leg_id))
                 case "may_call":
-                    self._may_call(str(body["number"]))
+                    self._may_call(self._number(str(body["number"])))
                 case "callback":
                     await self._callback(call_id, str(body["number"]))
                 case "sign":
@@ -272,6 +285,13 @@ class QueueService:
         here = self._here.pop(call_id, None)
         if here is None:
             return
+        try:
+            await self._written_left(call_id, here, how, reason, to)
+        except StoreUnavailable:
+            self._here[call_id] = here
+            raise
+
+    async def _written_left(self, call_id: str, here: _Here, how: WaitingEnd, reason: str, to: str) -> None:
         now = self._wall()
         if here.callback is not None:  # the person who was called back has gone before the member came
             await self.book.offer_ended(here.callback.call_id, here.callback.member, OfferEnd.WITHDRAWN, now)
@@ -308,6 +328,7 @@ class QueueService:
         here = self._here.get(call_id)
         if here is None or not self._callbacks.possible:
             raise Refused("not_possible", "this caller waits in no queue")
+        number = self._number(number)
         self._may_call(number)
         now, first = self._wall(), self.settings[here.queue].callback_first
         waiting = self._waiting(f"{call_id}-cb", here)
@@ -319,6 +340,15 @@ class QueueService:
         await self._left(call_id, WaitingEnd.CALLBACK, to=number)
 
     # --- what is to be done ------------------------------------------------------------------------------------------
+
+    async def _done(self, action: Action, state: QueueState, now: float) -> None:
+        """One that fails keeps nobody else waiting."""
+        try:
+            await self._do(action, state, now)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.error("queue_action_failed", action=repr(action), error=repr(error), exc_info=error)
 
     async def _do(self, action: Action, state: QueueState, now: float) -> None:
         match action:
@@ -352,7 +382,7 @@ class QueueService:
         if await self._tell(call_id, here.worker, do="offer", ring=ring.to_dict()):
             return
         ends = {each.name: OfferEnd.WITHDRAWN for each in ring.members}
-        await self._tried(self._offer_over(call_id, ends, "", ""))
+        await self._sure(lambda: self._offer_over(call_id, ends, "", ""))
 
     async def _let_go(self, let: LetGo, now: float) -> None:
         here, to = self._here.get(let.call_id), let.to
@@ -428,7 +458,7 @@ class QueueService:
 
     def _call_over(self, call_id: str, how: WaitingEnd) -> None:
         if call_id in self._here:
-            self._spawn(self._tried(self._left(call_id, how)))
+            self._spawn(self._sure(lambda: self._left(call_id, how)))
         for leg_id, talk in tuple(self._talks.items()):
             if talk.call == call_id:
                 self._talk_over(leg_id)
@@ -437,8 +467,11 @@ class QueueService:
     def _talk_over(self, leg_id: str) -> None:
         talk, now = self._talks.pop(leg_id, None), self._wall()
         if talk is not None:
-            self._spawn(self._tried(self.book.call_ended(talk.call_id, talk.member, now - talk.since, now)))
-            self.wake()
+            self._spawn(self._talked(talk, now))
+
+    async def _talked(self, talk: _Talk, now: float) -> None:
+        await self._sure(lambda: self.book.call_ended(talk.call_id, talk.member, now - talk.since, now))
+        self.wake()
 
     def talks(self, leg_id: str, callback: str, member: str, call_id: str) -> None:
         """Of a callback: the member talks on this leg of this call."""
@@ -471,6 +504,14 @@ class QueueService:
             log.warning("queue_news_not_told", call_id=call_id, worker=worker, error=str(error))
             return False
         return True
+
+    async def _sure(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Now, or once the store is there again, before anything is decided."""
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log.warning("queue_not_written_yet", error=str(error))
+            self._owed.append(work)
 
     async def _tried(self, work: Coroutine[Any, Any, object]) -> None:
         """What fails for want of the store is put right by leases and by the next look."""

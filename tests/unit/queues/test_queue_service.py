@@ -210,6 +210,21 @@ async def test_without_the_store_callers_wait_on_for_a_while(monkeypatch: pytest
         await gateway.join("c2")
 
 
+async def test_what_the_store_was_not_told_is_told_before_anything_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway()
+    await gateway.join()
+    await gateway.look()
+    with monkeypatch.context() as patch:
+
+        async def away(*_: Any) -> Any:
+            raise StoreUnavailable("away")
+
+        patch.setattr(gateway.book, "offer_ended", away)
+        await gateway.say("offer_over", ends={}, accepted="anna", leg_id="c1-2")
+    assert await gateway.look() == [], "the caller talks already: nobody is rung"
+    assert (await gateway.waiting(), await gateway.busy()) == ([], 1)
+
+
 async def test_a_caller_is_moved_forward_and_taken_out() -> None:
     gateway = Gateway()
     await gateway.book.pause("anna", "lunch", gateway.now)
