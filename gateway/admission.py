@@ -68,6 +68,7 @@ class Admission:
         self._answered: dict[str, tuple[CallInfo, Route, Said, datetime]] = {}  # by call id
         self._asking: dict[str, str] = {}  # the SIP Call-ID of calls whose hook is pending -> our id
         self._decide: Callable[[str], bool] = lambda _: False
+        self._supervision: Callable[[InviteInfo], Refuse | None] = lambda _: None
         self._now = now
         self._wall = wall
         self._numbers = {trunk.name: TrunkNumbers(trunk) for trunk in settings.sip.trunks}
@@ -119,6 +120,8 @@ class Admission:
     def admit(self, invite: InviteInfo) -> Forward | Refuse | Later:
         if self.draining:
             return _busy("the gateway is shutting down")
+        if (supervised := self._supervision(invite)) is not None:
+            return supervised
         decision = self._dialplan.decide(*self._read(invite), self._wall(), self._region(invite))
         if isinstance(decision, NoRoute):
             return Refuse(decision.sip_status, decision.phrase, cause_text=self._without_folders(decision.reason))
@@ -138,9 +141,13 @@ class Admission:
             self._opened(CallEvents(call_id=token, events=(note,)))
         return answer
 
-    def connect(self, decide: Callable[[str], bool]) -> None:
-        """Once, before any call. `decide`: the edge's; it asks `admit_later`."""
+    def connect(
+        self, decide: Callable[[str], bool], supervision: Callable[[InviteInfo], Refuse | None] = lambda _: None
+    ) -> None:
+        """Once, before any call. `decide`: the edge's; it asks `admit_later`. `supervision`: the answer to a phone that
+        dials to supervise a call; None: it is another call."""
         self._decide = decide
+        self._supervision = supervision
 
     def _is_asked(self, info: CallInfo, route: Route, hook: BeforeCall) -> bool:
         began = self._wall()

@@ -40,6 +40,7 @@ from gateway.outbound.originating import Origination
 from gateway.outbound.trunks import OutboundTrunks
 from gateway.phones.calling import PhoneCalls
 from gateway.phones.registry import PhoneRegistry
+from gateway.phones.supervision import SupervisionByPhone
 from gateway.private_files import tighten
 from gateway.queues.desk import QueueDesk
 from gateway.queues.making import make_queues
@@ -168,7 +169,6 @@ async def make_parts(
     phones.connect(edge)
     moves.connect(edge)
     registry.connect(edge.phones)
-    admission.connect(edge.decide)
     calls.connect(edge, supervisor, admission.info)
 
     _serve_workers(settings, supervisor, dialling, live, edge)
@@ -191,6 +191,7 @@ async def make_parts(
     ending = CallsEnding(live, supervisor.broadcast)
     livekit = _livekit_watch(settings, now)
     listeners += [each.observe for each in (recordings, livekit, summaries, ending) if each is not None]
+    admission.connect(edge.decide, SupervisionByPhone(settings.sip.phones, live, steering.listen).asked)
     parts = Parts(
         lock=lock, store=store, spill=spill, writer=writer, live=live, dispatcher=dispatcher, metrics=metrics,
         recordings=recordings, records=records, calls=calls, supervisor=supervisor, admission=admission, edge=edge,

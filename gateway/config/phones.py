@@ -34,6 +34,9 @@ class PhoneSettings(_Section):
     allow: tuple[Network, ...] = Field(
         default=(), description="Networks that it may register and call from. Default: wherever phones may be."
     )
+    supervises: bool = Field(
+        default=False, description="Whether it may listen in and take calls over, by dialling `supervision`."
+    )
     number: Number | None = Field(
         default=None, description="The number that its calls come from, for dialplan and records. Default: its name."
     )
@@ -86,6 +89,12 @@ class PhonesSettings(_Section):
         default="offered", description="Encrypted audio with phones, as `sip.trunks[].srtp`."
     )
     srtp_over_plain_sip: bool = Field(default=False, description="Whether `srtp: required` is accepted without TLS.")
+    supervision: str | None = Field(
+        default=None,
+        pattern=r"^[0-9*#+]{2,20}$",
+        description="What phones with `supervises` dial to supervise a call, such as `*90`: the latest that is "
+        "answered; `*902`: the second latest, up to 9. They are called back. Not given: nobody can.",
+    )
     users: tuple[PhoneSettings, ...] = Field(min_length=1, description="The phones.")
 
     @property

@@ -32,7 +32,7 @@ class PhoneContact:
 @dataclass(frozen=True, slots=True)
 class PhoneChanged:
     """A phone can be called from now on, or can't any more. `why`: registered, unregistered, expired, connection
-    closed, no answer, answers again."""
+    closed, no answer, answers again, start (of the gateway)."""
 
     name: str
     reachable: bool

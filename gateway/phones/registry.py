@@ -102,6 +102,8 @@ class PhoneRegistry:
         ahead = self._now() - self._wall()
         self._edge.restore([_shifted(each.binding, ahead) for each in kept])
         self._task = asyncio.get_running_loop().create_task(self._keep())
+        for user in self._settings.users:
+            self._told(PhoneChanged(user.name, bool(self.bindings(user.name)), "start"))
 
     async def close(self) -> None:
         """Write what has changed, if the store lets us. Idempotent."""
@@ -168,9 +170,11 @@ class PhoneRegistry:
         if event.why == _NOT_TOLD:
             return
         self._tell(_event(event))
-        told = PhoneChanged(name, bool(self.bindings(name)), event.why)
+        self._told(PhoneChanged(name, bool(self.bindings(name)), event.why))
+
+    def _told(self, changed: PhoneChanged) -> None:
         for watcher in self._watchers:
-            watcher(told)
+            watcher(changed)
 
     async def _keep(self) -> None:
         while True:

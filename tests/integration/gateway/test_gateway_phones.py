@@ -32,7 +32,7 @@ def phones(start_gateway: StartGateway, tmp_path: Path) -> RunningGateway:
     for name, password in USERS.items():
         (tmp_path / name).write_text(password)
         users.append({"name": name, "password": {"file": str(tmp_path / name)}})
-    users[0]["number"] = "+15550177"
+    users[0] |= {"number": "+15550177", "supervises": True}
     for name in ("dialplan.yaml", "enemy_personas.py"):
         shutil.copy(Path(__file__).parent / name, tmp_path / name)
     (tmp_path / "calls.yaml").write_text("outbound: [enemy_personas.Talker]\n")
@@ -40,7 +40,7 @@ def phones(start_gateway: StartGateway, tmp_path: Path) -> RunningGateway:
         dialplans=[str(tmp_path / "dialplan.yaml"), str(tmp_path / "calls.yaml")],
         sip={
             "trunks": [{"name": "lab", "allow": ["127.0.0.9/32"], "region": "US"}],
-            "phones": {"users": users, "shortest_s": 10, "keep_alive_s": 5},
+            "phones": {"users": users, "shortest_s": 10, "keep_alive_s": 5, "supervision": "*90"},
         },
     )
 
@@ -229,6 +229,36 @@ async def test_a_phone_is_called_over_rest(phones: RunningGateway, tmp_path: Pat
         await press(process, b"b")
         await until(lambda: record()["outcome"], 8, what="the end")
         assert phones.get(f"/v1/calls/{answer['call_id']}")["outcome"] == "answered"
+
+
+async def test_a_phone_supervises_by_dialling_a_number_if_it_may(phones: RunningGateway, tmp_path: Path) -> None:
+    account(tmp_path / "boss", phones)
+    account(tmp_path / "other", phones, name="bob")
+    async with baresip(tmp_path / "boss") as boss, baresip(tmp_path / "other") as other:
+        await devices(phones, 1)
+        await devices(phones, 1, "bob")
+        async with caller_of(phones) as (_, call):
+            await press(other, f"/dial {phones.uri('*90')}\n".encode())
+            (refused,) = await phones.closed_records("bob", 1)
+            assert (refused["outcome"], refused["sip_status"]) == ("refused", 403)
+            await press(boss, f"/dial {phones.uri('*90')}\n".encode())
+
+            def listens() -> bool:
+                found = phones.attempts(call.call_id)
+                events = phones.get(f"/v1/calls/{found[0]['call_id']}")["events"] if found else []
+                return any(event["type"] == "supervisor_joined" for event in events)
+
+            await until(listens, 10, what="the supervisor")
+            await press(boss, b"4")  # takes over
+            await asyncio.sleep(2)
+            await press(boss, b"b")
+            await asyncio.sleep(1)
+            await call.hang_up()
+        record = await phones.record(call.call_id)
+        modes = [event["mode"] for event in record["events"] if event["type"].startswith("supervisor_")]
+        assert modes == ["listen", "take_over"]
+        await phones.idle()
+    assert phones.complaints() == []
 
 
 LINPHONE = """[sip]
