@@ -52,10 +52,10 @@ OPINION = 2.5  # a language model's, for what it names
 # of them is likely to say the others, too.
 _WORDS: Mapping[AnsweredBy, Mapping[str, float]] = {
     _H: {"sure": 5.5, "likely": 2.0, "hint": 1.0},
-    _V: {"sure": 6.0, "likely": 2.5, "hint": 1.0},
-    _F: {"sure": 9.5, "likely": 5.0, "hint": 2.5},
-    _S: {"sure": 9.0, "likely": 4.5, "hint": 2.0},
-    _I: {"sure": 8.0, "likely": 4.0, "hint": 2.0},
+    _V: {"sure": 4.5, "likely": 2.5, "hint": 1.0},
+    _F: {"sure": 8.0, "likely": 5.0, "hint": 2.5},
+    _S: {"sure": 7.5, "likely": 4.5, "hint": 2.0},
+    _I: {"sure": 6.5, "likely": 4.0, "hint": 2.0},
 }
 _FURTHER, _MOST_FURTHER = 0.6, 4.0
 _MOST_FURTHER_OF_PEOPLE = 1.5  # so that a beep after it says more than what a greeting plays at
