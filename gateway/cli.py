@@ -14,7 +14,7 @@ __all__ = ["main"]
 # `trunkline explain` does not load a speech recogniser.
 COMMANDS = (
     "serve", "demo", "check", "explain", "call", "console", "replay", "record_fixture", "bench", "worker", "livekit",
-    "redact", "show", "store", "keys", "trunks", "phones", "queue",
+    "redact", "show", "store", "keys", "trunks", "phones", "queue", "campaign",
 )  # fmt: skip
 
 
