@@ -106,14 +106,13 @@ def _done(client: RestClient, args: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Any:
-    """Raises ValueError, OSError."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    """Raises ValueError."""
+    from gateway.config.located_yaml import ConfigError, read_yaml
 
     try:
-        return json.loads(json.dumps(YAML(typ="safe").load(path.read_text()), default=str))
-    except YAMLError as error:
-        raise ValueError(f"{path}: {error}") from None
+        return json.loads(json.dumps(read_yaml(path).data, default=str))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 def _watch(client: RestClient, path: str, args: argparse.Namespace) -> int:
@@ -129,10 +128,9 @@ def _shown(campaign: dict[str, Any]) -> str:
     figures = campaign["figures"]
     why = f": {campaign['reason']}" if campaign["reason"] else ""
     contacts, done = figures["contacts"], figures["done"]
-    total = sum(contacts.values())
     lines = [
         f"{campaign['name']} ({campaign['campaign_id']}): {campaign['state']}{why}",
-        f"  people: {total}, done {contacts.get('done', 0)}, waiting {contacts.get('waiting', 0)}, live {figures['live']}",
+        f"  people: {sum(contacts.values())}, {_counts(contacts)}; live calls: {figures['live']}",
         f"  done: {_counts(done)}",
         f"  calls: {_counts(figures['attempts'])}",
     ]

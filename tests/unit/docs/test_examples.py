@@ -27,6 +27,7 @@ from agent.providers.fakes import FakeLLM, FakeSTT, FakeTTS
 from agent.providers.silero import SileroVAD
 from agent.testing.virtual_clock import run_virtual
 from gateway import cli
+from gateway.campaigns.order import CampaignOrder
 from gateway.config import load_settings
 from gateway.config.located_yaml import read_yaml
 from gateway.config.models import OpenAISettings, Settings
@@ -208,13 +209,16 @@ def test_python(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=named)
 def test_yaml(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dialplan with the personas of its document or of the tree, a recorded call, or settings, whole or a part."""
+    """A dialplan with the personas of its document or of the tree, a recorded call, a campaign, or settings, whole or a
+    part."""
     data = read_yaml(tmp_path / "example.yaml", block.text).data
     assert isinstance(data, dict)
     if "numbers" in data or ("outbound" in data and "sip" not in data):
         a_dialplan(block, tmp_path)
     elif "timeline" in data:
         a_recorded_call(block, block.text, tmp_path)
+    elif "pacing" in data:
+        CampaignOrder.model_validate(plain(data))
     elif "model" in data:  # a part of the recorded call above it
         (whole,) = [other for other in blocks(block.document) if "timeline:" in other.text]
         a_recorded_call(block, whole.text + block.text, tmp_path)
