@@ -121,10 +121,12 @@ class AgentsCall:
         ring_s: float = 30.0,
         afterwards: AfterTransfer = AfterTransfer.END,
         warm: Warm | None = None,
+        extension: str = "",
     ) -> TransferResult:
         """Bring the caller to a number or `sip:` address, and return once the target has answered or will not: then
         the caller is yours again, and the result says why. The caller hears ringing or music meanwhile; the tool's
         time limit is paused. With `afterwards` AGENT it returns once a target that has answered has left again.
+        `extension`: keys for whoever answers ("WW12#" for a switchboard), before anybody is joined; without REFER.
         `warm`: whom else to call, what they are asked and told before they are joined; makes it a warm one. Raises
         DialRefused (telephony.errors) when nothing was begun."""
         if not isinstance(self._verbs, Transfers):
@@ -132,7 +134,7 @@ class AgentsCall:
         with waiting_for_conversation():
             return await self._verbs.transfer(
                 to, kind=kind, refer=refer, trunk=trunk, caller=caller, announce=announce, ring_s=ring_s,
-                afterwards=afterwards, warm=warm,
+                afterwards=afterwards, warm=warm, extension=extension,
             )  # fmt: skip
 
     async def transfer_to_queue(

@@ -341,6 +341,7 @@ class Transfers(Protocol):
         afterwards: AfterTransfer = AfterTransfer.END,
         warm: Warm | None = None,
         queue: QueueAsk | None = None,
+        extension: str = "",
     ) -> TransferResult:
         """Return once the target has answered or will not. Who answers talks with the customer, and the agent is
         silent. `kind`: "cold", or "warm": the call stays ours; `warm` says how it goes, and makes it one. `to`: a

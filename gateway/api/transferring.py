@@ -51,6 +51,13 @@ class _CallsSomebody(BaseModel):
         default=None, alias="from", description="The number that it comes from. Not given: the trunk's choice."
     )
     ring_timeout_s: float = Field(default=30.0, ge=1, le=120, description="How long it may ring.")
+    extension: str | None = Field(
+        default=None,
+        pattern=r"^[0-9*#A-DwW]{1,64}$",
+        repr=False,
+        description="Keys for whoever answers, such as `WW1234#` for a switchboard, before anybody is joined. Such a "
+        "call is placed by us.",
+    )
 
 
 class SummaryRequest(BaseModel):
@@ -231,11 +238,15 @@ def _order(asked: TransferRequest, call_id: str) -> TransferOrder:
     if asked.warm is not None and "kind" in asked.model_fields_set and asked.kind != "warm":
         why = "`warm` is for transfers of the kind warm"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="contradiction")
+    if asked.extension and (asked.refer == "only" or queue_name(asked.to)):
+        why = "`extension` is for a leg that we call: it goes neither with `refer` only nor with a queue"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, why, kind="contradiction")
     queue = _queue(asked)
     kind = TransferKind(asked.kind) if asked.warm is None and queue is None else TransferKind.WARM
     return TransferOrder(
         new_transfer_id(call_id), plain(asked.to), kind, asked.trunk or "", asked.from_ or "", asked.announce,
         asked.ring_timeout_s, UseRefer(asked.refer), AfterTransfer(asked.afterwards), _warm(asked.warm), queue,
+        asked.extension or "",
     )  # fmt: skip
 
 
@@ -317,6 +328,7 @@ async def listen(request: web.Request) -> web.Response:
     order = ListenOrder(
         plain(asked.to), ListenMode(asked.mode), asked.trunk or "", asked.from_ or "", asked.ring_timeout_s,
         AfterTransfer(asked.afterwards),
+        asked.extension or "",
     )  # fmt: skip
     try:
         leg_id = await deps.steering.listen(call_id, order)

@@ -7,7 +7,8 @@ the agent hears no one and is not heard until they leave: all of it rows of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -25,7 +26,7 @@ from gateway.calls.succession import Succession
 from gateway.calls.verbs import ListenMode, Voice
 from gateway.record import leg_id_of
 from telephony.call import CallOutcome, Leg, LegEnded, LegRole, OutcomeKind, outcome_kind
-from telephony.errors import DialRefused, TelephonyMisuse
+from telephony.errors import DialRefused, LegEndedError, TelephonyMisuse
 from telephony.rooms.protocol import Participant, Room, SpeaksBeside
 
 __all__ = ["Dialled", "FurtherLegs", "LegNews", "Placing"]
@@ -87,6 +88,8 @@ class FurtherLegs:
         self._placing: dict[asyncio.Task[LegOwner], LegRole] = {}
         self._joined: str | None = None
         self._modes: dict[str, ListenMode] = {}  # of supervisors, by leg
+        self._switchboard: set[str] = set()  # legs whose extension has not been sent
+        self.dials_extension: Callable[[str, LegOwner], Awaitable[None]] = _no_keys
         self.waiting_keys: Callable[[str], None] | None = None  # takes the customer's while they wait
         self._waits: frozenset[str] = frozenset()  # why the customer waits
         self._muted: frozenset[Voice] = frozenset()
@@ -124,7 +127,8 @@ class FurtherLegs:
 
     @property
     def floor(self) -> Floor:
-        heard = {leg: mode for leg, mode in self._modes.items() if self._answered(leg)}
+        through = {leg: mode for leg, mode in self._modes.items() if leg not in self._switchboard}
+        heard = {leg: mode for leg, mode in through.items() if self._answered(leg)}
         voices = {leg: voice.identity for leg, voice in self._voices.items()}
         return Floor(
             tuple(self._owners), self._joined, heard, bool(self._waits), self._muted, voices,
@@ -206,10 +210,11 @@ class FurtherLegs:
         told: Placing | None = None,
         pressed: Callable[[str], None] | None = None,
         headers: Mapping[str, str] | None = None,
+        extension: str = "",
     ) -> Dialled:
         """As `Dials.dial`. `mode`: of a supervisor, which is joined to what there is. `told`: about the leg, as long as
         it is dialled. `pressed`: the leg stays apart when it answers, until `join`, and this takes its keys until then.
-        `headers`: of its INVITE."""
+        `headers`: of its INVITE. `extension`: keys for whoever answers, who hears nobody until they are sent."""
         room, dialler = self._room, self._dialler
         if room is None or dialler is None or self._over:
             raise DialRefused("no_room", "the call has ended" if self._over else "its room accepts no further legs")
@@ -223,6 +228,8 @@ class FurtherLegs:
             told(leg_id, "began")
         if pressed is not None:
             self._apart[leg_id] = pressed
+        if extension:
+            self._switchboard.add(leg_id)
         order = DialOrder(self._call_id, leg_id, to, role, trunk, caller, ring_s, headers=headers or {})
         task = asyncio.create_task(self._place(order, room, dialler), name=f"place {leg_id}")
         self._placing[task] = role
@@ -236,12 +243,22 @@ class FurtherLegs:
         either: list[asyncio.Future[Any]] = [answered, owner.ended]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if extension and not owner.ended.done():
+                await self._through(owner, extension)
         except asyncio.CancelledError:
             self._end(owner, "no longer awaited")
             raise
         finally:
             answered.cancel()
         return Dialled(owner, _outcome(owner), self._line)
+
+    async def _through(self, owner: LegOwner, extension: str) -> None:
+        """A switchboard has answered: to the extension, and then it counts as answered."""
+        with suppress(LegEndedError):
+            await self.dials_extension(extension, owner)
+        self._switchboard.discard(owner.leg_id)
+        if owner.leg_id in self._owners:
+            self.answered(owner)
 
     def _unwanted(self, task: asyncio.Task[LegOwner]) -> None:
         if not task.cancelled() and task.exception() is None:
@@ -285,6 +302,9 @@ class FurtherLegs:
 
     def answered(self, owner: LegOwner) -> None:
         """Who answers first is joined with the customer; a supervisor, with what there is."""
+        if owner.leg_id in self._switchboard:
+            owner.watch_media()
+            return
         if owner.role is LegRole.SUPERVISOR:
             owner.watch_media()
             self._reroute()
@@ -347,6 +367,7 @@ class FurtherLegs:
         """It has ended: its place in the room is free."""
         for table in (self._owners, self._modes, self._told, self._apart):
             table.pop(owner.leg_id, None)
+        self._switchboard.discard(owner.leg_id)
         if (voice := self._voices.pop(owner.leg_id, None)) is not None:
             voice.leave()
         owner.close()
@@ -416,6 +437,10 @@ class FurtherLegs:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _no_keys(extension: str, owner: LegOwner) -> None:
+    """Until the call says who sends them."""
 
 
 def _outcome(owner: LegOwner) -> CallOutcome:

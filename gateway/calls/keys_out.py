@@ -52,15 +52,15 @@ class KeysOut:
         count = sum(isinstance(key, str) for key in read_keys(order.digits))
         self._journal.entry("digits_sent", self._loop.time(), leg_id=leg_id, way=way, count=count)
 
-    async def dial_extension(self, digits: str) -> None:
-        """To whoever has answered, before the agent says anything. Raises LegEndedError; everything else that fails is
-        in the record, and the call goes on: somebody has answered."""
-        customer = self._customer
-        if customer.watches_media:
-            since_s = self._loop.time() - (customer.answered_at or 0.0)
-            await customer.comes(customer.media, max(0.0, MEDIA_LIMIT_S - since_s))
+    async def dial_extension(self, digits: str, leg: LegOwner | None = None) -> None:
+        """To whoever has answered (`leg` None: the customer's), before they hear anybody. Raises LegEndedError;
+        everything else that fails is in the record, and the call goes on: somebody has answered."""
+        owner = leg or self._customer
+        if owner.watches_media:
+            since_s = self._loop.time() - (owner.answered_at or 0.0)
+            await owner.comes(owner.media, max(0.0, MEDIA_LIMIT_S - since_s))
         try:
-            await self.send(DigitsOrder(digits))
+            await self.send(DigitsOrder(digits, "" if leg is None else leg.leg_id))
         except LegEndedError:
             raise
         except TelephonyError:

@@ -428,14 +428,16 @@ class AgentsVerbs:
         afterwards: AfterTransfer = AfterTransfer.END,
         warm: Warm | None = None,
         queue: QueueAsk | None = None,
+        extension: str = "",
     ) -> TransferResult:
         if queue is None and queue_name(to):
             queue = QueueAsk()
         transfer_id = new_transfer_id(self._side.info.call_id)
         of_kind = TransferKind(kind) if warm is None and queue is None else TransferKind.WARM
-        return await self._side.transfer(
-            TransferOrder(transfer_id, to, of_kind, trunk, caller, announce, ring_s, refer, afterwards, warm, queue)
+        order = TransferOrder(
+            transfer_id, to, of_kind, trunk, caller, announce, ring_s, refer, afterwards, warm, queue, extension
         )
+        return await self._side.transfer(order)
 
 
 def _over(closed: SessionClosed) -> ConversationOver:

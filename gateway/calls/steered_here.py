@@ -77,6 +77,7 @@ class SteeredHere:
         self._journal = parts.journal
         self._loop = asyncio.get_running_loop()
         self.keys = KeysOut(parts.customer, parts.further, parts.journal)
+        parts.further.dials_extension = self.keys.dial_extension
         self._waiting = Waiting(parts.further, parts.conversation, HoldMusic(parts.hold_music))
         self._transfers = CallTransfers(
             call, parts.call_id, parts.customer.leg_id, parts.further, parts.dialler, parts.conversation,

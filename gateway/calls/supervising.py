@@ -103,7 +103,7 @@ class Supervising:
         try:
             leg = await self._further.dial(
                 order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, mode=order.mode, told=told,
-                pressed=pressed,
+                pressed=pressed, extension=order.extension,
             )  # fmt: skip
             if leg.outcome.answered:
                 await self._supervises(leg)

@@ -192,8 +192,9 @@ class CallTransfers(WaitsInQueues):
                 rings()
 
         return await self._further.dial(
-            order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, told=told
-        )
+            order.to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, told=told,
+            extension=order.extension,
+        )  # fmt: skip
 
     def joined_now(self) -> None:
         self._spawn(self._waiting.heard(TRANSFER))
@@ -213,7 +214,7 @@ class CallTransfers(WaitsInQueues):
 
         return await self._further.dial(
             to, trunk=order.trunk, caller=order.caller, ring_s=order.ring_s, told=news, pressed=told.pressed,
-            headers=screen_headers(order.warm),
+            headers=screen_headers(order.warm), extension=order.extension if to == order.to else "",
         )  # fmt: skip
 
     def voice(self, leg_id: str) -> Participant:

@@ -68,7 +68,8 @@ class TransferOrder:
     """`to`: a number, `sip:` or `tel:` address. `trunk`, `caller`: empty for the gateway's choice. `announce`: the
     agent says this first. `refer`: whether to ask the customer's side by REFER to call the target itself; never for a
     warm transfer. `afterwards`: what happens when the target leaves a bridged call before the customer. `warm`: of a
-    warm transfer, how it goes. `queue`: how the customer waits in the human queue that `to` names (`queue:NAME`)."""
+    warm transfer, how it goes. `queue`: how the customer waits in the human queue that `to` names (`queue:NAME`).
+    `extension`: keys for whoever answers at `to`, before anybody is joined; the leg is ours then."""
 
     transfer_id: str
     to: str
@@ -81,6 +82,12 @@ class TransferOrder:
     afterwards: AfterTransfer = AfterTransfer.END
     warm: Warm | None = None
     queue: QueueAsk | None = None
+    extension: str = field(default="", repr=False)
+
+    @property
+    def ways(self) -> UseRefer:
+        """Whether the customer's side may be asked: it sends no keys for us."""
+        return UseRefer.NEVER if self.kind is TransferKind.WARM or self.extension else self.refer
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -148,8 +155,8 @@ class DigitsOrder:
 
 @dataclass(frozen=True, slots=True)
 class ListenOrder:
-    """`to`: whom to call in as supervisor, as in `TransferOrder`. `afterwards`: what becomes of the customer when a
-    supervisor who has taken the call over hangs up."""
+    """`to`: whom to call in as supervisor, as in `TransferOrder`; `extension` too. `afterwards`: what becomes of the
+    customer when a supervisor who has taken the call over hangs up."""
 
     to: str
     mode: ListenMode = ListenMode.LISTEN
@@ -157,6 +164,7 @@ class ListenOrder:
     caller: str = ""
     ring_s: float = 30.0
     afterwards: AfterTransfer = AfterTransfer.AGENT
+    extension: str = field(default="", repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

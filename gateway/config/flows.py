@@ -79,6 +79,9 @@ class TransferSettings(_Spoken):
     caller: Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")] | None = Field(
         default=None, alias="from", description="The number that it comes from. Default: the trunk's choice."
     )
+    extension: Annotated[str, StringConstraints(pattern=r"^[0-9*#A-DwW]{1,64}$")] | None = Field(
+        default=None, description="Keys for whoever answers, before anybody is joined; it is called by us then."
+    )
     ring_timeout_s: Annotated[int, Field(ge=1, le=120)] = Field(default=30, description="How long it may ring.")
     refer: Literal["prefer", "only", "never"] = Field(
         default="prefer", description="Whether the caller's side is asked by REFER to call the target itself."

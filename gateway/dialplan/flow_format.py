@@ -163,9 +163,12 @@ class FlowReader:
             place = (*path, "to") if group else path
             self._document.problem(place, f'"{found.to}" is neither a telephone number nor a SIP address')
             return None
+        if found.extension and found.refer == "only":
+            self._document.problem((*path, "extension"), "goes without REFER: `refer` is only")
+            return None
         return TransferStep(
             plain(found.to), found.say or "", found.trunk or "", found.caller or "", found.ring_timeout_s,
-            found.refer, otherwise, spoken.language, spoken.voice, self._where(path),
+            found.refer, found.extension or "", otherwise, spoken.language, spoken.voice, self._where(path),
         )  # fmt: skip
 
     def _queue(self, path: Located, value: Any, around: Spoken) -> FlowStep | None:

@@ -114,7 +114,7 @@ class FlowPersona(Agent):
         try:
             result = await ctx.call.transfer(
                 step.to, refer=UseRefer(step.refer), trunk=step.trunk, caller=step.caller, announce=step.say,
-                ring_s=step.ring_s,
+                ring_s=step.ring_s, extension=step.extension,
             )  # fmt: skip
         except DialRefused as refused:
             log.warning("flow_transfer_refused", where=step.where, kind=refused.kind, error=str(refused))

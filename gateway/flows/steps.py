@@ -55,6 +55,7 @@ class TransferStep:
     caller: str = ""
     ring_s: float = 30.0
     refer: str = "prefer"
+    extension: str = ""
     otherwise: FlowStep | None = None
     language: str = "en"
     voice: str = ""

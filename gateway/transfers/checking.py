@@ -10,7 +10,7 @@ from gateway.calls.verbs import ListenOrder, TransferOrder
 from gateway.config import TrunkSettings
 from gateway.config.livekit_sip import LiveKitOutboundSettings
 from gateway.live_calls import LiveCall
-from gateway.record import TransferKind, leg_id_of
+from gateway.record import leg_id_of
 from gateway.transfers.oneself import not_oneself
 from gateway.transfers.targets import referred_to
 from telephony.call import UseRefer
@@ -43,7 +43,7 @@ class TargetsOfTrunks:
             return
         for target in order.targets:
             not_oneself(call, target)
-        refer = UseRefer.NEVER if order.kind is TransferKind.WARM else order.refer
+        refer = order.ways
         if refer is not UseRefer.NEVER:
             try:
                 referred_to(order.to, self._trunks, customers=call.trunk, named=order.trunk, carriers=self._carriers)

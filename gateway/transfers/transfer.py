@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.calls.verbs import TransferOrder
-from gateway.record import TransferKind
 from gateway.transfers import telling
 from gateway.transfers.machine import TransferMachine
 from gateway.transfers.table import Do, TransferState
-from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult, UseRefer
+from telephony.call import AfterTransfer, DialledLeg, TransferEnd, TransferResult
 from telephony.errors import DialRefused
 
 __all__ = ["Transfer", "TransferSide"]
@@ -84,8 +83,7 @@ class Transfer:
         await self._side.set_aside(self.order.announce)
         if self._over.is_set():
             return
-        refer = UseRefer.NEVER if self.order.kind is TransferKind.WARM else self.order.refer
-        machine = self._machine = TransferMachine(refer, self.order.ring_s, self._now)
+        machine = self._machine = TransferMachine(self.order.ways, self.order.ring_s, self._now)
         if machine.state is TransferState.CALLING:
             self._perform((Do.CALL,))
             return

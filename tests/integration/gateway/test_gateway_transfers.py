@@ -25,8 +25,9 @@ from test_gateway_further_legs import (
 )
 from test_gateway_outbound import ask, plan
 
+from telephony.media.tones import tone
 from telephony.phone import Phone, PhoneCall
-from telephony.phone.analysis import on_time_axis
+from telephony.phone.analysis import digits_heard, on_time_axis
 from telephony.phone.dialog import respond
 from telephony.phone.signaling import Received
 
@@ -383,3 +384,29 @@ async def test_a_call_that_we_placed_is_held_and_transferred_like_any(
         await world.transferred("transferred")
         await gateway.idle()
         assert gateway.complaints() == []
+
+
+# --- an extension -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_switchboard_gets_the_extension_before_the_caller_and_the_target_hear_each_other(
+    start_gateway: StartGateway,
+) -> None:
+    async with talking(start_gateway) as world:
+        assert (await world.post("transfer", {"to": TO, "refer": "only", "extension": "1"}))[0] == 422
+        await world.transfer(extension="WW12#")
+        target = await world.called.incoming()
+        await target.answer()
+        await until(lambda: digits_heard(target.received), 5, what="the first key")
+        world.call.play(tone(CUSTOMER_HZ, 400))
+        await until(lambda: len(digits_heard(target.received)) == 3, 5, what="all keys")
+        assert [key.digit for key in digits_heard(target.received)] == ["1", "2", "#"]
+        assert target.answered_at is not None
+        before = on_time_axis(target.received, target.answered_at, asyncio.get_running_loop().time())
+        assert strength(before, CUSTOMER_HZ) < 0.3, "nobody is joined yet"
+        await asyncio.sleep(0.5)
+        assert await heard_after_ms(world.call, target, CUSTOMER_HZ) < 300
+        assert await heard_after_ms(target, world.call, HUMAN_HZ) < 300
+        await target.hang_up()
+        record = await world.record()
+        assert [each["way"] for each in record["events"] if each["type"] == "digits_sent"] == ["rfc4733"]

@@ -368,3 +368,29 @@ def test_a_fault_of_ours_is_a_failed_transfer_and_the_customer_is_the_agents() -
     world = transferred(script, dialler)
     assert told(world) == ["began", "failed"]
     assert said(world)[1] == "I'm sorry, nobody could take your call just now."
+
+
+def test_an_extension_is_dialled_before_anybody_hears_anybody():
+    dialler = FakeDialler()
+    seen: list[object] = []
+
+    async def script(world: CallWorld) -> None:
+        await begun(world, replace(REFER, extension="w12#"))
+        leg = await target(dialler)
+        leg.ringing()
+        await asyncio.sleep(1)
+        await leg.answer(dialler.audio[-1])
+        await asyncio.sleep(1)
+        world.leg.tick(frame(100))
+        seen.append((world.owner.state, [verb[:2] for verb in leg.verbs if verb[0] == "send_digits"]))
+        leg.media()
+        await asyncio.sleep(1)
+        seen.append((world.owner.state, [verb[:2] for verb in leg.verbs if verb[0] == "send_digits"]))
+        leg.end()
+
+    world = call(script, dialler=dialler)
+    assert dialler.referred == [], "the customer's side would send no keys"
+    assert seen == [(CallState.DIALLING, []), (CallState.JOINED, [("send_digits", "w12#")])]
+    (sent,) = [event for event in world.events if event["type"] == "digits_sent"]
+    assert (sent["leg_id"], sent["count"]) == ("call-1-2", 3)
+    assert "12#" not in str(world.sent)
