@@ -163,7 +163,7 @@ async def make_parts(
         phones=PhoneCalls(settings.sip, registry.bindings),
     )  # fmt: skip
     moves = LegMoves(live, records.put)
-    phones = PhoneTransfers(settings.sip.trunks, live, dialling.check, supervisor.ask, records.put, moves)
+    phones = PhoneTransfers(settings.sip, live, dialling.check, supervisor.ask, records.put, moves)
     edge = _make_edge(settings, admission, calls, events, trunks, keys, phones, moves, registry)
     keys.connect(edge)
     phones.connect(edge)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config.fields import Network, Secret
 from gateway.config.located_yaml import Located
-from gateway.config.trunk_calls import Number
+from gateway.config.trunk_calls import Number, TrunkTransferSettings
 
 __all__ = ["PhoneSettings", "PhonesSettings", "phone_contradictions"]
 
@@ -94,6 +94,9 @@ class PhonesSettings(_Section):
         pattern=r"^[0-9*#+]{2,20}$",
         description="What phones with `supervises` dial to supervise a call, such as `*90`: the latest that is "
         "answered; `*902`: the second latest, up to 9. They are called back. Not given: nobody can.",
+    )
+    transfers: TrunkTransferSettings = Field(
+        default=TrunkTransferSettings(), description="What phones may do with our calls by themselves, as for trunks."
     )
     users: tuple[PhoneSettings, ...] = Field(min_length=1, description="The phones.")
 

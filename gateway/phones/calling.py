@@ -76,5 +76,6 @@ class PhoneCalls:
 def _trunk(phones: PhonesSettings) -> TrunkSettings:
     """As which they stand in records."""
     return TrunkSettings.model_construct(
-        name=phones.trunk, allow=phones.allow, outbound=TrunkOutboundSettings.model_construct(host="phones.invalid")
-    )
+        name=phones.trunk, allow=phones.allow, transfers=phones.transfers,
+        outbound=TrunkOutboundSettings.model_construct(host="phones.invalid"),
+    )  # fmt: skip

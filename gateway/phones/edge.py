@@ -29,6 +29,7 @@ def phones_trunk(phones: PhonesSettings | None) -> tuple[Trunk, ...]:
     return (
         Trunk(
             phones.trunk, phones.media_sources, trust_identity=False, behind_nat=True, srtp=Srtp(phones.srtp),
-            srtp_over_plain_sip=phones.srtp_over_plain_sip,
+            srtp_over_plain_sip=phones.srtp_over_plain_sip, takes_refer=bool(phones.transfers.refer),
+            takes_replaces=bool(phones.transfers.replaces),
         ),
     )  # fmt: skip

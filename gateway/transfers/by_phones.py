@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import structlog
 from agent.warm.asking import AskError, Refused
 from gateway.calls.dialling import DialOrder
 from gateway.calls.verbs import OnwardOrder, TransferOrder, new_transfer_id
-from gateway.config import TrunkSettings
+from gateway.config.models import SipSettings
 from gateway.live_calls import LiveCalls
 from gateway.outbound.addresses import number_of
 from gateway.record import CallEvents, RecordMessage, call_id_of, leg_id_of
@@ -50,7 +50,7 @@ class PhoneTransfers:
 
     def __init__(
         self,
-        trunks: Sequence[TrunkSettings],
+        sip: SipSettings,
         live: LiveCalls,
         check_dial: Callable[[DialOrder], None],
         ask: Ask,
@@ -60,7 +60,9 @@ class PhoneTransfers:
         """`check_dial`: whether a leg of ours may go there; raises Refused. `ask`: a worker."""
         self._record = record
         self._moves = moves
-        self._trunks = {trunk.name: trunk for trunk in trunks}
+        self._open = {trunk.name: trunk.transfers for trunk in sip.trunks}
+        if sip.phones is not None:
+            self._open[sip.phones.trunk] = sip.phones.transfers
         self._live = live
         self._check_dial = check_dial
         self._ask = ask
@@ -78,8 +80,8 @@ class PhoneTransfers:
         call = self._live.get(call_id_of(refers.leg_id))
         if role is None or call is None:
             return Refuse(481, "", cause_text="there is no such call")
-        trunk = self._trunks.get(refers.trunk)
-        if trunk is None or role.value not in trunk.transfers.refer:
+        may = self._open.get(refers.trunk)
+        if may is None or role.value not in may.refer:
             return Refuse(403, "", cause_text=f'trunk "{refers.trunk}" honours no REFER of a {role}')
         if not call.worker:
             return Refuse(403, "", cause_text="calls in this kind of room cannot be handed on by REFER")
@@ -99,8 +101,8 @@ class PhoneTransfers:
         leg = self._live.leg(leg_id)
         if leg is None:
             return Refuse(481, "", cause_text="there is no such call")
-        trunk = self._trunks.get(leg.trunk)
-        if trunk is None or leg.role.value not in trunk.transfers.replaces:
+        may = self._open.get(leg.trunk)
+        if may is None or leg.role.value not in may.replaces:
             return Refuse(403, "", cause_text=f'trunk "{leg.trunk}" lets nobody take over the leg of a {leg.role}')
         return None
 
@@ -184,9 +186,7 @@ def _target(refers: PeerRefers) -> str:
         raise Refused("invalid_target", "the target of the REFER cannot be read")
     number = number_of(phone_user(uri))
     if uri.scheme == "tel" or refers.ours:
-        if number is None:
-            raise Refused("invalid_target", "the target of the REFER is nobody here")
-        return number
+        return number if number is not None else f"phone:{phone_user(uri)}"  # `check_dial` says whether there is one
     port = "" if uri.port is None else f":{uri.port}"
     transport = ";transport=tcp" if "transport=tcp" in uri.params.lower() else ""
     return f"sip:{number or uri.user}@{bracketed(uri.host)}{port}{transport}"

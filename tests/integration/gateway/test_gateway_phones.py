@@ -40,7 +40,13 @@ def phones(start_gateway: StartGateway, tmp_path: Path) -> RunningGateway:
         dialplans=[str(tmp_path / "dialplan.yaml"), str(tmp_path / "calls.yaml")],
         sip={
             "trunks": [{"name": "lab", "allow": ["127.0.0.9/32"], "region": "US"}],
-            "phones": {"users": users, "shortest_s": 10, "keep_alive_s": 5, "supervision": "*90"},
+            "phones": {
+                "users": users,
+                "shortest_s": 10,
+                "keep_alive_s": 5,
+                "supervision": "*90",
+                "transfers": {"refer": ["human"]},
+            },
         },
     )
 
@@ -399,3 +405,28 @@ def test_who_sends_nonsense_gets_an_answer(phones: RunningGateway) -> None:
         sock.settimeout(3)
         sock.sendto(text.encode(), ("127.0.0.1", phones.udp))
         assert sock.recv(4096).startswith(b"SIP/2.0 403 ")
+
+
+async def test_baresip_hands_the_caller_on_to_another_registered_phone(phones: RunningGateway, tmp_path: Path) -> None:
+    """By its transfer key: a REFER to `sip:bob` at our own address."""
+    for name in ("anna", "bob"):
+        account(tmp_path / f"baresip-{name}", phones, name=name)
+    async with baresip(tmp_path / "baresip-anna") as anna, baresip(tmp_path / "baresip-bob"):
+        await devices(phones, 1)
+        await devices(phones, 1, "bob")
+        async with caller_of(phones) as (_, call):
+            assert await transferred(phones, call) == "transferred"
+            await asyncio.sleep(1)
+            await press(anna, f"/transfer sip:bob@127.0.0.1:{phones.udp}\n".encode())
+            call_id = phones.attempts(call.call_id)[0]["call_id"]
+
+            def outcomes() -> list[str]:
+                return [each["outcome"] for each in phones.get(f"/v1/calls/{call_id}")["transfers"]]
+
+            await until(lambda: outcomes() == ["transferred", "transferred"], 10, what="bob has the caller")
+            await asyncio.sleep(1.5)
+            await call.hang_up()
+        record = await phones.record(call.call_id)
+        await phones.idle()
+    assert [leg["called"] for leg in record["legs"] if leg["role"] == "human"] == ["phone:anna", "phone:bob"]
+    assert record["legs"][2]["media"]["packets_received"] > 40
