@@ -120,6 +120,7 @@ def test_a_room_that_says_nothing() -> None:
 
 
 class _Dialplan:
+    flows = ()
     personas = (CLINIC, PersonaRef(Path("/plans/a/same.py"), "X"), PersonaRef(Path("/plans/b/same.py"), "X"))
 
 
