@@ -58,6 +58,8 @@ class Steering(Protocol):
 
     async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None: ...
 
+    async def pause_recording(self, call_id: str, *, paused: bool) -> None: ...
+
     async def listen(self, call_id: str, order: ListenOrder) -> str:
         """The supervisor's leg."""
 
@@ -101,6 +103,10 @@ class CallSteering:
     async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None:
         self._in_worker(call_id)
         await self._steer(call_id, "mute" if muted else "unmute", who=who)
+
+    async def pause_recording(self, call_id: str, *, paused: bool) -> None:
+        self._in_worker(call_id)
+        await self._steer(call_id, "pause_recording", paused=paused)
 
     async def listen(self, call_id: str, order: ListenOrder) -> str:
         call = self._in_worker(call_id)
@@ -184,6 +190,9 @@ class FakeSteering:
 
     async def mute(self, call_id: str, who: Voice, *, muted: bool) -> None:
         self._note("mute" if muted else "unmute", call_id, who.value)
+
+    async def pause_recording(self, call_id: str, *, paused: bool) -> None:
+        self._note("pause_recording", call_id, paused)
 
     async def listen(self, call_id: str, order: ListenOrder) -> str:
         self._note("listen", call_id, order)

@@ -167,6 +167,22 @@ ROUTES = (
         errors=_STEERING,
     ),
     Route(
+        path="/v1/calls/{call_id}/recording/pause",
+        method="POST",
+        handler=steering.pause_recording,
+        summary="From now on the recording is silent, whoever talks",
+        answers={"application/json": steering.Steered},
+        errors=_STEERING,
+    ),
+    Route(
+        path="/v1/calls/{call_id}/recording/resume",
+        method="POST",
+        handler=steering.resume_recording,
+        summary="The recording goes on",
+        answers={"application/json": steering.Steered},
+        errors=_STEERING,
+    ),
+    Route(
         path="/v1/calls/{call_id}/mute",
         method="POST",
         handler=steering.mute,

@@ -27,8 +27,10 @@ __all__ = [
     "hang_up",
     "hold",
     "mute",
+    "pause_recording",
     "problem_of",
     "resume",
+    "resume_recording",
     "say",
     "send_digits",
     "unmute",
@@ -139,6 +141,16 @@ async def hold(request: web.Request) -> web.Response:
 async def resume(request: web.Request) -> web.Response:
     query_of(request, NoQuery)
     return await _steer(request, lambda steering, call_id: steering.resume(call_id))
+
+
+async def pause_recording(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    return await _steer(request, lambda steering, call_id: steering.pause_recording(call_id, paused=True))
+
+
+async def resume_recording(request: web.Request) -> web.Response:
+    query_of(request, NoQuery)
+    return await _steer(request, lambda steering, call_id: steering.pause_recording(call_id, paused=False))
 
 
 async def mute(request: web.Request) -> web.Response:

@@ -121,6 +121,7 @@ class Journal:
         self._alarms: list[tuple[float, str, str]] = []
         self._told = False  # an event has been sent
         self._recorder: WavRecorder | None = None
+        self._paused_by: set[str] = set()  # the session, or a command
         self._answered_end = AnsweredEnd()
 
     def clocked(self, audio: LegAudio) -> ClockedAudio:
@@ -149,12 +150,37 @@ class Journal:
 
     def _pause_recording(self, event: SessionEvent, at: float) -> None:
         """`at`: when the first key was reported, after its tone began; the last key's tone may still be sounding."""
-        if self._recorder is None:
-            return
         if isinstance(event, RecordingPaused):
-            self._recorder.pause(max(0.0, self._now() - at) * 1000 + KEY_MS)
+            self._paused("session", since_ms=max(0.0, self._now() - at) * 1000 + KEY_MS)
         elif isinstance(event, RecordingResumed):
-            self._recorder.resume(KEY_MS)
+            self._resumed("session", after_ms=KEY_MS)
+
+    @property
+    def records(self) -> bool:
+        """Whether the call has a recording."""
+        return self._recorder is not None
+
+    def pause_recording(self, paused: bool) -> None:
+        """By a command, whoever talks. What the session paused stays so until it goes on itself. Idempotent."""
+        if ("command" in self._paused_by) is paused:
+            return
+        at = self._now()
+        if paused:
+            self._paused("command")
+            self._tell(event_on_axis(RecordingPaused(at, "asked"), self._origin))
+        else:
+            self._resumed("command")
+            self._tell(event_on_axis(RecordingResumed(at), self._origin))
+
+    def _paused(self, by: str, since_ms: float = 0.0) -> None:
+        self._paused_by.add(by)
+        if self._recorder is not None:
+            self._recorder.pause(since_ms)
+
+    def _resumed(self, by: str, after_ms: float = 0.0) -> None:
+        self._paused_by.discard(by)
+        if self._recorder is not None and not self._paused_by:
+            self._recorder.resume(after_ms)
 
     def leg_event(self, event: LegEvent) -> None:
         """Hold and resumption are part of the call's events; a leg's other events are recorded elsewhere."""

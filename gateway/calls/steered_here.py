@@ -165,6 +165,12 @@ class SteeredHere:
         await self._waiting.end(ON_HOLD)
         self._journal.entry("call_resumed", self._loop.time())
 
+    def pause_recording(self, paused: bool) -> None:
+        self._check_answered()
+        if not self._journal.records:
+            raise VerbRefused("not_possible", "The call is not recorded.")
+        self._journal.pause_recording(paused)
+
     async def mute(self, voice: Voice) -> None:
         await self._mute(voice, True)
 

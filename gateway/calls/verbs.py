@@ -215,6 +215,9 @@ class SteeredCall(Protocol):
 
     async def resume(self) -> None: ...
 
+    def pause_recording(self, paused: bool) -> None:
+        """The recording is silent from now on, or goes on; on the same time axis, whoever talks. Idempotent."""
+
     async def mute(self, voice: Voice) -> None: ...
 
     async def unmute(self, voice: Voice) -> None: ...

@@ -48,6 +48,8 @@ async def _told(call: SteeredCall, body: Mapping[str, Any]) -> Mapping[str, Any]
             await call.hold()
         case "resume":
             await call.resume()
+        case "pause_recording":
+            call.pause_recording(bool(body["paused"]))
         case "mute":
             await call.mute(Voice(body["who"]))
         case "unmute":

@@ -67,6 +67,8 @@ class Api:
         ("POST", "/v1/calls/c1/hold", None, ("hold", "c1")),
         ("POST", "/v1/calls/c1/resume", None, ("resume", "c1")),
         ("POST", "/v1/calls/c1/mute", {"who": "agent"}, ("mute", "c1", "agent")),
+        ("POST", "/v1/calls/c1/recording/pause", None, ("pause_recording", "c1", True)),
+        ("POST", "/v1/calls/c1/recording/resume", None, ("pause_recording", "c1", False)),
         ("POST", "/v1/calls/c1/unmute", {"who": "caller"}, ("unmute", "c1", "caller")),
     ],
 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import wave
+from pathlib import Path
 
+import numpy as np
 import pytest
 from call_world import CallWorld, call
 from fake_dialler import FakeDialler
@@ -241,3 +244,42 @@ def test_a_call_that_is_held_before_its_agent_is_there_is_greeted_afterwards() -
     world = call(script, media=False)
     said = [event["text"] for event in world.events if event["type"] == "agent_message"]
     assert said == ["Hello and welcome to the house."]
+
+
+def test_the_recording_is_silent_while_a_command_pauses_it(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        steered = world.owner.steered
+        for second in range(8):
+            if second == 2:
+                steered.pause_recording(True)
+                steered.pause_recording(True)
+            if second == 4:
+                steered.pause_recording(False)
+            world.speak(900)
+            await asyncio.sleep(1)
+        world.leg.end()
+
+    world = call(script, recording=str(path))
+    assert len(types(world, "recording_paused")) == len(types(world, "recording_resumed")) == 1
+    seconds = "".join("x" if level > 200 else "." for level in caller_levels(path))
+    assert seconds.strip(".").startswith("xx..xxx"), seconds
+
+
+def test_a_call_without_a_recording_cannot_pause_it() -> None:
+    async def script(world: CallWorld) -> None:
+        await asyncio.sleep(5)
+        with pytest.raises(VerbRefused, match="not recorded"):
+            world.owner.steered.pause_recording(True)
+        world.leg.end()
+
+    call(script)
+
+
+def caller_levels(path: Path) -> list[float]:
+    """Of each second of the caller's channel: its loudness in the middle, root mean square."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)[:, 0].astype(float)
+    return [float(np.sqrt(np.mean(samples[at + 1600 : at + 5600] ** 2))) for at in range(0, len(samples) - 8000, 8000)]
