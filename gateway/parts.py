@@ -10,6 +10,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import structlog
+
 from gateway.admission import Admission
 from gateway.after_call import AfterCalls
 from gateway.api import ApiDeps, ApiServer, HealthReport
@@ -49,7 +51,7 @@ from gateway.reconciler import Reconciler
 from gateway.record_flow import Listener, RecordFlow
 from gateway.recordings_folder import RecordingsFolder
 from gateway.steering import CallSteering
-from gateway.store import CallStore, RecordWriter, Spill, StoreLock, open_store
+from gateway.store import CallStore, RecordWriter, Spill, StoreLock, StoreUnavailable, open_store
 from gateway.summaries import CallSummaries
 from gateway.supervisor import Supervisor
 from gateway.transfers.between_calls import LegMoves
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from gateway.livekit_jobs.hosted import HostedWorker
 
 __all__ = ["Parts", "hosted_worker", "make_api", "make_parts", "tell_of_trunk"]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ async def make_parts(
     summaries = _summaries(settings, after_calls, store, webhooks)
     events = EventHub(deliver=webhooks.deliver)
     trunk_keys = TrunkKeys(settings.sip.trunks)
+    await _remember_keys(trunk_keys, store)
     watchers = (metrics.observe, events.observe, trunk_keys.observe)
     records = RecordFlow(writer.put, live, watchers=watchers, listeners=listeners)
     # LiveKit's SDK costs a call worker 10 MiB and 1 % of a core, however few calls it has.
@@ -210,6 +215,13 @@ def _serve_workers(
     dialling.connect(edge, supervisor.ask, settings.public_address)
     supervisor.serve(DIAL, dialling.dial)
     supervisor.serve(REFER, Referrals(settings.sip.trunks, live, edge, carriers_of(settings)).refer)
+
+
+async def _remember_keys(trunk_keys: TrunkKeys, store: CallStore) -> None:
+    try:
+        trunk_keys.remember(await store.latest_keys())
+    except StoreUnavailable as error:  # a damaged row; the trunks' ways are learnt anew
+        log.warning("trunk_keys_not_remembered", error=str(error))
 
 
 async def _own_store(settings: Settings) -> tuple[StoreLock, CallStore]:

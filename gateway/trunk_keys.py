@@ -1,4 +1,5 @@
-"""By which ways the keys of each trunk come: learnt from its calls, as long as the gateway runs. Pure.
+"""By which ways the keys of each trunk come: learnt from its calls, and after a restart from
+the records of the latest ones. Pure.
 
 Tones are listened for until an event has come. A trunk whose calls have shown that events work is spared that, except
 for one call in twenty, so that a carrier that changes its mind is noticed.
@@ -72,6 +73,12 @@ class TrunkKeys:
     def states(self) -> Mapping[str, TrunkKeysState]:
         """By the trunk's name."""
         return self._states
+
+    def remember(self, before: Iterable[tuple[str, KeyFigures]]) -> None:
+        """At the start: trunk and keys of legs of the gateway's earlier lives, oldest first."""
+        for trunk, figures in before:
+            if trunk in self._states:
+                self._states[trunk].learn(figures)
 
     def terms(self, trunks: Iterable[str]) -> KeyTerms:
         """For a leg that begins, and may go over any of these trunks: what holds for all of them."""

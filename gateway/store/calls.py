@@ -34,7 +34,7 @@ from gateway.store.deliveries import StoredDeliveries
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.idempotency import StoredAttempts
 from gateway.store.keys import StoredKeys
-from gateway.store.legs import end_of_ended_calls, legs_of, transfers_of
+from gateway.store.legs import end_of_ended_calls, latest_keys, legs_of, transfers_of
 from gateway.store.phones import StoredPhones
 from gateway.store.queries import CallFilters, CallPage, detail_of, encode_cursor, record_of, select_calls
 from gateway.store.queues import StoredQueueBook
@@ -47,6 +47,7 @@ from gateway.store.writes import Transaction, decode_conversation
 if TYPE_CHECKING:
     from gateway.store.campaign_admin import StoredCampaigns
     from gateway.store.campaigns import StoredCampaignBook
+    from telephony.keys import KeyFigures
 
 __all__ = ["CallStore"]
 
@@ -183,6 +184,10 @@ class CallStore:
             return tuple(record_of(row) for row in connection.execute(query).mappings())
 
         return await self._database.read(found)
+
+    async def latest_keys(self, most: int = 500) -> tuple[tuple[str, KeyFigures], ...]:
+        """Of the legs of the latest calls, of all gateways: trunk and keys, oldest first."""
+        return await self._database.read(lambda connection: latest_keys(connection, most))
 
     async def fail_open(self, reason: str = "gateway_lost", *, of_livekit_worker: bool = False) -> int:
         """At startup: end what a previous process left open, as `gateway_lost`; return how many. The end is the last

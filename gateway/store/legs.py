@@ -32,6 +32,7 @@ from gateway.store.schema import calls, legs, transfers
 from gateway.store.upsert import add_or_ignore, insert_into
 from gateway.store.values import encodable, fitting
 from telephony.call import EndedBy, LegRole
+from telephony.keys import KeyFigures
 
 __all__ = [
     "begin_transfer",
@@ -41,6 +42,7 @@ __all__ = [
     "end_left_open",
     "end_of_ended_calls",
     "end_transfer",
+    "latest_keys",
     "legs_of",
     "lose",
     "move_leg",
@@ -195,3 +197,16 @@ def _knows(connection: Connection, call_id: str) -> bool:
 def _columns(message: LegOpened | LegClosed | TransferBegan | TransferEnded) -> dict[str, Any]:
     table = legs if isinstance(message, LegOpened | LegClosed) else transfers
     return fitting(table, asdict(message))
+
+
+def latest_keys(connection: Connection, most: int) -> tuple[tuple[str, KeyFigures], ...]:
+    """The trunks of the latest legs that have ended, and the keys that came over them, oldest first. `most`: calls that
+    are looked at."""
+    latest = select(calls.c.call_id, calls.c.started_at).order_by(calls.c.started_at.desc()).limit(most).subquery()
+    found = (
+        select(legs.c.trunk, legs.c.media)
+        .join(latest, latest.c.call_id == legs.c.call_id)
+        .where(legs.c.media.is_not(None))
+        .order_by(latest.c.started_at, legs.c.leg_id)
+    )
+    return tuple((row.trunk, KeyFigures.of(row.media.get("keys", {}))) for row in connection.execute(found))

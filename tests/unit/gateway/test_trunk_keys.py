@@ -38,6 +38,13 @@ def _media(figures: KeyFigures | None) -> MediaStatistics | None:
     return None if figures is None else replace(statistics(), keys=figures)
 
 
+def test_a_restart_forgets_nothing() -> None:
+    keys = made()
+    keys.remember([("lab", TONES), *[("lab", EVENTS)] * PROVEN_AFTER, ("gone", EVENTS), ("other", KeyFigures())])
+    assert keys.states["lab"].events_work and not keys.states["other"].events_work
+    assert (keys.states["lab"].not_used, keys.states["lab"].latest) == (1, "rfc4733")
+
+
 def test_presses_and_calls_are_counted_by_way() -> None:
     keys = made()
     call(keys, KeyFigures(rfc4733=3, inband=3, first="inband", agreed=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gateway.store import CallStore, RecordWriter, Spill, migrate, recover
 from gateway.store.backlog import Backlog
 from gateway.store.deliveries import Delivery
 from telephony.call import CallInfo, Direction, EndedBy, LegRole
+from telephony.keys import KeyFigures
 from tests.unit.store.records import (
     MEDIA,
     START,
@@ -255,3 +257,12 @@ async def test_a_leg_that_goes_over_another_trunk_takes_its_call_along_if_it_is_
         "backup", [("backup", "+15550177"), ("other", None)],
     )  # fmt: skip
     assert message_from_dict(moved.to_dict()) == moved
+
+
+async def test_the_keys_of_the_latest_legs_oldest_first(store: CallStore) -> None:
+    keys = [KeyFigures(rfc4733=number, first="rfc4733", agreed=True) for number in (1, 2, 3)]
+    for number, figures in enumerate(keys):
+        call_id, media = f"c{number}", replace(MEDIA, keys=figures)
+        await store.apply([opened(call_id, minutes=number, trunk="lab"), closed(call_id, media=media)])
+    await store.apply([opened("never", minutes=9), closed("never", media=None)])
+    assert await store.latest_keys(3) == (("lab", keys[1]), ("lab", keys[2]))
