@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from agent.events import CallbackAsked, OptedOut, ResultReported
 from agent.within import waiting_for_conversation
 from telephony.call import (
     AfterTransfer,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AgentsCall", "RunContext"]
 
+MOST_RESULT = 10_000  # characters as JSON
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
@@ -49,6 +54,26 @@ class RunContext:
         time limit pauses meanwhile."""
         await self.session.say(question)
         return await self.session.next_message()
+
+    def result(self, **fields: Any) -> None:
+        """Report what the call has come to: `ctx.result(booked=True, slot="9:30")`. JSON values; the last one stands.
+        It is an event of the call, and the result of a campaign's attempt. Raises ValueError if it is no JSON, or
+        longer than 10,000 characters."""
+        text = json.dumps(fields, allow_nan=False)
+        if len(text) > MOST_RESULT:
+            raise ValueError(f"a result has at most {MOST_RESULT} characters as JSON, not {len(text)}")
+        self.session.tell(ResultReported(self.session.now, json.loads(text)))
+
+    def opt_out(self, words: str = "") -> None:
+        """Whoever you talk with does not want to be called again: campaigns never call them from now on."""
+        self.session.tell(OptedOut(self.session.now, words[:500]))
+
+    def call_back(self, when: datetime) -> None:
+        """Whoever you talk with has asked to be called then: an attempt of their campaign, in its windows. Raises
+        ValueError without a time zone."""
+        if when.tzinfo is None:
+            raise ValueError("say in which time zone: datetime(…, tzinfo=ZoneInfo(…))")
+        self.session.tell(CallbackAsked(self.session.now, when.isoformat()))
 
     @property
     def call(self) -> AgentsCall:

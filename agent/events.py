@@ -17,6 +17,7 @@ __all__ = [
     "AgentResumed",
     "AgentStartedSpeaking",
     "AgentStoppedSpeaking",
+    "CallbackAsked",
     "CallerBack",
     "CallerHeld",
     "DigitReceived",
@@ -24,9 +25,11 @@ __all__ = [
     "FunctionCall",
     "FunctionCallOutput",
     "MessageLeft",
+    "OptedOut",
     "ProviderFailed",
     "RecordingPaused",
     "RecordingResumed",
+    "ResultReported",
     "SessionClosed",
     "SessionEvent",
     "SessionStarted",
@@ -244,6 +247,27 @@ class MessageLeft(SessionEvent):
     delivered: bool
     why: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReported(SessionEvent):
+    """What the call has come to, as its persona says it (`ctx.result`): JSON. The last one stands."""
+
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OptedOut(SessionEvent):
+    """Whoever is talked with does not want to be called again (`ctx.opt_out`). `words`: theirs, or why."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAsked(SessionEvent):
+    """Whoever is talked with has asked to be called again (`ctx.call_back`). `when`: ISO 8601 with a time zone."""
+
+    when: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,6 +363,15 @@ class AgentSession(TurnsByHand, LegSignals, AnswersCalls, SpeaksApart):
         """What has been learnt about the call; with those that it came with, they are `ctx.call.variables`."""
         return self._variables
 
+    @property
+    def now(self) -> float:
+        """Loop-clock time in seconds, as events have it."""
+        return asyncio.get_running_loop().time()
+
+    def tell(self, event: SessionEvent) -> None:
+        """One more event of the conversation, from its persona."""
+        self._watchers.emit(event)
+
     def keep_secret(self, digits: str) -> None:
         """From now on mask these digits wherever they appear, like keyed secrets."""
         self._privacy.keep(digits)

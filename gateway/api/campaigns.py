@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -329,7 +330,7 @@ def _cell(value: Any) -> str:
     """What a spreadsheet would run as a formula is text to it."""
     if isinstance(value, datetime):
         return value.isoformat()
-    text = "" if value is None else str(value)
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"'{text}" if text[:1] in ("=", "@", "-", "\t") else text
 
 

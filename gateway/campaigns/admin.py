@@ -145,7 +145,8 @@ class CampaignAdmin(Protocol):
         """All about one number: the evidence."""
 
     async def opt_out(self, call_id: str, source: str, now: datetime) -> bool:
-        """Whoever this call is with is not called again, by anybody: for ever, and from now on."""
+        """Whoever this call is with is not called again, by any campaign, from now on for ever. False: the call is no
+        campaign's; the other side's number is kept all the same."""
 
     async def call_back(self, call_id: str, at: datetime) -> bool:
         """Whoever this call is with has asked to be called then."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -15,9 +16,10 @@ from gateway.campaigns.engine import CampaignEngine
 from gateway.campaigns.law import law_of
 from gateway.campaigns.model import CampaignState
 from gateway.campaigns.order import CampaignOrder
+from gateway.campaigns.telling import told_by
 from gateway.outbound.caps import CapState
 from gateway.outbound.originating import Originator
-from gateway.record import CallClosed, RecordMessage
+from gateway.record import CallClosed, CallEvents, RecordMessage
 
 __all__ = ["CampaignRefused", "CampaignService"]
 
@@ -65,6 +67,7 @@ class CampaignService:
         self._hang_up = hang_up
         self._knows_persona = knows_persona
         self._members_free = members_free
+        self._tasks: set[asyncio.Task[None]] = set()
         self._engine = CampaignEngine(
             book, originator.place, law_of, gateway, room=self._room, wall=lambda: datetime.now(UTC),
             new_call_id=lambda: secrets.token_hex(8),
@@ -78,6 +81,10 @@ class CampaignService:
         """As a listener of records."""
         if isinstance(message, CallClosed):
             self._engine.changed()
+        elif isinstance(message, CallEvents):
+            for event in message.events:
+                if (work := told_by(self.admin, message.call_id, event)) is not None:
+                    self._spawn(work)
 
     # --- for programs ------------------------------------------------------------------------------------------------
 
@@ -125,6 +132,11 @@ class CampaignService:
     def changed(self) -> None:
         """Contacts were added, for example."""
         self._engine.changed()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # --- for the engine ----------------------------------------------------------------------------------------------
 

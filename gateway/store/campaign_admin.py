@@ -24,7 +24,7 @@ from gateway.campaigns.pacing import Pace
 from gateway.campaigns.rules import kind_of
 from gateway.store.campaign_rows import attempt_of, new_contact, order_of, pace_text
 from gateway.store.database import Database
-from gateway.store.schema import campaign_attempts, campaign_contacts, campaign_decisions, campaigns, do_not_call
+from gateway.store.schema import calls, campaign_attempts, campaign_contacts, campaign_decisions, campaigns, do_not_call
 from gateway.store.upsert import insert_into
 from gateway.store.values import fitting, json_text
 
@@ -174,14 +174,15 @@ class StoredCampaigns:
     async def opt_out(self, call_id: str, source: str, now: datetime) -> bool:
         def write(connection: Connection) -> bool:
             contact = _of_call(connection, call_id)
-            if contact is None:
-                return False
-            numbers = [number for number, *_ in json.loads(contact.numbers)]
+            numbers = _numbers_of(connection, call_id, contact)
             rows = [
                 {"number": number, "list": OPTED_OUT, "campaign_id": "", "added_at": now.timestamp(), "source": source}
                 for number in numbers
             ]
-            connection.execute(insert_into(connection, do_not_call).on_conflict_do_nothing(), rows)
+            if rows:
+                connection.execute(insert_into(connection, do_not_call).on_conflict_do_nothing(), rows)
+            if contact is None:
+                return False
             told = {"done": DoneReason.OPTED_OUT.value, "rule": source}
             connection.execute(update(campaign_contacts).where(_CONTACTS.contact_id == contact.contact_id).values(told))
             return True
@@ -238,6 +239,17 @@ def _of_call(connection: Connection, call_id: str) -> Row[Any] | None:
     made = select(_ATTEMPTS.contact_id).where(_ATTEMPTS.call_id == call_id)
     this = select(campaign_contacts).where(_CONTACTS.contact_id == made.scalar_subquery())
     return connection.execute(this.with_for_update()).first()
+
+
+def _numbers_of(connection: Connection, call_id: str, contact: Row[Any] | None) -> list[str]:
+    """Of the person in a call: all of their numbers that a campaign knows, or the other side's of any other call."""
+    if contact is not None:
+        return [number for number, *_ in json.loads(contact.numbers)]
+    call = connection.execute(
+        select(calls.c.direction, calls.c.called, calls.c.caller).where(calls.c.call_id == call_id)
+    ).first()
+    number = None if call is None else call.called if call.direction == "outbound" else call.caller
+    return [number] if number and number.startswith("+") else []
 
 
 def _figures(connection: Connection, campaign_id: str) -> CampaignFigures:

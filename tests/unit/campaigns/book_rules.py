@@ -163,6 +163,70 @@ class CampaignBookRules:
         assert (await store.campaigns.take("c", "g2", 9, NOW + timedelta(seconds=29))).contacts == ()
         assert len((await store.campaigns.take("c", "g2", 9, NOW + timedelta(seconds=31))).contacts) == 2
 
+    async def test_who_opts_out_in_a_call_is_never_called_again(self, store: CallStore) -> None:
+        await begun(store, contacts=1)
+        contact = await called(store)
+        assert await store.campaign_admin.opt_out("call-1", "said in call call-1", NOW)
+        await store.apply([closed("call-1", outcome=Outcome.BUSY, sip_status=486, answered_at=None)])
+        (ended,) = await store.campaigns.ended("g1", NOW)
+        await store.campaigns.settled("c", contact.contact_id, ended.attempt, Later(NOW, "retry after busy"))
+        assert (await store.campaigns.take("c", "g1", 10, NOW + timedelta(days=9))).contacts == ()
+        (row,) = (await store.campaign_admin.contacts("c", 10, None)).rows
+        assert (row.state, row.done, row.rule) == ("done", "opted_out", "said in call call-1")
+        (listed,) = (await store.campaign_admin.listed(10, None)).rows
+        assert (listed.number, listed.list, listed.campaign_id) == (contact.numbers[0].number, "opted out", "")
+
+    async def test_an_opt_out_in_any_call_is_kept(self, store: CallStore) -> None:
+        await begun(store)
+        number = people(1)[0].numbers[0].number
+        await store.apply([opened("other", direction=Direction.INBOUND, caller=number)])
+        assert not await store.campaign_admin.opt_out("other", "said", NOW)
+        taken = await store.campaigns.take("c", "g1", 1, NOW)
+        assert taken.listed == {number: "opted out"}
+
+    async def test_who_asked_to_be_called_back_is(self, store: CallStore) -> None:
+        await begun(store, contacts=1)
+        await called(store)
+        at = NOW + timedelta(hours=6)
+        assert await store.campaign_admin.call_back("call-1", at)
+        assert await store.campaign_admin.result("call-1", {"booked": False})
+        await store.apply([closed("call-1")])
+        (ended,) = await store.campaigns.ended("g1", NOW)
+        assert ended.contact.callback_at == at
+        (made,) = (await store.campaign_admin.attempts("c", 10, None)).rows
+        assert (made.key, made.result) == ("k0", {"booked": False})
+        assert not await store.campaign_admin.call_back("other", at)
+        assert not await store.campaign_admin.result("other", {})
+
+    async def test_figures_and_decisions(self, store: CallStore) -> None:
+        await begun(store, contacts=3)
+        contact = await called(store)
+        await store.apply([closed("call-1")])
+        (ended,) = await store.campaigns.ended("g1", NOW)
+        await store.campaigns.settled("c", contact.contact_id, ended.attempt, Done(DoneReason.REACHED, "human"))
+        record = await store.campaign_admin.find("c")
+        assert record is not None and record.figures is not None
+        figures = record.figures
+        assert (figures.contacts, figures.done) == ({"done": 1, "waiting": 2}, {"reached": 1})
+        assert (figures.attempts, figures.live, figures.next_at) == ({"human": 1}, 0, NOW)
+        decisions = await store.campaign_admin.decisions(contact.numbers[0].number)
+        assert [(each.verdict, each.rule) for each in decisions] == [("dial", "all rules allow it")]
+
+    async def test_who_is_forgotten_leaves_nothing(self, store: CallStore) -> None:
+        await begun(store, contacts=1)
+        contact = await called(store)
+        assert await store.campaign_admin.forget("c", "k0")
+        assert not await store.campaign_admin.forget("c", "k0")
+        assert await store.campaign_admin.decisions(contact.numbers[0].number) == ()
+        assert (await store.campaign_admin.attempts("c", 10, None)).rows == []
+
+    async def test_a_campaign_that_runs_is_not_deleted(self, store: CallStore) -> None:
+        await begun(store)
+        assert not await store.campaign_admin.delete("c")
+        await store.campaigns.set_state("c", CampaignState.STOPPED, "", NOW)
+        assert await store.campaign_admin.delete("c")
+        assert await store.campaign_admin.find("c") is None
+
     async def test_a_key_is_added_once(self, store: CallStore) -> None:
         await begun(store, contacts=2)
         assert await store.campaign_admin.add("c", people(3), NOW) == 1
