@@ -11,8 +11,8 @@ __all__ = ["CAMPAIGN_ROUTES"]
 
 _NONE = {404: "There is no such campaign."}
 _STATE = _NONE | {409: "Not in the campaign's present state."}
-_BODY = {415: "The body is not JSON."}
-_CHECKED = {422: "Its persona, or one of its rule sets, is not known."}
+_BODY = {413: "The body is larger than 64 KiB.", 415: "The body is not JSON."}
+_CHECKED = {422: "Its persona or one of its rule sets is not known, or it contradicts itself."}
 _ONE = "/v1/campaigns/{campaign_id}"
 _RECORD = {"application/json": CampaignRecord}
 _VERBS = (

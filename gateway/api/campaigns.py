@@ -46,6 +46,8 @@ _STATUS = {
     "unknown_persona": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 Text = Annotated[str, Field(max_length=1000)]
+NumberText = Annotated[str, Field(max_length=40)]
+MOST_CONTACTS, MOST_NUMBERS = 200, 1000  # in a request, which has 64 KiB
 Result = TypeVar("Result")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,7 +75,7 @@ class GivenContact(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    numbers: Annotated[tuple[Text, ...], Field(min_length=1, max_length=5)] = Field(
+    numbers: Annotated[tuple[NumberText, ...], Field(min_length=1, max_length=5)] = Field(
         description="In the order in which they are called."
     )
     key: Annotated[str, Field(max_length=200)] = Field(
@@ -103,7 +105,7 @@ class ContactsRequest(BaseModel):
         },
     )
 
-    contacts: Annotated[tuple[GivenContact, ...], Field(min_length=1, max_length=5000)]
+    contacts: Annotated[tuple[GivenContact, ...], Field(min_length=1, max_length=MOST_CONTACTS)]
     region: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = Field(
         default="", description="The country of numbers without one, as ISO 3166."
     )
@@ -160,7 +162,7 @@ class DoNotCallRequest(BaseModel):
         extra="forbid", frozen=True, json_schema_extra={"examples": [{"numbers": ["+15551234567"], "list": "own"}]}
     )
 
-    numbers: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
+    numbers: Annotated[tuple[NumberText, ...], Field(min_length=1, max_length=MOST_NUMBERS)]
     list: Annotated[str, Field(min_length=1, max_length=64)] = Field(default="own", description="The list's name.")
     campaign_id: Annotated[str, Field(max_length=128)] = Field(default="", description="For this campaign only.")
     region: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
@@ -208,7 +210,7 @@ async def campaigns(request: web.Request) -> web.Response:
 
 async def create(request: web.Request) -> web.Response:
     query_of(request, NoQuery)
-    order = await body_of(request, CampaignOrder)
+    order = await body_of(request, CampaignOrder, checked=True)
     record = await _told(_service(request).create(order))
     answer = await json_response(_record, record)
     answer.set_status(HTTPStatus.CREATED)

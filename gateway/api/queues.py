@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from gateway.api.calls import json_response
 from gateway.api.deps import DEPS
@@ -17,6 +17,7 @@ from gateway.api.parameters import NoQuery, body_of, call_id_of, query_of
 from gateway.api.problems import ProblemError
 from gateway.api.transferring import SkillLevel, SkillName
 from gateway.config.queues import NAME, TARGET
+from gateway.outbound.order import whole
 from gateway.queues.desk import CallerReport, MemberReport, NewMember, NoSuch, QueueReport, Queues
 
 __all__ = [
@@ -63,6 +64,9 @@ class QueueDetail:
     callers: tuple[CallerReport, ...]
 
 
+Whole = Annotated[int, BeforeValidator(whole)]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -76,10 +80,15 @@ class MemberRequest(_Request):
     target: Annotated[str, StringConstraints(pattern=TARGET, max_length=256)] = Field(
         description="Whom to ring: `phone:NAME`, a number, `sip:` or `tel:`."
     )
-    penalty: int = Field(default=0, ge=0, le=1000, description="Those with the lowest are offered callers first.")
-    weight: int = Field(default=1, ge=1, le=1000, description="Share of the callers, for the strategy `weighted`.")
-    skills: dict[SkillName, SkillLevel] = Field(default={}, max_length=32, description="What they can do, with levels.")
-    calls_at_once: int = Field(default=1, ge=1, le=20, description="How many callers they may have at once.")
+    penalty: Whole = Field(default=0, ge=0, le=1000, description="Those with the lowest are offered callers first.")
+    weight: Whole = Field(default=1, ge=1, le=1000, description="Share of the callers, for the strategy `weighted`.")
+    skills: dict[SkillName, Annotated[SkillLevel, BeforeValidator(whole)]] = Field(
+        default={},
+        max_length=32,
+        json_schema_extra={"additionalProperties": False},
+        description="What they can do, with levels.",
+    )
+    calls_at_once: Whole = Field(default=1, ge=1, le=20, description="How many callers they may have at once.")
 
 
 class PauseRequest(_Request):
@@ -93,7 +102,7 @@ class PauseRequest(_Request):
 class CallerRequest(_Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 10}]})
 
-    priority: int = Field(ge=-1000, le=1000, description="Higher goes first.")
+    priority: Whole = Field(ge=-1000, le=1000, description="Higher goes first.")
 
 
 _list = TypeAdapter(QueueList)

@@ -101,6 +101,10 @@ class RetryOrder(BaseModel):
         return Retry(self.most, timedelta(seconds=self.after_s), self.next_window, self.next_number)
 
 
+_RETRIES_SCHEMA: dict[str, Any] = {
+    "additionalProperties": False,
+    "properties": {kind: RetryOrder.model_json_schema() for kind in DEFAULT_RETRIES},
+}
 _EXAMPLES: list[JsonValue] = [
     {
         "name": "Reminders for December",
@@ -155,7 +159,9 @@ class CampaignOrder(BaseModel):
     )
     pacing: PacingOrder = PacingOrder()
     retries: dict[str, RetryOrder] = Field(
-        default={}, description=f"By what became of an attempt: {', '.join(DEFAULT_RETRIES)}."
+        default={},
+        json_schema_extra=_RETRIES_SCHEMA,
+        description=f"By what became of an attempt: {', '.join(DEFAULT_RETRIES)}.",
     )
     most_a_day: int = Field(default=3, ge=1, le=50, description="Attempts to one person.")
     most_a_week: int = Field(default=7, ge=1, le=100, description="The same, in seven days.")

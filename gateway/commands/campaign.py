@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 WATCH_S = 2.0
-PAGE = 1000
+MOST_CONTACTS, MOST_BYTES = 200, 60_000  # of one request, as the API takes them
 _VERBS = {
     "start": "begin, or begin again, to call",
     "pause": "no new calls until it is resumed",
@@ -153,9 +154,11 @@ def _import(client: RestClient, path: str, args: argparse.Namespace) -> int:
     refused = args.refused or args.file.with_suffix(".refused.csv")
 
     async def add(contacts: list[Contact]) -> int:
-        body = {"contacts": [_given(contact) for contact in contacts]}
-        answer = await asyncio.to_thread(client.send, "POST", f"{path}/contacts", body)
-        return int(answer["added"])
+        added = 0
+        for body in _bodies(contacts):
+            answer = await asyncio.to_thread(client.send, "POST", f"{path}/contacts", body)
+            added += int(answer["added"])
+        return added
 
     def progress(done: Imported) -> None:
         if sys.stderr.isatty():
@@ -177,6 +180,21 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise ValueError(f"--column {text}: write it as HEADER=MEANING")
     return header, meaning
+
+
+def _bodies(contacts: list[Contact]) -> Iterator[dict[str, Any]]:
+    """As many requests as it takes: each has at most MOST_CONTACTS contacts and MOST_BYTES."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for given in map(_given, contacts):
+        length = len(json.dumps(given)) + 2
+        if part and (len(part) == MOST_CONTACTS or size + length > MOST_BYTES):
+            yield {"contacts": part}
+            part, size = [], 0
+        part.append(given)
+        size += length
+    if part:
+        yield {"contacts": part}
 
 
 def _given(contact: Contact) -> dict[str, Any]:
