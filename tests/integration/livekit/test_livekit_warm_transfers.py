@@ -85,7 +85,7 @@ class World:
     async def nothing_is_left(self) -> dict[str, Any]:
         record = await closed_record(self.gateway, self.call_id)
         await self.gateway.leaves_nothing()
-        assert self.gateway.complaints() == []
+        assert self.gateway.complaints() == [], self.gateway.complaints()
         return record
 
 
