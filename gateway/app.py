@@ -76,8 +76,8 @@ class Gateway:
             await self._end_what_was_left()
             await parts.writer.start()
             parts.webhooks.start()
-            self._spawn(self._background, parts.queues.run())
             if self.settings.queues:
+                self._spawn(self._background, parts.queues.run())
                 self._spawn(self._background, parts.desk.look())
             self._spawn(self._background, parts.campaigns.run())
             if self.settings.record_calls or self.dialplan.records:

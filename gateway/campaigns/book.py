@@ -99,8 +99,8 @@ class CampaignBook(Protocol):
     async def resume(self, gateway: str, now: datetime) -> None:
         """At this gateway's start: what it had before is free again, or ended."""
 
-    async def renew(self, gateway: str, now: datetime) -> None:
-        """The leases of this gateway's live calls."""
+    async def renew(self, gateway: str, now: datetime) -> int:
+        """The leases of this gateway's contacts. How many it has."""
 
     async def overloaded(self, campaign_id: str, now: datetime, retry_after_s: float) -> None:
         """A carrier has refused a call for want of capacity: the pace falls."""

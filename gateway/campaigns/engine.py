@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_REST_S = 5.0  # another gateway, or a person, may have changed something
 SHORTEST_REST_S = 0.05
+LOOK_AT_LEAST = timedelta(minutes=1)  # for what a gateway that died has left of campaigns that are paused
 FULL_AGAIN = timedelta(seconds=1)  # after a refusal for want of a slot
 TRUNK_AGAIN = timedelta(seconds=10)
 OVERLOADED = frozenset({429, 503})
@@ -66,10 +67,19 @@ class CampaignEngine:
         self._rules: dict[str, tuple[CampaignOrder, CampaignRules]] = {}
         self._held: dict[str, datetime] = {}  # campaigns whose trunk is down, until when
         self._changed = asyncio.Event()
+        self._live = 0  # contacts that we had at the last look
+        self._look_again_at = datetime.min.replace(tzinfo=UTC)  # even if no campaign runs
+        self._calls: set[str] = set()  # that we placed
 
     def changed(self) -> None:
-        """Something may be due: a call has ended, a campaign was started or stopped."""
+        """Something may be due: a campaign was started or stopped, contacts were added."""
         self._changed.set()
+
+    def call_ended(self, call_id: str) -> None:
+        """Any call of the gateway."""
+        if call_id in self._calls:
+            self._calls.discard(call_id)
+            self._changed.set()
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -98,8 +108,11 @@ class CampaignEngine:
     async def turn(self) -> float:
         """One look at everything. Seconds until the next is worth while. Raises StoreUnavailable."""
         now = self._wall()
-        await self._book.renew(self._gateway, now)
         campaigns = await self._book.active(now)
+        if not campaigns and not self._live and now < self._look_again_at:
+            return LONGEST_REST_S
+        self._look_again_at = now + LOOK_AT_LEAST
+        self._live = await self._book.renew(self._gateway, now)
         by_id = {campaign.campaign_id: campaign for campaign in campaigns}
         for ended in await self._book.ended(self._gateway, now):
             await self._judge_ended(ended, by_id.get(ended.campaign_id), now)
@@ -176,6 +189,8 @@ class CampaignEngine:
         )
         if not await self._book.dialling(attempt, self._gateway):
             return
+        self._live += 1
+        self._calls.add(attempt.call_id)
         call = call_order(campaign.campaign_id, order, contact, number)
         task = asyncio.create_task(self._placed(campaign, contact, attempt, call), name=f"place {attempt.call_id}")
         self._placing.add(task)
@@ -194,6 +209,7 @@ class CampaignEngine:
                 await self._why(campaign, "", self._wall())
 
     async def _refused(self, campaign: Campaign, contact: Contact, attempt: NewAttempt, refused: OrderRefused) -> None:
+        self._calls.discard(attempt.call_id)
         now, kind, text = self._wall(), refused.kind, str(refused)
         log.info("campaign_call_refused", campaign_id=campaign.campaign_id, call_id=attempt.call_id, kind=kind)
         if kind == "invalid_number" or kind == "failed":

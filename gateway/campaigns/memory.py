@@ -188,12 +188,15 @@ class MemoryBook:
                 elif row.lease_by == gateway:
                     row.lease_until = now
 
-    async def renew(self, gateway: str, now: datetime) -> None:
+    async def renew(self, gateway: str, now: datetime) -> int:
+        count = 0
         for campaign in self._campaigns.values():
             for contact_id in campaign.live.values():
                 row = campaign.rows[contact_id]
                 if row.lease_by == gateway:
                     row.lease_until = now + LEASE
+                    count += 1
+        return count
 
     async def overloaded(self, campaign_id: str, now: datetime, retry_after_s: float) -> None:
         campaign = self._campaigns[campaign_id]

@@ -80,7 +80,7 @@ class CampaignService:
     def observe(self, message: RecordMessage) -> None:
         """As a listener of records."""
         if isinstance(message, CallClosed):
-            self._engine.changed()
+            self._engine.call_ended(message.call_id)
         elif isinstance(message, CallEvents):
             for event in message.events:
                 if (work := told_by(self.admin, message.call_id, event)) is not None:

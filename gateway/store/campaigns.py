@@ -166,10 +166,11 @@ class StoredCampaignBook:
 
         await self._database.write(write)
 
-    async def renew(self, gateway: str, now: datetime) -> None:
+    async def renew(self, gateway: str, now: datetime) -> int:
         mine = _CONTACTS.state == "dialling", _CONTACTS.lease_by == gateway, _CONTACTS.lease_until > _LOST
         longer = update(campaign_contacts).where(*mine).values(lease_until=(now + LEASE).timestamp())
-        await self._database.write(lambda connection: connection.execute(longer))
+        counted = longer.execution_options(preserve_rowcount=True)
+        return await self._database.write(lambda connection: connection.execute(counted).rowcount)
 
     async def overloaded(self, campaign_id: str, now: datetime, retry_after_s: float) -> None:
         def write(connection: Connection) -> None:
