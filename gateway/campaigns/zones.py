@@ -6,7 +6,7 @@ from functools import lru_cache
 from zoneinfo import available_timezones
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberFormat, timezone
+from phonenumbers import PhoneNumber, PhoneNumberFormat
 
 from gateway.campaigns.model import Number
 from gateway.campaigns.us_areas import STATE_OF_AREA
@@ -56,6 +56,8 @@ def region_of(number: str) -> str:
 
 
 def _zones(parsed: PhoneNumber) -> tuple[str, ...]:
+    from phonenumbers import timezone  # a megabyte of tables, for campaigns alone
+
     if parsed.country_code == _NANP:
         found = timezone.time_zones_for_geographical_number(parsed)
     else:
