@@ -191,7 +191,7 @@ async def make_parts(
     listeners.append(queues.observe)
     targets = TargetsOfTrunks(settings.sip.trunks, dialling.check, carriers_of(settings), queues.queue)
     steering = CallSteering(live, supervisor.ask, targets, agents.steering.ask if agents else None)
-    campaigns = make_campaigns(settings, dialplan, store, originator, dispatcher, trunks, steering)
+    campaigns = make_campaigns(settings, dialplan, store, originator, dispatcher, trunks, steering, queues)
     listeners.append(campaigns.observe)
     ending = CallsEnding(live, supervisor.broadcast)
     livekit = _livekit_watch(settings, now)

@@ -44,6 +44,7 @@ _STATUS = {
     "wrong_state": HTTPStatus.CONFLICT,
     "unknown_rule_set": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unknown_persona": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown_queue": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 Text = Annotated[str, Field(max_length=1000)]
 NumberText = Annotated[str, Field(max_length=40)]

@@ -22,15 +22,14 @@ LEASE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """`live`: its calls of all gateways that have not ended; `waiting`: contacts that may be called some time;
-    `next_at`: the earliest of these. `failures`: calls in a row that failed on our side."""
+    """`live`: its calls of all gateways that have not ended; `next_at`: when the next of those who may be called some
+    time is due; None: there is nobody left. `failures`: calls in a row that failed on our side."""
 
     campaign_id: str
     order: CampaignOrder
     state: CampaignState
     reason: str = ""
     live: int = 0
-    waiting: int = 0
     next_at: datetime | None = None
     failures: int = 0
 

@@ -148,7 +148,7 @@ class CampaignEngine:
             return LONGEST_REST_S
         if order.starts_at is not None and order.starts_at > now:
             return (order.starts_at - now).total_seconds()
-        if campaign.waiting == 0 and campaign.live == 0:
+        if campaign.next_at is None and campaign.live == 0:
             await self._book.set_state(campaign.campaign_id, CampaignState.DONE, "", now, only=[CampaignState.RUNNING])
             return LONGEST_REST_S
         held = self._held.get(campaign.campaign_id)

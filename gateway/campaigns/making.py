@@ -8,6 +8,7 @@ from gateway.dialplan import Dialplan
 from gateway.dispatch import Dispatcher
 from gateway.outbound.originating import Originator
 from gateway.outbound.trunks import OutboundTrunks
+from gateway.queues.service import QueueService
 from gateway.steering import CannotSteer, Steering
 from gateway.store import CallStore
 
@@ -22,6 +23,7 @@ def make_campaigns(
     dispatcher: Dispatcher,
     trunks: OutboundTrunks,
     steering: Steering,
+    queues: QueueService,
 ) -> CampaignService:
     async def hang_up(call_id: str) -> None:
         try:
@@ -38,4 +40,6 @@ def make_campaigns(
         trunks=lambda: {name: state.cap for name, state in trunks.states().items()},
         hang_up=hang_up,
         knows_persona=lambda name: dialplan.outbound_persona(name) is not None,
+        members_free=queues.free,
+        knows_queue=lambda name: name in queues.settings,
     )

@@ -34,7 +34,6 @@ class _Campaign:
     reason: str = ""
     rows: dict[int, _Row] = field(default_factory=dict)
     due: list[tuple[datetime, int]] = field(default_factory=list)  # a heap; may have old entries
-    waiting: int = 0
     live: dict[str, int] = field(default_factory=dict)  # call -> contact
     failures: int = 0
 
@@ -58,7 +57,6 @@ class MemoryBook:
             self._of_contact[contact.contact_id] = campaign_id
             campaign.rows[contact.contact_id] = _Row(contact, ContactState.WAITING, now)
             heapq.heappush(campaign.due, (now, contact.contact_id))
-            campaign.waiting += 1
 
     def contact(self, contact_id: int) -> Contact:
         return self._row(contact_id).contact
@@ -90,7 +88,7 @@ class MemoryBook:
         self._tidy(campaign)
         next_at = campaign.due[0][0] if campaign.due else None
         return Campaign(
-            campaign_id, campaign.order, campaign.state, campaign.reason, len(campaign.live), campaign.waiting, next_at,
+            campaign_id, campaign.order, campaign.state, campaign.reason, len(campaign.live), next_at,
             campaign.failures,
         )  # fmt: skip
 
@@ -115,7 +113,6 @@ class MemoryBook:
                 break
             row = campaign.rows[heapq.heappop(campaign.due)[1]]
             row.state, row.lease_by, row.lease_until = ContactState.DIALLING, gateway, now + LEASE
-            campaign.waiting -= 1
             taken.append(row.contact)
         campaign.pace = pace.begun(len(taken))
         numbers = {number.number for contact in taken for number in contact.numbers}
@@ -153,7 +150,6 @@ class MemoryBook:
             row.state, row.done = ContactState.DONE, verdict
             return
         row.state, row.next_at = ContactState.WAITING, verdict.at
-        campaign.waiting += 1
         heapq.heappush(campaign.due, (verdict.at, contact_id))
 
     async def ended(self, gateway: str, now: datetime) -> tuple[Ended, ...]:

@@ -68,18 +68,11 @@ class PacingOrder(BaseModel):
         default=1.0, gt=0, le=1, description="The part of a trunk's calls (`outbound.max_calls`) that it may take."
     )
     reserve_inbound: int = Field(default=0, ge=0, description="Call slots of each gateway that are left for callers.")
-    queue: str = Field(default="", max_length=64, description="The queue whose free members take the calls over.")
-    mode: Literal["progressive", "predictive"] = Field(
-        default="progressive",
-        description="With a queue: one call for each free member, or more by the share that people answer, as long as "
-        "at most 3 % of live answers in 30 days found nobody.",
+    queue: str = Field(
+        default="",
+        max_length=64,
+        description="The queue whose members take the calls over: at most one call for each who is free.",
     )
-
-    @model_validator(mode="after")
-    def _predicts_for_people(self) -> PacingOrder:
-        if self.mode == "predictive" and not self.queue:
-            raise ValueError("predictive pacing is for calls that people take over: give a `queue`")
-        return self
 
     @property
     def limits(self) -> PaceLimits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["LivePeople", "Pace", "PaceLimits", "predicted"]
+__all__ = ["Pace", "PaceLimits"]
 
 BURST_S = 1.0  # what is saved up while nothing was allowed
 SLOWEST = 0.05  # of the rate that was asked for
@@ -67,34 +67,3 @@ class Pace:
         if self.tokens >= 1:
             return max(self.at, self.silent_until)
         return max(self.at, self.silent_until) + (1 - self.tokens) / (self.limits.per_s * self.share)
-
-
-@dataclass(frozen=True, slots=True)
-class LivePeople:
-    """What a predictive campaign knows: `free`: humans who wait for a call; `dialling`: calls not answered yet;
-    `answered`, `abandoned`: live answers of the last 30 days, and how many of these found no human in time;
-    `answer_share`: of calls that a person answers, measured."""
-
-    free: int
-    dialling: int
-    answered: int
-    abandoned: int
-    answer_share: float
-
-
-MOST_ABANDONED = 0.03  # of live answers in 30 days: 47 CFR 64.1200(a)(7)
-TRUSTED_FROM = 100  # live answers; before, one call for each free human
-MOST_A_HUMAN = 3.0
-
-
-def predicted(people: LivePeople) -> int:
-    """Calls that may begin for the humans who are free. Above the limit on abandoned calls, and while too little is
-    known, one for each of them (progressive)."""
-    if people.free <= 0:
-        return 0
-    each = 1.0
-    if people.answered >= TRUSTED_FROM and people.answer_share > 0:
-        room = 1 - people.abandoned / people.answered / MOST_ABANDONED  # 1: none abandoned; 0: at the limit
-        if room > 0.2:
-            each = min(MOST_A_HUMAN, 1 + room * (1 / people.answer_share - 1))
-    return max(0, int(people.free * each) - people.dialling)

@@ -37,7 +37,8 @@ MOVES: Mapping[str, tuple[frozenset[CampaignState], CampaignState]] = {
 
 
 class CampaignRefused(Exception):
-    """`kind`: one word for programs: no_such_campaign, wrong_state, unknown_rule_set, unknown_persona."""
+    """`kind`: one word for programs: no_such_campaign, wrong_state, unknown_rule_set, unknown_persona,
+    unknown_queue."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -56,7 +57,8 @@ class CampaignService:
         trunks: Callable[[], Mapping[str, CapState]],
         hang_up: Callable[[str], Awaitable[None]],
         knows_persona: Callable[[str], bool],
-        members_free: Callable[[str], int] = lambda _: 0,
+        members_free: Callable[[str], int],
+        knows_queue: Callable[[str], bool],
     ) -> None:
         """`trunks`: how full each is. `hang_up(call_id)`: end a call of ours. `members_free(queue)`: who waits for
         a call."""
@@ -67,6 +69,7 @@ class CampaignService:
         self._hang_up = hang_up
         self._knows_persona = knows_persona
         self._members_free = members_free
+        self._knows_queue = knows_queue
         self._tasks: set[asyncio.Task[None]] = set()
         self._engine = CampaignEngine(
             book, originator.place, law_of, gateway, room=self._room, wall=lambda: datetime.now(UTC),
@@ -128,6 +131,8 @@ class CampaignService:
             raise CampaignRefused("unknown_rule_set", f"{error}.") from None
         if not self._knows_persona(order.persona):
             raise CampaignRefused("unknown_persona", f"No dialplan lists {order.persona} under `outbound`.")
+        if order.pacing.queue and not self._knows_queue(order.pacing.queue):
+            raise CampaignRefused("unknown_queue", f"No queue of the settings is called {order.pacing.queue}.")
 
     def changed(self) -> None:
         """Contacts were added, for example."""

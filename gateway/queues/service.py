@@ -21,6 +21,7 @@ from gateway.queues.book import QueueBook
 from gateway.queues.callback_run import Callbacks
 from gateway.queues.callbacks import PlacesCalls
 from gateway.queues.deciding import decide, due
+from gateway.queues.members import can_take, known, place_in
 from gateway.queues.model import (
     Action,
     Announce,
@@ -180,6 +181,12 @@ class QueueService:
 
     def now(self) -> float:
         return self._wall()
+
+    def free(self, queue: str) -> int:
+        """Members of it who could take a call now, as the state was last read."""
+        state, now = self.state, self._wall()
+        mine = (member for member in state.members if place_in(member, queue) is not None)
+        return sum(can_take(member, known(state, member), now) for member in mine)
 
     def wake(self) -> None:
         self._wake.set()

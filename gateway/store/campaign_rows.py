@@ -44,15 +44,13 @@ def order_of(text: str) -> CampaignOrder:
     return _orders[text]
 
 
-def campaign_of(row: Row[Any], live: int, waiting: int, next_at: float | None) -> Campaign:
-    """`waiting` may be 1 for "some": how many is counted where it is shown."""
+def campaign_of(row: Row[Any], live: int, next_at: float | None) -> Campaign:
     return Campaign(
         row.campaign_id,
         order_of(row.order),
         CampaignState(row.state),
         row.reason,
         live,
-        waiting,
         None if next_at is None else _time(next_at),
         row.failures,
     )

@@ -213,7 +213,7 @@ def _seen(connection: Connection, row: Row[Any]) -> Campaign:
         _CONTACTS.campaign_id == row.campaign_id, _CONTACTS.state == "waiting"
     )
     next_at = connection.execute(waiting).scalar()
-    return campaign_of(row, _live(connection, row.campaign_id), 0 if next_at is None else 1, next_at)
+    return campaign_of(row, _live(connection, row.campaign_id), next_at)
 
 
 def _live(connection: Connection, campaign_id: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.campaigns.pacing import LivePeople, Pace, PaceLimits, predicted
+from gateway.campaigns.pacing import Pace, PaceLimits
 
 FIVE = PaceLimits(per_s=5, at_once=100)
 
@@ -78,17 +78,3 @@ def test_due_is_when_the_next_may_begin() -> None:
 def test_a_clock_set_back_gives_nothing() -> None:
     pace = Pace(FIVE, 100.0)
     assert pace.now(50.0).allowed(0) == 0
-
-
-def test_progressive_until_enough_is_known() -> None:
-    assert predicted(LivePeople(free=4, dialling=1, answered=99, abandoned=0, answer_share=0.2)) == 3
-
-
-def test_predictive_by_the_share_that_answers() -> None:
-    assert predicted(LivePeople(free=4, dialling=0, answered=1000, abandoned=0, answer_share=0.5)) == 8
-    assert predicted(LivePeople(free=4, dialling=0, answered=1000, abandoned=0, answer_share=0.05)) == 12  # three each
-
-
-def test_progressive_near_the_limit_of_abandoned_calls() -> None:
-    assert predicted(LivePeople(free=4, dialling=0, answered=1000, abandoned=28, answer_share=0.2)) == 4
-    assert predicted(LivePeople(free=0, dialling=0, answered=1000, abandoned=0, answer_share=0.2)) == 0
