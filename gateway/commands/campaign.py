@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from gateway.commands.running_gateway import add_address, with_gateway
+
 if TYPE_CHECKING:
     from gateway.campaigns.importing import Imported
     from gateway.campaigns.model import Contact
@@ -60,9 +62,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text)
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
-    parser.add_argument("--json", action="store_true", help="JSON instead of text")
+    add_address(parser)
     return parser
 
 
@@ -72,16 +72,7 @@ def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway.rest_client import RestClient, RestError
-
-    try:
-        return _done(RestClient(args.url, args.key), args)
-    except (ValueError, OSError) as error:
-        print(f"trunkline campaign: {error}", file=sys.stderr)
-        return 2
-    except RestError as error:
-        print(f"trunkline campaign: {error}", file=sys.stderr)
-        return 1
+    return with_gateway(args, "campaign", lambda client: _done(client, args))
 
 
 def _done(client: RestClient, args: argparse.Namespace) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import datetime
 from typing import Any
+
+from gateway.commands.running_gateway import add_address, with_gateway
 
 __all__ = ["add_parser", "run"]
 
@@ -19,25 +20,19 @@ def add_parser(subparsers: Any) -> None:
         "whether they answer. Exit code 0: all can be called; 1: one cannot, or the gateway does not answer; 2: bad "
         "input.",
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_address(parser, "one JSON object a line")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway.rest_client import RestClient, RestError
+    return with_gateway(
+        args, "phones", lambda client: _show(client.get_json("/v1/phones")["phones"], as_json=args.json)
+    )
 
-    try:
-        found = RestClient(args.url, args.key).get_json("/v1/phones")["phones"]
-    except ValueError as error:
-        print(f"trunkline phones: {error}", file=sys.stderr)
-        return 2
-    except RestError as error:
-        print(f"trunkline phones: {error}", file=sys.stderr)
-        return 1
+
+def _show(found: list[dict[str, Any]], *, as_json: bool) -> int:
     for phone in found:
-        print(json.dumps(phone) if args.json else "\n".join(_lines(phone)))
+        print(json.dumps(phone) if as_json else "\n".join(_lines(phone)))
     return 0 if all(phone["reachable"] for phone in found) else 1
 
 

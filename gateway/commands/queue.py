@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+
+from gateway.commands.running_gateway import add_address, with_gateway
 
 __all__ = ["add_parser", "run"]
 
@@ -52,25 +53,17 @@ def _action(actions: Any, name: str, text: str, *words: str, optional: bool = Fa
             parser.add_argument(word, nargs="?")
         else:
             parser.add_argument(word, type=int if word == "priority" else str)
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
-    parser.add_argument("--json", action="store_true", help="JSON instead of text")
+    add_address(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway.rest_client import RestClient, RestError
+    return with_gateway(args, "queue", lambda client: _answered(client, args))
 
-    try:
-        client = RestClient(args.url, args.key)
-        if args.action == "watch":
-            return _watch(client, args)
-        print(_done(client, args))
-    except ValueError as error:
-        print(f"trunkline queue: {error}", file=sys.stderr)
-        return 2
-    except RestError as error:
-        print(f"trunkline queue: {error}", file=sys.stderr)
-        return 1
+
+def _answered(client: Any, args: argparse.Namespace) -> int:
+    if args.action == "watch":
+        return _watch(client, args)
+    print(_done(client, args))
     return 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import datetime
 from typing import Any
+
+from gateway.commands.running_gateway import add_address, with_gateway
 
 __all__ = ["add_parser", "run"]
 
@@ -19,9 +20,7 @@ def add_parser(subparsers: Any) -> None:
         "the last refusals. Exit code 0: all trunks are well; 1: one is not registered or has no host that is up, or "
         "the gateway does not answer; 2: bad input.",
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway's HTTP address")
-    parser.add_argument("--key", metavar="KEY", help="an API key of the gateway")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_address(parser, "one JSON object a line")
     parser.set_defaults(run=run)
 
 
@@ -29,18 +28,14 @@ _WAYS = {"rfc4733": "RFC 4733", "info": "INFO", "inband": "tone"}
 
 
 def run(args: argparse.Namespace) -> int:
-    from gateway.rest_client import RestClient, RestError
+    return with_gateway(
+        args, "trunks", lambda client: _show(client.get_json("/v1/trunks")["trunks"], as_json=args.json)
+    )
 
-    try:
-        found = RestClient(args.url, args.key).get_json("/v1/trunks")["trunks"]
-    except ValueError as error:
-        print(f"trunkline trunks: {error}", file=sys.stderr)
-        return 2
-    except RestError as error:
-        print(f"trunkline trunks: {error}", file=sys.stderr)
-        return 1
+
+def _show(found: list[dict[str, Any]], *, as_json: bool) -> int:
     for trunk in found:
-        print(json.dumps(trunk) if args.json else "\n".join(_lines(trunk)))
+        print(json.dumps(trunk) if as_json else "\n".join(_lines(trunk)))
     return 0 if all(map(_is_well, found)) else 1
 
 
