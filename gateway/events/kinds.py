@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from gateway.events import queue_kinds, trunk_kinds
+from gateway.events.data import EXAMPLE_CALL, CallTold, EventData, EventType
 from gateway.record import Outcome, TransferKind
 from telephony.call import Direction, EndedBy, TransferEnd
 from telephony.media.answering.model import AnsweredBy
@@ -33,93 +34,13 @@ __all__ = [
     "CallUnmuted",
     "EventData",
     "EventType",
-    "QueueAbandoned",
-    "QueueAnswered",
-    "QueueCallback",
-    "QueueJoined",
-    "QueueLeft",
-    "QueueOffered",
-    "QueueOverflowed",
     "RecordingReady",
     "TransferAnswered",
     "TransferCompleted",
     "TransferFailed",
     "TransferRinging",
     "TransferStarted",
-    "TrunkDown",
-    "TrunkEvent",
-    "TrunkRefused",
-    "TrunkRegistered",
-    "TrunkRegistrationFailed",
-    "TrunkUnregistered",
-    "TrunkUp",
 ]
-
-
-class EventType(StrEnum):
-    CALL_QUEUED = "call.queued"
-    CALL_RINGING = "call.ringing"
-    CALL_ANSWERED = "call.answered"
-    CALL_ANSWERED_BY = "call.answered_by"
-    CALL_MESSAGE_LEFT = "call.message_left"
-    CALL_DIGIT = "call.digit"
-    CALL_DIGITS_SENT = "call.digits_sent"
-    CALL_DIGITS_FAILED = "call.digits_failed"
-    CALL_LEG_REPLACED = "call.leg_replaced"
-    CALL_TURN = "call.turn"
-    CALL_TOOL = "call.tool"
-    CALL_HANDOFF = "call.handoff"
-    CALL_ENDED = "call.ended"
-    CALL_HELD = "call.held"
-    CALL_RESUMED = "call.resumed"
-    CALL_MUTED = "call.muted"
-    CALL_UNMUTED = "call.unmuted"
-    CALL_LISTENED = "call.listened"
-    TRANSFER_STARTED = "transfer.started"
-    TRANSFER_RINGING = "transfer.ringing"
-    TRANSFER_ANSWERED = "transfer.answered"
-    TRANSFER_COMPLETED = "transfer.completed"
-    TRANSFER_FAILED = "transfer.failed"
-    QUEUE_JOINED = "queue.joined"
-    QUEUE_OFFERED = "queue.offered"
-    QUEUE_ANSWERED = "queue.answered"
-    QUEUE_LEFT = "queue.left"
-    QUEUE_ABANDONED = "queue.abandoned"
-    QUEUE_OVERFLOWED = "queue.overflowed"
-    QUEUE_CALLBACK = "queue.callback"
-    RECORDING_READY = "recording.ready"
-    TRUNK_REGISTERED = "trunk.registered"
-    TRUNK_REGISTRATION_FAILED = "trunk.registration_failed"
-    TRUNK_UNREGISTERED = "trunk.unregistered"
-    TRUNK_UP = "trunk.up"
-    TRUNK_DOWN = "trunk.down"
-    TRUNK_REFUSED = "trunk.refused"
-    PHONE_REGISTERED = "phone.registered"
-    PHONE_UNREGISTERED = "phone.unregistered"
-    PHONE_UNREACHABLE = "phone.unreachable"
-    PHONE_REACHABLE = "phone.reachable"
-
-
-class EventData(BaseModel):
-    """`data` of an event. A kind's docstring says when it is told; `example` is one, as JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    type: ClassVar[EventType]
-    example: ClassVar[Mapping[str, Any]]
-
-    @property
-    def of_call(self) -> str:
-        """The call's ID; empty for events that belong to no call."""
-        return ""
-
-
-class CallTold(EventData):
-    call_id: str = Field(description="The call's ID.")
-
-    @property
-    def of_call(self) -> str:
-        return self.call_id
 
 
 class _Parties(CallTold):
@@ -142,7 +63,6 @@ _PARTIES = {
     "caller": "+15550199",
     "persona": "clinic.Reminder",
 }
-_CALL = {"call_id": "8b0f5a1c2d3e4f60"}
 
 
 class CallQueued(_Parties):
@@ -177,7 +97,7 @@ class CallAnsweredBy(_OnAxis):
     """It is known who answered an outbound call, or an earlier event was wrong about it."""
 
     type = EventType.CALL_ANSWERED_BY
-    example = _CALL | {
+    example = EXAMPLE_CALL | {
         "t_ms": 1840.0, "answered_by": "human", "probability": 0.97, "reasons": ["short greeting"], "action": "talk",
         "corrects": None,
     }  # fmt: skip
@@ -193,7 +113,7 @@ class CallMessageLeft(_OnAxis):
     """A message for a voicemail was left, or could not be."""
 
     type = EventType.CALL_MESSAGE_LEFT
-    example = _CALL | {"t_ms": 11320.0, "delivered": True, "why": "beep"}
+    example = EXAMPLE_CALL | {"t_ms": 11320.0, "delivered": True, "why": "beep"}
 
     delivered: bool = Field(description="Whether all of it was played after the greeting's end.")
     why: str = Field(
@@ -206,7 +126,7 @@ class CallDigit(_OnAxis):
     """The customer pressed a key."""
 
     type = EventType.CALL_DIGIT
-    example = _CALL | {"t_ms": 9120.0, "digit": "5"}
+    example = EXAMPLE_CALL | {"t_ms": 9120.0, "digit": "5"}
 
     digit: str = Field(description="The key; `•` where it is hidden.", repr=False)
 
@@ -215,7 +135,7 @@ class CallDigitsSent(_OnAxis):
     """Keys have been sent to a leg."""
 
     type = EventType.CALL_DIGITS_SENT
-    example = _CALL | {"t_ms": 2400.0, "leg_id": "8b0f5a1c2d3e4f60-1", "way": "rfc4733", "count": 5}
+    example = EXAMPLE_CALL | {"t_ms": 2400.0, "leg_id": "8b0f5a1c2d3e4f60-1", "way": "rfc4733", "count": 5}
 
     leg_id: str = Field(description="The leg's ID.")
     way: Literal["rfc4733", "info", "inband"] | None = Field(description="How; null if another worker has the leg.")
@@ -226,7 +146,7 @@ class CallDigitsFailed(_OnAxis):
     """Keys were not sent to a leg, or not all of them."""
 
     type = EventType.CALL_DIGITS_FAILED
-    example = _CALL | {
+    example = EXAMPLE_CALL | {
         "t_ms": 2400.0, "leg_id": "8b0f5a1c2d3e4f60-1", "error": "refused",
         "reason": "the peer refuses keys by INFO: 415 Unsupported Media Type", "sip_status": 415,
     }  # fmt: skip
@@ -244,7 +164,7 @@ class CallTurn(_OnAxis):
     """One side has finished saying something."""
 
     type = EventType.CALL_TURN
-    example = _CALL | {
+    example = EXAMPLE_CALL | {
         "t_ms": 4600.0, "speaker": "caller", "text": "Tomorrow at nine, please.", "source": "speech",
         "interrupted": False, "kind": None,
     }  # fmt: skip
@@ -264,7 +184,7 @@ class CallTool(_OnAxis):
     """A function of the persona has returned."""
 
     type = EventType.CALL_TOOL
-    example = _CALL | {
+    example = EXAMPLE_CALL | {
         "t_ms": 5310.0, "name": "free_slots", "output": "9:00, 9:30", "is_error": False, "duration_ms": 112.5,
     }  # fmt: skip
 
@@ -278,7 +198,7 @@ class CallHandoff(_OnAxis):
     """Another persona has taken over."""
 
     type = EventType.CALL_HANDOFF
-    example = _CALL | {"t_ms": 12050.0, "from": "Reception", "to": "Billing"}
+    example = EXAMPLE_CALL | {"t_ms": 12050.0, "from": "Reception", "to": "Billing"}
 
     from_: str = Field(alias="from", description="The persona that spoke before.")
     to: str = Field(description="The persona that speaks now.")
@@ -310,7 +230,7 @@ class TransferStarted(_Transfer):
     """The customer is to be brought to somebody."""
 
     type = EventType.TRANSFER_STARTED
-    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "kind": "warm", "target": "+15557654321"} | {
+    example = EXAMPLE_CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "kind": "warm", "target": "+15557654321"} | {
         "headers": {"X-Account": "4711"}, "user_to_user": "",
     }  # fmt: skip
 
@@ -324,14 +244,14 @@ class TransferRinging(_Transfer):
     """The target rings."""
 
     type = EventType.TRANSFER_RINGING
-    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
+    example = EXAMPLE_CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
 
 
 class TransferAnswered(_Transfer):
     """The target has answered."""
 
     type = EventType.TRANSFER_ANSWERED
-    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
+    example = EXAMPLE_CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1"}
 
 
 class _TransferEnd(_Transfer):
@@ -344,108 +264,42 @@ class TransferCompleted(_TransferEnd):
     """The target has the customer."""
 
     type = EventType.TRANSFER_COMPLETED
-    example = _CALL | {
+    example = EXAMPLE_CALL | {
         "transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "transferred", "sip_status": 200, "reason": "OK",
     }  # fmt: skip
-
-
-class _Queued(CallTold):
-    queue: str = Field(description="The queue's name.")
-
-
-class QueueJoined(_Queued):
-    """A caller begins to wait for a human of a queue."""
-
-    type = EventType.QUEUE_JOINED
-    example = _CALL | {"queue": "desk", "position": 3, "wait_s": 120.0, "priority": 0}
-
-    position: int = Field(description="From 1.")
-    wait_s: float | None = Field(default=None, description="The estimate; null: not known.")
-    priority: int = Field(default=0, description="Higher goes first.")
-
-
-class QueueOffered(_Queued):
-    """Members' phones are rung for a caller: one, or all at once."""
-
-    type = EventType.QUEUE_OFFERED
-    example = _CALL | {"queue": "desk", "members": ["anna"]}
-
-    members: tuple[str, ...] = Field(description="Who.")
-
-
-class _Waited(_Queued):
-    waited_s: float = Field(description="How long the caller has waited.")
-
-
-class QueueAnswered(_Waited):
-    """A member has the caller."""
-
-    type = EventType.QUEUE_ANSWERED
-    example = _CALL | {"queue": "desk", "waited_s": 14.2, "member": "anna", "leg_id": "8b0f5a1c2d3e4f60-2"}
-
-    member: str = Field(description="Who.")
-    leg_id: str = Field(description="The member's leg.")
-
-
-class QueueLeft(_Waited):
-    """The caller has left by themselves, and is with the agent again."""
-
-    type = EventType.QUEUE_LEFT
-    example = _CALL | {"queue": "desk", "waited_s": 61.0}
-
-
-class QueueAbandoned(_Waited):
-    """The caller hung up, or their call ended, while they waited."""
-
-    type = EventType.QUEUE_ABANDONED
-    example = _CALL | {"queue": "desk", "waited_s": 95.3}
-
-
-class QueueOverflowed(_Waited):
-    """The caller may wait no longer."""
-
-    type = EventType.QUEUE_OVERFLOWED
-    example = _CALL | {"queue": "desk", "waited_s": 300.0, "reason": "too_long", "to": "+15557000009"}
-
-    reason: str = Field(description="`full`, `closed`, `too_long`, `no_members`, `removed` or `unavailable`.")
-    to: str = Field(default="", description="Where to: a queue, a number or a persona; empty: back to the agent.")
-
-
-class QueueCallback(_Waited):
-    """The caller will be called back, and keeps their place."""
-
-    type = EventType.QUEUE_CALLBACK
-    example = _CALL | {"queue": "desk", "waited_s": 33.0, "to": "+15551234567"}
-
-    to: str = Field(description="The number.")
 
 
 class TransferFailed(_TransferEnd):
     """The customer was not brought to the target."""
 
     type = EventType.TRANSFER_FAILED
-    example = _CALL | {"transfer_id": "8b0f5a1c2d3e4f60-t1", "outcome": "busy", "sip_status": 486, "reason": "Busy"}
+    example = EXAMPLE_CALL | {
+        "transfer_id": "8b0f5a1c2d3e4f60-t1",
+        "outcome": "busy",
+        "sip_status": 486,
+        "reason": "Busy",
+    }
 
 
 class CallHeld(_OnAxis):
     """We have put the customer on hold."""
 
     type = EventType.CALL_HELD
-    example = _CALL | {"t_ms": 21000.0}
+    example = EXAMPLE_CALL | {"t_ms": 21000.0}
 
 
 class CallResumed(_OnAxis):
     """The customer is no longer on hold."""
 
     type = EventType.CALL_RESUMED
-    example = _CALL | {"t_ms": 30500.0}
+    example = EXAMPLE_CALL | {"t_ms": 30500.0}
 
 
 class CallMuted(_OnAxis):
     """Somebody is muted from now on."""
 
     type = EventType.CALL_MUTED
-    example = _CALL | {"t_ms": 21000.0, "who": "agent"}
+    example = EXAMPLE_CALL | {"t_ms": 21000.0, "who": "agent"}
 
     who: Literal["agent", "caller"] = Field(
         description="`agent`: the customer does not hear it; `caller`: the reverse."
@@ -456,7 +310,7 @@ class CallUnmuted(_OnAxis):
     """They are heard again."""
 
     type = EventType.CALL_UNMUTED
-    example = _CALL | {"t_ms": 30500.0, "who": "agent"}
+    example = EXAMPLE_CALL | {"t_ms": 30500.0, "who": "agent"}
 
     who: Literal["agent", "caller"] = Field(description="As in `call.muted`.")
 
@@ -465,7 +319,7 @@ class CallListened(_OnAxis):
     """A supervisor has answered, or is heard by others from now on."""
 
     type = EventType.CALL_LISTENED
-    example = _CALL | {"t_ms": 15000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "mode": "listen"}
+    example = EXAMPLE_CALL | {"t_ms": 15000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "mode": "listen"}
 
     leg_id: str = Field(description="The supervisor's leg.")
     mode: Literal["listen", "whisper", "barge", "take_over"] = Field(
@@ -477,7 +331,12 @@ class CallLegReplaced(_OnAxis):
     """Another phone has taken over one side of the call (INVITE with Replaces)."""
 
     type = EventType.CALL_LEG_REPLACED
-    example = _CALL | {"t_ms": 21000.0, "leg_id": "8b0f5a1c2d3e4f60-2", "caller": "204", "source": "udp:10.0.0.7:5060"}
+    example = EXAMPLE_CALL | {
+        "t_ms": 21000.0,
+        "leg_id": "8b0f5a1c2d3e4f60-2",
+        "caller": "204",
+        "source": "udp:10.0.0.7:5060",
+    }
 
     leg_id: str = Field(description="The leg, whose id stays.")
     caller: str | None = Field(default=None, description="Who has it now; null: withheld.")
@@ -488,95 +347,13 @@ class RecordingReady(CallTold):
     """The recording can be fetched."""
 
     type = EventType.RECORDING_READY
-    example = _CALL | {"duration_ms": 41300, "url": "/v1/calls/8b0f5a1c2d3e4f60/recording"}
+    example = EXAMPLE_CALL | {"duration_ms": 41300, "url": "/v1/calls/8b0f5a1c2d3e4f60/recording"}
 
     duration_ms: int = Field(description="Its length.")
     url: str = Field(description="Its path in this API.")
 
 
-class TrunkEvent(EventData):
-    trunk: str = Field(description="The trunk's name in the settings.")
-    detail: str = Field(description="In words.")
-    host: str | None = Field(default=None, description="Which of its hosts, as in `udp:192.0.2.7:5060`; null: all.")
-
-
-class TrunkRegistered(TrunkEvent):
-    """The registrar has accepted our registration, for the first time or again after it was lost."""
-
-    type = EventType.TRUNK_REGISTERED
-    example = {"trunk": "carrier", "detail": "registered", "host": None}
-
-
-class TrunkRegistrationFailed(TrunkEvent):
-    """A registration attempt has failed."""
-
-    type = EventType.TRUNK_REGISTRATION_FAILED
-    example = {"trunk": "carrier", "detail": "403 Forbidden", "host": None}
-
-
-class TrunkUnregistered(TrunkEvent):
-    """The registration is over, as the gateway stops."""
-
-    type = EventType.TRUNK_UNREGISTERED
-    example = {"trunk": "carrier", "detail": "not registered", "host": None}
-
-
-class TrunkUp(TrunkEvent):
-    """A host answers OPTIONS again, with the thresholds of `probe`."""
-
-    type = EventType.TRUNK_UP
-    example = {"trunk": "carrier", "detail": "host 192.0.2.7:5060 is up", "host": "udp:192.0.2.7:5060"}
-
-
-class TrunkDown(TrunkEvent):
-    """A host no longer answers OPTIONS."""
-
-    type = EventType.TRUNK_DOWN
-    example = {"trunk": "carrier", "detail": "host 192.0.2.7:5060 is down", "host": "udp:192.0.2.7:5060"}
-
-
-class TrunkRefused(TrunkEvent):
-    """A host did not take a call that we placed: an error, or no answer. `detail` begins with the SIP status."""
-
-    type = EventType.TRUNK_REFUSED
-    example = {"trunk": "carrier", "detail": "503 Service Unavailable", "host": "udp:192.0.2.7:5060"}
-
-
-class PhoneEvent(EventData):
-    phone: str = Field(description="The phone's name in the settings.")
-    source: str = Field(description="Where the device is reached, as in `udp:192.0.2.7:5060`.")
-    detail: str = Field(description="In words.")
-
-
-_DEVICE = {"phone": "anna", "source": "udp:192.0.2.7:5060"}
-
-
-class PhoneRegistered(PhoneEvent):
-    """A device of a phone has registered with us."""
-
-    type = EventType.PHONE_REGISTERED
-    example = _DEVICE | {"detail": "registered"}
-
-
-class PhoneUnregistered(PhoneEvent):
-    """A device's registration is over: by its own wish, or it has expired, or its connection was closed."""
-
-    type = EventType.PHONE_UNREGISTERED
-    example = _DEVICE | {"detail": "expired"}
-
-
-class PhoneUnreachable(PhoneEvent):
-    """A device no longer answers, and is not called."""
-
-    type = EventType.PHONE_UNREACHABLE
-    example = _DEVICE | {"detail": "no answer"}
-
-
-class PhoneReachable(PhoneEvent):
-    """A device that was unreachable answers again."""
-
-    type = EventType.PHONE_REACHABLE
-    example = _DEVICE | {"detail": "answers again"}
+OTHERS = (queue_kinds, trunk_kinds)  # whose kinds are in the catalogue by being defined
 
 
 def _kinds(of: type[EventData]) -> list[type[EventData]]:

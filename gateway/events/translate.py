@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.events import kinds
-from gateway.events.kinds import EventData
+from gateway.events import kinds, queue_kinds
+from gateway.events.data import EventData
 from gateway.live_calls import CallAnswered, CallEnded, CallFact
 from gateway.record import (
     CallClosed,
@@ -217,13 +217,13 @@ _SESSION: Mapping[str, Callable[[Parties, Mapping[str, Any]], EventData]] = {
     "supervisor_mode": _alone(_as_it_is(kinds.CallListened, "leg_id", "mode")),
     "talk_message": _alone(_talk_turn),
     "leg_replaced": _alone(_as_it_is(kinds.CallLegReplaced, "leg_id", "caller", "source")),
-    "queue_joined": _alone(_of_queue(kinds.QueueJoined, "position", "wait_s", "priority")),
-    "queue_offered": _alone(_of_queue(kinds.QueueOffered, "members")),
-    "queue_answered": _alone(_of_queue(kinds.QueueAnswered, "waited_s", "member", "leg_id")),
-    "queue_left": _alone(_of_queue(kinds.QueueLeft, "waited_s")),
-    "queue_abandoned": _alone(_of_queue(kinds.QueueAbandoned, "waited_s")),
-    "queue_overflowed": _alone(_of_queue(kinds.QueueOverflowed, "waited_s", "reason", "to")),
-    "queue_callback": _alone(_of_queue(kinds.QueueCallback, "waited_s", "to")),
+    "queue_joined": _alone(_of_queue(queue_kinds.QueueJoined, "position", "wait_s", "priority")),
+    "queue_offered": _alone(_of_queue(queue_kinds.QueueOffered, "members")),
+    "queue_answered": _alone(_of_queue(queue_kinds.QueueAnswered, "waited_s", "member", "leg_id")),
+    "queue_left": _alone(_of_queue(queue_kinds.QueueLeft, "waited_s")),
+    "queue_abandoned": _alone(_of_queue(queue_kinds.QueueAbandoned, "waited_s")),
+    "queue_overflowed": _alone(_of_queue(queue_kinds.QueueOverflowed, "waited_s", "reason", "to")),
+    "queue_callback": _alone(_of_queue(queue_kinds.QueueCallback, "waited_s", "to")),
     "transfer_ringing": _alone(_of_transfer(kinds.TransferRinging)),
     "transfer_answered": _alone(_of_transfer(kinds.TransferAnswered)),
 }
