@@ -7,6 +7,7 @@ is written before its INVITE, and its place within the contact is unique: whatev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -37,7 +38,8 @@ from telephony.media.answering.model import AnsweredBy
 __all__ = ["StoredCampaignBook"]
 
 _ACTIVE = (CampaignState.RUNNING, CampaignState.FINISHING)
-PERSONA_FAILED = "error"  # the end of a session whose persona, or whose hook, failed
+# The end of a call whose session failed, or whose error ended it ("FactoryFailed: …"), as `gateway.calls` words them.
+_FAILED = re.compile(r"error$|[A-Z]\w*: ")
 _CONTACTS, _ATTEMPTS = campaign_contacts.c, campaign_attempts.c
 
 
@@ -282,10 +284,11 @@ def _ended(connection: Connection, row: Any) -> Ended:
     last = contact.attempts[-1]
     outcome = row[calls.c.outcome]
     who, message = row[calls.c.answered_by], row[calls.c.message] or {}
+    our_fault = _our_fault(row)
     attempt = Attempt(
         last.number,
         last.at,
-        None if outcome is None else Outcome(outcome),
+        None if outcome is None else Outcome.FAILED if our_fault else Outcome(outcome),  # whoever answered heard nobody
         None if who is None else AnsweredBy(who),
         bool(message.get("delivered")),
         last.call_id,
@@ -296,16 +299,16 @@ def _ended(connection: Connection, row: Any) -> Ended:
         order_of(row[campaigns.c.order]),
         whole,
         attempt,
-        _our_fault(row),
+        our_fault,
         row[calls.c.sip_status] or 0,
     )
 
 
 def _our_fault(row: Any) -> bool:
-    """The call failed on our side: its worker died, it was not even sent, or its persona failed."""
+    """The call failed on our side: its worker died, it was not even sent, or its persona failed, answered or not."""
     outcome, by_us = row[calls.c.outcome], row[calls.c.ended_by] == EndedBy.SYSTEM
-    if outcome == Outcome.ANSWERED:
-        return bool(by_us and row[calls.c.end_reason] == PERSONA_FAILED)
+    if by_us and _FAILED.match(row[calls.c.end_reason]):
+        return True
     return bool(outcome == Outcome.WORKER_LOST or (outcome == Outcome.FAILED and by_us and not row[calls.c.sip_status]))
 
 

@@ -29,6 +29,9 @@ class Surveyor(Agent):
         if name == "Eve":
             ctx.opt_out("never again")
         await ctx.call.hang_up()
+
+async def without_database(call):
+    raise ConnectionError("no database")
 """
 ORDER = {
     "name": "Survey", "persona": "survey.Surveyor", "windows": ["00:00-24:00"], "holidays": [], "rule_sets": "none",
@@ -54,7 +57,7 @@ async def everybody(phone: Phone) -> AsyncIterator[None]:
 
 def settings(folder: Path, phone: Phone) -> dict[str, Any]:
     (folder / "survey.py").write_text(PERSONA)
-    (folder / "plan.yaml").write_text("outbound: [survey.Surveyor]\n")
+    (folder / "plan.yaml").write_text("outbound: [survey.Surveyor, survey.without_database]\n")
     return {"sip": trunks(phone), "dialplans": [str(folder / "plan.yaml")]}
 
 
@@ -62,8 +65,8 @@ def person(index: int, name: str) -> dict[str, Any]:
     return {"numbers": [f"+1555700{index:04d}"], "key": name, "zone": "America/New_York", "variables": {"name": name}}
 
 
-async def made(gateway: RunningGateway, *names: str) -> str:
-    status, campaign, location = await ask(gateway, "POST", "/v1/campaigns", ORDER)
+async def made(gateway: RunningGateway, *names: str, **changes: Any) -> str:
+    status, campaign, location = await ask(gateway, "POST", "/v1/campaigns", {**ORDER, **changes})
     assert (status, location) == (201, f"/v1/campaigns/{campaign['campaign_id']}")
     people = [person(index, name) for index, name in enumerate(names)]
     status, added, _ = await ask(gateway, "POST", f"{location}/contacts", {"contacts": [*people, {"numbers": ["12"]}]})
@@ -71,10 +74,10 @@ async def made(gateway: RunningGateway, *names: str) -> str:
     return location
 
 
-async def over(gateway: RunningGateway, path: str) -> dict[str, Any]:
+async def over(gateway: RunningGateway, path: str, state: str = "done") -> dict[str, Any]:
     async def done() -> dict[str, Any] | None:
         found: dict[str, Any] = await asyncio.to_thread(gateway.get, path)
-        return found if found["state"] == "done" else None
+        return found if found["state"] == state else None
 
     try:
         record = await until(done, 30.0, what="the campaign's end")
@@ -118,3 +121,14 @@ async def test_what_a_campaign_cannot_do_is_said(start_gateway: StartGateway, tm
         assert (await ask(gateway, "POST", f"{path}/pause"))[0] == 409, "it does not run yet"
         await ask(gateway, "POST", f"{path}/start")
         await over(gateway, path)
+
+
+async def test_a_persona_that_fails_every_call_pauses_its_campaign(start_gateway: StartGateway, tmp_path: Path) -> None:
+    async with Phone() as phone, everybody(phone):
+        gateway = start_gateway(**settings(tmp_path, phone))
+        broken = {"persona": "survey.without_database", "stop_after_failures": 2, "pacing": {"at_once": 1}}
+        path = await made(gateway, *NAMES, **broken)
+        await ask(gateway, "POST", f"{path}/start")
+        record = await over(gateway, path, "paused")
+    assert record["reason"] == "2 calls in a row failed on our side"
+    assert record["figures"]["attempts"] == {"failed": 2}

@@ -142,10 +142,13 @@ class CampaignBookRules:
         assert (again.contact_id, again.attempts) == (contact.contact_id, ())
 
     async def test_faults_on_our_side_are_told_apart(self, store: CallStore) -> None:
-        await begun(store, contacts=4)
+        await begun(store, contacts=7)
         ends: list[tuple[dict[str, Any], bool]] = [
             ({"outcome": Outcome.WORKER_LOST, "ended_by": EndedBy.SYSTEM}, True),
             ({"ended_by": EndedBy.SYSTEM, "end_reason": "error"}, True),
+            ({"ended_by": EndedBy.SYSTEM, "end_reason": "FactoryFailed: broken failed: RuntimeError: no"}, True),
+            ({"outcome": Outcome.FAILED, "ended_by": EndedBy.SYSTEM, "end_reason": "Bad: x", "sip_status": 487}, True),
+            ({"ended_by": EndedBy.SYSTEM, "end_reason": "ended over the API"}, False),
             ({"outcome": Outcome.FAILED, "ended_by": EndedBy.CALLER, "sip_status": 503, "answered_at": None}, False),
             ({"ended_by": EndedBy.AGENT, "end_reason": "agent"}, False),
         ]
@@ -154,6 +157,7 @@ class CampaignBookRules:
             await store.apply([closed(f"call-{number}", **end)])
             (ended,) = await store.campaigns.ended("g1", NOW)
             assert ended.our_fault is ours, end
+            assert not ours or ended.attempt.outcome is Outcome.FAILED, "nobody was reached"
             assert ended.sip_status == end.get("sip_status", 200)
             await store.campaigns.settled("c", ended.contact.contact_id, ended.attempt, Done(DoneReason.REACHED, ""))
 
